@@ -1,0 +1,85 @@
+"""Run folders: files appear whole or not at all, and DONE is the last thing written.
+
+A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`, whose text is
+the fingerprint of everything that decides the result. A folder without DONE, or with another fingerprint, is unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from extract.errors import InputError
+
+DONE = "DONE"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place.
+
+    The temporary name carries the process id, so two processes that write the same file never mix their bytes.
+    Raises InputError when the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); free some space or choose another "
+                         f"work folder with --work") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with `\\n` line ends, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON (NaN is refused: readers in other languages cannot parse it), whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value in canonical form: equal values, whatever their key order, are equal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, read in bounded memory."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def is_done(folder: Path, mark: str) -> bool:
+    """True if `folder` was finished with this fingerprint."""
+    try:
+        return (folder / DONE).read_text().strip() == mark
+    except OSError:
+        return False
+
+
+def begin(folder: Path) -> None:
+    """Open a folder for (new) results: whatever was finished there no longer counts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DONE).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work") from error
+
+
+def finish(folder: Path, mark: str, provenance: dict[str, Any]) -> None:
+    """Close a folder: provenance first, DONE last on purpose. No DONE, no result."""
+    write_json(folder / "provenance.json", provenance)
+    write_text(folder / DONE, mark + "\n")

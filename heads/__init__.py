@@ -1,0 +1,1 @@
+"""Features + labels -> predictions: tasks, official formats and scores, and one head per family."""

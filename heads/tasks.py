@@ -1,0 +1,50 @@
+"""The three tasks as frozen facts: outputs in official order, what "not annotated" looks like, the official score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import metrics
+
+AU = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24", "AU25", "AU26")
+EXPR = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
+VA = ("valence", "arousal")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One challenge. `score(truth, decided)` is the official one and larger is better.
+
+    Truth arrays: au uint8 [N, 12] of 0/1; expr int8 [N] of 0..7; va float32 [N, 2] in [-1, 1].
+    Score arrays (what heads predict), float [N, len(outputs)]: probabilities for au and expr, values for va.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    columns: int
+    """Numbers on one line of an official annotation file."""
+    unlabelled: float
+    """The raw value that means "not annotated" in official files."""
+    metric: str
+    score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
+    per_output: Callable[[NDArray[np.generic], NDArray[np.generic]], NDArray[np.float64]]
+    """The score's parts, one per output; `score` is their mean."""
+
+    @property
+    def header(self) -> str:
+        """The header line of an official annotation file."""
+        return ",".join(self.outputs)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("au", AU, 12, -1, "mean F1", metrics.mean_f1, metrics.f1_per_unit),
+        Task("expr", EXPR, 1, -1, "macro F1", metrics.macro_f1, metrics.f1_per_class),
+        Task("va", VA, 2, -5, "mean CCC", metrics.mean_ccc, metrics.ccc_per_dimension),
+    )
+}
