@@ -1,0 +1,196 @@
+"""The run's TOML file: strict, with overrides, paths resolved.
+
+Each package adds its own sections by subclassing: `extract.config.Config` knows [corpus], [features] and [networks];
+`heads.config.Config` adds [heads.<task>]; `blend.config.Config` adds [blend.<task>]. The package that reads a file checks
+the sections it knows and ignores only the ones further right.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from extract.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+DEFAULT = CONFIGS / "demo.toml"
+SECTIONS_FURTHER_RIGHT = ("heads", "blend")
+
+
+class Strict(BaseModel):
+    """A section that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskPaths(Strict):
+    """Where one task's official annotations lie: folders of `<video>.txt`, and the official test list."""
+
+    train: Path
+    val: Path
+    test: Path | None = None
+
+
+class Corpus(Strict):
+    """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    demo: bool = False
+    """Render the embedded corpus into the work folder instead of reading one."""
+    frames: list[Path] = []
+    au: TaskPaths | None = None
+    expr: TaskPaths | None = None
+    va: TaskPaths | None = None
+    missing_tail: float = Field(default=0.25, ge=0, le=1)
+    """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
+
+    @field_validator("frames", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Path) else value
+
+    def task(self, name: str) -> TaskPaths:
+        """The paths of one task. Raises InputError where the corpus does not have it."""
+        paths: TaskPaths | None = getattr(self, name)
+        if paths is None:
+            raise InputError(f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
+                             f"train, val and (optional) test to the config")
+        return paths
+
+
+class Features(Strict):
+    """[features]: the networks (or imported tables) whose features the heads use. None: the corpus's standard ones."""
+
+    networks: list[str] = Field(min_length=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class NetworkSettings(Strict):
+    """[networks.<name>]: an ONNX network of the user's own. Give the outputs that it has, by their ONNX names."""
+
+    path: Path
+    size: int = Field(gt=0)
+    colour: Literal["rgb", "bgr", "grey"] = "rgb"
+    mean: list[float]
+    std: list[float]
+    embedding: str | None = None
+    logits: str | None = None
+    va: str | None = None
+    classes: list[str] | None = None
+    sha256: str | None = None
+    """Refuse the file unless its SHA-256 is this."""
+
+
+class Config(BaseModel):
+    """What extract reads of a config file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    passes: ClassVar[tuple[str, ...]] = SECTIONS_FURTHER_RIGHT
+    """Sections that belong to packages further right: let through unread."""
+
+    corpus: Corpus
+    features: Features
+    networks: dict[str, NetworkSettings] = {}
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
+    """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings).
+
+    Relative paths in the file are relative to the file. Raises InputError that names the file and the key: for a file
+    that is missing or not TOML, an unknown key (the known ones are listed), a missing or wrong value.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    _resolve(raw, path.resolve().parent)
+    for override in overrides or []:
+        _set(raw, override)
+    return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def check(kind: type[S], raw: dict[str, Any], where: Path | str) -> S:
+    """Validate a table as `kind`; the first problem becomes one InputError line that starts with `where`."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(_model_at(kind, first["loc"][:-1]).model_fields))
+            raise InputError(f"{where}: unknown key {key!r}; known keys there: {known}") from None
+        if first["type"] == "missing":
+            raise InputError(f"{where}: key {key!r} is missing") from None
+        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {first['input']!r}") from None
+
+
+def _model_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model class that holds the key at `loc`, found by walking annotations."""
+    import typing
+
+    for part in loc:
+        if isinstance(part, str) and part in kind.model_fields:
+            found = _models(kind.model_fields[part].annotation, typing)
+            kind = found[0] if found else kind
+    return kind
+
+
+def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models(inner, typing)]
+
+
+PATH_KEYS = {("corpus", "frames"), ("networks", "path")} | {
+    ("corpus", part) for part in ("train", "val", "test")
+}
+
+
+def _resolve(raw: dict[str, Any], folder: Path) -> None:
+    """Make the paths of a config file absolute, in place."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(inner) for inner in value]
+        return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+
+    def walk(table: Any, section: str) -> None:
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if (section, key) in PATH_KEYS:
+                table[key] = absolute(value)
+            else:
+                walk(value, section)
+
+    for section, table in raw.items():
+        walk(table, section)
+
+
+def _set(raw: dict[str, Any], override: str) -> None:
+    """Apply one `key.path=value`; paths given here are relative to the current folder."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {override!r}: expected key.path=value, as in blend.au.trials=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *parents, last = key.strip().split(".")
+    table = raw
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {override!r}: {parent!r} is not a section")
+    table[last] = value
