@@ -1,8 +1,8 @@
 """The run's TOML file: strict, with overrides, paths resolved.
 
 Each package adds its own sections by subclassing: `extract.config.Config` knows [corpus], [features] and [networks];
-`heads.config.Config` adds [heads.<task>]; `blend.config.Config` adds [blend.<task>]. The package that reads a file checks
-the sections it knows and ignores only the ones further right.
+`heads.config.Config` adds [heads.<task>]; `blend.config.Config` adds [blend.<task>]. The package that reads a file
+checks the sections it knows and ignores only the ones further right.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class Corpus(Strict):
         """The paths of one task. Raises InputError where the corpus does not have it."""
         paths: TaskPaths | None = getattr(self, name)
         if paths is None:
-            raise InputError(f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
-                             f"train, val and (optional) test to the config")
+            raise InputError(
+                f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
+                f"train, val and (optional) test to the config"
+            )
         return paths
 
 
@@ -108,7 +110,9 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples") from None
+        raise InputError(
+            f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
@@ -154,9 +158,7 @@ def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
     return [model for inner in typing.get_args(annotation) for model in _models(inner, typing)]
 
 
-PATH_KEYS = {("corpus", "frames"), ("networks", "path")} | {
-    ("corpus", part) for part in ("train", "val", "test")
-}
+PATH_KEYS = {("corpus", "frames"), ("networks", "path")} | {("corpus", part) for part in ("train", "val", "test")}
 
 
 def _resolve(raw: dict[str, Any], folder: Path) -> None:

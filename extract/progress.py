@@ -31,8 +31,12 @@ class Progress:
         elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             left = (self.total - self.done) * seconds / max(self.done, 1)
-            print(f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {rate}, {left:,.0f} s left"
-                  f"{', ' + note if note else ''}", file=sys.stderr, flush=True)
+            print(
+                f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {rate}, {left:,.0f} s left"
+                f"{', ' + note if note else ''}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 @contextmanager
@@ -49,6 +53,12 @@ def progress(what: str, total: int, unit: str = "steps") -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    with Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-             TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
         yield Progress(what, total, unit, bar)

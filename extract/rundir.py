@@ -1,7 +1,7 @@
 """Run folders: files appear whole or not at all, and DONE is the last thing written.
 
 A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`, whose text is
-the fingerprint of everything that decides the result. A folder without DONE, or with another fingerprint, is unfinished.
+the fingerprint of everything that decides the result. A folder without it, or with another fingerprint, is unfinished.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ def writing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except (ConnectionError, TimeoutError):
+        raise  # a download's failure, not the disk's
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); free some space or choose another "
-                         f"work folder with --work") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another "
+            f"work folder with --work"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -76,7 +80,9 @@ def begin(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work") from error
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work"
+        ) from error
 
 
 def finish(folder: Path, mark: str, provenance: dict[str, Any]) -> None:

@@ -62,7 +62,9 @@ def read(source: Path) -> VideoFeatures:
     except FileNotFoundError:
         raise InputError(f"{source}: no such feature file; run python -m extract.run first") from None
     except (SafetensorError, KeyError, OSError) as error:
-        raise InputError(f"{source}: damaged feature file ({error}); delete it and run python -m extract.run again") from error
+        raise InputError(
+            f"{source}: damaged feature file ({error}); delete it and run python -m extract.run again"
+        ) from error
 
 
 def about(source: Path) -> dict[str, str] | None:
@@ -79,7 +81,9 @@ def about(source: Path) -> dict[str, str] | None:
 def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
     folder = work / "features" / network
-    names = sorted(file.name.removesuffix(".safetensors") for file in folder.glob("*.safetensors") if file.name[0] != ".")
+    names = sorted(
+        file.name.removesuffix(".safetensors") for file in folder.glob("*.safetensors") if file.name[0] != "."
+    )
     if not names:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")
     return names

@@ -1,0 +1,168 @@
+"""Network + picture -> embedding, logits, va. OpenVINO on CPU: asynchronous, one picture a request, every core busy.
+
+One picture a request makes the result of a picture independent of its neighbours, so resumed and shared runs give the
+same bytes; on CPU it is also the fastest way (design notes in the README).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+from extract.networks import Network
+
+Outputs = dict[str, NDArray[np.float32]]
+INPUT_SCALE = 255.0
+
+
+def expose(path: Path, network: Network) -> tuple[bytes, dict[str, str]]:
+    """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}.
+
+    For `classifier` networks the embedding is the first input of the Gemm that makes the only output; "classifier" is
+    that output. Raises InputError where the file is no ONNX graph, has another structure, or lacks a named output.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path)
+        graph = model.graph
+        assert graph.input and graph.output
+    except Exception as error:  # protobuf raises its own kinds for foreign bytes
+        raise InputError(f"{path}: not an ONNX network ({type(error).__name__})") from error
+    made = {name: node for node in graph.node for name in node.output}
+    if network.classifier:
+        last = made.get(graph.output[0].name)
+        if last is None or last.op_type != "Gemm" or len(graph.output) != 1:
+            raise InputError(
+                f"{path}: expected one output made by a final Gemm, as in the EmotiEffNet files; found "
+                f"{[o.name for o in graph.output]} made by {last.op_type if last else 'nothing'}; "
+                f"give it as [networks.<name>] with output names"
+            )
+        wanted = {"embedding": last.input[0], "classifier": graph.output[0].name}
+    else:
+        wanted = {kind: name for kind in ("embedding", "logits", "va") if (name := getattr(network, kind))}
+        for kind, name in wanted.items():
+            if name not in made:
+                raise InputError(
+                    f"{path}: no output {name!r} (networks.{network.name}.{kind}); its outputs are "
+                    f"{', '.join(o.name for o in graph.output)}"
+                )
+    known = {output.name for output in graph.output}
+    for name in dict.fromkeys(wanted.values()):
+        if name not in known:
+            graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return model.SerializeToString(), wanted
+
+
+class OpenVinoEngine:
+    """Runs one network on CPU. Give it pictures with `submit`; results come to callbacks, in any order."""
+
+    def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
+        """Compile. `precision` is "fp32" or "bf16"; `threads` None means every core.
+
+        Raises InputError for a network whose input is not [N, channels, size, size].
+        """
+        import openvino as ov
+
+        graph, self._wanted = expose(path, network)
+        self.network = network
+        core = ov.Core()
+        try:
+            model = core.read_model(graph)
+            compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
+                f"{network.colour!r}: {str(error).splitlines()[0]}"
+            ) from error
+        self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
+        self._queue = ov.AsyncInferQueue(compiled)
+        self._queue.set_callback(self._arrived)
+        self._failure: BaseException | None = None
+        self.widths = {kind: len(row) for kind, row in self.run(_black(network)).items()}
+
+    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
+        """Queue one picture uint8 [size, size, channels]; waits while every request is busy.
+
+        `done` gets {kind: float32 [width]} on a thread of the engine's.
+        """
+        self._raise_failure()
+        self._queue.start_async({0: picture[None]}, done)
+
+    def flush(self) -> None:
+        """Wait until every callback has been called."""
+        self._queue.wait_all()
+        self._raise_failure()
+
+    def run(self, picture: NDArray[np.uint8]) -> Outputs:
+        """One picture, now."""
+        answer: list[Outputs] = []
+        self.submit(picture, answer.append)
+        self.flush()
+        return answer[0]
+
+    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
+        try:  # an exception that leaves a callback would end the process
+            done(
+                split(
+                    {
+                        kind: np.array(request.get_tensor(port).data, np.float32).ravel()
+                        for kind, port in self._ports.items()
+                    },
+                    self.network,
+                )
+            )
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def split(raw: Outputs, network: Network) -> Outputs:
+    """A classifier's output [C] or [C + 2] as logits and va; named outputs stay as they are. Checks the class count."""
+    outputs = {kind: row for kind, row in raw.items() if kind != "classifier"}
+    if "classifier" in raw:
+        scores, classes = raw["classifier"], len(network.classes or ())
+        if len(scores) != classes + 2 * network.has_va:
+            raise InputError(
+                f"{network.file}: {len(scores)} outputs, expected {classes + 2 * network.has_va} for {network.name!r}"
+            )
+        outputs["logits"] = scores[:classes]
+        if network.has_va:
+            outputs["va"] = scores[classes:]
+    return outputs
+
+
+def _black(network: Network) -> NDArray[np.uint8]:
+    return np.zeros((network.size, network.size, len(network.mean)), np.uint8)
+
+
+def _settings(precision: str, threads: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
+    }
+    return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+
+
+def _with_pixels(model: Any, network: Network) -> Any:
+    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least."""
+    import openvino as ov
+    from openvino.preprocess import PrePostProcessor
+
+    model.reshape({model.input(0): [1, len(network.mean), network.size, network.size]})
+    steps = PrePostProcessor(model)
+    pixels = steps.input()
+    pixels.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    pixels.model().set_layout(ov.Layout("NCHW"))
+    pixels.preprocess().convert_element_type(ov.Type.f32)
+    pixels.preprocess().mean([INPUT_SCALE * value for value in network.mean])
+    pixels.preprocess().scale([INPUT_SCALE * value for value in network.std])
+    return steps.build()

@@ -1,0 +1,71 @@
+"""The (video, frame) index of a corpus: which face crops there are. Frames are 1-based, `<video>/00001.jpg`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+
+PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
+PICTURE_LIKE = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|webp)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The pictures of one video folder, by rising frame number. `odd` are pictures whose name is no frame number."""
+
+    numbers: NDArray[np.int32]
+    names: tuple[str, ...]
+    odd: tuple[str, ...]
+
+
+def list_videos(roots: list[Path]) -> dict[str, Path]:
+    """Video name -> folder of crops, sorted by name, over one or several roots.
+
+    Raises InputError where a root is missing or holds no folder, and where two roots hold the same video.
+    """
+    found: dict[str, Path] = {}
+    for root in roots:
+        try:
+            folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."]
+        except OSError as error:
+            raise InputError(
+                f"{root}: frames folder cannot be read ({error.strerror}); expected <video>/00001.jpg "
+                f"below it: correct corpus.frames in the config"
+            ) from None
+        if not folders:
+            raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
+        for folder in folders:
+            if folder.name in found:
+                raise InputError(
+                    f"{folder}: video {folder.name!r} is also in {found[folder.name].parent}; "
+                    f"each video may be in one frames folder only"
+                )
+            found[folder.name] = folder
+    return dict(sorted(found.items()))
+
+
+def list_frames(folder: Path) -> Frames:
+    """The pictures of one video folder. Raises InputError for two files of one frame, and for frame 0."""
+    by_number: dict[int, str] = {}
+    odd = []
+    for name in sorted(entry.name for entry in os.scandir(folder)):
+        if match := PICTURE.fullmatch(name):
+            number = int(match[1])
+            if number in by_number or not 0 < number < 2**31:
+                raise InputError(
+                    f"{folder / name}: frame {number} "
+                    + (f"is also {by_number[number]}" if number in by_number else "is out of range")
+                    + "; expected one picture per frame, numbered from 1"
+                )
+            by_number[number] = name
+        elif PICTURE_LIKE.fullmatch(name):
+            odd.append(name)
+    numbers = np.array(sorted(by_number), np.int32)
+    return Frames(numbers, tuple(by_number[int(number)] for number in numbers), tuple(odd))

@@ -1,0 +1,137 @@
+"""Pictures -> features of one network: decoding beside the network, bounded memory, one finished file a video."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract import pictures
+from extract.engine import Outputs
+from extract.frames import Frames
+from extract.networks import Network
+from extract.store import KINDS, VideoFeatures
+
+AHEAD = 64
+"""Decoded pictures that may wait for the network: 64 x 260 x 260 x 3 bytes are 13 MB."""
+
+
+class Engine(Protocol):
+    """What the pipeline needs of an engine."""
+
+    network: Network
+    widths: dict[str, int]
+
+    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be read; its frame counts as a frame without a face."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to extract."""
+
+    video: str
+    folder: Path
+    frames: Frames
+
+
+class _Open:
+    """A video on its way through the network: results land in rows of `arrays`, in whatever order they come."""
+
+    def __init__(self, job: Job, widths: dict[str, int]) -> None:
+        count = len(job.frames.numbers)
+        self.job = job
+        self.arrays: dict[str, NDArray[np.generic]] = {
+            kind: np.zeros((count, widths[kind]), dtype) for kind, dtype in KINDS.items() if kind in widths
+        }
+        self.good = np.zeros(count, bool)
+        self.failures = [
+            Failure(job.folder / name, "the name is no frame number; expected one like 00001.jpg")
+            for name in job.frames.odd
+        ]
+        self.left = count
+        self._lock = threading.Lock()  # results arrive on the engine's threads, failures on ours
+
+    def arrived(self, row: int, outputs: Outputs) -> None:
+        for kind, array in self.arrays.items():
+            array[row] = outputs[kind]
+        self.good[row] = True
+        self._finished_one()
+
+    def failed(self, path: Path, reason: str) -> None:
+        self.failures.append(Failure(path, reason))
+        self._finished_one()
+
+    def _finished_one(self) -> None:
+        with self._lock:
+            self.left -= 1
+
+    def features(self) -> VideoFeatures:
+        return VideoFeatures(
+            self.job.frames.numbers[self.good], **{kind: array[self.good] for kind, array in self.arrays.items()}
+        )
+
+
+def extract(
+    engine: Engine,
+    jobs: list[Job],
+    write: Callable[[Job, VideoFeatures, list[Failure]], None],
+    advance: Callable[[int], None],
+) -> None:
+    """Run every picture of `jobs` through the engine, in order.
+
+    `write(job, features, failures)` is called once per video, in order, as soon as it is complete;
+    `advance(count)` per picture.
+    """
+    network = engine.network
+    on_the_way: deque[_Open] = deque()
+    decoding: deque[tuple[_Open, int, Path, Future[NDArray[np.uint8]]]] = deque()
+
+    def write_complete() -> None:
+        while on_the_way and not on_the_way[0].left:
+            video = on_the_way.popleft()
+            write(video.job, video.features(), video.failures)
+
+    def submit_oldest() -> None:
+        video, row, path, decoded = decoding.popleft()
+        try:
+            engine.submit(decoded.result(), lambda outputs: video.arrived(row, outputs))
+        except pictures.UnreadablePicture as error:
+            video.failed(path, str(error))
+        advance(1)
+        write_complete()
+
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+        try:
+            for job in jobs:
+                on_the_way.append(video := _Open(job, engine.widths))
+                for row, name in enumerate(job.frames.names):
+                    path = job.folder / name
+                    decoding.append(
+                        (video, row, path, threads.submit(pictures.read, path, network.size, network.colour))
+                    )
+                    if len(decoding) >= AHEAD:
+                        submit_oldest()
+            while decoding:
+                submit_oldest()
+            engine.flush()
+            write_complete()
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise

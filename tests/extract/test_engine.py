@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from extract.engine import OpenVinoEngine
+from extract.errors import InputError
+from extract.networks import NETWORKS, Network
+
+SIZE = 32
+
+
+def row(outputs: int, **changes: object) -> Network:
+    network = NETWORKS["enet_b0_8_va_mtl" if outputs == 10 else "enet_b0_8_best_vgaf"]
+    return replace(network, size=SIZE, dim=5, **changes)
+
+
+def expected(weights: dict[str, np.ndarray], picture: np.ndarray, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The stand-in network by hand, in float64: (embedding, output)."""
+    pixels = ((picture / 255 - network.mean) / network.std).transpose(2, 0, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    maps = np.einsum("cyxij,kcij->kyx", windows, weights["kernel"].astype(np.float64))
+    embedding = np.maximum(maps, 0).mean((1, 2))
+    return embedding, embedding @ weights["gemm"].T.astype(np.float64) + weights["bias"]
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (40, SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.mark.parametrize("outputs", [8, 10])
+def test_embedding_logits_and_va_of_the_published_structure(tmp_path, network_file, pictures, outputs):
+    weights = network_file(tmp_path / "net.onnx", outputs=outputs)
+    network = row(outputs)
+    engine = OpenVinoEngine(tmp_path / "net.onnx", network, threads=2)
+    assert engine.widths == {"embedding": 5, "logits": 8} | ({"va": 2} if outputs == 10 else {})
+    answers: dict[int, dict[str, np.ndarray]] = {}
+    for index, picture in enumerate(pictures):
+        engine.submit(picture, lambda found, index=index: answers.__setitem__(index, found))
+    engine.flush()
+    for index, picture in enumerate(pictures):
+        embedding, scores = expected(weights, picture, network)
+        np.testing.assert_allclose(answers[index]["embedding"], embedding, rtol=1e-4)
+        np.testing.assert_allclose(answers[index]["logits"], scores[:8], rtol=1e-3, atol=1e-4)
+        if outputs == 10:
+            np.testing.assert_allclose(answers[index]["va"], scores[8:], rtol=1e-3, atol=1e-4)
+
+
+def test_named_outputs_may_be_any_tensor_of_the_graph(tmp_path, network_file, pictures):
+    weights = network_file(tmp_path / "net.onnx")
+    network = row(8, classifier=False, embedding="embedding", logits="output")
+    found = OpenVinoEngine(tmp_path / "net.onnx", network).run(pictures[0])
+    embedding, scores = expected(weights, pictures[0], network)
+    np.testing.assert_allclose(found["embedding"], embedding, rtol=1e-4)
+    np.testing.assert_allclose(found["logits"], scores, rtol=1e-3, atol=1e-4)
+
+
+def test_grey_networks_get_one_channel(tmp_path, network_file, pictures):
+    weights = network_file(tmp_path / "net.onnx", channels=1)
+    network = row(8, colour="grey", mean=(0.5,), std=(0.5,))
+    found = OpenVinoEngine(tmp_path / "net.onnx", network).run(pictures[0][:, :, :1])
+    np.testing.assert_allclose(found["embedding"], expected(weights, pictures[0][:, :, :1], network)[0], rtol=1e-4)
+
+
+def test_the_same_picture_gives_the_same_bits_whatever_runs_beside_it(tmp_path, network_file, pictures):
+    network_file(tmp_path / "net.onnx")
+    engine = OpenVinoEngine(tmp_path / "net.onnx", row(8))
+    alone = engine.run(pictures[0])["embedding"]
+    crowd: list[np.ndarray] = []
+    for _ in range(50):
+        engine.submit(pictures[0], lambda found: crowd.append(found["embedding"]))
+    engine.flush()
+    assert all(np.array_equal(alone, found) for found in crowd)
+
+
+def test_other_structures_are_refused_with_what_was_found(tmp_path, network_file):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(InputError, match=r"net\.onnx: not an ONNX network"):
+        OpenVinoEngine(path, row(8))
+    network_file(path, outputs=9)
+    with pytest.raises(InputError, match=r"9 outputs, expected 8"):
+        OpenVinoEngine(path, row(8))
+    with pytest.raises(InputError, match=r"no output 'nope'.*its outputs are output"):
+        OpenVinoEngine(path, row(8, classifier=False, embedding="nope"))
+    with pytest.raises(InputError, match=r"OpenVINO cannot run network .* colour 'grey'"):
+        OpenVinoEngine(path, row(8, colour="grey", mean=(0.5,), std=(0.5,)))
+
+
+def test_an_error_in_a_callback_is_raised_not_swallowed(tmp_path, network_file, pictures):
+    network_file(tmp_path / "net.onnx")
+    engine = OpenVinoEngine(tmp_path / "net.onnx", row(8))
+    engine.submit(pictures[0], lambda found: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.flush()

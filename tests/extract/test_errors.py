@@ -1,0 +1,22 @@
+import pytest
+
+from extract import errors
+
+
+def test_an_input_error_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as caught, errors.exits():
+        raise errors.InputError("a.txt, line 3: found 'x',\n expected a number")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: a.txt, line 3: found 'x', expected a number\n"
+
+
+def test_ctrl_c_says_that_nothing_is_lost(capsys):
+    with pytest.raises(SystemExit) as caught, errors.exits():
+        raise KeyboardInterrupt
+    assert caught.value.code == 130
+    assert "goes on from there" in capsys.readouterr().err
+
+
+def test_other_errors_are_bugs_and_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError), errors.exits():
+        _ = 1 / 0

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from extract import frames
+from extract.errors import InputError
+
+
+def test_frames_are_in_the_order_of_their_numbers_not_their_names(tmp_path):
+    for name in ("00002.jpg", "10000.jpg", "00010.jpg", "9.jpg", "100000.JPG"):
+        (tmp_path / name).touch()
+    listed = frames.list_frames(tmp_path)
+    assert listed.numbers.tolist() == [2, 9, 10, 10000, 100000]
+    assert listed.names == ("00002.jpg", "9.jpg", "00010.jpg", "10000.jpg", "100000.JPG")
+    assert listed.numbers.dtype == np.int32
+
+
+def test_pictures_whose_name_is_no_number_are_set_aside_and_other_files_ignored(tmp_path):
+    for name in ("00001.jpg", "cover.jpg", ".DS_Store", "notes.txt", ".00002.jpg"):
+        (tmp_path / name).touch()
+    listed = frames.list_frames(tmp_path)
+    assert (listed.names, listed.odd) == (("00001.jpg",), ("cover.jpg",))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("1.jpg", "00001.jpg"), "frame 1 is also"),
+        (("00000.jpg",), "frame 0 is out of range"),
+        (("99999999999.jpg",), "out of range"),
+    ],
+)
+def test_frames_that_clash_are_named(tmp_path, names, said):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=said):
+        frames.list_frames(tmp_path)
+
+
+def test_videos_of_several_folders_are_one_sorted_corpus(tmp_path):
+    for name in ("x/b", "x/a", "y/c", "x/.hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    assert list(frames.list_videos([tmp_path / "x", tmp_path / "y"])) == ["a", "b", "c"]
+
+
+def test_a_video_in_two_folders_a_missing_and_an_empty_folder_are_named(tmp_path):
+    for name in ("x/a", "y/a", "z"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"y/a: video 'a' is also in .*x"):
+        frames.list_videos([tmp_path / "x", tmp_path / "y"])
+    with pytest.raises(InputError, match=r"none: frames folder cannot be read"):
+        frames.list_videos([tmp_path / "none"])
+    with pytest.raises(InputError, match=r"z: no video folders"):
+        frames.list_videos([tmp_path / "z"])

@@ -1,0 +1,66 @@
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from extract import frames, pipeline
+
+
+class MeanEngine:
+    """Answers with the picture's mean, last submitted first, to show that order of arrival does not matter."""
+
+    network = SimpleNamespace(size=8, colour="rgb")
+    widths = {"embedding": 1}  # noqa: RUF012
+
+    def __init__(self):
+        self.waiting = []
+
+    def submit(self, picture, done):
+        self.waiting.append((picture, done))
+        if len(self.waiting) > 5:
+            self.flush()
+
+    def flush(self):
+        while self.waiting:
+            picture, done = self.waiting.pop()
+            done({"embedding": np.array([picture.mean()], np.float32)})
+
+
+def run(folders):
+    jobs = [pipeline.Job(folder.name, folder, frames.list_frames(folder)) for folder in folders]
+    written, advanced = [], []
+    pipeline.extract(MeanEngine(), jobs, lambda *what: written.append(what), advanced.append)
+    return written, sum(advanced)
+
+
+def test_every_frame_gets_its_own_row_in_order_of_frames(crops):
+    written, count = run(sorted(crops.iterdir()))
+    assert [job.video for job, _, _ in written] == ["a", "b_left", "empty"]
+    assert count == 10
+    for job, features, failures in written:
+        assert not failures
+        assert features.frame.tolist() == job.frames.numbers.tolist()
+        means = [
+            np.asarray(Image.open(job.folder / name).resize((8, 8), Image.Resampling.BILINEAR)).mean()
+            for name in job.frames.names
+        ]
+        np.testing.assert_array_equal(features.embedding[:, 0], np.array(means, np.float16))
+
+
+def test_more_pictures_than_may_wait(tmp_path):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    for number in range(1, 2 * pipeline.AHEAD + 20):
+        Image.new("RGB", (8, 8), (number, number, number)).save(folder / f"{number:05d}.png")
+    [(_, features, _)], count = run([folder])
+    assert count == len(features.frame) == 2 * pipeline.AHEAD + 19
+    np.testing.assert_array_equal(features.embedding[:, 0], np.arange(1, 2 * pipeline.AHEAD + 20))
+
+
+def test_unreadable_pictures_are_frames_without_a_face_and_are_named(crops):
+    (crops / "a" / "00003.jpg").write_bytes(b"")
+    (crops / "a" / "cover.jpg").write_bytes(b"")
+    [(_, features, failures)], count = run([crops / "a"])
+    assert features.frame.tolist() == [1, 2, 6, 7, 8, 12]
+    assert sorted(failure.path.name for failure in failures) == ["00003.jpg", "cover.jpg"]
+    assert count == 7

@@ -1,0 +1,112 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from extract import run, store
+from extract.config import Config
+from extract.errors import InputError
+
+
+@pytest.fixture
+def config(tmp_path, crops, network_file):
+    network_file(tmp_path / "net.onnx", size=32)
+    return Config.model_validate(
+        {
+            "corpus": {"name": "c", "frames": str(crops)},
+            "features": {"networks": ["net"]},
+            "networks": {
+                "net": {
+                    "path": str(tmp_path / "net.onnx"),
+                    "size": 32,
+                    "mean": [0.5] * 3,
+                    "std": [0.5] * 3,
+                    "embedding": "embedding",
+                    "logits": "output",
+                }
+            },
+        }
+    )
+
+
+def files(work):
+    return {path.name: path.read_bytes() for path in (work / "features" / "net").iterdir()}
+
+
+def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config, monkeypatch):
+    run.main(config, tmp_path / "work")
+    made = files(tmp_path / "work")
+    assert sorted(made) == ["a.safetensors", "b_left.safetensors", "empty.safetensors"]
+    read = store.read(store.path(tmp_path / "work", "net", "b_left"))
+    assert read.frame.tolist() == [5, 6, 10000] and read.logits.shape == (3, 8)
+    assert store.read(store.path(tmp_path / "work", "net", "empty")).embedding.shape == (0, 5)
+    monkeypatch.setattr(run.engine, "OpenVinoEngine", None)
+    run.main(config, tmp_path / "work")
+    assert files(tmp_path / "work") == made
+
+
+def test_what_is_missing_or_damaged_is_made_again_to_the_same_bytes(tmp_path, config):
+    run.main(config, tmp_path / "work")
+    made = files(tmp_path / "work")
+    store.path(tmp_path / "work", "net", "a").unlink()
+    cut = store.path(tmp_path / "work", "net", "b_left")
+    cut.write_bytes(cut.read_bytes()[:-3])
+    run.main(config, tmp_path / "work")
+    assert files(tmp_path / "work") == made
+
+
+def test_a_new_picture_makes_its_video_out_of_date(tmp_path, config, crops):
+    run.main(config, tmp_path / "work")
+    (crops / "empty" / "00004.jpg").write_bytes((crops / "a" / "00001.jpg").read_bytes())
+    run.main(config, tmp_path / "work")
+    assert store.read(store.path(tmp_path / "work", "net", "empty")).frame.tolist() == [4]
+
+
+def test_other_preprocessing_is_refused_with_both_named_and_redo_makes_it_anew(tmp_path, config):
+    run.main(config, tmp_path / "work")
+    changed = config.networks["net"].model_copy(update={"std": [0.25] * 3})
+    changed = config.model_copy(update={"networks": {"net": changed}})
+    with pytest.raises(
+        InputError, match=r"a\.safetensors: made with preprocessing .*0\.5, 0\.5.*asks for .*0\.25.*--redo"
+    ):
+        run.main(changed, tmp_path / "work")
+    before = files(tmp_path / "work")
+    run.main(changed, tmp_path / "work", redo=True)
+    assert files(tmp_path / "work")["a.safetensors"] != before["a.safetensors"]
+
+
+def test_unreadable_pictures_are_listed_and_warned_of(tmp_path, config, crops, capsys):
+    (crops / "a" / "00002.jpg").write_bytes(b"oops")
+    run.main(config, tmp_path / "work")
+    listed = json.loads((tmp_path / "work" / "features" / "net" / "failures.json").read_text())
+    assert [entry["picture"] for entry in listed] == [str(crops / "a" / "00002.jpg")]
+    assert "00002.jpg" in capsys.readouterr().err
+
+
+def test_frames_without_any_picture_are_refused(tmp_path, config, crops):
+    for path in crops.rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(InputError, match="no pictures in its video folders"):
+        run.main(config, tmp_path / "work")
+
+
+def test_the_embeddings_are_half_precision(tmp_path, config):
+    run.main(config, tmp_path / "work")
+    assert store.read(store.path(tmp_path / "work", "net", "a")).embedding.dtype == np.float16
+
+
+def test_the_command_line_lists_networks_and_turns_bad_input_into_exit_code_2(tmp_path):
+    listed = subprocess.run(
+        [sys.executable, "-m", "extract.run", "--list-networks"],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "200", "PATH": ""},
+    )
+    assert listed.returncode == 0 and "enet_b0_8_va_mtl" in listed.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "extract.run", "--set", "corpus.nmae=x"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1 and "corpus.nmae" in wrong.stderr

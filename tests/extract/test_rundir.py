@@ -1,0 +1,56 @@
+import errno
+import json
+
+import pytest
+
+from extract import rundir
+from extract.errors import InputError
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+    rundir.write_text(target, "old")
+    with pytest.raises(RuntimeError), rundir.writing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_full_disk_is_the_users_to_mend_and_names_the_file(tmp_path):
+    with pytest.raises(InputError, match=r"x\.bin.*No space left.*--work"), rundir.writing(tmp_path / "x.bin"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_work_folder_below_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file"):
+        rundir.begin(tmp_path / "file" / "work")
+
+
+def test_a_lost_connection_is_no_disk_error(tmp_path):
+    with pytest.raises(ConnectionError), rundir.writing(tmp_path / "x.bin"):
+        raise ConnectionResetError("peer")
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        rundir.write_json(tmp_path / "a.json", {"score": float("nan")})
+    rundir.write_json(tmp_path / "a.json", {"score": 0.5})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"score": 0.5}
+
+
+def test_fingerprints_ignore_key_order_and_see_values():
+    assert rundir.fingerprint({"a": 1, "b": [2]}) == rundir.fingerprint({"b": [2], "a": 1})
+    assert rundir.fingerprint({"a": 1}) != rundir.fingerprint({"a": 2})
+
+
+def test_done_is_written_last_and_counts_for_one_fingerprint(tmp_path):
+    rundir.begin(tmp_path)
+    assert not rundir.is_done(tmp_path, "m")
+    rundir.finish(tmp_path, "m", {"seed": 0})
+    assert rundir.is_done(tmp_path, "m") and not rundir.is_done(tmp_path, "other")
+    assert (tmp_path / "DONE").stat().st_mtime_ns >= (tmp_path / "provenance.json").stat().st_mtime_ns
+    rundir.begin(tmp_path)
+    assert not rundir.is_done(tmp_path, "m")

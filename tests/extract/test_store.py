@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from extract import store
+from extract.errors import InputError
+
+
+def some(n: int = 4) -> store.VideoFeatures:
+    rng = np.random.default_rng(n)
+    return store.VideoFeatures(
+        np.arange(1, n + 1, dtype=np.int32),
+        rng.normal(size=(n, 6)).astype(np.float16),
+        rng.normal(size=(n, 8)).astype(np.float32),
+        None,
+    )
+
+
+def test_what_is_written_is_read_with_its_types(tmp_path):
+    path = store.path(tmp_path, "net", "video")
+    store.write(path, some(), {"mark": "m"})
+    read = store.read(path)
+    for kind in ("frame", "embedding", "logits"):
+        np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
+    assert (read.frame.dtype, read.embedding.dtype, read.logits.dtype) == (np.int32, np.float16, np.float32)
+    assert read.va is None and read.has() == ("embedding", "logits")
+    assert store.about(path) == {"mark": "m"}
+
+
+def test_the_same_features_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        store.write(tmp_path / name, some(), {"mark": "m", "network": "n", "versions": "v"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_video_without_a_face_has_no_rows(tmp_path):
+    store.write(tmp_path / "a", some(0), {})
+    assert store.read(tmp_path / "a").embedding.shape == (0, 6)
+
+
+@pytest.mark.parametrize("length", [0, 5, 40, -1])
+def test_a_file_cut_short_is_not_done_and_is_named(tmp_path, length):
+    path = tmp_path / "a.safetensors"
+    store.write(path, some(), {"mark": "m"})
+    path.write_bytes(path.read_bytes()[:length])
+    assert store.about(path) is None
+    with pytest.raises(InputError, match=r"a\.safetensors: damaged feature file"):
+        store.read(path)
+
+
+def test_videos_are_listed_without_half_written_ones(tmp_path):
+    for video in ("b", "a.b"):
+        store.write(store.path(tmp_path, "net", video), some(), {})
+    (tmp_path / "features" / "net" / ".c.safetensors.12.part").touch()
+    assert store.videos(tmp_path, "net") == ["a.b", "b"]
+    with pytest.raises(InputError, match=r"no features of network 'other'"):
+        store.videos(tmp_path, "other")
+    with pytest.raises(InputError, match=r"no such feature file; run python -m extract\.run"):
+        store.read(tmp_path / "none.safetensors")

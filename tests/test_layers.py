@@ -1,0 +1,60 @@
+"""The house's rules that no single module can break alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = ("extract", "heads", "blend")
+HEAVY = (
+    "torch",
+    "tensorflow",
+    "keras",
+    "lightgbm",
+    "lightautoml",
+    "optuna",
+    "numba",
+    "openvino",
+    "onnx",
+    "pandas",
+    "sklearn",
+    "plotly",
+    "timm",
+)
+MODULES = sorted(path for package in ORDER for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every import in a file, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_leftward(path):
+    package = path.relative_to(ROOT).parts[0]
+    further_right = set(ORDER[ORDER.index(package) + 1 :])
+    assert not imported(path) & further_right
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_and_say_what_they_are_for(path):
+    assert path.read_text().count("\n") <= 300
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_reading_the_command_line_loads_nothing_heavy(package):
+    code = f"import sys, {package}.run; print(*(name for name in {HEAVY} if name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stdout.split() == []
