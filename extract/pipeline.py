@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +90,11 @@ class _Open:
 
 def extract(
     engine: Engine,
-    jobs: list[Job],
+    jobs: Iterable[Job | None],
     write: Callable[[Job, VideoFeatures, list[Failure]], None],
     advance: Callable[[int], None],
 ) -> None:
-    """Run every picture of `jobs` through the engine, in order.
+    """Run every picture of `jobs` through the engine, in order; None among them means: finish what is open first.
 
     `write(job, features, failures)` is called once per video, in order, as soon as it is complete;
     `advance(count)` per picture.
@@ -117,9 +117,18 @@ def extract(
         advance(1)
         write_complete()
 
+    def finish() -> None:
+        while decoding:
+            submit_oldest()
+        engine.flush()
+        write_complete()
+
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
         try:
             for job in jobs:
+                if job is None:
+                    finish()
+                    continue
                 on_the_way.append(video := _Open(job, engine.widths))
                 for row, name in enumerate(job.frames.names):
                     path = job.folder / name
@@ -128,10 +137,7 @@ def extract(
                     )
                     if len(decoding) >= AHEAD:
                         submit_oldest()
-            while decoding:
-                submit_oldest()
-            engine.flush()
-            write_complete()
+            finish()
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,7 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from extract import config as configs
-from extract import engine, errors, frames, networks, pipeline, store, weights
+from extract import engine, errors, frames, networks, pipeline, sharing, store, weights
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
@@ -72,26 +73,35 @@ def _render(work: Path) -> None:
 
 
 def _extract(network: networks.Network, jobs: list[pipeline.Job], work: Path, precision: str, redo: bool) -> None:
-    """Bring one network's part of the store up to date."""
+    """Bring one network's part of the store up to date, together with whoever else works on it."""
     path = weights.find(network)
+    folder = work / "features" / network.name
     about = describe(network, file_hash(path), precision)
-    todo = [job for job in jobs if redo or not _is_current(store.path(work, network.name, job.video), about, job)]
+    began = time.time()
+
+    def is_done(job: pipeline.Job) -> bool:
+        file = store.path(work, network.name, job.video)
+        if redo:
+            return file.exists() and file.stat().st_mtime >= began
+        return _is_current(file, about, job)
+
+    todo = [job for job in jobs if not is_done(job)]
     if not todo:
         return
+    claims = sharing.Claims(folder / ".locks")
     failures: list[pipeline.Failure] = []
 
     def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
         failures.extend(failed)
-        store.write(
-            store.path(work, network.name, job.video),
-            features,
-            about | {"video": job.video, "pictures": _pictures(job), "unreadable": str(len(failed))},
-        )
+        video = {"video": job.video, "pictures": _pictures(job), "unreadable": str(len(failed))}
+        store.write(store.path(work, network.name, job.video), features, about | video)
+        claims.release(job.video)
 
     runner = engine.OpenVinoEngine(path, network, precision)
     with progress(f"extract {network.name}", total=sum(len(job.frames.names) for job in todo), unit="frames") as bar:
-        pipeline.extract(runner, todo, write, bar.advance)
-    _report(failures, work / "features" / network.name / "failures.json")
+        ours = sharing.turns(todo, claims, is_done, passed=lambda job: bar.advance(len(job.frames.names)))
+        pipeline.extract(runner, ours, write, bar.advance)
+    _report(failures, folder / "failures.json")
 
 
 def describe(network: networks.Network, sha256: str, precision: str) -> dict[str, str]:

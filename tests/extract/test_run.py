@@ -32,7 +32,7 @@ def config(tmp_path, crops, network_file):
 
 
 def files(work):
-    return {path.name: path.read_bytes() for path in (work / "features" / "net").iterdir()}
+    return {path.name: path.read_bytes() for path in (work / "features" / "net").glob("*.safetensors")}
 
 
 def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config, monkeypatch):

@@ -1,0 +1,69 @@
+"""Several processes, on one or many machines, share the videos of one work folder without doing any twice.
+
+Each video is guarded by a lock file beside the features. The locks are the kernel's (flock, which NFS 4 carries too):
+a killed process frees its videos at once and nothing stale is ever left to clean up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from extract.errors import InputError
+from extract.pipeline import Job
+
+SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class Claims:
+    """The videos that this process holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, FileLock] = {}
+
+    def take(self, video: str) -> bool:
+        """Hold a video unless another process does. Raises InputError where the folder cannot be written."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._folder / f"{video}.lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise InputError(
+                f"{self._folder}: cannot be written ({error.strerror or error}); choose another work folder with --work"
+            ) from error
+        self._held[video] = lock
+        return True
+
+    def release(self, video: str) -> None:
+        """Let go of a video that is finished."""
+        self._held.pop(video).release()
+
+
+def turns(
+    jobs: list[Job], claims: Claims, is_done: Callable[[Job], bool], passed: Callable[[Job], None]
+) -> Iterator[Job | None]:
+    """Yield the jobs that are ours to do, each held until its writer releases it.
+
+    `passed(job)` is told of each that another process did meanwhile. None means: the rest is with others, finish what
+    is open (they may be waiting for it) before asking again. Ends when every job is done, by whomever.
+    """
+    while jobs:
+        with_others = []
+        for job in jobs:
+            if not claims.take(job.video):
+                with_others.append(job)
+            elif is_done(job):
+                claims.release(job.video)
+                passed(job)
+            else:
+                yield job
+        if with_others:
+            yield None
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        jobs = with_others
