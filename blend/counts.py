@@ -1,0 +1,55 @@
+"""Official scores from per-video counts: add up the videos that count, then score. Makes resampling videos cheap.
+
+Tables have one row per video. au: [V, 3, 12] true positives, predicted, actual; expr: [V, 8, 8] truth x decided;
+va: [V, 6, 2] frames, sums of t, p, t^2, p^2, t p.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.metrics import CLASSES, f1
+
+Table = NDArray[np.float64]
+
+
+def per_video(task: str, truth: NDArray[np.generic], decided: NDArray[np.generic], video_of: NDArray[np.int64],
+              videos: int) -> Table:
+    """Tables of `videos` videos from N frames: truth and decided as in `heads.tasks.Task`, video_of [N] in 0..videos-1."""
+    if task == "expr":
+        cell = (video_of * CLASSES + truth.astype(np.int64)) * CLASSES + decided.astype(np.int64)
+        return np.bincount(cell, minlength=videos * CLASSES**2).reshape(videos, CLASSES, CLASSES).astype(np.float64)
+    t, p = truth.astype(np.float64), decided.astype(np.float64)
+    rows = [t * p, p, t] if task == "au" else [np.ones_like(t), t, p, t * t, p * p, t * p]
+    table = np.empty((videos, len(rows), t.shape[1]))
+    for i, row in enumerate(rows):
+        for c in range(t.shape[1]):
+            table[:, i, c] = np.bincount(video_of, weights=row[:, c], minlength=videos)
+    return table
+
+
+def outputs(task: str, table: Table) -> NDArray[np.float64]:
+    """Score of each output from summed tables [..., rows, columns] -> [..., outputs]; NaN where a CCC is not defined."""
+    if task == "au":
+        return f1(table[..., 0, :], table[..., 1, :], table[..., 2, :])
+    if task == "expr":
+        return f1(np.diagonal(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1))
+    n, t, p, tt, pp, tp = np.moveaxis(table, -2, 0)
+    n = np.maximum(n, 1)
+    mean_t, mean_p = t / n, p / n
+    below = (tt + pp) / n - mean_t**2 - mean_p**2 + (mean_t - mean_p) ** 2
+    above = 2 * (tp / n - mean_t * mean_p)
+    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 1e-12)
+
+
+def score(task: str, table: Table) -> NDArray[np.float64]:
+    """The official score from summed tables: [..., rows, columns] -> [...]."""
+    return outputs(task, table).mean(-1)
+
+
+def draw(task: str, table: Table, draws: int, seed: int) -> NDArray[np.float64]:
+    """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not defined."""
+    videos = len(table)
+    times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws).astype(np.float64)
+    return score(task, (times @ table.reshape(videos, -1)).reshape(draws, *table.shape[1:]))

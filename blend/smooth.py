@@ -1,0 +1,157 @@
+"""Smoothing of dense timelines, never across videos: box mean, Gaussian and median. numba kernels on float32 [T, C].
+
+The box is the published one: the mean over the 2k + 1 frames around each frame, cut off at the video's ends. The
+Gaussian has sigma = k frames, reaches 4 sigma, and is normalised over the frames that exist. The median takes the box's
+window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+KERNELS = ("box", "gaussian", "median")
+REACH = 4.0
+"""Where the Gaussian is cut off, in sigmas."""
+SMALL = 2_000_000
+"""Scores; up to here waiting for a second thread costs more than it brings."""
+
+
+@contextmanager
+def threads(size: int) -> Iterator[None]:
+    """Let numba kernels on `size` scores use one thread if that is few, else all. Results do not depend on it."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1 if size <= SMALL else before)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def smooth(values: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str, k: int) -> NDArray[np.float32]:
+    """Smooth every video of [T, C] with `kernel` of KERNELS and k >= 0 (frames); k = 0 changes nothing."""
+    return blend_and_smooth(values[None], np.ones((1, values.shape[1]), np.float32), offsets, kernel, k)
+
+
+def blend_and_smooth(scores: NDArray[np.float32], weights: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str,
+                     k: int) -> NDArray[np.float32]:
+    """sum_h weights[h, c] scores[h, t, c], smoothed: [H, T, C] and [H, C] -> [T, C].
+
+    One video at a time, so that its blend stays in the cache while it is smoothed. The result does not depend on the
+    number of threads nor on the other videos: every sum runs within one video, in the same order.
+    """
+    out = np.empty(scores.shape[1:], np.float32)
+    _all_videos(np.ascontiguousarray(scores), np.ascontiguousarray(weights), offsets, KERNELS.index(kernel), k,
+                gaussian_weights(k), out)
+    return out
+
+
+def gaussian_weights(sigma: float) -> NDArray[np.float64]:
+    """exp(-d^2 / (2 sigma^2)) for distances d = 0..reach; [1.] for sigma = 0."""
+    if sigma <= 0:
+        return np.ones(1)
+    return np.exp(-0.5 * (np.arange(math.ceil(REACH * sigma) + 1) / sigma) ** 2)
+
+
+@njit(cache=True, parallel=True)
+def _all_videos(scores, weights, offsets, kernel, k, taps, out):  # type: ignore[no-untyped-def]
+    for v in prange(len(offsets) - 1):
+        a, b = offsets[v], offsets[v + 1]
+        if k == 0:
+            _blend(scores, weights, a, b, out[a:b])
+            continue
+        blended = np.empty((b - a, out.shape[1]), np.float32)
+        _blend(scores, weights, a, b, blended)
+        if kernel == 0:
+            _box(blended, k, out[a:b])
+        elif kernel == 1:
+            _gaussian(blended, taps, out[a:b])
+        else:
+            _median(blended, k, out[a:b])
+
+
+@njit(cache=True)
+def _blend(scores, weights, a, b, out):  # type: ignore[no-untyped-def]
+    channels = out.shape[1]
+    for h in range(scores.shape[0]):
+        for t in range(a, b):
+            for c in range(channels):
+                value = weights[h, c] * scores[h, t, c]
+                out[t - a, c] = value if h == 0 else out[t - a, c] + value
+
+
+@njit(cache=True)
+def _box(x, k, out):  # type: ignore[no-untyped-def]
+    """Running sums in float64: their rounding stays far below float32's."""
+    length, channels = x.shape
+    total = np.zeros(channels, np.float64)
+    for t in range(min(k, length)):
+        for c in range(channels):
+            total[c] += x[t, c]
+    for t in range(length):
+        enters, leaves = t + k, t - k - 1
+        if enters < length:
+            for c in range(channels):
+                total[c] += x[enters, c]
+        if leaves >= 0:
+            for c in range(channels):
+                total[c] -= x[leaves, c]
+        scale = 1.0 / (min(enters, length - 1) - max(leaves + 1, 0) + 1)
+        for c in range(channels):
+            out[t, c] = total[c] * scale
+
+
+@njit(cache=True)
+def _gaussian(x, taps, out):  # type: ignore[no-untyped-def]
+    length, channels = x.shape
+    reach = len(taps) - 1
+    total = np.empty(channels, np.float64)
+    for t in range(length):
+        total[:] = 0.0
+        mass = 0.0
+        for s in range(max(0, t - reach), min(length, t + reach + 1)):
+            weight = taps[abs(s - t)]
+            mass += weight
+            for c in range(channels):
+                total[c] += weight * x[s, c]
+        for c in range(channels):
+            out[t, c] = total[c] / mass
+
+
+@njit(cache=True)
+def _median(x, k, out):  # type: ignore[no-untyped-def]
+    """A sorted window per channel; each step takes one value in and one out. Even counts: mean of the middle two."""
+    length, channels = x.shape
+    window = np.empty(min(2 * k + 2, length), np.float32)  # one more than the window: in comes before out
+    for c in range(channels):
+        count = 0
+        for t in range(-k, length):
+            if t + k < length:
+                count = _insert(window, count, x[t + k, c])
+            if t - k - 1 >= 0:
+                count = _remove(window, count, x[t - k - 1, c])
+            if t >= 0:
+                middle = count // 2
+                out[t, c] = window[middle] if count % 2 else 0.5 * (window[middle - 1] + window[middle])
+
+
+@njit(cache=True)
+def _insert(window, count, value):  # type: ignore[no-untyped-def]
+    at = np.searchsorted(window[:count], value)
+    for i in range(count, at, -1):
+        window[i] = window[i - 1]
+    window[at] = value
+    return count + 1
+
+
+@njit(cache=True)
+def _remove(window, count, value):  # type: ignore[no-untyped-def]
+    for i in range(np.searchsorted(window[:count], value), count - 1):
+        window[i] = window[i + 1]
+    return count - 1

@@ -1,0 +1,103 @@
+"""Every trial on disk: an Optuna study in SQLite, so that a killed search goes on where it was.
+
+The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file holds
+finished trials only, in order, and never half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+MARK = "fingerprint"
+
+
+class Journal:
+    """The finished trials of one search. Use as a context manager: closing frees the file.
+
+    `mark` is the fingerprint of everything that decides a trial. A file of another mark, or one that is no study, is kept
+    aside as `<name>.old.db`, and `set_aside` says so.
+    """
+
+    def __init__(self, path: Path, name: str, mark: str) -> None:
+        self.path, self.set_aside = path, ""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._storage = self._open(name, mark) if path.exists() else None
+        if self._storage is None:
+            self._create(name, mark)
+            self._storage = self._open(name, mark)
+        if self._storage is None:
+            raise RuntimeError(f"{path}: a study that was just made cannot be read")
+        self._study = self._storage.get_study_id_from_name(name)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._storage is not None:
+            _close(self._storage)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Finished trials, first to last."""
+        from optuna.trial import TrialState
+
+        assert self._storage is not None
+        return sorted(self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,)), key=lambda t: t.number)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a finished trial: one transaction."""
+        assert self._storage is not None
+        self._storage.create_new_trial(self._study, template_trial=trial)
+
+    def _open(self, name: str, mark: str) -> RDBStorage | None:
+        """The storage, if it holds this very search; otherwise the file is moved aside."""
+        reason, storage = "", None
+        try:
+            storage = _storage(self.path)
+            study = storage.get_study_id_from_name(name)
+            if storage.get_study_user_attrs(study).get(MARK) == mark:
+                return storage
+            reason = "other predictions, annotations, settings or seed"
+        except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
+            reason = f"unreadable: {type(error).__name__}"
+        if storage is not None:
+            _close(storage)
+        old = self.path.with_suffix(".old.db")
+        os.replace(self.path, old)
+        Path(f"{self.path}-journal").unlink(missing_ok=True)
+        self.set_aside = f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
+        return None
+
+    def _create(self, name: str, mark: str) -> None:
+        """Make the study under a temporary name: a kill leaves no half-made one."""
+        from optuna.study import StudyDirection
+
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        temporary.unlink(missing_ok=True)
+        storage = _storage(temporary)
+        study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+        storage.set_study_user_attr(study, MARK, mark)
+        _close(storage)
+        os.replace(temporary, self.path)
+
+
+def _storage(path: Path) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations between Optuna and SQLAlchemy that we cannot act on
+        from optuna.storages import RDBStorage
+
+        return RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+def _close(storage: RDBStorage) -> None:
+    with contextlib.suppress(Exception):
+        storage.remove_session()
+    storage.engine.dispose()
