@@ -82,6 +82,12 @@ class NetworkSettings(Strict):
     logits: str | None = None
     va: str | None = None
     classes: list[str] | None = None
+    arch: str | None = None
+    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`."""
+    has_va: bool = False
+    """For a checkpoint: the last two outputs are valence and arousal."""
+    trust_pickle: bool = False
+    """Read a pickled module of unknown hash: its code is not run, its layers are taken on trust."""
     sha256: str | None = None
     """Refuse the file unless its SHA-256 is this."""
 

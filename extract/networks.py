@@ -22,6 +22,7 @@ EMOTIEFFLIB = (
     "https://raw.githubusercontent.com/sb-ai-lab/EmotiEffLib/f1df0e8548c666d268826e50b7de107fd5553e9d/"
     "models/affectnet_emotions/onnx/"
 )
+B0, B2 = "tf_efficientnet_b0", "tf_efficientnet_b2"
 SHIPPED = Path(__file__).parent / "demo" / "networks"
 
 
@@ -47,6 +48,11 @@ class Network:
     """Git blob hash (SHA-1) of the file."""
     sha256: str | None = None
     url: str | None = None
+    arch: str | None = None
+    """timm's name of the architecture, for checkpoints (.pt)."""
+    checkpoint_blob: str | None = None
+    """Git blob hash of the published checkpoint `<name>.pt`: a pickled module that may be read."""
+    trust_pickle: bool = False
     path: Path | None = None
     """A file given by the user or shipped with the project; else it is looked for in the cache and downloaded."""
     classifier: bool = True
@@ -72,9 +78,23 @@ def _published(
     classes: tuple[str, ...] = AFFECTNET8,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
+    arch: str | None = None,
+    checkpoint: str | None = None,
 ) -> Network:
     return Network(
-        name, size, mean, std, "rgb", classes, dim, va, f"{name}.onnx", blob=blob, url=f"{EMOTIEFFLIB}{name}.onnx"
+        name,
+        size,
+        mean,
+        std,
+        "rgb",
+        classes,
+        dim,
+        va,
+        f"{name}.onnx",
+        blob=blob,
+        url=f"{EMOTIEFFLIB}{name}.onnx",
+        arch=arch,
+        checkpoint_blob=checkpoint,
     )
 
 
@@ -97,12 +117,33 @@ def _shipped(name: str, *, sha256: str, dim: int, va: bool = False) -> Network:
 NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
-        _published("enet_b0_8_best_vgaf", blob="49772db4e87ee6df57087fba131832a959e5c64d"),
-        _published("enet_b0_8_best_afew", blob="d87faf71e8756d68c701ffd88b4cde4be460f57d"),
-        _published("enet_b0_8_va_mtl", blob="7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011", va=True),
-        _published("enet_b2_8", blob="a7cb612cbab1ce3d50dd52e57285fb2c7ea6d0d9", size=260, dim=1408),
         _published(
-            "enet_b2_7", blob="cdd6a6070b72ed2e59e15e810ae0ecdbcb0f7626", size=260, dim=1408, classes=AFFECTNET7
+            "enet_b0_8_best_vgaf",
+            blob="49772db4e87ee6df57087fba131832a959e5c64d",
+            arch=B0,
+            checkpoint="7219cfb037209b253ea8b81cf969e60a00e9181c",
+        ),
+        _published(
+            "enet_b0_8_best_afew",
+            blob="d87faf71e8756d68c701ffd88b4cde4be460f57d",
+            arch=B0,
+            checkpoint="9540c8beff661f1c2fca16de63b530cce24bb17d",
+        ),
+        _published(
+            "enet_b0_8_va_mtl",
+            blob="7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011",
+            va=True,
+            arch=B0,
+            checkpoint="b7223bd1ab092a1b5a42bc04a5f4fbfe4d9f8b9b",
+        ),
+        _published("enet_b2_8", blob="a7cb612cbab1ce3d50dd52e57285fb2c7ea6d0d9", size=260, dim=1408, arch=B2),
+        _published(
+            "enet_b2_7",
+            blob="cdd6a6070b72ed2e59e15e810ae0ecdbcb0f7626",
+            size=260,
+            dim=1408,
+            classes=AFFECTNET7,
+            arch=B2,
         ),
         _published("mobilevit_va_mtl", blob="bed5781a1af9924536638ac3786603e124ee900e", dim=768, va=True),
         _published(
@@ -142,22 +183,30 @@ def find(name: str, config: Config) -> Network:
                 f"networks.{name}.{key}: found {values}, expected {channels} "
                 f"{'positive ' if key == 'std' else ''}numbers for colour {own.colour!r}"
             )
-    if not (own.embedding or own.logits or own.va):
+    outputs = {"embedding": own.embedding, "logits": own.logits, "va": own.va}
+    checkpoint = own.path.suffix in (".pt", ".pth")
+    if checkpoint and not (own.arch and own.classes):
+        raise InputError(f"networks.{name}: a PyTorch checkpoint also needs arch (timm's name) and classes (in order)")
+    if checkpoint and any(outputs.values()):
+        raise InputError(
+            f"networks.{name}: output names are for ONNX files; a checkpoint's follow from classes and has_va"
+        )
+    if not checkpoint and not any(outputs.values()):
         raise InputError(f"networks.{name}: name at least one output: embedding, logits or va")
     return Network(
-        name,
-        own.size,
-        tuple(own.mean),
-        tuple(own.std),
-        own.colour,
-        tuple(own.classes) if own.classes else None,
-        None,
-        own.va is not None,
-        own.path.name,
+        name=name,
+        size=own.size,
+        mean=tuple(own.mean),
+        std=tuple(own.std),
+        colour=own.colour,
+        classes=tuple(own.classes) if own.classes else None,
+        dim=None,
+        has_va=own.has_va if checkpoint else own.va is not None,
+        file=own.path.name,
         sha256=own.sha256,
+        arch=own.arch,
+        trust_pickle=own.trust_pickle,
         path=own.path,
-        classifier=False,
-        embedding=own.embedding,
-        logits=own.logits,
-        va=own.va,
+        classifier=checkpoint,
+        **outputs,
     )

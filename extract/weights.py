@@ -56,12 +56,26 @@ def find(network: Network) -> Path:
                 f"networks.{network.name}.path in the config"
             )
         verify(network.path, network)
-        return network.path
+        return _converted(network.path, network, network.trust_pickle) if network.classifier else network.path
     path = cache() / network.file
+    checkpoint = path.with_suffix(".pt")
+    if not path.exists() and network.checkpoint_blob and checkpoint.exists():
+        return _converted(checkpoint, network, trusted=blob_hash(checkpoint) == network.checkpoint_blob)
     if not path.exists():
         _download(network, path)
     verify(path, network)
     return path
+
+
+def _converted(path: Path, network: Network, trusted: bool) -> Path:
+    """A PyTorch checkpoint as ONNX; an ONNX file as it is."""
+    if path.suffix == ".onnx":
+        return path
+    from extract.checkpoints import to_onnx
+
+    outputs = len(network.classes or ()) + 2 * network.has_va
+    assert network.arch is not None, "checked where the network's facts were read"
+    return to_onnx(path, cache(), arch=network.arch, outputs=outputs, size=network.size, trusted=trusted)
 
 
 def _download(network: Network, path: Path) -> None:

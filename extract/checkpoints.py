@@ -1,0 +1,192 @@
+"""PyTorch checkpoints (`.pt`) -> ONNX, once: weights into timm's architecture of today, whatever timm wrote the file.
+
+A pickled module is read without running any of its code: classes other than tensors become empty shells, and only the
+parameters and buffers found in them are used. It is still refused unless its hash is known or the user says otherwise,
+because nothing shows that an unknown module's layers compute what timm's architecture of that name computes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import types
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import InputError
+from extract.rundir import file_hash, writing
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 11
+"""Of the published ONNX files."""
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
+"""Keys under which training scripts store the state."""
+
+
+def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int, trusted: bool) -> Path:
+    """An ONNX file of EmotiEffNet's structure made from a checkpoint; made once, kept in `cache` under the file's hash.
+
+    `arch` is timm's name of the architecture, `outputs` the classifier's width, `size` the picture's edge in pixels.
+    Raises InputError for a file that is no checkpoint, a pickled module that is not `trusted`, other weights.
+    """
+    target = cache / f"{checkpoint.stem}-{arch}-{outputs}-{size}-{file_hash(checkpoint)[:16]}.onnx"
+    if not target.exists():
+        model = build(checkpoint, arch=arch, outputs=outputs, trusted=trusted)
+        with writing(target) as temporary:
+            _export(model, temporary, size)
+    return target
+
+
+def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.nn.Module:
+    """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does."""
+    state = read_state(checkpoint, trusted=trusted)
+    # the published vgaf module wraps its classifier in a Sequential
+    state = {
+        name.replace("classifier.0.", "classifier.").removeprefix("module."): value for name, value in state.items()
+    }
+    try:
+        model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error})") from None
+    try:
+        lacks, extra = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise InputError(
+            f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {_one_line(error)}"
+        ) from None
+    lacks = [name for name in lacks if not name.endswith("num_batches_tracked")]
+    if lacks or extra:
+        raise InputError(
+            f"{checkpoint}: weights are not those of {arch} with {outputs} outputs: {len(lacks)} missing "
+            f"({', '.join(lacks[:3])}), {len(extra)} unknown ({', '.join(extra[:3])})"
+        )
+    return model.eval()
+
+
+def read_state(checkpoint: Path, *, trusted: bool) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name. Plain state dicts always; pickled modules only where `trusted`."""
+    import torch
+
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{checkpoint}: no such file") from None
+    except Exception:  # a pickled module, or no checkpoint at all
+        found = _read_module(checkpoint, trusted)
+    for key in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    state = (
+        {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+        if isinstance(found, dict)
+        else {}
+    )
+    if not state:
+        raise InputError(f"{checkpoint}: no weights in it; expected a state dict or a module saved by torch.save")
+    return state
+
+
+def _read_module(checkpoint: Path, trusted: bool) -> dict[str, torch.Tensor]:
+    import torch
+
+    if not trusted:
+        raise InputError(
+            f"{checkpoint}: not a plain state dict, and its hash is not a known one; if it is a pickled module from "
+            f"somebody you trust, set trust_pickle = true in its [networks.<name>] section: nothing then shows that "
+            f"its layers are the stated ones"
+        )
+    shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=pickle.load, __name__="shells")
+    try:
+        module = torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
+    except Exception as error:  # any damage a file can have
+        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+    return dict(_walk(module))
+
+
+class Shell:
+    """Stands for an object of any foreign class: holds its state, runs none of its code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state if isinstance(state, dict) else {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Shell:
+        return self
+
+
+ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("torch", "Size"): None,
+    ("torch._utils", "_rebuild_tensor"): None,
+    ("torch._utils", "_rebuild_tensor_v2"): None,
+    ("torch._utils", "_rebuild_parameter"): None,
+}
+"""What a checkpoint may really call; None: the thing of that name itself."""
+
+
+class _ShellUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name] or super().find_class(module, name)
+        if module == "torch" and name.endswith("Storage"):
+            return super().find_class(module, name)
+        return type(name, (Shell,), {})
+
+
+def _walk(module: Any, prefix: str = "") -> Any:
+    """(name, tensor) of every parameter and buffer, named as in a state dict."""
+    inside = getattr(module, "__dict__", {})
+    for kind in ("_parameters", "_buffers"):
+        for name, value in (inside.get(kind) or {}).items():
+            if value is not None and name not in (inside.get("_non_persistent_buffers_set") or ()):
+                yield f"{prefix}{name}", getattr(value, "data", value)
+    for name, child in (inside.get("_modules") or {}).items():
+        yield from _walk(child, f"{prefix}{name}.")
+
+
+def import_timm() -> Any:
+    """timm, also beside a torchvision built for another torch (PyPI's, with a CPU-only torch).
+
+    Such a torchvision fails at import because its compiled operators are absent; two of them only need to be declared.
+    Nothing here calls them.
+    """
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        pass
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_timm.library = library  # type: ignore[attr-defined]  # the declarations live as long as this object
+    import timm
+
+    return timm
+
+
+def _export(model: torch.nn.Module, path: Path, size: int) -> None:
+    import torch
+
+    axes = {"input": {0: "batch"}, "output": {0: "batch"}}
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch >= 2.9: the exporter that keeps the final Gemm is called legacy; the new one needs another package
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=["output"],
+            opset_version=OPSET, dynamic_axes=axes, dynamo=False,
+        )  # fmt: skip
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

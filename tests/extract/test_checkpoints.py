@@ -1,0 +1,193 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from extract import checkpoints, networks, weights
+from extract.config import Config
+from extract.engine import OpenVinoEngine
+from extract.errors import InputError
+from extract.networks import NETWORKS
+
+ARCH = "tf_efficientnet_b0"
+
+
+@pytest.fixture(scope="module")
+def timm():
+    return checkpoints.import_timm()
+
+
+@pytest.fixture(scope="module", params=["enet_b0_8_best_vgaf", "enet_b0_8_va_mtl"])
+def stand_in(request, timm, tmp_path_factory):
+    """A network of exactly EmotiEffNet's structure with random weights: (facts, module, state dict file)."""
+    network = NETWORKS[request.param]
+    torch.manual_seed(1)
+    module = timm.create_model(ARCH, num_classes=10 if network.has_va else 8).eval()
+    for layer in module.modules():  # fresh batch norms are the identity and would hide mistakes
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
+    path = tmp_path_factory.mktemp("pt") / f"{network.name}.pt"
+    torch.save(module.state_dict(), path)
+    return network, module, path
+
+
+def outputs_of(network):
+    return 10 if network.has_va else 8
+
+
+def test_embedding_logits_and_va_equal_timms_own_forward_pass(stand_in, tmp_path):
+    network, module, path = stand_in
+    file = checkpoints.to_onnx(path, tmp_path, arch=ARCH, outputs=outputs_of(network), size=224, trusted=False)
+    engine = OpenVinoEngine(file, network, threads=2)
+    for picture in np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8):
+        pixels = ((picture / 255 - network.mean) / network.std).transpose(2, 0, 1)[None]
+        with torch.inference_mode():
+            maps = module.forward_features(torch.tensor(pixels, dtype=torch.float32))
+            embedding = module.forward_head(maps, pre_logits=True)[0].numpy()
+            scores = module.forward_head(maps)[0].numpy()
+        found = engine.run(picture)
+        assert np.linalg.norm(found["embedding"] - embedding) <= 1e-4 * np.linalg.norm(embedding)
+        np.testing.assert_allclose(found["logits"], scores[:8], atol=1e-4 * np.abs(scores).max())
+        if network.has_va:
+            np.testing.assert_allclose(found["va"], scores[8:], atol=1e-4 * np.abs(scores).max())
+
+
+def test_the_exported_structure_is_that_of_the_published_files(stand_in, tmp_path):
+    import onnx
+
+    network, _, path = stand_in
+    file = checkpoints.to_onnx(path, tmp_path, arch=ARCH, outputs=outputs_of(network), size=224, trusted=False)
+    model = onnx.load(file)
+    assert model.opset_import[0].version == 11
+    assert [value.name for value in model.graph.input] == ["input"]
+    assert [value.name for value in model.graph.output] == ["output"]
+    assert model.graph.node[-1].op_type == "Gemm"
+    made = file.stat().st_mtime_ns
+    assert checkpoints.to_onnx(path, tmp_path, arch=ARCH, outputs=outputs_of(network), size=224, trusted=False) == file
+    assert file.stat().st_mtime_ns == made, "made once"
+
+
+def test_a_file_with_one_flipped_byte_is_refused(stand_in, tmp_path):
+    network, _, path = stand_in
+    file = checkpoints.to_onnx(path, tmp_path, arch=ARCH, outputs=outputs_of(network), size=224, trusted=False)
+    row = replace(network, path=file, blob=weights.blob_hash(file))
+    assert weights.find(row) == file
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(InputError, match="git blob hash"):
+        weights.find(row)
+
+
+def test_a_pickled_module_needs_trust_and_then_gives_the_same_weights(timm, tmp_path):
+    torch.manual_seed(0)
+    module = timm.create_model("resnet10t", num_classes=8)
+    module.fc = torch.nn.Sequential(module.fc)
+    torch.save(module, tmp_path / "whole.pt")
+    with pytest.raises(InputError, match=r"whole\.pt: not a plain state dict.*trust_pickle = true"):
+        checkpoints.read_state(tmp_path / "whole.pt", trusted=False)
+    state = checkpoints.read_state(tmp_path / "whole.pt", trusted=True)
+    assert state.keys() == module.state_dict().keys()
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(state[name], value, rtol=0, atol=0)
+
+
+class Bomb:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (self.path,))
+
+
+def test_reading_a_pickled_module_runs_none_of_its_code(tmp_path):
+    torch.save({"model": {"weight": torch.ones(2)}, "bomb": Bomb(str(tmp_path / "exploded"))}, tmp_path / "bomb.pt")
+    with pytest.raises(InputError):
+        checkpoints.read_state(tmp_path / "bomb.pt", trusted=True)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_wrapped_state_dicts_are_found(tmp_path):
+    torch.save({"epoch": 3, "state_dict": {"fc.weight": torch.ones(2)}}, tmp_path / "a.pt")
+    assert list(checkpoints.read_state(tmp_path / "a.pt", trusted=False)) == ["fc.weight"]
+
+
+def test_weights_of_another_architecture_are_refused_by_name(timm, tmp_path):
+    torch.save(timm.create_model("resnet10t", num_classes=8).state_dict(), tmp_path / "resnet.pt")
+    with pytest.raises(InputError, match=r"resnet\.pt: weights do not fit tf_efficientnet_b0 with 8 outputs: .*bn1"):
+        checkpoints.build(tmp_path / "resnet.pt", arch=ARCH, outputs=8, trusted=False)
+    torch.save({"layer.weight": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(
+        InputError, match=r"other\.pt: weights are not those of resnet10t .*\d+ missing .*1 unknown \(layer\.weight"
+    ):
+        checkpoints.build(tmp_path / "other.pt", arch="resnet10t", outputs=8, trusted=False)
+    with pytest.raises(InputError, match=r"resnet\.pt: weights do not fit resnet10t with 5 outputs"):
+        checkpoints.build(tmp_path / "resnet.pt", arch="resnet10t", outputs=5, trusted=False)
+    with pytest.raises(InputError, match=r"timm has no architecture 'nonet'"):
+        checkpoints.build(tmp_path / "resnet.pt", arch="nonet", outputs=8, trusted=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x80\x02."])
+def test_files_that_are_no_checkpoints_are_named(tmp_path, content):
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.pt: "):
+        checkpoints.read_state(tmp_path / "a.pt", trusted=True)
+
+
+def test_timm_imports_beside_a_torchvision_that_does_not():
+    code = "from extract.checkpoints import import_timm; print(import_timm().__name__, import_timm().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "timm timm\n", done.stderr
+
+
+def test_a_checkpoint_in_the_config_runs_like_any_network(stand_in, tmp_path, monkeypatch):
+    network, _, path = stand_in
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    section = {"path": str(path), "size": 224, "mean": network.mean, "std": network.std, "arch": ARCH,
+               "classes": network.classes, "has_va": network.has_va}  # fmt: skip
+    config = Config.model_validate(
+        {"corpus": {"name": "c"}, "features": {"networks": ["own"]}, "networks": {"own": section}}
+    )
+    own = networks.find("own", config)
+    assert own.kinds == network.kinds
+    assert OpenVinoEngine(weights.find(own), own).widths["embedding"] == 1280
+
+
+def test_the_published_checkpoint_in_the_cache_stands_in_only_by_its_hash(stand_in, tmp_path, monkeypatch):
+    network, module, _ = stand_in
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path))
+    whole = tmp_path / f"{network.name}.pt"
+    torch.save(module, whole)
+    with pytest.raises(InputError, match="its hash is not a known one"):
+        weights.find(network)
+    known = replace(network, checkpoint_blob=weights.blob_hash(whole))
+    assert weights.find(known).suffix == ".onnx"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arch": None}, "also needs arch"),
+        ({"classes": None}, "classes"),
+        ({"logits": "output"}, "output names are for ONNX"),
+    ],
+)
+def test_a_checkpoint_section_that_lacks_facts_is_refused(changes, said):
+    section = {
+        "path": "x.pt",
+        "size": 224,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "arch": ARCH,
+        "classes": ["a", "b"],
+    } | changes
+    config = Config.model_validate(
+        {"corpus": {"name": "c"}, "features": {"networks": ["own"]}, "networks": {"own": section}}
+    )
+    with pytest.raises(InputError, match=said):
+        networks.find("own", config)
