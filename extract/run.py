@@ -17,7 +17,7 @@ from extract import engine, errors, frames, networks, pipeline, sharing, store, 
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
-from extract.rundir import file_hash, fingerprint, write_json
+from extract.rundir import file_hash, fingerprint, sweep, write_json
 
 C = TypeVar("C", bound=Config)
 RESIZE = "PIL bilinear, antialiased"
@@ -94,7 +94,9 @@ def _extract(network: networks.Network, jobs: list[pipeline.Job], work: Path, pr
     def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
         failures.extend(failed)
         video = {"video": job.video, "pictures": _pictures(job), "unreadable": str(len(failed))}
-        store.write(store.path(work, network.name, job.video), features, about | video)
+        file = store.path(work, network.name, job.video)
+        store.write(file, features, about | video)
+        sweep(file)
         claims.release(job.video)
 
     runner = engine.OpenVinoEngine(path, network, precision)

@@ -6,6 +6,7 @@ the fingerprint of everything that decides the result. A folder without it, or w
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -42,6 +43,12 @@ def writing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -29,6 +29,13 @@ def test_a_work_folder_below_a_file_is_named(tmp_path):
         rundir.begin(tmp_path / "file" / "work")
 
 
+def test_leftovers_of_killed_processes_are_swept(tmp_path):
+    for name in (".a[1].json.77.part", ".a[1].json.9.part", ".b.json.77.part", "a[1].json"):
+        (tmp_path / name).touch()
+    rundir.sweep(tmp_path / "a[1].json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.77.part", "a[1].json"]
+
+
 def test_a_lost_connection_is_no_disk_error(tmp_path):
     with pytest.raises(ConnectionError), rundir.writing(tmp_path / "x.bin"):
         raise ConnectionResetError("peer")
