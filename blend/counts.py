@@ -14,9 +14,12 @@ from heads.metrics import CLASSES, f1
 Table = NDArray[np.float64]
 
 
-def per_video(task: str, truth: NDArray[np.generic], decided: NDArray[np.generic], video_of: NDArray[np.int64],
-              videos: int) -> Table:
-    """Tables of `videos` videos from N frames: truth and decided as in `heads.tasks.Task`, video_of [N] in 0..videos-1."""
+def per_video(
+    task: str, truth: NDArray[np.generic], decided: NDArray[np.generic], video_of: NDArray[np.int64], videos: int
+) -> Table:
+    """Tables of `videos` videos from N frames: truth and decided as in `heads.tasks.Task`, video_of [N] in
+    0..videos-1.
+    """
     if task == "expr":
         cell = (video_of * CLASSES + truth.astype(np.int64)) * CLASSES + decided.astype(np.int64)
         return np.bincount(cell, minlength=videos * CLASSES**2).reshape(videos, CLASSES, CLASSES).astype(np.float64)
@@ -30,7 +33,7 @@ def per_video(task: str, truth: NDArray[np.generic], decided: NDArray[np.generic
 
 
 def outputs(task: str, table: Table) -> NDArray[np.float64]:
-    """Score of each output from summed tables [..., rows, columns] -> [..., outputs]; NaN where a CCC is not defined."""
+    """Score of each output from summed tables [..., rows, columns] -> [..., outputs]; NaN: a CCC not defined."""
     if task == "au":
         return f1(table[..., 0, :], table[..., 1, :], table[..., 2, :])
     if task == "expr":
@@ -49,7 +52,9 @@ def score(task: str, table: Table) -> NDArray[np.float64]:
 
 
 def draw(task: str, table: Table, draws: int, seed: int) -> NDArray[np.float64]:
-    """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not defined."""
+    """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not
+    defined.
+    """
     videos = len(table)
     times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws).astype(np.float64)
     return score(task, (times @ table.reshape(videos, -1)).reshape(draws, *table.shape[1:]))

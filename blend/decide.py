@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 DEFAULT_THRESHOLD = 0.5
 
 
-def decide(task: str, scores: NDArray[np.float32], thresholds: NDArray[np.float64] | None = None) -> NDArray[np.generic]:
-    """Scores [T, C] -> au uint8 [T, 12] of 0/1, expr int8 [T] of 0..7 (the first of equals), va float32 [T, 2] in [-1, 1].
+def decide(
+    task: str, scores: NDArray[np.float32], thresholds: NDArray[np.float64] | None = None
+) -> NDArray[np.generic]:
+    """Scores [T, C] -> au uint8 [T, 12] of 0/1, expr int8 [T] of 0..7 (the first of equals), va float32 [T, 2] in [-1,
+    1].
 
     Thresholds [12] stay float64: a threshold halfway between two neighbouring float32 is no float32.
     """

@@ -1,9 +1,9 @@
 """What a trial costs: the official score on validation of given weights, kernel and k, as fast as arrays allow.
 
-au: the F1 of each unit at its exactly best threshold. expr: one pass over the frames. va: the CCC of a blend depends only on
-the heads' means, their Gram matrix and their covariances with the truth; these are kept per kernel and k, so that a trial
-costs microseconds (the median is not linear and takes the long way). Sums run in an order that does not depend on the
-number of threads: equal input gives equal bytes.
+au: the F1 of each unit at its exactly best threshold. expr: one pass over the frames. va: the CCC of a blend depends
+only on the heads' means, their Gram matrix and their covariances with the truth; these are kept per kernel and k, so
+that a trial costs microseconds (the median is not linear and takes the long way). Sums run in an order that does not
+depend on the number of threads: equal input gives equal bytes.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ class _Va:
     def moments(self, kernel: str, k: int) -> tuple[NDArray[np.float64], ...]:
         """Means [C, H] less the truth's, covariances of heads [C, H, H] and of heads with the truth [C, H]."""
         if (kernel, k) not in self.kept:
-            heads, channels = self.shape
+            heads, _ = self.shape
             smoothed = smooth.smooth(self.side_by_side, self.pool.offsets, kernel, k)
-            sums, cross, gram = (part.sum(0) / len(self.centred) for part in _moments(
-                smoothed, self.pool.known.rows, self.centred, self.mean, heads))
+            sums, cross, gram = (
+                part.sum(0) / len(self.centred)
+                for part in _moments(smoothed, self.pool.known.rows, self.centred, self.mean, heads)
+            )
             gram = gram - sums[:, :, None] * sums[:, None, :]
             self.kept[kernel, k] = sums, gram, cross
         return self.kept[kernel, k]
@@ -87,8 +89,9 @@ class _Va:
     def __call__(self, weights: Sequence[float], kernel: str, k: int) -> float:
         if kernel == "median":
             decided = np.clip(combine.scores(self.pool, weights, kernel, k), -1, 1)
-            return float(np.nan_to_num(self.pool.task.per_output(
-                self.pool.known.values, decided[self.pool.known.rows])).mean())
+            return float(
+                np.nan_to_num(self.pool.task.per_output(self.pool.known.values, decided[self.pool.known.rows])).mean()
+            )
         apart, gram, cross = self.moments(kernel, k)
         w = np.asarray(weights, np.float64)
         below = (gram @ w) @ w + self.variance + (apart @ w) ** 2
@@ -97,7 +100,9 @@ class _Va:
 
 @njit(cache=True, parallel=True)
 def _moments(smoothed, rows, truth, mean, heads):  # type: ignore[no-untyped-def]
-    """Sums per block of frames: of heads [B, C, H], heads x truth [B, C, H], heads x heads [B, C, H, H]; all less the truth's mean."""
+    """Sums per block of frames: of heads [B, C, H], heads x truth [B, C, H], heads x heads [B, C, H, H]; all less the
+    truth's mean.
+    """
     blocks, channels = (len(rows) + BLOCK - 1) // BLOCK, truth.shape[1]
     sums = np.zeros((blocks, channels, heads))
     cross = np.zeros((blocks, channels, heads))

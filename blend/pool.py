@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from heads.testlist import TestList
 
 @dataclass(frozen=True)
 class Truth:
-    """The validly annotated frames: `rows` [N] of the timeline, rising, and their values (as `heads.tasks.Task` says)."""
+    """The validly annotated frames: `rows` [N] of the timeline, rising, and their values (see `heads.tasks.Task`)."""
 
     rows: NDArray[np.int64]
     values: NDArray[np.generic]
@@ -74,30 +73,49 @@ class Pool:
             shift[list(keep)] = offsets[:-1] - self.offsets[list(keep)]
             truth = Truth(self.truth.rows[kept] + shift[self.video_of[kept]], self.truth.values[kept])
         videos = tuple(self.videos[v] for v in keep)
-        return replace(self, videos=videos, offsets=offsets, scores=np.ascontiguousarray(self.scores[:, rows]),
-                       present=self.present[rows], truth=truth,
-                       without_face=tuple(video for video in self.without_face if video in videos))
+        return replace(
+            self,
+            videos=videos,
+            offsets=offsets,
+            scores=np.ascontiguousarray(self.scores[:, rows]),
+            present=self.present[rows],
+            truth=truth,
+            without_face=tuple(video for video in self.without_face if video in videos),
+        )
 
 
-def for_validation(task: Task, found: dict[str, Predictions], annotations: dict[str, Annotation], prior: NDArray[np.float32],
-               where: str = "validation") -> Pool:
-    """The pool of the annotated videos. A timeline is as long as the annotation, or to the last prediction if that is later.
+def for_validation(
+    task: Task,
+    found: dict[str, Predictions],
+    annotations: dict[str, Annotation],
+    prior: NDArray[np.float32],
+    where: str = "validation",
+) -> Pool:
+    """The pool of the annotated videos. A timeline is as long as the annotation, or to the last prediction if that is
+    later.
 
-    Raises InputError where predictions are of unknown videos or differ in their videos, and where no frame is annotated.
+    Raises InputError where predictions are of unknown videos or differ in their videos, and where no frame is
+    annotated.
     """
     videos = sorted(annotations)
     lengths = [max(len(annotations[video].valid), _last(found, video)) for video in videos]
     pool = _pool(task, found, videos, lengths, prior, where, "has no annotation")
-    rows = np.concatenate([pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(videos)])
+    rows = np.concatenate(
+        [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(videos)]
+    )
     if not len(rows):
-        raise InputError(f"{where}: not one validly annotated frame in {len(videos)} videos; nothing to choose a blend by")
+        raise InputError(
+            f"{where}: not one validly annotated frame in {len(videos)} videos; nothing to choose a blend by"
+        )
     values = np.concatenate([annotations[video].values[annotations[video].valid] for video in videos])
     return replace(pool, truth=Truth(rows, values))
 
 
-def for_test(task: Task, found: dict[str, Predictions], listed: TestList, prior: NDArray[np.float32],
-         folders: set[str] | None) -> Pool:
-    """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is later.
+def for_test(
+    task: Task, found: dict[str, Predictions], listed: TestList, prior: NDArray[np.float32], folders: set[str] | None
+) -> Pool:
+    """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is
+    later.
 
     `folders`: the videos that the corpus has frames of, or None for a corpus without frames. Raises InputError for a
     listed video that has neither frames nor predictions, and where heads differ in their videos.
@@ -106,22 +124,39 @@ def for_test(task: Task, found: dict[str, Predictions], listed: TestList, prior:
     known = {video for head in found.values() for video in head.videos}
     for video in listed.names:
         if folders is not None and video not in folders and video not in known:
-            raise InputError(f"{listed.path}: line {listed.line(video)} names the video {video!r}, but the corpus has no "
-                             f"folder of frames with this name; check corpus.frames and corpus.{task.name}.test")
+            raise InputError(
+                f"{listed.path}: line {listed.line(video)} names the video {video!r}, but the corpus has no "
+                f"folder of frames with this name; check corpus.frames and corpus.{task.name}.test"
+            )
     lengths = [max(int(frames[video][-1]), _last(found, video)) for video in listed.names]
     return _pool(task, found, listed.names, lengths, prior, "test", f"is not in {listed.path}")
 
 
 def _last(found: dict[str, Predictions], video: str) -> int:
     """The last frame with a prediction, 0 where there is none."""
-    return max((int(head.videos[video][0][-1]) for head in found.values()
-                if video in head.videos and len(head.videos[video][0])), default=0)
+    return max(
+        (
+            int(head.videos[video][0][-1])
+            for head in found.values()
+            if video in head.videos and len(head.videos[video][0])
+        ),
+        default=0,
+    )
 
 
-def _pool(task: Task, found: dict[str, Predictions], videos: Sequence[str], lengths: Sequence[int],
-          prior: NDArray[np.float32], where: str, unknown: str) -> Pool:
+def _pool(
+    task: Task,
+    found: dict[str, Predictions],
+    videos: Sequence[str],
+    lengths: Sequence[int],
+    prior: NDArray[np.float32],
+    where: str,
+    unknown: str,
+) -> Pool:
     if not found:
-        raise InputError(f"{where}: no head has made predictions for task {task.name!r}; is heads.{task.name}.use empty?")
+        raise InputError(
+            f"{where}: no head has made predictions for task {task.name!r}; is heads.{task.name}.use empty?"
+        )
     heads = tuple(sorted(found))
     for head in heads:
         for video in sorted(set(found[head].videos) - set(videos)):
@@ -130,8 +165,10 @@ def _pool(task: Task, found: dict[str, Predictions], videos: Sequence[str], leng
     for head in heads:
         for video in sorted(seen - set(found[head].videos)):
             other = next(name for name in heads if video in found[name].videos)
-            raise InputError(f"{where} predictions of head {head!r} lack the video {video!r}, which head {other!r} has; "
-                             f"make them anew, or leave the head out with heads.{task.name}.use")
+            raise InputError(
+                f"{where} predictions of head {head!r} lack the video {video!r}, which head {other!r} has; "
+                f"make them anew, or leave the head out with heads.{task.name}.use"
+            )
     scores = np.empty((len(heads), int(sum(lengths)), len(task.outputs)), np.float32)
     present = np.ones(scores.shape[1], bool)
     for h, head in enumerate(heads):

@@ -1,8 +1,8 @@
 """The search: Optuna over blend weights, kernel and k; thresholds for given weights and k are found exactly.
 
-Every single head, equal weights and a greedy selection are tried first, so the result cannot end below them. Trial i draws
-from a sampler that is seeded by (seed, i) and sees trials 0 .. i - 1: a search that was killed and goes on from its
-journal makes the same trials as one that ran through.
+Every single head, equal weights and a greedy selection are tried first, so the result cannot end below them. Trial i
+draws from a sampler that is seeded by (seed, i) and sees trials 0 .. i - 1: a search that was killed and goes on from
+its journal makes the same trials as one that ran through.
 """
 
 from __future__ import annotations
@@ -56,15 +56,24 @@ class Found:
         return max((trial for trial in self.trials if trial.start == name), key=lambda trial: trial.score)
 
 
-def search(pool: Pool, settings: BlendSettings, trials: int, seed: int, journal: Journal | None = None,
-           on_trial: Callable[[], None] = lambda: None) -> Found:
-    """Search the blend of a pool with truth; `on_trial` is called after each trial. Trials in `journal` are not done again."""
+def search(
+    pool: Pool,
+    settings: BlendSettings,
+    trials: int,
+    seed: int,
+    journal: Journal | None = None,
+    on_trial: Callable[[], None] = lambda: None,
+) -> Found:
+    """Search the blend of a pool with truth; `on_trial` is called after each trial. Trials in `journal` are not done
+    again.
+    """
     with smooth.threads(pool.scores.size):
         return _search(pool, settings, trials, seed, journal, on_trial)
 
 
-def _search(pool: Pool, settings: BlendSettings, trials: int, seed: int, journal: Journal | None,
-            on_trial: Callable[[], None]) -> Found:
+def _search(
+    pool: Pool, settings: BlendSettings, trials: int, seed: int, journal: Journal | None, on_trial: Callable[[], None]
+) -> Found:
     score = objective.make(pool)
     names = _starts(pool, settings)
     study = _memory_study()
@@ -75,8 +84,11 @@ def _search(pool: Pool, settings: BlendSettings, trials: int, seed: int, journal
             frozen = done[i]
             study.add_trial(frozen)
         else:
-            frozen = (_baseline(study, pool, settings, score, names[i], made) if i < len(names)
-                      else _drawn(study, pool, settings, score, derive(seed, i)))
+            frozen = (
+                _baseline(study, pool, settings, score, names[i], made)
+                if i < len(names)
+                else _drawn(study, pool, settings, score, derive(seed, i))
+            )
             if journal is not None:
                 journal.add(frozen)
         made.append(_trial(frozen, pool, settings, names[i][0] if i < len(names) else None))
@@ -100,13 +112,17 @@ def params(pool: Pool, weights: Sequence[float], kernel: str, k: int) -> Params:
     if pool.task.name == "au":
         blended = threshold.columns(combine.scores(pool, weights, kernel, k), pool.known.rows)
         thresholds = tuple(float(t) for t in threshold.best(blended, pool.known.values.T)[0])
-    return Params(pool.task.name, pool.task.outputs, pool.heads, tuple(float(w) for w in weights), kernel, k, thresholds)
+    return Params(
+        pool.task.name, pool.task.outputs, pool.heads, tuple(float(w) for w in weights), kernel, k, thresholds
+    )
 
 
 def _choose(pool: Pool, made: list[Trial]) -> Found:
     """The best trial by the official score; the earlier of equals."""
     ranked = sorted(range(len(made)), key=lambda i: (-made[i].score, i))
-    compared = [i for i, trial in enumerate(made) if trial.start is not None and trial.k == 0]  # what the report compares with
+    compared = [
+        i for i, trial in enumerate(made) if trial.start is not None and trial.k == 0
+    ]  # what the report compares with
     best: tuple[float, Params] | None = None
     for i in sorted({*ranked[:RESCORED], *compared}):
         candidate = params(pool, made[i].weights, made[i].kernel, made[i].k)
@@ -125,8 +141,14 @@ def _starts(pool: Pool, settings: BlendSettings) -> list[tuple[str, int]]:
     return [(name, k) for name in names for k in ks] + [("greedy", -1)]
 
 
-def _baseline(study: Study, pool: Pool, settings: BlendSettings, score: objective.Objective, start: tuple[str, int],
-              made: list[Trial]) -> FrozenTrial:
+def _baseline(
+    study: Study,
+    pool: Pool,
+    settings: BlendSettings,
+    score: objective.Objective,
+    start: tuple[str, int],
+    made: list[Trial],
+) -> FrozenTrial:
     import optuna
 
     name, k = start

@@ -39,16 +39,24 @@ def smooth(values: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str,
     return blend_and_smooth(values[None], np.ones((1, values.shape[1]), np.float32), offsets, kernel, k)
 
 
-def blend_and_smooth(scores: NDArray[np.float32], weights: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str,
-                     k: int) -> NDArray[np.float32]:
+def blend_and_smooth(
+    scores: NDArray[np.float32], weights: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str, k: int
+) -> NDArray[np.float32]:
     """sum_h weights[h, c] scores[h, t, c], smoothed: [H, T, C] and [H, C] -> [T, C].
 
     One video at a time, so that its blend stays in the cache while it is smoothed. The result does not depend on the
     number of threads nor on the other videos: every sum runs within one video, in the same order.
     """
     out = np.empty(scores.shape[1:], np.float32)
-    _all_videos(np.ascontiguousarray(scores), np.ascontiguousarray(weights), offsets, KERNELS.index(kernel), k,
-                gaussian_weights(k), out)
+    _all_videos(
+        np.ascontiguousarray(scores),
+        np.ascontiguousarray(weights),
+        offsets,
+        KERNELS.index(kernel),
+        k,
+        gaussian_weights(k),
+        out,
+    )
     return out
 
 

@@ -1,7 +1,7 @@
 """Every trial on disk: an Optuna study in SQLite, so that a killed search goes on where it was.
 
-The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file holds
-finished trials only, in order, and never half of one.
+The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file
+holds finished trials only, in order, and never half of one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MARK = "fingerprint"
 class Journal:
     """The finished trials of one search. Use as a context manager: closing frees the file.
 
-    `mark` is the fingerprint of everything that decides a trial. A file of another mark, or one that is no study, is kept
-    aside as `<name>.old.db`, and `set_aside` says so.
+    `mark` is the fingerprint of everything that decides a trial. A file of another mark, or one that is no study, is
+    kept aside as `<name>.old.db`, and `set_aside` says so.
     """
 
     def __init__(self, path: Path, name: str, mark: str) -> None:
@@ -41,7 +41,9 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._storage is not None:
             _close(self._storage)
 
@@ -73,7 +75,9 @@ class Journal:
         old = self.path.with_suffix(".old.db")
         os.replace(self.path, old)
         Path(f"{self.path}-journal").unlink(missing_ok=True)
-        self.set_aside = f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
+        self.set_aside = (
+            f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
+        )
         return None
 
     def _create(self, name: str, mark: str) -> None:

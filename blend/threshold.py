@@ -1,8 +1,9 @@
 """The best F1 threshold of each action unit, found exactly by counting.
 
-F1 only changes where the cut passes a score. Counts per 1/1024 of probability give F1 at the bins' edges and, for each bin,
-a bound on what a cut inside it can reach (all of its positives taken, none of its negatives). Bins whose bound beats the
-best edge are counted again at 1/1024 of their width, and what is still open after that, usually nothing, is sorted.
+F1 only changes where the cut passes a score. Counts per 1/1024 of probability give F1 at the bins' edges and, for each
+bin, a bound on what a cut inside it can reach (all of its positives taken, none of its negatives). Bins whose bound
+beats the best edge are counted again at 1/1024 of their width, and what is still open after that, usually nothing, is
+sorted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SORTED = 4096
 
 
 def best(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The thresholds [C], and the best F1 [C] that any threshold reaches: scores float32 [C, N] in [0, 1], truth [C, N] of 0/1.
+    """The thresholds [C], and the best F1 [C] that any threshold reaches: scores float32 [C, N] in [0, 1], truth [C,
+    N] of 0/1.
 
     A threshold lies halfway between the lowest score that is taken and the highest that is not (halfway to 0 where all
     are taken). A unit that never occurs scores 0 with any threshold and gets 0.5.
@@ -70,7 +72,9 @@ def _code(score):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _best_cut(scores, truth):  # type: ignore[no-untyped-def]
-    """-> (F1, code, lowest): the cut takes scores >= `lowest` where that is finite, else those whose code is >= `code`."""
+    """-> (F1, code, lowest): the cut takes scores >= `lowest` where that is finite, else those whose code is >=
+    `code`.
+    """
     hits, taken = np.zeros(BINS + 1, np.int64), np.zeros(BINS + 1, np.int64)
     for i in range(len(scores)):
         b = _code(scores[i]) >> BITS
@@ -89,7 +93,9 @@ def _best_cut(scores, truth):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _best_edge(hits, taken, reached, edge):  # type: ignore[no-untyped-def]
-    """The best of the cuts at lower edges of bins; `hits` and `taken` count at and above them, one entry longer than bins."""
+    """The best of the cuts at lower edges of bins; `hits` and `taken` count at and above them, one entry longer than
+    bins.
+    """
     for b in range(len(hits) - 2, -1, -1):
         if taken[b] > taken[b + 1]:
             f1 = 2.0 * hits[b] / (taken[b] + hits[0])
@@ -128,7 +134,9 @@ def _gather(scores, truth, slot, taken):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _inside(values, labels, slot, hits, taken, reached, code):  # type: ignore[no-untyped-def]
-    """Go on inside the open bins, given the scores in them: count again where they are many, then sort what is still open."""
+    """Go on inside the open bins, given the scores in them: count again where they are many, then sort what is still
+    open.
+    """
     bins = slot.max() + 1
     fine_hits, fine_taken = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64)
     if len(values) > SORTED:

@@ -1,7 +1,7 @@
 """The official test list: which frames of which videos are graded, in which order.
 
-A header, then one line per picture: `video/00001.jpg,` (ABAW-5) or `video/00001.jpg,0,1,...` with dummy values (ABAW-6 on).
-Header and order are kept as they are, because the submission must repeat them.
+A header, then one line per picture: `video/00001.jpg,` (ABAW-5) or `video/00001.jpg,0,1,...` with dummy values (ABAW-6
+on). Header and order are kept as they are, because the submission must repeat them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IMAGE_COLUMN = "image_location"
 
 @dataclass(frozen=True)
 class TestList:
-    """The graded pictures. `names[video_of[i]]` and `frame_of[i]` are the video and the 1-based frame of `images[i]`."""
+    """The graded pictures. `names[video_of[i]]` and `frame_of[i]` are those of `images[i]`."""
 
     __test__ = False  # pytest: not a test class
 
@@ -41,15 +41,17 @@ class TestList:
         return {name: np.unique(frames[a:b]) for name, a, b in zip(self.names, ends[:-1], ends[1:], strict=True)}
 
     def line(self, video: str) -> int:
-        """Number of the first line that lists `video` (the header is line 1). Raises ValueError for a video not listed."""
+        """Number of the first line that lists `video` (the header is line 1). Raises ValueError for a video not
+        listed.
+        """
         return int((self.video_of == self.names.index(video)).argmax()) + 2
 
 
 def read(path: Path, task: Task) -> TestList:
     """Read a test list. One million lines take about two seconds.
 
-    Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a header
-    of another task, and a line that names no picture `<video>/<frame number>.jpg`.
+    Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
+    header of another task, and a line that names no picture `<video>/<frame number>.jpg`.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")

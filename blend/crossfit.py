@@ -1,0 +1,144 @@
+"""What the search is worth on videos it has not seen: the whole search inside by-video folds, decided on the held-out
+videos.
+
+Frames of one video are alike, so folds and resamples are made of whole videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend import combine, counts, search
+from blend.combine import Params
+from blend.config import BlendSettings
+from blend.pool import Pool
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Held-out decisions of every video, made by a blend that was searched on the other folds."""
+
+    folds: tuple[tuple[int, ...], ...]
+    """Held-out videos (their numbers in the pool) of each fold."""
+    params: tuple[Params, ...]
+    scores: tuple[float | None, ...]
+    """The official score of each fold alone; None where it is not defined."""
+    pooled: float | None
+    """The official score over the held-out decisions of all videos together."""
+    interval: tuple[float, float] | None
+    """95 % of `pooled` when the videos are drawn again, with replacement."""
+
+
+def cross_fit(
+    pool: Pool, settings: BlendSettings, seed: int, on_trial: Callable[[], None] = lambda: None
+) -> CrossFit | None:
+    """Search inside each fold's complement, decide the fold. None for a single annotated video: nothing is left to
+    search on.
+
+    Five folds, or as many as there are annotated videos if that is fewer.
+    """
+    folds = split(pool, settings.folds, seed)
+    if len(folds) < 2:
+        return None
+    found, scores, pieces = [], [], []
+    for number, held in enumerate(folds):
+        others = pool.select([v for v in range(len(pool.videos)) if v not in held])
+        params = search.search(
+            others, settings, fold_trials(settings), search.derive(seed, "fold", number), None, on_trial
+        ).params
+        part = pool.select(held)
+        own = combine.combine(part, params)
+        pieces.append(own)
+        found.append(params)
+        scores.append(number_or_none(part.score(own)) if len(part.known.rows) else None)
+    decided = np.empty((pool.scores.shape[1], *pieces[0].shape[1:]), pieces[0].dtype)
+    for held, own in zip(folds, pieces, strict=True):
+        decided[_rows(pool, held)] = own
+    table = table_of(pool, decided)
+    draws = counts.draw(pool.task.name, table[_annotated(pool)], settings.draws, search.derive(seed, "interval"))
+    return CrossFit(
+        tuple(tuple(fold) for fold in folds),
+        tuple(found),
+        tuple(scores),
+        number_or_none(pool.score(decided)),
+        _interval(draws),
+    )
+
+
+def fold_trials(settings: BlendSettings) -> int:
+    """Trials of the search inside each fold."""
+    return settings.fold_trials or settings.trials
+
+
+def table_of(pool: Pool, decided: NDArray[np.generic]) -> counts.Table:
+    """Per-video counts of decisions on all T frames."""
+    truth = pool.known
+    return counts.per_video(pool.task.name, truth.values, decided[truth.rows], pool.video_of, len(pool.videos))
+
+
+def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
+    """Videos -> at most `folds` folds that resemble each other in size and in what is annotated.
+
+    Greedy: the heaviest video first, each to the fold that stays closest to its fair share of frames and of every
+    output. Videos without one annotated frame follow at the end; they change no score.
+    """
+    content = _content(pool)
+    known = _annotated(pool)
+    folds = min(folds, int(known.sum()))
+    if folds < 1:
+        return []
+    share = content / np.maximum(content.sum(0), 1e-9)
+    shuffled = np.random.default_rng(search.derive(seed, "folds")).permutation(len(content))
+    order = sorted(shuffled, key=lambda v: (not known[v], -share[v].max()))
+    filled = np.zeros((folds, share.shape[1]))
+    members: list[list[int]] = [[] for _ in range(folds)]
+    room = -(-len(content) // folds)
+    for v in order:
+        after = [
+            ((filled[f] + share[v] - 1 / folds) ** 2).sum() - ((filled[f] - 1 / folds) ** 2).sum()
+            if len(members[f]) < room
+            else np.inf
+            for f in range(folds)
+        ]
+        if not known[v] or not all(members):  # every fold gets an annotated video first
+            after = [len(members[f]) if not known[v] or not members[f] else np.inf for f in range(folds)]
+        fold = int(np.argmin(after))
+        members[fold].append(int(v))
+        filled[fold] += share[v]
+    return sorted(sorted(fold) for fold in members)
+
+
+def _content(pool: Pool) -> NDArray[np.float64]:
+    """How much of everything each video holds, [V, 1 + outputs]: frames; positives, frames or |value| sums."""
+    truth, videos = pool.known, len(pool.videos)
+    columns = [np.ones(len(truth.rows))]
+    if pool.task.name == "expr":
+        columns += [truth.values == c for c in range(len(pool.task.outputs))]
+    else:
+        columns += list(np.abs(truth.values.astype(np.float64)).T)
+    return np.stack([np.bincount(pool.video_of, weights=column, minlength=videos) for column in columns], axis=1)
+
+
+def _annotated(pool: Pool) -> NDArray[np.bool_]:
+    return np.bincount(pool.video_of, minlength=len(pool.videos)) > 0
+
+
+def _rows(pool: Pool, videos: list[int]) -> NDArray[np.int64]:
+    return np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in videos])
+
+
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return None
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def number_or_none(value: float) -> float | None:
+    """JSON knows no NaN: a score that is not defined is None."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,125 @@
+"""Small made-up problems: heads of different quality on drifting truth, by video, with gaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blend import pool as pools
+from blend import timeline
+from extract.rundir import write_json
+from heads import predictions, testlist
+from heads.labels import DTYPES, Annotation
+from heads.tasks import TASKS
+
+QUALITY = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+
+
+def drifting(task, rng, length, quality, heads):
+    """Truth [length, ...] and scores of `heads` heads [heads, length, C] of one video."""
+    channels = len(task.outputs)
+    z = np.cumsum(rng.standard_normal((length, channels)), 0) * 0.15 + rng.standard_normal(channels)
+    noisy = [z + rng.standard_normal(z.shape) * quality[h] + rng.standard_normal(channels) * 0.5 for h in range(heads)]
+    if task.name == "au":
+        return (z > 1).astype(np.uint8), [1 / (1 + np.exp(1 - n)) for n in noisy]
+    if task.name == "expr":
+        return z.argmax(1).astype(np.int8), [np.exp(n) / np.exp(n).sum(1, keepdims=True) for n in noisy]
+    return np.tanh(z / 2).astype(np.float32), [np.tanh(n / 2) for n in noisy]
+
+
+@pytest.fixture
+def make_pool():
+    """make_pool(task, seed=, videos=, heads=, length=) -> a pool with truth; a tenth of the frames is not annotated."""
+
+    def make(name, seed=0, videos=6, heads=3, length=(40, 80)):
+        task, rng = TASKS[name], np.random.default_rng(seed)
+        lengths = rng.integers(*length, size=videos)
+        parts = [drifting(task, rng, int(n), QUALITY, heads) for n in lengths]
+        offsets = timeline.offsets_of(lengths)
+        scores = np.concatenate([np.array(scores, np.float32) for _, scores in parts], axis=1)
+        rows = np.flatnonzero(rng.random(offsets[-1]) < 0.9)
+        truth = np.concatenate([truth for truth, _ in parts])[rows]
+        return pools.Pool(
+            task,
+            tuple(f"head{h}" for h in range(heads)),
+            tuple(f"video{v:02d}" for v in range(videos)),
+            offsets,
+            scores,
+            np.ones(offsets[-1], bool),
+            pools.Truth(rows, truth),
+        )
+
+    return make
+
+
+class Corpus:
+    """Annotations, a test list with its truth, and predictions of heads, on disk as the steps before leave them."""
+
+    def __init__(self, folder: Path, name: str, seed: int, heads: int = 3, val: int = 5, test: int = 3) -> None:
+        self.folder, self.task, self.rng = folder, TASKS[name], np.random.default_rng(seed)
+        self.work = folder / "work"
+        self.val, self.truth = folder / "val", folder / "truth"
+        self.test = folder / "test.txt"
+        self.heads = {f"head{h}": self.work / "heads" / name / f"head{h}" for h in range(heads)}
+        self.lengths: dict[str, int] = {}
+        for part, videos, target in (("val", val, self.val), ("test", test, self.truth)):
+            self._part(part, [f"{part}{v}" for v in range(videos)], target)
+        self._lists()
+        prior = {output: 0.125 for output in self.task.outputs} | {"counts": {"videos": 9, "frames": 99}}
+        write_json(self.work / "heads" / name / "prior.json", prior)
+
+    def _part(self, part: str, videos: list[str], target: Path) -> None:
+        target.mkdir(parents=True)
+        found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {head: {} for head in self.heads}
+        for number, video in enumerate(videos):
+            length = self.lengths[video] = int(self.rng.integers(40, 70))
+            truth, scores = drifting(self.task, self.rng, length, QUALITY, len(self.heads))
+            valid = self.rng.random(length) < 0.9
+            self.annotate(target, video, truth, valid)
+            frames = np.flatnonzero(self.rng.random(length) < 0.85).astype(np.int32) + 1
+            if number == len(videos) - 1:
+                continue  # no face in the last video
+            for head, values in zip(found, scores, strict=True):
+                found[head][video] = frames, values[frames - 1].astype(np.float32)
+        for head, folder in self.heads.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            predictions.write(folder / f"{part}.parquet", predictions.Predictions(self.task.outputs, found[head]))
+
+    def annotate(self, folder: Path, video: str, truth: np.ndarray, valid: np.ndarray) -> None:
+        whole = truth.reshape(len(truth), -1).astype(np.float32 if self.task.name == "va" else np.int64)
+        rows = np.where(valid[:, None], whole, self.task.unlabelled).astype(whole.dtype)
+        lines = [",".join(str(value) for value in row) for row in rows.tolist()]
+        (folder / f"{video}.txt").write_text("\n".join([self.task.header, *lines]) + "\n")
+
+    def _lists(self) -> None:
+        listed = testlist.from_lengths({v: n for v, n in self.lengths.items() if v.startswith("test")}, self.task, self.test)
+        self.test.write_text("\n".join([listed.header, *(image + "," for image in listed.images)]) + "\n")
+
+    def config(self, with_test: bool = True, **settings: object) -> object:
+        from blend.config import Config
+
+        paths = {"train": str(self.val), "val": str(self.val)} | ({"test": str(self.test)} if with_test else {})
+        return Config.model_validate(
+            {
+                "corpus": {"name": "made-up", self.task.name: paths},
+                "features": {"networks": ["none"]},
+                "blend": {self.task.name: {"trials": 20, "draws": 200} | settings},
+            }
+        )
+
+    def annotation(self, values: np.ndarray, valid: np.ndarray) -> Annotation:
+        return Annotation("video", np.ascontiguousarray(values, DTYPES[self.task.name]), valid)
+
+
+@pytest.fixture
+def make_corpus(tmp_path, monkeypatch):
+    """make_corpus(task, seed=0, ...) -> a Corpus whose heads count as trained."""
+
+    def make(name, seed=0, folder="corpus", **sizes):
+        corpus = Corpus(tmp_path / folder, name, seed, **sizes)
+        monkeypatch.setattr("heads.run.main", lambda config, task, work, seed=0: corpus.heads)
+        return corpus
+
+    return make

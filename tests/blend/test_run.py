@@ -1,0 +1,176 @@
+"""The main job on heads that are there already: what it leaves, that it repeats itself byte for byte, what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from blend import run, submission
+from extract.errors import InputError
+from heads import testlist
+from heads.tasks import TASKS
+
+FILES = ("params.json", "submission.txt", "report.json", "report.html", "study.db", "provenance.json", "DONE")
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_it_leaves_a_checked_submission_and_a_report_without_nan(make_corpus, name):
+    corpus = make_corpus(name)
+    report = run.main(corpus.config(), name, corpus.work)
+    out = corpus.work / "blend" / name
+    assert all((out / file).exists() for file in FILES)
+    listed = testlist.read(corpus.test, TASKS[name])
+    assert submission.check(out / "submission.txt", listed, TASKS[name]) == []
+    assert json.loads((out / "report.json").read_text()) == report
+    assert report["searched"] >= max(*report["heads"].values(), report["equal"])
+    assert report["searched"] >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
+    assert len(report["cross_fitted"]["folds"]) == 5
+    assert report["frames"]["videos_without_face"] == ["val4"]
+    assert report["submission"]["videos_without_face"] == ["test2"]
+    assert report["frames"]["with_features"] + report["frames"]["filled"] == report["frames"]["labelled"]
+    assert report["submission"]["lines"] == len(listed.images) + 1
+
+
+def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_corpus):
+    one, two = make_corpus("au", folder="one"), make_corpus("au", folder="two")
+    reports = []
+    for corpus in (one, two):
+        pytest.MonkeyPatch().setattr("heads.run.main", lambda *args, c=corpus: c.heads)
+        reports.append(run.main(corpus.config(), "au", corpus.work))
+    folders = [corpus.work / "blend" / "au" for corpus in (one, two)]
+    for file in ("params.json", "submission.txt"):
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+    for report in reports:
+        report.pop("seconds")
+    assert reports[0] == reports[1]
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folders[1].iterdir()}
+    run.main(two.config(), "au", two.work)
+    assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folders[1].iterdir()}
+
+
+def test_another_seed_or_setting_makes_it_anew_and_says_so(make_corpus, capsys):
+    corpus = make_corpus("va")
+    run.main(corpus.config(), "va", corpus.work)
+    mark = (corpus.work / "blend" / "va" / "DONE").read_text()
+    report = run.main(corpus.config(trials=21), "va", corpus.work, seed=1)
+    assert (corpus.work / "blend" / "va" / "DONE").read_text() != mark
+    assert report["seed"] == 1 and report["trials"] == 21
+    assert "another search" in capsys.readouterr().err
+
+
+def test_without_a_test_list_validation_is_predicted_and_the_report_says_so(make_corpus):
+    corpus = make_corpus("expr")
+    report = run.main(corpus.config(with_test=False), "expr", corpus.work)
+    lines = (corpus.work / "blend" / "expr" / "submission.txt").read_text().splitlines()
+    assert lines[0] == testlist.default_header(TASKS["expr"])
+    assert len(lines) == 1 + sum(n for video, n in corpus.lengths.items() if video.startswith("val"))
+    assert lines[1].startswith("val0/00001.jpg,")
+    assert report["submission"]["from"] == "validation"
+    assert "names no test list" in (corpus.work / "blend" / "expr" / "report.html").read_text()
+
+
+def test_one_validation_video_gives_no_cross_fitted_score(make_corpus):
+    corpus = make_corpus("au", val=1)
+    report = run.main(corpus.config(), "au", corpus.work)
+    assert report["cross_fitted"] is None and report["interval"] is None and report["optimism"] is None
+
+
+def test_fewer_videos_than_folds_give_as_many_folds(make_corpus, capsys):
+    corpus = make_corpus("va", val=3)
+    report = run.main(corpus.config(), "va", corpus.work)
+    assert len(report["cross_fitted"]["folds"]) == 3
+    assert "3 validation videos" in capsys.readouterr().err
+
+
+def test_bad_input_leaves_a_finished_folder_as_it_is(make_corpus):
+    corpus = make_corpus("au")
+    run.main(corpus.config(), "au", corpus.work)
+    out = corpus.work / "blend" / "au"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (corpus.heads["head1"] / "val.parquet").write_bytes(b"no parquet")
+    with pytest.raises(InputError, match=r"val\.parquet"):
+        run.main(corpus.config(), "au", corpus.work)
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+CHILD = """
+import pickle, sys, heads.run
+config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
+heads.run.main = lambda *args, **kwargs: heads_
+from blend import run, search
+from pathlib import Path
+real, made = search.derive, []
+def slow(seed, *parts):
+    import time
+    made.append(parts)
+    Path(sys.argv[2]).write_text(str(len(made)))
+    time.sleep(float(sys.argv[3]))
+    return real(seed, *parts)
+search.derive = slow
+run.main(config, task, work)
+"""
+
+
+@pytest.mark.parametrize(("name", "draws"), [("au", 3), ("va", 12)])
+def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, draws):
+    import pickle
+
+    undisturbed, killed = make_corpus(name, folder="undisturbed"), make_corpus(name, folder="killed")
+    for corpus in (undisturbed, killed):
+        inputs = (corpus.config(trials=30, fold_trials=2), name, corpus.work, corpus.heads)
+        (corpus.folder / "inputs").write_bytes(pickle.dumps(inputs))
+    counter = tmp_path / "drawn"
+
+    def start(corpus, pause):
+        arguments = [sys.executable, "-c", CHILD, str(corpus.folder / "inputs"), str(counter), str(pause)]
+        return subprocess.Popen(arguments, start_new_session=True, env=os.environ | {"PYTHONPATH": os.getcwd()})
+
+    child = start(killed, 0.1)
+    deadline = time.monotonic() + 60
+    while not (counter.exists() and counter.read_text() and int(counter.read_text()) > draws):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (killed.work / "blend" / name / "DONE").exists()
+    for corpus in (killed, undisturbed):
+        assert start(corpus, 0).wait(timeout=120) == 0
+    for file in ("params.json", "submission.txt"):
+        ours, theirs = (corpus.work / "blend" / name / file for corpus in (killed, undisturbed))
+        assert ours.read_bytes() == theirs.read_bytes()
+    reports = [json.loads((corpus.work / "blend" / name / "report.json").read_text()) for corpus in (killed, undisturbed)]
+    assert reports[0] | {"seconds": 0} == reports[1] | {"seconds": 0}
+
+
+def test_help_is_quick_and_an_unknown_task_is_one_line():
+    began = time.perf_counter()
+    shown = subprocess.run([sys.executable, "-m", "blend.run", "--help"], capture_output=True, text=True, check=True)
+    assert "python -m blend.run --task expr" in shown.stdout
+    assert time.perf_counter() - began < 10  # about one second on an idle machine
+    wrong = subprocess.run([sys.executable, "-m", "blend.run", "--task", "age"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr == "error: --task age: no such task; there are au, expr, va\n"
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, blend.run; print(sorted({'numba', 'optuna', 'pandas'} & set(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout == "[]\n"
+
+
+def test_the_summary_names_every_file(make_corpus, capsys):
+    from blend.summary import show
+
+    corpus = make_corpus("au")
+    report = run.main(corpus.config(), "au", corpus.work)
+    show(report, corpus.work / "blend" / "au")
+    shown = capsys.readouterr().out
+    for text in ("searched", "equal weights", "head0", "submission.txt", "report.html", f"{report['searched']:.4f}"):
+        assert text in shown
+    assert np.isfinite(report["seconds"])
