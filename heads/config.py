@@ -1,0 +1,150 @@
+"""The [heads.<task>] sections of a run's config, and the head files of configs/heads/<task>/."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from extract import config as extract_config
+from extract import store
+from extract.errors import InputError
+from heads import table
+from heads.base import HeadSettings, family
+from heads.table import Source
+
+
+class TaskHeads(BaseModel):
+    """[heads.<task>]: which heads (`use`; None: all standard ones), and tables of settings by head name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: list[str] | None = None
+    """Names of configs/heads/<task>/*.toml, or paths of head files of one's own (they end in .toml)."""
+
+    @field_validator("use")
+    @classmethod
+    def _some(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not value:
+            raise ValueError("name at least one head, or leave `use` out for all standard ones")
+        return value
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Head name -> settings that replace those of its file."""
+        return dict(self.model_extra or {})
+
+
+class HeadsSection(extract_config.Strict):
+    """[heads]: a table per task."""
+
+    au: TaskHeads = TaskHeads()
+    expr: TaskHeads = TaskHeads()
+    va: TaskHeads = TaskHeads()
+
+
+class Config(extract_config.Config):
+    """What heads reads of a config file."""
+
+    passes: ClassVar[tuple[str, ...]] = ("blend",)
+
+    heads: HeadsSection = HeadsSection()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One head to train: its name, settings, and the features it sees."""
+
+    name: str
+    settings: HeadSettings
+    sources: tuple[Source, ...]
+
+
+def standard(task: str) -> list[str]:
+    """Names of the standard heads of a task, sorted."""
+    return sorted(path.stem for path in (extract_config.CONFIGS / "heads" / task).glob("*.toml"))
+
+
+def plan(config: Config, task: str, work: Path) -> list[Spec]:
+    """The heads of a task that the config asks for and the extracted features allow, in order of the config.
+
+    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError for an unknown head, file or
+    setting, for networks named that lack an input, and where no head is left.
+    """
+    section: TaskHeads = getattr(config.heads, task)
+    use = section.use if section.use is not None else standard(task)
+    known = {Path(entry).stem for entry in use} | set(standard(task))
+    for name, override in section.overrides.items():
+        if name not in known or not isinstance(override, dict):
+            raise InputError(f"config: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}")
+    has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}
+    specs: list[Spec] = []
+    for entry in use:
+        name = Path(entry).stem if entry.endswith(".toml") else entry
+        settings = read_head(entry, task, section.overrides.get(name, {}))
+        for spec in _specs(name, settings, has):
+            if spec.name in {other.name for other in specs}:
+                raise InputError(f"config: two heads of heads.{task}.use are called {spec.name!r}; rename one file")
+            specs.append(spec)
+    if not specs:
+        found = "; ".join(f"{network}: {', '.join(there)}" for network, there in has.items())
+        raise InputError(
+            f"heads.{task}: no head can be trained: none of {', '.join(use)} finds the inputs it needs in "
+            f"the networks' features ({found})"
+        )
+    return specs
+
+
+def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
+    """Settings of a head: its TOML file (a standard name, or a path ending in .toml) with `override` over it.
+
+    Raises InputError for a file that is missing or no TOML, and for a family or key that does not exist.
+    """
+    own = entry.endswith(".toml")
+    path = Path(entry).expanduser() if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = "no such head file" if own else f"no standard head of task {task!r} is called {entry!r}"
+        raise InputError(f"{path}: {hint}; the standard ones are {', '.join(standard(task))}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a valid TOML file: {error}") from error
+    if "family" not in raw:
+        raise InputError(f"{path}: key 'family' is missing")
+    raw |= override
+    return extract_config.check(family(str(raw["family"])).Settings, raw, path)
+
+
+def _specs(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
+    """The heads that one file makes, given the kinds of features that each network has."""
+    usable = {network: source for network, there in has.items() if (source := _source(network, settings.inputs, there))}
+    if settings.networks == "each":
+        return [Spec(f"{name}-{network}", settings, (source,)) for network, source in usable.items()]
+    if settings.networks == "all":
+        return [Spec(name, settings, tuple(usable.values()))] if usable else []
+    for network in settings.networks:
+        if network not in has:
+            raise InputError(f"head {name!r}: network {network!r} is not in features.networks: {', '.join(has)}")
+        if network not in usable:
+            raise InputError(
+                f"head {name!r}: network {network!r} has {', '.join(has[network])}, but inputs asks for "
+                f"{', '.join(settings.inputs)}"
+            )
+    return [Spec(name, settings, tuple(usable[network] for network in settings.networks))]
+
+
+def _source(network: str, inputs: list[str], there: tuple[str, ...]) -> Source | None:
+    """A network's part of the inputs, or None where it lacks one that is needed (or has none of them)."""
+    kinds = tuple(kind.removesuffix("?") for kind in inputs if kind.removesuffix("?") in there)
+    needed = [kind for kind in inputs if not kind.endswith("?")]
+    return Source(network, kinds) if kinds and set(needed) <= set(kinds) else None
+
+
+def kinds(work: Path, network: str) -> tuple[str, ...]:
+    """The kinds of features that a network has in the store. Raises InputError where it has none."""
+    for video in store.videos(work, network):
+        if widths := table.index(store.path(work, network, video))[1]:
+            return tuple(widths)
+    raise InputError(f"{work / 'features' / network}: no features in its files; run python -m extract.run again")

@@ -1,0 +1,124 @@
+"""Official annotation files: one per video, a header, then one line per frame (line i behind the header is frame i).
+
+The formats of the ABAW organisers: au has twelve 0/1 per line and -1 for "not annotated", expr one class 0..7 or -1,
+va two numbers in [-1, 1] or -5. A frame counts as annotated only if all of its numbers are.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+from heads.tasks import Task
+
+DTYPES = {"au": np.uint8, "expr": np.int8, "va": np.float32}
+LEGAL = {"au": "-1, 0 or 1", "expr": "a whole number from -1 to 7", "va": "a number in [-1, 1], or -5"}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One video's annotation; row i is frame i + 1. Rows that are not annotated hold 0."""
+
+    video: str
+    values: NDArray[np.generic]
+    """au uint8 [F, 12] of 0/1; expr int8 [F] of 0..7; va float32 [F, 2] in [-1, 1]."""
+    valid: NDArray[np.bool_]
+    """[F]: whether the frame is annotated."""
+
+
+def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
+    """Read every `<video>.txt` of a folder, sorted by video.
+
+    Raises InputError for a missing or empty folder and for any damaged file.
+    """
+    return {path.stem: read(path, task) for path in files(folder)}
+
+
+def files(folder: Path) -> list[Path]:
+    """The annotation files of a folder, sorted by name. Raises InputError where there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
+    found = sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
+    if not found:
+        raise InputError(f"{folder}: no annotation files here; expected one <video>.txt per video")
+    return found
+
+
+def read(path: Path, task: Task) -> Annotation:
+    """Read one annotation file of `task`.
+
+    Raises InputError, with the line's number (the header is line 1), for a file that cannot be read, another header than
+    the task's, and a line that has too few or too many numbers, no number, or one out of range.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such annotation file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    header, _, body = text.partition("\n")
+    if "".join(header.split()) != task.header:
+        raise InputError(f"{path}: line 1 is {header.strip()[:80]!r}, expected the header {task.header!r}")
+    body = body.replace("\r", "").rstrip()
+    if not body:
+        raise InputError(f"{path}: nothing behind the header; expected one line per frame")
+    numbers = _parse(body, task.columns)
+    if numbers is None or not _legal(numbers, task).all():
+        raise _first_problem(path, body, task)
+    valid = (numbers > task.unlabelled).all(1)
+    numbers[~valid] = 0
+    values = numbers[:, 0] if task.name == "expr" else numbers
+    return Annotation(path.stem, np.ascontiguousarray(values, DTYPES[task.name]), valid)
+
+
+def _parse(body: str, columns: int) -> NDArray[np.float64] | None:
+    """Numbers of a comma-separated table [F, columns], or None if it is not one. Fast: 1.8 million lines in seconds."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = [str(i) for i in range(columns)]
+    try:
+        table = csv.read_csv(
+            io.BytesIO(body.encode() + b"\n"),
+            read_options=csv.ReadOptions(column_names=names, use_threads=False),
+            parse_options=csv.ParseOptions(delimiter=",", quote_char=False, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64())),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if any(column.null_count for column in table.columns):
+        return None
+    return np.stack([column.to_numpy() for column in table.columns], axis=1)
+
+
+def _legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
+    """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
+    if task.name == "va":
+        return ((numbers >= -1) & (numbers <= 1)) | (numbers == task.unlabelled)
+    highest = 1 if task.name == "au" else len(task.outputs) - 1
+    return (numbers >= -1) & (numbers <= highest) & (numbers == np.floor(numbers))
+
+
+def _first_problem(path: Path, body: str, task: Task) -> InputError:
+    """Find the first bad line the slow way, and say what is wrong with it."""
+    for number, line in enumerate(body.split("\n"), start=2):
+        where = f"{path}: line {number}"
+        parts = line.split(",") if line.strip() else []
+        if len(parts) != task.columns:
+            return InputError(
+                f"{where} has {len(parts)} values ({line.strip()[:60]!r}), "
+                f"expected {task.columns}: {task.header}"
+            )
+        for part in parts:
+            try:
+                value = float(part)
+            except ValueError:
+                return InputError(f"{where}: {part.strip()[:40]!r} is no number; expected {LEGAL[task.name]}")
+            if not _legal(np.array([value]), task)[0]:
+                return InputError(f"{where}: {part.strip()[:40]} is out of range; expected {LEGAL[task.name]}")
+    return InputError(f"{path}: not a table of {task.columns} comma-separated numbers per line")

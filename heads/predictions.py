@@ -1,0 +1,135 @@
+"""Prediction files: the contract between heads (ours or anybody's) and blend.
+
+Parquet with `video` (string), `frame` (1-based int32) and one float32 column per output, named as in the official
+header. Probabilities for au and expr, values in [-1, 1] for va. A video without any face has no rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+from extract.rundir import writing
+from heads.tasks import Task
+
+SLACK = 1e-6
+"""How far rounding may carry a value out of its range; such values are clipped."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of one split by one head; videos sorted by name, frames rising."""
+
+    outputs: tuple[str, ...]
+    videos: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+    """video -> (frames [n], scores [n, outputs])."""
+
+
+def write(path: Path, predictions: Predictions) -> None:
+    """Write a prediction file, whole or not at all. Equal predictions give equal bytes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = sorted(predictions.videos)
+    parts = [predictions.videos[name] for name in names]
+    counts = [len(frames) for frames, _ in parts]
+    frames = np.concatenate([frames for frames, _ in parts]) if parts else np.empty(0, np.int32)
+    scores = (
+        np.concatenate([scores for _, scores in parts])
+        if parts
+        else np.empty((0, len(predictions.outputs)), np.float32)
+    )
+    columns = {
+        "video": pa.array(np.repeat(np.array(names, object), counts), pa.string()),
+        "frame": pa.array(frames.astype(np.int32)),
+        **{output: pa.array(scores[:, i].astype(np.float32)) for i, output in enumerate(predictions.outputs)},
+    }
+    with writing(path) as temporary:
+        parquet.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def read(path: Path, task: Task) -> Predictions:
+    """Read and check a prediction file. Columns are taken by name, rows may come in any order.
+
+    Raises InputError, naming the file and the first bad video and frame, for a file that is no Parquet, a missing or
+    unknown column, a column of another type, a doubled frame, and a score that is not finite or out of range.
+    """
+    videos, frames, scores = _columns(path, task)
+    names, number = np.unique(videos, return_inverse=True)
+    order = np.lexsort((frames, number))
+    number, frames, scores = number[order], frames[order], scores[order]
+    _check(path, task, names, number, frames, scores)
+    ends = np.searchsorted(number, np.arange(len(names) + 1))
+    return Predictions(
+        task.outputs,
+        {str(name): (frames[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
+    )
+
+
+def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.int32], NDArray[np.float32]]:
+    """The columns (video [N], frame [N], scores [N, outputs]) as arrays, with their names and types checked."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prediction file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+    expected = ["video", "frame", *task.outputs]
+    missing = [name for name in expected if name not in table.column_names]
+    unknown = [name for name in table.column_names if name not in expected]
+    if missing or unknown:
+        what = f"column {missing[0]!r} is missing" if missing else f"column {unknown[0]!r} is unknown"
+        raise InputError(f"{path}: {what}; expected exactly {', '.join(expected)}")
+    for name in expected:
+        kind = table.schema.field(name).type
+        if isinstance(kind, pa.DictionaryType):
+            kind = kind.value_type
+        right = (
+            pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            if name == "video"
+            else pa.types.is_integer(kind)
+            if name == "frame"
+            else pa.types.is_floating(kind)
+        )
+        if not right:
+            want = {"video": "string", "frame": "int32"}.get(name, "float32")
+            raise InputError(f"{path}: column {name!r} is {kind}, expected {want}")
+        if name in ("video", "frame") and table[name].null_count:
+            raise InputError(f"{path}: column {name!r} has empty cells")
+    scores = np.empty((table.num_rows, len(task.outputs)), np.float32)
+    for i, output in enumerate(task.outputs):
+        scores[:, i] = table[output].to_numpy()
+    return table["video"].cast(pa.string()).to_numpy(), table["frame"].to_numpy().astype(np.int32), scores
+
+
+def _check(
+    path: Path,
+    task: Task,
+    names: NDArray[np.object_],
+    number: NDArray[np.int64],
+    frames: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Raise InputError for the first bad row of a sorted table; clip what rounding carried out of range."""
+    lowest = -1.0 if task.name == "va" else 0.0
+
+    def at(bad: NDArray[np.bool_]) -> str:
+        row = int(bad.argmax())
+        return f"{path}: video {str(names[number[row]])!r} frame {frames[row]}"
+
+    if (bad := frames < 1).any():
+        raise InputError(f"{at(bad)}: frames are numbered from 1")
+    if (bad := np.append(False, (number[1:] == number[:-1]) & (frames[1:] == frames[:-1]))).any():
+        raise InputError(f"{at(bad)} occurs more than once")
+    if (bad := ~np.isfinite(scores).all(1)).any():
+        raise InputError(f"{at(bad)}: a score is not finite ({int(bad.sum())} such rows)")
+    if (bad := ((scores < lowest - SLACK) | (scores > 1 + SLACK)).any(1)).any():
+        raise InputError(f"{at(bad)}: a score is outside [{lowest:g}, 1] ({int(bad.sum())} such rows)")
+    np.clip(scores, lowest, 1, out=scores)

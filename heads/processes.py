@@ -1,0 +1,120 @@
+"""Runs training jobs side by side, each in a process of its own, behind one progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from extract import rundir
+from extract.errors import InputError
+from extract.progress import Progress, progress
+from heads.train import Job
+
+AT_ONCE = min(2, os.cpu_count() or 1)
+"""Jobs side by side. Each runs on one thread whatever this is, so that the results do not depend on it."""
+ROOT = Path(__file__).resolve().parents[1]
+TAIL = 30
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONHASHSEED": "0",  # LightAutoML orders its columns by hashes of their names
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def run_all(jobs: list[Job], what: str) -> None:
+    """Run all jobs. After a failure none is started any more, those that run are let finish, and then it is raised.
+
+    Raises InputError where a job found bad input, RuntimeError with the end of its log where one failed otherwise.
+    """
+    if not jobs:
+        return
+    waiting, running, failures = list(jobs), {}, []  # type: ignore[var-annotated]
+    lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    try:
+        with progress(what, total=100 * len(jobs), unit="hundredths") as bar:
+            while waiting and not failures or running:
+                while waiting and not failures and len(running) < AT_ONCE:
+                    job = waiting.pop(0)
+                    running[job.name] = (job, _start(job, lines), [0])
+                name, line = lines.get()
+                job, process, done = running[name]
+                if line is not None:
+                    _advance(bar, name, line, done)
+                else:
+                    del running[name]
+                    if (error := _ended(job, process)) is not None:
+                        failures.append(error)
+                    else:
+                        bar.advance(100 - done[0], f"{name}: done")
+    finally:
+        for _, process, _ in running.values():  # after Ctrl-C or a bug here
+            process.kill()
+            process.wait()
+    if failures:
+        raise next((error for error in failures if isinstance(error, InputError)), failures[0])
+
+
+def _start(job: Job, lines: queue.Queue[tuple[str, str | None]]) -> subprocess.Popen[str]:
+    """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
+    rundir.begin(job.folder)
+    job.write(job.folder / "job.json")
+    environment = os.environ | ENVIRONMENT
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    with open(job.folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "heads.train", str(job.folder / "job.json")],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+
+    def read(stream: IO[str]) -> None:
+        for line in stream:
+            lines.put((job.name, line))
+        lines.put((job.name, None))
+
+    assert process.stdout is not None
+    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
+    return process
+
+
+def _advance(bar: Progress, name: str, line: str, done: list[int]) -> None:
+    """Move the bar by what a line of progress says beyond the last one."""
+    try:
+        message = json.loads(line)
+        now = min(int(100 * message["done"]), 99)
+    except (ValueError, KeyError, TypeError):
+        return
+    bar.advance(max(0, now - done[0]), f"{name}: {message.get('note', '')}")
+    done[0] = max(done[0], now)
+
+
+def _ended(job: Job, process: subprocess.Popen[str]) -> Exception | None:
+    """What to raise for a process that ended, None if it ended well."""
+    code = process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    if code == 0 and rundir.is_done(job.folder, job.mark):
+        return None
+    log = job.folder / "log.txt"
+    text = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    if code == 2 and (said := [line for line in text if line.startswith("error: ")]):
+        return InputError(f"head {job.name}: {said[-1].removeprefix('error: ')}")
+    end = "\n".join(text[-TAIL:])
+    why = f"was ended by signal {-code} (9 is mostly too little memory)" if code < 0 else f"ended with exit code {code}"
+    return RuntimeError(f"head {job.name} {why}; the end of its log {log}:\n{end}")

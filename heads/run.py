@@ -1,0 +1,187 @@
+"""The heads step: train what is missing, each head in a process of its own, and leave predictions for blend."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from extract import config as extract_config
+from extract import errors, rundir, store
+from extract import run as extract_run
+from extract.errors import InputError
+from heads import config as heads_config
+from heads import labels, processes, table, testlist
+from heads.config import Config, Spec
+from heads.labels import Annotation
+from heads.tasks import TASKS, Task
+from heads.train import Job, head_folder
+
+LIBRARIES = {
+    "mlp": ("tensorflow", "keras"),
+    "lightgbm": ("lightgbm",),
+    "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
+}
+
+
+def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] | None = None) -> dict[str, Path]:
+    """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them.
+
+    Runs extract first where features are missing. Finished heads whose settings, annotations, features and libraries
+    are unchanged are kept, so a killed run goes on with the first unfinished head. Writes `prior.json`: what a video
+    without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
+    """
+    config = extract_run.main(config, work)
+    facts = TASKS[task]
+    paths = config.corpus.task(task)
+    annotations = {part: labels.read_folder(getattr(paths, part), facts) for part in ("train", "val")}
+    listed = testlist.read(paths.test, facts).videos if paths.test else {}
+    specs = _chosen(heads_config.plan(config, task, work), only)
+    videos = sorted({*annotations["train"], *annotations["val"], *listed})
+    networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
+    marks = {network: _features_mark(work, network, videos) for network in networks}
+    last = _last_frames(work, networks, videos)
+    for part, some in annotations.items():
+        table.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
+    rundir.write_json(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
+    hashes = {
+        part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
+        for part in ("train", "val")
+    }
+    hashes["test"] = [("test", rundir.file_hash(paths.test))] if paths.test else []
+    todo = []
+    for spec in specs:
+        settings = spec.settings.model_dump(mode="json")
+        mark = rundir.fingerprint(
+            {
+                "task": task,
+                "settings": settings,
+                "sources": [(s.network, s.kinds) for s in spec.sources],
+                "seed": seed,
+                "annotations": hashes,
+                "features": [marks[s.network] for s in spec.sources],
+                "versions": {name: version(name) for name in ("numpy", *LIBRARIES.get(spec.settings.family, ()))},
+            }
+        )
+        if not rundir.is_done(head_folder(work, task, spec.name), mark):
+            todo.append(
+                Job(
+                    spec.name,
+                    task,
+                    settings,
+                    list(spec.sources),
+                    work.resolve(),
+                    paths.train,
+                    paths.val,
+                    paths.test,
+                    seed,
+                    mark,
+                )
+            )
+    processes.run_all(todo, f"heads {task}")
+    return {spec.name: head_folder(work, task, spec.name) for spec in specs}
+
+
+def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:
+    """What is known of a frame without a face, by output: au the positive rate, expr the class's frequency, va the mean.
+
+    Of all annotated training frames, with or without a face; under "counts" how many, of how many videos.
+    """
+    values = np.concatenate([a.values[a.valid] for a in annotations.values()])
+    if not len(values):
+        raise InputError(f"the training annotations of task {task.name!r} have no annotated frame")
+    if task.name == "expr":
+        values = np.eye(len(task.outputs))[values]
+    means = values.mean(0, dtype=np.float64)
+    return {
+        **{name: float(mean) for name, mean in zip(task.outputs, means, strict=True)},
+        "counts": {"videos": len(annotations), "frames": len(values)},
+    }
+
+
+def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
+    names = [spec.name for spec in specs]
+    for name in only or []:
+        if name not in names:
+            raise InputError(f"--head {name}: no such head; there are {', '.join(names)}")
+    return [spec for spec in specs if not only or spec.name in only]
+
+
+def _features_mark(work: Path, network: str, videos: list[str]) -> str:
+    """Fingerprint of a network's features of these videos, from metadata and sizes: cheap, no features are read."""
+    found = []
+    for video in videos:
+        path = store.path(work, network, video)
+        if path.exists():
+            if (about := store.about(path)) is None:
+                raise InputError(f"{path}: damaged feature file; delete it and run python -m extract.run again")
+            found.append((video, about.get("mark"), about.get("pictures"), path.stat().st_size))
+    if len(marks := {mark for _, mark, _, _ in found}) > 1:
+        raise InputError(
+            f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
+            f"delete the folder and run python -m extract.run again"
+        )
+    return rundir.fingerprint([network, found])
+
+
+def _last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
+    """The last frame with features of any network, by video; videos without one are left out."""
+    last: dict[str, int] = {}
+    for network in networks:
+        for video in videos:
+            path = store.path(work, network, video)
+            if path.exists() and len(frames := table.index(path)[0]):
+                last[video] = max(last.get(video, 0), int(frames[-1]))
+    return last
+
+
+EXAMPLES = """Examples:
+
+python -m heads.run --task au                             every standard head on the demo corpus
+
+python -m heads.run --task expr --head mlp-demo_enet      one of them
+
+python -m heads.run --task va --set heads.va.mlp.epochs=40
+
+python -m heads.run --task au --config configs/affwild2.toml      your own corpus"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
+    head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
+) -> None:
+    """Train the heads of a task and predict validation and test."""
+    with errors.exits():
+        if task not in TASKS:
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+        settings = extract_config.load(Config, config, overrides)
+        folder = work or Path("runs") / settings.corpus.name
+        _print(main(settings, task, folder, seed, head), TASKS[task])
+
+
+def _print(folders: dict[str, Path], task: Task) -> None:
+    """A table of the heads and their scores."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("head", f"{task.metric} on validation", "seconds", "folder")
+    for name, folder in folders.items():
+        report = json.loads((folder / "report.json").read_text())
+        score = "undefined" if report["val_score"] is None else f"{report['val_score']:.4f}"
+        shown.add_row(name, score, f"{report['seconds']:.0f}", str(folder))
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

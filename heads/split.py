@@ -1,0 +1,57 @@
+"""A slice of the training videos for model selection: frames of one video never stand on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.tasks import Task
+
+SHARE = 0.2
+DRAWS = 200
+BINS = np.linspace(-1, 1, 6)[1:-1]
+"""VA is compared by histograms of five bins per dimension."""
+
+
+def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
+    """How often each video shows each label: [videos, K]; K = 12 units, 8 classes, or 5 bins of each dimension."""
+    if task.name == "expr":
+        shows = np.eye(len(task.outputs))[truth.astype(np.int64)]
+    elif task.name == "au":
+        shows = truth.astype(np.float64)
+    else:
+        bins = len(BINS) + 1
+        shows = np.concatenate([np.eye(bins)[np.digitize(truth[:, i], BINS)] for i in range(truth.shape[1])], axis=1)
+    counts = np.zeros((videos, shows.shape[1]))
+    np.add.at(counts, video, shows)
+    return counts
+
+
+def dev_videos(
+    counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, share: float = SHARE, draws: int = DRAWS
+) -> NDArray[np.bool_]:
+    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws.
+
+    Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
+    frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos
+    without labelled frames are never chosen. With fewer than two labelled videos nothing is chosen.
+    """
+    usable = np.flatnonzero(frames > 0)
+    chosen = np.zeros(len(frames), bool)
+    if len(usable) < 2:
+        return chosen
+    counts, sizes = counts[usable], frames[usable].astype(np.float64)
+    both = (counts > 0).sum(0) >= 2
+    rates = counts.sum(0) / sizes.sum()
+    rng = np.random.default_rng(seed)
+    size = min(max(1, round(share * len(usable))), len(usable) - 1)
+    best, best_cost = None, np.inf
+    for _ in range(draws):
+        draw = rng.permutation(len(usable))[:size]
+        dev = counts[draw].sum(0)
+        lacking = (both & ((dev == 0) | (dev == counts.sum(0)))).sum()
+        off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - share)
+        if (cost := 1000.0 * lacking + off) < best_cost:
+            best, best_cost = draw, cost
+    chosen[usable[best]] = True
+    return chosen

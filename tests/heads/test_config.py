@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract import config as extract_config
+from extract import store
+from extract.errors import InputError
+from heads import config
+from heads.config import Config
+from heads.table import Source
+from heads.tasks import TASKS
+
+Corpus = Any  # tests/heads/conftest.py
+
+
+def load(corpus: Corpus, extra: str = "", overrides: list[str] | None = None, networks: str = '["one", "two"]') -> Config:
+    return extract_config.load(Config, corpus.toml(extra, networks), overrides)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_standard_heads_are_four_or_more_from_both_networks(corpus: Corpus, task: str) -> None:
+    specs = config.plan(load(corpus), task, corpus.work)
+    assert len(specs) >= 4 and len({spec.name for spec in specs}) == len(specs)
+    assert {spec.settings.family for spec in specs} == {"mlp", "lightgbm", "lama"}
+    single = {spec.sources[0].network for spec in specs if len(spec.sources) == 1}
+    assert single == {"one", "two"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_standard_file_is_valid_and_carries_its_command(task: str) -> None:
+    folder = extract_config.CONFIGS / "heads" / task
+    assert [path.stem for path in sorted(folder.glob("*.toml"))] == config.standard(task)
+    for name in config.standard(task):
+        config.read_head(name, task, {})
+        assert f"python -m heads.run --task {task} --head {name}" in (folder / f"{name}.toml").read_text().split("\n")[0]
+
+
+def test_heads_are_named_after_their_networks_and_see_what_these_have(corpus: Corpus) -> None:
+    specs = {spec.name: spec for spec in config.plan(load(corpus), "va", corpus.work)}
+    assert specs["mlp-one"].sources == (Source("one", ("logits",)),)
+    assert specs["mlp-two"].sources == (Source("two", ("logits", "va")),)
+    assert specs["lama"].sources == (Source("one", ("logits",)), Source("two", ("logits", "va")))
+
+
+def test_use_and_overrides(corpus: Corpus) -> None:
+    extra = '[heads.au]\nuse = ["lama", "mlp"]\n[heads.au.mlp]\nepochs = 3\nnetworks = ["two", "one"]\n'
+    specs = config.plan(load(corpus, extra, ["heads.au.mlp.hidden=7"]), "au", corpus.work)
+    assert [spec.name for spec in specs] == ["lama", "mlp"]
+    assert [source.network for source in specs[1].sources] == ["two", "one"]
+    assert specs[1].settings.model_dump()["epochs"] == 3 and specs[1].settings.model_dump()["hidden"] == 7
+
+
+def test_a_head_file_of_ones_own(corpus: Corpus) -> None:
+    own = corpus.folder / "mine.toml"
+    own.write_text('family = "lightgbm"\ninputs = ["va"]\ntrees = 9\n')
+    extra = f'[heads.expr]\nuse = ["{own}"]\n[heads.expr.mine]\nnum_leaves = 5\n'
+    (spec,) = config.plan(load(corpus, extra), "expr", corpus.work)
+    assert spec.name == "mine-two" and spec.sources == (Source("two", ("va",)),), "one has no va: skipped"
+    assert spec.settings.model_dump()["trees"] == 9 and spec.settings.model_dump()["num_leaves"] == 5
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ('[heads.au]\nuse = ["forest"]', "no standard head of task 'au' is called 'forest'; the standard ones are lama"),
+        ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
+        ('[heads.au]\nuse = []', "name at least one head"),
+        ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
+        ("[heads.au.mlp]\nspeed = 3", "mlp.toml: unknown key 'speed'; known keys there: .*dropout"),
+        ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
+        ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, lama"),
+        ("[heads.au]\nmlp = 3", "unknown key 'heads.au.mlp'"),
+        ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
+        ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),
+        ("[heads.au.mlp]\nnetworks = ['three']", "network 'three' is not in features.networks: one, two"),
+        ("[heads.au.mlp]\nnetworks = ['one']\ninputs = ['va']", "network 'one' has embedding, logits, but inputs asks for va"),
+    ],
+)
+def test_mistakes_are_named(corpus: Corpus, extra: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        config.plan(load(corpus, extra + "\n"), "au", corpus.work)
+
+
+def test_no_head_left(corpus: Corpus) -> None:
+    extra = '[heads.au]\nuse = ["lightgbm"]\n[heads.au.lightgbm]\ninputs = ["va"]\n'
+    with pytest.raises(InputError, match=r"no head can be trained: .*\(one: embedding, logits\)"):
+        config.plan(load(corpus, extra, networks='["one"]'), "au", corpus.work)
+
+
+def test_a_head_file_that_is_no_toml_or_has_no_family(corpus: Corpus) -> None:
+    own = corpus.folder / "mine.toml"
+    for text, said in (("family =", "not a valid TOML file"), ("trees = 3", "key 'family' is missing")):
+        own.write_text(text)
+        with pytest.raises(InputError, match=said):
+            config.read_head(str(own), "au", {})
+
+
+def test_networks_without_features_are_named(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no features of network 'three'"):
+        config.plan(load(corpus, networks='["three"]'), "au", corpus.work)
+    target = store.path(tmp_path, "net", "v")
+    store.write(target, store.VideoFeatures(store.read(store.path(corpus.work, "one", "t0")).frame), {})
+    with pytest.raises(InputError, match="no features in its files"):
+        config.kinds(tmp_path, "net")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heads import split
+from heads.tasks import TASKS
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_label_counts_against_a_loop(task: str) -> None:
+    rng = np.random.default_rng(0)
+    video = np.sort(rng.integers(0, 5, 200)).astype(np.int32)
+    truth = {"au": rng.integers(0, 2, (200, 12)).astype(np.uint8), "expr": rng.integers(0, 8, 200).astype(np.int8),
+             "va": rng.uniform(-1, 1, (200, 2)).astype(np.float32)}[task]
+    counts = split.label_counts(truth, video, 5, TASKS[task])
+    for v in range(5):
+        here = truth[video == v]
+        if task == "au":
+            naive = here.sum(0)
+        elif task == "expr":
+            naive = [(here == c).sum() for c in range(8)]
+        else:
+            naive = [np.histogram(here[:, i], np.linspace(-1, 1, 6))[0] for i in range(2)]
+        np.testing.assert_array_equal(counts[v], np.ravel(naive))
+
+
+def test_the_same_seed_chooses_the_same_videos_and_about_a_fifth() -> None:
+    rng = np.random.default_rng(1)
+    counts, frames = rng.integers(0, 50, (30, 8)), rng.integers(100, 200, 30)
+    first = split.dev_videos(counts, frames, seed=3)
+    np.testing.assert_array_equal(first, split.dev_videos(counts, frames, seed=3))
+    assert (first != split.dev_videos(counts, frames, seed=4)).any()
+    assert first.sum() == 6
+
+
+def test_a_label_that_two_videos_show_is_on_both_sides() -> None:
+    for seed in range(20):
+        counts = np.zeros((20, 3), int)
+        counts[:, 0] = 50
+        counts[[4, 11], 1] = 9  # two videos only
+        counts[7, 2] = 9  # one video: nothing can be done
+        dev = split.dev_videos(counts, np.full(20, 60), seed)
+        assert 0 < counts[dev, 1].sum() < 18
+
+
+def test_the_slice_resembles_the_whole_more_than_random_draws_do() -> None:
+    rng = np.random.default_rng(2)
+    frames = rng.integers(50, 400, 40)
+    counts = rng.dirichlet(np.full(8, 0.3), 40) * frames[:, None]
+    rates = counts.sum(0) / frames.sum()
+
+    def off(dev: np.ndarray) -> float:
+        return float(np.abs(counts[dev].sum(0) / frames[dev].sum() - rates).sum())
+
+    random = [off(rng.permutation(40) < 8) for _ in range(50)]
+    assert off(split.dev_videos(counts, frames, 0)) < np.quantile(random, 0.1)
+
+
+def test_videos_without_labelled_frames_are_never_chosen_and_one_video_is_not_split() -> None:
+    frames = np.array([0, 30, 0, 30, 30])
+    for seed in range(10):
+        dev = split.dev_videos(np.ones((5, 2)) * frames[:, None], frames, seed)
+        assert dev.sum() == 1 and not dev[[0, 2]].any()
+    assert not split.dev_videos(np.ones((2, 2)), np.array([0, 9]), 0).any()
+    assert not split.dev_videos(np.empty((0, 2)), np.empty(0, int), 0).any()

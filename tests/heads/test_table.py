@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from extract import store
+from extract.errors import InputError
+from heads import labels, table
+from heads.labels import Annotation
+from heads.table import Source
+from heads.tasks import TASKS
+
+Corpus = Any  # tests/heads/conftest.py
+BOTH = (Source("one", ("embedding",)), Source("two", ("logits", "va")))
+
+
+def write(work: Path, network: str, video: str, frames: list[int], **kinds: np.ndarray) -> None:
+    features = store.VideoFeatures(np.array(frames, np.int32), **kinds)
+    store.write(store.path(work, network, video), features, {"mark": network})
+
+
+def numbered(frames: list[int], width: int, dtype: type = np.float32) -> np.ndarray:
+    """Features that tell their frame and column: 10 * frame + column."""
+    return (10 * np.array(frames)[:, None] + np.arange(width)).astype(dtype)
+
+
+def test_networks_are_joined_on_video_and_frame(tmp_path: Path) -> None:
+    write(tmp_path, "one", "a", [1, 2, 4, 7], embedding=numbered([1, 2, 4, 7], 3, np.float16))
+    write(tmp_path, "two", "a", [2, 3, 7], logits=-numbered([2, 3, 7], 2))
+    write(tmp_path, "one", "b", [5], embedding=numbered([5], 3, np.float16))
+    write(tmp_path, "two", "b", [6], logits=numbered([6], 2))  # nothing in common
+    write(tmp_path, "one", "c", [5], embedding=numbered([5], 3, np.float16))  # two has no file
+    write(tmp_path, "one", "d", [9], embedding=numbered([9], 3, np.float16))
+    write(tmp_path, "two", "d", [9], logits=-numbered([9], 2))
+    rows = table.load(tmp_path, [Source("two", ("logits",)), Source("one", ("embedding",))], ["d", "a", "b", "c", "x"])
+    assert rows.videos == ("a", "d")
+    assert rows.columns == ["two.logits.0", "two.logits.1", "one.embedding.0", "one.embedding.1", "one.embedding.2"]
+    np.testing.assert_array_equal(rows.video, [0, 0, 1])
+    np.testing.assert_array_equal(rows.frame, [2, 7, 9])
+    np.testing.assert_array_equal(rows.batch(), [[-10 * f, -10 * f - 1, 10 * f, 10 * f + 1, 10 * f + 2] for f in (2, 7, 9)])
+    assert [block.values.dtype for block in rows.blocks] == [np.float32, np.float16], "embeddings stay float16"
+
+
+def test_a_subset_is_a_view_and_batches_are_float32(tiny: Corpus) -> None:
+    rows = table.load(tiny.work, BOTH, tiny.videos["train"])
+    assert len(rows) == len(tiny.videos["train"]) * (tiny.frames - len(tiny.missing)) and rows.width == 12 + 8 + 2
+    some = rows.take(np.arange(5, len(rows), 3)).take(np.array([4, 2]))
+    assert all(a.values is b.values for a, b in zip(some.blocks, rows.blocks, strict=True))
+    assert some.batch().dtype == np.float32
+    np.testing.assert_array_equal(some.batch(), rows.batch(np.array([17, 11])))
+    np.testing.assert_array_equal(some.frame, rows.frame[[17, 11]])
+    np.testing.assert_array_equal(np.concatenate(list(rows.chunks())), rows.batch())
+    mask = rows.video == 2
+    np.testing.assert_array_equal(rows.take(mask).batch(), rows.batch()[mask])
+
+
+def test_no_video_with_features_gives_no_rows(tiny: Corpus) -> None:
+    assert len(table.load(tiny.work, BOTH, ["nobody"])) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_feature_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+    damaged = numbered([3, 8, 9], 2)
+    damaged[1, 1] = value
+    write(tmp_path, "net", "clip", [3, 8, 9], logits=damaged)
+    with pytest.raises(InputError, match="network 'net', video 'clip', frame 8: logits is not finite"):
+        table.load(tmp_path, [Source("net", ("logits",))], ["clip"])
+
+
+def test_other_widths_and_missing_kinds_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "net", "a", [1], logits=numbered([1], 8))
+    write(tmp_path, "net", "b", [1], logits=numbered([1], 7))
+    write(tmp_path, "net", "c", [1], va=numbered([1], 2))
+    source = [Source("net", ("logits",))]
+    with pytest.raises(InputError, match=r"b\.safetensors: logits has 7 columns, in other videos it has 8"):
+        table.load(tmp_path, source, ["a", "b"])
+    with pytest.raises(InputError, match=r"c\.safetensors: no logits in it"):
+        table.load(tmp_path, source, ["a", "c"])
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "net", "a", [1, 2], logits=numbered([1], 8))
+    with pytest.raises(InputError, match="logits has 1 rows, frame has 2"):
+        table.load(tmp_path, [Source("net", ("logits",))], ["a"])
+    write(tmp_path, "net", "a", [2, 2], logits=numbered([1, 2], 8))
+    with pytest.raises(InputError, match="must start at 1 or later and rise"):
+        table.load(tmp_path, [Source("net", ("logits",))], ["a"])
+    store.path(tmp_path, "net", "a").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"a\.safetensors: damaged feature file"):
+        table.load(tmp_path, [Source("net", ("logits",))], ["a"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_truth_against_a_loop(tiny: Corpus, task: str) -> None:
+    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    del annotations["t3"]  # a video with features but no annotation
+    short = annotations["t1"]
+    annotations["t1"] = Annotation("t1", short.values[:20], short.valid[:20])  # frames past the annotation's end
+    rows = table.load(tiny.work, BOTH, tiny.videos["train"])
+    values, valid = table.truth(rows, annotations, TASKS[task])
+    for i in range(len(rows)):
+        annotation, at = annotations.get(rows.videos[rows.video[i]]), rows.frame[i] - 1
+        known = annotation is not None and at < len(annotation.valid) and bool(annotation.valid[at])
+        assert valid[i] == known
+        if known:
+            np.testing.assert_array_equal(values[i], annotation.values[at])
+    some = table.labelled(rows, annotations, TASKS[task])
+    assert len(some) == valid.sum() and len(some.truth) == len(some)
+    np.testing.assert_array_equal(some.rows.frame, rows.frame[valid])
+
+
+def annotation(lines: int) -> Annotation:
+    return Annotation("v", np.zeros(lines, np.int8), np.ones(lines, bool))
+
+
+def test_an_annotation_that_goes_on_behind_the_last_face_is_named() -> None:
+    folder = Path("Train_Set")
+    said = "Train_Set/v.txt: line 76: the annotation goes on for 26 of its 100 frames behind the video's last frame " \
+        "with a face (74); expected at most 25% of it"
+    with pytest.raises(InputError, match=re.escape(said)) as error:
+        table.check_annotations(folder, {"v": annotation(100)}, {"v": 74}, 0.25)
+    assert "corpus.missing_tail" in str(error.value)
+    assert table.check_annotations(folder, {"v": annotation(100)}, {"v": 75}, 0.25) == 0
+    assert table.check_annotations(folder, {"v": annotation(100)}, {"v": 1}, 1.0) == 0
+
+
+def test_videos_without_a_face_are_counted_unless_it_is_all_of_them() -> None:
+    some = {"v": annotation(9), "faceless": annotation(9)}
+    assert table.check_annotations(Path("T"), some, {"v": 9}, 0.25) == 1
+    with pytest.raises(InputError, match=r"none of its 2 videos has features \(first: 'v'\)"):
+        table.check_annotations(Path("T"), some, {}, 0.25)
