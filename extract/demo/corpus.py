@@ -1,0 +1,189 @@
+"""Write the demo corpus in the ABAW folder layout: pictures, annotations, test lists, and the truth of the test part.
+
+Every video is rendered into a hidden folder and renamed when complete; `DONE` is written last. After a kill at any
+moment the next call goes on where it stopped and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from filelock import FileLock
+
+from ..rundir import sweep, write_text
+from . import affect, plan
+from .plan import DEMO_VIDEOS, SEED, DemoVideo
+from .render import Renderer
+
+VERSION = f"demo corpus 1, seed {SEED}"
+"""Written into DONE. Raise the number with every change that alters a byte; corpora of another version are made anew."""
+
+JPEG_QUALITY = 88
+
+CHALLENGES = {"au": "AU_Detection_Challenge", "expr": "EXPR_Classification_Challenge", "va": "VA_Estimation_Challenge"}
+SETS = {"train": "Train_Set", "val": "Validation_Set"}
+HEADERS = {"au": ",".join(affect.AU_NAMES), "expr": ",".join(affect.EXPRESSIONS), "va": "valence,arousal"}
+# Official lists come in two styles: a bare trailing comma, or dummy values. The VA list is of the second kind.
+_LIST_ENDINGS = {"au": ",", "expr": ",", "va": ",0,0"}
+
+
+def paths(folder: Path) -> dict:
+    """Name the parts of a corpus in `folder`, whether made or not.
+
+    Returns:
+        `frames` (folder of videos); `au`, `expr` and `va`, each with `train` and `val` (annotation folders) and `test`
+        (official list); `truth` with the folder of the test annotations of each task, for final scoring only.
+    """
+    folder = Path(folder)
+    out: dict = {"frames": folder / "cropped_aligned", "truth": {}}
+    for task, challenge in CHALLENGES.items():
+        out[task] = {part: folder / challenge / name for part, name in SETS.items()}
+        out[task]["test"] = folder / "test_set" / f"{task.upper()}_test_set.txt"
+        out["truth"][task] = folder / "test_truth" / task
+    return out
+
+
+def is_done(folder: Path) -> bool:
+    """Whether `folder` holds a complete corpus of this version."""
+    mark = Path(folder) / "DONE"
+    return mark.is_file() and mark.read_text().strip() == VERSION
+
+
+def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2) -> None:
+    """Render and write whatever is missing of the corpus.
+
+    Two callers at once are fine: the second waits, then finds the corpus done.
+
+    Args:
+        folder: Where the corpus goes; made if missing.
+        on_progress: Called with (frames done, frames in all) after every video.
+        processes: How many videos are rendered at the same time; the bytes do not depend on it.
+    """
+    folder = Path(folder)
+    if is_done(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if is_done(folder):
+            return
+        _clear_other_version(folder)
+        _render_all(folder, on_progress, processes)
+        _write_texts(folder)
+        sweep(folder / "DONE")
+        write_text(folder / "DONE", VERSION + "\n")
+
+
+def _clear_other_version(folder: Path) -> None:
+    """Remove what another version left, complete or not, and note the version we are about to write."""
+    note = folder / ".version"
+    if not note.is_file() or note.read_text().strip() != VERSION:
+        (folder / "DONE").unlink(missing_ok=True)
+        for name in ("cropped_aligned", "test_set", "test_truth", *CHALLENGES.values()):
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        write_text(note, VERSION + "\n")
+
+
+def _render_all(folder: Path, on_progress: Callable[[int, int], None] | None, processes: int) -> None:
+    """Render the missing videos, one process per video at a time."""
+    frames = paths(folder)["frames"]
+    frames.mkdir(parents=True, exist_ok=True)
+    todo = [row for row in DEMO_VIDEOS if not (frames / row.name).is_dir()]
+    total = sum(row.frames for row in DEMO_VIDEOS)
+    done = total - sum(row.frames for row in todo)
+    report = on_progress or (lambda _done, _total: None)
+    report(done, total)
+    for name in _rendered(frames, [row.name for row in todo], processes):
+        done += plan.video(name).frames
+        report(done, total)
+    # Other processes hold no lock on what a killed run left; complete ones have been renamed by now.
+    for left in frames.glob(".*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _rendered(frames: Path, names: list[str], processes: int) -> Iterator[str]:
+    """Yield the name of every video as soon as it is in place."""
+    if processes <= 1 or len(names) <= 1:
+        for name in names:
+            yield render_video((frames, SEED, name))
+        return
+    # Spawned, not forked: the caller may hold threads of other libraries.
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(names)), _one_thread) as pool:
+        yield from pool.imap_unordered(render_video, [(frames, SEED, name) for name in names])
+        pool.close()
+        pool.join()
+
+
+def _one_thread() -> None:
+    """Keep OpenCV of one worker to one core."""
+    cv2.setNumThreads(1)
+
+
+def pictures(seed: int, name: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Draw a video: (1-based frame number, uint8 [112, 112, 3] blue-green-red) of every frame that has a face."""
+    row, renderer, tracks = plan.video(name), Renderer(plan.who(seed, name)), plan.motion(seed, name)
+    face = plan.has_face(row)
+    for i, state in enumerate(tracks.states):
+        if face[i]:
+            yield i + 1, renderer.draw(state, plan.stream(seed, name, f"noise {i}"))
+
+
+def render_video(job: tuple[Path, int, str]) -> str:
+    """Write one video's pictures and move them into place.
+
+    Args:
+        job: Folder of all videos, seed of the corpus, name of the video.
+
+    Returns:
+        The name.
+    """
+    frames, seed, name = job
+    # The process id keeps us apart from an orphan of a killed run that is still busy with the same video.
+    partial = frames / f".{name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for number, image in pictures(seed, name):
+        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not ok:
+            raise RuntimeError(f"OpenCV could not encode frame {number} of {name}")
+        (partial / f"{number:05d}.jpg").write_bytes(data.tobytes())
+    try:
+        os.replace(partial, frames / name)
+    except OSError:
+        if not (frames / name).is_dir():
+            raise
+        shutil.rmtree(partial)  # somebody was faster, with the same bytes
+    return name
+
+
+def _rows(values: np.ndarray, task: str) -> list[str]:
+    """Format annotation rows as the official files do."""
+    style = "{:.3f}" if task == "va" else "{:d}"
+    unlabelled = affect.UNLABELLED_AFFECT
+    return [",".join("-5" if v == unlabelled else style.format(v) for v in row) for row in values.tolist()]
+
+
+def _write_texts(folder: Path) -> None:
+    """Write annotations, test lists and the test part's truth."""
+    where = paths(folder)
+    for task in plan.TASKS:
+        rows = [row for row in DEMO_VIDEOS if task in row.tasks]
+        for row in rows:
+            home = where["truth"][task] if row.part == "test" else where[task][row.part]
+            lines = [HEADERS[task], *_rows(plan.annotation(SEED, row.name, task), task)]
+            sweep(home / f"{row.name}.txt")
+            write_text(home / f"{row.name}.txt", "\n".join(lines) + "\n")
+        listed = [_listed(row, task) for row in rows if row.part == "test"]
+        sweep(where[task]["test"])
+        write_text(where[task]["test"], f"image_location,{HEADERS[task]}\n" + "".join(listed))
+
+
+def _listed(row: DemoVideo, task: str) -> str:
+    """Lines of a test list for every frame of a video, with or without a face."""
+    return "".join(f"{row.name}/{number:05d}.jpg{_LIST_ENDINGS[task]}\n" for number in range(1, row.frames + 1))

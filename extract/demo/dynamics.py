@@ -1,0 +1,236 @@
+"""How a face moves through a video: units rise, hold and fall; pose, gaze and light drift; something may pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .affect import AU_NAMES, column, wander
+from .geometry import Pose
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """Something between the face and the camera; place and size in face units, angle in radians."""
+
+    kind: str  # "hand", "microphone" or "bar"
+    x: float
+    y: float
+    size: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class FaceState:
+    """Everything about one frame except who it is."""
+
+    aus: tuple[float, ...] = (0.0,) * len(AU_NAMES)  # intensities in [0, 1], official order
+    side: float = 0.0  # imbalance of the mouth: -1 only the left corner of the picture moves, 1 only the right
+    blink: float = 0.0  # 0 open .. 1 closed
+    gaze: tuple[float, float] = (0.0, 0.0)  # -1..1, right and down
+    pose: Pose = field(default_factory=Pose)
+    light_angle: float = -2.0  # where the light comes from, radians, 0 right, -pi/2 above
+    light_strength: float = 0.2  # 0 flat .. 0.6 hard
+    exposure: float = 1.0
+    warmth: float = 0.0  # -1 blue .. 1 orange
+    blur: float = 0.0  # standard deviation, pixels of the finished picture
+    noise: float = 2.0  # standard deviation, grey levels
+    occluder: Occluder | None = None
+
+    def au(self, number: int) -> float:
+        """Return the intensity of a unit by its number: `state.au(12)`."""
+        return self.aus[column(f"AU{number}")]
+
+
+# Every way to play an expression: unit number -> apex intensity. "Contempt" and the rest of "Other" are below.
+PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
+    "Neutral": ({}, {7: 0.3}, {10: 0.2}),
+    "Anger": ({4: 0.9, 7: 0.8, 23: 0.7}, {4: 0.85, 7: 0.6, 24: 0.8}, {4: 0.95, 7: 0.85, 23: 0.5, 25: 0.6}),
+    "Disgust": ({10: 0.95, 4: 0.75, 7: 0.6}, {10: 0.85, 4: 0.65, 6: 0.5, 7: 0.6, 25: 0.5}),
+    "Fear": ({1: 0.9, 2: 0.7, 4: 0.7, 25: 0.8}, {1: 0.85, 2: 0.75, 4: 0.75, 25: 0.8, 26: 0.5}),
+    "Happiness": ({6: 0.7, 12: 0.85, 25: 0.7}, {6: 0.6, 12: 0.7, 10: 0.4}, {6: 0.9, 7: 0.5, 12: 0.95, 25: 0.9, 26: 0.3}),
+    "Sadness": ({1: 0.75, 4: 0.7}, {1: 0.7, 4: 0.75, 7: 0.45}, {1: 0.8, 4: 0.6, 15: 0.8}),
+    "Surprise": ({1: 0.9, 2: 0.9, 25: 0.8, 26: 0.7}, {1: 0.85, 2: 0.8, 25: 0.6}, {1: 0.95, 2: 0.95, 25: 1.0, 26: 1.0}),
+    "Other": (
+        {10: 0.65, 7: 0.5},
+        {6: 0.6, 7: 0.75, 10: 0.6},
+        {10: 0.75, 25: 0.7},
+        {6: 0.65, 7: 0.6},
+        {23: 0.75, 7: 0.4},
+        {24: 0.8, 10: 0.3},
+        {15: 0.7, 24: 0.6},
+        {6: 0.5, 10: 0.7, 7: 0.6, 25: 0.6},
+    ),
+    "Contempt": ({12: 0.85}, {12: 0.75, 7: 0.35}, {12: 0.9, 10: 0.3}),
+}
+
+
+def blend_units(units: dict[int, float]) -> np.ndarray:
+    """Turn {unit number: intensity} into intensities [12] in the official order."""
+    out = np.zeros(len(AU_NAMES))
+    for number, value in units.items():
+        out[column(f"AU{number}")] = value
+    return out
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Rise from 0 to 1 between x = 0 and x = 1 with no corner at either end."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def time_course(frames: int, onset: float, apex: float, offset: float, end: float) -> np.ndarray:
+    """One unit's course: rises from `onset` to `apex`, holds, falls from `offset` to `end`.
+
+    Args:
+        frames: Length of the course N.
+        onset, apex, offset, end: Frame positions in rising order.
+
+    Returns:
+        [N] in [0, 1].
+    """
+    t = np.arange(frames, dtype=np.float64)
+    up = smoothstep((t - onset) / max(apex - onset, 1e-6))
+    return up * (1 - smoothstep((t - offset) / max(end - offset, 1e-6)))
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """A whole video's motion: one array per quantity, one row per frame."""
+
+    aus: np.ndarray  # [N, 12]
+    side: np.ndarray  # [N]
+    states: tuple[FaceState, ...]
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.states)
+
+
+def play(rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float) -> tuple[np.ndarray, np.ndarray]:
+    """Play expressions one after the other over talking lips, narrowed eyes and other habits.
+
+    Args:
+        rng: Source of randomness.
+        frames: Length of the video N.
+        episodes: Names of `PROTOTYPES`, in order. Neutral, Happiness, Sadness and Other last longest.
+        asymmetry: Habitual imbalance of this person's mouth.
+
+    Returns:
+        Intensities [N, 12] in [0, 1] and imbalance [N] in [-1, 1].
+    """
+    long = {"Neutral": 1.0, "Happiness": 1.0, "Sadness": 1.1, "Other": 1.1, "Contempt": 0.7, "Surprise": 0.8}
+    weights = np.array([long.get(name, 0.6) for name in episodes]) * rng.uniform(0.85, 1.15, len(episodes))
+    edges = np.concatenate([[0], np.cumsum(weights) / weights.sum()]) * frames
+    aus = np.zeros((frames, len(AU_NAMES)))
+    side = np.full(frames, asymmetry)
+    for name, start, end in zip(episodes, edges[:-1], edges[1:], strict=True):
+        variants = PROTOTYPES[name]
+        apex_values = blend_units(variants[int(rng.integers(len(variants)))]) * rng.uniform(0.85, 1.1)
+        for unit in np.flatnonzero(apex_values):
+            rise, fall = rng.uniform(4, 11), rng.uniform(6, 14)
+            first = start + rng.uniform(-2, 5)
+            course = time_course(frames, first, first + rise, end - fall, end + rng.uniform(-3, 4))
+            aus[:, unit] = np.maximum(aus[:, unit], course * apex_values[unit])
+        if name == "Contempt":
+            way = 1.0 if rng.random() < 0.5 else -1.0
+            side += (way - asymmetry) * time_course(frames, start - 4, start, end + 1, end + 5)
+    aus = _habits(rng, aus)
+    aus *= 1 + wander(rng, frames, aus.shape[1], scale=0.08, memory=12)
+    return np.clip(aus, 0, 1), np.clip(side, -1, 1)
+
+
+def _habits(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
+    """Add what faces do besides the expression: talk, squint, lift the lip a little, twitch a brow."""
+    frames = len(aus)
+    slow = wander(rng, frames, 4, scale=1.0, memory=35)
+    beat = wander(rng, frames, 1, scale=1.0, memory=3)[:, 0]
+    talking = smoothstep((slow[:, 0] + rng.normal(0.45, 0.45)) * 2)
+    lips = talking * np.clip(0.6 + 0.22 * beat, 0, 1)
+    squint = smoothstep((slow[:, 1] + rng.normal(-0.55, 0.5)) * 1.5) * 0.65
+    lift = smoothstep((slow[:, 2] + rng.normal(-1.3, 0.4)) * 1.5) * 0.5
+    jaw = talking * np.clip(0.3 * beat - 0.05, 0, 0.35)
+    # Nobody talks with pressed lips: tight lips close the mouth.
+    tight = np.clip(1.4 * np.maximum(aus[:, column("AU24")], 0.6 * aus[:, column("AU23")]), 0, 1)
+    for name, course in (("AU25", lips * (1 - tight)), ("AU7", squint), ("AU10", lift * (1 - tight)), ("AU26", jaw * (1 - tight))):
+        aus[:, column(name)] = np.maximum(aus[:, column(name)], course)
+    return aus
+
+
+def _occluder_course(rng: np.random.Generator, frames: int) -> list[Occluder | None]:
+    """Let something pass before the face for 15 to 40 frames, or stay away."""
+    start, length = int(rng.integers(0, frames)), int(rng.integers(15, 41))
+    kind = str(rng.choice(["hand", "microphone", "bar"]))
+    x = rng.uniform(-0.6, 0.6) + rng.choice([-1, 1]) * np.linspace(1.2, -0.1, length) ** 2
+    y, size, angle = rng.uniform(0.45, 0.95), rng.uniform(0.8, 1.2), rng.uniform(-0.5, 0.5)
+    out: list[Occluder | None] = [None] * frames
+    for i in range(start, min(start + length, frames)):
+        out[i] = Occluder(kind, float(x[i - start]), float(y), float(size), float(angle))
+    return out
+
+
+def _blinks(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Close the eyes for about five frames every 50 to 120; [N] in [0, 1]."""
+    out = np.zeros(frames)
+    at = rng.uniform(5, 60)
+    while at < frames:
+        out = np.maximum(out, time_course(frames, at, at + 2, at + 2, at + 5))
+        at += rng.uniform(50, 120)
+    return out
+
+
+def animate(
+    rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float = 0.0, occluded: bool = False
+) -> Tracks:
+    """Make a video's motion.
+
+    Args:
+        rng: Source of randomness; the same state gives the same motion.
+        frames: Number of frames N.
+        episodes: Names of `PROTOTYPES` to play in order.
+        asymmetry: Habitual imbalance of the mouth.
+        occluded: Whether something passes before the face once.
+
+    Returns:
+        N frames of motion.
+    """
+    aus, side = play(rng, frames, episodes, asymmetry)
+    yaw, pitch, roll, scale, dx, dy, gaze_x, gaze_y = wander(rng, frames, 8, scale=1.0, memory=45).T
+    bias = rng.standard_normal(3)
+    light, exposure, warmth = wander(rng, frames, 3, scale=1.0, memory=90).T
+    angle, strength = rng.uniform(-np.pi, 0), rng.uniform(0.1, 0.5)
+    base_exposure, base_warmth = rng.uniform(0.72, 1.15), rng.normal(0, 0.5)
+    blink = _blinks(rng, frames)
+    # Compression and focus come in waves; a fast head adds motion blur.
+    speed = np.abs(np.gradient(yaw)) + np.abs(np.gradient(pitch))
+    base_blur, base_noise = rng.uniform(0.3, 1.0), rng.uniform(3, 10)
+    blur = np.clip(base_blur * (1 + 0.5 * wander(rng, frames, 1, 1.0, 6)[:, 0]) + 0.8 * speed, 0, 2.2)
+    noise = np.clip(base_noise * (1 + 0.2 * wander(rng, frames, 1, 1.0, 6)[:, 0]), 1, 14)
+    occluders = _occluder_course(rng, frames) if occluded else [None] * frames
+    states = tuple(
+        FaceState(
+            aus=tuple(float(a) for a in aus[i]),
+            side=float(side[i]),
+            blink=float(blink[i]),
+            gaze=(float(np.tanh(gaze_x[i] * 0.6)), float(np.tanh(gaze_y[i] * 0.4))),
+            pose=Pose(
+                yaw=float(np.clip(0.13 * bias[0] + 0.14 * yaw[i], -0.5, 0.5)),
+                pitch=float(np.clip(0.05 * bias[1] + 0.07 * pitch[i], -0.25, 0.25)),
+                roll=float(np.clip(0.03 * bias[2] + 0.04 * roll[i], -0.2, 0.2)),
+                scale=float(1 + 0.03 * np.clip(scale[i], -2, 2)),
+                dx=float(0.03 * np.clip(dx[i], -2, 2)),
+                dy=float(0.03 * np.clip(dy[i], -2, 2)),
+            ),
+            light_angle=float(angle + 0.3 * light[i]),
+            light_strength=float(strength),
+            exposure=float(np.clip(base_exposure + 0.06 * exposure[i], 0.5, 1.3)),
+            warmth=float(np.clip(base_warmth + 0.15 * warmth[i], -1, 1)),
+            blur=float(blur[i]),
+            noise=float(noise[i]),
+            occluder=occluders[i],
+        )
+        for i in range(frames)
+    )
+    return Tracks(aus=aus, side=side, states=states)

@@ -1,0 +1,125 @@
+"""The mouth and the chin, where seven of the twelve units act.
+
+AU10 lifts the upper lip, AU12 draws the corners up and out, AU15 down, AU23 tightens the lips to a narrow red band, AU24
+presses them to a line, AU25 parts them and AU26 drops the jaw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import Canvas
+from .dynamics import FaceState
+from .features import MOUTH_Y, scaled
+from .geometry import Points, spline
+from .identity import Identity
+
+
+def jaw_drop(state: FaceState) -> float:
+    """How far the chin sinks, in face units, 0..0.23."""
+    return 0.21 * state.au(26) + 0.02 * state.au(25)
+
+
+@dataclass(frozen=True)
+class MouthShape:
+    """Four curves from the left corner to the right one, each [7, 2] in face units, from top to bottom."""
+
+    top: Points  # upper edge of the upper lip
+    upper: Points  # lower edge of the upper lip
+    lower: Points  # upper edge of the lower lip
+    bottom: Points  # lower edge of the lower lip
+
+
+def mouth_shape(who: Identity, state: FaceState) -> MouthShape:
+    """Lay out the lips of one frame."""
+    lift, smile, sad = state.au(10), state.au(12), state.au(15)
+    tight, press, part, jaw = state.au(23), state.au(24), state.au(25), state.au(26)
+    way = np.array([-1.0, -0.62, -0.28, 0.0, 0.28, 0.62, 1.0])
+    side = np.where(way < 0, 1 - max(0.0, state.side), 1 + min(0.0, state.side))  # the idle half of a one-sided mouth
+    pull = smile * side
+    half = 0.265 * who.mouth_width * (1 + 0.30 * pull - 0.27 * tight - 0.10 * press + 0.06 * sad - 0.13 * jaw)
+    x = way * half
+    rest = MOUTH_Y * who.mouth_height + 0.03 * press
+    bend = who.corner_rest + 0.15 * pull - 0.125 * sad
+    y = rest - bend * np.abs(way) ** 1.7 + 0.025 * smile
+    body = np.clip(1 - np.abs(way) ** 2.2, 0, 1)
+    thin_up = (1 - 0.45 * tight - 0.80 * press - 0.28 * smile) * who.upper_lip
+    thin_low = (1 - 0.35 * tight - 0.80 * press - 0.18 * smile) * who.lower_lip
+    cupid = np.array([0, 0.62, 1.0, 0.86, 1.0, 0.62, 0])
+    raised = lift * np.array([0.0, 0.085, 0.08, 0.06, 0.08, 0.085, 0.0])
+    gap = (0.055 * part + 0.12 * part * lift * 0.35 + 0.03 * part * smile) * (1 - 0.9 * press)
+    drop = jaw_drop(state)
+    upper = y - 0.25 * gap * body - raised * 0.9
+    lower = y + (0.75 * gap + drop * (0.35 + 0.65 * min(1.0, 2 * part))) * body + 0.3 * drop * (1 - body)
+    upper = upper + 0.1 * drop * (1 - body)
+    lower = np.maximum(lower, upper)
+    top = upper - 0.068 * thin_up * cupid - 0.25 * raised
+    bottom = lower + 0.085 * thin_low * np.clip(1 - np.abs(way) ** 2.6, 0, 1)
+    return MouthShape(*(np.stack([x, curve], axis=1) for curve in (top, upper, lower, bottom)))
+
+
+def _between(first: Points, second: Points) -> Points:
+    """Closed outline between two curves that share their direction."""
+    return np.concatenate([spline(first), spline(second)[::-1]])
+
+
+def draw_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
+    """Draw the inside, the teeth and the lips."""
+    m = mouth_shape(who, state)
+    tense = max(state.au(23), state.au(24))
+    opening = float((m.lower - m.upper)[3, 1])
+    if opening > 0.012:
+        hole = _between(m.upper, m.lower)
+        canvas.fill(hole, (26, 22, 52), smooth=False)
+        mask = canvas.mask(hole, smooth=False)
+        inside = Canvas(canvas.image, canvas.pose)
+        teeth = min(0.075, 0.2 * opening + 0.03 * state.au(12) + 0.05 * state.au(10) + 0.01)
+        inside.fill(_between(m.upper * [0.9, 1], m.upper * [0.9, 1] + [0, teeth]), (205, 218, 226), smooth=False)
+        if opening > 0.12:
+            low = float(m.lower[3, 1])
+            inside.disc(0, low, 0.15, 0.07, (85, 80, 165))
+        canvas.paste(inside.image, mask)
+    shade = 1 - 0.16 * tense
+    canvas.fill(_between(m.top, m.upper), scaled(who.lips, 0.84 * shade), smooth=False)
+    canvas.fill(_between(m.lower, m.bottom), scaled(who.lips, shade), smooth=False)
+    glow = m.lower[2:5] * 0.45 + m.bottom[2:5] * 0.55
+    if tense < 0.5:
+        canvas.stroke(glow, scaled(who.lips, 1.13), 0.018)
+    if opening <= 0.03:
+        canvas.stroke(m.upper, scaled(who.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
+    if state.au(23) > 0.15:  # a tightened lip shows fine upright folds
+        for x in (-0.5, -0.2, 0.2, 0.5):
+            at = int(round(3 + 3 * x))
+            canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scaled(who.lips, 0.72), 0.008)
+
+
+def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
+    """Shade around the mouth: corners, the hollow under the lip, the bulges of pressed lips, the chin."""
+    m = mouth_shape(who, state)
+    sad, press, tight, smile = state.au(15), state.au(24), state.au(23), state.au(12)
+    drop = jaw_drop(state)
+    for side, corner in ((-1, m.upper[0]), (1, m.upper[-1])):
+        pull = smile * max(0.0, 1 - max(0.0, -side * state.side))
+        canvas.line(
+            np.array([corner + [side * 0.015, -0.02 * pull], corner + [side * 0.05, 0.035 - 0.07 * pull + 0.06 * sad]]),
+            0.15 + 0.25 * pull + 0.35 * sad + 0.3 * press + 0.25 * tight,
+            0.024,
+        )
+        # AU15 pulls a pouch down beside the chin.
+        droop = np.array([corner + [side * 0.03, 0.05], corner + [side * 0.055, 0.13], corner + [side * 0.02, 0.20]])
+        canvas.line(droop, 0.08 * who.age + 0.30 * sad, 0.022)
+        canvas.spot(*(corner + [side * 0.07, 0.02]), 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
+    base = m.bottom[3]
+    canvas.spot(0, base[1] + 0.055, 0.13, 0.035, -0.20 - 0.12 * sad - 0.10 * press)
+    canvas.spot(0, base[1] + 0.17, 0.12, 0.07, 0.10 + 0.1 * sad)
+    top = m.top[3]
+    canvas.spot(0, top[1] - 0.055, 0.03, 0.04, -0.10)
+    for side in (-1, 1):  # pressed or tightened lips push the skin out above and below
+        canvas.spot(side * 0.12, top[1] - 0.05, 0.08, 0.03, 0.26 * press + 0.12 * tight)
+        canvas.spot(side * 0.12, base[1] + 0.03, 0.08, 0.03, 0.24 * press + 0.12 * tight)
+        canvas.line(np.array([[side * 0.15, base[1] + 0.09], [side * 0.06, base[1] + 0.065]]), 0.45 * press + 0.3 * sad, 0.02)
+    if drop > 0.05:  # hollow cheeks of an open jaw
+        for side in (-1, 1):
+            canvas.spot(side * 0.47, 0.45, 0.08, 0.18, -0.9 * drop)
