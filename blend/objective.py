@@ -26,7 +26,8 @@ BLOCK = 4096
 
 def make(pool: Pool) -> Objective:
     """The objective of a pool with truth."""
-    return {"au": _au, "expr": _expr, "va": _Va}[pool.task.name](pool)
+    kinds: dict[str, Callable[[Pool], Objective]] = {"au": _au, "expr": _expr, "va": _Va}
+    return kinds[pool.task.name](pool)
 
 
 def _au(pool: Pool) -> Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -54,7 +55,7 @@ def render(report: dict[str, Any]) -> str:
     )
 
 
-def _table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     head = "<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in header) + "</tr>" if any(header) else ""
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return f"<table>{head}\n{body}</table>"

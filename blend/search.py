@@ -111,7 +111,7 @@ def params(pool: Pool, weights: Sequence[float], kernel: str, k: int) -> Params:
     thresholds = None
     if pool.task.name == "au":
         blended = threshold.columns(combine.scores(pool, weights, kernel, k), pool.known.rows)
-        thresholds = tuple(float(t) for t in threshold.best(blended, pool.known.values.T)[0])
+        thresholds = tuple(float(t) for t in threshold.best(blended, pool.known.values.T.astype(np.uint8))[0])
     return Params(
         pool.task.name, pool.task.outputs, pool.heads, tuple(float(w) for w in weights), kernel, k, thresholds
     )

@@ -147,5 +147,5 @@ def _pictures(found: list[str], expected: list[str]) -> list[str]:
     skipped.update((name, len(found) + 2) for name in itertools.islice(expected, at, None))
     for image, number in skipped.items():
         if image not in first_seen:
-            problems.append(f"line {number}: picture {image!r} is missing; it belongs here")
+            problems.append(f"line {number}: picture {image!r} is missing; it belongs before this line")
     return problems or ["line 2: the pictures are not those of the test list, in its order"]

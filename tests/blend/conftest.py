@@ -94,7 +94,9 @@ class Corpus:
         (folder / f"{video}.txt").write_text("\n".join([self.task.header, *lines]) + "\n")
 
     def _lists(self) -> None:
-        listed = testlist.from_lengths({v: n for v, n in self.lengths.items() if v.startswith("test")}, self.task, self.test)
+        listed = testlist.from_lengths(
+            {v: n for v, n in self.lengths.items() if v.startswith("test")}, self.task, self.test
+        )
         self.test.write_text("\n".join([listed.header, *(image + "," for image in listed.images)]) + "\n")
 
     def config(self, with_test: bool = True, **settings: object) -> object:

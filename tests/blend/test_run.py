@@ -1,11 +1,13 @@
-"""The main job on heads that are there already: what it leaves, that it repeats itself byte for byte, what it refuses."""
+"""The main job on heads that are there already: what it leaves, that it repeats its bytes, what it refuses."""
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -98,6 +100,7 @@ def test_bad_input_leaves_a_finished_folder_as_it_is(make_corpus):
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+STARTS = 13  # 3 heads and equal weights at 3 k each, and the greedy selection
 CHILD = """
 import pickle, sys, heads.run
 config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
@@ -137,13 +140,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert not (killed.work / "blend" / name / "DONE").exists()
+    out = killed.work / "blend" / name
+    assert not (out / "DONE").exists()
+    with closing(sqlite3.connect(out / "study.db")) as study:
+        (kept,) = study.execute("SELECT count(*) FROM trials").fetchone()
+    assert STARTS < kept < 30  # the kill came amid the drawn trials
     for corpus in (killed, undisturbed):
         assert start(corpus, 0).wait(timeout=120) == 0
     for file in ("params.json", "submission.txt"):
         ours, theirs = (corpus.work / "blend" / name / file for corpus in (killed, undisturbed))
         assert ours.read_bytes() == theirs.read_bytes()
-    reports = [json.loads((corpus.work / "blend" / name / "report.json").read_text()) for corpus in (killed, undisturbed)]
+    reports = [
+        json.loads((corpus.work / "blend" / name / "report.json").read_text()) for corpus in (killed, undisturbed)
+    ]
     assert reports[0] | {"seconds": 0} == reports[1] | {"seconds": 0}
 
 
@@ -156,7 +165,11 @@ def test_help_is_quick_and_an_unknown_task_is_one_line():
     assert wrong.returncode == 2
     assert wrong.stderr == "error: --task age: no such task; there are au, expr, va\n"
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, blend.run; print(sorted({'numba', 'optuna', 'pandas'} & set(sys.modules)))"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, blend.run; print(sorted({'numba', 'optuna', 'pandas'} & set(sys.modules)))",
+        ],
         capture_output=True,
         text=True,
         check=True,

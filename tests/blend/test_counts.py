@@ -1,0 +1,44 @@
+"""Scores from per-video counts equal the official scores of the frames, also when videos are drawn again."""
+
+import numpy as np
+import pytest
+
+from blend import counts
+from heads.tasks import TASKS
+
+
+def sample(name, seed, n=300, videos=5):
+    rng = np.random.default_rng(seed)
+    video_of = np.sort(rng.integers(0, videos, n))
+    if name == "au":
+        return rng.integers(0, 2, (n, 12)).astype(np.uint8), rng.integers(0, 2, (n, 12)).astype(np.uint8), video_of
+    if name == "expr":
+        return rng.integers(0, 6, n).astype(np.int8), rng.integers(0, 7, n).astype(np.int8), video_of
+    truth = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+    return truth, (0.5 * truth + rng.uniform(-0.5, 0.5, (n, 2))).astype(np.float32), video_of
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+@pytest.mark.parametrize("seed", range(5))
+def test_summed_tables_score_as_the_frames_do(name, seed):
+    truth, decided, video_of = sample(name, seed)
+    table = counts.per_video(name, truth, decided, video_of, 5)
+    assert counts.score(name, table.sum(0)) == pytest.approx(TASKS[name].score(truth, decided), abs=1e-9)
+    np.testing.assert_allclose(counts.outputs(name, table.sum(0)), TASKS[name].per_output(truth, decided), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_a_draw_scores_the_videos_that_were_drawn(name):
+    truth, decided, video_of = sample(name, 0)
+    table = counts.per_video(name, truth, decided, video_of, 5)
+    drawn = counts.draw(name, table, 4, seed=3)
+    times = np.random.default_rng(3).multinomial(5, np.full(5, 0.2), size=4)
+    for score, repeated in zip(drawn, times, strict=True):
+        rows = np.concatenate([np.flatnonzero(video_of == v) for v in range(5) for _ in range(repeated[v])])
+        assert score == pytest.approx(TASKS[name].score(truth[rows], decided[rows]), abs=1e-9)
+    np.testing.assert_array_equal(drawn, counts.draw(name, table, 4, seed=3))
+
+
+def test_a_ccc_that_is_not_defined_is_nan():
+    same = np.full((10, 2), 0.5, np.float32)
+    assert np.isnan(counts.score("va", counts.per_video("va", same, same, np.zeros(10, int), 1).sum(0)))

@@ -1,0 +1,102 @@
+"""The border: what comes in is checked and aligned; selecting videos is as if the others had never been there."""
+
+import numpy as np
+import pytest
+
+from blend import pool as pools
+from extract.errors import InputError
+from heads import testlist
+from heads.labels import Annotation
+from heads.predictions import Predictions
+from heads.tasks import TASKS
+
+VA = TASKS["va"]
+PRIOR = np.array([0.1, -0.2], np.float32)
+
+
+def annotation(video, length, invalid=()):
+    valid = np.ones(length, bool)
+    valid[list(invalid)] = False
+    values = np.linspace(-1, 1, 2 * length, dtype=np.float32).reshape(length, 2) * valid[:, None]
+    return Annotation(video, values, valid)
+
+
+def made(**videos):
+    rng = np.random.default_rng(len(videos))
+    return Predictions(
+        VA.outputs,
+        {
+            video: (np.array(frames, np.int32), rng.uniform(-1, 1, (len(frames), 2)).astype(np.float32))
+            for video, frames in sorted(videos.items())
+        },
+    )
+
+
+def test_a_timeline_is_as_long_as_the_annotation_or_the_last_prediction():
+    found = {"h": made(a=[1, 3], b=[2, 6])}
+    pool = pools.for_validation(VA, found, {"b": annotation("b", 4, [0]), "a": annotation("a", 5)}, PRIOR)
+    assert pool.videos == ("a", "b")
+    assert pool.offsets.tolist() == [0, 5, 11]
+    assert pool.known.rows.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert pool.video_of.tolist() == [0] * 5 + [1] * 3
+    assert np.flatnonzero(pool.present).tolist() == [0, 2, 6, 10]
+    np.testing.assert_array_equal(pool.scores[0, 0], found["h"].videos["a"][1][0])
+
+
+def test_a_video_without_a_face_takes_the_prior_and_is_named():
+    pool = pools.for_validation(VA, {"h": made(a=[1])}, {"a": annotation("a", 2), "b": annotation("b", 3)}, PRIOR)
+    assert pool.without_face == ("b",)
+    np.testing.assert_array_equal(pool.scores[0, 2:], np.tile(PRIOR, (3, 1)))
+
+
+def test_the_order_of_heads_and_videos_does_not_matter():
+    annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
+    one, two = made(a=[1, 4], b=[2]), made(a=[1, 4], b=[2])
+    first = pools.for_validation(VA, {"x": one, "y": two}, annotations, PRIOR)
+    second = pools.for_validation(VA, {"y": two, "x": one}, dict(reversed(annotations.items())), PRIOR)
+    assert first.heads == second.heads == ("x", "y")
+    np.testing.assert_array_equal(first.scores, second.scores)
+    np.testing.assert_array_equal(first.known.rows, second.known.rows)
+
+
+def test_heads_with_other_videos_are_refused():
+    annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
+    with pytest.raises(InputError, match="head 'y' lack the video 'b', which head 'x' has"):
+        pools.for_validation(VA, {"x": made(a=[1], b=[1]), "y": made(a=[1])}, annotations, PRIOR)
+    with pytest.raises(InputError, match="head 'x': the video 'c' has no annotation"):
+        pools.for_validation(VA, {"x": made(a=[1], c=[1])}, annotations, PRIOR)
+    with pytest.raises(InputError, match="no head has made predictions"):
+        pools.for_validation(VA, {}, annotations, PRIOR)
+    with pytest.raises(InputError, match="not one validly annotated frame"):
+        pools.for_validation(VA, {"x": made(a=[1])}, {"a": annotation("a", 2, [0, 1])}, PRIOR)
+
+
+def test_a_listed_video_that_nobody_knows_is_named_with_its_line(tmp_path):
+    listed = testlist.from_lengths({"a": 3, "b": 2, "c": 1}, VA, tmp_path / "list.txt")
+    with pytest.raises(InputError, match=r"list\.txt: line 7 names the video 'c'"):
+        pools.for_test(VA, {"x": made(a=[1])}, listed, PRIOR, {"a", "b"})
+    pool = pools.for_test(VA, {"x": made(a=[1, 5])}, listed, PRIOR, {"a", "b", "c"})
+    assert pool.offsets.tolist() == [0, 5, 7, 8]
+    assert pool.without_face == ("b", "c")
+    assert pools.for_test(VA, {"x": made(a=[1])}, listed, PRIOR, None).without_face == ("b", "c")
+    with pytest.raises(InputError, match=r"the video 'z' is not in .*list\.txt"):
+        pools.for_test(VA, {"x": made(z=[1])}, listed, PRIOR, None)
+    with pytest.raises(ValueError, match="no truth"):
+        _ = pool.known
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_selected_videos_are_a_pool_of_their_own(make_pool, name):
+    pool = make_pool(name)
+    part = pool.select([1, 4])
+    assert part.videos == ("video01", "video04")
+    for new, old in enumerate([1, 4]):
+        np.testing.assert_array_equal(
+            part.scores[:, part.offsets[new] : part.offsets[new + 1]],
+            pool.scores[:, pool.offsets[old] : pool.offsets[old + 1]],
+        )
+        np.testing.assert_array_equal(part.known.values[part.video_of == new], pool.known.values[pool.video_of == old])
+        np.testing.assert_array_equal(
+            part.known.rows[part.video_of == new] - part.offsets[new],
+            pool.known.rows[pool.video_of == old] - pool.offsets[old],
+        )

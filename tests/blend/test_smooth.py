@@ -1,0 +1,74 @@
+"""Every kernel against naive loops on videos of odd sizes; nothing crosses a video's border."""
+
+from itertools import pairwise
+
+import numba
+import numpy as np
+import pytest
+
+from blend import smooth, timeline
+
+
+def naive(x, offsets, kernel, k):
+    out = np.empty(x.shape)
+    for a, b in pairwise(offsets):
+        for t in range(a, b):
+            if kernel == "gaussian" and k:
+                near = np.arange(max(a, t - int(np.ceil(4 * k))), min(b, t + int(np.ceil(4 * k)) + 1))
+                weight = np.exp(-((near - t) ** 2) / (2 * k**2))
+                out[t] = (weight[:, None] * x[near]).sum(0) / weight.sum()
+            else:
+                window = x[max(a, t - k) : min(b, t + k + 1)].astype(float)
+                out[t] = np.median(window, 0) if kernel == "median" else window.mean(0)
+    return out
+
+
+@pytest.mark.parametrize("kernel", smooth.KERNELS)
+@pytest.mark.parametrize("k", [0, 1, 2, 7, 50])
+def test_smoothing_equals_a_naive_loop(kernel, k):
+    rng = np.random.default_rng(k)
+    offsets = timeline.offsets_of([1, 2, 40, 3, 0, 17])
+    x = np.round(rng.standard_normal((63, 4)), 1).astype(np.float32)  # rounded: the median meets equal values
+    smoothed = smooth.smooth(x, offsets, kernel, k)
+    assert smoothed.dtype == np.float32
+    np.testing.assert_allclose(smoothed, naive(x, offsets, kernel, k), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", smooth.KERNELS)
+def test_k_0_changes_nothing(kernel):
+    x = np.random.default_rng(0).random((50, 3)).astype(np.float32)
+    np.testing.assert_array_equal(smooth.smooth(x, timeline.offsets_of([20, 30]), kernel, 0), x)
+
+
+@pytest.mark.parametrize("kernel", smooth.KERNELS)
+def test_blending_first_equals_a_naive_blend(kernel):
+    rng = np.random.default_rng(1)
+    scores = rng.random((3, 40, 2)).astype(np.float32)
+    weights = rng.random((3, 2)).astype(np.float32)
+    offsets = timeline.offsets_of([15, 25])
+    blended = (weights[:, None].astype(float) * scores).sum(0)
+    np.testing.assert_allclose(
+        smooth.blend_and_smooth(scores, weights, offsets, kernel, 3),
+        naive(blended, offsets, kernel, 3),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+def test_other_videos_and_the_number_of_threads_do_not_matter():
+    rng = np.random.default_rng(2)
+    x = rng.random((300, 3)).astype(np.float32)
+    offsets = timeline.offsets_of([100, 100, 100])
+    together = smooth.smooth(x, offsets, "box", 6)
+    np.testing.assert_array_equal(together[100:200], smooth.smooth(x[100:200], offsets[:2], "box", 6))
+    before = numba.get_num_threads()
+    with smooth.threads(1):
+        assert numba.get_num_threads() == 1
+        np.testing.assert_array_equal(together, smooth.smooth(x, offsets, "box", 6))
+    assert numba.get_num_threads() == before
+
+
+def test_running_sums_do_not_drift_over_a_long_video():
+    x = np.random.default_rng(3).random((200_000, 1)).astype(np.float32)
+    smoothed = smooth.smooth(x, np.array([0, len(x)]), "box", 5)
+    np.testing.assert_allclose(smoothed[-6], x[-11:].mean(0, dtype=float), atol=1e-6)

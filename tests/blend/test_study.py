@@ -1,0 +1,72 @@
+"""The journal of trials: nothing half, nothing lost, nothing of another search."""
+
+import sqlite3
+
+import pytest
+
+from blend.study import Journal
+
+
+def trial(value):
+    import optuna
+
+    space = {"w": optuna.distributions.FloatDistribution(0, 1), "k": optuna.distributions.IntDistribution(0, 9)}
+    chosen = {"w": value / 3, "k": 3}
+    return optuna.trial.create_trial(params=chosen, distributions=space, value=value, user_attrs={"start": "equal"})
+
+
+def test_trials_come_back_in_order_and_exactly(tmp_path):
+    with Journal(tmp_path / "sub" / "study.db", "au", "mark") as journal:
+        assert journal.trials() == [] and journal.set_aside == ""
+        for value in (0.1, 0.7, 1 / 3):
+            journal.add(trial(value))
+    with Journal(tmp_path / "sub" / "study.db", "au", "mark") as journal:
+        assert journal.set_aside == ""
+        assert [t.value for t in journal.trials()] == [0.1, 0.7, 1 / 3]
+        assert [t.params["w"] for t in journal.trials()] == [0.1 / 3, 0.7 / 3, 1 / 9]
+        assert journal.trials()[0].user_attrs == {"start": "equal"}
+
+
+def test_it_is_a_study_that_optuna_reads(tmp_path):
+    import optuna
+
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        journal.add(trial(0.5))
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.load_study(study_name="au", storage=storage)
+    assert study.best_value == 0.5 and study.direction.name == "MAXIMIZE"
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@pytest.mark.parametrize(("name", "mark"), [("au", "another"), ("va", "mark")])
+def test_another_search_is_set_aside(tmp_path, name, mark):
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        journal.add(trial(0.5))
+    with Journal(tmp_path / "study.db", name, mark) as journal:
+        assert journal.trials() == []
+        assert "another search" in journal.set_aside and "study.old.db" in journal.set_aside
+    with Journal(tmp_path / "study.old.db", "au", "mark") as journal:
+        assert len(journal.trials()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + bytes(200)])
+def test_a_damaged_file_is_set_aside(tmp_path, content):
+    (tmp_path / "study.db").write_bytes(content)
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        assert journal.trials() == [] and "set" not in journal.path.name
+        assert journal.set_aside
+        journal.add(trial(0.25))
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        assert len(journal.trials()) == 1
+
+
+def test_an_unfinished_transaction_leaves_no_trial(tmp_path):
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        journal.add(trial(0.25))
+    connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO trials (number, study_id, state) VALUES (1, 1, 'COMPLETE')")
+    connection.close()  # as a kill would: nothing was committed
+    with Journal(tmp_path / "study.db", "au", "mark") as journal:
+        assert [t.number for t in journal.trials()] == [0]
