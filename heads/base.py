@@ -76,6 +76,7 @@ class Head(ABC):
 
     def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
         """Learn again from `rows` with what `fit` chose (epochs, trees, ...). Nothing, for families that learn dev."""
+        return None
 
     @abstractmethod
     def predict(self, rows: Rows) -> NDArray[np.float32]:

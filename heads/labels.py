@@ -52,8 +52,8 @@ def files(folder: Path) -> list[Path]:
 def read(path: Path, task: Task) -> Annotation:
     """Read one annotation file of `task`.
 
-    Raises InputError, with the line's number (the header is line 1), for a file that cannot be read, another header than
-    the task's, and a line that has too few or too many numbers, no number, or one out of range.
+    Raises InputError, with the line's number (the header is line 1), for a file that cannot be read, another
+    header than the task's, and a line that has too few or too many numbers, no number, or one out of range.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -111,8 +111,7 @@ def _first_problem(path: Path, body: str, task: Task) -> InputError:
         parts = line.split(",") if line.strip() else []
         if len(parts) != task.columns:
             return InputError(
-                f"{where} has {len(parts)} values ({line.strip()[:60]!r}), "
-                f"expected {task.columns}: {task.header}"
+                f"{where} has {len(parts)} values ({line.strip()[:60]!r}), expected {task.columns}: {task.header}"
             )
         for part in parts:
             try:

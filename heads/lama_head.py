@@ -23,6 +23,7 @@ from pydantic import Field
 from extract.errors import InputError
 from extract.rundir import write_json, writing
 from heads.base import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.lama_folds import fold_groups, often_enough
 from heads.table import Labelled, Rows
 
 NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
@@ -37,7 +38,7 @@ class LamaSettings(HeadSettings):
     """Settings of a lama head. `*_tuned` algorithms search by the clock: their results differ from run to run."""
 
     family: Literal["lama"] = "lama"
-    use_algos: list[list[Algorithm]] = [["linear_l2", "lgb"]]
+    use_algos: list[list[Algorithm]] = Field(default=[["linear_l2", "lgb"]], min_length=1)
     timeout: int = Field(default=600, gt=0)
     """Seconds for all outputs together."""
     cv: int = Field(default=3, ge=2)
@@ -82,32 +83,6 @@ def log_loss(truth: NDArray[np.generic], scores: NDArray[np.generic], sample_wei
         scores = np.stack([1 - scores.ravel(), scores.ravel()], axis=1)
     right = np.clip(scores[np.arange(len(truth)), truth], TINY, 1.0)
     return float(np.average(-np.log(right), weights=None if sample_weight is None else np.ravel(sample_weight)))
-
-
-def fold_groups(video: NDArray[np.integer], label: NDArray[np.generic] | None, cv: int, seed: int) -> NDArray[np.int64]:
-    """Group of each row, one group per fold: whole videos, with each class of `label` spread evenly where it can be.
-
-    label is None for regression. With fewer videos than folds, each video is cut into `cv` stretches of frames.
-    """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    groups = np.unique(video, return_inverse=True)[1]
-    if groups.max() + 1 < cv:
-        start = np.searchsorted(groups, groups)  # rows are sorted by video
-        size = np.bincount(groups)[groups]
-        return np.minimum((np.arange(len(groups)) - start) * cv // size, cv - 1)
-    folds = np.zeros(len(groups), np.int64)
-    counts = np.bincount(label.astype(np.int64)) if label is not None else np.array([0])
-    if counts.max() >= cv:
-        splits = StratifiedGroupKFold(cv, shuffle=True, random_state=seed).split(groups, label, groups)
-    else:
-        splits = GroupKFold(cv).split(groups, None, groups)
-    for fold, (_, held) in enumerate(splits):
-        folds[held] = fold
-    if len(np.unique(folds)) < cv:  # stratifying left a fold empty
-        for fold, (_, held) in enumerate(GroupKFold(cv).split(groups, None, groups)):
-            folds[held] = fold
-    return folds
 
 
 class Lama(Head):
@@ -172,7 +147,7 @@ class Lama(Head):
             self.task.name
         ]
         task = LamaTask(kind) if kind == "reg" else LamaTask(kind, metric=log_loss, greater_is_better=False)
-        often = _often_enough(label, s.cv) if kind == "multiclass" else np.arange(len(label))
+        often = often_enough(label, s.cv) if kind == "multiclass" else np.arange(len(label))
         frame = _frame(x[often])
         frame["target"] = label[often]
         frame["weight"] = (weight / np.bincount(often))[often].astype(np.float32)
@@ -269,15 +244,6 @@ def _stack(train: Labelled, dev: Labelled, most: int) -> tuple[NDArray[np.float3
         np.concatenate([part.truth for part in parts]),
         np.concatenate(video),
     )
-
-
-def _often_enough(label: NDArray[np.generic], most: int) -> NDArray[np.int64]:
-    """Row numbers in which the rows of a class with fewer than `most` come several times.
-
-    LightAutoML refuses classes that have fewer rows than there are folds; weights make up for the copies.
-    """
-    counts = np.bincount(label)[label]
-    return np.repeat(np.arange(len(label)), np.maximum(1, -(-most // counts)))
 
 
 def _frame(x: NDArray[np.float32]) -> Any:

@@ -44,7 +44,7 @@ def run_all(jobs: list[Job], what: str) -> None:
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
     try:
         with progress(what, total=100 * len(jobs), unit="hundredths") as bar:
-            while waiting and not failures or running:
+            while (waiting and not failures) or running:
                 while waiting and not failures and len(running) < AT_ONCE:
                     job = waiting.pop(0)
                     running[job.name] = (job, _start(job, lines), [0])

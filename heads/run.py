@@ -86,7 +86,7 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
 
 
 def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:
-    """What is known of a frame without a face, by output: au the positive rate, expr the class's frequency, va the mean.
+    """What is known of a frame without a face: au each unit's positive rate, expr each class's frequency, va the mean.
 
     Of all annotated training frames, with or without a face; under "counts" how many, of how many videos.
     """

@@ -72,7 +72,7 @@ def head_folder(work: Path, task: str, name: str) -> Path:
 
 
 def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
-    """Train and predict; write {val,test}.parquet, the model, report.json, provenance.json and DONE. Returns the report.
+    """Train and predict; write predictions, model, report.json, provenance.json and DONE. Returns the report.
 
     Raises InputError for features that are not finite or do not fit together, and where nothing is labelled.
     """

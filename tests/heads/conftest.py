@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from extract import store
 from heads.tasks import TASKS
 

@@ -19,10 +19,36 @@ def test_class_weights_are_the_published_ones() -> None:
 def test_unit_weights_are_the_published_ones() -> None:
     negative, positive = base.unit_weights(np.array([18713]), 84603 + 18713)
     assert negative[0] == pytest.approx(0.610593, abs=5e-7) and positive[0] == pytest.approx(2.7605408, abs=5e-8)
-    rates = 0.5 / np.array([4.23148962, 10.02853659, 3.24746184, 1.87862194, 1.25874673, 1.45119134, 2.04094492,
-                            17.77857704, 15.8935131, 19.52205628, 0.79791885, 6.71892981])
-    published = [0.56699737, 0.52623698, 0.59099307, 0.68134051, 0.82949071, 0.7628283, 0.66223812, 0.51446878,
-                 0.51624061, 0.51314264, 1.3391547, 0.54019984]
+    rates = 0.5 / np.array(
+        [
+            4.23148962,
+            10.02853659,
+            3.24746184,
+            1.87862194,
+            1.25874673,
+            1.45119134,
+            2.04094492,
+            17.77857704,
+            15.8935131,
+            19.52205628,
+            0.79791885,
+            6.71892981,
+        ]
+    )
+    published = [
+        0.56699737,
+        0.52623698,
+        0.59099307,
+        0.68134051,
+        0.82949071,
+        0.7628283,
+        0.66223812,
+        0.51446878,
+        0.51624061,
+        0.51314264,
+        1.3391547,
+        0.54019984,
+    ]
     negative, positive = base.unit_weights(np.round(rates * 1356861), 1356861)
     np.testing.assert_allclose(negative, published, atol=5e-9, rtol=0)
     np.testing.assert_allclose(positive, 0.5 / (np.round(rates * 1356861) / 1356861), rtol=1e-12)
@@ -56,8 +82,13 @@ def test_row_weights() -> None:
 
 
 def test_settings_refuse_what_they_do_not_know() -> None:
-    for wrong in ({"inputs": ["embeddings"]}, {"inputs": []}, {"inputs": ["va", "va?"]},
-                  {"inputs": ["va"], "networks": "some"}, {"inputs": ["va"], "speed": 3}):
+    for wrong in (
+        {"inputs": ["embeddings"]},
+        {"inputs": []},
+        {"inputs": ["va", "va?"]},
+        {"inputs": ["va"], "networks": "some"},
+        {"inputs": ["va"], "speed": 3},
+    ):
         with pytest.raises(ValidationError):
             HeadSettings.model_validate({"family": "mlp", **wrong})
 

@@ -16,7 +16,9 @@ from heads.tasks import TASKS
 Corpus = Any  # tests/heads/conftest.py
 
 
-def load(corpus: Corpus, extra: str = "", overrides: list[str] | None = None, networks: str = '["one", "two"]') -> Config:
+def load(
+    corpus: Corpus, extra: str = "", overrides: list[str] | None = None, networks: str = '["one", "two"]'
+) -> Config:
     return extract_config.load(Config, corpus.toml(extra, networks), overrides)
 
 
@@ -35,7 +37,9 @@ def test_every_standard_file_is_valid_and_carries_its_command(task: str) -> None
     assert [path.stem for path in sorted(folder.glob("*.toml"))] == config.standard(task)
     for name in config.standard(task):
         config.read_head(name, task, {})
-        assert f"python -m heads.run --task {task} --head {name}" in (folder / f"{name}.toml").read_text().split("\n")[0]
+        assert (
+            f"python -m heads.run --task {task} --head {name}" in (folder / f"{name}.toml").read_text().split("\n")[0]
+        )
 
 
 def test_heads_are_named_after_their_networks_and_see_what_these_have(corpus: Corpus) -> None:
@@ -65,9 +69,12 @@ def test_a_head_file_of_ones_own(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ('[heads.au]\nuse = ["forest"]', "no standard head of task 'au' is called 'forest'; the standard ones are lama"),
+        (
+            '[heads.au]\nuse = ["forest"]',
+            "no standard head of task 'au' is called 'forest'; the standard ones are lama",
+        ),
         ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
-        ('[heads.au]\nuse = []', "name at least one head"),
+        ("[heads.au]\nuse = []", "name at least one head"),
         ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
         ("[heads.au.mlp]\nspeed = 3", "mlp.toml: unknown key 'speed'; known keys there: .*dropout"),
         ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
@@ -76,7 +83,10 @@ def test_a_head_file_of_ones_own(corpus: Corpus) -> None:
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
         ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),
         ("[heads.au.mlp]\nnetworks = ['three']", "network 'three' is not in features.networks: one, two"),
-        ("[heads.au.mlp]\nnetworks = ['one']\ninputs = ['va']", "network 'one' has embedding, logits, but inputs asks for va"),
+        (
+            "[heads.au.mlp]\nnetworks = ['one']\ninputs = ['va']",
+            "network 'one' has embedding, logits, but inputs asks for va",
+        ),
     ],
 )
 def test_mistakes_are_named(corpus: Corpus, extra: str, said: str) -> None:

@@ -32,8 +32,13 @@ def rows(videos: int, frames: int = 12, seed: int = 0) -> Rows:
     logits = rng.normal(size=(n, 5)).astype(np.float32)
     logits[:, 4] = 3.25
     blocks = (Block("net", "logits", logits), Block("net", "embedding", rng.normal(size=(n, 2)).astype(np.float16)))
-    return Rows(tuple(f"v{i}" for i in range(videos)), np.repeat(np.arange(videos, dtype=np.int32), frames),
-                np.tile(np.arange(1, frames + 1, dtype=np.int32), videos), blocks, np.arange(n))
+    return Rows(
+        tuple(f"v{i}" for i in range(videos)),
+        np.repeat(np.arange(videos, dtype=np.int32), frames),
+        np.tile(np.arange(1, frames + 1, dtype=np.int32), videos),
+        blocks,
+        np.arange(n),
+    )
 
 
 def truth(task: Task, of: Rows, seed: int = 1) -> np.ndarray:
@@ -120,8 +125,11 @@ def test_it_learns_something(name: str, task: str) -> None:
     whole = rows(10, frames=30, seed=3)
     labels = Labelled(whole, truth(TASKS[task], whole))
     kind = family(name)
-    more = {"mlp": {"epochs": 150, "learning_rate": 0.02, "dropout": 0.0, "input_dropout": 0.0, "hidden": 8},
-            "lightgbm": {"trees": 60}, "lama": {"trees": 20}}[name]
+    more = {
+        "mlp": {"epochs": 150, "learning_rate": 0.02, "dropout": 0.0, "input_dropout": 0.0, "hidden": 8},
+        "lightgbm": {"trees": 60},
+        "lama": {"trees": 20},
+    }[name]
     head = kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name], **more}))
     head.fit(labels.take(whole.video < 6), labels.take((whole.video >= 6) & (whole.video < 8)), seed=0)
     held = labels.take(whole.video >= 8)

@@ -20,8 +20,9 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_au_rows_with_any_invalid_unit_are_invalid(tmp_path: Path, end: str) -> None:
-    read = labels.read(write(tmp_path / "v.txt", TASKS["au"].header, AU_LINE, "-1" + AU_LINE[1:], AU_LINE, end=end),
-                       TASKS["au"])
+    read = labels.read(
+        write(tmp_path / "v.txt", TASKS["au"].header, AU_LINE, "-1" + AU_LINE[1:], AU_LINE, end=end), TASKS["au"]
+    )
     assert read.video == "v" and read.values.dtype == np.uint8 and read.values.shape == (3, 12)
     np.testing.assert_array_equal(read.valid, [True, False, True])
     np.testing.assert_array_equal(read.values[0], list(map(int, AU_LINE.split(","))))

@@ -37,7 +37,8 @@ def test_ccc_by_the_correlation_coefficient(seed: int, n: int) -> None:
     prediction = 0.5 * truth + rng.normal(size=(n, 2)) * 0.3 + 0.1
     expected = [
         2 * np.corrcoef(t, p)[0, 1] * np.std(t) * np.std(p) / (np.var(t) + np.var(p) + (t.mean() - p.mean()) ** 2)
-        for t, p in zip(truth.T, prediction.T, strict=True)]
+        for t, p in zip(truth.T, prediction.T, strict=True)
+    ]
     np.testing.assert_allclose(metrics.ccc_per_dimension(truth, prediction), expected, atol=1e-9, rtol=0)
     assert metrics.mean_ccc(truth, prediction) == pytest.approx(np.mean(expected), abs=1e-9)
 

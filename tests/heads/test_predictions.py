@@ -18,10 +18,16 @@ VA = TASKS["va"]
 def some(task: str = "va", seed: int = 0) -> Predictions:
     rng = np.random.default_rng(seed)
     outputs = TASKS[task].outputs
-    return Predictions(outputs, {
-        name: (np.sort(rng.choice(500, n, replace=False) + 1).astype(np.int32),
-               rng.random((n, len(outputs)), dtype=np.float32))
-        for name, n in (("a", 5), ("a_left", 1), ("b", 300))})
+    return Predictions(
+        outputs,
+        {
+            name: (
+                np.sort(rng.choice(500, n, replace=False) + 1).astype(np.int32),
+                rng.random((n, len(outputs)), dtype=np.float32),
+            )
+            for name, n in (("a", 5), ("a_left", 1), ("b", 300))
+        },
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -42,7 +48,11 @@ def test_the_file_is_as_the_contract_says_and_equal_predictions_give_equal_bytes
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     schema = parquet.read_schema(tmp_path / "one.parquet")
     assert [(f.name, str(f.type)) for f in schema] == [
-        ("video", "string"), ("frame", "int32"), ("valence", "float"), ("arousal", "float")]
+        ("video", "string"),
+        ("frame", "int32"),
+        ("valence", "float"),
+        ("arousal", "float"),
+    ]
 
 
 def test_no_rows_at_all_is_no_error(tmp_path: Path) -> None:
@@ -51,8 +61,12 @@ def test_no_rows_at_all_is_no_error(tmp_path: Path) -> None:
 
 
 def table(**columns: object) -> pa.Table:
-    base = {"video": ["b", "a", "a"], "frame": [1, 2, 1], "valence": np.array([0.1, 0.2, 0.3], np.float32),
-            "arousal": np.array([0.4, 0.5, 0.6], np.float32)}
+    base = {
+        "video": ["b", "a", "a"],
+        "frame": [1, 2, 1],
+        "valence": np.array([0.1, 0.2, 0.3], np.float32),
+        "arousal": np.array([0.4, 0.5, 0.6], np.float32),
+    }
     return pa.table({key: value for key, value in (base | columns).items() if value is not None})
 
 

@@ -11,8 +11,11 @@ from heads.tasks import TASKS
 def test_label_counts_against_a_loop(task: str) -> None:
     rng = np.random.default_rng(0)
     video = np.sort(rng.integers(0, 5, 200)).astype(np.int32)
-    truth = {"au": rng.integers(0, 2, (200, 12)).astype(np.uint8), "expr": rng.integers(0, 8, 200).astype(np.int8),
-             "va": rng.uniform(-1, 1, (200, 2)).astype(np.float32)}[task]
+    truth = {
+        "au": rng.integers(0, 2, (200, 12)).astype(np.uint8),
+        "expr": rng.integers(0, 8, 200).astype(np.int8),
+        "va": rng.uniform(-1, 1, (200, 2)).astype(np.float32),
+    }[task]
     counts = split.label_counts(truth, video, 5, TASKS[task])
     for v in range(5):
         here = truth[video == v]

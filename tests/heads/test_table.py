@@ -41,7 +41,9 @@ def test_networks_are_joined_on_video_and_frame(tmp_path: Path) -> None:
     assert rows.columns == ["two.logits.0", "two.logits.1", "one.embedding.0", "one.embedding.1", "one.embedding.2"]
     np.testing.assert_array_equal(rows.video, [0, 0, 1])
     np.testing.assert_array_equal(rows.frame, [2, 7, 9])
-    np.testing.assert_array_equal(rows.batch(), [[-10 * f, -10 * f - 1, 10 * f, 10 * f + 1, 10 * f + 2] for f in (2, 7, 9)])
+    np.testing.assert_array_equal(
+        rows.batch(), [[-10 * f, -10 * f - 1, 10 * f, 10 * f + 1, 10 * f + 2] for f in (2, 7, 9)]
+    )
     assert [block.values.dtype for block in rows.blocks] == [np.float32, np.float16], "embeddings stay float16"
 
 
@@ -119,8 +121,10 @@ def annotation(lines: int) -> Annotation:
 
 def test_an_annotation_that_goes_on_behind_the_last_face_is_named() -> None:
     folder = Path("Train_Set")
-    said = "Train_Set/v.txt: line 76: the annotation goes on for 26 of its 100 frames behind the video's last frame " \
+    said = (
+        "Train_Set/v.txt: line 76: the annotation goes on for 26 of its 100 frames behind the video's last frame "
         "with a face (74); expected at most 25% of it"
+    )
     with pytest.raises(InputError, match=re.escape(said)) as error:
         table.check_annotations(folder, {"v": annotation(100)}, {"v": 74}, 0.25)
     assert "corpus.missing_tail" in str(error.value)

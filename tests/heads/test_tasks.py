@@ -14,14 +14,20 @@ def test_outputs_are_in_official_order() -> None:
 
 def test_lines_and_marks_of_official_files() -> None:
     assert {name: (task.columns, task.unlabelled) for name, task in TASKS.items()} == {
-        "au": (12, -1), "expr": (1, -1), "va": (2, -5)}
+        "au": (12, -1),
+        "expr": (1, -1),
+        "va": (2, -5),
+    }
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_score_is_the_mean_of_its_parts_and_larger_is_better(name: str) -> None:
     rng = np.random.default_rng(0)
-    truth, other = {"au": rng.integers(0, 2, (2, 99, 12)), "expr": rng.integers(0, 8, (2, 99)),
-                    "va": rng.uniform(-1, 1, (2, 99, 2))}[name]
+    truth, other = {
+        "au": rng.integers(0, 2, (2, 99, 12)),
+        "expr": rng.integers(0, 8, (2, 99)),
+        "va": rng.uniform(-1, 1, (2, 99, 2)),
+    }[name]
     task = TASKS[name]
     parts = task.per_output(truth, other)
     assert parts.shape == (len(task.outputs),)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pytest
+
+from heads import lightgbm_head
+from heads.base import row_weights
+from heads.lightgbm_head import LightGbm, LightGbmSettings
+from heads.table import Block, Labelled, Rows
+from heads.tasks import TASKS
+
+
+def rows(x: np.ndarray) -> Rows:
+    n = len(x)
+    return Rows(
+        ("v",), np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32), (Block("n", "logits", x),), np.arange(n)
+    )
+
+
+def head(task: str, **given: Any) -> LightGbm:
+    return LightGbm(TASKS[task], LightGbmSettings(inputs=["logits"], **given))
+
+
+def au_data(n: int = 300) -> Labelled:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    return Labelled(rows(x), (x[:, np.arange(12) % 4] + rng.normal(size=(n, 12)) > 0.8).astype(np.uint8))
+
+
+def test_one_output_is_what_lightgbm_itself_learns_from_the_same_rows_and_weights() -> None:
+    data = au_data()
+    ours = head("au", trees_without_dev=12)
+    ours.fit(data, data.take(np.empty(0, np.int64)), 3)
+    weights = row_weights(data.truth, TASKS["au"], 1.0)
+    x = data.rows.batch()
+    bare = lightgbm.train(ours._params(3), lightgbm.Dataset(x, data.truth[:, 5], weight=weights[:, 5]), 12)
+    np.testing.assert_allclose(ours.predict(data.rows)[:, 5], bare.predict(x), rtol=1e-6)
+
+
+def test_it_stops_early_on_dev_and_refits_as_many_trees() -> None:
+    data = au_data()
+    train, dev = data.take(np.arange(200)), data.take(np.arange(200, 300))
+    ours = head("au", trees=400, patience=5, learning_rate=0.2)
+    facts = ours.fit(train, dev, 0)
+    assert all(1 <= count < 400 for count in facts["trees"].values())
+    for booster, count in zip(ours.boosters, facts["trees"].values(), strict=True):
+        assert lightgbm.Booster(model_str=booster).num_trees() == count
+    ours.refit(data, 0)
+    assert ours.trees == facts["trees"]
+
+
+def test_memory_is_bounded_because_rows_are_read_in_pieces() -> None:
+    data = au_data()
+    sequence = lightgbm_head._sequence(data.rows)
+    assert isinstance(sequence, lightgbm.Sequence) and len(sequence) == 300
+    np.testing.assert_array_equal(sequence[7], data.rows.batch()[7])
+    np.testing.assert_array_equal(sequence[5:9], data.rows.batch()[5:9])
+
+
+def test_dev_labels_weigh_what_they_weigh_in_train() -> None:
+    rng = np.random.default_rng(1)
+    truth, dev = rng.integers(0, 5, 200).astype(np.int8), rng.integers(0, 8, 90).astype(np.int8)
+    weights = row_weights(truth, TASKS["expr"], 1.0)
+    seen = lightgbm_head._like_train(truth, weights, dev, "expr")
+    for label, weight in zip(dev, seen, strict=True):
+        assert weight == (weights[truth == label][0] if (truth == label).any() else 1)
+    truth, dev = (rng.random((200, 12)) < 0.2).astype(np.uint8), (rng.random((90, 12)) < 0.5).astype(np.uint8)
+    truth[:, 4] = 0
+    weights = row_weights(truth, TASKS["au"], 1.0)
+    seen = lightgbm_head._like_train(truth, weights, dev, "au")
+    for i in range(12):
+        for label in (0, 1):
+            where = truth[:, i] == label
+            assert (seen[dev[:, i] == label, i] == (weights[where, i][0] if where.any() else 1)).all()
+
+
+def test_a_unit_that_hardly_occurs_is_predicted_by_its_rate() -> None:
+    data = au_data()
+    data.truth[:, 0] = 0
+    data.truth[4, 0] = 1
+    ours = head("au", trees_without_dev=3)
+    facts = ours.fit(data, data.take(np.empty(0, np.int64)), 0)
+    assert facts["constant_outputs"] == ["AU1"] and facts["trees"]["AU1"] is None
+    assert ours.predict(data.rows)[:, 0] == pytest.approx(np.full(300, 1 / 300))
+
+
+def test_a_corpus_of_one_class_is_predicted_as_that_class() -> None:
+    data = Labelled(au_data().rows, np.full(300, 4, np.int8))
+    ours = head("expr")
+    ours.fit(data, data.take(np.empty(0, np.int64)), 0)
+    np.testing.assert_array_equal(ours.predict(data.rows), np.eye(8)[np.full(300, 4)])

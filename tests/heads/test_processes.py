@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from extract.errors import InputError
+from heads import processes
+from heads.train import Job
+
+FAKE = """
+import sys, json
+from pathlib import Path
+from heads.train import Job
+job = Job.read(Path(sys.argv[-1]))
+print("a library prints something")
+print(json.dumps({"done": 0.5, "note": "half"}), flush=True)
+how = job.settings["how"]
+if how == "input":
+    print("some warning", file=sys.stderr)
+    print("error: frame 3 is bad", file=sys.stderr)
+    sys.exit(2)
+if how == "bug":
+    raise ZeroDivisionError("oops")
+if how == "killed":
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+if how == "well":
+    (job.folder / "DONE").write_text(job.mark)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run FAKE instead of heads.train: no libraries, no data."""
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE)
+    popen = processes.subprocess.Popen
+    monkeypatch.setattr(
+        processes.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script), command[-1]], **more)
+    )
+
+
+def job(work: Path, name: str, how: str) -> Job:
+    return Job(name, "au", {"how": how}, [], work, work, work, None, 0, "mark")
+
+
+def done(work: Path) -> set[str]:
+    return {path.parent.name for path in (work / "heads" / "au").glob("*/DONE")}
+
+
+@pytest.mark.usefixtures("fake")
+def test_all_jobs_run(tmp_path: Path) -> None:
+    processes.run_all([job(tmp_path, name, "well") for name in "abcde"], "test")
+    assert done(tmp_path) == set("abcde")
+    processes.run_all([], "nothing to do")
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("how", "kind", "said"),
+    [
+        ("input", InputError, "^head bad: frame 3 is bad$"),
+        ("bug", RuntimeError, "(?s)head bad ended with exit code 1; .*ZeroDivisionError: oops"),
+        ("killed", RuntimeError, "head bad was ended by signal 9"),
+        ("silent", RuntimeError, "head bad ended with exit code 0"),
+    ],
+)
+def test_failures_are_named_and_running_jobs_may_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, kind: type[Exception], said: str
+) -> None:
+    monkeypatch.setattr(processes, "AT_ONCE", 2)
+    jobs = [job(tmp_path, name, how if name == "bad" else "well") for name in ("bad", "good", *"xyzuvw")]
+    with pytest.raises(kind, match=said):
+        processes.run_all(jobs, "test")
+    assert "good" in done(tmp_path) and len(done(tmp_path)) < 7, "none is started after a failure"
+
+
+@pytest.mark.usefixtures("fake")
+def test_bad_input_is_shown_before_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "AT_ONCE", 2)
+    with pytest.raises(InputError, match="head b"):
+        processes.run_all([job(tmp_path, "a", "bug"), job(tmp_path, "b", "input")], "test")

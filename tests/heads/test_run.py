@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from extract import config as extract_config
+from extract import rundir, store
+from extract.errors import InputError
+from heads import labels, processes, run, train
+from heads.config import Config
+from heads.tasks import TASKS
+from heads.train import Job
+
+Corpus = Any  # tests/heads/conftest.py
+ROOT = Path(__file__).resolve().parents[2]
+FAST = '[heads.{task}]\nuse = ["lightgbm"]\n[heads.{task}.lightgbm]\ntrees = 5\n'
+
+
+def load(corpus: Corpus, task: str, overrides: list[str] | None = None) -> Config:
+    return extract_config.load(Config, corpus.toml(FAST.format(task=task)), overrides)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads are trained in the test's own process: no imports to wait for (LightGBM shares a process well)."""
+
+    def run_all(jobs: list[Job], what: str) -> None:
+        for job in jobs:
+            rundir.begin(job.folder)
+            train.main(job, lambda done, note: None)
+
+    monkeypatch.setattr(processes, "run_all", run_all)
+
+
+def changed(folders: dict[str, Path]) -> dict[str, int]:
+    return {name: (folder / "DONE").stat().st_mtime_ns for name, folder in folders.items()}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_finished_heads_are_kept_and_only_what_changed_is_made_again(corpus: Corpus) -> None:
+    folders = run.main(load(corpus, "va"), "va", corpus.work)
+    assert {name: path.relative_to(corpus.work).as_posix() for name, path in folders.items()} == {
+        "lightgbm-one": "heads/va/lightgbm-one",
+        "lightgbm-two": "heads/va/lightgbm-two",
+    }
+    before = changed(folders)
+    bytes_before = {name: (folder / "val.parquet").read_bytes() for name, folder in folders.items()}
+    assert changed(run.main(load(corpus, "va"), "va", corpus.work)) == before
+
+    (folders["lightgbm-two"] / "DONE").unlink()  # as after a kill
+    again = changed(run.main(load(corpus, "va"), "va", corpus.work))
+    assert again["lightgbm-one"] == before["lightgbm-one"] and again["lightgbm-two"] != before["lightgbm-two"]
+    for name, folder in folders.items():
+        assert (folder / "val.parquet").read_bytes() == bytes_before[name], "the same seed, the same bytes"
+
+    path = store.path(corpus.work, "one", "t0")
+    store.write(path, store.read(path), {"mark": "one", "pictures": "other ones"})
+    newer = changed(run.main(load(corpus, "va"), "va", corpus.work))
+    assert newer["lightgbm-one"] != again["lightgbm-one"] and newer["lightgbm-two"] == again["lightgbm-two"]
+
+    only = run.main(load(corpus, "va", ["heads.va.lightgbm.trees=6"]), "va", corpus.work, only=["lightgbm-two"])
+    assert list(only) == ["lightgbm-two"] and changed(only) != {"lightgbm-two": newer["lightgbm-two"]}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_prior_against_a_loop(tiny: Corpus, name: str) -> None:
+    task = TASKS[name]
+    annotations = labels.read_folder(tiny.folder / name / "train", task)
+    prior = run.prior(annotations, task)
+    values = [value for a in annotations.values() for value, valid in zip(a.values, a.valid, strict=True) if valid]
+    for i, output in enumerate(task.outputs):
+        each = [float(value == i) if name == "expr" else float(value[i]) for value in values]
+        assert prior[output] == pytest.approx(np.mean(each))
+    assert prior["counts"] == {"videos": 6, "frames": len(values)}
+
+
+def test_a_failing_head_is_named_and_finished_ones_stay(corpus: Corpus) -> None:
+    path = store.path(corpus.work, "two", "x0")  # a test video: found only after training
+    features = store.read(path)
+    assert features.logits is not None
+    features.logits[0, 0] = np.inf
+    store.write(path, features, {"mark": "two"})
+    with pytest.raises(
+        InputError, match=r"head lightgbm-two: .*network 'two', video 'x0', frame 1: logits is not finite"
+    ):
+        run.main(load(corpus, "expr"), "expr", corpus.work)
+    folder = corpus.work / "heads" / "expr"
+    assert (folder / "lightgbm-one" / "DONE").exists() and not (folder / "lightgbm-two" / "DONE").exists()
+    assert json.loads((folder / "prior.json").read_text())["counts"]["videos"] == 6
+
+
+def test_bad_input_is_found_before_anything_is_trained(corpus: Corpus) -> None:
+    config = load(corpus, "expr")
+    long = corpus.folder / "expr" / "val" / "v0.txt"
+    good = long.read_text()
+    long.write_text(good + "0\n" * 40)
+    with pytest.raises(InputError, match=r"v0\.txt: line 41: the annotation goes on for 41 of its 80 frames"):
+        run.main(config, "expr", corpus.work)
+    long.write_text(good.replace("\n-1\n", "\nx\n", 1))
+    with pytest.raises(InputError, match=r"v0\.txt: line 6: 'x' is no number"):
+        run.main(config, "expr", corpus.work)
+    long.write_text(good)
+    store.path(corpus.work, "one", "t1").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"t1\.safetensors: damaged feature file"):
+        run.main(config, "expr", corpus.work)
+    assert not list((corpus.work / "heads" / "expr").glob("*/DONE"))
+
+
+def test_features_of_two_makings_are_refused(corpus: Corpus) -> None:
+    path = store.path(corpus.work, "one", "t1")
+    store.write(path, store.read(path), {"mark": "other weights"})
+    with pytest.raises(InputError, match="made by 2 different weights or preprocessings"):
+        run.main(load(corpus, "au"), "au", corpus.work)
+
+
+def test_a_task_or_head_that_is_not_there_is_named(corpus: Corpus) -> None:
+    with pytest.raises(InputError, match="--head forest: no such head; there are lightgbm-one, lightgbm-two"):
+        run.main(load(corpus, "au"), "au", corpus.work, only=["forest"])
+    config = load(corpus, "au")
+    config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"au": None})})
+    with pytest.raises(InputError, match="corpus 'tiny' has no task 'au'"):
+        run.main(config, "au", corpus.work)
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "heads.run", *arguments],
+        text=True,
+        capture_output=True,
+        timeout=120,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def test_the_command_prints_a_table_and_help_is_instant(corpus: Corpus) -> None:
+    done = call(
+        "--task",
+        "au",
+        "--config",
+        str(corpus.toml(FAST.format(task="au"))),
+        "--work",
+        str(corpus.work),
+        "--head",
+        "lightgbm-one",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lightgbm-one" in done.stdout and "mean F1" in done.stdout
+    usage = os.times()
+    began = usage.children_user + usage.children_system
+    shown = call("--help")
+    usage = os.times()
+    assert usage.children_user + usage.children_system - began < 3
+    assert "Examples" in shown.stdout and "--task" in shown.stdout
+
+
+def test_the_command_says_what_is_wrong_in_one_line(corpus: Corpus) -> None:
+    for arguments, said in (
+        (["--task", "pain"], "error: --task pain: no such task; there are au, expr, va\n"),
+        (["--task", "au", "--set", "heads.au.mlp.speed=3"], "unknown key 'speed'"),
+    ):
+        done = call(*arguments, "--config", str(corpus.toml()), "--work", str(corpus.work))
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_killed_run_leaves_no_process_behind_and_goes_on(corpus: Corpus) -> None:
+    config = str(corpus.toml(FAST.format(task="au")))
+    arguments = [sys.executable, "-m", "heads.run", "--task", "au", "--config", config, "--work", str(corpus.work)]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = corpus.work / "heads" / "au" / "lightgbm-one"
+    until = time.monotonic() + 60
+    while not (folder / "log.txt").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (folder / "DONE").exists()
+    assert set(run.main(load(corpus, "au"), "au", corpus.work)) == {"lightgbm-one", "lightgbm-two"}
