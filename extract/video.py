@@ -1,0 +1,194 @@
+"""Video file -> upright frames, one at a time: through PyAV, through OpenCV where PyAV cannot.
+
+A frame's number is its place in what the decoder gives, from 1: the count that OpenCV-based tools and the official
+annotations use. So nothing behind an undecodable place is read: the numbers there would be off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+
+EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+SHORTFALL = {"stream": 0.5, "file": 2.0}
+"""Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less."""
+
+
+class BrokenVideo(Exception):
+    """The file is no video, or breaks off: the text says why. Frames that came before it are good."""
+
+
+def list_files(folder: Path) -> dict[str, Path]:
+    """Video name (the file's name without its extension) -> file, sorted by name.
+
+    Raises InputError where the folder is missing or holds no video, or two files would be one video.
+    """
+    try:
+        files = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: videos folder cannot be read ({error.strerror}); expected a folder of video files"
+        ) from None
+    found: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() not in EXTENSIONS:
+            continue
+        if file.stem in found:
+            raise InputError(
+                f"{file}: video {file.stem!r} is also {found[file.stem].name}; a video's name is its file's name "
+                f"without the extension: rename one of them"
+            )
+        found[file.stem] = file
+    if not found:
+        raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
+    return dict(sorted(found.items()))
+
+
+def stated_frames(path: Path) -> int:
+    """How many frames the file says it has; 0 where it does not say or cannot be opened. For progress only."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            seconds, _ = _stated_seconds(container, stream)
+            return int(stream.frames or (seconds or 0) * float(stream.average_rate or 0))
+    except (av.FFmpegError, IndexError, OSError):
+        return 0
+
+
+def read(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield every frame as BGR uint8 [height, width, 3], in order, rotated and mirrored as the file asks for.
+
+    Raises BrokenVideo, after the good frames, for a file that is no video or breaks off.
+    """
+    import av
+
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        yield from _read_with_opencv(path, reason=str(error))
+        return
+    with container:
+        if not container.streams.video:
+            raise BrokenVideo("no picture stream in it")
+        yield from _read_stream(container, container.streams.video[0])
+
+
+def _read_stream(container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
+    """Decode one stream of an open PyAV container; see `read`."""
+    stream.thread_type = "AUTO"
+    rate = float(stream.average_rate or 25)
+    count, seconds_read = 0, 0.0
+    decoded = _Decoder(container, stream)
+    for pixels, time in decoded:
+        count += 1
+        seconds_read = (count - 1) / rate if time is None or time != time else time
+        yield pixels
+    if not count:
+        raise BrokenVideo(f"no frame can be decoded{': ' + decoded.reason if decoded.reason else ''}")
+    seconds_read += 1 / rate - float((stream.start_time or 0) * stream.time_base)
+    stated, source = _stated_seconds(container, stream)
+    reason = decoded.reason
+    if not reason and stated is not None and seconds_read < stated - SHORTFALL[source]:
+        reason = f"its header states {stated:.1f} s"
+    if reason:
+        raise BrokenVideo(f"breaks off after frame {count} ({seconds_read:.1f} s): {reason}")
+
+
+class _Decoder:
+    """Iterates over (pixels, seconds) of the frames before the first damage; `reason` says what that was, if any."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.packets, self.codec = container.demux(stream), stream.codec_context
+        self.reason = ""
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
+        import av
+
+        began = False
+        while not (began and self.reason):
+            try:
+                if (packet := next(self.packets, None)) is None:
+                    return
+                if packet.is_corrupt:
+                    self.reason = "the data end in the middle of a frame"
+                    continue
+                for frame in packet.decode():
+                    began, self.reason = True, ""
+                    yield _pixels(frame)
+            except (av.FFmpegError, OSError) as error:
+                # streams cut out of longer ones begin with undecodable frames: every player skips those
+                self.reason = f"the next frame cannot be decoded ({error.strerror or error})"
+        try:
+            for frame in self.codec.decode(None):  # good frames that the decoder still holds back
+                yield _pixels(frame)
+        except (av.FFmpegError, OSError):
+            return
+
+
+def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    matrix = None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)
+    return upright(frame.to_ndarray(format="bgr24"), matrix), frame.time
+
+
+def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str]:
+    """The length that the header states, and whether for the "stream" or for the whole "file"."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base), "stream"
+    try:  # Matroska and WebM
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds), "stream"
+    except (KeyError, ValueError):
+        return (container.duration / 1e6, "file") if container.duration else (None, "file")
+
+
+def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+    """Turn and mirror pixels [H, W, 3] as a display matrix asks for (quarter turns; other angles to the nearest).
+
+    The matrix maps x' = a x + c y, y' = b x + d y with rows [a, b, _], [c, d, _] (ISO/IEC 14496-12, 8.3.2).
+    """
+    if matrix is None:
+        return pixels
+    (a, b), (c, d) = matrix[0, :2], matrix[1, :2]
+    along_x, along_y = a, d
+    if abs(int(b)) > abs(int(a)):
+        pixels, along_x, along_y = pixels.swapaxes(0, 1), c, b
+    if along_x < 0:
+        pixels = pixels[:, ::-1]
+    if along_y < 0:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _read_with_opencv(path: Path, reason: str) -> Iterator[NDArray[np.uint8]]:
+    """Frames by OpenCV, which knows some formats that PyAV does not; raises BrokenVideo(reason) if it does not."""
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong stands in our own message
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    capture = cv2.VideoCapture()
+    try:
+        if not path.stat().st_size or not capture.open(str(path)):
+            raise BrokenVideo(
+                "the file is empty" if not path.stat().st_size else f"no video that can be read: {reason}"
+            )
+        count = 0
+        while (got := capture.read())[0]:
+            count += 1
+            yield np.asarray(got[1], np.uint8)
+        if not count:
+            raise BrokenVideo(f"no frame can be decoded: {reason}")
+    except OSError as error:
+        raise BrokenVideo(f"cannot be read ({error.strerror})") from None
+    finally:
+        capture.release()
+        cv2.utils.logging.setLogLevel(level)
