@@ -18,7 +18,8 @@ from extract.errors import InputError
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 SHORTFALL = {"stream": 0.5, "file": 2.0}
-"""Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less."""
+"""Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less.
+MPEG program streams (.mpg) state none: one that was cut often cannot be told from a whole one."""
 
 
 class BrokenVideo(Exception):
