@@ -52,9 +52,21 @@ def score(task: str, table: Table) -> NDArray[np.float64]:
 
 
 def draw(task: str, table: Table, draws: int, seed: int) -> NDArray[np.float64]:
-    """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not
-    defined.
+    """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not defined.
+
+    A unit or class that the videos have but a resample lacks is left out of that resample's mean: it would score 0 and
+    say nothing about test sets, which hold them all.
     """
     videos = len(table)
     times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws).astype(np.float64)
-    return score(task, (times @ table.reshape(videos, -1)).reshape(draws, *table.shape[1:]))
+    drawn = (times @ table.reshape(videos, -1)).reshape(draws, *table.shape[1:])
+    parts = outputs(task, drawn)
+    if task == "va":
+        return parts.mean(-1)
+    lost = (_actual(task, drawn) == 0) & (_actual(task, table.sum(0)) > 0)
+    return np.where(lost, 0, parts).sum(-1) / np.maximum((~lost).sum(-1), 1)
+
+
+def _actual(task: str, table: Table) -> NDArray[np.float64]:
+    """How often each unit or class occurs, [..., outputs]."""
+    return table[..., 2, :] if task == "au" else table.sum(-1)

@@ -96,8 +96,10 @@ class Journal:
 def _storage(path: Path) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations between Optuna and SQLAlchemy that we cannot act on
+        import optuna
         from optuna.storages import RDBStorage
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         return RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
 
 

@@ -14,10 +14,11 @@ def number(value: float | None) -> str:
 def sentences(report: dict[str, Any]) -> list[str]:
     """What to know first, in words."""
     metric, sent = report["metric"], report["submission"]
-    best = max(report["heads"], key=lambda head: report["heads"][head] or 0.0)
+    best = max(report["heads"], key=lambda head: report["tuned"][head]["score"])
     lines = [
         f"The searched blend reaches a {metric} of {number(report['searched'])} on the validation videos it was chosen "
-        f"on; the best head, {best}, has {number(report['heads'][best])}, equal weights {number(report['equal'])}."
+        f"on; tuned on the same videos, the best head, {best}, reaches {number(report['tuned'][best]['score'])} and "
+        f"equal weights {number(report['tuned']['equal']['score'])}."
     ]
     crossed = report["cross_fitted"]
     if crossed is None:

@@ -39,6 +39,16 @@ def test_a_draw_scores_the_videos_that_were_drawn(name):
     np.testing.assert_array_equal(drawn, counts.draw(name, table, 4, seed=3))
 
 
+def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean():
+    truth = np.array([0, 0, 1, 1, 2, 2], np.int8)  # one class per video, all decided rightly; five classes never occur
+    table = counts.per_video("expr", truth, truth, np.array([0, 0, 1, 1, 2, 2]), 3)
+    assert counts.score("expr", table.sum(0)) == pytest.approx(3 / 8)
+    times = np.random.default_rng(0).multinomial(3, np.full(3, 1 / 3), size=50)
+    seen = (times > 0).sum(1)
+    assert set(seen) == {1, 2, 3}
+    np.testing.assert_allclose(counts.draw("expr", table, 50, seed=0), seen / (seen + 5))
+
+
 def test_a_ccc_that_is_not_defined_is_nan():
     same = np.full((10, 2), 0.5, np.float32)
     assert np.isnan(counts.score("va", counts.per_video("va", same, same, np.zeros(10, int), 1).sum(0)))
