@@ -110,17 +110,17 @@ def valence_arousal(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
         - 0.3 * np.maximum(u[23], u[24])
     )
     arousal = (
-        0.02
-        + 0.35 * u[2]
-        + 0.25 * u[4]
-        + 0.25 * u[6]
-        + 0.2 * u[7]
-        + 0.15 * u[12]
-        + 0.15 * u[25]
-        + 0.5 * u[26]
-        + 0.2 * u[23]
-        - 0.4 * u[15]
-        - 0.25 * np.maximum(u[1] - u[2], 0)
+        -0.05
+        + 0.60 * u[2]
+        + 0.40 * u[4]
+        + 0.35 * u[6]
+        + 0.15 * u[7]
+        + 0.30 * u[12]
+        + 0.20 * u[25]
+        + 0.70 * u[26]
+        + 0.30 * u[23]
+        - 0.60 * u[15]
+        - 0.55 * np.maximum(u[1] - u[2], 0)
     )
     return np.tanh(np.stack([valence, arousal], axis=1))
 

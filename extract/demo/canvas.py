@@ -58,9 +58,11 @@ class Canvas:
         part = mask[top:bottom, left:right]
         if soften:
             part = cv2.blur(part, (soften, soften))
-        alpha = (part.astype(np.float32) * (strength / 255))[..., None]
+        alpha = part.astype(np.float32) * np.float32(strength / 255)
         region = self.image[top:bottom, left:right]
-        region[...] = (region + (np.asarray(colour, np.float32) - region) * alpha + 0.5).astype(np.uint8)
+        paint = np.empty_like(region)
+        paint[...] = np.round(colour).astype(np.uint8)
+        region[...] = cv2.blendLinear(paint, region, alpha, 1 - alpha)
 
     def paste(self, other: np.ndarray, mask: np.ndarray) -> None:
         """Take the pixels of another picture of the same size where a mask is set, with soft edges."""
@@ -68,9 +70,8 @@ class Canvas:
         if not w or not h:
             return
         box = np.s_[y : y + h, x : x + w]
-        alpha = (mask[box].astype(np.float32) / 255)[..., None]
-        mine = self.image[box]
-        mine[...] = (mine + (other[box].astype(np.float32) - mine) * alpha + 0.5).astype(np.uint8)
+        alpha = mask[box].astype(np.float32) * np.float32(1 / 255)
+        self.image[box] = cv2.blendLinear(other[box], self.image[box], alpha, 1 - alpha)
 
     def line(self, points: Points, depth: float, width: float = 0.02, lift: float = 0.0) -> None:
         """Crease the skin along an open curve; depth 0 none .. 1 black. Takes effect in `shade`."""

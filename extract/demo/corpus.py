@@ -22,7 +22,7 @@ from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
 VERSION = f"demo corpus 1, seed {SEED}"
-"""Written into DONE. Raise the number with every change that alters a byte; corpora of another version are made anew."""
+"""Written into DONE. Raise the number with every change that alters a byte: other versions are made anew."""
 
 JPEG_QUALITY = 88
 

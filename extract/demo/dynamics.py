@@ -50,7 +50,11 @@ PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
     "Anger": ({4: 0.9, 7: 0.8, 23: 0.7}, {4: 0.85, 7: 0.6, 24: 0.8}, {4: 0.95, 7: 0.85, 23: 0.5, 25: 0.6}),
     "Disgust": ({10: 0.95, 4: 0.75, 7: 0.6}, {10: 0.85, 4: 0.65, 6: 0.5, 7: 0.6, 25: 0.5}),
     "Fear": ({1: 0.9, 2: 0.7, 4: 0.7, 25: 0.8}, {1: 0.85, 2: 0.75, 4: 0.75, 25: 0.8, 26: 0.5}),
-    "Happiness": ({6: 0.7, 12: 0.85, 25: 0.7}, {6: 0.6, 12: 0.7, 10: 0.4}, {6: 0.9, 7: 0.5, 12: 0.95, 25: 0.9, 26: 0.3}),
+    "Happiness": (
+        {6: 0.7, 12: 0.85, 25: 0.7},
+        {6: 0.6, 12: 0.7, 10: 0.5},
+        {6: 0.9, 7: 0.5, 10: 0.45, 12: 0.95, 25: 0.9},
+    ),
     "Sadness": ({1: 0.75, 4: 0.7}, {1: 0.7, 4: 0.75, 7: 0.45}, {1: 0.8, 4: 0.6, 15: 0.8}),
     "Surprise": ({1: 0.9, 2: 0.9, 25: 0.8, 26: 0.7}, {1: 0.85, 2: 0.8, 25: 0.6}, {1: 0.95, 2: 0.95, 25: 1.0, 26: 1.0}),
     "Other": (
@@ -59,9 +63,9 @@ PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
         {10: 0.75, 25: 0.7},
         {6: 0.65, 7: 0.6},
         {23: 0.75, 7: 0.4},
-        {24: 0.8, 10: 0.3},
-        {15: 0.7, 24: 0.6},
+        {15: 0.7, 24: 0.7},
         {6: 0.5, 10: 0.7, 7: 0.6, 25: 0.6},
+        {24: 0.8, 10: 0.3},
     ),
     "Contempt": ({12: 0.85}, {12: 0.75, 7: 0.35}, {12: 0.9, 10: 0.3}),
 }
@@ -79,6 +83,13 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
     """Rise from 0 to 1 between x = 0 and x = 1 with no corner at either end."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
+
+
+def drift(rng: np.random.Generator, frames: int, width: int, memory: float, soften: int = 9) -> np.ndarray:
+    """Slow movement with no jerks: `wander` of unit spread, averaged over `soften` frames; [N, width]."""
+    window = np.hanning(soften + 2)[1:-1]
+    rough = wander(rng, frames + soften - 1, width, 1.0, memory)
+    return np.stack([np.convolve(track, window / window.sum(), mode="valid") for track in rough.T], axis=1)
 
 
 def time_course(frames: int, onset: float, apex: float, offset: float, end: float) -> np.ndarray:
@@ -109,26 +120,31 @@ class Tracks:
         return len(self.states)
 
 
-def play(rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float) -> tuple[np.ndarray, np.ndarray]:
+def play(
+    rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Play expressions one after the other over talking lips, narrowed eyes and other habits.
 
     Args:
         rng: Source of randomness.
         frames: Length of the video N.
-        episodes: Names of `PROTOTYPES`, in order. Neutral, Happiness, Sadness and Other last longest.
+        episodes: Names of `PROTOTYPES`, in order, with "/2" behind for a given variant. Calm ones and smiles
+            last longest.
         asymmetry: Habitual imbalance of this person's mouth.
 
     Returns:
         Intensities [N, 12] in [0, 1] and imbalance [N] in [-1, 1].
     """
-    long = {"Neutral": 1.0, "Happiness": 1.0, "Sadness": 1.1, "Other": 1.1, "Contempt": 0.7, "Surprise": 0.8}
-    weights = np.array([long.get(name, 0.6) for name in episodes]) * rng.uniform(0.85, 1.15, len(episodes))
+    cards = [name.partition("/") for name in episodes]
+    long = {"Neutral": 1.0, "Happiness": 1.15, "Sadness": 0.9, "Surprise": 0.95, "Other": 1.1}
+    weights = np.array([long.get(name, 0.6) for name, _, _ in cards]) * rng.uniform(0.85, 1.15, len(episodes))
     edges = np.concatenate([[0], np.cumsum(weights) / weights.sum()]) * frames
     aus = np.zeros((frames, len(AU_NAMES)))
     side = np.full(frames, asymmetry)
-    for name, start, end in zip(episodes, edges[:-1], edges[1:], strict=True):
+    for (name, _, choice), start, end in zip(cards, edges[:-1], edges[1:], strict=True):
         variants = PROTOTYPES[name]
-        apex_values = blend_units(variants[int(rng.integers(len(variants)))]) * rng.uniform(0.85, 1.1)
+        variant = int(rng.integers(len(variants)))
+        apex_values = blend_units(variants[int(choice) if choice else variant]) * rng.uniform(0.85, 1.1)
         for unit in np.flatnonzero(apex_values):
             rise, fall = rng.uniform(4, 11), rng.uniform(6, 14)
             first = start + rng.uniform(-2, 5)
@@ -145,16 +161,21 @@ def play(rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmet
 def _habits(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
     """Add what faces do besides the expression: talk, squint, lift the lip a little, twitch a brow."""
     frames = len(aus)
-    slow = wander(rng, frames, 4, scale=1.0, memory=35)
-    beat = wander(rng, frames, 1, scale=1.0, memory=3)[:, 0]
-    talking = smoothstep((slow[:, 0] + rng.normal(0.45, 0.45)) * 2)
+    slow = drift(rng, frames, 3, memory=35)
+    beat = 1.4 * drift(rng, frames, 1, memory=3, soften=3)[:, 0]
+    talking = smoothstep((slow[:, 0] + rng.normal(0.6, 0.4)) * 2)
     lips = talking * np.clip(0.6 + 0.22 * beat, 0, 1)
-    squint = smoothstep((slow[:, 1] + rng.normal(-0.55, 0.5)) * 1.5) * 0.65
-    lift = smoothstep((slow[:, 2] + rng.normal(-1.3, 0.4)) * 1.5) * 0.5
+    squint = smoothstep((slow[:, 1] + rng.normal(-0.4, 0.5)) * 1.5) * 0.65
+    lift = smoothstep((slow[:, 2] + rng.normal(-0.75, 0.5)) * 1.5) * 0.55
     jaw = talking * np.clip(0.3 * beat - 0.05, 0, 0.35)
     # Nobody talks with pressed lips: tight lips close the mouth.
     tight = np.clip(1.4 * np.maximum(aus[:, column("AU24")], 0.6 * aus[:, column("AU23")]), 0, 1)
-    for name, course in (("AU25", lips * (1 - tight)), ("AU7", squint), ("AU10", lift * (1 - tight)), ("AU26", jaw * (1 - tight))):
+    for name, course in (
+        ("AU25", lips * (1 - tight)),
+        ("AU7", squint),
+        ("AU10", lift * (1 - tight)),
+        ("AU26", jaw * (1 - tight)),
+    ):
         aus[:, column(name)] = np.maximum(aus[:, column(name)], course)
     return aus
 
@@ -197,16 +218,16 @@ def animate(
         N frames of motion.
     """
     aus, side = play(rng, frames, episodes, asymmetry)
-    yaw, pitch, roll, scale, dx, dy, gaze_x, gaze_y = wander(rng, frames, 8, scale=1.0, memory=45).T
+    yaw, pitch, roll, scale, dx, dy, gaze_x, gaze_y = drift(rng, frames, 8, memory=45).T
     bias = rng.standard_normal(3)
-    light, exposure, warmth = wander(rng, frames, 3, scale=1.0, memory=90).T
+    light, exposure, warmth = drift(rng, frames, 3, memory=90).T
     angle, strength = rng.uniform(-np.pi, 0), rng.uniform(0.1, 0.5)
-    base_exposure, base_warmth = rng.uniform(0.72, 1.15), rng.normal(0, 0.5)
+    base_exposure, base_warmth = rng.uniform(0.8, 1.12), rng.normal(0, 0.5)
     blink = _blinks(rng, frames)
     # Compression and focus come in waves; a fast head adds motion blur.
     speed = np.abs(np.gradient(yaw)) + np.abs(np.gradient(pitch))
-    base_blur, base_noise = rng.uniform(0.3, 1.0), rng.uniform(3, 10)
-    blur = np.clip(base_blur * (1 + 0.5 * wander(rng, frames, 1, 1.0, 6)[:, 0]) + 0.8 * speed, 0, 2.2)
+    base_blur, base_noise = rng.uniform(0.2, 0.7), rng.uniform(2, 7)
+    blur = np.clip(base_blur * (1 + 0.5 * wander(rng, frames, 1, 1.0, 6)[:, 0]) + 4 * speed, 0, 2.2)
     noise = np.clip(base_noise * (1 + 0.2 * wander(rng, frames, 1, 1.0, 6)[:, 0]), 1, 14)
     occluders = _occluder_course(rng, frames) if occluded else [None] * frames
     states = tuple(

@@ -26,7 +26,8 @@ def scaled(colour: Colour, factor: float) -> Colour:
 def eye_opening(who: Identity, state: FaceState) -> tuple[float, float]:
     """Height of the opening above and below the line of the eye corners, in face units, never negative.
 
-    Raised brows (AU1, AU2) widen the eyes, AU7 tightens both lids, AU6 pushes the lower lid up, AU4 weighs on the upper.
+    Raised brows (AU1, AU2) widen the eyes, AU7 tightens both lids, AU6 pushes the lower lid up,
+    AU4 weighs on the upper.
     """
     rest = who.eye_size * who.lid_rest
     wide = 1 + 0.22 * state.au(1) + 0.38 * state.au(2) - 0.16 * state.au(4) - 0.48 * state.au(7) - 0.12 * state.au(6)
@@ -54,7 +55,7 @@ def draw_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
         inside.disc(px, py, radius * 0.84, radius * 0.84, scaled(who.iris, 1.25))
         inside.disc(px, py, radius * 0.46, radius * 0.46, (12, 12, 12))
         inside.disc(px + 0.025, py - 0.03, 0.018, 0.018, (250, 250, 250))
-        inside.stroke(upper + [0, 0.012], (90, 95, 105), 0.02)  # the shadow of the lid on the ball
+        inside.stroke(upper + np.array([0, 0.012]), (90, 95, 105), 0.02)  # the shadow of the lid on the ball
         canvas.paste(inside.image, mask)
     lash = scaled(who.hair, 0.45) if who.makeup else scaled(who.skin, 0.3)
     canvas.stroke(upper, lash, 0.022 + 0.016 * who.makeup)
@@ -69,14 +70,18 @@ def line_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
     crease_y = EYE_Y - max(up, 0.02) - 0.045 + 0.012 * squint
     x = np.array([-0.8, -0.3, 0.3, 0.95]) * half
     canvas.line(
-        np.stack([way * (centre + x), crease_y + np.array([0.03, 0, 0, 0.035])], axis=1), 0.35 + 0.2 * age + 0.15 * squint, 0.014
+        np.stack([way * (centre + x), crease_y + np.array([0.03, 0, 0, 0.035])], axis=1),
+        0.35 + 0.2 * age + 0.15 * squint,
+        0.014,
     )
     canvas.spot(way * (centre - 0.10), EYE_Y - 0.05, 0.10, 0.09, -0.16 - 0.08 * state.au(4))
     canvas.spot(way * centre, EYE_Y - 0.13, 0.16, 0.05, 0.06)
     # AU7 bunches the lower lid, AU6 lifts the whole cheek up to it and folds the outer corner.
     pouch = 0.16 + 0.25 * age + 0.45 * squint + 0.5 * cheek
     canvas.line(
-        np.stack([way * (centre + np.array([-0.9, 0, 0.9]) * half), EYE_Y + low + np.array([0.045, 0.065, 0.03])], axis=1),
+        np.stack(
+            [way * (centre + np.array([-0.9, 0, 0.9]) * half), EYE_Y + low + np.array([0.045, 0.065, 0.03])], axis=1
+        ),
         pouch,
         0.016,
     )
@@ -89,7 +94,10 @@ def line_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
 
 
 def brow_curve(who: Identity, state: FaceState, way: int) -> Points:
-    """Middle line of one brow [4, 2], inner end first. AU1 lifts the inner end, AU2 the outer, AU4 lowers and gathers."""
+    """Middle line of one brow [4, 2], inner end first.
+
+    AU1 lifts the inner end, AU2 the outer; AU4 lowers both brows and gathers them.
+    """
     one, two, four = state.au(1), state.au(2), state.au(4)
     gap = who.eye_gap
     x = np.array([0.155 * gap - 0.05 * four + 0.012 * one, 0.30 * gap, 0.46 * gap, 0.60 * gap])
@@ -115,7 +123,9 @@ def line_brow(canvas: Canvas, who: Identity, state: FaceState) -> None:
     for row, y in enumerate((-0.60, -0.69, -0.78)):
         fade = 1 - 0.25 * row
         rest = 0.3 * max(age - 0.35, 0)
-        canvas.line(np.array([[-0.22, y + 0.015], [0, y - 0.02 * one], [0.22, y + 0.015]]), fade * (rest + 0.6 * one), 0.018)
+        canvas.line(
+            np.array([[-0.22, y + 0.015], [0, y - 0.02 * one], [0.22, y + 0.015]]), fade * (rest + 0.6 * one), 0.018
+        )
         for way in (-1, 1):
             side = np.array([[0.24, y + 0.01], [0.38, y - 0.015], [0.52, y + 0.04]]) * [way, 1]
             canvas.line(side, fade * (0.8 * rest + 0.6 * two), 0.018)
@@ -135,7 +145,7 @@ def draw_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:
 
 
 def line_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:
-    """Model the nose in light and shade, wrinkle its root with AU10 and AU4 together, and fold the skin to the mouth."""
+    """Model the nose in light and shade, wrinkle its root with AU10 and AU4 together, and fold the cheeks."""
     lip, smile, cheek, frown = state.au(10), state.au(12), state.au(6), state.au(4)
     tip = NOSE_Y * who.nose_length
     wide = who.nose_width
@@ -149,10 +159,16 @@ def line_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:
         canvas.line(wing, 0.5 + 0.35 * lip, 0.02, lift=0.06)
         bunch = np.array([[0.03, -0.16], [0.09, -0.12], [0.12, -0.07]]) * [way, 1]
         canvas.line(bunch, 0.75 * min(lip, 0.4 + frown) * lip, 0.016, lift=0.08)
-        canvas.line(bunch + [0, 0.06], 0.6 * lip * lip, 0.016, lift=0.08)
-        # The fold from the wing of the nose: AU10 makes it deep and squared at the top, AU12 draws it out round the mouth.
+        canvas.line(bunch + np.array([0, 0.06]), 0.6 * lip * lip, 0.016, lift=0.08)
+        # The fold from the wing of the nose: AU10 makes it deep and square at the top, AU12 draws it round the mouth.
         pull = smile * max(0.0, 1 - max(0.0, -way * state.side))
         depth = 0.08 + 0.24 * who.age + 0.36 * lip + 0.33 * pull + 0.12 * cheek
-        fold = np.array([[0.17 * wide, y - 0.03], [0.27 + 0.05 * lip + 0.07 * pull, y + 0.06 - 0.03 * lip], [0.35 + 0.12 * pull, MOUTH_Y - 0.06]])
+        fold = np.array(
+            [
+                [0.17 * wide, y - 0.03],
+                [0.27 + 0.05 * lip + 0.07 * pull, y + 0.06 - 0.03 * lip],
+                [0.35 + 0.12 * pull, MOUTH_Y - 0.06],
+            ]
+        )
         canvas.line(fold * [way, 1], min(depth, 0.6), 0.026)
         canvas.spot(way * (0.30 + 0.06 * pull), y + 0.03, 0.09, 0.07, 0.16 * lip + 0.14 * pull)

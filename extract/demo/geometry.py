@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -77,18 +78,15 @@ class Pose:
         """
         points = np.asarray(points, dtype=np.float64)
         x, y = points[:, 0], points[:, 1]
-        z = 0.62 * np.sqrt(np.clip(1 - 0.95 * (x / 0.85) ** 2 - 0.55 * (y / 1.1) ** 2, 0, 1)) + lift
-        x = x * np.cos(self.yaw) + z * np.sin(self.yaw)
-        y = y * np.cos(self.pitch) + z * np.sin(self.pitch)
-        c, s = np.cos(self.roll), np.sin(self.roll)
-        unit = 0.475 * CANVAS * self.scale
-        return np.stack(
-            [
-                CANVAS / 2 + unit * (c * x - s * y + self.dx),
-                CANVAS * 0.52 + unit * (s * x + c * y + self.dy),
-            ],
-            axis=1,
-        )
+        inside = 1 - (0.95 / 0.85**2) * x * x - (0.55 / 1.1**2) * y * y
+        z = 0.62 * np.sqrt(np.maximum(inside, 0)) + lift
+        x = x * math.cos(self.yaw) + z * math.sin(self.yaw)
+        y = y * math.cos(self.pitch) + z * math.sin(self.pitch)
+        c, s, unit = math.cos(self.roll), math.sin(self.roll), self.unit()
+        out = np.empty((len(points), 2))
+        out[:, 0] = unit * (c * x - s * y) + (CANVAS / 2 + unit * self.dx)
+        out[:, 1] = unit * (s * x + c * y) + (CANVAS * 0.52 + unit * self.dy)
+        return out
 
     def unit(self) -> float:
         """Canvas pixels per face unit."""

@@ -1,7 +1,7 @@
 """The mouth and the chin, where seven of the twelve units act.
 
-AU10 lifts the upper lip, AU12 draws the corners up and out, AU15 down, AU23 tightens the lips to a narrow red band, AU24
-presses them to a line, AU25 parts them and AU26 drops the jaw.
+AU10 lifts the upper lip, AU12 draws the corners up and out, AU15 down, AU23 tightens the lips to a narrow red
+band, AU24 presses them to a line, AU25 parts them and AU26 drops the jaw.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def draw_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
         canvas.stroke(m.upper, scaled(who.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
     if state.au(23) > 0.15:  # a tightened lip shows fine upright folds
         for x in (-0.5, -0.2, 0.2, 0.5):
-            at = int(round(3 + 3 * x))
+            at = round(3 + 3 * x)
             canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scaled(who.lips, 0.72), 0.008)
 
 
@@ -103,14 +103,25 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
     for side, corner in ((-1, m.upper[0]), (1, m.upper[-1])):
         pull = smile * max(0.0, 1 - max(0.0, -side * state.side))
         canvas.line(
-            np.array([corner + [side * 0.015, -0.02 * pull], corner + [side * 0.05, 0.035 - 0.07 * pull + 0.06 * sad]]),
+            np.array(
+                [
+                    corner + np.array([side * 0.015, -0.02 * pull]),
+                    corner + np.array([side * 0.05, 0.035 - 0.07 * pull + 0.06 * sad]),
+                ]
+            ),
             0.15 + 0.25 * pull + 0.35 * sad + 0.3 * press + 0.25 * tight,
             0.024,
         )
         # AU15 pulls a pouch down beside the chin.
-        droop = np.array([corner + [side * 0.03, 0.05], corner + [side * 0.055, 0.13], corner + [side * 0.02, 0.20]])
+        droop = np.array(
+            [
+                corner + np.array([side * 0.03, 0.05]),
+                corner + np.array([side * 0.055, 0.13]),
+                corner + np.array([side * 0.02, 0.20]),
+            ]
+        )
         canvas.line(droop, 0.08 * who.age + 0.30 * sad, 0.022)
-        canvas.spot(*(corner + [side * 0.07, 0.02]), 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
+        canvas.spot(*(corner + np.array([side * 0.07, 0.02])), 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
     base = m.bottom[3]
     canvas.spot(0, base[1] + 0.055, 0.13, 0.035, -0.20 - 0.12 * sad - 0.10 * press)
     canvas.spot(0, base[1] + 0.17, 0.12, 0.07, 0.10 + 0.1 * sad)
@@ -119,7 +130,9 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
     for side in (-1, 1):  # pressed or tightened lips push the skin out above and below
         canvas.spot(side * 0.12, top[1] - 0.05, 0.08, 0.03, 0.26 * press + 0.12 * tight)
         canvas.spot(side * 0.12, base[1] + 0.03, 0.08, 0.03, 0.24 * press + 0.12 * tight)
-        canvas.line(np.array([[side * 0.15, base[1] + 0.09], [side * 0.06, base[1] + 0.065]]), 0.45 * press + 0.3 * sad, 0.02)
+        canvas.line(
+            np.array([[side * 0.15, base[1] + 0.09], [side * 0.06, base[1] + 0.065]]), 0.45 * press + 0.3 * sad, 0.02
+        )
     if drop > 0.05:  # hollow cheeks of an open jaw
         for side in (-1, 1):
             canvas.spot(side * 0.47, 0.45, 0.08, 0.18, -0.9 * drop)

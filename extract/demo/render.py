@@ -55,7 +55,8 @@ class Renderer:
         self._room = _background(who)
         grain = np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2)).astype(np.float32)
         grain = cv2.GaussianBlur(grain, (3, 3), 0.8)
-        self._grain = cv2.resize(grain, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)[..., None] * (3 + 5 * who.age)
+        wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
+        self._grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Draw one frame.
@@ -72,7 +73,7 @@ class Renderer:
         self._behind(canvas)
         face = face_outline(who, state)
         skin = canvas.mask(face)
-        canvas.paste(np.broadcast_to(np.asarray(who.skin, np.float32), canvas.image.shape), skin)
+        canvas.fill(face, who.skin)
         self._complexion(canvas, state)
         line_brow(canvas, who, state)
         for way in (-1, 1):
@@ -101,14 +102,21 @@ class Renderer:
         who = self.who
         dark = scaled(who.hair, 0.8)
         if who.hair_style == "long":
-            canvas.fill(mirrored(np.array([[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]])), dark)
+            canvas.fill(
+                mirrored(np.array([[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]])), dark
+            )
         elif who.hair_style != "bald":
-            canvas.fill(mirrored(np.array([[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]])), dark)
+            canvas.fill(
+                mirrored(np.array([[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]])), dark
+            )
         if who.hair_style == "bun":
             canvas.disc(0, -1.16, 0.3, 0.2, dark)
         neck = scaled(who.skin, 0.66)
         canvas.fill(np.array([[-0.42, 0.5], [0.42, 0.5], [0.46, 1.4], [-0.46, 1.4]]), neck, smooth=False)
-        canvas.fill(np.array([[-1.4, 1.4], [-0.9, 1.08], [-0.4, 0.98], [0, 1.12], [0.4, 0.98], [0.9, 1.08], [1.4, 1.4]]), who.shirt)
+        canvas.fill(
+            np.array([[-1.4, 1.4], [-0.9, 1.08], [-0.4, 0.98], [0, 1.12], [0.4, 0.98], [0.9, 1.08], [1.4, 1.4]]),
+            who.shirt,
+        )
         for way in (-1, 1):
             canvas.disc(way * 0.77 * who.face_width, -0.04, 0.10, 0.2, scaled(who.skin, 0.82))
             canvas.disc(way * 0.79 * who.face_width, -0.03, 0.05, 0.12, scaled(who.skin, 0.62))
@@ -117,7 +125,7 @@ class Renderer:
         """Colour the skin: grain, rosy cheeks, beard."""
         who = self.who
         # Grain is added to the whole canvas: behind the face it reads as sensor grain.
-        canvas.image[...] = np.clip(canvas.image + self._grain, 0, 255).astype(np.uint8)
+        canvas.image[...] = cv2.add(canvas.image, self._grain, dtype=cv2.CV_8U)
         blue, green, red = who.skin
         rosy = (blue * 0.86, green * 0.86, min(red * 1.05, 255.0))
         for way in (-1, 1):
@@ -125,7 +133,13 @@ class Renderer:
             canvas.tint(canvas.mask(ring), rosy, 0.4 + 0.2 * who.makeup, soften=15)
         if who.beard:
             drop = jaw_drop(state)
-            beard = [[0.0, 0.40], [0.26, 0.42], [0.42, 0.5], [0.66 * who.jaw_width, 0.30], [0.56 * who.jaw_width, 0.66 + 0.6 * drop]]
+            beard = [
+                [0.0, 0.40],
+                [0.26, 0.42],
+                [0.42, 0.5],
+                [0.66 * who.jaw_width, 0.30],
+                [0.56 * who.jaw_width, 0.66 + 0.6 * drop],
+            ]
             beard += [[0.3 * who.jaw_width, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
             canvas.tint(canvas.mask(mirrored(np.array(beard))), scaled(who.hair, 0.8), 0.62 * who.beard, soften=9)
 
@@ -138,14 +152,30 @@ class Renderer:
         line = {"short": 0.20, "fringe": 0.42, "parted": 0.16, "long": 0.17, "bun": 0.14}[style] + top
         low = {"short": -0.42, "fringe": -0.3, "parted": -0.3, "long": 0.35, "bun": -0.3}[style]
         wide = 0.78 * who.face_width
-        inner = [[-wide + 0.07, low], [-wide + 0.12, line + 0.22], [-0.38, line + 0.02], [0.0, line], [0.38, line + 0.02]]
+        inner = [
+            [-wide + 0.07, low],
+            [-wide + 0.12, line + 0.22],
+            [-0.38, line + 0.02],
+            [0.0, line],
+            [0.38, line + 0.02],
+        ]
         if style == "parted":
             inner[2:5] = [[-0.45, line + 0.20], [-0.2, line + 0.02], [0.42, line + 0.10]]
         inner += [[wide - 0.12, line + 0.22], [wide - 0.07, low]]
-        outer = [[wide + 0.06, low], [wide + 0.06, -0.62], [0.52, top - 0.1], [0, top - 0.19], [-0.52, top - 0.1], [-wide - 0.06, -0.62], [-wide - 0.06, low]]
+        outer = [
+            [wide + 0.06, low],
+            [wide + 0.06, -0.62],
+            [0.52, top - 0.1],
+            [0, top - 0.19],
+            [-0.52, top - 0.1],
+            [-wide - 0.06, -0.62],
+            [-wide - 0.06, low],
+        ]
         canvas.fill(np.array(inner + outer), who.hair)
         for start in (-0.5, -0.2, 0.1, 0.4):  # strands of light
-            strand = np.array([[start, line - 0.02], [start * 1.1 + 0.03, (line + top) / 2 - 0.05], [start * 0.9 + 0.1, top - 0.1]])
+            strand = np.array(
+                [[start, line - 0.02], [start * 1.1 + 0.03, (line + top) / 2 - 0.05], [start * 0.9 + 0.1, top - 0.1]]
+            )
             canvas.stroke(strand, scaled(who.hair, 1.25), 0.02)
 
     def _glasses(self, canvas: Canvas) -> None:
@@ -161,7 +191,9 @@ class Renderer:
     def _develop(self, image: np.ndarray, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Take the photograph: down to 112 pixels, exposure, white balance, blur, noise."""
         small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-        small *= np.float32(state.exposure) * np.array([1 - 0.12 * state.warmth, 1, 1 + 0.12 * state.warmth], np.float32)
+        small *= np.float32(state.exposure) * np.array(
+            [1 - 0.12 * state.warmth, 1, 1 + 0.12 * state.warmth], np.float32
+        )
         if state.blur > 0.15:
             small = cv2.GaussianBlur(small, (0, 0), state.blur)
         small += rng.standard_normal((SIZE, SIZE, 1), np.float32) * np.float32(0.8 * state.noise)
@@ -181,7 +213,11 @@ def _occlude(canvas: Canvas, who: Identity, thing: Occluder) -> None:
             finger = np.array([[x - 0.06, 0.2], [x - 0.055, -0.25], [x, -0.33], [x + 0.055, -0.25], [x + 0.06, 0.2]])
             canvas.fill(finger @ turn + at, scaled(who.skin, 0.97))
     elif thing.kind == "microphone":
-        canvas.fill(np.array([[-0.06, 0.1], [0.06, 0.1], [0.08, 1.2], [-0.08, 1.2]]) @ turn + at, (40, 40, 42), smooth=False)
+        canvas.fill(
+            np.array([[-0.06, 0.1], [0.06, 0.1], [0.08, 1.2], [-0.08, 1.2]]) @ turn + at, (40, 40, 42), smooth=False
+        )
         canvas.disc(thing.x, thing.y, 0.15 * thing.size, 0.17 * thing.size, (62, 62, 66))
     else:
-        canvas.fill(np.array([[-0.13, -2.5], [0.13, -2.5], [0.13, 2.5], [-0.13, 2.5]]) @ turn + at, (90, 105, 110), smooth=False)
+        canvas.fill(
+            np.array([[-0.13, -2.5], [0.13, -2.5], [0.13, 2.5], [-0.13, 2.5]]) @ turn + at, (90, 105, 110), smooth=False
+        )
