@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from blend.study import Journal
 
-START_KS = {"au": (0, 5, 15), "expr": (0, 15, 50), "va": (0, 15, 50)}
+START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
 RESCORED = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""

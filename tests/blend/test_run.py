@@ -100,7 +100,7 @@ def test_bad_input_leaves_a_finished_folder_as_it_is(make_corpus):
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
 
-STARTS = 13  # 3 heads and equal weights at 3 k each, and the greedy selection
+STARTS = 17  # 3 heads and equal weights at 4 k each, and the greedy selection
 CHILD = """
 import pickle, sys, heads.run
 config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
 
     undisturbed, killed = make_corpus(name, folder="undisturbed"), make_corpus(name, folder="killed")
     for corpus in (undisturbed, killed):
-        inputs = (corpus.config(trials=30, fold_trials=2), name, corpus.work, corpus.heads)
+        inputs = (corpus.config(trials=40, fold_trials=2), name, corpus.work, corpus.heads)
         (corpus.folder / "inputs").write_bytes(pickle.dumps(inputs))
     counter = tmp_path / "drawn"
 
@@ -144,7 +144,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
     assert not (out / "DONE").exists()
     with closing(sqlite3.connect(out / "study.db")) as study:
         (kept,) = study.execute("SELECT count(*) FROM trials").fetchone()
-    assert STARTS < kept < 30  # the kill came amid the drawn trials
+    assert STARTS < kept < 40  # the kill came amid the drawn trials
     for corpus in (killed, undisturbed):
         assert start(corpus, 0).wait(timeout=120) == 0
     for file in ("params.json", "submission.txt"):
