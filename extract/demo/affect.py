@@ -197,14 +197,14 @@ def annotate_affect(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray)
     Returns:
         float64 [N, 2] in [-1, 1]: valence, arousal.
     """
-    target = delayed(valence_arousal(aus, side), int(rng.integers(4, 13)))
+    target = delayed(valence_arousal(aus, side), int(rng.integers(3, 10)))
     trace = np.empty_like(target)
     now = target[0]
     for i, goal in enumerate(target):
         now = now + 0.2 * (goal - now)  # the hand needs about five frames
         trace[i] = now
-    mood = rng.normal(0.0, 0.06, size=2)  # what the coder knows from the scene and the face does not show
-    return np.round(np.clip(trace + mood + wander(rng, len(aus), 2, scale=0.08, memory=40), -1, 1), 3)
+    mood = rng.normal(0.0, 0.04, size=2)  # what the coder knows from the scene and the face does not show
+    return np.round(np.clip(trace + mood + wander(rng, len(aus), 2, scale=0.05, memory=40), -1, 1), 3)
 
 
 def unlabelled_frames(rng: np.random.Generator, frames: int, share: float) -> np.ndarray:

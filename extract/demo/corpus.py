@@ -21,7 +21,7 @@ from . import affect, plan
 from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
-VERSION = f"demo corpus 1, seed {SEED}"
+VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a byte: other versions are made anew."""
 
 JPEG_QUALITY = 88

@@ -121,7 +121,8 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
             ]
         )
         canvas.line(droop, 0.08 * who.age + 0.30 * sad, 0.022)
-        canvas.spot(*(corner + np.array([side * 0.07, 0.02])), 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
+        x, y = corner[0] + side * 0.07, corner[1] + 0.02
+        canvas.spot(x, y, 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
     base = m.bottom[3]
     canvas.spot(0, base[1] + 0.055, 0.13, 0.035, -0.20 - 0.12 * sad - 0.10 * press)
     canvas.spot(0, base[1] + 0.17, 0.12, 0.07, 0.10 + 0.1 * sad)

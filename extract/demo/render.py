@@ -53,7 +53,9 @@ class Renderer:
         """Prepare the background and the grain of the skin."""
         self.who = who
         self._room = _background(who)
-        grain = np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2)).astype(np.float32)
+        grain: np.ndarray = (
+            np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2)).astype(np.float32)
+        )
         grain = cv2.GaussianBlur(grain, (3, 3), 0.8)
         wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         self._grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
@@ -190,7 +192,7 @@ class Renderer:
 
     def _develop(self, image: np.ndarray, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Take the photograph: down to 112 pixels, exposure, white balance, blur, noise."""
-        small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        small: np.ndarray = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
         small *= np.float32(state.exposure) * np.array(
             [1 - 0.12 * state.warmth, 1, 1 + 0.12 * state.warmth], np.float32
         )

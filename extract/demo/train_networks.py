@@ -110,7 +110,7 @@ def fit(recipe: Recipe, stills: Stills) -> torch.nn.Module:
 
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    model = build(recipe).to(memory_format=torch.channels_last)
+    model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch, total = 64, len(stills)
     steps = recipe.epochs * (total // batch)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
@@ -154,7 +154,7 @@ def save(model: torch.nn.Module, path: Path) -> None:
         axes = {"input": {0: "batch"}, "output": {0: "batch"}}
         example = torch.zeros(1, 3, 112, 112)
         torch.onnx.export(
-            model.to(memory_format=torch.contiguous_format),
+            model.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             (example,),
             str(temporary),
             dynamo=False,
@@ -198,14 +198,14 @@ def card(rows: list[tuple[Recipe, dict[str, float], float]]) -> str:
         "faces of `extract.demo` and nothing else: on photographs they are of no use.",
         "",
         f"Logits: {', '.join(CLASSES)} (AffectNet's order).",
-        "Input `input`: [N, 3, 112, 112], RGB, ImageNet mean and standard deviation. Output `output`: [N, 8] or [N, 10].",
-        "The last node is the classifier's Gemm; its first input is the embedding. Opset 17.",
+        "Input `input`: [N, 3, 112, 112], RGB, ImageNet mean and standard deviation. Output `output`: [N, 8] or",
+        "[N, 10]. The last node is the classifier's Gemm; its first input is the embedding. Opset 17.",
         "",
-        "Trained on posed pictures, classes equally frequent, labels by the rules of `affect.py` (contempt is a one-sided",
-        "raised lip corner). None of the people is in the corpus. Cross entropy with smoothing 0.05 (and 6 times the",
-        "squared error of valence and arousal), AdamW, one cycle up to 0.004, batches of 64, half of them mirrored. The",
-        "second network learnt from rougher pictures (blur, noise), so that the two do not err alike. Measured with",
-        f"OpenVINO on {PEOPLE_HELD_OUT} further people, two pictures each, roughness {HELD_OUT_ROUGHNESS}.",
+        "Trained on posed pictures, classes equally frequent, labels by the rules of `affect.py` (contempt is a",
+        "one-sided raised lip corner). None of the people is in the corpus. Cross entropy with smoothing 0.05 (and 6",
+        "times the squared error of valence and arousal), AdamW, one cycle up to 0.004, batches of 64, half of them",
+        "mirrored. The second network learnt from rougher pictures (blur, noise), so that the two do not err alike.",
+        f"Measured with OpenVINO on {PEOPLE_HELD_OUT} others, two pictures each (roughness {HELD_OUT_ROUGHNESS}).",
         "",
         "| file | embedding | pictures (people) | epochs | seed | accuracy | CCC valence | CCC arousal | kB |",
         "|---|---|---|---|---|---|---|---|---|",
