@@ -1,0 +1,291 @@
+"""Somebody else's per-frame table (OpenFace, py-feat, any CSV or Parquet) -> feature store, as a network of its own.
+
+Read twice, a piece at a time: first which frames there are, where everything is checked, then the values. A video is
+written as soon as its last row was read, so memory holds the videos that are unfinished: one, in a sorted table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from extract import config as configs
+from extract import errors, store, tables
+from extract.columns import Choice, Plan, require
+from extract.columns import plan as plan_columns
+from extract.config import Config
+from extract.errors import InputError
+from extract.networks import NETWORKS
+from extract.progress import progress
+from extract.rundir import file_hash, fingerprint
+from extract.tables import Table, by_video
+
+LARGEST = {"embedding": 65504.0, "logits": 3.4e38, "va": 3.4e38}
+"""What float16 and float32 hold."""
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import gave: videos, frames with features, frames without a face."""
+
+    plan: Plan
+    videos: int
+    frames: int
+    without_face: int
+
+
+def main(source: Path, name: str, work: Path, choice: Choice = Choice(), *, redo: bool = False) -> Imported:  # noqa: B008
+    """Import a table (or a folder of them) as `<work>/features/<name>/`: all of it, or nothing.
+
+    By default the program's action units, or all numbers of a table of unknown origin, become `embedding`. Frames are
+    numbered from 1 in the store. A video is what stands in the video column (without folder and extension), else the
+    file. Rows with a missing value, or that say that no face was found, are frames without a face.
+    Raises InputError for frames that are there twice or are no frame numbers, columns that are missing or no numbers,
+    values that are infinite or too large for float16, and where `name` is taken.
+    """
+    if not NAME.fullmatch(name) or name in NETWORKS:
+        why = "the project has a network of that name" if name in NETWORKS else "expected letters, digits and ._-"
+        raise InputError(f"--name {name}: {why}; choose another name")
+    files = tables.find(source)
+    first = tables.look(files[0])
+    plan = plan_columns(first, choice)
+    opened = [first, *(tables.look(file) for file in files[1:])]
+    for table in opened[1:]:
+        require(table, [plan.video, plan.frame, plan.format.success, *plan.numbers], files[0])
+    about = _about(name, files, plan)
+    if _is_current(work, name, about, redo):
+        return _counted(work, name, plan)
+    frames = _index(opened, plan)
+    about["videos"] = str(len(frames))
+    total = sum(map(len, frames.values()))
+    with _replacing(work / "features" / name) as folder, progress(f"import {name}", total, "frames") as bar:
+        kept = 0
+        for each, numbers, values in _videos(opened, plan, frames):
+            good = ~np.isnan(values).any(1)
+            features = _features(plan, numbers[good], values[good], each)
+            counts = {"pictures": f"{len(values)}:{about['mark']}", "without_face": str(int((~good).sum()))}
+            store.write(folder / f"{each}.safetensors", features, about | {"video": each} | counts)
+            kept += int(good.sum())
+            bar.advance(len(numbers))
+        if not kept:
+            raise InputError(f"{source}: every row lacks a value; found none in {_emptiest(opened, plan)}")
+    return _counted(work, name, plan)
+
+
+def _emptiest(opened: list[Table], plan: Plan) -> str:
+    """The column with the fewest values."""
+    filled = sum(np.isfinite(values).sum(0) for table in opened for *_, values in _rows(table, plan, plan.numbers))
+    return plan.numbers[int(np.argmin(filled))]
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, that takes the place of `folder` when the block ends well."""
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{what}") for what in ("part", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another --work") from error
+    finally:
+        for rest in (temporary, old):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def is_imported(work: Path, name: str) -> bool:
+    """True if the features called `name` in the store came from a table."""
+    there = [about for about in _there(work, name) if about]
+    return bool(there) and "table" in there[0]
+
+
+def _there(work: Path, name: str) -> list[dict[str, str]]:
+    """The metadata of all of a name's files, by video; {} for a damaged one."""
+    folder = work / "features" / name
+    return [store.about(path) or {} for path in sorted(folder.glob("*.safetensors")) if path.name[0] != "."]
+
+
+def _is_current(work: Path, name: str, about: dict[str, str], redo: bool) -> bool:
+    """True if this very import is there, whole. Raises InputError where something else is that may not be replaced."""
+    there, folder = _there(work, name), work / "features" / name
+    if any("table" not in each for each in there if each):
+        raise InputError(f"{folder}: holds features that a network made; choose another --name")
+    if redo:
+        return False
+    for each in filter(None, there):
+        if each["mark"] != about["mark"]:
+            differs = [key for key in about if key not in ("mark", "versions") and each.get(key) != about[key]]
+            raise InputError(
+                f"{folder}: imported before with another "
+                + ", ".join(f"{key} ({each.get(key)}, now {about[key]})" for key in differs)
+                + "; --redo replaces it, another --name keeps both"
+            )
+    return bool(there) and all(there) and len(there) == int(there[0]["videos"])
+
+
+def _counted(work: Path, name: str, plan: Plan) -> Imported:
+    there = _there(work, name)
+    rows, without = (sum(int(each[key].split(":")[0]) for each in there) for key in ("pictures", "without_face"))
+    return Imported(plan, len(there), rows - without, without)
+
+
+def _about(name: str, files: list[Path], plan: Plan) -> dict[str, str]:
+    """What decides the imported values, as metadata of every file; `mark` is the fingerprint of it."""
+    hashes = [[file.name, file_hash(file)] for file in files]
+    decides = {
+        "network": name,
+        "weights": hashes[0][1] if len(files) == 1 else fingerprint(hashes),
+        "table": plan.format.name,
+        "columns": json.dumps(plan.kinds),
+        "frames": json.dumps([plan.video, plan.frame, plan.first_frame]),
+    }
+    return decides | {"mark": fingerprint(decides), "versions": f"pyarrow {version('pyarrow')}"}
+
+
+def _rows(
+    table: Table, plan: Plan, columns: list[str]
+) -> Iterator[tuple[int, NDArray[np.object_], NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield pieces: number of the first row (from 1), video names [n], frame numbers as they stand, values [n, C].
+
+    Rows of frames where no face was found have NaN as values.
+    """
+    extra = [plan.format.success] if plan.format.success else []
+    row = 1
+    for names, values in tables.read(table, plan.video, [plan.frame, *extra, *columns]):
+        if names is None:
+            names = np.full(len(values), table.path.stem, object)
+        found = values[:, 1 + len(extra) :]
+        if extra:
+            found[~(values[:, 1] > 0)] = np.nan
+        yield row, names, values[:, 0], found
+        row += len(values)
+
+
+def _index(opened: list[Table], plan: Plan) -> dict[str, NDArray[np.int64]]:
+    """Video -> its frame numbers, rising, from 1. Raises InputError that names the row, or video and frame."""
+    found: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+    source: dict[str, Path] = {}
+    for table in opened:
+        for row, names, numbers, _ in _rows(table, plan, []):
+            shifted = numbers - plan.first_frame + 1
+            bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted < 2**31)) | (shifted < 1))
+            if len(bad):
+                value = numbers[bad[0]]
+                hint = " (the table counts from 0: add --first-frame 0)" if value == 0 else ""
+                raise InputError(
+                    f"{table.path}: row {row + bad[0]}: {plan.frame} is {value:g}, expected a frame number from "
+                    f"{plan.first_frame}{hint}"
+                )
+            for each, at in by_video(names, table.path, row):
+                found[each].append(shifted[at].astype(np.int64))
+                source[each] = table.path
+    frames = {each: np.sort(np.concatenate(parts)) for each, parts in sorted(found.items())}
+    for each, all_of_it in frames.items():
+        if len(twice := all_of_it[1:][np.diff(all_of_it) == 0]):
+            raise InputError(
+                f"{source[each]}: frame {twice[0] + plan.first_frame - 1} of video {each!r} is there twice; keep one "
+                f"face per frame" + ("" if plan.video else ", or name the column of the videos with --video-column")
+            )
+    if not frames:
+        raise InputError(f"{opened[0].path}: no rows in it")
+    return frames
+
+
+def _videos(
+    opened: list[Table], plan: Plan, frames: dict[str, NDArray[np.int64]]
+) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield each video once, as soon as all its rows were read: name, frame numbers [N], rising, values [N, C]."""
+    parts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = defaultdict(list)
+    left = {each: len(numbers) for each, numbers in frames.items()}
+    for table in opened:
+        for row, names, numbers, values in _rows(table, plan, plan.numbers):
+            shifted = (numbers - plan.first_frame + 1).astype(np.int64)
+            for each, at in by_video(names, table.path, row):
+                parts[each].append((shifted[at], values[at]))
+                left[each] -= len(at)
+                if not left[each]:
+                    all_numbers, all_values = (np.concatenate(part) for part in zip(*parts.pop(each), strict=True))
+                    order = np.argsort(all_numbers)
+                    yield each, all_numbers[order], all_values[order]
+
+
+def _features(plan: Plan, numbers: NDArray[np.int64], values: NDArray[np.float64], name: str) -> store.VideoFeatures:
+    """The store's arrays. Raises InputError that names the first value that they cannot hold."""
+    arrays, start = {}, 0
+    for kind, columns in plan.kinds.items():
+        part = values[:, start : start + len(columns)]
+        start += len(columns)
+        largest = LARGEST[kind]
+        if (bad := np.argwhere(~(np.abs(part) <= largest))).size:
+            row, column = bad[0]
+            raise InputError(
+                f"video {name!r}, frame {numbers[row] + plan.first_frame - 1}: {columns[column]} is "
+                f"{part[row, column]:g}, the feature store's {kind} holds finite values up to {largest:g}: divide the "
+                f"column by a fixed number, or choose others with --columns"
+            )
+        arrays[kind] = part.astype(store.KINDS[kind])
+    return store.VideoFeatures(numbers.astype(np.int32), **arrays)
+
+
+def _patterns(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+EXAMPLES = """Examples:
+
+python -m extract.tabular processed/ --name openface                          a folder of OpenFace CSV files
+
+python -m extract.tabular fex.csv --name pyfeat --columns 'AU*,Pitch,Roll,Yaw'    py-feat, with head pose
+
+python -m extract.tabular table.parquet --name other --columns 'f_*' --va valence,arousal --video-column clip"""
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file, or a folder of them.")],
+    name: Annotated[str, typer.Option(help="The features' name, to be used in features.networks.")],
+    format: Annotated[str | None, typer.Option(help="openface, pyfeat or table; default: told by its columns.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns for the embedding, as in AU*,pose_R*.")] = None,
+    logits: Annotated[str | None, typer.Option(help="Columns for the logits.")] = None,
+    va: Annotated[str | None, typer.Option(help="The columns of valence and arousal.")] = None,
+    video_column: Annotated[str | None, typer.Option(help="Column of the videos; default: the file's name.")] = None,
+    frame_column: Annotated[str, typer.Option(help="Column of the frame numbers.")] = "frame",
+    first_frame: Annotated[int | None, typer.Option(help="The table's number for a video's first frame.")] = None,
+    config: Annotated[Path, typer.Option(help="The run's TOML file; it names the corpus.")] = configs.DEFAULT,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    redo: Annotated[bool, typer.Option(help="Replace what was imported under this name.")] = False,
+) -> None:
+    """Import per-frame features of other programs; they can be used like those of a network."""
+    with errors.exits():
+        settings = configs.load(Config, config)
+        if name in settings.networks:
+            raise InputError(f"--name {name}: the config has a network of that name; choose another")
+        folder = work or Path("runs") / settings.corpus.name
+        chosen = (_patterns(columns), _patterns(logits), _patterns(va))
+        choice = Choice(format, *chosen, video_column, frame_column, first_frame)
+        done = main(file, name, folder, choice, redo=redo)
+        kinds = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in done.plan.kinds.items())
+        print(f"{done.plan.format.name} table, frames counted from {done.plan.first_frame}; {kinds}")
+        print(f"{done.frames:,} frames of {done.videos} videos are in {folder / 'features' / name}", end="")
+        print(f"; {done.without_face:,} frames without a face" if done.without_face else "")
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -1,0 +1,144 @@
+"""Reading other people's tables: names, types, missing values, bounded memory."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from extract import tables
+from extract.errors import InputError
+
+
+def read(path, text, numbers):
+    pieces = list(tables.read(tables.look(path), text, numbers))
+    names = None if text is None else [name for piece in pieces for name in piece[0]]
+    return names, np.concatenate([piece[1] for piece in pieces])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_values_equal_what_pandas_reads(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"video": [f"{k:03d}" for k in range(9000)], "frame": range(9000), "x": rng.normal(size=9000)})
+    frame["flag"] = rng.random(9000) < 0.5
+    frame.loc[rng.random(9000) < 0.1, "x"] = np.nan
+    path = tmp_path / f"t{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    names, values = read(path, "video", ["x", "frame", "flag"])
+    assert names == frame["video"].tolist()  # leading zeros are kept
+    np.testing.assert_array_equal(values, frame[["x", "frame", "flag"]].to_numpy(float))
+    assert tables.look(path).numeric == {"frame", "x", "flag"} | ({"video"} if suffix == ".csv" else set())
+
+
+def test_blanks_around_names_and_ways_to_write_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text("frame, AU01_r , n\n1, 0.5, -nan(ind)\n2,nan,3\n3,,NA\n")
+    assert list(tables.look(tmp_path / "t.csv").raw) == ["frame", "AU01_r", "n"]
+    _, values = read(tmp_path / "t.csv", None, ["AU01_r", "n"])
+    np.testing.assert_array_equal(values, [[0.5, np.nan], [np.nan, 3], [np.nan, np.nan]])
+
+
+def test_a_column_that_is_empty_at_first_or_whole_at_first_is_still_a_column_of_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CSV_BLOCK", 200)
+    lines = [f"{k},{'' if k < 40 else k / 2},{k if k < 40 else k / 2}" for k in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["frame,late,whole", *lines]))
+    assert tables.look(tmp_path / "t.csv").numeric == {"frame", "late", "whole"}
+    _, values = read(tmp_path / "t.csv", None, ["late", "whole"])
+    assert np.isnan(values[:40, 0]).all() and values[79].tolist() == [39.5, 39.5]
+
+
+def test_parquet_categories_and_whole_numbers_are_names_too(tmp_path):
+    frame = pd.DataFrame({"a": pd.Categorical(["x", "y", "x"]), "b": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet", "a", [])[0] == ["x", "y", "x"]
+    assert read(tmp_path / "t.parquet", "b", [])[0] == ["1", "2", "3"]
+
+
+def test_text_where_numbers_are_expected_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("frame,x\n1,2\n2,surprised\n")
+    assert tables.look(tmp_path / "t.csv").numeric == {"frame"}
+    with pytest.raises(InputError, match=r"t\.csv: cannot be read as a table of numbers .*surprised"):
+        read(tmp_path / "t.csv", None, ["x"])
+
+
+@pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.csv", b"frame,x"), ("t.parquet", b"PAR1 cut short")])
+def test_what_is_no_table_is_one_clear_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="no table that can be read"):
+        tables.look(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_row_numbers_that_pandas_wrote_are_no_data(tmp_path, suffix):
+    frame = pd.DataFrame({"frame": [1, 2], "x": [0.5, 1]}, index=[7, 3])
+    path = tmp_path / f"t{suffix}"
+    frame.to_csv(path) if suffix == ".csv" else frame.to_parquet(path)
+    assert list(tables.look(path).raw) == ["frame", "x"]
+
+
+def test_a_line_with_too_few_fields_and_a_column_named_twice_are_refused(tmp_path):
+    (tmp_path / "short.csv").write_text("frame,x\n" + "1,2\n" * 3 + "4\n")
+    with pytest.raises(InputError, match=r"short\.csv: .*Expected 2 columns, got 1"):
+        read(tmp_path / "short.csv", None, ["x"])
+    (tmp_path / "twice.csv").write_text("frame, x,x\n1,2,3\n")
+    with pytest.raises(InputError, match=r"column 'x' is there twice"):
+        tables.look(tmp_path / "twice.csv")
+
+
+def test_files_are_found_in_a_folder_by_name(tmp_path):
+    for name in ["b.csv", "a.CSV", "c.parquet", ".hidden.csv", "notes.txt"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in tables.find(tmp_path)] == ["a.CSV", "b.csv", "c.parquet"]
+    assert tables.find(tmp_path / "b.csv") == [tmp_path / "b.csv"]
+    (tmp_path / "none").mkdir()
+    for wrong, text in [
+        ("none", "no tables in it"),
+        ("missing.csv", "no such table"),
+        ("notes.txt", "expected a table"),
+    ]:
+        with pytest.raises(InputError, match=text):
+            tables.find(tmp_path / wrong)
+
+
+def test_rows_are_grouped_by_video_without_folder_and_extension(tmp_path):
+    names = np.array(["in/a.mp4", "b", "in/a.mp4", "c.d", "C:\\x\\a.MOV"], object)
+    groups = [(name, rows.tolist()) for name, rows in tables.by_video(names, tmp_path, 1)]
+    assert groups == [("a", [0, 2]), ("b", [1]), ("c.d", [3]), ("a", [4])]
+
+
+@pytest.mark.parametrize("name", [None, "", ".hidden", "..", "folder/"])
+def test_what_cannot_be_a_videos_name_is_refused(tmp_path, name):
+    if name == "folder/":  # a trailing slash says the same as none
+        assert next(tables.by_video(np.array([name], object), tmp_path, 5))[0] == "folder"
+        return
+    with pytest.raises(InputError, match=r"row 6: "):
+        list(tables.by_video(np.array(["a", name], object), tmp_path, 5))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    columns = 64
+    schema = pa.schema([("frame", pa.int32()), *((f"f{i}", pa.float32()) for i in range(columns))])
+    rng = np.random.default_rng(0)
+    with pq.ParquetWriter(tmp_path / "big.parquet", schema) as writer:
+        for start in range(0, 600_000, 100_000):
+            values = rng.normal(size=(columns, 100_000)).astype(np.float32)
+            frame = np.arange(start, start + 100_000, dtype=np.int32)
+            writer.write_table(pa.table([frame, *values], schema=schema))
+    code = f"""
+import resource, sys
+from pathlib import Path
+from extract import tables
+table = tables.look(Path({str(tmp_path / "big.parquet")!r}))
+numbers = [f"f{{i}}" for i in range({columns})]
+pieces = tables.read(table, None, numbers)
+next(pieces)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = sum(len(values) for _, values in pieces)
+print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    rows, grown = map(int, out.split())
+    assert rows == 600_000 - tables.PARQUET_ROWS
+    assert grown < 60  # MB; the table has 307 as doubles
