@@ -111,23 +111,13 @@ def for_validation(
     return replace(pool, truth=Truth(rows, values))
 
 
-def for_test(
-    task: Task, found: dict[str, Predictions], listed: TestList, prior: NDArray[np.float32], folders: set[str] | None
-) -> Pool:
+def for_test(task: Task, found: dict[str, Predictions], listed: TestList, prior: NDArray[np.float32]) -> Pool:
     """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is
     later.
 
-    `folders`: the videos that the corpus has frames of, or None for a corpus without frames. Raises InputError for a
-    listed video that has neither frames nor predictions, and where heads differ in their videos.
+    Raises InputError where heads differ in their videos, or have predictions of a video that is not listed.
     """
     frames = listed.videos
-    known = {video for head in found.values() for video in head.videos}
-    for video in listed.names:
-        if folders is not None and video not in folders and video not in known:
-            raise InputError(
-                f"{listed.path}: line {listed.line(video)} names the video {video!r}, but the corpus has no "
-                f"folder of frames with this name; check corpus.frames and corpus.{task.name}.test"
-            )
     lengths = [max(int(frames[video][-1]), _last(found, video)) for video in listed.names]
     return _pool(task, found, listed.names, lengths, prior, "test", f"is not in {listed.path}")
 

@@ -86,7 +86,6 @@ def _pools(config: Config, task: str, work: Path, folders: dict[str, Path]) -> t
     import numpy as np
 
     from blend import pool
-    from extract import frames
     from heads import predictions, testlist
 
     facts, paths = TASKS[task], config.corpus.task(task)
@@ -99,9 +98,8 @@ def _pools(config: Config, task: str, work: Path, folders: dict[str, Path]) -> t
         lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
         return validation, validation, testlist.from_lengths(lengths, facts, paths.val), "validation"
     listed = testlist.read(paths.test, facts)
-    known = set(frames.list_videos(config.corpus.frames)) if config.corpus.frames else None
     found = {head: predictions.read(folder / "test.parquet", facts) for head, folder in folders.items()}
-    return validation, pool.for_test(facts, found, listed, prior, known), listed, "test"
+    return validation, pool.for_test(facts, found, listed, prior), listed, "test"
 
 
 def _search(validation: Pool, settings: BlendSettings, seed: int, out: Path, mark: str) -> tuple[Any, Any]:
@@ -126,9 +124,8 @@ def _test_score(config: Config, task: str, work: Path, out: Path, listed: TestLi
     """What the submission scores on test: known for the demo only, and read only now that the submission is written."""
     if not config.corpus.demo:
         return None
-    from extract.demo.corpus import paths
-
     from blend.final_score import final_score
+    from extract.demo.corpus import paths
 
     truth = paths(extract_run.corpus_folder(work))["truth"][task]
     return final_score(out / "submission.txt", listed, truth, TASKS[task])

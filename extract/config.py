@@ -46,6 +46,10 @@ class Corpus(Strict):
     va: TaskPaths | None = None
     missing_tail: float = Field(default=0.25, ge=0, le=1)
     """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
+    missing_videos: float = Field(default=0.05, ge=0, le=1)
+    """The largest part of the annotated or listed videos that may have no folder of frames, because no face was found
+    in them; more is a mix-up of folders.
+    """
 
     @field_validator("frames", mode="before")
     @classmethod
@@ -167,6 +171,10 @@ def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
 PATH_KEYS = {("corpus", "frames"), ("networks", "path")} | {("corpus", part) for part in ("train", "val", "test")}
 
 
+HEAD_FILES = ("heads", "use")
+"""Names of standard heads, or paths of head files."""
+
+
 def _resolve(raw: dict[str, Any], folder: Path) -> None:
     """Make the paths of a config file absolute, in place."""
 
@@ -179,6 +187,8 @@ def _resolve(raw: dict[str, Any], folder: Path) -> None:
         for key, value in table.items() if isinstance(table, dict) else ():
             if (section, key) in PATH_KEYS:
                 table[key] = absolute(value)
+            elif (section, key) == HEAD_FILES and isinstance(value, list):
+                table[key] = [absolute(entry) if str(entry).endswith(".toml") else entry for entry in value]
             else:
                 walk(value, section)
 

@@ -155,8 +155,10 @@ NETWORKS: dict[str, Network] = {
             mean=HALF,
             std=HALF,
         ),
-        _shipped("demo_enet", sha256="", dim=128),
-        _shipped("demo_mt_enet", sha256="", dim=160, va=True),
+        _shipped("demo_enet", sha256="883b7c63346813c0b87544d284f8f83442e0a1899bd76fb05105c798f420323e", dim=128),
+        _shipped(
+            "demo_mt_enet", sha256="26cdd1f8648ce839ae1edb2a092945777533f209819f4848d2ae8d849ba416d3", dim=160, va=True
+        ),
     )
 }
 

@@ -1,7 +1,7 @@
 """The official scores as pure functions on arrays. No other dependency than numpy, no state.
 
-F1 is the binary F1 of scikit-learn with `zero_division=0`: a unit or class that neither occurs nor is predicted scores 0,
-as the organisers' scikit-learn call gives. CCC uses population (n) variances, pooled over all frames of all videos.
+F1 is the binary F1 of scikit-learn with `zero_division=0`: a unit or class that neither occurs nor is predicted scores
+0, as the organisers' scikit-learn call gives. CCC uses population (n) variances, pooled over all frames of all videos.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def f1(true_positives: Array, predicted: Array, actual: Array) -> NDArray[np.flo
 
 
 def f1_per_unit(truth: Array, decided: Array) -> NDArray[np.float64]:
-    """F1 of each action unit: truth and decided [N, 12] of 0/1 -> [12] in [0, 1]. Raises ValueError on unequal shapes."""
+    """F1 of each action unit: [N, 12] of 0/1, twice -> [12] in [0, 1]. Raises ValueError on unequal shapes."""
     truth, decided = _same_shape(truth, decided, 2)
     truth, decided = truth != 0, decided != 0
     return f1((truth & decided).sum(0), decided.sum(0), truth.sum(0))
@@ -32,7 +32,7 @@ def mean_f1(truth: Array, decided: Array) -> float:
 
 
 def f1_per_class(truth: Array, decided: Array) -> NDArray[np.float64]:
-    """One-vs-rest F1 of each expression: truth and decided [N] of 0..7 -> [8] in [0, 1]. Raises ValueError on unequal shapes."""
+    """One-vs-rest F1 of each expression: [N] of 0..7, twice -> [8] in [0, 1]. Raises ValueError on unequal shapes."""
     truth, decided = _same_shape(truth, decided, 1)
     table = np.bincount(truth.astype(np.int64) * CLASSES + decided.astype(np.int64), minlength=CLASSES**2)
     table = table.reshape(CLASSES, CLASSES)
@@ -72,5 +72,7 @@ def mean_ccc(truth: Array, prediction: Array) -> float:
 def _same_shape(truth: Array, other: Array, dimensions: int) -> tuple[Array, Array]:
     truth, other = np.asarray(truth), np.asarray(other)
     if truth.shape != other.shape or truth.ndim != dimensions:
-        raise ValueError(f"truth {truth.shape} and prediction {other.shape} must have one shape of {dimensions} dimensions")
+        raise ValueError(
+            f"truth {truth.shape} and prediction {other.shape} must have one shape of {dimensions} dimensions"
+        )
     return truth, other

@@ -43,7 +43,7 @@ def run_all(jobs: list[Job], what: str) -> None:
     waiting, running, failures = list(jobs), {}, []  # type: ignore[var-annotated]
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
     try:
-        with progress(what, total=100 * len(jobs), unit="hundredths") as bar:
+        with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
             while (waiting and not failures) or running:
                 while waiting and not failures and len(running) < AT_ONCE:
                     job = waiting.pop(0)

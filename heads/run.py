@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from extract import config as extract_config
-from extract import errors, rundir, store
+from extract import errors, frames, rundir, store
 from extract import run as extract_run
 from extract.errors import InputError
 from heads import config as heads_config
@@ -34,11 +36,11 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
     are unchanged are kept, so a killed run goes on with the first unfinished head. Writes `prior.json`: what a video
     without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
     """
-    config = extract_run.main(config, work)
     facts = TASKS[task]
+    early = None if config.corpus.demo else _read(config, facts)  # hours of extraction must not end at a typo
+    config = extract_run.main(config, work)
     paths = config.corpus.task(task)
-    annotations = {part: labels.read_folder(getattr(paths, part), facts) for part in ("train", "val")}
-    listed = testlist.read(paths.test, facts).videos if paths.test else {}
+    annotations, listed = early or _read(config, facts)
     specs = _chosen(heads_config.plan(config, task, work), only)
     videos = sorted({*annotations["train"], *annotations["val"], *listed})
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
@@ -83,6 +85,26 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
             )
     processes.run_all(todo, f"heads {task}")
     return {spec.name: head_folder(work, task, spec.name) for spec in specs}
+
+
+def _read(config: Config, task: Task) -> tuple[dict[str, dict[str, Annotation]], dict[str, NDArray[np.int32]]]:
+    """Annotations of train and val by video, and the listed test frames by video, all checked.
+
+    Raises InputError for annotations or a test list that are not in the official format, or of videos without frames.
+    """
+    paths = config.corpus.task(task.name)
+    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
+    if paths.test is None:
+        return annotations, {}
+    listed = testlist.read(paths.test, task)
+    if config.corpus.frames:
+        known = set(frames.list_videos(config.corpus.frames))
+        if unknown := testlist.check_videos(listed, known, config.corpus.missing_videos):
+            print(
+                f"warning: {paths.test}: no folder of frames for {', '.join(unknown)}: taken for videos without a face",
+                file=sys.stderr,
+            )
+    return annotations, listed.videos
 
 
 def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:

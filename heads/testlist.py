@@ -86,6 +86,21 @@ def read(path: Path, task: Task) -> TestList:
     return TestList(path, header, images, names, np.array([number[video] for video, _, _ in parts], np.int32), frames)
 
 
+def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
+    """The listed videos that are not among the known ones: no face was found in them.
+
+    Raises InputError, with the line's number of the first, where they are more than the part `missing` of all.
+    """
+    unknown = [video for video in listed.names if video not in known]
+    if len(unknown) > missing * len(listed.names):
+        raise InputError(
+            f"{listed.path}: line {listed.line(unknown[0])} names the video {unknown[0]!r}, but the corpus has no folder "
+            f"of frames with this name ({len(unknown)} of {len(listed.names)} listed videos have none); check corpus.frames "
+            f"and the test list; if no face was found in them, raise corpus.missing_videos or give them empty folders"
+        )
+    return unknown
+
+
 def default_header(task: Task) -> str:
     """The header of an official list."""
     return ",".join((IMAGE_COLUMN, *task.outputs))

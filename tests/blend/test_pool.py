@@ -71,16 +71,14 @@ def test_heads_with_other_videos_are_refused():
         pools.for_validation(VA, {"x": made(a=[1])}, {"a": annotation("a", 2, [0, 1])}, PRIOR)
 
 
-def test_a_listed_video_that_nobody_knows_is_named_with_its_line(tmp_path):
+def test_listed_videos_without_predictions_have_no_face_and_unlisted_ones_are_refused(tmp_path):
     listed = testlist.from_lengths({"a": 3, "b": 2, "c": 1}, VA, tmp_path / "list.txt")
-    with pytest.raises(InputError, match=r"list\.txt: line 7 names the video 'c'"):
-        pools.for_test(VA, {"x": made(a=[1])}, listed, PRIOR, {"a", "b"})
-    pool = pools.for_test(VA, {"x": made(a=[1, 5])}, listed, PRIOR, {"a", "b", "c"})
+    pool = pools.for_test(VA, {"x": made(a=[1, 5])}, listed, PRIOR)
     assert pool.offsets.tolist() == [0, 5, 7, 8]
     assert pool.without_face == ("b", "c")
-    assert pools.for_test(VA, {"x": made(a=[1])}, listed, PRIOR, None).without_face == ("b", "c")
+    assert pools.for_test(VA, {"x": made(a=[1])}, listed, PRIOR).without_face == ("b", "c")
     with pytest.raises(InputError, match=r"the video 'z' is not in .*list\.txt"):
-        pools.for_test(VA, {"x": made(z=[1])}, listed, PRIOR, None)
+        pools.for_test(VA, {"x": made(z=[1])}, listed, PRIOR)
     with pytest.raises(ValueError, match="no truth"):
         _ = pool.known
 

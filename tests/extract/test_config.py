@@ -89,3 +89,16 @@ def test_a_task_that_the_corpus_lacks_is_named(file):
 def test_every_shipped_config_reads():
     for path in config.CONFIGS.glob("*.toml"):
         assert config.load(config.Config, path).features.networks
+
+
+def test_head_files_are_relative_to_the_config_and_standard_names_stay(file, tmp_path):
+    file.write_text(GOOD.replace('use = ["mlp"]', 'use = ["mlp", "own/wide.toml"]'))
+    raw = config.load(Everything, file)
+    assert raw.heads == {"au": {"use": ["mlp", str(tmp_path / "own" / "wide.toml")]}}
+
+
+class Everything(config.Config):
+    """As a package further right sees the file."""
+
+    passes = ()
+    heads: dict[str, object] = {}  # noqa: RUF012

@@ -90,3 +90,11 @@ def test_a_list_of_the_official_size_is_read_in_seconds(tmp_path):
     began = time.perf_counter()
     assert len(testlist.read(path, AU).images) == 200_000
     assert time.perf_counter() - began < 5
+
+
+def test_a_listed_video_that_nobody_knows_is_named_with_its_line(tmp_path):
+    listed = testlist.from_lengths({"a": 3, "b": 2, "c": 1}, TASKS["va"], tmp_path / "list.txt")
+    with pytest.raises(InputError, match=r"list\.txt: line 7 names the video 'c'.*1 of 3.*corpus\.missing_videos"):
+        testlist.check_videos(listed, {"a", "b"}, missing=0.3)
+    assert testlist.check_videos(listed, {"a", "b"}, missing=0.34) == ["c"]
+    assert testlist.check_videos(listed, {"a", "b", "c", "d"}, missing=0.0) == []
