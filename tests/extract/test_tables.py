@@ -122,9 +122,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     schema = pa.schema([("frame", pa.int32()), *((f"f{i}", pa.float32()) for i in range(columns))])
     rng = np.random.default_rng(0)
     with pq.ParquetWriter(tmp_path / "big.parquet", schema) as writer:
-        for start in range(0, 600_000, 100_000):
-            values = rng.normal(size=(columns, 100_000)).astype(np.float32)
-            frame = np.arange(start, start + 100_000, dtype=np.int32)
+        for start in range(0, 300_000, 50_000):
+            values = rng.normal(size=(columns, 50_000)).astype(np.float32)
+            frame = np.arange(start, start + 50_000, dtype=np.int32)
             writer.write_table(pa.table([frame, *values], schema=schema))
     code = f"""
 import resource, sys
@@ -140,5 +140,5 @@ print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 102
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     rows, grown = map(int, out.split())
-    assert rows == 600_000 - tables.PARQUET_ROWS
-    assert grown < 60  # MB; the table has 307 as doubles
+    assert rows == 300_000 - tables.PARQUET_ROWS
+    assert grown < 40  # MB; the table has 154 as doubles
