@@ -91,7 +91,7 @@ def _read_stream(container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
     decoded = _Decoder(container, stream)
     for pixels, time in decoded:
         count += 1
-        seconds_read = (count - 1) / rate if time is None or time != time else time
+        seconds_read = (count - 1) / rate if time is None else time
         yield pixels
     if not count:
         raise BrokenVideo(f"no frame can be decoded{': ' + decoded.reason if decoded.reason else ''}")
@@ -138,7 +138,8 @@ class _Decoder:
 def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
     side_data = frame.side_data.get("DISPLAYMATRIX")
     matrix = None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)
-    return upright(frame.to_ndarray(format="bgr24"), matrix), frame.time
+    time = frame.time if frame.time_base else None  # frames that the decoder held back may have lost theirs
+    return upright(frame.to_ndarray(format="bgr24"), matrix), time
 
 
 def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str]:

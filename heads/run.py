@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +50,7 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
     last = _last_frames(work, networks, videos)
     for part, some in annotations.items():
         table.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
-    rundir.write_json(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
+    _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     hashes = {
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
         for part in ("train", "val")
@@ -124,6 +126,14 @@ def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:
     }
 
 
+def _keep_prior(path: Path, found: dict[str, Any]) -> None:
+    """Write prior.json unless it says the same already."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8")) == found:
+            return
+    rundir.write_json(path, found)
+
+
 def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
     names = [spec.name for spec in specs]
     for name in only or []:
@@ -190,8 +200,6 @@ def command(
 
 def _print(folders: dict[str, Path], task: Task) -> None:
     """A table of the heads and their scores."""
-    import json
-
     from rich.console import Console
     from rich.table import Table
 

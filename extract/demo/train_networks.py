@@ -1,6 +1,7 @@
 """Train the two small networks that stand for EmotiEffNet and MT-EmotiEffNet, and write them with their card.
 
-    python -m extract.demo.train_networks [NAME ...]
+    python -m extract.demo.train_networks          both, then measure them and write the card
+    python -m extract.demo.train_networks card     only measure and write the card
 
 The files have the structure of the published ones: input `input` [N, 3, 112, 112] (RGB, ImageNet statistics), one
 output `output`, and the classifier's Gemm as last node, whose first input is the embedding. They see rendered people
@@ -171,7 +172,8 @@ def run(path: Path, images: np.ndarray) -> np.ndarray:
     """Run a written network on pictures uint8 [N, 112, 112, 3] with OpenVINO; returns [N, 8 or 10]."""
     import openvino
 
-    compiled = openvino.compile_model(path, "CPU")
+    # Some processors would compute in bfloat16 unless told otherwise.
+    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     chunks = [compiled([np.ascontiguousarray(normalised(images[i : i + 64]))])[0] for i in range(0, len(images), 64)]
     return np.concatenate(chunks)
 
@@ -222,7 +224,13 @@ def card(rows: list[tuple[Recipe, dict[str, float], float]]) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Train and export the named networks (none: all), then measure and describe all of them."""
+    """Train and export the named networks (no name: all), then measure and describe all of them.
+
+    Raises ValueError for a name that is neither a network's nor "card", which trains none.
+    """
+    known = [recipe.name for recipe in RECIPES]
+    if unknown := set(names) - {*known, "card"}:
+        raise ValueError(f"no recipe for {sorted(unknown)}; there are {known}, and card")
     FOLDER.mkdir(exist_ok=True)
     for number, recipe in enumerate(RECIPES):
         if not names or recipe.name in names:
