@@ -85,7 +85,7 @@ def test_ccc_against_its_definition_by_correlation():
 def test_training_learns_and_the_export_computes_what_torch_computes(tmp_path: Path):
     import torch
 
-    recipe = train_networks.Recipe("tiny", 3, (4, 6, 8, 12, 16), 16, True, 0, 0, 1.0, epochs=30)
+    recipe = train_networks.Recipe("tiny", 3, (8, 12, 16, 24, 32), 16, True, 0, 0, 1.0, epochs=30)
     stills = make_stills(HELD_OUT + 20_000, people=16, per_person=8, roughness=1.0)
     model = train_networks.fit(recipe, stills)
     path = tmp_path / "tiny.onnx"
@@ -94,7 +94,7 @@ def test_training_learns_and_the_export_computes_what_torch_computes(tmp_path: P
         expected = model(torch.from_numpy(normalised(stills.images))).numpy()
     np.testing.assert_allclose(run(path, stills.images), expected, atol=1e-4)
     assert (expected[:, :8].argmax(axis=1) == stills.classes).mean() > 0.25  # one in eight by chance
-    assert ((expected[:, 8:] - stills.affect) ** 2).mean() < stills.affect.var(axis=0).mean()
+    assert ((expected[:, 8:] - stills.affect) ** 2).mean() < 0.5 * stills.affect.var(axis=0).mean()
 
 
 def test_training_is_reproducible():
