@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from extract import config as configs
-from extract import engine, errors, frames, networks, pipeline, sharing, store, weights
+from extract import engine, errors, frames, networks, pipeline, sharing, store, tabular, weights
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
@@ -40,6 +40,8 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         if not any(job.frames.names for job in jobs):
             raise InputError(f"{config.corpus.frames[0]}: no pictures in its video folders; expected <video>/00001.jpg")
         for name in dict.fromkeys(config.features.networks):
+            if name not in networks.NETWORKS and name not in config.networks and tabular.is_imported(work, name):
+                continue
             _extract(networks.find(name, config), jobs, work, config.features.precision, redo)
     return config
 
@@ -162,6 +164,8 @@ python -m extract.run                                     the embedded demo corp
 
 python -m extract.run --config configs/affwild2.toml      your own corpus
 
+python -m extract.run --videos clips --out crops          raw videos -> face crops, no features yet
+
 python -m extract.run --list-networks                     which networks there are"""
 
 
@@ -170,10 +174,22 @@ def command(
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     redo: Annotated[bool, typer.Option(help="Make all features anew.")] = False,
+    videos: Annotated[Path | None, typer.Option(help="Folder of raw videos: find and crop faces, and end.")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --videos: where <video>/00001.jpg go.")] = None,
+    faces: Annotated[
+        int, typer.Option(help="With --videos: 2 gives <video>_left and <video>_right.", min=1, max=2)
+    ] = 1,
+    size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
     with errors.exits():
+        if videos is not None:
+            if out is None:
+                raise InputError("--videos: give --out FOLDER, where the face crops go")
+            from extract import faces as crops
+
+            sys.exit(crops.command(videos, out, faces=faces, size=size))
         settings = configs.load(Config, config, overrides)
         if list_networks:
             _print_networks()

@@ -96,7 +96,8 @@ def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]
         raise InputError(
             f"{listed.path}: line {listed.line(unknown[0])} names the video {unknown[0]!r}, but the corpus has no "
             f"folder of frames with this name ({len(unknown)} of {len(listed.names)} listed videos have none); check "
-            f"corpus.frames and the test list; if no face was found in them, raise corpus.missing_videos or give them empty folders"
+            f"corpus.frames and the test list; if no face was found in them, raise corpus.missing_videos or give them "
+            f"empty folders"
         )
     return unknown
 

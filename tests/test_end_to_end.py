@@ -195,6 +195,10 @@ def no_number(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
 def too_long(path: Path) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, *[lines[1]] * 2000]) + "\n")
@@ -208,7 +212,7 @@ def too_long(path: Path) -> None:
         (lambda c: no_number(first(c / "AU_Detection_Challenge" / "Validation_Set")), r"\.txt.*line 4"),
         (lambda c: too_long(first(c / "AU_Detection_Challenge" / "Train_Set")), r"\.txt.*line \d+.*missing_tail"),
         (
-            lambda c: (c / "test_set" / "AU_test_set.txt").open("a").write("nobody/00001.jpg,\n"),
+            lambda c: append(c / "test_set" / "AU_test_set.txt", "nobody/00001.jpg,\n"),
             r"AU_test_set\.txt.*line \d+.*nobody",
         ),
     ],
@@ -260,8 +264,8 @@ def test_a_video_without_any_face_is_predicted_from_the_training_prior_and_count
     for video in source.iterdir():
         (frames / video.name).symlink_to(video)
     (frames / "faceless").mkdir()
-    with (tmp_path / "corpus" / "test_set" / "AU_test_set.txt").open("a") as listed:
-        listed.writelines(f"faceless/{number:05d}.jpg,\n" for number in range(1, 21))
+    lines = (f"faceless/{number:05d}.jpg,\n" for number in range(1, 21))
+    append(tmp_path / "corpus" / "test_set" / "AU_test_set.txt", "".join(lines))
     done = run("au", tmp_path / "work", "--config", str(config))
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "work" / "blend" / "au" / "report.json").read_text())
