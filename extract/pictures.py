@@ -23,7 +23,7 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as opened:
-            picture = _eight_bit(ImageOps.exif_transpose(opened) if opened.getexif() else opened)
+            picture = _eight_bit(ImageOps.exif_transpose(opened) if "exif" in opened.info else opened)
             picture = picture.convert("L" if colour == "grey" else "RGB")
     except Exception as error:  # PIL raises many kinds (OSError, SyntaxError, struct.error, ...) for damaged files
         raise UnreadablePicture(f"{type(error).__name__}: {error}") from error
