@@ -37,6 +37,7 @@ def build(pool: Pool, found: Found, crossed: CrossFit | None, settings: BlendSet
         "searched": number_or_none(pool.score(combine.combine(pool, params))),
         "cross_fitted": _folds(pool, crossed),
         "interval": list(crossed.interval) if crossed is not None and crossed.interval is not None else None,
+        "interval_of": "cross_fitted.pooled" if crossed is not None else None,
         "optimism": found.score - pooled if pooled is not None else None,
         "k": params.k,
         "kernel": params.kernel,

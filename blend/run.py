@@ -38,6 +38,14 @@ def main(config: Config, task: str, work: Path, seed: int = 0) -> dict[str, Any]
     config = extract_run.resolve(config, work)
     settings: BlendSettings = getattr(config.blend, task)
     out = work / "blend" / task
+    with rundir.holding(out):
+        return _up_to_date(config, settings, task, work, folders, seed, out)
+
+
+def _up_to_date(
+    config: Config, settings: BlendSettings, task: str, work: Path, folders: dict[str, Path], seed: int, out: Path
+) -> dict[str, Any]:
+    """The report of a finished folder, or of the work that was missing."""
     inputs = _inputs(config, settings, task, work, folders, seed)
     mark = rundir.fingerprint(inputs)
     if rundir.is_done(out, mark):
@@ -77,7 +85,7 @@ def _make(
         print(f"only {len(crossed.folds)} validation videos: cross-fitted in as many folds", file=sys.stderr)
     rundir.write_json(out / "report.json", report)
     rundir.write_text(out / "report.html", page.render(report))
-    rundir.finish(out, mark, inputs)
+    rundir.finish(out, mark, inputs, ["submission.txt", "params.json", "report.json", "report.html"])
     return report
 
 
@@ -148,9 +156,15 @@ def _inputs(
         "prior": rundir.file_hash(work / "heads" / task / "prior.json"),
         "annotations": {path.name: rundir.file_hash(path) for path in labels.files(paths.val)},
         "test_list": rundir.file_hash(paths.test) if paths.test else None,
-        "code": rundir.fingerprint([rundir.file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]),
+        "code": rundir.fingerprint([rundir.file_hash(path) for path in _code()]),
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
+
+
+def _code() -> list[Path]:
+    """Our own files that decide the result."""
+    package = Path(__file__).parent
+    return [path for folder in (package, package.parent / "heads") for path in sorted(folder.glob("*.py"))]
 
 
 EXAMPLES = """Examples:

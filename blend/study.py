@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -100,7 +101,9 @@ def _storage(path: Path) -> RDBStorage:
         from optuna.storages import RDBStorage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+        # as a quoted URI: a folder may have ? or { in its name
+        url = f"sqlite:///file:{quote(str(path.resolve()))}?uri=true"
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def _close(storage: RDBStorage) -> None:

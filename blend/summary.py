@@ -42,10 +42,8 @@ def sentences(report: dict[str, Any]) -> list[str]:
         f"The submission holds all {sent['frames']:,} {of}; {sent['filled']:,} had no prediction of their own and "
         f"were filled."
     )
-    if sent["videos_without_face"]:
-        lines.append(
-            f"No face was found in {', '.join(sent['videos_without_face'])}: predicted from the training prior."
-        )
+    if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
+        lines.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
     return lines
 
 

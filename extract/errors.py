@@ -14,14 +14,21 @@ class InputError(Exception):
     """
 
 
+class Failed(Exception):
+    """The work failed for a reason outside the input and outside our code, such as too little memory. One line."""
+
+
 @contextmanager
 def exits() -> Iterator[None]:
-    """Turn an InputError into one line on stderr and exit code 2; Ctrl-C into a hint and exit code 130."""
+    """InputError becomes one line on stderr and exit code 2, Failed one line and 1, Ctrl-C a hint and 130."""
     try:
         yield
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except Failed as error:
+        print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept; the same command goes on from there", file=sys.stderr)
         sys.exit(130)

@@ -27,7 +27,9 @@ class Progress:
         rate = f"{self.done / self.parts / seconds:,.1f} {self.unit}/s"
         if self._bar is not None:
             text = f"{self.what}: {note}" if note else self.what
-            self._bar.update(self._task, completed=self.done, rate=rate, count=self._count(), description=text)  # type: ignore[attr-defined]
+            self._bar.update(
+                self._task, completed=self.done, total=self.total, rate=rate, count=self._count(), description=text
+            )  # type: ignore[attr-defined]
         elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             left = (self.total - self.done) * seconds / max(self.done, 1)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from extract import config as configs
-from extract import engine, errors, frames, networks, pipeline, sharing, store, tabular, weights
+from extract import engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
-from extract.rundir import file_hash, fingerprint, sweep, write_json
+from extract.rundir import file_hash, sweep, write_json
 
 C = TypeVar("C", bound=Config)
-RESIZE = "PIL bilinear, antialiased"
 NAMED = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
@@ -31,8 +27,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
     Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
     Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
     """
-    if config.corpus.demo:
-        _render(work)
+    corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
@@ -42,7 +37,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         for name in dict.fromkeys(config.features.networks):
             if name not in networks.NETWORKS and name not in config.networks and tabular.is_imported(work, name):
                 continue
-            _extract(networks.find(name, config), jobs, work, config.features.precision, redo)
+            _extract(networks.find(name, config), jobs, work, config.features.precision, corpus, redo)
     return config
 
 
@@ -52,6 +47,9 @@ def resolve(config: C, work: Path) -> C:
         return config
     from extract.demo.corpus import paths
 
+    given = [key for key in ("frames", "au", "expr", "va") if getattr(config.corpus, key)]
+    if given:
+        raise InputError(f"corpus.{given[0]}: demo = true brings its own; give a corpus of your own with --config")
     where = paths(corpus_folder(work))
     tasks = {task: TaskPaths(**where[task]) for task in ("au", "expr", "va")}
     return config.model_copy(update={"corpus": config.corpus.model_copy(update={"frames": [where["frames"]], **tasks})})
@@ -62,42 +60,44 @@ def corpus_folder(work: Path) -> Path:
     return work / "corpus"
 
 
-def _render(work: Path) -> None:
-    from extract.demo.corpus import make
+def _render(work: Path) -> str:
+    """Render what is missing of the embedded corpus; returns its version."""
+    from extract.demo import corpus
 
-    with progress("render the demo corpus", total=0, unit="frames") as bar:
+    if not corpus.is_done(corpus_folder(work)):
+        with progress("render the demo corpus", total=0, unit="frames") as bar:
 
-        def on_progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.advance(done - bar.done)
+            def on_progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.advance(done - bar.done)
 
-        make(corpus_folder(work), on_progress)
+            corpus.make(corpus_folder(work), on_progress)
+    return corpus.VERSION
 
 
-def _extract(network: networks.Network, jobs: list[pipeline.Job], work: Path, precision: str, redo: bool) -> None:
+def _extract(
+    network: networks.Network, jobs: list[pipeline.Job], work: Path, precision: str, corpus: str, redo: bool
+) -> None:
     """Bring one network's part of the store up to date, together with whoever else works on it."""
     path = weights.find(network)
     folder = work / "features" / network.name
-    about = describe(network, file_hash(path), precision)
+    about = freshness.describe(network, file_hash(path), precision)
     began = time.time()
 
     def is_done(job: pipeline.Job) -> bool:
         file = store.path(work, network.name, job.video)
         if redo:
             return file.exists() and file.stat().st_mtime >= began
-        return _is_current(file, about, job)
+        return freshness.is_current(file, about, job, corpus)
 
     todo = [job for job in jobs if not is_done(job)]
     if not todo:
         return
     claims = sharing.Claims(folder / ".locks")
-    failures: list[pipeline.Failure] = []
 
     def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
-        failures.extend(failed)
-        video = {"video": job.video, "pictures": _pictures(job), "unreadable": str(len(failed))}
         file = store.path(work, network.name, job.video)
-        store.write(file, features, about | video)
+        store.write(file, features, about | freshness.of_video(job, failed, corpus))
         sweep(file)
         claims.release(job.video)
 
@@ -105,46 +105,7 @@ def _extract(network: networks.Network, jobs: list[pipeline.Job], work: Path, pr
     with progress(f"extract {network.name}", total=sum(len(job.frames.names) for job in todo), unit="frames") as bar:
         ours = sharing.turns(todo, claims, is_done, passed=lambda job: bar.advance(len(job.frames.names)))
         pipeline.extract(runner, ours, write, bar.advance)
-    _report(failures, folder / "failures.json")
-
-
-def describe(network: networks.Network, sha256: str, precision: str) -> dict[str, str]:
-    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it (versions excepted)."""
-    decides = {
-        "network": network.name,
-        "weights": sha256,
-        "resize": RESIZE,
-        "precision": precision,
-        "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
-        "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
-    }
-    return decides | {
-        "mark": fingerprint(decides),
-        "versions": f"openvino {version('openvino')}, pillow {version('pillow')}",
-    }
-
-
-def _pictures(job: pipeline.Job) -> str:
-    """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
-    names = "/".join(job.frames.names).encode()
-    return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
-
-
-def _is_current(path: Path, about: dict[str, str], job: pipeline.Job) -> bool:
-    """True if the video is done. Raises InputError where the file was made by other weights or other preprocessing."""
-    there = store.about(path)
-    if there is None:
-        return False
-    if there.get("mark") != about["mark"]:
-        differs = [key for key in about if key not in ("mark", "versions") and there.get(key) != about[key]]
-        raise InputError(
-            f"{path}: made with "
-            + ", ".join(f"{key} {there.get(key)}" for key in differs)
-            + "; the config asks for "
-            + ", ".join(f"{key} {about[key]}" for key in differs)
-            + "; python -m extract.run --redo makes it anew"
-        )
-    return there.get("pictures") == _pictures(job)
+    _report(freshness.failures(work, network.name, jobs), folder / "failures.json")
 
 
 def _report(failures: list[pipeline.Failure], path: Path) -> None:
@@ -226,6 +187,6 @@ def _print_networks() -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(epilog=EXAMPLES)(command)
     app()

@@ -1,7 +1,8 @@
 """Run folders: files appear whole or not at all, and DONE is the last thing written.
 
-A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`, whose text is
-the fingerprint of everything that decides the result. A folder without it, or with another fingerprint, is unfinished.
+A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`: the fingerprint
+of everything that decides the result, then the hash of each result. A folder without it, with another fingerprint, or
+with a result that is gone or another one, is unfinished.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import glob
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from extract.errors import InputError
 
@@ -74,25 +78,53 @@ def file_hash(path: Path) -> str:
 
 
 def is_done(folder: Path, mark: str) -> bool:
-    """True if `folder` was finished with this fingerprint."""
+    """True if `folder` was finished with this fingerprint and its results are still what they were."""
     try:
-        return (folder / DONE).read_text().strip() == mark
-    except OSError:
+        said, *results = (folder / DONE).read_text(encoding="utf-8").splitlines()
+        hashes = (line.split("  ", 1) for line in results)
+        return said == mark and all(file_hash(folder / name) == sha256 for sha256, name in hashes)
+    except (OSError, ValueError):
         return False
 
 
 def begin(folder: Path) -> None:
-    """Open a folder for (new) results: whatever was finished there no longer counts."""
+    """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes.
+
+    Only while holding the folder (`holding`), or one that no other process uses.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
+        for left in folder.glob(".*.part"):
+            left.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work"
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
-def finish(folder: Path, mark: str, provenance: dict[str, Any]) -> None:
+def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[str]) -> None:
     """Close a folder: provenance first, DONE last on purpose. No DONE, no result."""
     write_json(folder / "provenance.json", provenance)
-    write_text(folder / DONE, mark + "\n")
+    lines = [mark, *(f"{file_hash(folder / name)}  {name}" for name in results)]
+    write_text(folder / DONE, "\n".join(lines) + "\n")
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"another process works in {folder}: waiting for it", file=sys.stderr)
+            lock.acquire()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    with lock:
+        lock.release()  # `with` has taken it once more
+        yield
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work")

@@ -7,6 +7,7 @@ preprocessing made it; `mark` is their fingerprint, and a file with another mark
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,15 +41,19 @@ def path(work: Path, network: str, video: str) -> Path:
 
 
 def write(target: Path, features: VideoFeatures, metadata: dict[str, str]) -> None:
-    """Write one video's features atomically. The same arrays and metadata give the same bytes."""
+    """Write one video's features atomically. The same arrays and metadata give the same bytes.
+
+    The metadata get `content`, a hash of the arrays: whoever uses the features sees when they change.
+    """
     from safetensors.numpy import save
 
     tensors = {"frame": np.ascontiguousarray(features.frame, np.int32)}
     for kind, dtype in KINDS.items():
         if (array := getattr(features, kind)) is not None:
             tensors[kind] = np.ascontiguousarray(array, dtype)
+    content = hashlib.sha256(save(tensors)).hexdigest()
     with writing(target) as temporary:
-        temporary.write_bytes(save(tensors, {"about": json.dumps(metadata, sort_keys=True)}))
+        temporary.write_bytes(save(tensors, {"about": json.dumps(metadata | {"content": content}, sort_keys=True)}))
 
 
 def read(source: Path) -> VideoFeatures:

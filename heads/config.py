@@ -67,6 +67,10 @@ def standard(task: str) -> list[str]:
     return sorted(path.stem for path in (extract_config.CONFIGS / "heads" / task).glob("*.toml"))
 
 
+RESERVED = ("equal", "greedy", "searched")
+"""Rows of the report that are no heads."""
+
+
 def plan(config: Config, task: str, work: Path) -> list[Spec]:
     """The heads of a task that the config asks for and the extracted features allow, in order of the config.
 
@@ -85,6 +89,8 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
         name = Path(entry).stem if entry.endswith(".toml") else entry
         settings = read_head(entry, task, section.overrides.get(name, {}))
         for spec in _specs(name, settings, has):
+            if spec.name in RESERVED:
+                raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
             if spec.name in {other.name for other in specs}:
                 raise InputError(f"config: two heads of heads.{task}.use are called {spec.name!r}; rename one file")
             specs.append(spec)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from extract import rundir
-from extract.errors import InputError
+from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
 from heads.train import Job
 
@@ -116,5 +116,10 @@ def _ended(job: Job, process: subprocess.Popen[str]) -> Exception | None:
     if code == 2 and (said := [line for line in text if line.startswith("error: ")]):
         return InputError(f"head {job.name}: {said[-1].removeprefix('error: ')}")
     end = "\n".join(text[-TAIL:])
-    why = f"was ended by signal {-code} (9 is mostly too little memory)" if code < 0 else f"ended with exit code {code}"
-    return RuntimeError(f"head {job.name} {why}; the end of its log {log}:\n{end}")
+    why = (
+        f"was ended by signal {-code} (9 is mostly too little memory: raise its stride)"
+        if code < 0
+        else f"ended with exit code {code}"
+    )
+    kind = Failed if code < 0 else RuntimeError
+    return kind(f"head {job.name} {why}; the end of its log {log}:\n{end}")

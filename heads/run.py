@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from extract import config as extract_config
-from extract import errors, frames, rundir, store
+from extract import errors, rundir, store
 from extract import run as extract_run
 from extract.errors import InputError
+from heads import border, labels, processes, table
 from heads import config as heads_config
-from heads import labels, processes, table, testlist
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import TASKS, Task
@@ -39,10 +37,24 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
     without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
     """
     facts = TASKS[task]
-    early = None if config.corpus.demo else _read(config, facts)  # hours of extraction must not end at a typo
+    early = None if config.corpus.demo else border.read(config, facts)  # hours of extraction must not end at a typo
     config = extract_run.main(config, work)
-    paths = config.corpus.task(task)
-    annotations, listed = early or _read(config, facts)
+    annotations, listed = early or border.read(config, facts)
+    with rundir.holding(work / "heads" / task):
+        return _up_to_date(config, facts, work, seed, only, annotations, listed)
+
+
+def _up_to_date(
+    config: Config,
+    facts: Task,
+    work: Path,
+    seed: int,
+    only: list[str] | None,
+    annotations: border.Annotations,
+    listed: border.Listed,
+) -> dict[str, Path]:
+    """Train what is missing or out of date."""
+    task, paths = facts.name, config.corpus.task(facts.name)
     specs = _chosen(heads_config.plan(config, task, work), only)
     videos = sorted({*annotations["train"], *annotations["val"], *listed})
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
@@ -56,6 +68,7 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
         for part in ("train", "val")
     }
     hashes["test"] = [("test", rundir.file_hash(paths.test))] if paths.test else []
+    code = rundir.fingerprint([rundir.file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
     todo = []
     for spec in specs:
         settings = spec.settings.model_dump(mode="json")
@@ -67,7 +80,10 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
                 "seed": seed,
                 "annotations": hashes,
                 "features": [marks[s.network] for s in spec.sources],
-                "versions": {name: version(name) for name in ("numpy", *LIBRARIES.get(spec.settings.family, ()))},
+                "code": code,
+                "versions": {
+                    name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
+                },
             }
         )
         if not rundir.is_done(head_folder(work, task, spec.name), mark):
@@ -87,26 +103,6 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
             )
     processes.run_all(todo, f"heads {task}")
     return {spec.name: head_folder(work, task, spec.name) for spec in specs}
-
-
-def _read(config: Config, task: Task) -> tuple[dict[str, dict[str, Annotation]], dict[str, NDArray[np.int32]]]:
-    """Annotations of train and val by video, and the listed test frames by video, all checked.
-
-    Raises InputError for annotations or a test list that are not in the official format, or of videos without frames.
-    """
-    paths = config.corpus.task(task.name)
-    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
-    if paths.test is None:
-        return annotations, {}
-    listed = testlist.read(paths.test, task)
-    if config.corpus.frames:
-        known = set(frames.list_videos(config.corpus.frames))
-        if unknown := testlist.check_videos(listed, known, config.corpus.missing_videos):
-            print(
-                f"warning: {paths.test}: no folder of frames for {', '.join(unknown)}: taken for videos without a face",
-                file=sys.stderr,
-            )
-    return annotations, listed.videos
 
 
 def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:
@@ -143,15 +139,15 @@ def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
 
 
 def _features_mark(work: Path, network: str, videos: list[str]) -> str:
-    """Fingerprint of a network's features of these videos, from metadata and sizes: cheap, no features are read."""
+    """Fingerprint of a network's features of these videos, from the hashes in their metadata: no features are read."""
     found = []
     for video in videos:
         path = store.path(work, network, video)
         if path.exists():
             if (about := store.about(path)) is None:
                 raise InputError(f"{path}: damaged feature file; delete it and run python -m extract.run again")
-            found.append((video, about.get("mark"), about.get("pictures"), path.stat().st_size))
-    if len(marks := {mark for _, mark, _, _ in found}) > 1:
+            found.append((video, about.get("mark"), about.get("content")))
+    if len(marks := {mark for _, mark, _ in found}) > 1:
         raise InputError(
             f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
             f"delete the folder and run python -m extract.run again"

@@ -16,6 +16,8 @@ from extract.errors import InputError
 from heads.tasks import Task
 
 IMAGE_COLUMN = "image_location"
+IMPLAUSIBLE = 1000
+"""A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,23 @@ def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]
             f"empty folders"
         )
     return unknown
+
+
+def check_lengths(listed: TestList, last: dict[str, int], missing_tail: float) -> None:
+    """Raise InputError, with its line, for a frame number too far behind its video's last face to be right.
+
+    `last` is each video's last frame with a face; at most the part `missing_tail` of a video may lie behind it.
+    """
+    for number, video in enumerate(listed.names):
+        end, own = last.get(video, 0), np.flatnonzero(listed.video_of == number)
+        longest = own[listed.frame_of[own].argmax()]
+        frame = int(listed.frame_of[longest])
+        if (end and frame - end > missing_tail * frame) or frame > IMPLAUSIBLE * len(own):
+            raise InputError(
+                f"{listed.path}: line {longest + 2} lists frame {frame} of the video {video!r}, whose last face is in "
+                f"frame {end} and of which {len(own)} frames are listed; is it a typo? If it is right, raise "
+                f"corpus.missing_tail"
+            )
 
 
 def default_header(task: Task) -> str:

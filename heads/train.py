@@ -115,6 +115,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
             "val": str(job.val),
             "test": str(job.test) if job.test else None,
         },
+        ["val.parquet", "report.json", *(["test.parquet"] if job.test else [])],
     )
     on_progress(1.0, "done")
     return report

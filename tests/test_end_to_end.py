@@ -57,7 +57,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mtime_ns}"
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name[0] != "."
     }
 
 
@@ -113,6 +113,37 @@ def test_the_demos_test_score_is_the_official_score_of_the_submission_on_the_tru
     actual, decided = zip(*pairs, strict=True)
     expected = f1_score(actual, decided, average="macro", labels=range(8), zero_division=0)
     assert json.loads((out / "report.json").read_text())["test"]["score"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("task", ["au", "expr", "va"])
+def test_two_undisturbed_runs_give_the_same_bytes(demo, tmp_path, task):
+    if not (demo / "blend" / task / "DONE").exists():
+        pytest.skip("the demo's run did not end")
+    (tmp_path / "corpus").symlink_to(demo / "corpus")
+    done = run(task, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("submission.txt", "params.json"):
+        assert (tmp_path / "blend" / task / name).read_bytes() == (demo / "blend" / task / name).read_bytes()
+
+
+@pytest.mark.parametrize("lost", ["submission.txt", "report.json"])
+def test_a_finished_folder_that_lost_a_result_is_made_again(small, undisturbed, tmp_path, lost):
+    work = tmp_path / "work"
+    shutil.copytree(small / "calm", work)
+    (work / "blend" / "au" / lost).unlink()
+    done = run("au", work, "--config", str(small / "small.toml"))
+    assert done.returncode == 0, done.stderr
+    assert (work / "blend" / "au" / lost).exists()
+    assert results(work) == undisturbed
+
+
+def test_two_runs_at_once_in_one_work_folder_give_the_same_bytes(small, undisturbed, tmp_path):
+    work = tmp_path / "odd {name}?"
+    arguments = ("au", work, "--config", str(small / "small.toml"))
+    with start(*arguments) as one, start(*arguments) as two:
+        said = [process.communicate()[1] for process in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0), said
+    assert results(work) == undisturbed
 
 
 @pytest.fixture(scope="session")
@@ -212,11 +243,24 @@ def too_long(path: Path) -> None:
         (lambda c: no_number(first(c / "AU_Detection_Challenge" / "Validation_Set")), r"\.txt.*line 4"),
         (lambda c: too_long(first(c / "AU_Detection_Challenge" / "Train_Set")), r"\.txt.*line \d+.*missing_tail"),
         (
+            lambda c: shutil.copy(
+                first(c / "AU_Detection_Challenge" / "Train_Set"), c / "AU_Detection_Challenge" / "Validation_Set"
+            ),
+            r"Validation_Set.*\.txt: the video is in .*Train_Set too",
+        ),
+        (
             lambda c: append(c / "test_set" / "AU_test_set.txt", "nobody/00001.jpg,\n"),
             r"AU_test_set\.txt.*line \d+.*nobody",
         ),
     ],
-    ids=["missing folder", "wrong header", "no number", "longer than its frames", "unknown test video"],
+    ids=[
+        "missing folder",
+        "wrong header",
+        "no number",
+        "longer than its frames",
+        "video in two parts",
+        "unknown test video",
+    ],
 )
 def test_bad_input_is_one_line_and_exit_code_2_and_nothing_made_is_lost(small, undisturbed, tmp_path, damage, said):
     config = copy(small, tmp_path)

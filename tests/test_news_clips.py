@@ -29,7 +29,7 @@ use = ["mlp"]
 
 
 def annotate(folder: Path, table: pd.DataFrame) -> None:
-    """py-feat's valence and arousal as official annotation files; frames that the table leaves out are not annotated."""
+    """py-feat's valence and arousal as official annotation files; frames not in the table are not annotated."""
     folder.mkdir()
     for video, rows in table.groupby("video"):
         values = np.full((rows.frame.max() + 1, 2), -5.0)
@@ -39,7 +39,7 @@ def annotate(folder: Path, table: pd.DataFrame) -> None:
 
 
 @pytest.mark.skipif(not TABLE.exists(), reason="the reference clips are not here")
-def test_a_head_on_imported_action_units_predicts_valence_of_held_out_clips_better_than_the_mean(tmp_path):
+def test_a_head_on_imported_action_units_predicts_held_out_valence_better_than_the_mean(tmp_path):
     tabular.main(TABLE, "news", tmp_path / "work", Choice(logits=("AU*",)))
     table = pd.read_csv(TABLE, dtype={"video": str})
     held_out = sorted(table.video.unique())[::3]

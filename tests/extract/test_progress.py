@@ -36,3 +36,12 @@ def test_units_may_be_counted_in_parts(capsys, monkeypatch):
         now[0] += 20
         bar.advance(50, note="mlp: epoch 2 of 4")
     assert capsys.readouterr().err == "heads: 0.5 of 4 heads, 0.0 heads/s, 140 s left, mlp: epoch 2 of 4\n"
+
+
+def test_a_total_that_is_known_late_reaches_the_bar(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with module.progress("render", total=0, unit="frames") as bar:
+        bar.total = 50
+        bar.advance(10)
+    assert "10 of 50" in capsys.readouterr().err
+    assert bar._bar.tasks[0].total == 50

@@ -110,3 +110,20 @@ def test_the_command_line_lists_networks_and_turns_bad_input_into_exit_code_2(tm
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1 and "corpus.nmae" in wrong.stderr
+
+
+def test_failures_of_an_earlier_run_stay_listed(tmp_path, config, crops):
+    (crops / "a" / "00002.jpg").write_bytes(b"oops")
+    run.main(config, tmp_path / "work")
+    store.path(tmp_path / "work", "net", "b_left").unlink()
+    run.main(config, tmp_path / "work")
+    listed = json.loads((tmp_path / "work" / "features" / "net" / "failures.json").read_text())
+    assert [entry["picture"] for entry in listed] == [str(crops / "a" / "00002.jpg")]
+
+
+def test_a_demo_with_paths_of_ones_own_is_refused(tmp_path):
+    mixed = Config.model_validate(
+        {"corpus": {"name": "demo", "demo": True, "frames": "/mine"}, "features": {"networks": ["demo_enet"]}}
+    )
+    with pytest.raises(InputError, match=r"corpus\.frames: demo = true brings its own"):
+        run.resolve(mixed, tmp_path)

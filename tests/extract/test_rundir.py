@@ -1,5 +1,8 @@
 import errno
 import json
+import select
+import subprocess
+import sys
 
 import pytest
 
@@ -56,8 +59,53 @@ def test_fingerprints_ignore_key_order_and_see_values():
 def test_done_is_written_last_and_counts_for_one_fingerprint(tmp_path):
     rundir.begin(tmp_path)
     assert not rundir.is_done(tmp_path, "m")
-    rundir.finish(tmp_path, "m", {"seed": 0})
+    rundir.write_text(tmp_path / "result.txt", "42")
+    rundir.finish(tmp_path, "m", {"seed": 0}, ["result.txt"])
     assert rundir.is_done(tmp_path, "m") and not rundir.is_done(tmp_path, "other")
     assert (tmp_path / "DONE").stat().st_mtime_ns >= (tmp_path / "provenance.json").stat().st_mtime_ns
     rundir.begin(tmp_path)
     assert not rundir.is_done(tmp_path, "m")
+
+
+@pytest.mark.parametrize("change", ["gone", "another"])
+def test_a_folder_whose_result_is_gone_or_another_one_is_not_done(tmp_path, change):
+    rundir.begin(tmp_path)
+    rundir.write_text(tmp_path / "result.txt", "42")
+    rundir.finish(tmp_path, "m", {}, ["result.txt"])
+    assert rundir.is_done(tmp_path, "m")
+    if change == "gone":
+        (tmp_path / "result.txt").unlink()
+    else:
+        (tmp_path / "result.txt").write_text("43")
+    assert not rundir.is_done(tmp_path, "m")
+
+
+def test_opening_a_folder_sweeps_what_killed_processes_left(tmp_path):
+    for name in (".val.parquet.77.part", "kept.txt"):
+        (tmp_path / name).touch()
+    rundir.begin(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from extract import rundir
+with rundir.holding(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_process_waits_for_a_held_folder_and_says_so(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "work")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
+        holder = select.select([first.stdout, second.stdout], [], [], 30)[0][0]
+        held, waits = (first, second) if holder is first.stdout else (second, first)
+        assert held.stdout.readline() == "held\n"
+        assert "waiting for it" in waits.stderr.readline()
+        held.communicate("go on\n")
+        assert waits.stdout.readline() == "held\n"
+        waits.communicate("go on\n")
+    assert (first.returncode, second.returncode) == (0, 0)

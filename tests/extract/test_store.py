@@ -23,7 +23,16 @@ def test_what_is_written_is_read_with_its_types(tmp_path):
         np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
     assert (read.frame.dtype, read.embedding.dtype, read.logits.dtype) == (np.int32, np.float16, np.float32)
     assert read.va is None and read.has() == ("embedding", "logits")
-    assert store.about(path) == {"mark": "m"}
+    assert store.about(path) == {"mark": "m", "content": store.about(path)["content"]}
+
+
+def test_the_content_hash_follows_the_arrays_alone(tmp_path):
+    changed = some()
+    changed.logits[1, 2] += 1
+    for name, features, mark in (("a", some(), "m"), ("b", some(), "other"), ("c", changed, "m")):
+        store.write(tmp_path / name, features, {"mark": mark})
+    a, b, c = (store.about(tmp_path / name)["content"] for name in "abc")
+    assert a == b != c
 
 
 def test_the_same_features_give_the_same_bytes(tmp_path):

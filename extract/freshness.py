@@ -1,0 +1,88 @@
+"""What a feature file was made from: whether it still stands for its pictures, and which of them could not be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from extract import store
+from extract.errors import InputError
+from extract.networks import Network
+from extract.pipeline import Failure, Job
+from extract.rundir import fingerprint
+
+RESIZE = "PIL bilinear, antialiased"
+NOT_DECIDING = ("mark", "versions")
+
+
+def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
+    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it (versions excepted)."""
+    decides = {
+        "network": network.name,
+        "weights": sha256,
+        "resize": RESIZE,
+        "precision": precision,
+        "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
+        "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
+    }
+    return decides | {
+        "mark": fingerprint(decides),
+        "versions": f"openvino {version('openvino')}, pillow {version('pillow')}",
+    }
+
+
+def of_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
+    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons.
+
+    `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
+    """
+    unreadable = [[failure.path.name, _size(failure.path), failure.reason] for failure in failures]
+    return {"video": job.video, "pictures": _pictures(job, corpus), "unreadable": json.dumps(unreadable)}
+
+
+def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool:
+    """True if the video is done: same pictures by name, and none that could not be read was replaced since.
+
+    Other pictures of the same names are not noticed (that would read every file's facts on every run): `--redo` is for
+    them. Raises InputError where the file was made by other weights or other preprocessing.
+    """
+    there = store.about(path)
+    if there is None:
+        return False
+    if there.get("mark") != about["mark"]:
+        differs = [key for key in about if key not in NOT_DECIDING and there.get(key) != about[key]]
+        raise InputError(
+            f"{path}: made with "
+            + ", ".join(f"{key} {there.get(key)}" for key in differs)
+            + "; the config asks for "
+            + ", ".join(f"{key} {about[key]}" for key in differs)
+            + "; python -m extract.run --redo makes it anew"
+        )
+    if there.get("pictures") != _pictures(job, corpus):
+        return False
+    return all(_size(job.folder / name) == size for name, size, _ in json.loads(there.get("unreadable", "[]")))
+
+
+def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
+    """Every unreadable picture of these videos, whichever process met it."""
+    found = []
+    for job in jobs:
+        there = store.about(store.path(work, network, job.video)) or {}
+        found += [Failure(job.folder / name, why) for name, _, why in json.loads(there.get("unreadable", "[]"))]
+    return found
+
+
+def _pictures(job: Job, corpus: str) -> str:
+    """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
+    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode()
+    return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,86 @@
+"""The border check of a corpus: annotations, test list and frames are of the same videos, and the parts are apart."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract import frames
+from extract.errors import InputError
+from heads import labels, table, testlist
+from heads.config import Config
+from heads.labels import Annotation
+from heads.tasks import Task
+
+Annotations = dict[str, dict[str, Annotation]]
+Listed = dict[str, NDArray[np.int32]]
+
+
+def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
+    """Annotations of train and val by video, and the listed test frames by video (empty without a list).
+
+    Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
+    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`).
+    """
+    paths = config.corpus.task(task.name)
+    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
+    listed = testlist.read(paths.test, task) if paths.test else None
+    _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
+    if config.corpus.frames:
+        _same_videos(config, task, annotations, listed)
+    return annotations, listed.videos if listed else {}
+
+
+def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlist.TestList | None) -> None:
+    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos."""
+    (train_folder, train), (val_folder, val) = parts["train"], parts["val"]
+    if both := sorted(train.keys() & val.keys()):
+        raise InputError(
+            f"{val_folder / both[0]}.txt: the video is in {train_folder} too ({len(both)} are); a video may be in "
+            f"train or in val, not in both"
+        )
+    for folder, some in parts.values():
+        if listed and (both := sorted(some.keys() & set(listed.names))):
+            raise InputError(
+                f"{listed.path}: line {listed.line(both[0])} lists the video {both[0]!r}, which is annotated in "
+                f"{folder} too ({len(both)} are); test videos may not be learnt from"
+            )
+
+
+def _same_videos(config: Config, task: Task, annotations: Annotations, listed: testlist.TestList | None) -> None:
+    """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
+    corpus, paths = config.corpus, config.corpus.task(task.name)
+    folders = frames.list_videos(corpus.frames)
+    wanted = sorted({video for some in annotations.values() for video in some} | set(listed.names if listed else ()))
+    last = {video: _last(folders[video]) for video in wanted if video in folders}
+    for part, some in annotations.items():
+        folder: Path = getattr(paths, part)
+        unknown = [video for video in some if video not in folders]
+        if len(unknown) > corpus.missing_videos * len(some):
+            raise InputError(
+                f"{folder / unknown[0]}.txt: the corpus has no folder of frames called {unknown[0]!r} ({len(unknown)} "
+                f"of {len(some)} annotated videos have none); check corpus.frames and corpus.{task.name}.{part}; if "
+                f"no face was found in them, raise corpus.missing_videos or give them empty folders"
+            )
+        _warn(folder, unknown)
+        table.check_annotations(folder, some, last, corpus.missing_tail)
+    if listed:
+        _warn(listed.path, testlist.check_videos(listed, set(folders), corpus.missing_videos))
+        testlist.check_lengths(listed, last, corpus.missing_tail)
+
+
+def _last(folder: Path) -> int:
+    """The number of a folder's last picture, 0 where there is none."""
+    numbers = frames.list_frames(folder).numbers
+    return int(numbers[-1]) if len(numbers) else 0
+
+
+def _warn(where: Path, unknown: list[str]) -> None:
+    if unknown:
+        print(
+            f"warning: {where}: no folder of frames for {', '.join(unknown)}: taken for videos without a face",
+            file=sys.stderr,
+        )

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from extract import frames, freshness, store
+from extract.errors import InputError
+from extract.networks import NETWORKS
+from extract.pipeline import Failure, Job
+
+NETWORK = NETWORKS["demo_enet"]
+
+
+@pytest.fixture
+def job(crops):
+    return Job("a", crops / "a", frames.list_frames(crops / "a"))
+
+
+def write(work, job, failures=(), corpus="", precision="fp32"):
+    about = freshness.describe(NETWORK, "hash", precision)
+    path = store.path(work, NETWORK.name, job.video)
+    features = store.VideoFeatures(np.array([1], np.int32), np.ones((1, 2), np.float16))
+    store.write(path, features, about | freshness.of_video(job, list(failures), corpus))
+    return path, about
+
+
+def test_a_video_is_current_until_its_pictures_change(tmp_path, job):
+    path, about = write(tmp_path, job)
+    assert freshness.is_current(path, about, job, "")
+    (job.folder / "00004.jpg").write_bytes((job.folder / "00001.jpg").read_bytes())
+    more = Job("a", job.folder, frames.list_frames(job.folder))
+    assert not freshness.is_current(path, about, more, "")
+
+
+def test_another_version_of_an_embedded_corpus_has_other_pictures_of_the_same_names(tmp_path, job):
+    path, about = write(tmp_path, job, corpus="version 1")
+    assert freshness.is_current(path, about, job, "version 1")
+    assert not freshness.is_current(path, about, job, "version 2")
+
+
+def test_a_mended_picture_makes_its_video_out_of_date(tmp_path, job):
+    whole = (job.folder / "00002.jpg").read_bytes()
+    (job.folder / "00002.jpg").write_bytes(b"")
+    path, about = write(tmp_path, job, [Failure(job.folder / "00002.jpg", "empty")])
+    assert freshness.is_current(path, about, job, "")
+    (job.folder / "00002.jpg").write_bytes(whole)
+    assert not freshness.is_current(path, about, job, "")
+
+
+def test_every_unreadable_picture_is_found_whoever_met_it(tmp_path, job):
+    failure = Failure(job.folder / "00002.jpg", "empty")
+    write(tmp_path, job, [failure])
+    assert freshness.failures(tmp_path, NETWORK.name, [job]) == [failure]
+
+
+def test_other_settings_are_refused_with_both_named(tmp_path, job):
+    path, _ = write(tmp_path, job)
+    with pytest.raises(InputError, match=r"made with precision fp32; the config asks for precision bf16; .*--redo"):
+        freshness.is_current(path, freshness.describe(NETWORK, "hash", "bf16"), job, "")

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from extract.errors import InputError
+from heads import border
+from heads.config import Config
+from heads.tasks import TASKS
+
+EXPR = TASKS["expr"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Forty videos of ten frames each: 20 train, 20 val (v20 ...), and a test list of three others."""
+    for part, numbers in (("train", range(20)), ("val", range(20, 40))):
+        (tmp_path / part).mkdir()
+        for number in numbers:
+            (tmp_path / part / f"v{number}.txt").write_text("\n".join([EXPR.header, *["4"] * 10]) + "\n")
+    lines = [f"t{n}/{frame:05d}.jpg," for n in range(3) for frame in range(1, 11)]
+    (tmp_path / "list.txt").write_text("\n".join(["image_location," + EXPR.header, *lines]) + "\n")
+    for video in [f"v{n}" for n in range(40)] + [f"t{n}" for n in range(3)]:
+        (tmp_path / "crops" / video).mkdir(parents=True)
+        for frame in range(1, 11):
+            (tmp_path / "crops" / video / f"{frame:05d}.jpg").touch()
+    return tmp_path
+
+
+def config(corpus, **changes):
+    expr = {"train": corpus / "train", "val": corpus / "val", "test": corpus / "list.txt"}
+    section = {"name": "c", "frames": corpus / "crops", "expr": expr}
+    return Config.model_validate({"corpus": section | changes, "features": {"networks": ["n"]}})
+
+
+def test_a_good_corpus_is_read_whole(corpus):
+    annotations, listed = border.read(config(corpus), EXPR)
+    assert (len(annotations["train"]), len(annotations["val"])) == (20, 20)
+    assert listed["t1"].tolist() == list(range(1, 11))
+
+
+def test_a_video_in_two_parts_is_refused(corpus):
+    (corpus / "val" / "v3.txt").write_text((corpus / "train" / "v3.txt").read_text())
+    with pytest.raises(InputError, match=r"val/v3\.txt: the video is in .*train too \(1 are\)"):
+        border.read(config(corpus), EXPR)
+
+
+def test_a_test_video_that_is_annotated_is_refused_with_its_line(corpus):
+    with (corpus / "list.txt").open("a") as listed:
+        listed.write("v25/00001.jpg,\n")
+    with pytest.raises(InputError, match=r"list\.txt: line 32 lists the video 'v25', which is annotated in .*val"):
+        border.read(config(corpus), EXPR)
+
+
+def test_a_few_videos_without_a_folder_have_no_face_and_more_are_a_mixup(corpus, capsys):
+    (corpus / "val" / "v25.txt").rename(corpus / "val" / "x25.txt")
+    border.read(config(corpus), EXPR)
+    assert "no folder of frames for x25" in capsys.readouterr().err
+    (corpus / "val" / "v26.txt").rename(corpus / "val" / "x26.txt")
+    with pytest.raises(InputError, match=r"val/x25\.txt: .*no folder of frames called 'x25' \(2 of 20 annotated"):
+        border.read(config(corpus), EXPR)
+    border.read(config(corpus, missing_videos=0.1), EXPR)
+
+
+def test_an_annotation_much_longer_than_its_frames_is_refused_before_anything_is_extracted(corpus):
+    path = corpus / "train" / "v7.txt"
+    path.write_text(path.read_text() + "4\n" * 10)
+    with pytest.raises(InputError, match=r"train/v7\.txt: line 12: .*10 of its 20 frames .*corpus\.missing_tail"):
+        border.read(config(corpus), EXPR)
+    border.read(config(corpus, missing_tail=0.5), EXPR)
+
+
+@pytest.mark.parametrize("frame", ["00100", "1999999999"])
+def test_a_typo_in_a_listed_frame_number_is_refused_with_its_line(corpus, frame):
+    with (corpus / "list.txt").open("a") as listed:
+        listed.write(f"t1/{frame}.jpg,\n")
+    with pytest.raises(InputError, match=rf"list\.txt: line 32 lists frame {int(frame)} of the video 't1'"):
+        border.read(config(corpus), EXPR)
+
+
+def test_a_listed_video_without_a_face_and_with_an_absurd_frame_is_refused(corpus):
+    for path in (corpus / "crops" / "t2").iterdir():
+        path.unlink()
+    border.read(config(corpus), EXPR)
+    with (corpus / "list.txt").open("a") as listed:
+        listed.write("t2/1999999999.jpg,\n")
+    with pytest.raises(InputError, match="lists frame 1999999999"):
+        border.read(config(corpus), EXPR)
+
+
+def test_without_frames_only_the_files_are_checked(corpus):
+    annotations, listed = border.read(config(corpus, frames=[]), EXPR)
+    assert len(annotations["val"]) == 20 and len(listed) == 3
+    assert isinstance(listed["t0"], np.ndarray)
