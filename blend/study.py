@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import warnings
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 MARK = "fingerprint"
+SECONDS_FOR_LOCK = 60.0
 
 
 class Journal:
@@ -101,9 +103,11 @@ def _storage(path: Path) -> RDBStorage:
         from optuna.storages import RDBStorage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # as a quoted URI: a folder may have ? or { in its name
-        url = f"sqlite:///file:{quote(str(path.resolve()))}?uri=true"
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        from sqlalchemy.pool import NullPool
+
+        # the path is given to SQLite itself: in a URL, a folder's ? or { would mean something
+        connect = partial(sqlite3.connect, path, timeout=SECONDS_FOR_LOCK)
+        return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": NullPool})
 
 
 def _close(storage: RDBStorage) -> None:

@@ -70,3 +70,13 @@ def test_an_unfinished_transaction_leaves_no_trial(tmp_path):
     connection.close()  # as a kill would: nothing was committed
     with Journal(tmp_path / "study.db", "au", "mark") as journal:
         assert [t.number for t in journal.trials()] == [0]
+
+
+def test_a_folder_with_letters_that_mean_something_in_an_address(tmp_path):
+    folder = tmp_path / "what {is} this? 100%41"
+    with Journal(folder / "study.db", "au", "mark") as journal:
+        journal.add(trial(0.5))
+    with Journal(folder / "study.db", "au", "mark") as journal:
+        assert [t.value for t in journal.trials()] == [0.5]
+    assert [path.name for path in folder.iterdir()] == ["study.db"]
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
