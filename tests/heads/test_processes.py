@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import InputError
+from extract.errors import Failed, InputError
 from heads import processes
 from heads.train import Job
 
@@ -63,7 +63,7 @@ def test_all_jobs_run(tmp_path: Path) -> None:
     [
         ("input", InputError, "^head bad: frame 3 is bad$"),
         ("bug", RuntimeError, "(?s)head bad ended with exit code 1; .*ZeroDivisionError: oops"),
-        ("killed", RuntimeError, "head bad was ended by signal 9"),
+        ("killed", Failed, "head bad was ended by signal 9"),
         ("silent", RuntimeError, "head bad ended with exit code 0"),
     ],
 )
