@@ -156,15 +156,9 @@ def _inputs(
         "prior": rundir.file_hash(work / "heads" / task / "prior.json"),
         "annotations": {path.name: rundir.file_hash(path) for path in labels.files(paths.val)},
         "test_list": rundir.file_hash(paths.test) if paths.test else None,
-        "code": rundir.fingerprint([rundir.file_hash(path) for path in _code()]),
+        "code": rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent),
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
-
-
-def _code() -> list[Path]:
-    """Our own files that decide the result."""
-    package = Path(__file__).parent
-    return [path for folder in (package, package.parent / "heads") for path in sorted(folder.glob("*.py"))]
 
 
 EXAMPLES = """Examples:

@@ -77,6 +77,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def code_hash(*packages: Path) -> str:
+    """Fingerprint of the Python files that lie directly in these folders: other code, other results."""
+    return fingerprint([file_hash(path) for package in packages for path in sorted(package.glob("*.py"))])
+
+
 def is_done(folder: Path, mark: str) -> bool:
     """True if `folder` was finished with this fingerprint and its results are still what they were."""
     try:
@@ -98,7 +103,7 @@ def begin(folder: Path) -> None:
         for left in folder.glob(".*.part"):
             left.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[str]) -> None:
@@ -120,11 +125,13 @@ def holding(folder: Path) -> Iterator[None]:
             print(f"another process works in {folder}: waiting for it", file=sys.stderr)
             lock.acquire()
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    with lock:
-        lock.release()  # `with` has taken it once more
+        raise unwritable(folder, error) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _unwritable(folder: Path, error: OSError) -> InputError:
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """What to raise for a folder that cannot be written."""
     return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from extract.errors import InputError
 from extract.pipeline import Job
+from extract.rundir import unwritable
 
 SECONDS_BETWEEN_LOOKS = 0.3
 
@@ -34,9 +34,7 @@ class Claims:
         except Timeout:
             return False
         except OSError as error:
-            raise InputError(
-                f"{self._folder}: cannot be written ({error.strerror or error}); choose another work folder with --work"
-            ) from error
+            raise unwritable(self._folder, error) from error
         self._held[video] = lock
         return True
 

@@ -68,7 +68,7 @@ def _up_to_date(
         for part in ("train", "val")
     }
     hashes["test"] = [("test", rundir.file_hash(paths.test))] if paths.test else []
-    code = rundir.fingerprint([rundir.file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
+    code = rundir.code_hash(Path(__file__).parent)
     todo = []
     for spec in specs:
         settings = spec.settings.model_dump(mode="json")

@@ -161,10 +161,14 @@ def _learn(head: Head, part: Slices, seed: int, on_progress: OnProgress) -> dict
     }
 
 
+def decided(task: Task, scores: NDArray[np.float32]) -> NDArray[np.generic]:
+    """Raw scores as the official metric takes them: au cut at 0.5, expr the first of the largest, va as it is."""
+    return scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
+
+
 def official(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:
     """The task's official score of raw scores: au decided at 0.5, expr by argmax, va as it is. None if undefined."""
-    decided = scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
-    score = task.score(truth, decided)
+    score = task.score(truth, decided(task, scores))
     return score if np.isfinite(score) else None
 
 
@@ -178,8 +182,7 @@ def _predict_val(head: Head, job: Job, task: Task) -> dict[str, Any]:
             f"{job.val}: none of its annotated frames has features of "
             f"{', '.join(source.network for source in job.sources)}"
         )
-    decided = scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
-    parts = task.per_output(truth[valid], decided[valid])
+    parts = task.per_output(truth[valid], decided(task, scores[valid]))
     return {
         "val_score": official(task, truth[valid], scores[valid]),
         "val_score_of": "annotated frames with features (no face, no score); au decided at 0.5, expr by argmax",
