@@ -16,6 +16,7 @@ from blend import combine, counts, search
 from blend.combine import Params
 from blend.config import BlendSettings
 from blend.pool import Pool
+from heads import split as by_video
 
 
 @dataclass(frozen=True)
@@ -81,35 +82,8 @@ def table_of(pool: Pool, decided: NDArray[np.generic]) -> counts.Table:
 
 
 def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
-    """Videos -> at most `folds` folds that resemble each other in size and in what is annotated.
-
-    Greedy: the heaviest video first, each to the fold that stays closest to its fair share of frames and of every
-    output. Videos without one annotated frame follow at the end; they change no score.
-    """
-    content = _content(pool)
-    known = _annotated(pool)
-    folds = min(folds, int(known.sum()))
-    if folds < 1:
-        return []
-    share = content / np.maximum(content.sum(0), 1e-9)
-    shuffled = np.random.default_rng(search.derive(seed, "folds")).permutation(len(content))
-    order = sorted(shuffled, key=lambda v: (not known[v], -share[v].max()))
-    filled = np.zeros((folds, share.shape[1]))
-    members: list[list[int]] = [[] for _ in range(folds)]
-    room = -(-len(content) // folds)
-    for v in order:
-        after = [
-            ((filled[f] + share[v] - 1 / folds) ** 2).sum() - ((filled[f] - 1 / folds) ** 2).sum()
-            if len(members[f]) < room
-            else np.inf
-            for f in range(folds)
-        ]
-        if not known[v] or not all(members):  # every fold gets an annotated video first
-            after = [len(members[f]) if not known[v] or not members[f] else np.inf for f in range(folds)]
-        fold = int(np.argmin(after))
-        members[fold].append(int(v))
-        filled[fold] += share[v]
-    return sorted(sorted(fold) for fold in members)
+    """Videos -> at most `folds` folds that resemble each other in size and in what is annotated (heads.split.folds)."""
+    return by_video.folds(_content(pool), _annotated(pool), folds, search.derive(seed, "folds"))
 
 
 def _content(pool: Pool) -> NDArray[np.float64]:

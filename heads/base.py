@@ -30,6 +30,24 @@ def _quiet(_done: float, _note: str) -> None:
     """Progress that nobody looks at."""
 
 
+class Temporal(Strict):
+    """Columns that tell of the frames around: statistics per video over windows, aware of gaps (heads.temporal)."""
+
+    of: Literal["logits", "va", "embedding"]
+    """What they are made of; an embedding is first reduced to `components` principal components of train's rows."""
+    windows: list[int] = Field(default=[5, 25], min_length=1)
+    """Frames on each side; "difference" looks this far back and ahead."""
+    statistics: list[Literal["mean", "std", "difference"]] = Field(default=["mean", "std", "difference"], min_length=1)
+    components: int = Field(default=16, ge=1)
+
+    @field_validator("windows")
+    @classmethod
+    def _some_frames(cls, value: list[int]) -> list[int]:
+        if min(value) < 1 or len(set(value)) < len(value):
+            raise ValueError("windows are different whole numbers of frames, 1 or more")
+        return value
+
+
 class HeadSettings(Strict):
     """What all families share. A kind of input with a `?` behind it is used where a network has it."""
 
@@ -42,6 +60,12 @@ class HeadSettings(Strict):
 
     refit: bool = True
     """When all is chosen, learn again from train and dev rows together."""
+    temporal: list[Temporal] = Field(default=[])
+    """[[temporal]] tables: columns beside `inputs`."""
+    folds: int = Field(default=0, ge=0)
+    """2 or more: also predict train out of fold, by video (`oof.parquet`)."""
+    refit_val: bool = False
+    """Also learn from train and validation together, with what was chosen on train alone (`test_trainval.parquet`)."""
 
     @field_validator("inputs")
     @classmethod

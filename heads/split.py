@@ -1,4 +1,4 @@
-"""A slice of the training videos for model selection: frames of one video never stand on both sides."""
+"""Slices and folds of videos: frames of one video never stand on both sides."""
 
 from __future__ import annotations
 
@@ -55,3 +55,34 @@ def dev_videos(
             best, best_cost = draw, cost
     chosen[usable[best]] = True
     return chosen
+
+
+def folds(content: NDArray[np.float64], known: NDArray[np.bool_], count: int, seed: int) -> list[list[int]]:
+    """Videos -> at most `count` folds that resemble each other in all columns of `content` [V, K] (frames, labels).
+
+    Greedy: the heaviest video first, each to the fold that stays closest to its fair share of every column. Only videos
+    that are `known` [V] (have a labelled frame) make folds; the others follow at the end. Fewer folds than asked for
+    where fewer videos are known; none where none is. Each fold's videos rise, and so do the folds.
+    """
+    count = min(count, int(known.sum()))
+    if count < 1:
+        return []
+    share = content / np.maximum(content.sum(0), 1e-9)
+    shuffled = np.random.default_rng(seed).permutation(len(content))
+    order = sorted(shuffled, key=lambda v: (not known[v], -share[v].max()))
+    filled = np.zeros((count, share.shape[1]))
+    members: list[list[int]] = [[] for _ in range(count)]
+    room = -(-len(content) // count)
+    for v in order:
+        after = [
+            ((filled[f] + share[v] - 1 / count) ** 2).sum() - ((filled[f] - 1 / count) ** 2).sum()
+            if len(members[f]) < room
+            else np.inf
+            for f in range(count)
+        ]
+        if not known[v] or not all(members):  # every fold gets an annotated video first
+            after = [len(members[f]) if not known[v] or not members[f] else np.inf for f in range(count)]
+        fold = int(np.argmin(after))
+        members[fold].append(int(v))
+        filled[fold] += share[v]
+    return sorted(sorted(fold) for fold in members)

@@ -67,3 +67,16 @@ def test_videos_without_labelled_frames_are_never_chosen_and_one_video_is_not_sp
         assert dev.sum() == 1 and not dev[[0, 2]].any()
     assert not split.dev_videos(np.ones((2, 2)), np.array([0, 9]), 0).any()
     assert not split.dev_videos(np.empty((0, 2)), np.empty(0, int), 0).any()
+
+
+@pytest.mark.parametrize(("videos", "count"), [(6, 5), (3, 5), (12, 4), (1, 2)])
+def test_folds_hold_every_video_once_and_only_known_videos_make_folds(videos: int, count: int) -> None:
+    rng = np.random.default_rng(3)
+    content = rng.uniform(1, 50, (videos, 4))
+    folds = split.folds(content, np.ones(videos, bool), count, seed=0)
+    assert len(folds) == min(videos, count)
+    assert sorted(v for fold in folds for v in fold) == list(range(videos))
+    assert folds == split.folds(content, np.ones(videos, bool), count, seed=0)
+    known = np.arange(videos) == 0
+    assert split.folds(content, known, count, seed=0) == [list(range(videos))]
+    assert split.folds(content, np.zeros(videos, bool), count, seed=0) == []
