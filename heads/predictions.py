@@ -1,11 +1,13 @@
 """Prediction files: the contract between heads (ours or anybody's) and blend.
 
 Parquet with `video` (string), `frame` (1-based int32) and one float32 column per output, named as in the official
-header. Probabilities for au and expr, values in [-1, 1] for va. A video without any face has no rows.
+header. Probabilities for au and expr, values in [-1, 1] for va. A video without any face has no rows. float64, integer
+and boolean scores are read too (0 and 1 are probabilities as well), and columns come in any order.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from heads.tasks import Task
 
 SLACK = 1e-6
 """How far rounding may carry a value out of its range; such values are clipped."""
+INDEX = re.compile(r"__index_level_\d+__")
+"""The column that pandas adds for the index of a table whose rows were picked; it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Predictions:
     outputs: tuple[str, ...]
     videos: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
     """video -> (frames [n], scores [n, outputs])."""
+    path: Path | None = None
+    """The file they were read from, for messages."""
 
 
 def write(path: Path, predictions: Predictions) -> None:
@@ -58,36 +64,64 @@ def read(path: Path, task: Task) -> Predictions:
     Raises InputError, naming the file and the first bad video and frame, for a file that is no Parquet, a missing or
     unknown column, a column of another type, a doubled frame, and a score that is not finite or out of range.
     """
-    videos, frames, scores = _columns(path, task)
+    return checked(path, task, *_columns(path, task))
+
+
+def checked(
+    path: Path,
+    task: Task,
+    videos: NDArray[np.object_],
+    frames: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> Predictions:
+    """Predictions from columns in any order of rows: video [N], frame [N], scores [N, outputs] (changed in place).
+
+    Raises InputError as `read` does; `path` is the file to name.
+    """
     names, number = np.unique(videos, return_inverse=True)
     order = np.lexsort((frames, number))
     number, frames, scores = number[order], frames[order], scores[order]
     _check(path, task, names, number, frames, scores)
+    frames = frames.astype(np.int32)
     ends = np.searchsorted(number, np.arange(len(names) + 1))
     return Predictions(
         task.outputs,
         {str(name): (frames[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
+        path,
     )
 
 
-def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.int32], NDArray[np.float32]]:
+def check_names(path: Path, found: list[str], task: Task) -> None:
+    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order."""
+    expected = ["video", "frame", *task.outputs]
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    doubled = [name for name in expected if found.count(name) > 1]
+    if missing or unknown or doubled:
+        what = (
+            f"column {missing[0]!r} is missing"
+            if missing
+            else f"column {unknown[0]!r} is unknown"
+            if unknown
+            else f"column {doubled[0]!r} is there twice"
+        )
+        raise InputError(f"{path}: {what}; expected exactly {', '.join(expected)}, for task {task.name!r}")
+
+
+def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]:
     """The columns (video [N], frame [N], scores [N, outputs]) as arrays, with their names and types checked."""
     import pyarrow as pa
     from pyarrow import parquet
 
+    if not path.is_file():
+        raise InputError(f"{path}: no such prediction file")
     try:
         table = parquet.read_table(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such prediction file") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    expected = ["video", "frame", *task.outputs]
-    missing = [name for name in expected if name not in table.column_names]
-    unknown = [name for name in table.column_names if name not in expected]
-    if missing or unknown:
-        what = f"column {missing[0]!r} is missing" if missing else f"column {unknown[0]!r} is unknown"
-        raise InputError(f"{path}: {what}; expected exactly {', '.join(expected)}")
-    for name in expected:
+    table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
+    check_names(path, table.column_names, task)
+    for name in table.column_names:
         kind = table.schema.field(name).type
         if isinstance(kind, pa.DictionaryType):
             kind = kind.value_type
@@ -96,7 +130,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
             if name == "video"
             else pa.types.is_integer(kind)
             if name == "frame"
-            else pa.types.is_floating(kind)
+            else pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
         )
         if not right:
             want = {"video": "string", "frame": "int32"}.get(name, "float32")
@@ -104,9 +138,10 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
         if name in ("video", "frame") and table[name].null_count:
             raise InputError(f"{path}: column {name!r} has empty cells")
     scores = np.empty((table.num_rows, len(task.outputs)), np.float32)
-    for i, output in enumerate(task.outputs):
-        scores[:, i] = table[output].to_numpy()
-    return table["video"].cast(pa.string()).to_numpy(), table["frame"].to_numpy().astype(np.int32), scores
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
+        for i, output in enumerate(task.outputs):
+            scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
+    return table["video"].cast(pa.string()).to_numpy(), table["frame"].cast(pa.int64(), safe=False).to_numpy(), scores
 
 
 def _check(
@@ -114,7 +149,7 @@ def _check(
     task: Task,
     names: NDArray[np.object_],
     number: NDArray[np.int64],
-    frames: NDArray[np.int32],
+    frames: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
     """Raise InputError for the first bad row of a sorted table; clip what rounding carried out of range."""
@@ -126,10 +161,17 @@ def _check(
 
     if (bad := frames < 1).any():
         raise InputError(f"{at(bad)}: frames are numbered from 1")
+    if (bad := frames > np.iinfo(np.int32).max).any():
+        raise InputError(f"{at(bad)}: no video has so many frames")
     if (bad := np.append(False, (number[1:] == number[:-1]) & (frames[1:] == frames[:-1]))).any():
-        raise InputError(f"{at(bad)} occurs more than once")
+        raise InputError(f"{at(bad)} occurs more than once ({int(bad.sum())} rows too many)")
     if (bad := ~np.isfinite(scores).all(1)).any():
         raise InputError(f"{at(bad)}: a score is not finite ({int(bad.sum())} such rows)")
     if (bad := ((scores < lowest - SLACK) | (scores > 1 + SLACK)).any(1)).any():
-        raise InputError(f"{at(bad)}: a score is outside [{lowest:g}, 1] ({int(bad.sum())} such rows)")
+        row = int(bad.argmax())
+        output = int(((scores[row] < lowest - SLACK) | (scores[row] > 1 + SLACK)).argmax())
+        raise InputError(
+            f"{at(bad)}: a score is outside [{lowest:g}, 1]: {task.outputs[output]} is {scores[row, output]:g} "
+            f"({int(bad.sum())} such rows)"
+        )
     np.clip(scores, lowest, 1, out=scores)

@@ -74,18 +74,25 @@ def read(path: Path, task: Task) -> TestList:
     if not lines:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
     images = [line.split(",", 1)[0].strip() for line in lines]
+    if (placed := place(images)) is None:
+        raise _first_problem(path, lines, images)
+    videos, frames = placed
+    names = sorted(set(videos))
+    number = {name: i for i, name in enumerate(names)}
+    return TestList(path, header, images, names, np.array([number[video] for video in videos], np.int32), frames)
+
+
+def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
+    """Videos and frame numbers of pictures `<video>/<frame number>.jpg`; None if one of them is none."""
     parts = [image.rpartition("/") for image in images]
     try:
         stems = [name[: name.index(".")] for _, _, name in parts]
         digits = "".join(stems)  # int() alone would take "1_0" and "+1"
         frames = np.array(list(map(int, stems)) if digits.isascii() and digits.isdigit() else [0], np.int32)
     except (ValueError, OverflowError):
-        frames = np.zeros(1, np.int32)
-    if (frames < 1).any() or not all(video for video, _, _ in parts):
-        raise _first_problem(path, lines, images)
-    names = sorted({video for video, _, _ in parts})
-    number = {name: i for i, name in enumerate(names)}
-    return TestList(path, header, images, names, np.array([number[video] for video, _, _ in parts], np.int32), frames)
+        return None
+    videos = [video for video, _, _ in parts]
+    return (videos, frames) if (frames > 0).all() and all(videos) else None
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:

@@ -84,6 +84,30 @@ def test_pandas_categories_and_rounding_are_fine(tmp_path: Path) -> None:
     assert predictions.read(tmp_path / "x.parquet", VA).videos["b"][1].max() == 1
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float16, np.int64, np.int8, np.uint8, bool])
+def test_other_kinds_of_numbers_are_read_as_scores(tmp_path: Path, kind: type) -> None:
+    values = np.array([1, 0, 1]).astype(kind)
+    parquet.write_table(table(valence=values), tmp_path / "x.parquet")
+    read = predictions.read(tmp_path / "x.parquet", VA)
+    assert read.videos["a"][1].dtype == np.float32
+    assert read.videos["a"][1][:, 0].tolist() == [1, 0] and read.videos["b"][1][0, 0] == 1
+    assert read.path == tmp_path / "x.parquet"
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16, np.uint64])
+def test_frames_of_any_whole_kind_are_read(tmp_path: Path, kind: type) -> None:
+    parquet.write_table(table(frame=np.array([1, 2, 1]).astype(kind)), tmp_path / "x.parquet")
+    assert predictions.read(tmp_path / "x.parquet", VA).videos["a"][0].dtype == np.int32
+
+
+def test_the_index_that_pandas_adds_is_left_out(tmp_path: Path) -> None:
+    frame = table().to_pandas()
+    frame[frame["video"] == "a"].to_parquet(tmp_path / "picked.parquet")
+    frame.set_index(["video", "frame"]).to_parquet(tmp_path / "indexed.parquet")
+    assert list(predictions.read(tmp_path / "picked.parquet", VA).videos) == ["a"]
+    assert list(predictions.read(tmp_path / "indexed.parquet", VA).videos) == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("damaged", "said"),
     [
@@ -98,6 +122,9 @@ def test_pandas_categories_and_rounding_are_fine(tmp_path: Path) -> None:
         (table(valence=[0.0, np.nan, 0.0]), "video 'a' frame 2: a score is not finite"),
         (table(valence=[0.0, None, 0.0]), "video 'a' frame 2: a score is not finite"),
         (table(arousal=[np.inf, 0.0, 0.0]), "video 'b' frame 1: a score is not finite"),
+        (table(arousal=[0.0, 0.0, 1e300]), "video 'a' frame 1: a score is not finite"),
+        (table(arousal=[0, 0, 3]), r"video 'a' frame 1: a score is outside \[-1, 1\]: arousal is 3 \(1 such rows\)"),
+        (table(frame=[1, 2**31, 1]), "video 'a' frame 2147483648: no video has so many frames"),
         (table(arousal=[0.0, 0.0, -1.5]), r"video 'a' frame 1: a score is outside \[-1, 1\]"),
     ],
 )
@@ -119,6 +146,15 @@ def test_probabilities_are_not_negative(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_no_parquet(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such prediction file"):
         predictions.read(tmp_path / "x.parquet", VA)
+    with pytest.raises(InputError, match="no such prediction file"):
+        predictions.read(tmp_path, VA)
+    for content in (b"", b"video,frame\n", b"PAR1" + bytes(60) + b"PAR1"):
+        (tmp_path / "x.parquet").write_bytes(content)
+        with pytest.raises(InputError, match="not a readable Parquet file"):
+            predictions.read(tmp_path / "x.parquet", VA)
+
+
+def test_a_text_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("video,frame\n")
     with pytest.raises(InputError, match="not a readable Parquet file"):
         predictions.read(tmp_path / "x.parquet", VA)
