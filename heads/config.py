@@ -15,6 +15,7 @@ from extract.errors import InputError
 from heads import table
 from heads.base import HeadSettings, family
 from heads.table import Source
+from heads.tune_space import first_leaf
 
 
 class TaskHeads(BaseModel):
@@ -88,7 +89,7 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
     for entry in use:
         name = Path(entry).stem if entry.endswith(".toml") else entry
         settings = read_head(entry, task, section.overrides.get(name, {}))
-        for spec in _specs(name, settings, has):
+        for spec in specs_of(name, settings, has):
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
             if spec.name in {other.name for other in specs}:
@@ -106,8 +107,21 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
 def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
     """Settings of a head: its TOML file (a standard name, or a path ending in .toml) with `override` over it.
 
-    Raises InputError for a file that is missing or no TOML, and for a family or key that does not exist.
+    Raises InputError for a file that is missing or no TOML, for a family or key that does not exist, and for a search
+    space, which only heads.tune takes.
     """
+    raw, path = read_raw(entry, task)
+    raw |= override
+    if (key := first_leaf(raw)) is not None:
+        raise InputError(
+            f"{path}: key {key!r} is a search space; python -m heads.tune --task {task} --space {path} searches it, "
+            f"and the best.toml it leaves can be used here"
+        )
+    return extract_config.check(family(str(raw["family"])).Settings, raw, path)
+
+
+def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
+    """A head's TOML as it stands, unchecked but for `family`, and its path. Raises InputError where there is none."""
     own = entry.endswith(".toml")
     path = Path(entry).expanduser() if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
     try:
@@ -119,11 +133,10 @@ def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
         raise InputError(f"{path}: not a valid TOML file: {error}") from error
     if "family" not in raw:
         raise InputError(f"{path}: key 'family' is missing")
-    raw |= override
-    return extract_config.check(family(str(raw["family"])).Settings, raw, path)
+    return raw, path
 
 
-def _specs(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
+def specs_of(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
     """The heads that one file makes, given the kinds of features that each network has."""
     usable = {network: source for network, there in has.items() if (source := _source(network, settings.inputs, there))}
     if settings.networks == "each":

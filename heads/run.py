@@ -58,8 +58,8 @@ def _up_to_date(
     specs = _chosen(heads_config.plan(config, task, work), only)
     videos = sorted({*annotations["train"], *annotations["val"], *listed})
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = {network: _features_mark(work, network, videos) for network in networks}
-    last = _last_frames(work, networks, videos)
+    marks = {network: features_mark(work, network, videos) for network in networks}
+    last = last_frames(work, networks, videos)
     for part, some in annotations.items():
         table.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
@@ -138,7 +138,7 @@ def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
     return [spec for spec in specs if not only or spec.name in only]
 
 
-def _features_mark(work: Path, network: str, videos: list[str]) -> str:
+def features_mark(work: Path, network: str, videos: list[str]) -> str:
     """Fingerprint of a network's features of these videos, from the hashes in their metadata: no features are read."""
     found = []
     for video in videos:
@@ -155,7 +155,7 @@ def _features_mark(work: Path, network: str, videos: list[str]) -> str:
     return rundir.fingerprint([network, found])
 
 
-def _last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
+def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
     """The last frame with features of any network, by video; videos without one are left out."""
     last: dict[str, int] = {}
     for network in networks:
