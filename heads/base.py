@@ -33,8 +33,10 @@ def _quiet(_done: float, _note: str) -> None:
 class Temporal(Strict):
     """Columns that tell of the frames around: statistics per video over windows, aware of gaps (heads.temporal)."""
 
-    of: Literal["logits", "va", "embedding"]
-    """What they are made of; an embedding is first reduced to `components` principal components of train's rows."""
+    of: Literal["logits", "va", "embedding", "logits?", "va?", "embedding?"]
+    """What they are made of, an input or not; with a `?` where a network has it. An embedding is first reduced to
+    `components` principal components of train's rows.
+    """
     windows: list[int] = Field(default=[5, 25], min_length=1)
     """Frames on each side; "difference" looks this far back and ahead."""
     statistics: list[Literal["mean", "std", "difference"]] = Field(default=["mean", "std", "difference"], min_length=1)
@@ -46,6 +48,11 @@ class Temporal(Strict):
         if min(value) < 1 or len(set(value)) < len(value):
             raise ValueError("windows are different whole numbers of frames, 1 or more")
         return value
+
+    @property
+    def kind(self) -> str:
+        """`of` without its question mark."""
+        return self.of.removesuffix("?")
 
 
 class HeadSettings(Strict):
@@ -75,6 +82,15 @@ class HeadSettings(Strict):
                 raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
         if len({kind.removesuffix("?") for kind in value}) < len(value):
             raise ValueError("a kind of input occurs twice")
+        return value
+
+    @field_validator("temporal")
+    @classmethod
+    def _different(cls, value: list[Temporal]) -> list[Temporal]:
+        made = [(t.kind, window, statistic) for t in value for window in t.windows for statistic in t.statistics]
+        if len(set(made)) < len(made):
+            kind, window, statistic = next(one for one in made if made.count(one) > 1)
+            raise ValueError(f"the {statistic} of {kind} over {window} frames occurs twice")
         return value
 
 

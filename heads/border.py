@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from extract import frames
 from extract.errors import InputError
-from heads import labels, table, testlist
+from heads import labels, testlist
 from heads.config import Config
 from heads.labels import Annotation
 from heads.tasks import Task
@@ -66,10 +66,35 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
                 f"no face was found in them, raise corpus.missing_videos or give them empty folders"
             )
         _warn(folder, unknown)
-        table.check_annotations(folder, some, last, corpus.missing_tail)
+        check_annotations(folder, some, last, corpus.missing_tail)
     if listed:
         _warn(listed.path, testlist.check_videos(listed, set(folders), corpus.missing_videos))
         testlist.check_lengths(listed, last, corpus.missing_tail)
+
+
+def check_annotations(
+    folder: Path, annotations: dict[str, Annotation], last: dict[str, int], missing_tail: float
+) -> int:
+    """Refuse annotations that do not belong to these frames; `last` is each video's last frame with features.
+
+    Returns how many annotated videos have no features at all (no face was found): not an error, unless it is all of
+    them. Raises InputError for an annotation of which more than `missing_tail` lies behind the video's last face.
+    """
+    faceless = [video for video in annotations if last.get(video, 0) == 0]
+    if len(faceless) == len(annotations):
+        raise InputError(
+            f"{folder}: none of its {len(annotations)} videos has features (first: {faceless[0]!r}); do "
+            f"corpus.frames and this folder belong together?"
+        )
+    for video, annotation in annotations.items():
+        lines, end = len(annotation.valid), last.get(video, 0)
+        if end and lines - end > missing_tail * lines:
+            raise InputError(
+                f"{folder / (video + '.txt')}: line {end + 2}: the annotation goes on for {lines - end} of its {lines} "
+                f"frames behind the video's last frame with a face ({end}); expected at most {missing_tail:.0%} of it: "
+                f"is it another video's file? If it is right, raise corpus.missing_tail"
+            )
+    return len(faceless)
 
 
 def _last(folder: Path) -> int:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from extract import config as extract_config
 from extract import store
 from extract.errors import InputError
-from heads import table
+from heads import features
 from heads.base import HeadSettings, family
 from heads.table import Source
 from heads.tune_space import first_leaf
@@ -164,6 +164,6 @@ def _source(network: str, inputs: list[str], there: tuple[str, ...]) -> Source |
 def kinds(work: Path, network: str) -> tuple[str, ...]:
     """The kinds of features that a network has in the store. Raises InputError where it has none."""
     for video in store.videos(work, network):
-        if widths := table.index(store.path(work, network, video))[1]:
+        if widths := features.index(store.path(work, network, video))[1]:
             return tuple(widths)
     raise InputError(f"{work / 'features' / network}: no features in its files; run python -m extract.run again")

@@ -15,7 +15,7 @@ from extract import config as extract_config
 from extract import errors, rundir, store
 from extract import run as extract_run
 from extract.errors import InputError
-from heads import border, labels, processes, table
+from heads import border, features, labels, processes
 from heads import config as heads_config
 from heads.config import Config, Spec
 from heads.labels import Annotation
@@ -61,7 +61,7 @@ def _up_to_date(
     marks = {network: features_mark(work, network, videos) for network in networks}
     last = last_frames(work, networks, videos)
     for part, some in annotations.items():
-        table.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
+        border.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     hashes = {
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
@@ -161,7 +161,7 @@ def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str,
     for network in networks:
         for video in videos:
             path = store.path(work, network, video)
-            if path.exists() and len(frames := table.index(path)[0]):
+            if path.exists() and len(frames := features.index(path)[0]):
                 last[video] = max(last.get(video, 0), int(frames[-1]))
     return last
 

@@ -6,7 +6,7 @@ block per (network, kind); a subset of rows is a view (`take`), and only a batch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from extract import store
 from extract.errors import InputError
+from heads import features
 from heads.labels import Annotation
 from heads.tasks import Task
 
@@ -28,15 +29,26 @@ class Source:
 
     network: str
     kinds: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    """Kinds that are no columns themselves: temporal columns are made of them."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One kind of features of one network for all rows: values float16 or float32 [rows, D]."""
+    """Columns of one network for all rows: values float16 or float32 [rows, D]."""
 
     network: str
     kind: str
+    """One of extract.store.KINDS, or "temporal"."""
     values: NDArray[np.float16] | NDArray[np.float32]
+    names: tuple[str, ...] = ()
+    """[D]; empty: `<kind>.<i>`."""
+
+    @property
+    def columns(self) -> list[str]:
+        """`<network>.<name>` of each column."""
+        names = self.names or [f"{self.kind}.{i}" for i in range(self.values.shape[1])]
+        return [f"{self.network}.{name}" for name in names]
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,13 @@ class Rows:
 
     @property
     def columns(self) -> list[str]:
-        """`<network>.<kind>.<i>`, in the order of `batch`."""
-        return [f"{b.network}.{b.kind}.{i}" for b in self.blocks for i in range(b.values.shape[1])]
+        """Names as `<network>.<kind>.<i>`, in the order of `batch`."""
+        return [name for block in self.blocks for name in block.columns]
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """[videos + 1]: rows ends[v] to ends[v + 1] - 1 are those of video v. Of rows in their order."""
+        return np.searchsorted(self.video, np.arange(len(self.videos) + 1))
 
     def take(self, index: NDArray[np.generic]) -> Rows:
         """The rows at `index` (numbers or mask), as a view: no features are copied."""
@@ -74,7 +91,13 @@ class Rows:
         out = np.empty((len(rows), self.width), np.float32)
         at = 0
         for block in self.blocks:
-            out[:, at : (at := at + block.values.shape[1])] = block.values[rows]
+            if block.values.dtype == np.float16:
+                from heads import gather
+
+                gather.widen(block.values, rows, out, at)
+            else:
+                out[:, at : at + block.values.shape[1]] = block.values[rows]
+            at += block.values.shape[1]
         return out
 
     def chunks(self) -> Iterator[NDArray[np.float32]]:
@@ -98,41 +121,85 @@ class Labelled:
         return Labelled(self.rows.take(index), self.truth[index])
 
 
-def load(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Rows:
+Frames = dict[str, NDArray[np.int32]]
+"""Video -> frame numbers, rising."""
+
+
+def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Frames:
+    """The frames that all networks have, of each video that has any; sorted by video. Reads no features."""
+    sources = tuple(sources)
+    joined = {name: _common_frames(work, sources, name) for name in sorted(set(videos))}
+    return {name: some for name, some in joined.items() if len(some)}
+
+
+def bare(found: Frames) -> Rows:
+    """Rows without columns."""
+    lengths = [len(some) for some in found.values()]
+    numbers = np.concatenate(list(found.values())) if found else np.empty(0, np.int32)
+    video = np.repeat(np.arange(len(found), dtype=np.int32), lengths)
+    return Rows(tuple(found), video, numbers.astype(np.int32), (), np.arange(len(numbers)))
+
+
+def load(
+    work: Path,
+    sources: Iterable[Source],
+    videos: Iterable[str],
+    extend: Callable[[Rows], Rows] | None = None,
+    keep: Mapping[str, NDArray[np.int32]] | None = None,
+) -> Rows:
     """Read the features of `videos`: the frames that all networks have, joined on (video, frame).
 
-    Videos without any such frame have no rows. Raises InputError for a damaged file, another width than in the videos
-    before, a kind of features that is missing, and values that are not finite (naming network, video and frame).
+    `extend` is given every video's rows, all frames of it, the kinds `beside` among their columns, and may add blocks;
+    then `keep` says which frames stay (None: all). Each file is read once, and beyond the rows that stay only one
+    video is in memory. Videos without a row have no place in `videos`. Raises InputError for a damaged file, another
+    width than in the videos before, a kind of features that is missing, and values that are not finite (naming
+    network, video and frame).
     """
     sources = tuple(sources)
-    names = sorted(set(videos))
-    joined = {name: _common_frames(work, sources, name) for name in names}
-    names = [name for name in names if len(joined[name])]
-    ends = np.cumsum([0, *(len(joined[name]) for name in names)])
-    blocks: dict[tuple[str, str], NDArray[np.generic]] = {}
-    for name, start, end in zip(names, ends[:-1], ends[1:], strict=True):
-        for source in sources:
-            path = store.path(work, source.network, name)
-            features = store.read(path)
-            keep = np.searchsorted(features.frame, joined[name])
-            for kind in source.kinds:
-                values = _checked(getattr(features, kind), kind, source.network, name, features.frame, path)
-                block = blocks.get((source.network, kind))
-                if block is None:
-                    block = blocks[source.network, kind] = np.empty((ends[-1], values.shape[1]), values.dtype)
-                if block.shape[1] != values.shape[1]:
-                    raise InputError(
-                        f"{path}: {kind} has {values.shape[1]} columns, in other videos it has "
-                        f"{block.shape[1]}; delete the wrong files and run python -m extract.run again"
-                    )
-                block[start:end] = values[keep]
-    return Rows(
-        tuple(names),
-        np.repeat(np.arange(len(names), dtype=np.int32), np.diff(ends)),
-        np.concatenate([joined[name] for name in names]) if names else np.empty(0, np.int32),
-        tuple(Block(network, kind, values) for (network, kind), values in blocks.items()),
-        np.arange(ends[-1]),
-    )
+    there = frames(work, sources, videos)
+    kept = there if keep is None else {v: f[np.isin(f, keep.get(v, ()))] for v, f in there.items()}
+    rows = bare({video: some for video, some in kept.items() if len(some)})
+    widths: dict[tuple[str, str], int] = {}
+    blocks: list[Block] = []
+    for video, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
+        one = _video(work, sources, video, there[video], extend is not None, widths)
+        if extend is not None:
+            hidden = {(source.network, kind) for source in sources for kind in source.beside}
+            one = extend(one)
+            one = replace(one, blocks=tuple(b for b in one.blocks if (b.network, b.kind) not in hidden))
+        if not blocks:
+            blocks = [replace(b, values=np.empty((len(rows), b.values.shape[1]), b.values.dtype)) for b in one.blocks]
+        everything = end - start == len(there[video])
+        at = slice(None) if everything else np.searchsorted(there[video], kept[video])
+        for block, new in zip(blocks, one.blocks, strict=True):
+            block.values[start:end] = new.values[at]
+    return replace(rows, blocks=tuple(blocks))
+
+
+def _video(
+    work: Path,
+    sources: tuple[Source, ...],
+    video: str,
+    common: NDArray[np.int32],
+    beside: bool,
+    widths: dict[tuple[str, str], int],
+) -> Rows:
+    """One video's rows, all kinds of all networks; `widths` are those of the videos before."""
+    blocks = []
+    for source in sources:
+        path = store.path(work, source.network, video)
+        kinds = (*source.kinds, *(source.beside if beside else ()))
+        own, found = features.read(path, kinds, source.network)
+        at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
+        for kind in kinds:
+            values = features.checked(found[kind], kind, source.network, video, own, path)
+            if (width := widths.setdefault((source.network, kind), values.shape[1])) != values.shape[1]:
+                raise InputError(
+                    f"{path}: {kind} has {values.shape[1]} columns, in other videos it has {width}; delete the wrong "
+                    f"files and run python -m extract.run again"
+                )
+            blocks.append(Block(source.network, kind, values[at]))
+    return replace(bare({video: common}), blocks=tuple(blocks))
 
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:
@@ -142,54 +209,9 @@ def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArr
         path = store.path(work, source.network, video)
         if not path.exists():
             return np.empty(0, np.int32)
-        frames = index(path)[0]
+        frames = features.index(path)[0]
         common = frames if common is None else np.intersect1d(common, frames, assume_unique=True)
     return common if common is not None else np.empty(0, np.int32)
-
-
-def _checked(
-    values: NDArray[np.generic] | None, kind: str, network: str, video: str, frames: NDArray[np.int32], path: Path
-) -> NDArray[np.generic]:
-    if values is None:
-        raise InputError(
-            f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
-            f"and run python -m extract.run again"
-        )
-    if len(values) != len(frames):
-        raise InputError(
-            f"{path}: {kind} has {len(values)} rows, frame has {len(frames)}; delete the file and run "
-            f"python -m extract.run again"
-        )
-    finite = np.isfinite(values).all(1)
-    if not finite.all():
-        raise InputError(
-            f"{path}: network {network!r}, video {video!r}, frame {frames[(~finite).argmax()]}: {kind} is "
-            f"not finite ({int((~finite).sum())} such frames); correct the network or the imported table"
-        )
-    return values
-
-
-def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
-    """A feature file's frame numbers, and its kinds with their widths, without reading the features.
-
-    Raises InputError for a damaged file and for frame numbers that do not rise.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            frames = handle.get_tensor("frame")
-            widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: damaged feature file ({error}); delete it and run python -m extract.run again"
-        ) from error
-    if (np.diff(frames) <= 0).any() or (frames < 1).any():
-        raise InputError(
-            f"{path}: frame numbers must start at 1 or later and rise; delete the file and run "
-            f"python -m extract.run again"
-        )
-    return frames.astype(np.int32), widths
 
 
 def truth(rows: Rows, annotations: dict[str, Annotation], task: Task) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
@@ -200,8 +222,7 @@ def truth(rows: Rows, annotations: dict[str, Annotation], task: Task) -> tuple[N
     shape = (len(rows), len(task.outputs)) if task.name != "expr" else (len(rows),)
     values = np.zeros(shape, {"au": np.uint8, "expr": np.int8, "va": np.float32}[task.name])
     valid = np.zeros(len(rows), bool)
-    ends = np.searchsorted(rows.video, np.arange(len(rows.videos) + 1))
-    for name, start, end in zip(rows.videos, ends[:-1], ends[1:], strict=True):
+    for name, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
         if (annotation := annotations.get(name)) is None:
             continue
         at = rows.frame[start:end] - 1
@@ -215,28 +236,3 @@ def labelled(rows: Rows, annotations: dict[str, Annotation], task: Task) -> Labe
     """The rows that are annotated, with their truth."""
     values, valid = truth(rows, annotations, task)
     return Labelled(rows.take(np.flatnonzero(valid)), values[valid])
-
-
-def check_annotations(
-    folder: Path, annotations: dict[str, Annotation], last: dict[str, int], missing_tail: float
-) -> int:
-    """Refuse annotations that do not belong to these frames; `last` is each video's last frame with features.
-
-    Returns how many annotated videos have no features at all (no face was found): not an error, unless it is all of
-    them. Raises InputError for an annotation of which more than `missing_tail` lies behind the video's last face.
-    """
-    faceless = [video for video in annotations if last.get(video, 0) == 0]
-    if len(faceless) == len(annotations):
-        raise InputError(
-            f"{folder}: none of its {len(annotations)} videos has features (first: {faceless[0]!r}); do "
-            f"corpus.frames and this folder belong together?"
-        )
-    for video, annotation in annotations.items():
-        lines, end = len(annotation.valid), last.get(video, 0)
-        if end and lines - end > missing_tail * lines:
-            raise InputError(
-                f"{folder / (video + '.txt')}: line {end + 2}: the annotation goes on for {lines - end} of its {lines} "
-                f"frames behind the video's last frame with a face ({end}); expected at most {missing_tail:.0%} of it: "
-                f"is it another video's file? If it is right, raise corpus.missing_tail"
-            )
-    return len(faceless)

@@ -1,9 +1,13 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from extract.errors import InputError
 from heads import border
 from heads.config import Config
+from heads.labels import Annotation
 from heads.tasks import TASKS
 
 EXPR = TASKS["expr"]
@@ -90,3 +94,27 @@ def test_without_frames_only_the_files_are_checked(corpus):
     annotations, listed = border.read(config(corpus, frames=[]), EXPR)
     assert len(annotations["val"]) == 20 and len(listed) == 3
     assert isinstance(listed["t0"], np.ndarray)
+
+
+def annotation(lines: int) -> Annotation:
+    return Annotation("v", np.zeros(lines, np.int8), np.ones(lines, bool))
+
+
+def test_an_annotation_that_goes_on_behind_the_last_face_is_named() -> None:
+    folder = Path("Train_Set")
+    said = (
+        "Train_Set/v.txt: line 76: the annotation goes on for 26 of its 100 frames behind the video's last frame "
+        "with a face (74); expected at most 25% of it"
+    )
+    with pytest.raises(InputError, match=re.escape(said)) as error:
+        border.check_annotations(folder, {"v": annotation(100)}, {"v": 74}, 0.25)
+    assert "corpus.missing_tail" in str(error.value)
+    assert border.check_annotations(folder, {"v": annotation(100)}, {"v": 75}, 0.25) == 0
+    assert border.check_annotations(folder, {"v": annotation(100)}, {"v": 1}, 1.0) == 0
+
+
+def test_videos_without_a_face_are_counted_unless_it_is_all_of_them() -> None:
+    some = {"v": annotation(9), "faceless": annotation(9)}
+    assert border.check_annotations(Path("T"), some, {"v": 9}, 0.25) == 1
+    with pytest.raises(InputError, match=r"none of its 2 videos has features \(first: 'v'\)"):
+        border.check_annotations(Path("T"), some, {}, 0.25)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -113,27 +112,3 @@ def test_truth_against_a_loop(tiny: Corpus, task: str) -> None:
     some = table.labelled(rows, annotations, TASKS[task])
     assert len(some) == valid.sum() and len(some.truth) == len(some)
     np.testing.assert_array_equal(some.rows.frame, rows.frame[valid])
-
-
-def annotation(lines: int) -> Annotation:
-    return Annotation("v", np.zeros(lines, np.int8), np.ones(lines, bool))
-
-
-def test_an_annotation_that_goes_on_behind_the_last_face_is_named() -> None:
-    folder = Path("Train_Set")
-    said = (
-        "Train_Set/v.txt: line 76: the annotation goes on for 26 of its 100 frames behind the video's last frame "
-        "with a face (74); expected at most 25% of it"
-    )
-    with pytest.raises(InputError, match=re.escape(said)) as error:
-        table.check_annotations(folder, {"v": annotation(100)}, {"v": 74}, 0.25)
-    assert "corpus.missing_tail" in str(error.value)
-    assert table.check_annotations(folder, {"v": annotation(100)}, {"v": 75}, 0.25) == 0
-    assert table.check_annotations(folder, {"v": annotation(100)}, {"v": 1}, 1.0) == 0
-
-
-def test_videos_without_a_face_are_counted_unless_it_is_all_of_them() -> None:
-    some = {"v": annotation(9), "faceless": annotation(9)}
-    assert table.check_annotations(Path("T"), some, {"v": 9}, 0.25) == 1
-    with pytest.raises(InputError, match=r"none of its 2 videos has features \(first: 'v'\)"):
-        table.check_annotations(Path("T"), some, {}, 0.25)

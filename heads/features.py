@@ -1,0 +1,81 @@
+"""One video's feature file as heads read it: no more of it than is wanted, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract import store
+from extract.errors import InputError
+
+
+def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int32], dict[str, NDArray[np.generic]]]:
+    """A file's frames and the wanted kinds of its features; the others are not read.
+
+    Raises InputError for a damaged file and a kind that is missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            there = set(handle.keys())
+            for kind in kinds:
+                if kind not in there:
+                    raise InputError(
+                        f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
+                        f"and run python -m extract.run again"
+                    )
+            return handle.get_tensor("frame"), {kind: handle.get_tensor(kind) for kind in kinds}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: damaged feature file ({error}); delete it and run python -m extract.run again")
+
+
+def checked(
+    values: NDArray[np.generic], kind: str, network: str, video: str, frames: NDArray[np.int32], path: Path
+) -> NDArray[np.generic]:
+    """The values [N, D] of one kind. Raises InputError where they are not one row a frame, or not all finite."""
+    if len(values) != len(frames):
+        raise InputError(
+            f"{path}: {kind} has {len(values)} rows, frame has {len(frames)}; delete the file and run "
+            f"python -m extract.run again"
+        )
+    if values.dtype == np.float16:
+        from heads import gather
+
+        if gather.is_finite(values):
+            return values
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        raise InputError(
+            f"{path}: network {network!r}, video {video!r}, frame {frames[(~finite).argmax()]}: {kind} is "
+            f"not finite ({int((~finite).sum())} such frames); correct the network or the imported table"
+        )
+    return values
+
+
+def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """A feature file's frame numbers, and its kinds with their widths, without reading the features.
+
+    Raises InputError for a damaged file and for frame numbers that do not rise.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            frames = handle.get_tensor("frame")
+            widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    if (np.diff(frames) <= 0).any() or (frames < 1).any():
+        raise InputError(
+            f"{path}: frame numbers must start at 1 or later and rise; delete the file and run "
+            f"python -m extract.run again"
+        )
+    return frames.astype(np.int32), widths
