@@ -138,7 +138,7 @@ def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
 
 def specs_of(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
     """The heads that one file makes, given the kinds of features that each network has."""
-    usable = {network: source for network, there in has.items() if (source := _source(network, settings.inputs, there))}
+    usable = {network: source for network, there in has.items() if (source := _source(network, settings, there))}
     if settings.networks == "each":
         return [Spec(f"{name}-{network}", settings, (source,)) for network, source in usable.items()]
     if settings.networks == "all":
@@ -149,16 +149,22 @@ def specs_of(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]])
         if network not in usable:
             raise InputError(
                 f"head {name!r}: network {network!r} has {', '.join(has[network])}, but inputs asks for "
-                f"{', '.join(settings.inputs)}"
+                f"{', '.join(settings.inputs)}" + "".join(f", temporal for {table.of}" for table in settings.temporal)
             )
     return [Spec(name, settings, tuple(usable[network] for network in settings.networks))]
 
 
-def _source(network: str, inputs: list[str], there: tuple[str, ...]) -> Source | None:
-    """A network's part of the inputs, or None where it lacks one that is needed (or has none of them)."""
-    kinds = tuple(kind.removesuffix("?") for kind in inputs if kind.removesuffix("?") in there)
-    needed = [kind for kind in inputs if not kind.endswith("?")]
-    return Source(network, kinds) if kinds and set(needed) <= set(kinds) else None
+def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Source | None:
+    """A network's part of a head's columns, or None where it lacks a kind that is needed (or has no input).
+
+    What temporal columns are of is needed as inputs are: a `?` behind it is for networks that may lack it.
+    """
+    asked = [*settings.inputs, *(table.of for table in settings.temporal)]
+    kinds = tuple(kind.removesuffix("?") for kind in settings.inputs if kind.removesuffix("?") in there)
+    if not kinds or not {kind for kind in asked if not kind.endswith("?")} <= set(there):
+        return None
+    beside = dict.fromkeys(table.kind for table in settings.temporal if table.kind in there)
+    return Source(network, kinds, tuple(kind for kind in beside if kind not in kinds))
 
 
 def kinds(work: Path, network: str) -> tuple[str, ...]:

@@ -1,0 +1,204 @@
+"""From a work folder to what a head learns from: labelled rows with temporal columns, cut into train and dev by video.
+
+    prepared = prepare(work, sources, settings, annotations, task, seed)
+    model, facts = fit(prepared, prepared.part, seed)
+    rows, scores = model.predict_videos(work, other_videos)
+
+For by-video folds, `prepared.within(videos)` learns what temporal columns learn from these videos alone; the features
+themselves are not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import InputError
+from heads import split, table, temporal
+from heads.base import Head, HeadSettings, OnProgress, _quiet, family
+from heads.labels import Annotation
+from heads.model import Model
+from heads.table import Labelled, Rows, Source
+from heads.tasks import Task
+from heads.temporal import TemporalColumns
+
+MOST_FOR_COMPONENTS = 200_000
+"""Principal components are learnt from every n-th labelled frame, so that at most this many rows are read for them."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The labelled rows of train, cut by video; `both` is train and dev."""
+
+    train: Labelled
+    dev: Labelled
+    both: Labelled
+
+
+def cut(
+    labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers of train and of dev, by video; of train every `stride`-th labelled frame of a video.
+
+    The dev slice depends on the labels and the seed alone, so all heads of a task that see the same frames share it.
+    """
+    video, videos = labelled.rows.video, len(labelled.rows.videos)
+    held = np.zeros(videos, bool)
+    if dev:
+        counts = split.label_counts(labelled.truth, video, videos, task)
+        held = split.dev_videos(counts, np.bincount(video, minlength=videos), seed)
+    every = (np.arange(len(video)) - np.searchsorted(video, video)) % stride == 0
+    return np.flatnonzero(~held[video] & every), np.flatnonzero(held[video])
+
+
+def slices(labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True) -> Slices:
+    """Labelled rows cut into train and dev (views; see `cut`). Without `dev` all is train."""
+    return _slices(labelled, *cut(labelled, task, seed, stride, dev))
+
+
+def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64]) -> Slices:
+    both = np.sort(np.concatenate([train, dev]))
+    return Slices(labelled.take(train), labelled.take(dev), labelled.take(both))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Train as a head sees it."""
+
+    work: Path
+    sources: tuple[Source, ...]
+    settings: HeadSettings
+    task: Task
+    seed: int
+    labelled: Labelled
+    """Annotated frames with features: all of them, or with `thin` those of `part`."""
+    part: Slices
+    """Its train and dev slices for `seed`: views."""
+    temporal: TemporalColumns
+    """What makes the temporal columns of other videos: `temporal.add(rows)`, or `load`."""
+
+    def load(self, videos: Iterable[str]) -> Rows:
+        """All frames with features of some videos (val, test, held-out train), with the same columns."""
+        return table.load(self.work, self.sources, videos, self.temporal.add if self.temporal.tables else None)
+
+    def within(self, videos: NDArray[np.bool_]) -> Prepared:
+        """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
+
+        `part` is cut from these videos. Columns that nothing is learnt for, and the features, are shared.
+        """
+        inside = self.labelled.take(np.flatnonzero(videos[self.labelled.rows.video]))
+        _some(inside, self.sources)
+        labelled, columns = self.labelled, self.temporal
+        if columns.components:
+            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows)
+            wanted = {table.kind for table in columns.tables}
+            beside = tuple(
+                replace(s, kinds=(), beside=tuple(kind for kind in (*s.kinds, *s.beside) if kind in wanted))
+                for s in self.sources
+            )
+            again = table.load(self.work, beside, labelled.rows.videos, columns.add, by_video(labelled.rows))
+            plain = tuple(block for block in labelled.rows.blocks if block.kind != temporal.KIND)
+            labelled = replace(labelled, rows=replace(labelled.rows, blocks=(*plain, *again.blocks)))
+            inside = labelled.take(np.flatnonzero(videos[labelled.rows.video]))
+        part = slices(inside, self.task, self.seed, self.settings.stride)
+        return replace(self, labelled=labelled, part=part, temporal=columns)
+
+
+def prepare(
+    work: Path,
+    sources: Iterable[Source],
+    settings: HeadSettings,
+    annotations: Mapping[str, Annotation],
+    task: Task,
+    seed: int = 0,
+    thin: bool = False,
+    dev: bool = True,
+) -> Prepared:
+    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them.
+
+    Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
+    only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
+    Without `dev`, `part.train` is everything. Raises InputError for features that are not finite or do not fit
+    together, and where no annotated frame has features.
+    """
+    sources = tuple(sources)
+    known = table.labelled(table.bare(table.frames(work, sources, annotations)), annotations, task)
+    _some(known, sources)
+    train, held = cut(known, task, seed, settings.stride, dev)
+    columns = _learn_columns(work, sources, settings, known.rows)
+    if thin:
+        kept = np.sort(np.concatenate([train, held]))
+        known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
+    extend = columns.add if columns.tables else None
+    rows = table.load(work, sources, annotations, extend, by_video(known.rows))
+    labelled = Labelled(rows, known.truth)
+    return Prepared(work, sources, settings, task, seed, labelled, _slices(labelled, train, held), columns)
+
+
+def _some(known: Labelled, sources: tuple[Source, ...]) -> None:
+    if not len(known):
+        raise InputError(f"no annotated frame has features of {', '.join(source.network for source in sources)}")
+
+
+def by_video(rows: Rows) -> table.Frames:
+    """The frames of each video that has any."""
+    spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
+    return {video: rows.frame[start:end] for video, start, end in spans if end > start}
+
+
+def _learn_columns(work: Path, sources: tuple[Source, ...], settings: HeadSettings, rows: Rows) -> TemporalColumns:
+    """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time."""
+    found: list[temporal.Components] = []
+    every = -(-len(rows) // MOST_FOR_COMPONENTS)
+    thinned = by_video(rows.take(np.arange(0, len(rows), every)))
+    if any(table.kind == "embedding" for table in settings.temporal):
+        for source in sources:
+            if "embedding" in (*source.kinds, *source.beside):
+                only = (Source(source.network, ("embedding",)),)
+                sample = table.load(work, only, thinned, keep=thinned)
+                found += temporal.fit(sample, settings.temporal).components
+    return TemporalColumns(tuple(settings.temporal), tuple(found))
+
+
+def fit(
+    prepared: Prepared, part: Slices, seed: int, on_progress: OnProgress = _quiet
+) -> tuple[Model, dict[str, Any], float | None]:
+    """Fit a head of `prepared.settings` on `part.train`, choose by `part.dev`, learn again from both if so set.
+
+    Returns the model, the family's facts, and the official dev score before it learnt dev (None: no dev rows).
+    """
+    head = new(prepared)
+    again = head.settings.refit and not head.learns_dev and len(part.dev) > 0
+    until = 0.6 if again else 1.0
+    facts = head.fit(part.train, part.dev, seed, lambda done, note: on_progress(until * done, note))
+    scored = len(part.dev) > 0 and not head.learns_dev
+    score = official(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
+    if again:
+        head.refit(part.both, seed, lambda done, note: on_progress(until + (1 - until) * done, f"again, {note}"))
+    return as_model(prepared, head), facts, score
+
+
+def new(prepared: Prepared) -> Head:
+    """A head that has learnt nothing yet."""
+    return family(prepared.settings.family)(prepared.task, prepared.settings)
+
+
+def as_model(prepared: Prepared, head: Head) -> Model:
+    """A head that was fitted on prepared rows, as a model."""
+    return Model(head, prepared.sources, prepared.temporal, tuple(prepared.labelled.rows.columns))
+
+
+def decided(task: Task, scores: NDArray[np.float32]) -> NDArray[np.generic]:
+    """Raw scores as the official metric takes them: au cut at 0.5, expr the first of the largest, va as it is."""
+    return scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
+
+
+def official(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:
+    """The task's official score of raw scores: au decided at 0.5, expr by argmax, va as it is. None if undefined."""
+    score = task.score(truth, decided(task, scores))
+    return score if np.isfinite(score) else None

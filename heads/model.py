@@ -1,0 +1,127 @@
+"""A fitted head with all that it needs to predict new videos: what it reads, its temporal columns, its columns' names.
+
+model = Model.load(folder)
+rows, scores = model.predict_videos(work, videos)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.config import check
+from extract.errors import InputError
+from extract.rundir import write_json
+from heads import table
+from heads.base import Head, family
+from heads.table import Rows, Source
+from heads.tasks import TASKS
+from heads.temporal import TemporalColumns
+
+GROUP = 65_536
+"""Rows that are in memory at a time where whole splits are predicted, and the rest of the video they end in."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A head, fitted on rows that had `columns`."""
+
+    head: Head
+    sources: tuple[Source, ...]
+    temporal: TemporalColumns
+    columns: tuple[str, ...]
+
+    def rows(self, work: Path, videos: Iterable[str]) -> Rows:
+        """All frames with features of these videos, with the columns that were learnt."""
+        return table.load(work, self.sources, videos, self.temporal.add if self.temporal.tables else None)
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
+        if not len(rows):
+            return np.empty((0, len(self.head.task.outputs)), np.float32)
+        if (found := tuple(rows.columns)) != self.columns:
+            raise InputError(self._differs(found))
+        scores = self.head.predict(rows)
+        if not np.isfinite(scores).all():
+            raise RuntimeError(f"a head of family {self.head.settings.family} predicted scores that are not finite")
+        return scores
+
+    def _differs(self, found: tuple[str, ...]) -> str:
+        """What to say of columns that are not those learnt from."""
+        missing = [name for name in self.columns if name not in set(found)]
+        unknown = [name for name in found if name not in set(self.columns)]
+        what = "; ".join(
+            f"{len(names)} are {how} (first: {names[0]})"
+            for names, how in ((missing, "missing"), (unknown, "not among them"))
+            if names
+        )
+        return (
+            f"this head learnt from {len(self.columns)} columns, these rows have {len(found)}: "
+            f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
+        )
+
+    def predict_videos(
+        self, work: Path, videos: Iterable[str], on_progress: Callable[[float], None] | None = None
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Rows without columns of every frame with features of these videos, and its scores; in bounded memory."""
+        there = table.frames(work, self.sources, videos)
+        every, scores = table.bare(there), [np.empty((0, len(self.head.task.outputs)), np.float32)]
+        for group in _groups(there):
+            scores.append(self.predict(self.rows(work, group)))
+            if on_progress is not None:
+                on_progress(sum(map(len, scores)) / len(every))
+        return every, np.concatenate(scores)
+
+    def save(self, folder: Path) -> None:
+        """Write the head and what belongs to it into an existing folder."""
+        self.head.save(folder)
+        self.temporal.save(folder)
+        write_json(
+            folder / "model.json",
+            {
+                "task": self.head.task.name,
+                "settings": self.head.settings.model_dump(mode="json"),
+                "sources": [asdict(source) for source in self.sources],
+                "columns": self.columns,
+            },
+        )
+
+    @staticmethod
+    def load(folder: Path) -> Model:
+        """Read what `save` wrote: the same predictions to the bit."""
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        kind = family(about["settings"]["family"])
+        head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
+        head.load(folder)
+        return Model(
+            head,
+            tuple(Source(s["network"], tuple(s["kinds"]), tuple(s["beside"])) for s in about["sources"]),
+            TemporalColumns.load(folder),
+            tuple(about["columns"]),
+        )
+
+
+def _groups(there: table.Frames) -> Iterator[list[str]]:
+    """Videos, in their order, some at a time."""
+    group: list[str] = []
+    rows = 0
+    for video, frames in there.items():
+        group.append(video)
+        rows += len(frames)
+        if rows >= GROUP:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
+
+
+def _networks(columns: Iterable[str]) -> str:
+    """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
+    kinds = tuple(f".{kind}." for kind in ("embedding", "logits", "va"))
+    found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
+    return ", ".join(sorted(found))
