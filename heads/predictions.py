@@ -82,11 +82,11 @@ def checked(
     order = np.lexsort((frames, number))
     number, frames, scores = number[order], frames[order], scores[order]
     _check(path, task, names, number, frames, scores)
-    frames = frames.astype(np.int32)
+    whole = frames.astype(np.int32)
     ends = np.searchsorted(number, np.arange(len(names) + 1))
     return Predictions(
         task.outputs,
-        {str(name): (frames[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
+        {str(name): (whole[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
         path,
     )
 
