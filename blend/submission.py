@@ -44,7 +44,7 @@ def _tails(task: Task, decided: NDArray[np.generic]) -> Iterator[str]:
     if task.name == "expr":
         return map(str, decided.tolist())
     if task.name == "va":
-        text = [[str(value) for value in column] for column in decided.astype(np.float32).T]
+        text = [map(str, column) for column in decided.astype(np.float32).T]
         return map(",".join, zip(*text, strict=True))
     codes = decided.astype(np.int64) @ (1 << np.arange(decided.shape[1]))
     known = {code: ",".join(str(code >> c & 1) for c in range(decided.shape[1])) for code in np.unique(codes).tolist()}
