@@ -14,8 +14,6 @@ from heads.tasks import TASKS
 
 BITS = ("0", "1")
 LSD_CLASSES = tuple("012345")
-PLAIN = b"0123456789+-.eE,"
-"""Letters of which plain numbers and their commas are made: no blanks, no quotes, no nan."""
 Legal = tuple[str, ...] | None
 """The texts that a value may be; None: any number in [-1, 1]."""
 
@@ -40,20 +38,6 @@ class Kind:
             elif cell not in legal:
                 return _not_among(cell, legal)
         return ""
-
-    def surely_fine(self, tails: Sequence[str]) -> bool:
-        """Whether `problem` finds nothing in any of the texts, told at once; False: look at each. Only for numbers,
-        of which nearly every line has others."""
-        if any(legal is not None for legal in self.values):
-            return False
-        commas, text = len(self.values) - 1, ",".join(tails)
-        if any(tail.count(",") != commas for tail in tails) or text.encode().translate(None, PLAIN):
-            return False
-        try:
-            numbers = [float(cell) for cell in text.split(",")]
-        except ValueError:
-            return False
-        return min(numbers) >= -1 and max(numbers) <= 1
 
     def _count(self, cells: list[str]) -> str:
         text, want = f"{len(cells)} values, expected {len(self.values)}", len(self.values)
