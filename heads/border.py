@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from extract import frames
 from extract.errors import InputError
-from heads import labels, testlist
-from heads.config import Config
+from heads import labels, table, testlist
+from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import Task
 
@@ -95,6 +96,25 @@ def check_annotations(
                 f"is it another video's file? If it is right, raise corpus.missing_tail"
             )
     return len(faceless)
+
+
+def check_heads(task: str, specs: list[Spec], work: Path, part: str, videos: Iterable[str]) -> None:
+    """Refuse a video of validation or test that one head could predict and another could not: a blend needs both.
+
+    Before hours of training, not after. Raises InputError that names the video, the heads and their networks.
+    """
+    names = list(videos)
+    seen = {spec.sources: frozenset(table.frames(work, spec.sources, names)) for spec in specs}
+    for spec in specs:
+        for other in specs:
+            if lacking := sorted(seen[other.sources] - seen[spec.sources]):
+                networks = " and ".join(source.network for source in spec.sources)
+                raise InputError(
+                    f"{work / 'features'}: no features of {networks} for the {part} video {lacking[0]!r}, which head "
+                    f"{spec.name!r} must predict ({len(lacking)} such videos; head {other.name!r} has features of "
+                    f"them); run python -m extract.run, import the video's table, or leave the head out with "
+                    f"heads.{task}.use"
+                )
 
 
 def _last(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
     prepared = prepare(work, sources, settings, annotations, task, seed)
     model, facts = fit(prepared, prepared.part, seed)
-    rows, scores = model.predict_videos(work, other_videos)
+    predictions = model.predict_videos(work, other_videos)
 
 For by-video folds, `prepared.within(videos)` learns what temporal columns learn from these videos alone; the features
 themselves are not copied.
@@ -23,12 +23,17 @@ from heads import split, table, temporal
 from heads.base import Head, HeadSettings, OnProgress, _quiet, family
 from heads.labels import Annotation
 from heads.model import Model
+from heads.predictions import Predictions
 from heads.table import Labelled, Rows, Source
 from heads.tasks import Task
 from heads.temporal import TemporalColumns
 
 MOST_FOR_COMPONENTS = 200_000
 """Principal components are learnt from every n-th labelled frame, so that at most this many rows are read for them."""
+
+
+class NothingToLearn(InputError):
+    """No annotated frame has the features that a head needs."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def prepare(
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
     Without `dev`, `part.train` is everything. Raises InputError for features that are not finite or do not fit
-    together, and where no annotated frame has features.
+    together, NothingToLearn where no annotated frame has features.
     """
     sources = tuple(sources)
     known = table.labelled(table.bare(table.frames(work, sources, annotations)), annotations, task)
@@ -142,7 +147,8 @@ def prepare(
 
 def _some(known: Labelled, sources: tuple[Source, ...]) -> None:
     if not len(known):
-        raise InputError(f"no annotated frame has features of {', '.join(source.network for source in sources)}")
+        networks = ", ".join(source.network for source in sources)
+        raise NothingToLearn(f"none of its annotated frames has features of {networks}")
 
 
 def by_video(rows: Rows) -> table.Frames:
@@ -202,3 +208,17 @@ def official(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]
     """The task's official score of raw scores: au decided at 0.5, expr by argmax, va as it is. None if undefined."""
     score = task.score(truth, decided(task, scores))
     return score if np.isfinite(score) else None
+
+
+def graded(
+    predictions: Predictions, annotations: Mapping[str, Annotation], task: Task
+) -> tuple[float | None, NDArray[np.float64], int]:
+    """The official score of raw predictions on the annotated frames among them, its parts by output (NaN: undefined),
+    and how many frames these are. Of no such frame: None, no parts, 0.
+    """
+    rows = table.bare({video: frames for video, (frames, _) in predictions.videos.items()})
+    truth, valid = table.truth(rows, dict(annotations), task)
+    if not valid.any():
+        return None, np.empty(0), 0
+    scores = np.concatenate([scores for _, scores in predictions.videos.values()])[valid]
+    return official(task, truth[valid], scores), task.per_output(truth[valid], decided(task, scores)), len(scores)

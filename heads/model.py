@@ -19,6 +19,7 @@ from extract.errors import InputError
 from extract.rundir import write_json
 from heads import table
 from heads.base import Head, family
+from heads.predictions import Predictions
 from heads.table import Rows, Source
 from heads.tasks import TASKS
 from heads.temporal import TemporalColumns
@@ -67,15 +68,19 @@ class Model:
 
     def predict_videos(
         self, work: Path, videos: Iterable[str], on_progress: Callable[[float], None] | None = None
-    ) -> tuple[Rows, NDArray[np.float32]]:
-        """Rows without columns of every frame with features of these videos, and its scores; in bounded memory."""
+    ) -> Predictions:
+        """Predict every frame with features of these videos, some videos at a time: memory is bounded."""
         there = table.frames(work, self.sources, videos)
-        every, scores = table.bare(there), [np.empty((0, len(self.head.task.outputs)), np.float32)]
+        rows = sum(map(len, there.values()))
+        found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):
-            scores.append(self.predict(self.rows(work, group)))
+            some = self.rows(work, group)
+            scores = self.predict(some)
+            for video, start, end in zip(some.videos, some.ends[:-1], some.ends[1:], strict=True):
+                found[video] = (some.frame[start:end], scores[start:end])
             if on_progress is not None:
-                on_progress(sum(map(len, scores)) / len(every))
-        return every, np.concatenate(scores)
+                on_progress(sum(len(frames) for frames, _ in found.values()) / rows)
+        return Predictions(self.head.task.outputs, found)
 
     def save(self, folder: Path) -> None:
         """Write the head and what belongs to it into an existing folder."""

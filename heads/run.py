@@ -33,7 +33,8 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
     """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them.
 
     Runs extract first where features are missing. Finished heads whose settings, annotations, features and libraries
-    are unchanged are kept, so a killed run goes on with the first unfinished head. Writes `prior.json`: what a video
+    are unchanged are kept, so a killed run goes on with the first unfinished head; where only the test list or its
+    features changed, the kept model predicts them. Writes `prior.json`: what a video
     without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
     """
     facts = TASKS[task]
@@ -56,36 +57,39 @@ def _up_to_date(
     """Train what is missing or out of date."""
     task, paths = facts.name, config.corpus.task(facts.name)
     specs = _chosen(heads_config.plan(config, task, work), only)
-    videos = sorted({*annotations["train"], *annotations["val"], *listed})
+    known = {*annotations["train"], *annotations["val"]}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = {network: features_mark(work, network, videos) for network in networks}
-    last = last_frames(work, networks, videos)
+    marks = [{n: features_mark(work, n, sorted(some)) for n in networks} for some in (known, set(listed))]
+    last = last_frames(work, networks, sorted(known | set(listed)))
     for part, some in annotations.items():
         border.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
+    for part, videos in (("validation", annotations["val"]), ("test", listed)):
+        border.check_heads(task, specs, work, part, videos)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     hashes = {
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
         for part in ("train", "val")
     }
-    hashes["test"] = [("test", rundir.file_hash(paths.test))] if paths.test else []
     code = rundir.code_hash(Path(__file__).parent)
     todo = []
     for spec in specs:
         settings = spec.settings.model_dump(mode="json")
-        mark = rundir.fingerprint(
+        learning = rundir.fingerprint(
             {
                 "task": task,
                 "settings": settings,
-                "sources": [(s.network, s.kinds) for s in spec.sources],
+                "sources": [(s.network, s.kinds, s.beside) for s in spec.sources],
                 "seed": seed,
                 "annotations": hashes,
-                "features": [marks[s.network] for s in spec.sources],
+                "features": [marks[0][s.network] for s in spec.sources],
                 "code": code,
                 "versions": {
                     name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
                 },
             }
         )
+        listing = rundir.file_hash(paths.test) if paths.test else None
+        mark = rundir.fingerprint([learning, listing, [marks[1][s.network] for s in spec.sources]])
         if not rundir.is_done(head_folder(work, task, spec.name), mark):
             todo.append(
                 Job(
@@ -99,6 +103,7 @@ def _up_to_date(
                     paths.test,
                     seed,
                     mark,
+                    learning,
                 )
             )
     processes.run_all(todo, f"heads {task}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from heads.labels import Annotation
 from heads.tasks import Task
 
 SHARE = 0.2
@@ -86,3 +89,13 @@ def folds(content: NDArray[np.float64], known: NDArray[np.bool_], count: int, se
         members[fold].append(int(v))
         filled[fold] += share[v]
     return sorted(sorted(fold) for fold in members)
+
+
+def folds_of(annotations: Mapping[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
+    """Annotated videos -> at most `count` folds alike in size and labels, by the annotations alone (see `folds`)."""
+    names = sorted(annotations)
+    known = np.array([int(annotations[name].valid.sum()) for name in names], np.int64)
+    truth = np.concatenate([annotations[name].values[annotations[name].valid] for name in names])
+    video = np.repeat(np.arange(len(names), dtype=np.int32), known)
+    content = np.column_stack([known, label_counts(truth, video, len(names), task)])
+    return [[names[v] for v in fold] for fold in folds(content, known > 0, count, seed)]

@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from extract import errors, rundir
 from extract.config import check
 from extract.errors import InputError
-from heads import labels, predictions, split, table, testlist
-from heads.base import Head, OnProgress, family
-from heads.table import Labelled, Rows, Source
+from heads import labels, learn, oof, predictions, table, testlist
+from heads.base import OnProgress, family
+from heads.labels import Annotation
+from heads.learn import Slices, decided, slices  # noqa: F401
+from heads.model import Model
+from heads.table import Source
 from heads.tasks import TASKS, Task
 
 SECONDS_BETWEEN_REPORTS = 0.2
@@ -46,6 +51,9 @@ class Job:
     test: Path | None
     seed: int
     mark: str
+    """Fingerprint of all that decides the results."""
+    learning: str
+    """Fingerprint of what decides the model: not of the test list."""
 
     @property
     def folder(self) -> Path:
@@ -71,146 +79,148 @@ def head_folder(work: Path, task: str, name: str) -> Path:
     return work / "heads" / task / name
 
 
-def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
-    """Train and predict; write predictions, model, report.json, provenance.json and DONE. Returns the report.
+MODEL, BOTH = "model", "model_trainval"
 
-    Raises InputError for features that are not finite or do not fit together, and where nothing is labelled.
+
+def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
+    """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
+
+    A model that was finished under the same `job.learning` is kept, with its validation and out-of-fold predictions:
+    then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
+    where nothing is labelled.
     """
     began = time.monotonic()
     task = TASKS[job.task]
-    kind = family(str(job.settings["family"]))
-    head = kind(task, check(kind.Settings, job.settings, f"head {job.name}"))
-    on_progress(0.0, "reads features")
-    annotations = labels.read_folder(job.train, task)
-    rows = table.load(job.work, job.sources, annotations)
-    part = slices(table.labelled(rows, annotations, task), task, job.seed, head.settings.stride)
-    if not len(part.train):
-        raise InputError(
-            f"{job.train}: none of its annotated frames has features of "
-            f"{', '.join(source.network for source in job.sources)}"
-        )
-    report = _learn(head, part, job.seed, on_progress) | {
-        "columns": rows.width,
-        "videos_without_features": len(annotations) - len(rows.videos),
-    }
-    report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed} | report
-    del rows, part
-    on_progress(0.9, "predicts validation")
-    report |= _predict_val(head, job, task)
-    if job.test is not None:
-        on_progress(0.95, "predicts test")
-        _predict(head, job, testlist.read(job.test, task).videos, "test")
-    (job.folder / "model").mkdir(exist_ok=True)
-    head.save(job.folder / "model")
-    report["seconds"] = round(time.monotonic() - began, 2)
+    if not rundir.is_done(job.folder / MODEL, job.learning):
+        _learn(job, task, on_progress)
+    report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
+    results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
+    for folder, name in ((MODEL, "test.parquet"), (BOTH, "test_trainval.parquet")):
+        (job.folder / name).unlink(missing_ok=True)  # a test list that is no more
+        if job.test is not None and (job.folder / folder).exists():
+            on_progress(0.95, "predicts test")
+            found = Model.load(job.folder / folder).predict_videos(job.work, testlist.read(job.test, task).videos)
+            predictions.write(job.folder / name, found)
+            results.append(name)
+    report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
     rundir.write_json(job.folder / "report.json", report)
-    rundir.finish(
-        job.folder,
-        job.mark,
-        {
-            "settings": job.settings,
-            "sources": [asdict(source) for source in job.sources],
-            "seed": job.seed,
-            "train": str(job.train),
-            "val": str(job.val),
-            "test": str(job.test) if job.test else None,
-        },
-        ["val.parquet", "report.json", *(["test.parquet"] if job.test else [])],
-    )
+    rundir.finish(job.folder, job.mark, _provenance(job), [*results, "report.json"])
     on_progress(1.0, "done")
     return report
 
 
-@dataclass(frozen=True)
-class Slices:
-    """The labelled rows of train, cut by video; `both` is train and dev."""
-
-    train: Labelled
-    dev: Labelled
-    both: Labelled
-
-
-def slices(labelled: Labelled, task: Task, seed: int, stride: int) -> Slices:
-    """Cut labelled rows of train into train and dev, by video; of train every `stride`-th labelled frame of a video.
-
-    The dev slice depends on the labels and the seed alone, so all heads of a task that see the same frames share it.
-    """
-    video, videos = labelled.rows.video, len(labelled.rows.videos)
-    counts = split.label_counts(labelled.truth, video, videos, task)
-    dev = split.dev_videos(counts, np.bincount(video, minlength=videos), seed)[video]
-    train = ~dev & ((np.arange(len(video)) - np.searchsorted(video, video)) % stride == 0)
-    return Slices(*(labelled.take(np.flatnonzero(some)) for some in (train, dev, train | dev)))
-
-
-def _learn(head: Head, part: Slices, seed: int, on_progress: OnProgress) -> dict[str, Any]:
-    """Fit, score on dev, fit again on both; returns the report's part about it."""
-    again = head.settings.refit and not head.learns_dev and len(part.dev) > 0
-    until = 0.5 if again else 0.85
-    facts = head.fit(part.train, part.dev, seed, lambda done, note: on_progress(0.05 + until * done, note))
-    scored = len(part.dev) and not head.learns_dev
-    score = official(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
-    if again:
-        head.refit(part.both, seed, lambda done, note: on_progress(0.55 + 0.35 * done, f"again, {note}"))
+def _provenance(job: Job) -> dict[str, Any]:
+    """What a head was made from, for people."""
     return {
-        "family": head.settings.family,
-        "dev_score": score,
+        "settings": job.settings,
+        "sources": [asdict(source) for source in job.sources],
+        "seed": job.seed,
+        "train": str(job.train),
+        "val": str(job.val),
+        "test": str(job.test) if job.test else None,
+    }
+
+
+def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
+    """All that does not hang on the test list: out-of-fold predictions, model, validation, refit.
+
+    `model/` is finished last, with the hashes of all of it. What was learnt before goes first, finished folds excepted,
+    so that nothing of two makings lies side by side.
+    """
+    began = time.monotonic()
+    for name in (MODEL, BOTH):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
+    for path in job.folder.glob("*.parquet"):
+        path.unlink()
+    (job.folder / MODEL).mkdir(parents=True)
+    settings = check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
+    on_progress(0.0, "reads features")
+    train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
+    with _of(job.train):
+        prepared = learn.prepare(job.work, job.sources, settings, train, task, job.seed, thin=settings.folds < 2)
+    steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
+    at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
+
+    def part(i: int) -> OnProgress:
+        return lambda done, note: on_progress(at[i] + (at[i + 1] - at[i]) * done, note)
+
+    report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
+    if settings.folds > 1:
+        with _of(job.train):
+            report |= oof.predict(prepared, train, job.folder, job.learning, part(0))
+    model, facts, dev_score = learn.fit(prepared, prepared.part, job.seed, part(1))
+    report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
+    del prepared
+    model.save(job.folder / MODEL)
+    report |= _validation(job, model, val)
+    if settings.refit_val:
+        report["trainval"] = _both(job, model, {**train, **val}, part(2))
+    report["seconds"] = round(time.monotonic() - began, 2)
+    rundir.write_json(job.folder / MODEL / "learnt.json", report)
+    made = [
+        path for path in sorted(job.folder.rglob("*")) if path.parent.name in (MODEL, BOTH) or path.suffix == ".parquet"
+    ]
+    results = [os.path.relpath(path, job.folder / MODEL) for path in made if oof.FOLDS not in path.parts]
+    rundir.finish(job.folder / MODEL, job.learning, _provenance(job), results)
+    shutil.rmtree(job.folder / oof.FOLDS, ignore_errors=True)
+
+
+@contextmanager
+def _of(folder: Path) -> Iterator[None]:
+    """Say where the annotations lie of which nothing can be learnt."""
+    try:
+        yield
+    except learn.NothingToLearn as error:
+        raise InputError(f"{folder}: {error}") from error
+
+
+def _facts(job: Job, model: Model, part: Slices, train: dict[str, Annotation]) -> dict[str, Any]:
+    """The report's part about what was learnt from."""
+    again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
+    return {
         "refit": again,
         "rows": {"train": len(part.train), "dev": len(part.dev)},
         "videos": {name: len(np.unique(getattr(part, name).rows.video)) for name in ("train", "dev")},
-        **facts,
+        "columns": len(model.columns),
+        "videos_without_features": len(train) - len(table.frames(job.work, job.sources, train)),
     }
 
 
-def decided(task: Task, scores: NDArray[np.float32]) -> NDArray[np.generic]:
-    """Raw scores as the official metric takes them: au cut at 0.5, expr the first of the largest, va as it is."""
-    return scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
-
-
-def official(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:
-    """The task's official score of raw scores: au decided at 0.5, expr by argmax, va as it is. None if undefined."""
-    score = task.score(truth, decided(task, scores))
-    return score if np.isfinite(score) else None
-
-
-def _predict_val(head: Head, job: Job, task: Task) -> dict[str, Any]:
+def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
-    annotations = labels.read_folder(job.val, task)
-    rows, scores = _predict(head, job, annotations, "val")
-    truth, valid = table.truth(rows, annotations, task)
-    if not valid.any():
-        raise InputError(
-            f"{job.val}: none of its annotated frames has features of "
-            f"{', '.join(source.network for source in job.sources)}"
-        )
-    parts = task.per_output(truth[valid], decided(task, scores[valid]))
+    found = model.predict_videos(job.work, val)
+    score, parts, frames = learn.graded(found, val, model.head.task)
+    if not frames:
+        networks = ", ".join(source.network for source in job.sources)
+        raise InputError(f"{job.val}: none of its annotated frames has features of {networks}")
+    predictions.write(job.folder / "val.parquet", found)
     return {
-        "val_score": official(task, truth[valid], scores[valid]),
+        "val_score": score,
         "val_score_of": "annotated frames with features (no face, no score); au decided at 0.5, expr by argmax",
         "per_output": {
-            name: float(part) if np.isfinite(part) else None for name, part in zip(task.outputs, parts, strict=True)
+            name: float(one) if np.isfinite(one) else None
+            for name, one in zip(model.head.task.outputs, parts, strict=True)
         },
-        "val_frames": {
-            "labelled": sum(int(a.valid.sum()) for a in annotations.values()),
-            "with_features": int(valid.sum()),
-        },
+        "val_frames": {"labelled": sum(int(a.valid.sum()) for a in val.values()), "with_features": frames},
     }
 
 
-def _predict(head: Head, job: Job, videos: Any, part: str) -> tuple[Rows, NDArray[np.float32]]:
-    """Predict every frame with features of these videos, annotated or not, and write `<part>.parquet`."""
-    rows = table.load(job.work, job.sources, videos)
-    scores = head.predict(rows) if len(rows) else np.empty((0, len(head.task.outputs)), np.float32)
-    if not np.isfinite(scores).all():
-        raise RuntimeError(f"head {job.name} predicted scores that are not finite")
-    ends = np.searchsorted(rows.video, np.arange(len(rows.videos) + 1))
-    predictions.write(
-        job.folder / f"{part}.parquet",
-        predictions.Predictions(
-            head.task.outputs,
-            {name: (rows.frame[a:b], scores[a:b]) for name, a, b in zip(rows.videos, ends[:-1], ends[1:], strict=True)},
-        ),
-    )
-    return rows, scores
+def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progress: OnProgress) -> dict[str, Any]:
+    """Learn from train and validation together, each row once, with what was chosen on train; save that model beside.
+
+    The model's head is used up: it has been saved. Validation scores are never of this one.
+    """
+    settings, task = model.head.settings, model.head.task
+    prepared = learn.prepare(job.work, job.sources, settings, annotations, task, job.seed, thin=True, dev=False)
+    part, head = prepared.part, model.head
+    if head.learns_dev:
+        head = learn.new(prepared)
+        head.fit(part.train, part.dev, job.seed, on_progress)
+    else:
+        head.refit(part.train, job.seed, on_progress)
+    (job.folder / BOTH).mkdir()
+    learn.as_model(prepared, head).save(job.folder / BOTH)
+    return {"rows": len(part.train), "videos": len(np.unique(part.train.rows.video))}
 
 
 def _die_with_parent() -> None:

@@ -43,7 +43,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(work: Path, name: str, how: str) -> Job:
-    return Job(name, "au", {"how": how}, [], work, work, work, None, 0, "mark")
+    return Job(name, "au", {"how": how}, [], work, work, work, None, 0, "mark", "learning")
 
 
 def done(work: Path) -> set[str]:

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from extract import rundir, store
 from extract.errors import InputError
-from heads import labels, predictions, table, train
+from heads import labels, predictions, train
 from heads.base import family
 from heads.table import Source
 from heads.tasks import TASKS
@@ -40,6 +40,7 @@ def job(corpus: Corpus, task: str = "expr", name: str = "fast", **changed: Any) 
         folder / "test.txt",
         0,
         "the mark",
+        rundir.fingerprint([task, settings]),
     )
     rundir.begin(made.folder)
     return made
@@ -89,31 +90,6 @@ def test_the_dev_score_is_of_the_head_before_it_learnt_dev(corpus: Corpus) -> No
         for name in ("True", "False")
     )
     assert not np.array_equal(one, two)
-
-
-def test_slices_are_by_video_and_stride_thins_train_only(tiny: Corpus) -> None:
-    task = TASKS["va"]
-    annotations = labels.read_folder(tiny.folder / "va" / "train", task)
-    rows = table.load(tiny.work, [Source("one", ("logits",))], annotations)
-    whole = table.labelled(rows, annotations, task)
-    part = train.slices(whole, task, seed=1, stride=1)
-    thin = train.slices(whole, task, seed=1, stride=4)
-    assert len(part.train) + len(part.dev) == len(part.both) == len(whole)
-    assert not set(part.train.rows.video) & set(part.dev.rows.video)
-    np.testing.assert_array_equal(thin.dev.rows.pick, part.dev.rows.pick)
-    for video in np.unique(part.train.rows.video):
-        np.testing.assert_array_equal(
-            thin.train.rows.frame[thin.train.rows.video == video],
-            part.train.rows.frame[part.train.rows.video == video][::4],
-        )
-
-
-def test_official_scores_of_raw_scores() -> None:
-    truth = np.array([[1, 0] * 6, [0, 1] * 6], np.uint8)
-    assert train.official(TASKS["au"], truth, np.where(truth, 0.5, 0.49).astype(np.float32)) == 1
-    assert train.official(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
-    constant = np.zeros((4, 2), np.float32)
-    assert train.official(TASKS["va"], constant, constant) is None
 
 
 def test_a_video_without_a_face_has_no_rows_and_is_counted(corpus: Corpus) -> None:

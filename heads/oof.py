@@ -1,0 +1,80 @@
+"""Out-of-fold predictions of train: every frame predicted by a head that learnt from other videos.
+
+A blend can then be fitted on more than validation. A finished fold stays in the head's folder until all is done, so
+that a killed run goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract import rundir
+from heads import learn, predictions, split
+from heads.base import OnProgress
+from heads.labels import Annotation
+from heads.learn import NothingToLearn, Prepared
+from heads.predictions import Predictions
+
+OOF = "oof.parquet"
+FOLDS = "folds"
+
+
+def predict(
+    prepared: Prepared, annotations: Mapping[str, Annotation], folder: Path, mark: str, on_progress: OnProgress
+) -> dict[str, Any]:
+    """Write `<folder>/oof.parquet`: all frames with features of the annotated videos. Returns the report's part.
+
+    All that is learnt, components of temporal columns among it, is learnt anew from the other folds, with a dev slice
+    of their own. Folds that were finished under the same `mark` are not made again. Raises NothingToLearn where fewer
+    than two videos have annotated frames with features.
+    """
+    known = {video: annotations[video] for video in learn.by_video(prepared.labelled.rows)}
+    held = split.folds_of(known, prepared.task, prepared.settings.folds, prepared.seed)
+    if len(held) < 2:
+        raise NothingToLearn(
+            f"folds = {prepared.settings.folds} needs two or more videos with annotated frames that have features of "
+            f"{', '.join(source.network for source in prepared.sources)}; there is {len(known)}"
+        )
+    for i, video in enumerate(sorted(annotations.keys() - known.keys())):
+        held[i % len(held)].append(video)  # nothing to learn from, but it may have features
+    reports, found = [], {}
+    for number, videos in enumerate(held):
+
+        def say(done: float, note: str, number: int = number) -> None:
+            on_progress((number + done) / len(held), f"fold {number + 1} of {len(held)}: {note}")
+
+        place = folder / FOLDS / str(number)
+        if not rundir.is_done(place, mark):
+            _fold(prepared, videos, known, place, mark, say)
+        reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
+        found |= predictions.read(place / OOF, prepared.task).videos
+    whole = Predictions(prepared.task.outputs, found)
+    predictions.write(folder / OOF, whole)
+    score, _, frames = learn.graded(whole, known, prepared.task)
+    return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
+
+
+def _fold(
+    prepared: Prepared,
+    videos: list[str],
+    known: Mapping[str, Annotation],
+    folder: Path,
+    mark: str,
+    on_progress: OnProgress,
+) -> None:
+    """Learn from the other videos, predict these, and finish the fold's folder."""
+    rundir.begin(folder)
+    others = np.array([video not in videos for video in prepared.labelled.rows.videos])
+    part = prepared.within(others)
+    model, facts, dev_score = learn.fit(part, part.part, part.seed, on_progress)
+    found = model.predict_videos(part.work, videos)
+    predictions.write(folder / OOF, found)
+    score, _, frames = learn.graded(found, known, part.task)
+    report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}
+    rundir.write_json(folder / "report.json", report)
+    rundir.finish(folder, mark, {"learnt_from": len(part.part.both)}, [OOF, "report.json"])
