@@ -97,3 +97,29 @@ def test_families() -> None:
     assert {base.family(name).Settings.model_fields["family"].default for name in base.FAMILIES} == set(base.FAMILIES)
     with pytest.raises(InputError, match="no family of heads is called 'svm'; there are mlp, lightgbm, lama"):
         base.family("svm")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"windows": [0]}, "1 or more"),
+        ({"windows": [5, 5]}, "different whole numbers"),
+        ({"windows": []}, "at least 1"),
+        ({"statistics": []}, "at least 1"),
+        ({"statistics": ["median"]}, "'mean', 'std' or 'difference'"),
+        ({"of": "pixels"}, "'logits'"),
+        ({"components": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_temporal_columns_that_cannot_be_are_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        base.Temporal.model_validate({"of": "va"} | wrong)
+
+
+def test_the_same_temporal_column_twice_is_refused() -> None:
+    tables = [{"of": "va", "windows": [5, 9]}, {"of": "va?", "windows": [9], "statistics": ["std"]}]
+    with pytest.raises(ValidationError, match="the std of va over 9 frames occurs twice"):
+        HeadSettings.model_validate({"family": "x", "inputs": ["va"], "temporal": tables})
+    tables[1]["of"] = "logits"
+    settings = HeadSettings.model_validate({"family": "x", "inputs": ["va"], "temporal": tables})
+    assert [table.kind for table in settings.temporal] == ["va", "logits"]

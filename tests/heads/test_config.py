@@ -66,6 +66,24 @@ def test_a_head_file_of_ones_own(corpus: Corpus) -> None:
     assert spec.settings.model_dump()["trees"] == 9 and spec.settings.model_dump()["num_leaves"] == 5
 
 
+def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) -> None:
+    def sources(of: str, networks: str) -> list[tuple[Source, ...]]:
+        own = corpus.folder / "mine.toml"
+        own.write_text(
+            f'family = "lightgbm"\ninputs = ["logits"]\nnetworks = "{networks}"\n[[temporal]]\nof = "{of}"\n'
+        )
+        return [spec.sources for spec in config.plan(load(corpus, f'[heads.au]\nuse = ["{own}"]\n'), "au", corpus.work)]
+
+    two = Source("two", ("logits",), ("va",))
+    assert sources("va", "each") == [(two,)] and sources("va", "all") == [(two,)], "one has no va: left out"
+    assert sources("va?", "each") == [(Source("one", ("logits",)),), (two,)]
+    assert sources("logits", "all") == [(Source("one", ("logits",)), Source("two", ("logits",)))]
+    assert sources("embedding", "all")[0][0] == Source("one", ("logits",), ("embedding",))
+    extra = '[heads.au.mlp]\nnetworks = ["one"]\ninputs = ["logits"]\n[[heads.au.mlp.temporal]]\nof = "va"\n'
+    with pytest.raises(InputError, match="'one' has embedding, logits, but inputs asks for logits, temporal for va"):
+        config.plan(load(corpus, extra), "au", corpus.work)
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [

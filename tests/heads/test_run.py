@@ -14,7 +14,7 @@ import pytest
 from extract import config as extract_config
 from extract import rundir, store
 from extract.errors import InputError
-from heads import labels, processes, run, train
+from heads import labels, predictions, processes, run, train
 from heads.config import Config
 from heads.tasks import TASKS
 from heads.train import Job
@@ -114,6 +114,48 @@ def test_bad_input_is_found_before_anything_is_trained(corpus: Corpus) -> None:
     with pytest.raises(InputError, match=r"t1\.safetensors: damaged feature file"):
         run.main(config, "expr", corpus.work)
     assert not list((corpus.work / "heads" / "expr").glob("*/DONE"))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_another_test_list_trains_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = run.main(load(corpus, "va"), "va", corpus.work)
+    before = {name: (folder / "test.parquet").read_bytes() for name, folder in folders.items()}
+    learn = train._learn
+    monkeypatch.setattr(train, "_learn", lambda *args: pytest.fail("it was trained again"))
+    listed = corpus.folder / "va" / "test.txt"
+    whole = listed.read_text()
+    listed.write_text("".join(line for line in whole.splitlines(keepends=True) if "x1_left" not in line))
+    run.main(load(corpus, "va"), "va", corpus.work)
+    for folder in folders.values():
+        assert list(predictions.read(folder / "test.parquet", TASKS["va"]).videos) == ["x0"]
+    path = store.path(corpus.work, "one", "x1_left")  # features of a test video are of no concern to the model
+    features = store.read(path)
+    features.logits[0] += 1
+    store.write(path, features, {"mark": "one"})
+    listed.write_text(whole)
+    run.main(load(corpus, "va"), "va", corpus.work)
+    after = {name: (folder / "test.parquet").read_bytes() for name, folder in folders.items()}
+    assert after["lightgbm-two"] == before["lightgbm-two"] and after["lightgbm-one"] != before["lightgbm-one"]
+
+    trained = []
+    monkeypatch.setattr(train, "_learn", lambda job, *rest: trained.append(job.name) or learn(job, *rest))
+    (corpus.folder / "va" / "val" / "v1.txt").unlink()
+    run.main(load(corpus, "va"), "va", corpus.work)
+    assert trained == ["lightgbm-one", "lightgbm-two"], "validation is part of what a finished model stands for"
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(("part", "video"), [("validation", "v1"), ("test", "x0")])
+def test_a_video_that_one_heads_network_lacks_is_refused_before_training(corpus: Corpus, part: str, video: str) -> None:
+    store.path(corpus.work, "two", video).unlink()
+    config = load(corpus, "expr")
+    said = rf"no features of two for the {part} video '{video}', which head 'lightgbm-two' must predict"
+    with pytest.raises(InputError, match=said):
+        run.main(config, "expr", corpus.work)
+    assert not list((corpus.work / "heads" / "expr").glob("*/model"))
+    run.main(config, "expr", corpus.work, only=["lightgbm-one"])
+    store.path(corpus.work, "one", video).unlink()  # nobody found a face: the prior will do
+    run.main(config, "expr", corpus.work)
 
 
 def test_features_of_two_makings_are_refused(corpus: Corpus) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from heads import split
+from heads import labels, split
+from heads.labels import Annotation
 from heads.tasks import TASKS
 
 
@@ -80,3 +83,14 @@ def test_folds_hold_every_video_once_and_only_known_videos_make_folds(videos: in
     known = np.arange(videos) == 0
     assert split.folds(content, known, count, seed=0) == [list(range(videos))]
     assert split.folds(content, np.zeros(videos, bool), count, seed=0) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_folds_of_annotated_videos_do_not_hang_on_features_or_order(tiny: Any, task: str) -> None:
+    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    annotations["t2"] = Annotation("t2", annotations["t2"].values, np.zeros(len(annotations["t2"].valid), bool))
+    made = split.folds_of(annotations, TASKS[task], 3, seed=1)
+    assert sorted(video for fold in made for video in fold) == sorted(annotations) and len(made) == 3
+    assert all(set(fold) - {"t2"} for fold in made), "an annotated video in each"
+    assert split.folds_of(dict(reversed(annotations.items())), TASKS[task], 3, seed=1) == made
+    assert len(split.folds_of(annotations, TASKS[task], 99, seed=1)) == 5

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,9 @@ import pytest
 
 from extract import store
 from extract.errors import InputError
-from heads import labels, table
+from heads import features, labels, table
 from heads.labels import Annotation
-from heads.table import Source
+from heads.table import Block, Rows, Source
 from heads.tasks import TASKS
 
 Corpus = Any  # tests/heads/conftest.py
@@ -112,3 +114,64 @@ def test_truth_against_a_loop(tiny: Corpus, task: str) -> None:
     some = table.labelled(rows, annotations, TASKS[task])
     assert len(some) == valid.sum() and len(some.truth) == len(some)
     np.testing.assert_array_equal(some.rows.frame, rows.frame[valid])
+
+
+def test_extended_videos_are_whole_and_thinned_afterwards(tiny: Corpus) -> None:
+    sources = (Source("one", ("logits",), ("embedding",)), Source("two", ("va",)))
+    seen = []
+
+    def extend(rows: Rows) -> Rows:
+        seen.append((rows.videos, len(rows), [block.kind for block in rows.blocks]))
+        first = np.arange(len(rows), dtype=np.float32)[:, None] + rows.blocks[1].values[:, :1].astype(np.float32)
+        return replace(rows, blocks=(*rows.blocks, Block("one", "made", first, ("first",))))
+
+    keep = {"t1": np.array([2, 5, 3, 36], np.int32), "t4": np.array([3, 999], np.int32), "t0": np.array([1], np.int32)}
+    rows = table.load(tiny.work, sources, ["t4", "t1", "t0", "t2"], extend, keep)
+    assert rows.videos == ("t0", "t1") and list(rows.frame) == [1, 2, 5, 36], "frame 3 has no face"
+    assert seen == [((name,), 36, ["logits", "embedding", "va"]) for name in ("t0", "t1")]
+    assert rows.columns[-1] == "one.first" and [b.kind for b in rows.blocks] == ["logits", "va", "made"]
+    whole = table.load(tiny.work, [Source("one", ("logits", "embedding")), sources[1]], ["t1"])
+    at = np.searchsorted(whole.frame, [2, 5, 36])
+    expected = np.column_stack([whole.batch()[at][:, [*range(8), 20, 21]], at + whole.batch()[at][:, 8]])
+    np.testing.assert_array_equal(rows.batch()[1:], expected.astype(np.float32))
+    assert "embedding" not in [b.kind for b in table.load(tiny.work, sources, ["t1"]).blocks], "not read for nothing"
+
+
+def test_each_file_is_read_once_and_only_what_is_wanted_of_it(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, tuple[str, ...]]] = []
+    before = features.read
+
+    def noting(path: Path, kinds: tuple[str, ...], network: str) -> Any:
+        read.append((f"{network}/{path.stem}", tuple(kinds)))
+        return before(path, kinds, network)
+
+    monkeypatch.setattr(features, "read", noting)
+    table.load(tiny.work, [Source("one", ("logits",)), Source("two", ("va", "logits"))], ["t0", "t1"])
+    wanted = {"one": ("logits",), "two": ("va", "logits")}
+    assert read == [(f"{n}/{video}", wanted[n]) for video in ("t0", "t1") for n in ("one", "two")]
+
+
+def test_frames_of_videos_without_reading_features(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "read", lambda *args: pytest.fail("features were read"))
+    found = table.frames(tiny.work, BOTH, ["v0", "t1", "nobody"])
+    assert list(found) == ["t1", "v0"] and all(len(frames) == 36 for frames in found.values())
+    rows = table.bare(found)
+    assert rows.videos == ("t1", "v0") and rows.width == 0 and list(rows.ends) == [0, 36, 72]
+    np.testing.assert_array_equal(rows.frame, [*found["t1"], *found["v0"]])
+    assert len(table.bare({})) == 0
+
+
+def test_reading_takes_the_rows_and_one_video_of_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for video in "abcdefgh":
+        frames = list(range(1, 2001))
+        write(tmp_path, "net", video, frames, embedding=rng.normal(size=(2000, 256)).astype(np.float16))
+    sources = [Source("net", ("embedding",))]
+    table.load(tmp_path, sources, ["a"])  # imports and compiles
+    one = 2000 * 256 * 2
+    for keep, kept in ((None, 8.0), ({video: np.arange(1, 2001, 10, dtype=np.int32) for video in "abcdefgh"}, 0.8)):
+        tracemalloc.start()
+        table.load(tmp_path, sources, "abcdefgh", keep=keep)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert kept * one < peak < (kept + 3) * one, "no second copy, no float32"

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from extract import rundir, store
 from extract.errors import InputError
 from heads import labels, predictions, train
 from heads.base import family
+from heads.model import Model
 from heads.table import Source
 from heads.tasks import TASKS
 from heads.train import Job
@@ -107,6 +110,96 @@ def test_nothing_labelled_is_named(corpus: Corpus) -> None:
         path.write_text(TASKS["expr"].header + "\n" + "-1\n" * corpus.frames)
     with pytest.raises(InputError, match="train: none of its annotated frames has features of one"):
         train.main(job(corpus), quiet)
+
+
+def test_refit_on_train_and_validation_has_each_row_once_and_never_makes_a_validation_score(corpus: Corpus) -> None:
+    task = TASKS["expr"]
+    plain, both = job(corpus, name="plain"), job(corpus, name="both", refit_val=True)
+    reports = [train.main(one, quiet) for one in (plain, both)]
+    for name in ("val.parquet", "test.parquet"):
+        assert (plain.folder / name).read_bytes() == (both.folder / name).read_bytes(), "of the model of train alone"
+    assert reports[0]["val_score"] == reports[1]["val_score"] and "trainval" not in reports[0]
+
+    labelled = 0
+    for part in ("train", "val"):
+        for video, annotation in labels.read_folder(corpus.folder / "expr" / part, task).items():
+            frames = store.read(store.path(corpus.work, "one", video)).frame
+            labelled += int(annotation.valid[frames - 1].sum())
+    assert reports[1]["trainval"] == {"rows": labelled, "videos": 8}
+    alone, together = (
+        predictions.read(both.folder / f"{name}.parquet", task).videos for name in ("test", "test_trainval")
+    )
+    assert list(alone) == list(together) == corpus.videos["test"]
+    assert not np.array_equal(alone["x0"][1], together["x0"][1])
+    assert not (plain.folder / "model_trainval").exists() and not (plain.folder / "test_trainval.parquet").exists()
+
+    kept = Model.load(both.folder / "model_trainval")
+    grown = (both.folder / "model_trainval" / "booster_0.txt").read_text().count("\nTree=")
+    assert grown == 8 * reports[1]["trees"]["all classes"], "with what was chosen on train"
+    np.testing.assert_array_equal(kept.predict_videos(corpus.work, ["x0"]).videos["x0"][1], together["x0"][1])
+
+
+def test_a_family_that_learns_dev_is_fitted_on_train_and_validation(corpus: Corpus, monkeypatch: Any) -> None:
+    kind = family("lightgbm")
+    monkeypatch.setattr(kind, "learns_dev", True)
+    report = train.main(job(corpus, refit_val=True), quiet)
+    assert report["dev_score"] is None and report["refit"] is False and report["trainval"]["videos"] == 8
+
+
+def test_a_model_is_kept_when_only_the_test_list_changes(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = job(corpus, refit_val=True, folds=2)
+    report = train.main(first, quiet)
+    before = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
+    assert sorted(before) == ["oof.parquet", "test.parquet", "test_trainval.parquet", "val.parquet"]
+    listed = corpus.folder / "expr" / "test.txt"
+    lines = listed.read_text().splitlines()
+    listed.write_text("\n".join(line for line in lines if "x1_left" not in line) + "\n")
+    changed = replace(first, mark="another list")
+    rundir.begin(first.folder)
+    with monkeypatch.context() as patched:
+        for name in ("fit", "refit"):
+            patched.setattr(family("lightgbm"), name, lambda *args, **more: pytest.fail("it was trained again"))
+        again = train.main(changed, quiet)
+    assert rundir.is_done(first.folder, "another list")
+    assert {**again, "seconds": 0} == {**report, "seconds": 0}
+    after = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
+    assert {name for name in before if before[name] != after[name]} == {"test.parquet", "test_trainval.parquet"}
+    assert list(predictions.read(first.folder / "test.parquet", TASKS["expr"]).videos) == ["x0"]
+
+    shutil.rmtree(first.folder)
+    rundir.begin(first.folder)
+    train.main(changed, quiet)
+    assert {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")} == after, "as from nothing"
+
+    rundir.begin(first.folder)
+    train.main(replace(changed, test=None), quiet)
+    assert sorted(path.name for path in first.folder.glob("*.parquet")) == ["oof.parquet", "val.parquet"]
+
+
+def test_nothing_of_another_making_stays(corpus: Corpus) -> None:
+    train.main(job(corpus, refit_val=True, folds=2), quiet)
+    plain = job(corpus)
+    train.main(plain, quiet)
+    assert sorted(path.name for path in plain.folder.glob("*.parquet")) == ["test.parquet", "val.parquet"]
+    assert not [name for name in ("model_trainval", "folds") if (plain.folder / name).exists()]
+
+
+@pytest.mark.parametrize("lost", ["model/booster_0.txt", "model/learnt.json", "val.parquet"])
+def test_a_model_of_which_a_part_is_lost_is_learnt_again(corpus: Corpus, lost: str) -> None:
+    one = job(corpus)
+    train.main(one, quiet)
+    before = (one.folder / "val.parquet").read_bytes()
+    (one.folder / lost).unlink()
+    rundir.begin(one.folder)
+    train.main(one, quiet)
+    assert (one.folder / lost).exists() and (one.folder / "val.parquet").read_bytes() == before
+
+
+def test_temporal_columns_reach_the_head_and_its_report(corpus: Corpus) -> None:
+    one = job(corpus, temporal=[{"of": "embedding", "windows": [3], "components": 2}])
+    one = replace(one, sources=[Source("one", ("logits",), ("embedding",))])
+    assert train.main(one, quiet)["columns"] == 8 + 2 * 3
+    assert len(Model.load(one.folder / "model").temporal.components) == 1
 
 
 def child(path: Path, **more: Any) -> subprocess.Popen[str]:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from extract import store
+from extract.errors import InputError
+from heads import labels, learn, oof, predictions
+from heads.base import family
+from heads.labels import Annotation
+from heads.learn import Prepared
+from heads.table import Source
+from heads.tasks import TASKS
+
+Corpus = Any  # tests/heads/conftest.py
+EXPR = TASKS["expr"]
+SOURCES = (Source("one", ("logits",), ("embedding",)),)
+TEMPORAL = [{"of": "embedding", "windows": [3], "statistics": ["mean"], "components": 2}]
+
+
+def quiet(done: float, note: str) -> None:
+    assert 0 <= done <= 1
+
+
+def prepare(corpus: Corpus, **more: Any) -> tuple[Prepared, dict[str, Annotation]]:
+    raw = {"family": "lightgbm", "inputs": ["logits"], "trees": 5, "folds": 3, "temporal": TEMPORAL} | more
+    annotations = labels.read_folder(corpus.folder / "expr" / "train", EXPR)
+    settings = family("lightgbm").Settings.model_validate(raw)
+    return learn.prepare(corpus.work, SOURCES, settings, annotations, EXPR, 4), annotations
+
+
+def test_every_frame_is_predicted_by_a_head_that_never_saw_its_video(corpus: Corpus, tmp_path: Path) -> None:
+    path = corpus.folder / "expr" / "train" / "t4.txt"
+    path.write_text(EXPR.header + "\n" + "-1\n" * corpus.frames)  # features, but nothing to learn from
+    prepared, annotations = prepare(corpus)
+    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    found = predictions.read(tmp_path / "oof.parquet", EXPR)
+    assert list(found.videos) == corpus.videos["train"]
+    for frames, _ in found.videos.values():
+        assert set(frames) == set(range(1, corpus.frames + 1)) - corpus.missing, "annotated or not"
+
+    held = [fold["videos"] for fold in report["oof_folds"]]
+    assert sorted(video for fold in held for video in fold) == corpus.videos["train"] and len(held) == 3
+    for fold, said in zip(held, report["oof_folds"], strict=True):
+        others = {video: a for video, a in annotations.items() if video not in fold}
+        alone = learn.prepare(corpus.work, SOURCES, prepared.settings, others, EXPR, 4)
+        model, _, dev_score = learn.fit(alone, alone.part, 4)
+        for video, (_, scores) in model.predict_videos(corpus.work, fold).videos.items():
+            np.testing.assert_array_equal(scores, found.videos[video][1])
+        score, _, frames = learn.graded(model.predict_videos(corpus.work, fold), annotations, EXPR)
+        assert (said["score"], said["frames"], said["dev_score"]) == (score, frames, dev_score)
+    score, _, frames = learn.graded(found, annotations, EXPR)
+    assert (report["oof_score"], report["oof_frames"]) == (score, frames)
+
+
+def test_a_killed_run_goes_on_with_the_next_fold(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, annotations = prepare(corpus)
+    whole = oof.predict(prepared, annotations, tmp_path / "whole", "mark", quiet)
+    fit, fitted = learn.fit, []
+
+    def killed(*args: Any, **more: Any) -> Any:
+        fitted.append(1)
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        return fit(*args, **more)
+
+    monkeypatch.setattr(learn, "fit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        oof.predict(prepared, annotations, tmp_path / "killed", "mark", quiet)
+    assert len(fitted) == 2 and not (tmp_path / "killed" / "oof.parquet").exists()
+    assert oof.predict(prepared, annotations, tmp_path / "killed", "mark", quiet) == whole
+    assert len(fitted) == 4, "the first fold was kept"
+    assert (tmp_path / "killed" / "oof.parquet").read_bytes() == (tmp_path / "whole" / "oof.parquet").read_bytes()
+    oof.predict(prepared, annotations, tmp_path / "killed", "other settings", quiet)
+    assert len(fitted) == 7, "folds of another making are made anew"
+
+
+def test_one_video_is_too_few(corpus: Corpus, tmp_path: Path) -> None:
+    for video in corpus.videos["train"][1:]:
+        store.path(corpus.work, "one", video).unlink()
+    prepared, annotations = prepare(corpus)
+    with pytest.raises(InputError, match=r"folds = 3 needs two or more videos .* features of one; there is 1"):
+        oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+
+
+def test_fewer_videos_than_folds_are_each_a_fold(corpus: Corpus, tmp_path: Path) -> None:
+    prepared, annotations = prepare(corpus, folds=50)
+    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    assert [len(fold["videos"]) for fold in report["oof_folds"]] == [1] * 6
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
