@@ -6,7 +6,7 @@ order of files, folders and rows never matters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,9 @@ from heads.labels import Annotation
 from heads.predictions import Predictions
 from heads.tasks import Task
 from heads.testlist import TestList
+
+IMPLAUSIBLE = 1000
+"""So many frames behind twice a video's length are a typo in a frame's number, or another video's predictions."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Pool:
     truth: Truth | None = None
     without_face: tuple[str, ...] = field(default=())
     """Videos without any prediction: all of their frames hold the training prior."""
+    own: NDArray[np.bool_] | None = None
+    """[H, T]: a head has a prediction of its own here; elsewhere it was filled."""
 
     @property
     def known(self) -> Truth:
@@ -60,6 +65,12 @@ class Pool:
     def score(self, decided: NDArray[np.generic]) -> float:
         """The official score of decisions on all T frames, over the annotated ones."""
         return self.task.score(self.known.values, decided[self.known.rows])
+
+    def filled(self, rows: NDArray[np.int64]) -> dict[str, int]:
+        """Of these frames, how many each head has no prediction of its own for."""
+        if self.own is None:
+            return dict.fromkeys(self.heads, 0)
+        return {head: int((~own[rows]).sum()) for head, own in zip(self.heads, self.own, strict=True)}
 
     def select(self, keep: Sequence[int]) -> Pool:
         """The pool of some videos (rising numbers), as if the others had never been there."""
@@ -79,6 +90,7 @@ class Pool:
             offsets=offsets,
             scores=np.ascontiguousarray(self.scores[:, rows]),
             present=self.present[rows],
+            own=None if self.own is None else self.own[:, rows],
             truth=truth,
             without_face=tuple(video for video in self.without_face if video in videos),
         )
@@ -90,79 +102,102 @@ def for_validation(
     annotations: dict[str, Annotation],
     prior: NDArray[np.float32],
     where: str = "validation",
+    others: Collection[str] = (),
 ) -> Pool:
     """The pool of the annotated videos. A timeline is as long as the annotation, or to the last prediction if that is
-    later.
+    later. `others` names the heads that are not ours.
 
     Raises InputError where predictions are of unknown videos or differ in their videos, and where no frame is
     annotated.
     """
-    videos = sorted(annotations)
-    lengths = [max(len(annotations[video].valid), _last(found, video)) for video in videos]
-    pool = _pool(task, found, videos, lengths, prior, where, "has no annotation")
+    lengths = {video: len(annotations[video].valid) for video in sorted(annotations)}
+    pool = _pool(task, found, lengths, prior, where, "has no annotation", others)
     rows = np.concatenate(
-        [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(videos)]
+        [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(pool.videos)]
     )
     if not len(rows):
         raise InputError(
-            f"{where}: not one validly annotated frame in {len(videos)} videos; nothing to choose a blend by"
+            f"{where}: not one validly annotated frame in {len(lengths)} videos; nothing to choose a blend by"
         )
-    values = np.concatenate([annotations[video].values[annotations[video].valid] for video in videos])
+    values = np.concatenate([annotations[video].values[annotations[video].valid] for video in pool.videos])
     return replace(pool, truth=Truth(rows, values))
 
 
-def for_test(task: Task, found: dict[str, Predictions], listed: TestList, prior: NDArray[np.float32]) -> Pool:
+def for_test(
+    task: Task,
+    found: dict[str, Predictions],
+    listed: TestList,
+    prior: NDArray[np.float32],
+    others: Collection[str] = (),
+) -> Pool:
     """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is
-    later.
+    later. `others` names the heads that are not ours.
 
     Raises InputError where heads differ in their videos, or have predictions of a video that is not listed.
     """
-    frames = listed.videos
-    lengths = [max(int(frames[video][-1]), _last(found, video)) for video in listed.names]
-    return _pool(task, found, listed.names, lengths, prior, "test", f"is not in {listed.path}")
-
-
-def _last(found: dict[str, Predictions], video: str) -> int:
-    """The last frame with a prediction, 0 where there is none."""
-    return max(
-        (
-            int(head.videos[video][0][-1])
-            for head in found.values()
-            if video in head.videos and len(head.videos[video][0])
-        ),
-        default=0,
-    )
+    lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
+    return _pool(task, found, lengths, prior, "test", f"is not in {listed.path}", others)
 
 
 def _pool(
     task: Task,
     found: dict[str, Predictions],
-    videos: Sequence[str],
-    lengths: Sequence[int],
+    lengths: dict[str, int],
     prior: NDArray[np.float32],
     where: str,
     unknown: str,
+    others: Collection[str],
 ) -> Pool:
     if not found:
         raise InputError(
             f"{where}: no head has made predictions for task {task.name!r}; is heads.{task.name}.use empty?"
         )
-    heads = tuple(sorted(found))
+    heads, videos = tuple(sorted(found)), list(lengths)
     for head in heads:
-        for video in sorted(set(found[head].videos) - set(videos)):
-            raise InputError(f"{where} predictions of head {head!r}: the video {video!r} {unknown}")
+        _check_videos(found[head], f"{where} predictions of head {head!r}", lengths, unknown)
     seen = set().union(*(found[head].videos for head in heads))
+    ours = set().union(*(found[head].videos for head in heads if head not in others))
     for head in heads:
-        for video in sorted(seen - set(found[head].videos)):
+        # that ours have none of a video means that no face was found in it; of other heads we know no such thing
+        for video in sorted((seen if head in others else ours) - set(found[head].videos)):
             other = next(name for name in heads if video in found[name].videos)
-            raise InputError(
-                f"{where} predictions of head {head!r} lack the video {video!r}, which head {other!r} has; "
-                f"make them anew, or leave the head out with heads.{task.name}.use"
+            remedy = (
+                "give it at least one frame of it"
+                if head in others
+                else f"make them anew, or leave the head out with heads.{task.name}.use"
             )
-    scores = np.empty((len(heads), int(sum(lengths)), len(task.outputs)), np.float32)
-    present = np.ones(scores.shape[1], bool)
+            raise InputError(
+                f"{_file(found[head])}{where} predictions of head {head!r} lack the video {video!r}, which head "
+                f"{other!r} has; {remedy}"
+            )
+    last = [max([lengths[video], *(_last(found[head], video) for head in heads)]) for video in videos]
+    scores = np.empty((len(heads), sum(last), len(task.outputs)), np.float32)
+    own = np.empty(scores.shape[:2], bool)
     for h, head in enumerate(heads):
-        scores[h] = timeline.dense(videos, lengths, found[head].videos, prior)
-        present &= timeline.present(videos, lengths, found[head].videos)
+        scores[h] = timeline.dense(videos, last, found[head].videos, prior)
+        own[h] = timeline.present(videos, last, found[head].videos)
     faceless = tuple(video for video in videos if video not in seen)
-    return Pool(task, heads, tuple(videos), timeline.offsets_of(lengths), scores, present, None, faceless)
+    return Pool(task, heads, tuple(videos), timeline.offsets_of(last), scores, own.all(0), None, faceless, own)
+
+
+def _check_videos(found: Predictions, what: str, lengths: dict[str, int], unknown: str) -> None:
+    """Raise InputError for predictions of a video that is not expected, or of frames far behind its end."""
+    for video, (frames, _) in found.videos.items():
+        if video not in lengths:
+            first = f" (its first prediction is of frame {frames[0]})" if len(frames) else ""
+            raise InputError(f"{_file(found)}{what}: the video {video!r} {unknown}{first}")
+        if (last := _last(found, video)) > 2 * lengths[video] + IMPLAUSIBLE:
+            raise InputError(
+                f"{_file(found)}{what}: video {video!r} frame {last}, but the video ends at frame {lengths[video]}; "
+                f"a typo, or predictions of another video?"
+            )
+
+
+def _file(found: Predictions) -> str:
+    return f"{found.path}: " if found.path is not None else ""
+
+
+def _last(found: Predictions, video: str) -> int:
+    """The last frame with a prediction, 0 where there is none."""
+    frames = found.videos[video][0] if video in found.videos else ()
+    return int(frames[-1]) if len(frames) else 0

@@ -98,3 +98,33 @@ def test_selected_videos_are_a_pool_of_their_own(make_pool, name):
             part.known.rows[part.video_of == new] - part.offsets[new],
             pool.known.rows[pool.video_of == old] - pool.offsets[old],
         )
+
+
+def test_other_peoples_heads_must_have_the_videos_of_all_but_ours_may_lack_a_face():
+    annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
+    whole, part = made(a=[1], b=[2]), made(a=[1])
+    pool = pools.for_validation(VA, {"ours": part, "theirs": whole}, annotations, PRIOR, others=["theirs"])
+    assert pool.without_face == () and pool.filled(np.arange(8)) == {"ours": 7, "theirs": 6}
+    np.testing.assert_array_equal(pool.scores[0, 4:], np.tile(PRIOR, (4, 1)))
+    with pytest.raises(InputError, match="head 'theirs' lack the video 'b', which head 'ours' has; give it at least"):
+        pools.for_validation(VA, {"ours": whole, "theirs": part}, annotations, PRIOR, others=["theirs"])
+    with pytest.raises(InputError, match="head 'x' lack the video 'b', which head 'y' has"):
+        pools.for_validation(VA, {"x": part, "y": whole}, annotations, PRIOR, others=["x", "y"])
+    with pytest.raises(InputError, match="head 'x' lack the video 'b', which head 'y' has; make them anew"):
+        pools.for_validation(VA, {"x": part, "y": whole, "z": whole}, annotations, PRIOR, others=["z"])
+
+
+def test_predictions_far_behind_a_videos_end_are_another_videos(tmp_path):
+    with pytest.raises(InputError, match="video 'a' frame 1009, but the video ends at frame 4"):
+        pools.for_validation(VA, {"x": made(a=[1, 1009])}, {"a": annotation("a", 4)}, PRIOR)
+    assert pools.for_validation(VA, {"x": made(a=[1, 1008])}, {"a": annotation("a", 4)}, PRIOR).offsets[-1] == 1008
+
+
+def test_filled_frames_are_counted_per_head_and_selected_with_their_videos():
+    annotations = {"a": annotation("a", 4), "b": annotation("b", 3)}
+    found = {"x": made(a=[1, 2], b=[1, 2, 3]), "y": made(a=[4], b=[2])}
+    pool = pools.for_validation(VA, found, annotations, PRIOR)
+    assert pool.filled(np.arange(7)) == {"x": 2, "y": 5}
+    assert pool.filled(np.array([3, 5])) == {"x": 1, "y": 0}
+    assert pool.select([1]).filled(np.arange(3)) == {"x": 0, "y": 2}
+    np.testing.assert_array_equal(pool.present, pool.own.all(0))
