@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from extract import store
+from extract.errors import InputError
+from heads import labels, learn, table
 from heads.base import FAMILIES, Head, family
-from heads.table import Block, Labelled, Rows
+from heads.model import Model
+from heads.table import Block, Labelled, Rows, Source
 from heads.tasks import TASKS, Task
+from heads.temporal import TemporalColumns
 
 SETTINGS = {
     "mlp": {"inputs": ["logits"], "hidden": 4, "epochs": 3, "dropout": 0.3, "input_dropout": 0.2},
@@ -119,6 +126,69 @@ def test_one_video_in_train_and_none_in_dev(name: str, task: str) -> None:
     head = make(name, task)
     head.fit(train, dev.take(np.empty(0, np.int64)), seed=0)
     check_scores(task, head.predict(dev.rows), len(dev))
+
+
+def test_constant_columns_say_nothing_and_break_nothing_when_they_change_later(name: str, task: str) -> None:
+    train, dev = slices(task)
+    for block in train.rows.blocks:
+        block.values[:, -1] = 3.25
+    head = make(name, task)
+    head.fit(train, dev, seed=0)
+    later = rows(2, seed=7)
+    check_scores(task, head.predict(later), len(later))
+    later.blocks[0].values[:, -1] = 60
+    check_scores(task, head.predict(later), len(later))
+
+
+def test_a_feature_that_is_not_finite_is_refused_by_name(name: str, task: str, corpus: Any) -> None:
+    path = store.path(corpus.work, "two", "t3")
+    features = store.read(path)
+    features.logits[7, 1] = np.nan
+    store.write(path, features, {"mark": "two"})
+    annotations = labels.read_folder(corpus.folder / task / "train", TASKS[task])
+    with pytest.raises(InputError, match=r"network 'two', video 't3', frame 9: logits is not finite \(1 such frames\)"):
+        sources = [Source("two", ("logits",))]
+        learn.prepare(corpus.work, sources, make(name, task).settings, annotations, TASKS[task])
+
+
+def test_features_of_networks_that_it_did_not_learn_from_are_refused_also_when_loaded(
+    name: str, task: str, tmp_path: Path
+) -> None:
+    train, dev = slices(task)
+    model = Model(make(name, task), (Source("net", ("logits",)),), TemporalColumns(), tuple(train.rows.columns))
+    model.head.fit(train, dev, seed=0)
+    unseen = rows(2, seed=7)
+    expected = model.predict(unseen)
+    model.save(tmp_path)
+    loaded = Model.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(unseen), expected)
+    wider = replace(unseen, blocks=(*unseen.blocks, replace(unseen.blocks[0], network="other")))
+    foreign = replace(unseen, blocks=tuple(replace(block, network="other") for block in unseen.blocks))
+    for some, said in (
+        (wider, r"7 columns, these rows have 12: 5 are not among them \(first: other\.logits\.0\)"),
+        (foreign, r"7 are missing \(first: net\.logits\.0\); 7 are not among them .* give it the features of net$"),
+        (replace(unseen, blocks=unseen.blocks[::-1]), "another order"),
+    ):
+        with pytest.raises(InputError, match=said):
+            loaded.predict(some)
+
+
+def test_predicting_asks_for_few_rows_at_a_time(name: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, dev = slices(task)
+    head = make(name, task)
+    head.fit(train, dev, seed=0)
+    many = rows(2, frames=table.CHUNK + 100, seed=7)
+    sizes: list[int] = []
+    batch = Rows.batch
+
+    def noting(self: Rows, index: Any = slice(None)) -> np.ndarray:
+        found = batch(self, index)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(Rows, "batch", noting)
+    check_scores(task, head.predict(many), len(many))
+    assert sum(sizes) >= len(many) and max(sizes) <= table.CHUNK, "never a float32 copy of everything"
 
 
 def test_it_learns_something(name: str, task: str) -> None:
