@@ -14,10 +14,12 @@ from typing import IO
 from extract import rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
+from heads import threads
 from heads.train import Job
 
-AT_ONCE = min(2, os.cpu_count() or 1)
-"""Jobs side by side. Each runs on one thread whatever this is, so that the results do not depend on it."""
+CORES = os.cpu_count() or 1
+AT_ONCE = min(2, CORES)
+"""Jobs side by side; they share the cores (heads.threads). No head's result depends on how many it gets."""
 ROOT = Path(__file__).resolve().parents[1]
 TAIL = 30
 ENVIRONMENT = {
@@ -41,13 +43,14 @@ def run_all(jobs: list[Job], what: str) -> None:
     if not jobs:
         return
     waiting, running, failures = list(jobs), {}, []  # type: ignore[var-annotated]
+    each = CORES // min(AT_ONCE, len(jobs))
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
     try:
         with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
             while (waiting and not failures) or running:
                 while waiting and not failures and len(running) < AT_ONCE:
                     job = waiting.pop(0)
-                    running[job.name] = (job, _start(job, lines), [0])
+                    running[job.name] = (job, _start(job, lines, each), [0])
                 name, line = lines.get()
                 job, process, done = running[name]
                 if line is not None:
@@ -66,11 +69,11 @@ def run_all(jobs: list[Job], what: str) -> None:
         raise next((error for error in failures if isinstance(error, InputError)), failures[0])
 
 
-def _start(job: Job, lines: queue.Queue[tuple[str, str | None]]) -> subprocess.Popen[str]:
+def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> subprocess.Popen[str]:
     """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
     rundir.begin(job.folder)
     job.write(job.folder / "job.json")
-    environment = os.environ | ENVIRONMENT
+    environment = os.environ | ENVIRONMENT | {threads.VARIABLE: str(cores)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with open(job.folder / "log.txt", "wb") as log:
         process = subprocess.Popen(

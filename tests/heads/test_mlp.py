@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 
-from heads import mlp
-from heads.metrics import ccc
+from heads import mlp_network, mlp_train
 from heads.mlp import Mlp, MlpSettings
 from heads.table import Block, Labelled, Rows
 from heads.tasks import TASKS
@@ -31,54 +29,7 @@ def settings(**given: Any) -> MlpSettings:
 )
 def test_parameter_counts_are_the_published_ones(task: str, width: int, hidden: int, parameters: int) -> None:
     standardised = (np.zeros(width, np.float32), np.ones(width, np.float32))
-    assert mlp.build(TASKS[task], width, settings(hidden=hidden), 0, standardised).count_params() == parameters
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_moments_against_numpy(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heads.table.CHUNK", 64)
-    x = (np.random.default_rng(0).normal(size=(500, 6)) * [1, 5, 0.01, 1, 1, 1] + [0, 900, 0, -3, 0, 7]).astype(dtype)
-    x[:, 4] = 2.5
-    mean, deviation = mlp.moments(rows(x))
-    exact = x.astype(np.float64)
-    np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(np.delete(deviation, 4), np.delete(exact.std(0), 4), rtol=1e-5)
-    assert deviation[4] == 1, "a constant column is not blown up"
-
-
-def test_selection_scores() -> None:
-    rng = np.random.default_rng(0)
-    truth = (rng.random((80, 12)) < 0.2).astype(np.uint8)
-    truth[:, 3] = 0
-    scores = rng.random((80, 12)).astype(np.float32)
-    expected = np.mean([average_precision_score(truth[:, i], scores[:, i]) for i in range(12) if i != 3])
-    assert mlp.selection_score(TASKS["au"], truth, scores) == pytest.approx(expected)
-    assert mlp.selection_score(TASKS["au"], truth * 0, scores) == 0
-    assert mlp.selection_score(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
-    constant = np.full((9, 2), 0.5, np.float32)
-    assert mlp.selection_score(TASKS["va"], constant, constant) == -1, "undefined never wins"
-
-
-def loss(task: str, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    mlp.tensorflow()
-    return float(
-        mlp.loss_of(TASKS[task], mlp.targets(TASKS[task], truth), scores.astype(np.float32), weights.astype(np.float32))
-    )
-
-
-def test_losses_against_loops() -> None:
-    rng = np.random.default_rng(1)
-    expr, p, w = rng.integers(0, 8, 30).astype(np.int8), rng.dirichlet(np.ones(8), 30), rng.random(30)
-    naive = np.mean([-w[i] * np.log(p[i, expr[i]]) for i in range(30)])
-    assert loss("expr", expr, p, w) == pytest.approx(naive, rel=1e-5)
-
-    au, q, u = rng.integers(0, 2, (30, 12)).astype(np.uint8), rng.uniform(0.01, 0.99, (30, 12)), rng.random((30, 12))
-    naive = np.mean([-u[i, j] * np.log(q[i, j] if au[i, j] else 1 - q[i, j]) for i in range(30) for j in range(12)])
-    assert loss("au", au, q, u) == pytest.approx(naive, rel=1e-5)
-
-    va, s = rng.uniform(-1, 1, (30, 2)), rng.uniform(-1, 1, (30, 2))
-    naive = 1 - (ccc(va[:, 0], s[:, 0]) + ccc(va[:, 1], s[:, 1])) / 2
-    assert loss("va", va.astype(np.float32), s, np.ones(30)) == pytest.approx(naive, rel=1e-5)
+    assert mlp_network.build(TASKS[task], width, settings(hidden=hidden), 0, standardised).count_params() == parameters
 
 
 def test_small_corpora_get_more_epochs_and_dev_chooses_the_best() -> None:
@@ -91,7 +42,7 @@ def test_small_corpora_get_more_epochs_and_dev_chooses_the_best() -> None:
     facts = head.fit(train, dev, 0)
     assert facts["epochs"] == 15 and 1 <= facts["best_epoch"][0] <= 15
     assert facts["selection_score"][0] == pytest.approx(
-        mlp.selection_score(TASKS["expr"], dev.truth, head.predict(dev.rows))
+        mlp_train.selection_score(TASKS["expr"], dev.truth, head.predict(dev.rows))
     )
     head.refit(labelled, 0)
     assert head.best_epochs == facts["best_epoch"]

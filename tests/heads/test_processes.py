@@ -10,7 +10,7 @@ from heads import processes
 from heads.train import Job
 
 FAKE = """
-import sys, json
+import os, sys, json
 from pathlib import Path
 from heads.train import Job
 job = Job.read(Path(sys.argv[-1]))
@@ -24,8 +24,9 @@ if how == "input":
 if how == "bug":
     raise ZeroDivisionError("oops")
 if how == "killed":
-    import os, signal
+    import signal
     os.kill(os.getpid(), signal.SIGKILL)
+(job.folder / "cores").write_text(os.environ["AFFECT_HEADS_THREADS"])
 if how == "well":
     (job.folder / "DONE").write_text(job.mark)
 """
@@ -48,6 +49,15 @@ def job(work: Path, name: str, how: str) -> Job:
 
 def done(work: Path) -> set[str]:
     return {path.parent.name for path in (work / "heads" / "au").glob("*/DONE")}
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(("names", "each"), [("a", 6), ("ab", 3), ("abc", 3)])
+def test_jobs_share_the_cores(names: str, each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "CORES", 6)
+    monkeypatch.setattr(processes, "AT_ONCE", 2)
+    processes.run_all([job(tmp_path, name, "well") for name in names], "test")
+    assert {path.read_text() for path in (tmp_path / "heads" / "au").glob("*/cores")} == {str(each)}
 
 
 @pytest.mark.usefixtures("fake")

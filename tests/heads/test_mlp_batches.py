@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heads import mlp_batches
+from heads.table import Block, Labelled, Rows
+
+
+def labelled(n: int = 53) -> Labelled:
+    rng = np.random.default_rng(0)
+    blocks = (
+        Block("n", "embedding", rng.normal(size=(2 * n, 5)).astype(np.float16)),
+        Block("n", "logits", rng.normal(size=(2 * n, 3)).astype(np.float32)),
+    )
+    rows = Rows(("v",), np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32), blocks, np.arange(0, 2 * n, 2))
+    return Labelled(rows, rng.integers(0, 2, (n, 12)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 64])
+def test_batches_are_the_rows_in_order_without_the_ones_that_fill_no_batch(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlp_batches, "MOST", most)
+    data, order = labelled(), np.random.default_rng(1).permutation(53)
+    found = list(mlp_batches.batches(data, order, 7))
+    assert [len(truth) for _, truth in found] == [most] * (7 // most) + [7 % most] * (7 % most > 0)
+    halves, floats = (np.concatenate([parts[i] for parts, _ in found]).reshape(49, -1) for i in (0, 1))
+    assert halves.dtype == np.float16 and floats.dtype == np.float32
+    np.testing.assert_array_equal(np.concatenate([halves, floats], 1), data.rows.batch(order[:49]))
+    np.testing.assert_array_equal(np.concatenate([t for _, t in found]).reshape(49, 12), data.truth[order[:49]])
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = labelled().rows
+    monkeypatch.setattr(mlp_batches, "BYTES", 1000)
+    assert mlp_batches.per_gathering(rows, 7) == 6, "22 bytes a row, 154 a batch"
+    assert mlp_batches.per_gathering(rows, 1000) == 1
+
+
+def test_fewer_rows_than_a_batch_are_none() -> None:
+    assert list(mlp_batches.batches(labelled(), np.arange(6), 7)) == []

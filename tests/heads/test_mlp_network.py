@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heads import mlp_network
+from heads.metrics import ccc
+from heads.tasks import TASKS
+
+
+def loss(task: str, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    mlp_network.tensorflow()
+    facts = TASKS[task]
+    wanted = mlp_network.targets(facts, truth)
+    return float(mlp_network.loss_of(facts, wanted, scores.astype(np.float32), weights.astype(np.float32)))
+
+
+def test_losses_against_loops() -> None:
+    rng = np.random.default_rng(1)
+    expr, p, w = rng.integers(0, 8, 30).astype(np.int8), rng.dirichlet(np.ones(8), 30), rng.random(30)
+    naive = np.mean([-w[i] * np.log(p[i, expr[i]]) for i in range(30)])
+    assert loss("expr", expr, p, w) == pytest.approx(naive, rel=1e-5)
+
+    au, q, u = rng.integers(0, 2, (30, 12)).astype(np.uint8), rng.uniform(0.01, 0.99, (30, 12)), rng.random((30, 12))
+    naive = np.mean([-u[i, j] * np.log(q[i, j] if au[i, j] else 1 - q[i, j]) for i in range(30) for j in range(12)])
+    assert loss("au", au, q, u) == pytest.approx(naive, rel=1e-5)
+
+    va, s = rng.uniform(-1, 1, (30, 2)), rng.uniform(-1, 1, (30, 2))
+    naive = 1 - (ccc(va[:, 0], s[:, 0]) + ccc(va[:, 1], s[:, 1])) / 2
+    assert loss("va", va.astype(np.float32), s, np.ones(30)) == pytest.approx(naive, rel=1e-5)
+
+
+def test_labels_get_their_weights() -> None:
+    rng = np.random.default_rng(2)
+    expr, by_class = rng.integers(0, 8, 30).astype(np.int8), rng.random(8).astype(np.float32)
+    np.testing.assert_array_equal(mlp_network.weigh(TASKS["expr"], expr, by_class), by_class[expr])
+    au, by_side = rng.integers(0, 2, (30, 12)).astype(np.uint8), rng.random((2, 12)).astype(np.float32)
+    expected = [[by_side[au[i, j], j] for j in range(12)] for i in range(30)]
+    np.testing.assert_array_equal(mlp_network.weigh(TASKS["au"], au, by_side), expected)
