@@ -81,7 +81,7 @@ class Study:
         there = storage.get_study_user_attrs(study).get(FACTS)
         if facts is not None and there is None:  # killed between the two
             patiently(lambda: storage.set_study_user_attr(study, FACTS, facts))
-        elif facts is not None and (differ := _differences(there, facts)):
+        elif facts is not None and (differ := differences(there, facts)):
             where = "the storage" if url else str(path)
             raise InputError(
                 f"the study {name!r} of {where} is of another search: {'; '.join(differ)}; search under another name "
@@ -280,12 +280,12 @@ def given_up(trials: list[FrozenTrial]) -> int:
     return len(dead) - len(lost_of(trials))
 
 
-def _differences(there: Any, here: Any, key: str = "") -> list[str]:
+def differences(there: Any, here: Any, key: str = "") -> list[str]:
     """What differs between two tables of facts, as `key: X there, Y now`."""
     if isinstance(there, dict) and isinstance(here, dict):
         return [
             line
             for name in [*here, *(name for name in there if name not in here)]
-            for line in _differences(there.get(name), here.get(name), f"{key}.{name}" if key else str(name))
+            for line in differences(there.get(name), here.get(name), f"{key}.{name}" if key else str(name))
         ]
     return [] if there == here else [f"{key}: {there!r} there, {here!r} now"]
