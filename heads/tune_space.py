@@ -57,8 +57,9 @@ class Leaf:
     def param(self, value: Any) -> Any:
         """The reverse of `value`; None where the config's value is outside the space."""
         if self.kind == "choice":
-            there = [label for label, choice in zip(self.labels, self.choices, strict=True) if choice == value]
-            return there[0] if there else None
+            same = [i for i, choice in enumerate(self.choices) if choice == value and type(choice) is type(value)]
+            same += [i for i, choice in enumerate(self.choices) if choice == value]  # 1 for 1.0
+            return self.labels[same[0]] if same else None
         number = isinstance(value, int) or (isinstance(value, float) and self.kind in ("uniform", "loguniform"))
         return value if number and not isinstance(value, bool) and self.low <= value <= self.high else None
 

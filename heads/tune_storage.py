@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 DRIVER = "postgresql+psycopg"
+CONNECT = {"client_encoding": "utf8", "connect_timeout": 10}
+"""A database made without a locale has no encoding of its own, and would answer in bytes."""
 SECONDS_FOR_LOCK = 60.0
 SECONDS_FOR_ANSWER = 120.0
 """How long a storage may be away, such as a server that restarts, before the work is given up."""
@@ -80,7 +82,7 @@ def open_postgresql(url: URL, name: str, heartbeat: int) -> tuple[RDBStorage, Gu
 
     whole = url.render_as_string(hide_password=False)
     try:
-        engine = sqlalchemy.create_engine(whole, poolclass=sqlalchemy.NullPool)
+        engine = sqlalchemy.create_engine(whole, poolclass=sqlalchemy.NullPool, connect_args=CONNECT)
     except ImportError as error:
         raise InputError("--storage: PostgreSQL needs a driver: pip install 'affect-heads[postgresql]'") from error
 
@@ -93,7 +95,7 @@ def open_postgresql(url: URL, name: str, heartbeat: int) -> tuple[RDBStorage, Gu
 
     try:
         with guard(""):  # of several that start at once, one makes the tables
-            return _storage(whole, heartbeat), guard
+            return _storage(whole, heartbeat, connect_args=CONNECT), guard
     except (sqlalchemy.exc.SQLAlchemyError, RuntimeError) as error:
         raise InputError(f"--storage {url.render_as_string()}: {_first_line(error)}") from error
 

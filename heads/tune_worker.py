@@ -29,7 +29,7 @@ from extract.errors import InputError
 from heads import config as heads_config
 from heads import labels, learn, tune_space, tune_trial
 from heads.base import HeadSettings, family
-from heads.learn import Prepared
+from heads.learn import NothingToLearn, Prepared
 from heads.table import Source
 from heads.tasks import TASKS
 from heads.tune_study import ERROR, FREED, Claimed, Study
@@ -221,7 +221,10 @@ class Worker:
         if self._rows is None or self._rows.sources != sources or self._rows.settings.temporal != settings.temporal:
             self._rows = None  # the old ones go before the new ones come
             work, seed = Path(self.job.work), self.job.seed
-            self._rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
+            try:
+                self._rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
+            except NothingToLearn as error:
+                raise InputError(f"{self.job.train}: {error}") from error
             if (videos := len(self._rows.labelled.rows.videos)) < 2:
                 raise InputError(
                     f"{self.job.train}: {videos} of its videos has features of "

@@ -1,0 +1,205 @@
+"""A search on a real PostgreSQL server that the test starts, with processes killed at random."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract import rundir
+from extract.errors import InputError
+from heads import tune_storage
+from heads.tune_space import leaves
+from heads.tune_study import RETRY_OF, Claimed, Study, finished_of, lost_of
+
+Corpus = Any  # tests/heads/conftest.py
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = """
+trees = ["tune", "int", 2, 6]
+num_leaves = ["tune", "logint", 3, 31]
+learning_rate = ["tune", "loguniform", 0.01, 0.3]
+"""
+
+
+def programs() -> Path | None:
+    """The folder of PostgreSQL's programs: on the path, or where Debian puts them."""
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a server of our own: a socket in a temporary folder, no port."""
+    if (bin_folder := programs()) is None:
+        pytest.skip("PostgreSQL is not installed")
+    psycopg = pytest.importorskip("psycopg")
+    user: dict[str, Any] = {}
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has at most 107 characters
+    if os.geteuid() == 0:  # the server refuses to run as root
+        import pwd
+
+        try:
+            account = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("root cannot run PostgreSQL, and there is no user postgres")
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    make = [bin_folder / "initdb", "-D", folder / "data", "-U", "tune", "-A", "trust", "--no-sync", "--no-locale"]
+    subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
+    options = ["fsync=off", "full_page_writes=off", "listen_addresses=", f"unix_socket_directories={folder}"]
+    serve = [bin_folder / "postgres", "-D", folder / "data", *(part for o in options for part in ("-c", o))]
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(serve, cwd=folder, stdout=log, stderr=log, **user)
+    try:
+        for _ in range(600):
+            with (
+                contextlib.suppress(psycopg.OperationalError),
+                psycopg.connect(host=str(folder), user="tune", dbname="postgres"),
+            ):
+                break
+            assert process.poll() is None, (folder / "log.txt").read_text()
+            time.sleep(0.1)
+        yield f"postgresql://tune@/postgres?host={folder}"
+    finally:
+        process.send_signal(signal.SIGINT)  # asks for a fast shutdown
+        process.wait(timeout=60)
+        shutil.rmtree(folder)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that live."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        pytest.skip("no /proc of Linux here")
+    return [int(child) for child in found]
+
+
+def start(corpus: Corpus, url: str) -> subprocess.Popen[str]:
+    space = corpus.folder / "space.toml"
+    space.write_text(SPACE)
+    options = ["--task", "va", "--head", "lightgbm-two", "--space", space, "--trials", 40, "--workers", 4]
+    options += ["--storage", url, "--heartbeat", 1, "--config", corpus.toml(), "--work", corpus.work]
+    return subprocess.Popen(
+        [sys.executable, "-m", "heads.tune", *map(str, options)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus, server: str) -> None:
+    folder = corpus.work / "tune" / "va" / "lightgbm-two"
+    rng, kills, command = random.Random(0), 0, start(corpus, server)
+    killed_whole = False
+    while command.poll() is None:
+        time.sleep(rng.uniform(0.2, 1.2))
+        finished = len(list(folder.glob("trials/*/DONE")))
+        if not killed_whole and finished >= 15:  # once, everything at once
+            killed_whole = True
+            command.kill()
+            assert command.stderr is not None
+            command.stderr.close()
+            command.wait()
+            command = start(corpus, server)
+        elif (alive := children(command.pid)) and finished and kills < 6:
+            os.kill(rng.choice(alive), signal.SIGKILL)
+            kills += 1
+    said = command.communicate()[1]
+    assert command.returncode == 0, said
+    assert killed_whole and kills >= 3, "too fast to be killed at"
+
+    study = Study.open(server, Path("unused"), "tiny/va/lightgbm-two", 1)
+    trials = study.trials()
+    finished = finished_of(trials)
+    assert len(finished) == 40
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}, "none is left half-done"
+    assert not lost_of(trials), "what was lost is done again"
+    drawn = {trial.number: trial for trial in trials}
+
+    def origin(trial: Any) -> int:
+        while RETRY_OF in trial.user_attrs:
+            earlier = drawn[trial.user_attrs[RETRY_OF]]
+            assert earlier.params == trial.params and earlier.state.name == "FAIL"
+            trial = earlier
+        return int(trial.number)
+
+    assert len({origin(trial) for trial in finished}) == 40, "none is counted twice"
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in finished}) == 40
+    assert any(RETRY_OF in trial.user_attrs for trial in finished), "some were done again"
+    assert {int(path.name) for path in (folder / "trials").iterdir()} == {trial.number for trial in finished}
+    for trial in finished:
+        place = folder / "trials" / str(trial.number)
+        report = json.loads((place / "report.json").read_text())
+        assert (report["trial"], report["state"], report["params"]) == (trial.number, trial.state.name, trial.params)
+        assert report["score"] == pytest.approx(trial.value, abs=1e-15)
+        assert rundir.is_done(place, (place / "DONE").read_text().splitlines()[0])
+
+    again = start(corpus, server)
+    assert again.communicate() and again.returncode == 0
+    assert len(study.trials()) == len(trials), "with forty finished there is nothing to do"
+    study.close()
+
+
+def test_exactly_as_many_finish_whoever_races(server: str) -> None:
+    space = leaves({"x": ["tune", "uniform", 0.0, 1.0]}, "test")
+    Study.open(server, Path("unused"), "race", 60, {}).close()
+
+    def work(seed: int) -> None:
+        from optuna.trial import TrialState
+
+        study, rng = Study.open(server, Path("unused"), "race", 60), random.Random(seed)
+        while (claimed := study.claim(20, f"worker {seed}", space, None, 0)) != "enough":
+            if not isinstance(claimed, Claimed):
+                time.sleep(0.1)
+            elif rng.random() < 0.3:  # dies: somebody notices, and it tries to finish all the same
+                study.release(f"worker {seed}", True)
+                assert not study.finish(claimed, TrialState.COMPLETE, 0.0)
+            else:
+                assert study.finish(claimed, TrialState.COMPLETE, claimed.params["x"])
+        study.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    study = Study.open(server, Path("unused"), "race", 60)
+    finished = finished_of(study.trials())
+    study.close()
+    assert len(finished) == 20 and len({trial.params["x"] for trial in finished}) == 20
+
+
+def test_a_silent_trial_is_taken_for_dead_by_the_servers_clock(server: str) -> None:
+    from optuna.trial import TrialState
+
+    space = leaves({"x": ["tune", "uniform", 0.0, 1.0]}, "test")
+    study = Study.open(server, Path("unused"), "silent", 1, {})
+    first = study.claim(1, "gone", space, None, 0)
+    assert isinstance(first, Claimed) and study.claim(1, "other", space, None, 0) == "wait"
+    until = time.monotonic() + 20
+    while (second := study.claim(1, "other", space, None, 0)) == "wait" and time.monotonic() < until:
+        time.sleep(0.2)
+    assert isinstance(second, Claimed) and second.params == first.params and second.number != first.number
+    assert not study.finish(first, TrialState.COMPLETE, 1.0), "it lives after all: too late"
+    assert study.finish(second, TrialState.COMPLETE, 0.5) and study.claim(1, "other", space, None, 0) == "enough"
+    study.close()
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    url = tune_storage.parse(f"postgresql://tune:secret@/postgres?host={tmp_path}")
+    with pytest.raises(InputError, match=r"^--storage postgresql") as found:
+        tune_storage.open_postgresql(url, "study", 15)
+    assert "secret" not in str(found.value)

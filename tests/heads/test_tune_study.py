@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from extract.errors import InputError
+from heads import tune_study
+from heads.tune_space import leaves
+from heads.tune_study import Claimed, Study
+
+SPACE = leaves(
+    {"x": ["tune", "uniform", 0, 1], "n": ["tune", "int", 1, 9], "c": ["tune", "choice", ["a", "b"]]}, "test"
+)
+START = {"x": 0.5, "n": 5, "c": "b"}
+HEARTBEAT = 60
+
+
+def open_(folder: Path, facts: dict[str, Any] | None = None) -> Study:
+    return Study.open("", folder / "study.db", "name", HEARTBEAT, facts)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    made = open_(tmp_path, {})
+    yield made
+    made.close()
+
+
+def claim(study: Study, wanted: int = 100, worker: str = "me", start: dict[str, Any] | None = None) -> Claimed:
+    claimed = study.claim(wanted, worker, SPACE, start, 0)
+    assert isinstance(claimed, Claimed)
+    return claimed
+
+
+def objective(params: dict[str, Any]) -> float:
+    return float(params["x"] - abs(params["n"] - 3) + (params["c"] == "a"))
+
+
+def drawn(folder: Path, count: int, killed_at: tuple[int, ...] = ()) -> list[dict[str, Any]]:
+    """The parameters of `count` finished trials by one worker, that is killed in some of them."""
+    for made in range(count + len(killed_at)):
+        study = open_(folder, {})
+        study.release(None, True)  # as heads.tune does when it begins
+        trial = claim(study, count)
+        if made not in killed_at:
+            assert study.finish(trial, TrialState.COMPLETE, objective(trial.params))
+        study.close()
+    study = open_(folder)
+    assert study.claim(count, "me", SPACE, None, 0) == "enough"
+    found = [trial.params for trial in tune_study.finished_of(study.trials())]
+    study.close()
+    return found
+
+
+def test_the_same_seed_makes_the_same_trials_killed_or_not(tmp_path: Path) -> None:
+    straight = drawn(tmp_path / "straight", 14)
+    assert len(straight) == 14 and drawn(tmp_path / "killed", 14, (0, 3, 4, 12)) == straight
+
+
+def test_the_first_trial_is_the_head_as_it_stands(study: Study) -> None:
+    assert claim(study, start=START).params == START
+    assert claim(study, start=START).params != START
+
+
+def test_a_trial_counts_once_and_only_from_who_has_it(study: Study) -> None:
+    first = claim(study, 2)
+    second = claim(study, 2, "other")
+    assert study.claim(2, "third", SPACE, None, 0) == "wait", "both are running: one more could be one too many"
+    study.release("me", False)
+    again = claim(study, 2, "third")
+    assert again.params == first.params and again.number not in (first.number, second.number)
+    assert not study.finish(first, TrialState.COMPLETE, 1.0), "it was taken for dead"
+    assert study.finish(again, TrialState.PRUNED, 0.5) and study.finish(second, TrialState.COMPLETE, 0.7)
+    assert study.claim(2, "me", SPACE, None, 0) == "enough"
+    assert [trial.state.name for trial in study.trials()] == ["FAIL", "COMPLETE", "PRUNED"]
+    assert study.finish(second, TrialState.COMPLETE, 0.7), "an answer that was lost: it is ours all the same"
+
+
+def test_killed_between_any_two_steps_of_a_claim(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    params = []
+    for step in ("record_heartbeat", "set_trial_user_attr", "set_trial_state_values"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(study.storage, step, killed)
+            claim(study)
+        params.append([trial.params for trial in study.trials()])
+    assert params[0] == params[1] == params[2] and len(params[0]) == 1
+    assert claim(study).params == params[0][0]
+    assert [trial.state.name for trial in study.trials()] == ["RUNNING"]
+
+
+def test_parameters_that_end_their_process_again_and_again_are_given_up(study: Study) -> None:
+    params = []
+    for _ in range(tune_study.MOST_ATTEMPTS + 1):
+        params.append(claim(study).params)
+        study.release("me", False)
+    assert params[0] == params[tune_study.MOST_ATTEMPTS - 1] != params[tune_study.MOST_ATTEMPTS]
+    assert tune_study.given_up(study.trials()) == 1
+
+
+def test_being_stopped_is_no_attempt(study: Study) -> None:
+    params = []
+    for _ in range(2 * tune_study.MOST_ATTEMPTS):
+        params.append(claim(study).params)
+        study.release("me", True)
+    assert all(each == params[0] for each in params) and tune_study.given_up(study.trials()) == 0
+
+
+def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(study: Study) -> None:
+    first = claim(study, 1)
+    study.fail(first.id, {tune_study.ERROR: "ValueError: no"})
+    second = claim(study, 1)
+    assert second.params != first.params and study.finish(second, TrialState.COMPLETE, 0.1)
+    assert study.claim(1, "me", SPACE, None, 0) == "enough" and tune_study.given_up(study.trials()) == 0
+
+
+def test_pruning_is_by_the_median_at_the_same_fold(study: Study) -> None:
+    for i in range(tune_study.STARTUP_TRIALS):
+        trial = claim(study)
+        study.report(trial, 0, i / 10)
+        assert not study.is_hopeless(trial), "nothing to compare with yet"
+        study.finish(trial, TrialState.COMPLETE, i / 10)
+    below, above = claim(study), claim(study)
+    study.report(below, 0, 0.19)
+    study.report(above, 0, 0.21)
+    assert study.is_hopeless(below) and not study.is_hopeless(above)
+
+
+def test_the_best_is_the_earlier_of_equals_and_never_a_pruned_one(study: Study) -> None:
+    assert tune_study.best_of(study.trials()) is None
+    for state, value in (
+        (TrialState.COMPLETE, 0.2),
+        (TrialState.PRUNED, 0.9),
+        (TrialState.COMPLETE, 0.4),
+        (TrialState.COMPLETE, 0.4),
+        (TrialState.PRUNED, None),
+    ):
+        assert study.finish(claim(study), state, value)
+    best = tune_study.best_of(study.trials())
+    assert best is not None and best.number == 2
+    claim(study)  # a pruned trial without any score does not stop the sampler
+
+
+def test_a_study_of_something_else_is_refused_by_what_differs(tmp_path: Path) -> None:
+    facts = {"seed": 0, "space": {"x": ["tune", "int", 1, 2], "y": 1}, "features": {"one": "abc"}}
+    open_(tmp_path, facts).close()
+    open_(tmp_path, facts).close()
+    open_(tmp_path).close()
+    other = {"seed": 0, "space": {"x": ["tune", "int", 1, 3], "z": 1}, "features": {"one": "abc"}}
+    with pytest.raises(InputError, match=r"'name' of .*study\.db is of another search: ") as found:
+        open_(tmp_path, other)
+    for said in (
+        "space.x: ['tune', 'int', 1, 2] there, ['tune', 'int', 1, 3] now",
+        "space.z: None there, 1 now",
+        "space.y: 1 there, None now",
+        "--study",
+    ):
+        assert said in str(found.value)
+    assert "features" not in str(found.value) and "seed" not in str(found.value)
+
+
+def test_exactly_as_many_finish_whoever_races(tmp_path: Path) -> None:
+    open_(tmp_path, {}).close()
+
+    def work(seed: int) -> None:
+        study, rng = open_(tmp_path), random.Random(seed)
+        while (claimed := study.claim(12, f"worker {seed}", SPACE, None, 0)) != "enough":
+            if not isinstance(claimed, Claimed):
+                time.sleep(0.1)
+            elif rng.random() < 0.3:
+                study.release(f"worker {seed}", True)
+            else:
+                assert study.finish(claimed, TrialState.COMPLETE, objective(claimed.params))
+        study.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    study = open_(tmp_path)
+    finished = tune_study.finished_of(study.trials())
+    study.close()
+    assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from extract.errors import InputError
+from heads import labels, learn, predictions, split, tune_trial
+from heads.base import Head
+from heads.labels import Annotation
+from heads.lightgbm_head import LightGbm, LightGbmSettings
+from heads.table import Source
+from heads.tasks import TASKS
+
+Corpus = Any  # tests/heads/conftest.py
+
+
+def quiet(_done: float, _note: str) -> None: ...
+
+
+def prepared(tiny: Corpus, task: str, **settings: Any) -> learn.Prepared:
+    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    asked = LightGbmSettings(inputs=["logits"], trees=4, **settings)
+    return learn.prepare(tiny.work, [Source("one", ("logits",))], asked, annotations, TASKS[task])
+
+
+def folds(tiny: Corpus, task: str, count: int = 3) -> list[list[str]]:
+    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    return tune_trial.folds(annotations, TASKS[task], count, seed=0)
+
+
+def test_best_f1_against_every_threshold() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 7, 60):
+        truth = (rng.random((n, 4)) < [0.3, 0.7, 1.0, 0.0]).astype(np.uint8)
+        scores = rng.integers(0, 6, (n, 4)).astype(np.float32) / 5  # many equal scores
+        naive = [
+            max(f1_score(truth[:, i], scores[:, i] >= cut, zero_division=0) for cut in np.unique(scores[:, i]))
+            for i in range(4)
+        ]
+        np.testing.assert_allclose(tune_trial.best_f1(truth, scores), naive, rtol=1e-12)
+
+
+def test_folds_are_of_whole_videos_each_in_one(tiny: Corpus) -> None:
+    for task in TASKS:
+        made = folds(tiny, task)
+        assert len(made) == 3 and sorted(v for fold in made for v in fold) == tiny.videos["train"]
+    assert len(folds(tiny, "au", 100)) == 6, "no more folds than videos"
+    one = {"only": Annotation("only", np.zeros((5, 12), np.uint8), np.ones(5, bool))}
+    with pytest.raises(InputError, match="1 video of train is annotated"):
+        tune_trial.folds(one, TASKS["au"], 3, 0)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_trial_is_the_same_as_folds_by_hand(tiny: Corpus, name: str, tmp_path: Path) -> None:
+    task, held = TASKS[name], folds(tiny, name)
+    ready = prepared(tiny, name)
+    trial = tune_trial.Trial(ready)
+    scores = list(trial.run(held, 7, quiet))
+    assert len(scores) == 3 and trial.known.all() and trial.score == scores[-1]
+
+    rows, truth = ready.labelled.rows, ready.labelled.truth
+    by_hand = np.empty_like(trial.scores)
+    for names in held:
+        out = np.isin(np.array(rows.videos)[rows.video], names)
+        part = learn.slices(ready.labelled.take(np.flatnonzero(~out)), task, ready.seed, 1)
+        assert not set(np.unique(part.both.rows.video)) & set(np.unique(rows.video[out]))
+        head = LightGbm(task, ready.settings)
+        head.fit(part.train, part.dev, 7)
+        head.refit(part.both, 7)
+        by_hand[out] = head.predict(rows.take(np.flatnonzero(out)))
+    np.testing.assert_array_equal(trial.scores, by_hand)
+    if name == "au":
+        expected = tune_trial.best_f1(truth, by_hand).mean()
+    elif name == "expr":
+        expected = f1_score(truth, by_hand.argmax(1), average="macro", labels=range(8), zero_division=0)
+    else:
+        expected = task.score(truth, by_hand)
+    assert trial.score == pytest.approx(expected, rel=1e-12)
+    assert np.mean(list(trial.per_output.values())) == pytest.approx(trial.score)
+
+    trial.write(tmp_path / "oof.parquet")
+    written = predictions.read(tmp_path / "oof.parquet", task)
+    assert list(written.videos) == tiny.videos["train"]
+    np.testing.assert_array_equal(np.concatenate([s for _, s in written.videos.values()]), by_hand)
+    np.testing.assert_array_equal(np.concatenate([f for f, _ in written.videos.values()]), rows.frame)
+
+
+def test_a_trial_may_be_left_after_any_fold(tiny: Corpus, tmp_path: Path) -> None:
+    trial = tune_trial.Trial(prepared(tiny, "va"))
+    held = folds(tiny, "va")
+    next(steps := trial.run(held, 0, quiet))
+    steps.close()
+    trial.write(tmp_path / "oof.parquet")
+    assert sorted(predictions.read(tmp_path / "oof.parquet", TASKS["va"]).videos) == held[0]
+    assert len(trial.folds) == 1 and trial.folds[0]["videos"] == held[0]
+
+
+def test_predictions_that_are_not_finite_end_a_trial(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = LightGbm.predict
+
+    def diverged(self: Head, rows: Any) -> Any:
+        scores = real(self, rows)
+        if set(rows.video) <= set(np.flatnonzero(np.isin(rows.videos, held[1]))):
+            scores[0, 0] = np.nan
+        return scores
+
+    held = folds(tiny, "au")
+    monkeypatch.setattr(LightGbm, "predict", diverged)
+    trial = tune_trial.Trial(prepared(tiny, "au", refit=False))
+    scores = list(trial.run(held, 0, quiet))
+    assert len(scores) == 2 and scores[0] is not None and scores[1] is None and trial.per_output == {}
+
+
+def test_thinning_thins_what_is_learnt_not_what_is_scored(tiny: Corpus) -> None:
+    trial = tune_trial.Trial(prepared(tiny, "va", stride=5))
+    assert len(list(trial.run(folds(tiny, "va"), 0, quiet))) == 3
+    assert sum(fold["rows"] for fold in trial.folds) == len(trial.prepared.labelled)
+
+
+def test_an_undefined_score_is_none() -> None:
+    constant = np.zeros((5, 2), np.float32)
+    assert tune_trial.score(TASKS["va"], constant, constant) == (None, {})
+
+
+def test_folds_are_those_of_out_of_fold_predictions(tiny: Corpus) -> None:
+    annotations = labels.read_folder(tiny.folder / "au" / "train", TASKS["au"])
+    assert folds(tiny, "au") == split.folds_of(annotations, TASKS["au"], 3, 0)
