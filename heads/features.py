@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
             return handle.get_tensor("frame"), {kind: handle.get_tensor(kind) for kind in kinds}
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
+    about = store.about(path) or {}
+    if "columns" in about:  # an imported table: {kind: names of its columns}
+        return tuple(json.loads(about["columns"]).get("logits", ()))
+    return tuple(json.loads(about["outputs"])[-1] or ()) if "outputs" in about else ()
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -42,7 +42,7 @@ class Block:
     """One of extract.store.KINDS, or "temporal"."""
     values: NDArray[np.float16] | NDArray[np.float32]
     names: tuple[str, ...] = ()
-    """[D]; empty: `<kind>.<i>`."""
+    """[D]; empty: `<kind>.<i>`. Logits: `logits.<class>` where the network's classes are known."""
 
     @property
     def columns(self) -> list[str]:
@@ -198,8 +198,14 @@ def _video(
                     f"{path}: {kind} has {values.shape[1]} columns, in other videos it has {width}; delete the wrong "
                     f"files and run python -m extract.run again"
                 )
-            blocks.append(Block(source.network, kind, values[at]))
+            blocks.append(Block(source.network, kind, values[at], _names(path, kind, values.shape[1])))
     return replace(bare({video: common}), blocks=tuple(blocks))
+
+
+def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
+    """`logits.<class>` where the file says what its logits stand for; else none: they are numbered."""
+    classes = features.class_names(path) if kind == "logits" else ()
+    return tuple(f"{kind}.{name}" for name in classes) if len(classes) == width else ()
 
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:
