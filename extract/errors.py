@@ -20,7 +20,7 @@ class Failed(Exception):
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """InputError becomes one line on stderr and exit code 2, Failed one line and 1, Ctrl-C a hint and 130."""
+    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130."""
     try:
         yield
     except InputError as error:
@@ -28,6 +28,9 @@ def exits() -> Iterator[None]:
         sys.exit(2)
     except Failed as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError:
+        print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept; the same command goes on from there", file=sys.stderr)

@@ -1,248 +1,202 @@
 """Raw videos -> face crops in the ABAW layout: `<out>/<video>/00001.jpg`, numbered as the video's frames are.
 
-Each video is read twice: once to find and follow faces (every frame, at a bounded size), once to cut them out. Memory
-holds one frame and the boxes. A video's folder appears whole or not at all; what made it stands in `<out>/.crops/`.
+A video's folder appears whole or not at all. `<out>/.crops/` holds what made it, what is under way, and the locks by
+which several processes share the videos.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from extract import tracking, video, weights
+from extract import crops, sharing, video
+from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
-from extract.networks import Network
 from extract.progress import progress
 from extract.rundir import write_json
 
-DETECT_SIDE = 480
-"""Longer side, pixels, at which faces are looked for: YuNet finds faces from about 10 pixels there, in a full-HD
-video from 40, and smaller ones say little about affect. Twice as fast as 640."""
-MARGIN = 0.1
-"""Part of the longer side of the face's box that is added on each side of the square crop."""
-QUALITY = 95
-DETECTOR = Network(
-    "face_detection_yunet_2023mar",
-    DETECT_SIDE,
-    (0.0, 0.0, 0.0),
-    (1 / 255, 1 / 255, 1 / 255),
-    "bgr",
-    None,
-    None,
-    False,
-    "face_detection_yunet_2023mar.onnx",
-    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-    url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    classifier=False,
-)
-"""YuNet (MIT licence), run by cv2.FaceDetectorYN."""
+SIDES = {1: ("",), 2: ("_left", "_right")}
+"""What is added to a video's name, per number of people."""
+FILE_SIZE = "file size"
 
-Detect = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+
+@dataclass(frozen=True)
+class Clip:
+    """One video to crop."""
+
+    video: str
+    file: Path
+    out: Path
+    faces: int
+
+    def targets(self, faces: int | None = None) -> list[Path]:
+        """Its finished folders, from left to right; for as many people as asked for, or another number."""
+        return [self.out / f"{self.video}{side}" for side in SIDES.get(faces or self.faces, ())]
+
+    @property
+    def record(self) -> Path:
+        """What is known of the crops: a JSON file that is written before their folders appear."""
+        return self.out / ".crops" / f"{self.video}.json"
 
 
 @dataclass
 class Report:
-    """What became of the videos; counts include those finished by earlier runs."""
+    """What became of the videos; counts include those finished by earlier runs and by other processes."""
 
     videos: int = 0
     crops: int = 0
     without_face: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
-    """Video -> what is wrong with its file. Crops of the frames before the break, if any, are kept."""
+    """Video -> what is wrong with its file. Crops of the frames that can be read, if any, are kept."""
 
 
-def main(videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None) -> Report:
-    """Crop the faces of all videos in a folder; videos that have their folder in `out` already are left as they are.
+def main(
+    videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None, redo: bool = False
+) -> Report:
+    """Crop the faces of all videos in a folder, together with whoever else works on it; done videos are left alone.
 
     `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
     Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
-    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Videos that are broken are listed in
-    the report and in `<out>/failures.json`.
+    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Videos that are broken are listed in the
+    report and in `<out>/failures.json`, and done again when their file has another size. `redo` does all again, except
+    crops that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
-    if faces not in (1, 2) or size < 1:
+    if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    files = video.list_files(videos)
-    sides = [""] if faces == 1 else ["_left", "_right"]
-    targets = {name: [out / f"{name}{side}" for side in sides] for name in files}
-    detect = yunet(detector)
-    settings = {"faces": faces, "size": size, "margin": MARGIN, "detect_side": DETECT_SIDE, "detector": DETECTOR.sha256}
-    done = {name: _record(out, name, settings) for name in files if all(target.is_dir() for target in targets[name])}
-    _sweep(out)
-    todo = [name for name in files if name not in done]
-    with progress("crop faces", 2 * sum(video.stated_frames(files[name]) for name in todo), "frames") as bar:
-        for name in todo:
-            bar.advance(0, name)
-            done[name] = _crop(files[name], targets[name], size, detect, bar.advance) | {"settings": settings}
-            _finish(out, name, targets[name], done[name])
-    return _report(done, out)
+    clips = [Clip(name, file, out, faces) for name, file in video.list_files(videos).items()]
+    began = time.time()
+    settings = {
+        "faces": faces,
+        "size": size,
+        "margin": crops.MARGIN,
+        "detect_side": DETECT_SIDE,
+        "detector": DETECTOR.sha256,
+    }
+
+    def is_done(clip: Clip) -> bool:
+        return _is_done(clip, settings, began, redo)
+
+    todo = [clip for clip in clips if not is_done(clip)]
+    if todo:
+        detect = yunet(detector)
+        claims = sharing.Claims(out / ".crops" / "locks")
+        frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
+        with progress("crop faces", 2 * sum(frames.values()), "frames") as bar:
+            for clip in sharing.turns(todo, claims, is_done, lambda clip: bar.advance(2 * frames[clip.video])):
+                if clip is not None:
+                    bar.advance(0, clip.video)
+                    with _replacing(clip) as folders:
+                        made = crops.of_video(clip.file, folders, size, detect, bar.advance)
+                        made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
+                        _publish(clip, made)
+                    claims.release(clip.video)
+    return _report(clips)
 
 
-def yunet(path: Path | None = None) -> Detect:
-    """A function from BGR pixels [H, W, 3] to detections [K, 5]: x, y, width, height in pixels, score in 0..1."""
-    import cv2
+def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
+    """True if nothing is left to do. Raises InputError where crops are there that were made otherwise.
 
-    if path is not None and not path.is_file():
-        raise InputError(f"{path}: no such file; expected the face detector {DETECTOR.file}")
-    path = path or weights.find(DETECTOR)
-    weights.verify(path, DETECTOR)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 notes a default it ignores
-    model = cv2.FaceDetectorYN.create(str(path), "", (DETECT_SIDE, DETECT_SIDE), tracking.KEEP_SCORE, 0.3, 500)
-    cv2.utils.logging.setLogLevel(level)
-
-    def detect(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        height, width = pixels.shape[:2]
-        scale = min(1.0, DETECT_SIDE / max(height, width))
-        shape = max(1, round(width * scale)), max(1, round(height * scale))
-        if scale < 1:
-            pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
-        model.setInputSize(shape)
-        found = model.detect(pixels)[1]
-        if found is None:
-            return np.empty((0, 5))
-        return found[:, [0, 1, 2, 3, 14]].astype(np.float64) * np.array([width / shape[0], height / shape[1]] * 2 + [1])
-
-    return detect
-
-
-def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """The square around a box [x, y, width, height], with MARGIN, as [size, size, 3]; black outside the frame.
-
-    Cut at fractions of pixels and resized bilinearly with antialiasing, as PIL does.
+    A file of which no frame can be read is tried once in every run.
     """
-    from PIL import Image
-
-    side = max(box[2:]) * (1 + 2 * MARGIN)
-    low = box[:2] + box[2:] / 2 - side / 2
-    first, last = np.floor(low).astype(int) - 1, np.ceil(low + side).astype(int) + 1
-    height, width = pixels.shape[:2]
-    cut = np.zeros((last[1] - first[1], last[0] - first[0], 3), np.uint8)
-    (x0, y0), (x1, y1) = np.maximum(first, 0), np.minimum(last, (width, height))
-    if x1 > x0 and y1 > y0:
-        cut[y0 - first[1] : y1 - first[1], x0 - first[0] : x1 - first[0]] = pixels[y0:y1, x0:x1]
-    left, top = low - first
-    square = Image.fromarray(cut).resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-    return np.asarray(square)
-
-
-def _crop(file: Path, targets: list[Path], size: int, detect: Detect, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Crop one video into temporary folders beside `targets`; return its record. An unreadable video makes none."""
-    follower, frames, width, broken = tracking.Follower(), 0, 0, None
-    try:
-        for frames, pixels in enumerate(video.read(file), 1):
-            follower.add(frames, detect(pixels))
-            width = pixels.shape[1]
-            advance(1)
-    except video.BrokenVideo as error:
-        broken = str(error)
-    record: dict[str, Any] = {"file": file.name, "frames": frames, "crops": 0, "broken": broken}
-    if not frames:
-        return record
-    people = tracking.choose(follower.tracks(), len(targets), width)
-    with _disk(targets[0]):
-        for target in targets:
-            shutil.rmtree(_temporary(target), ignore_errors=True)
-            _temporary(target).mkdir(parents=True)
-        for number, pixels in _again(file, frames if any(people) else 0):
-            for target, boxes in zip(targets, people, strict=True):
-                if number in boxes:
-                    _save(crop(pixels, boxes[number], size), _temporary(target) / f"{number:05d}.jpg")
-            advance(1)
-    return record | {"crops": sum(len(boxes) for boxes in people)}
-
-
-def _again(file: Path, frames: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The frames that were read before, with their numbers."""
-    frame = video.read(file)
-    for number in range(1, frames + 1):
-        try:
-            yield number, next(frame)
-        except (video.BrokenVideo, StopIteration):
-            raise InputError(f"{file}: changed while it was read; start again once it is complete") from None
-
-
-def _save(bgr: NDArray[np.uint8], path: Path) -> None:
-    from PIL import Image
-
-    Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1])).save(path, quality=QUALITY)
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{platform.node()}.{os.getpid()}.part")
+    record, there = _record(clip), all(target.is_dir() for target in clip.targets())
+    if not record:
+        return there  # crops from elsewhere: taken as they are
+    if redo or not record["frames"]:
+        return clip.record.stat().st_mtime >= began and (there or not record["frames"])
+    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: _size(clip.file)}
+    differs = [key for key in now if before.get(key) != now[key]]
+    if not there and not any(target.is_dir() for target in clip.targets(before.get("faces"))):
+        return False
+    if differs == [FILE_SIZE] and record["broken"]:
+        return False  # its file was mended
+    if differs:
+        raise InputError(
+            f"{clip.out / clip.video}: made with "
+            + ", ".join(f"{key} {before.get(key)}" for key in differs)
+            + "; now there is "
+            + ", ".join(f"{key} {now[key]}" for key in differs)
+            + "; --redo makes it anew, another folder for the crops keeps both"
+        )
+    return there
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an InputError."""
+def _replacing(clip: Clip) -> Iterator[list[Path]]:
+    """Give folders to be made and filled; nothing of them is left where the block ends badly."""
+    folders = [_under_way(target) for target in clip.targets()]
+    for target in clip.targets():
+        if target.exists() and not target.is_dir():
+            raise InputError(f"{target}: a file is in the way; move it, or choose another folder for the crops")
     try:
-        yield
+        for folder in folders:  # of a process that was killed: the video is ours now
+            shutil.rmtree(folder, ignore_errors=True)
+        yield folders
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder "
-            f"for the crops"
+            f"{clip.targets()[0]}: cannot be written ({error.strerror or error}); free some space or choose another "
+            f"folder for the crops"
         ) from error
-
-
-def _finish(out: Path, name: str, targets: list[Path], record: dict[str, Any]) -> None:
-    """Put the record, then the folders, into place. A folder that another process finished meanwhile stays."""
-    write_json(out / ".crops" / f"{name}.json", record)
-    for target in targets:
-        if not _temporary(target).is_dir():
-            continue
-        with _disk(target):
-            if target.is_dir():
-                shutil.rmtree(_temporary(target))
-            else:
-                os.replace(_temporary(target), target)
-
-
-def _sweep(out: Path) -> None:
-    """Remove what interrupted runs left half-done: folders of processes of this machine that are no more."""
-    for folder in out.glob(f".*.{platform.node()}.*.part"):
-        process = folder.name.split(".")[-2]
-        if Path("/proc/self").exists() and process.isdigit() and not Path("/proc", process).exists():
+    finally:
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _record(out: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """What an earlier run noted of a finished video. Raises InputError where it was made with other settings."""
-    path = out / ".crops" / f"{name}.json"
+def _under_way(target: Path) -> Path:
+    return target.parent / ".crops" / f"{target.name}.part"
+
+
+def _publish(clip: Clip, record: dict[str, Any]) -> None:
+    """Put the record, then the folders, into place. What was there goes first: it never passes for the new crops."""
+    if hasattr(os, "sync"):
+        os.sync()  # once a video: a crash must not leave empty pictures in a folder that counts
+    before = _record(clip).get("settings", {}).get("faces")
+    for target in {*clip.targets(), *clip.targets(before)}:
+        old = _under_way(target).with_suffix(".old")
+        shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.replace(target, old)
+        shutil.rmtree(old, ignore_errors=True)
+    write_json(clip.record, record)
+    for target in clip.targets() if record["frames"] else []:
+        os.replace(_under_way(target), target)
+
+
+def _record(clip: Clip) -> dict[str, Any]:
+    """What a run noted of a video, or {}."""
     try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        record = dict(json.loads(clip.record.read_text(encoding="utf-8")))
+        return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
     except (OSError, ValueError):
-        return {}  # crops from elsewhere: taken as they are
-    differs = [key for key in settings if record.get("settings", {}).get(key) != settings[key]]
-    if differs:
-        raise InputError(
-            f"{out / name}: made with "
-            + ", ".join(f"{key} {record.get('settings', {}).get(key)}" for key in differs)
-            + "; now asked for: "
-            + ", ".join(f"{key} {settings[key]}" for key in differs)
-            + "; choose another folder for the crops, or delete that one"
-        )
-    return record
+        return {}
 
 
-def _report(done: dict[str, dict[str, Any]], out: Path) -> Report:
-    report = Report(videos=len(done))
-    for name, record in sorted(done.items()):
+def _size(file: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _report(clips: list[Clip]) -> Report:
+    report = Report(videos=len(clips))
+    for clip in clips:
+        record = _record(clip)
         report.crops += record.get("crops", 0)
         if record.get("broken"):
-            report.broken[name] = f"{record['file']}: {record['broken']}"
+            report.broken[clip.video] = f"{clip.file.name}: {record['broken']}"
         elif record and not record["crops"]:
-            report.without_face.append(name)
-    failures = out / "failures.json"
+            report.without_face.append(clip.video)
+    failures = clips[0].out / "failures.json"
     if report.broken:
         write_json(failures, [{"video": name, "reason": reason} for name, reason in report.broken.items()])
     else:
@@ -250,9 +204,9 @@ def _report(done: dict[str, dict[str, Any]], out: Path) -> Report:
     return report
 
 
-def command(videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None) -> int:
+def command(videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False) -> int:
     """Run `main` and tell what became of the videos; the exit code is 1 where a video is broken, else 0."""
-    report = main(videos, out, faces=faces, size=size, detector=detector)
+    report = main(videos, out, faces=faces, size=size, redo=redo)
     print(f"{report.crops:,} face crops of {report.videos} videos are in {out}")
     if report.without_face:
         print(f"no face in {len(report.without_face)} of them: {', '.join(report.without_face)}")
@@ -260,8 +214,8 @@ def command(videos: Path, out: Path, *, faces: int = 1, size: int = 112, detecto
         print(f"warning: {videos / reason}", file=sys.stderr)
     if report.broken:
         print(
-            f"{len(report.broken)} videos are broken; crops of the frames before the break are kept. Once a file is "
-            f"whole, delete its folder in {out} and start again. The list is in {out / 'failures.json'}",
+            f"{len(report.broken)} videos are broken; crops of the frames that can be read are kept. Once a file is "
+            f"whole, start again: it is done anew. The list is in {out / 'failures.json'}",
             file=sys.stderr,
         )
     return 1 if report.broken else 0

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from extract.errors import InputError
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
-PICTURE_LIKE = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|webp)", re.IGNORECASE)
+PICTURE_LIKE = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|avif|heic|ppm)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Frames:
-    """The pictures of one video folder, by rising frame number. `odd` are pictures whose name is no frame number."""
+    """The pictures of one video folder, by rising frame number. `odd` are pictures that are not called like a frame."""
 
     numbers: NDArray[np.int32]
     names: tuple[str, ...]
@@ -52,10 +52,14 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
 
 
 def list_frames(folder: Path) -> Frames:
-    """The pictures of one video folder. Raises InputError for two files of one frame, and for frame 0."""
+    """The pictures of one video folder. Raises InputError for two files of one frame, frame 0, an unreadable folder."""
     by_number: dict[int, str] = {}
     odd = []
-    for name in sorted(entry.name for entry in os.scandir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: folder of frames cannot be read ({error.strerror})") from None
+    for name in names:
         if match := PICTURE.fullmatch(name):
             number = int(match[1])
             if number in by_number or not 0 < number < 2**31:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 SIXTEEN_TO_EIGHT = 1 / 257
+END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+"""What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
 
 
 class UnreadablePicture(Exception):
@@ -18,15 +21,28 @@ class UnreadablePicture(Exception):
 def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     """Decode and resize one picture to uint8 [size, size, channels]: 3 channels for rgb and bgr, 1 for grey.
 
-    Grey, palette, CMYK, 16-bit and transparent pictures are converted; EXIF rotation is applied.
-    Raises UnreadablePicture for a file that is truncated, empty or no picture.
+    What it is tells its content, not its name. Grey, palette, CMYK, 16-bit and transparent pictures are converted; EXIF
+    rotation is applied. Raises UnreadablePicture for a file that is truncated, empty or no picture.
     """
     try:
-        with Image.open(path) as opened:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadablePicture(f"cannot be read ({error.strerror or error})") from error
+    if not data:
+        raise UnreadablePicture("the file is empty")
+    try:
+        with Image.open(BytesIO(data)) as opened:
             picture = _eight_bit(ImageOps.exif_transpose(opened) if "exif" in opened.info else opened)
             picture = picture.convert("L" if colour == "grey" else "RGB")
+            end = END.get(opened.format or "")
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture(f"no picture; it begins with {data[:12]!r}") from error
     except Exception as error:  # PIL raises many kinds (OSError, SyntaxError, struct.error, ...) for damaged files
-        raise UnreadablePicture(f"{type(error).__name__}: {error}") from error
+        raise UnreadablePicture(f"damaged picture ({error})") from error
+    if end and data[-1] == 0 and not data.rstrip(b"\0").endswith(end):
+        raise UnreadablePicture("damaged picture (it ends in zeros: a crash cut it short)")
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
@@ -36,9 +52,11 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits: PIL's own conversion would clip everything above 255 to white."""
+    """16-bit grey scaled to 8 bits, which PIL would clip to white; a transparent palette resolved, or PIL warns."""
     if picture.mode.startswith("I"):
         return Image.fromarray(
             (np.asarray(picture).astype(np.float64) * SIXTEEN_TO_EIGHT).round().clip(0, 255).astype(np.uint8)
         )
+    if picture.mode == "P" and "transparency" in picture.info:
+        return picture.convert("RGBA")
     return picture

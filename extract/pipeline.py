@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,7 @@ class Engine(Protocol):
     network: Network
     widths: dict[str, int]
 
+    def begin_video(self) -> None: ...
     def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None: ...
     def flush(self) -> None: ...
 
@@ -62,7 +64,7 @@ class _Open:
         }
         self.good = np.zeros(count, bool)
         self.failures = [
-            Failure(job.folder / name, "the name is no frame number; expected one like 00001.jpg")
+            Failure(job.folder / name, "not called like a frame; expected a number and .jpg or .png, as 00001.jpg")
             for name in job.frames.odd
         ]
         self.left = count
@@ -110,6 +112,8 @@ def extract(
 
     def submit_oldest() -> None:
         video, row, path, decoded = decoding.popleft()
+        if row == 0:
+            engine.begin_video()
         try:
             engine.submit(decoded.result(), lambda outputs: video.arrived(row, outputs))
         except pictures.UnreadablePicture as error:
@@ -123,7 +127,8 @@ def extract(
         engine.flush()
         write_complete()
 
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         try:
             for job in jobs:
                 if job is None:

@@ -11,7 +11,7 @@ import typer
 
 from extract import config as configs
 from extract import engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
-from extract.config import Config, TaskPaths
+from extract.config import Config, Features, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
 from extract.rundir import file_hash, sweep, write_json
@@ -33,11 +33,15 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
         if not any(job.frames.names for job in jobs):
-            raise InputError(f"{config.corpus.frames[0]}: no pictures in its video folders; expected <video>/00001.jpg")
+            strange = next((f" ({job.folder / name})" for job in jobs for name in job.frames.odd), "")
+            raise InputError(
+                f"{config.corpus.frames[0]}: no pictures called like frames in its video folders{strange}; "
+                f"expected <video>/00001.jpg"
+            )
         for name in dict.fromkeys(config.features.networks):
             if name not in networks.NETWORKS and name not in config.networks and tabular.is_imported(work, name):
                 continue
-            _extract(networks.find(name, config), jobs, work, config.features.precision, corpus, redo)
+            _extract(networks.find(name, config), jobs, work, config.features, corpus, redo)
     return config
 
 
@@ -76,12 +80,12 @@ def _render(work: Path) -> str:
 
 
 def _extract(
-    network: networks.Network, jobs: list[pipeline.Job], work: Path, precision: str, corpus: str, redo: bool
+    network: networks.Network, jobs: list[pipeline.Job], work: Path, settings: Features, corpus: str, redo: bool
 ) -> None:
     """Bring one network's part of the store up to date, together with whoever else works on it."""
     path = weights.find(network)
     folder = work / "features" / network.name
-    about = freshness.describe(network, file_hash(path), precision)
+    about = freshness.describe(network, file_hash(path), settings.precision)
     began = time.time()
 
     def is_done(job: pipeline.Job) -> bool:
@@ -97,11 +101,12 @@ def _extract(
 
     def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
         file = store.path(work, network.name, job.video)
-        store.write(file, features, about | freshness.of_video(job, failed, corpus))
+        store.write(file, features, about | made_by | freshness.of_video(job, failed, corpus))
         sweep(file)
         claims.release(job.video)
 
-    runner = engine.OpenVinoEngine(path, network, precision)
+    runner = engine.create(settings.engine, path, network, settings.precision)
+    made_by = freshness.made_by(runner.runs)
     with progress(f"extract {network.name}", total=sum(len(job.frames.names) for job in todo), unit="frames") as bar:
         ours = sharing.turns(todo, claims, is_done, passed=lambda job: bar.advance(len(job.frames.names)))
         pipeline.extract(runner, ours, write, bar.advance)
@@ -134,7 +139,7 @@ def command(
     config: Annotated[Path, typer.Option(help="The run's TOML file.")] = configs.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
-    redo: Annotated[bool, typer.Option(help="Make all features anew.")] = False,
+    redo: Annotated[bool, typer.Option(help="Make all features (with --videos: all crops) anew.")] = False,
     videos: Annotated[Path | None, typer.Option(help="Folder of raw videos: find and crop faces, and end.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --videos: where <video>/00001.jpg go.")] = None,
     faces: Annotated[
@@ -150,10 +155,12 @@ def command(
                 raise InputError("--videos: give --out FOLDER, where the face crops go")
             from extract import faces as crops
 
-            sys.exit(crops.command(videos, out, faces=faces, size=size))
+            sys.exit(crops.command(videos, out, faces=faces, size=size, redo=redo))
         settings = configs.load(Config, config, overrides)
         if list_networks:
-            _print_networks()
+            from extract.listing import print_networks
+
+            print_networks(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
         settings = main(settings, folder, redo=redo)
@@ -166,24 +173,6 @@ def command(
         if listed:
             print(f"some pictures could not be read: see {', '.join(map(str, listed))}", file=sys.stderr)
             sys.exit(1)
-
-
-def _print_networks() -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "size", "colour", "embedding", "outputs", "classes", "hash")
-    for row in networks.NETWORKS.values():
-        table.add_row(
-            row.name,
-            str(row.size),
-            row.colour,
-            str(row.dim),
-            ", ".join(row.kinds),
-            " ".join(row.classes or ()),
-            (row.blob or row.sha256 or "")[:12],
-        )
-    Console().print(table)
 
 
 if __name__ == "__main__":

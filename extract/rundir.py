@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ def writing(path: Path) -> Iterator[Path]:
         raise  # a download's failure, not the disk's
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another "
-            f"work folder with --work"
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk there is nothing to remove
+            temporary.unlink(missing_ok=True)
 
 
 def sweep(path: Path) -> None:
@@ -134,4 +134,4 @@ def holding(folder: Path) -> Iterator[None]:
 
 def unwritable(folder: Path, error: OSError) -> InputError:
     """What to raise for a folder that cannot be written."""
-    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder with --work")
+    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder")

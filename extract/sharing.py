@@ -1,6 +1,6 @@
 """Several processes, on one or many machines, share the videos of one work folder without doing any twice.
 
-Each video is guarded by a lock file beside the features. The locks are the kernel's (flock, which NFS 4 carries too):
+Each video is guarded by a lock file beside the results. The locks are the kernel's (flock, which NFS 4 carries too):
 a killed process frees its videos at once and nothing stale is ever left to clean up.
 """
 
@@ -9,13 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from extract.pipeline import Job
 from extract.rundir import unwritable
 
 SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class Job(Protocol):
+    """What is to be done of one video."""
+
+    @property
+    def video(self) -> str: ...
+
+
+J = TypeVar("J", bound=Job)
 
 
 class Claims:
@@ -44,8 +54,8 @@ class Claims:
 
 
 def turns(
-    jobs: list[Job], claims: Claims, is_done: Callable[[Job], bool], passed: Callable[[Job], None]
-) -> Iterator[Job | None]:
+    jobs: list[J], claims: Claims, is_done: Callable[[J], bool], passed: Callable[[J], None]
+) -> Iterator[J | None]:
     """Yield the jobs that are ours to do, each held until its writer releases it.
 
     `passed(job)` is told of each that another process did meanwhile. None means: the rest is with others, finish what

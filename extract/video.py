@@ -1,7 +1,8 @@
 """Video file -> upright frames, one at a time: through PyAV, through OpenCV where PyAV cannot.
 
 A frame's number is its place in what the decoder gives, from 1: the count that OpenCV-based tools and the official
-annotations use. So nothing behind an undecodable place is read: the numbers there would be off.
+annotations use. So reading ends at an undecodable place, as theirs does, and goes on where a damaged container lost
+frames without the decoder's noticing. Both are said.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import containers
 from extract.errors import InputError
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 SHORTFALL = {"stream": 0.5, "file": 2.0}
-"""Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less.
-MPEG program streams (.mpg) state none: one that was cut often cannot be told from a whole one."""
+"""Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less."""
+SHORTFALL_OF_CONSTANT_RATE = 1.5
+"""Frames that one of a constant rate may end before its stream's stated length, in these formats; MP4's has edits."""
+TIGHT = ("avi", "matroska,webm")
+OPENCV_ESTIMATE = 0.98
+"""OpenCV's count of frames is a guess for some formats."""
 
 
 class BrokenVideo(Exception):
-    """The file is no video, or breaks off: the text says why. Frames that came before it are good."""
+    """The file is no video, breaks off or lacks frames: the text says which. Frames that were given are good."""
 
 
 def list_files(folder: Path) -> dict[str, Path]:
@@ -80,35 +86,46 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     with container:
         if not container.streams.video:
             raise BrokenVideo("no picture stream in it")
-        yield from _read_stream(container, container.streams.video[0])
+        yield from _read_stream(path, container, container.streams.video[0])
 
 
-def _read_stream(container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
+def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
     """Decode one stream of an open PyAV container; see `read`."""
     stream.thread_type = "AUTO"
     rate = float(stream.average_rate or 25)
-    count, seconds_read = 0, 0.0
+    count, seconds = 0, 0.0
     decoded = _Decoder(container, stream)
     for pixels, time in decoded:
         count += 1
-        seconds_read = (count - 1) / rate if time is None else time
+        seconds = (count - 1) / rate if time is None else time
+        decoded.watch.frame(seconds)
         yield pixels
     if not count:
         raise BrokenVideo(f"no frame can be decoded{': ' + decoded.reason if decoded.reason else ''}")
-    seconds_read += 1 / rate - float((stream.start_time or 0) * stream.time_base)
+    seconds += 1 / rate - float((stream.start_time or 0) * stream.time_base)
+    if not decoded.reason and (lost := decoded.watch.lost(container.format.name, stream.frames)):
+        raise BrokenVideo(lost)
+    if reason := decoded.reason or _short(path, container, stream, decoded.watch, seconds):
+        raise BrokenVideo(f"breaks off after frame {count} ({seconds:.1f} s): {reason}")
+
+
+def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, seconds: float) -> str:
+    """Why a video whose frames end after `seconds` is not whole, or empty."""
     stated, source = _stated_seconds(container, stream)
-    reason = decoded.reason
-    if not reason and stated is not None and seconds_read < stated - SHORTFALL[source]:
-        reason = f"its header states {stated:.1f} s"
-    if reason:
-        raise BrokenVideo(f"breaks off after frame {count} ({seconds_read:.1f} s): {reason}")
+    if stated is not None:
+        usual, constant = watch.usual_interval()
+        tight = constant and source == "stream" and container.format.name in TIGHT
+        if seconds < stated - (SHORTFALL_OF_CONSTANT_RATE * usual if tight else SHORTFALL[source]):
+            return f"its header states {stated:.1f} s"
+    return containers.cut_short(path)
 
 
 class _Decoder:
     """Iterates over (pixels, seconds) of the frames before the first damage; `reason` says what that was, if any."""
 
     def __init__(self, container: Any, stream: Any) -> None:
-        self.packets, self.codec = container.demux(stream), stream.codec_context
+        self.packets, self.codec, self.index = container.demux(), stream.codec_context, stream.index
+        self.watch = containers.Watch()
         self.reason = ""
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
@@ -119,6 +136,9 @@ class _Decoder:
             try:
                 if (packet := next(self.packets, None)) is None:
                     return
+                self.watch.packet(packet, ours := packet.stream_index == self.index)
+                if not ours:
+                    continue
                 if packet.is_corrupt:
                     self.reason = "the data end in the middle of a frame"
                     continue
@@ -150,7 +170,8 @@ def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str]:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds), "stream"
     except (KeyError, ValueError):
-        return (container.duration / 1e6, "file") if container.duration else (None, "file")
+        alone = len(container.streams) == 1
+        return (container.duration / 1e6, "stream" if alone else "file") if container.duration else (None, "file")
 
 
 def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
@@ -189,6 +210,8 @@ def _read_with_opencv(path: Path, reason: str) -> Iterator[NDArray[np.uint8]]:
             yield np.asarray(got[1], np.uint8)
         if not count:
             raise BrokenVideo(f"no frame can be decoded: {reason}")
+        if count < OPENCV_ESTIMATE * (stated := int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) - 2:
+            raise BrokenVideo(f"breaks off after frame {count}: its header states {stated} frames")
     except OSError as error:
         raise BrokenVideo(f"cannot be read ({error.strerror})") from None
     finally:

@@ -27,3 +27,10 @@ def test_a_failure_that_is_nobodys_input_is_one_line_and_exit_code_1(capsys):
         raise errors.Failed("too little memory")
     assert caught.value.code == 1
     assert capsys.readouterr().err == "failed: too little memory\n"
+
+
+def test_too_little_memory_is_one_line_and_exit_code_1(capsys):
+    with pytest.raises(SystemExit) as caught, errors.exits():
+        raise MemoryError
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("failed: out of memory")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import faces, frames, video
+from extract import crops, detector, faces, frames, video
 from extract.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared"
-CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / faces.DETECTOR.file
+CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
 real = pytest.mark.skipif(not (CLIPS.is_dir() and YUNET.is_file()), reason="the shared folder's videos are not here")
 
 HEIGHT, WIDTH, SIDE = 96, 160, 24
@@ -123,7 +123,7 @@ def test_one_person_is_the_larger_one_and_fills_the_crop(tmp_path, folder):
     picture = Image.open(tmp_path / "out" / "two" / "00007.jpg")
     assert picture.size == (60, 60) and picture.format == "JPEG"
     bright = np.asarray(picture.convert("L")) > 140
-    expected = 60 / (1 + 2 * faces.MARGIN)
+    expected = 60 / (1 + 2 * crops.MARGIN)
     assert bright.any(0).sum() == pytest.approx(expected, abs=3) and bright.any(1).sum() == pytest.approx(
         expected, abs=3
     )
@@ -131,7 +131,7 @@ def test_one_person_is_the_larger_one_and_fills_the_crop(tmp_path, folder):
 
 
 def test_a_kill_in_the_middle_of_a_video_leaves_no_folder_that_counts(tmp_path, folder, monkeypatch):
-    save, saved = faces._save, []
+    save, saved = crops._save, []
 
     def dies(*args):
         saved.append(args)
@@ -139,29 +139,108 @@ def test_a_kill_in_the_middle_of_a_video_leaves_no_folder_that_counts(tmp_path, 
             raise KeyboardInterrupt
         save(*args)
 
-    monkeypatch.setattr(faces, "_save", dies)
+    monkeypatch.setattr(crops, "_save", dies)
     with pytest.raises(KeyboardInterrupt):
         faces.main(folder, tmp_path / "out")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
-    for left in (tmp_path / "out").glob(".*.part"):  # as if that process were gone
-        left.rename(left.with_name(left.name.replace(str(os.getpid()), "999999999")))
-    monkeypatch.setattr(faces, "_save", save)
+    left = tmp_path / "out" / ".crops" / "gap.part"  # as a killed process leaves it
+    left.mkdir()
+    (left / "00001.jpg").touch()
+    (left / "99999.jpg").touch()
+    monkeypatch.setattr(crops, "_save", save)
     faces.main(folder, tmp_path / "out")
     faces.main(folder, tmp_path / "undisturbed")
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
-    assert list((tmp_path / "out").glob(".*.part")) == []
+    assert not left.exists()
 
 
 def test_other_settings_are_refused_with_both_named(tmp_path, folder):
     faces.main(folder, tmp_path / "out", size=50)
-    with pytest.raises(InputError, match="made with size 50; now asked for: size 60; choose another folder"):
+    with pytest.raises(InputError, match="made with size 50; now there is size 60; --redo makes it anew"):
         faces.main(folder, tmp_path / "out", size=60)
+
+
+def test_other_settings_with_redo_replace_the_crops_and_those_of_another_number_of_people(tmp_path, folder):
+    faces.main(folder, tmp_path / "out", faces=2)
+    with pytest.raises(InputError, match="made with faces 2; now there is faces 1; --redo makes it anew"):
+        faces.main(folder, tmp_path / "out")
+    faces.main(folder, tmp_path / "out", redo=True)
+    faces.main(folder, tmp_path / "fresh")
+    assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut", "gap", "none", "two"]
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_broken_video_that_was_mended_is_done_again_and_a_changed_whole_one_is_refused(tmp_path, folder):
+    faces.main(folder, tmp_path / "out")
+    encode(folder / "cut.mp4", [[(40 + k % 3, 30, SIDE)] for k in range(60)])
+    encode(folder / "text.mov", [[(40, 30, SIDE)]] * 5)
+    report = faces.main(folder, tmp_path / "out")
+    assert report.broken == {} and not (tmp_path / "out" / "failures.json").exists()
+    assert frames.list_frames(tmp_path / "out" / "cut").numbers.tolist() == list(range(1, 61))
+    assert len(frames.list_frames(tmp_path / "out" / "text").names) == 5
+    encode(folder / "gap.mp4", [[(20, 30, SIDE)]] * 12)
+    with pytest.raises(InputError, match=r"gap: made with file size \d+; now there is file size \d+; --redo"):
+        faces.main(folder, tmp_path / "out")
+    faces.main(folder, tmp_path / "out", redo=True)
+    assert len(frames.list_frames(tmp_path / "out" / "gap").names) == 12
+
+
+def test_a_disk_that_fills_up_gives_back_what_the_unfinished_video_took(tmp_path, folder, monkeypatch):
+    save, saved = crops._save, []
+
+    def full(*args):
+        saved.append(args)
+        if len(saved) == 55:
+            raise OSError(28, "No space left on device")
+        save(*args)
+
+    monkeypatch.setattr(crops, "_save", full)
+    with pytest.raises(InputError, match=r"gap: cannot be written \(No space left on device\); free some space"):
+        faces.main(folder, tmp_path / "out")
+    assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
+    assert list((tmp_path / "out" / ".crops").glob("*.part")) == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, folder):
     (tmp_path / "out").write_text("a file is in the way")
     with pytest.raises(InputError, match="cannot be written"):
         faces.main(folder, tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_a_videos_folder_is_not_touched(tmp_path, folder):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "two").write_text("mine")
+    with pytest.raises(InputError, match="out/two: a file is in the way; move it"):
+        faces.main(folder, tmp_path / "out")
+    assert (tmp_path / "out" / "two").read_text() == "mine"
+
+
+@pytest.mark.parametrize("stage", ["old crops gone", "record written", "one of two folders in place"])
+def test_a_kill_while_crops_are_replaced_never_leaves_old_or_half_ones_that_count(tmp_path, folder, monkeypatch, stage):
+    for name in ("cut.mp4", "gap.mp4", "none.mkv", "text.mov"):
+        (folder / name).unlink()
+    faces.main(folder, tmp_path / "out", faces=2, size=40)
+    replace, write = os.replace, faces.write_json
+
+    def dies_in_replace(source, target):
+        if Path(source).suffix == ".part" and (stage == "record written" or Path(target).name.endswith("_right")):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    def dies_in_write(*args):
+        if stage == "old crops gone":
+            raise KeyboardInterrupt
+        write(*args)
+
+    monkeypatch.setattr(faces.os, "replace", dies_in_replace)
+    monkeypatch.setattr(faces, "write_json", dies_in_write)
+    with pytest.raises(KeyboardInterrupt):
+        faces.main(folder, tmp_path / "out", faces=2, size=60, redo=True)
+    monkeypatch.setattr(faces.os, "replace", replace)
+    monkeypatch.setattr(faces, "write_json", write)
+    faces.main(folder, tmp_path / "out", faces=2, size=60)
+    faces.main(folder, tmp_path / "fresh", faces=2, size=60)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_crops_from_elsewhere_are_taken_as_they_are(tmp_path, folder):
@@ -179,33 +258,33 @@ def test_impossible_settings_are_refused(tmp_path, folder, bad):
 def test_a_crop_equals_pil_inside_the_frame_and_is_black_outside():
     pixels = np.random.default_rng(0).integers(1, 256, (90, 120, 3), np.uint8)
     box = np.array([40.3, 20.7, 30.0, 36.0])
-    side = 36 * (1 + 2 * faces.MARGIN)
+    side = 36 * (1 + 2 * crops.MARGIN)
     left, top = 55.3 - side / 2, 38.7 - side / 2
     expected = Image.fromarray(pixels).resize((25, 25), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-    np.testing.assert_allclose(faces.crop(pixels, box, 25).astype(int), np.asarray(expected, int), atol=1)
-    corner = faces.crop(pixels, np.array([-30.0, -30.0, 60.0, 60.0]), 40)
+    np.testing.assert_allclose(crops.crop(pixels, box, 25).astype(int), np.asarray(expected, int), atol=1)
+    corner = crops.crop(pixels, np.array([-30.0, -30.0, 60.0, 60.0]), 40)
     assert (corner[:18, :18] == 0).all() and (corner[24:, 24:] > 0).all()
-    assert (faces.crop(pixels, np.array([500.0, 500.0, 20.0, 20.0]), 8) == 0).all()
+    assert (crops.crop(pixels, np.array([500.0, 500.0, 20.0, 20.0]), 8) == 0).all()
 
 
 def test_a_detector_file_that_is_missing_or_another_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such file; expected the face detector face_detection_yunet"):
-        faces.yunet(tmp_path / "missing.onnx")
+        detector.yunet(tmp_path / "missing.onnx")
     (tmp_path / "other.onnx").write_bytes(b"other")
     with pytest.raises(InputError, match=r"SHA-256 hash is .* expected 8f2383e4"):
-        faces.yunet(tmp_path / "other.onnx")
+        detector.yunet(tmp_path / "other.onnx")
 
 
 def test_the_detector_is_found_in_the_cache_folder_before_the_network_is_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECT_HEADS_CACHE", str(tmp_path))
-    (tmp_path / faces.DETECTOR.file).write_bytes(b"damaged")
-    with pytest.raises(InputError, match=f"{faces.DETECTOR.file}: SHA-256 hash is"):
-        faces.yunet()
+    (tmp_path / detector.DETECTOR.file).write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"{detector.DETECTOR.file}: SHA-256 hash is"):
+        detector.yunet()
 
 
 @real
 def test_the_detector_row_states_the_real_files_hash():
-    assert hashlib.sha256(YUNET.read_bytes()).hexdigest() == faces.DETECTOR.sha256
+    assert hashlib.sha256(YUNET.read_bytes()).hexdigest() == detector.DETECTOR.sha256
 
 
 @real

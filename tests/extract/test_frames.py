@@ -51,3 +51,15 @@ def test_a_video_in_two_folders_a_missing_and_an_empty_folder_are_named(tmp_path
         frames.list_videos([tmp_path / "none"])
     with pytest.raises(InputError, match=r"z: no video folders"):
         frames.list_videos([tmp_path / "z"])
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone: folder of frames cannot be read \(No such file"):
+        frames.list_frames(tmp_path / "gone")
+
+
+def test_pictures_not_called_like_frames_are_told_from_other_files(tmp_path):
+    for name in ("00001.jpg", "face.jpg", "00002.webp", "00003.TIF", "Thumbs.db", "notes.txt", "._00004.jpg"):
+        (tmp_path / name).touch()
+    found = frames.list_frames(tmp_path)
+    assert found.names == ("00001.jpg",) and found.odd == ("00002.webp", "00003.TIF", "face.jpg")

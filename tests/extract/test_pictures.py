@@ -65,11 +65,69 @@ def test_rotated_phone_pictures_come_upright(tmp_path):
     assert np.abs(pictures.read(tmp_path / "a.jpg", 16, "rgb").astype(int) - upright).mean() < 4
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
-def test_damaged_pictures_are_unreadable_with_a_reason(tmp_path, damage):
+DAMAGE = {
+    "empty": (lambda whole: b"", "the file is empty"),
+    "cut in the middle": (lambda whole: whole[: len(whole) // 2], "damaged picture"),
+    "end marker missing": (lambda whole: whole[:-2], "damaged picture"),
+    "text": (lambda whole: b"no picture", "no picture; it begins with b'no picture'"),
+    "all zeros": (lambda whole: bytes(len(whole)), "no picture"),
+    "zeros from the middle on": (lambda whole: whole[: len(whole) // 2].ljust(len(whole), b"\0"), "damaged picture"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+def test_damaged_jpegs_are_unreadable_with_a_reason(tmp_path, damage):
     path = tmp_path / "a.jpg"
-    Image.fromarray(gradient(64, 64)).save(path)
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"no picture"}[damage])
-    with pytest.raises(pictures.UnreadablePicture, match=r"\w+: .+"):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path, quality=95)
+    damaged, text = DAMAGE[damage]
+    path.write_bytes(damaged(path.read_bytes()))
+    with pytest.raises(pictures.UnreadablePicture, match=text):
         pictures.read(path, 32, "rgb")
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_a_picture_whose_end_was_never_written_is_unreadable(tmp_path, format):
+    path = tmp_path / "a.jpg"
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)).resize((112, 112))
+    smooth.save(path, format)
+    whole = path.read_bytes()
+    for part in (0.5, 0.9, 0.99):  # PIL itself takes some of these for whole pictures
+        path.write_bytes(whole[: int(part * len(whole))].ljust(len(whole), b"\0"))
+        with pytest.raises(pictures.UnreadablePicture, match="damaged picture"):
+            pictures.read(path, 32, "rgb")
+    path.write_bytes(whole + bytes(100))
+    assert pictures.read(path, 64, "rgb").shape == (64, 64, 3), "padding behind a whole picture does no harm"
+
+
+def test_a_picture_is_what_its_content_says_whatever_its_name(tmp_path):
+    image = gradient(16, 16)
+    for format in ("PNG", "BMP", "TIFF", "GIF", "WEBP"):
+        Image.fromarray(image).save(tmp_path / "a.jpg", format, **({"lossless": True} if format == "WEBP" else {}))
+        read = pictures.read(tmp_path / "a.jpg", 16, "rgb")
+        assert np.abs(read.astype(int) - image).mean() < (6 if format == "GIF" else 0.01), format
+
+
+def test_transparent_palettes_give_their_colours_without_a_warning(tmp_path):
+    palette = Image.fromarray(gradient(16, 16)).quantize(64)
+    palette.save(tmp_path / "a.png", transparency=bytes(range(64)))
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png", 16, "rgb"), np.asarray(palette.convert("RGB")))
+
+
+def test_what_cannot_be_opened_says_why(tmp_path):
+    with pytest.raises(pictures.UnreadablePicture, match=r"cannot be read \(No such file"):
+        pictures.read(tmp_path / "gone.jpg", 16, "rgb")
+    with pytest.raises(pictures.UnreadablePicture, match=r"cannot be read \(Is a directory"):
+        pictures.read(tmp_path, 16, "rgb")
+
+
+def test_too_little_memory_is_no_fault_of_the_picture(tmp_path, monkeypatch):
+    Image.fromarray(gradient(16, 16)).save(tmp_path / "a.png")
+
+    def too_little(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(pictures.ImageOps, "exif_transpose", too_little)
+    monkeypatch.setattr(pictures, "_eight_bit", too_little)
+    with pytest.raises(MemoryError):
+        pictures.read(tmp_path / "a.png", 16, "rgb")

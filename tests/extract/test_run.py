@@ -42,7 +42,7 @@ def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config,
     read = store.read(store.path(tmp_path / "work", "net", "b_left"))
     assert read.frame.tolist() == [5, 6, 10000] and read.logits.shape == (3, 8)
     assert store.read(store.path(tmp_path / "work", "net", "empty")).embedding.shape == (0, 5)
-    monkeypatch.setattr(run.engine, "OpenVinoEngine", None)
+    monkeypatch.setattr(run.engine, "create", None)
     run.main(config, tmp_path / "work")
     assert files(tmp_path / "work") == made
 
@@ -88,7 +88,7 @@ def test_unreadable_pictures_are_listed_and_warned_of(tmp_path, config, crops, c
 def test_frames_without_any_picture_are_refused(tmp_path, config, crops):
     for path in crops.rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(InputError, match="no pictures in its video folders"):
+    with pytest.raises(InputError, match="no pictures called like frames in its video folders"):
         run.main(config, tmp_path / "work")
 
 

@@ -21,9 +21,19 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_a_full_disk_is_the_users_to_mend_and_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"x\.bin.*No space left.*--work"), rundir.writing(tmp_path / "x.bin"):
+    with pytest.raises(InputError, match=r"x\.bin.*No space left.*free some space"), rundir.writing(tmp_path / "x.bin"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_read_only_even_for_removing_is_one_clear_line(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(rundir.Path, "unlink", read_only)
+    expected = pytest.raises(InputError, match=r"x\.bin: cannot be written \(Read-only file system\)")
+    with expected, rundir.writing(tmp_path / "x.bin"):
+        read_only()
 
 
 def test_a_work_folder_below_a_file_is_named(tmp_path):
