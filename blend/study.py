@@ -1,4 +1,4 @@
-"""Every trial on disk: an Optuna study in SQLite, so that a killed search goes on where it was.
+"""Every trial on disk: an Optuna study in SQLite, so that a search that was killed goes on where it was.
 
 The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file
 holds finished trials only, in order, and never half of one.
@@ -8,35 +8,40 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import warnings
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from heads.tune_study import differences
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
-MARK = "fingerprint"
+FACTS = "facts"
+"""User attribute of a study: everything that decides its trials."""
 SECONDS_FOR_LOCK = 60.0
 
 
 class Journal:
     """The finished trials of one search. Use as a context manager: closing frees the file.
 
-    `mark` is the fingerprint of everything that decides a trial. A file of another mark, or one that is no study, is
-    kept aside as `<name>.old.db`, and `set_aside` says so.
+    `facts` are everything that decides a trial. A file of other facts, or one that is no study, is kept aside as
+    `<name>.old.db`, and `set_aside` says so and what differs: the file belongs to this folder, and a changed setting
+    is daily work.
     """
 
-    def __init__(self, path: Path, name: str, mark: str) -> None:
+    def __init__(self, path: Path, name: str, facts: dict[str, Any]) -> None:
         self.path, self.set_aside = path, ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._storage = self._open(name, mark) if path.exists() else None
+        self._storage = self._open(name, facts) if path.exists() else None
         if self._storage is None:
-            self._create(name, mark)
-            self._storage = self._open(name, mark)
+            self._create(name, facts)
+            self._storage = self._open(name, facts)
         if self._storage is None:
             raise RuntimeError(f"{path}: a study that was just made cannot be read")
         self._study = self._storage.get_study_id_from_name(name)
@@ -62,15 +67,18 @@ class Journal:
         assert self._storage is not None
         self._storage.create_new_trial(self._study, template_trial=trial)
 
-    def _open(self, name: str, mark: str) -> RDBStorage | None:
+    def _open(self, name: str, facts: dict[str, Any]) -> RDBStorage | None:
         """The storage, if it holds this very search; otherwise the file is moved aside."""
         reason, storage = "", None
         try:
             storage = _storage(self.path)
             study = storage.get_study_id_from_name(name)
-            if storage.get_study_user_attrs(study).get(MARK) == mark:
+            differ = unlike(storage.get_study_user_attrs(study).get(FACTS), facts)
+            if not differ:
                 return storage
-            reason = "other predictions, annotations, settings or seed"
+            reason = differ
+        except KeyError:
+            reason = f"it holds no study of {name}"
         except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
             reason = f"unreadable: {type(error).__name__}"
         if storage is not None:
@@ -83,7 +91,7 @@ class Journal:
         )
         return None
 
-    def _create(self, name: str, mark: str) -> None:
+    def _create(self, name: str, facts: dict[str, Any]) -> None:
         """Make the study under a temporary name: a kill leaves no half-made one."""
         from optuna.study import StudyDirection
 
@@ -91,9 +99,15 @@ class Journal:
         temporary.unlink(missing_ok=True)
         storage = _storage(temporary)
         study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
-        storage.set_study_user_attr(study, MARK, mark)
+        storage.set_study_user_attr(study, FACTS, facts)
         _close(storage)
         os.replace(temporary, self.path)
+
+
+def unlike(there: Any, here: dict[str, Any]) -> str:
+    """What differs between the facts of two searches, in words; hashes cut short. Empty: nothing."""
+    lines = differences(there, here) if there is not None else ["it says nothing of what it was made from"]
+    return re.sub(r"'([0-9a-f]{8})[0-9a-f]{56}'", r"\1...", "; ".join(lines))
 
 
 def _storage(path: Path) -> RDBStorage:

@@ -121,7 +121,7 @@ def make_corpus(tmp_path, monkeypatch):
 
     def make(name, seed=0, folder="corpus", **sizes):
         corpus = Corpus(tmp_path / folder, name, seed, **sizes)
-        monkeypatch.setattr("heads.run.main", lambda config, task, work, seed=0: corpus.heads)
+        monkeypatch.setattr("heads.run.main", lambda *args, **kwargs: corpus.heads)
         return corpus
 
     return make

@@ -1,0 +1,250 @@
+"""What a blend is made of: predictions of our heads and of other people's, annotations, the test list, the prior."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend import others
+from blend.config import BlendSettings, Config
+from extract import run as extract_run
+from extract import rundir
+from extract.config import TaskPaths
+from extract.errors import InputError
+from heads import labels, predictions
+from heads import run as heads_run
+from heads.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from blend.pool import Pool
+    from heads.predictions import Predictions
+    from heads.testlist import TestList
+
+NONE = ["none"]
+"""`--heads none`: nothing of ours."""
+BOTH = "test_trainval"
+"""Test predictions of a head that has learnt from train and validation."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Where everything lies; nothing is read yet but the prior."""
+
+    task: Task
+    paths: TaskPaths
+    ours: dict[str, Path]
+    """Our heads: their finished folders."""
+    theirs: dict[str, Path]
+    """Other people's heads: folders, or files."""
+    prior: dict[str, float]
+    """What a video without any prediction is taken for, per output."""
+    settings: BlendSettings
+    seed: int
+    missing_videos: float
+
+    @property
+    def heads(self) -> dict[str, Path]:
+        """All heads, by name."""
+        return dict(sorted({**self.ours, **self.theirs}.items()))
+
+    def file(self, head: str, part: str) -> Path | None:
+        """The prediction file of a head; None for test predictions of train and validation that it does not have.
+
+        Raises InputError where val or test predictions are missing.
+        """
+        if head in self.theirs:
+            return others.find(self.theirs[head], part) if part == BOTH else others.need(self.theirs[head], part)
+        path = self.ours[head] / f"{part}.parquet"
+        return path if part != BOTH or path.exists() else None
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What is searched on, and what the submission is of."""
+
+    validation: Pool
+    target: Pool
+    listed: TestList
+    source: str
+    """"test", or "validation" where the corpus has no test list."""
+    both: Pool | None = None
+    """The target as predicted by heads that have learnt from train and validation, where at least one has."""
+    learnt_from_both: tuple[str, ...] = ()
+    """These heads."""
+
+
+def gather(
+    config: Config, task: str, work: Path, seed: int, names: list[str] | None, given: dict[str, Path]
+) -> tuple[Config, Ingredients]:
+    """Bring our heads up to date (`names`: only these, ["none"]: none) and find everything else.
+
+    Returns the config with the corpus's paths filled in. Raises InputError for bad input.
+    """
+    facts, settings = TASKS[task], getattr(config.blend, task)
+    if names is None and given and not config.features.networks:
+        names = NONE  # nothing of ours can be trained without features
+    if names == NONE:
+        if not given:
+            raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
+        folders: dict[str, Path] = {}
+        config, prior = _without_ours(config, facts, work)
+    else:
+        folders = heads_run.main(config, task, work, seed, names)
+        config = extract_run.resolve(config, work)
+        prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+    if both := sorted(set(folders) & set(given)):
+        raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
+    return config, Ingredients(
+        facts,
+        config.corpus.task(task),
+        folders,
+        given,
+        {name: float(prior[name]) for name in facts.outputs},
+        settings,
+        seed,
+        config.corpus.missing_videos,
+    )
+
+
+def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
+    """The checked corpus and its prior, without features."""
+    from heads import border
+
+    config = extract_run.main(config, work) if config.corpus.demo else config
+    annotations, _ = border.read(config, task)
+    return config, heads_run.prior(annotations["train"], task)
+
+
+def pools(made_of: Ingredients) -> Pools:
+    """Read and check all of it. Raises InputError for predictions that do not cover what they should."""
+    from blend import pool
+    from heads import testlist
+
+    task, paths = made_of.task, made_of.paths
+    prior = as_row(made_of.prior, task)
+    annotations = labels.read_folder(paths.val, task)
+    lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
+    found = {head: _read(made_of, head, "val", lengths) for head in made_of.heads}
+    validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs)
+    _check_faceless(made_of, validation, paths.val)
+    if paths.test is None:
+        listed = testlist.from_lengths(lengths, task, paths.val)
+        return Pools(validation, validation, listed, "validation")
+    listed = testlist.read(paths.test, task)
+    lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
+    found = {head: _read(made_of, head, "test", lengths, annotations) for head in made_of.heads}
+    target = pool.for_test(task, found, listed, prior, made_of.theirs)
+    _check_faceless(made_of, target, paths.test)
+    again = {
+        head: _read(made_of, head, BOTH, lengths) for head in made_of.heads if made_of.file(head, BOTH) is not None
+    }
+    both = pool.for_test(task, found | again, listed, prior, made_of.theirs) if again else None
+    return Pools(validation, target, listed, "test", both, tuple(again))
+
+
+def submitted(made_of: Ingredients, some: Pools) -> Pool:
+    """The pool that the main submission is decided on (`test_from`); says which heads it is of."""
+    if made_of.settings.test_from == "train" or some.source != "test":
+        return some.target
+    lacking = sorted(set(made_of.heads) - set(some.learnt_from_both))
+    if lacking:
+        print(
+            f'test_from = "train+val": {", ".join(lacking)} {"has" if len(lacking) == 1 else "have"} no '
+            f"{BOTH} predictions (set refit_val = true for our heads); their ordinary ones are taken",
+            file=sys.stderr,
+        )
+    return some.both if some.both is not None else some.target
+
+
+def as_row(prior: dict[str, float], task: Task) -> NDArray[np.float32]:
+    """The prior in official order, [outputs]."""
+    return np.array([prior[name] for name in task.outputs], np.float32)
+
+
+def _read(
+    made_of: Ingredients, head: str, part: str, lengths: dict[str, int], apart: Iterable[str] = ()
+) -> Predictions:
+    """One head's predictions of one part. In a single file that holds validation and test, those of the other part
+    (for test: of the videos `apart`) are left out.
+    """
+    path = made_of.file(head, part)
+    assert path is not None
+    if head in made_of.ours:
+        return predictions.read(path, made_of.task)
+    found = others.read(path, made_of.task)
+    if path == made_of.theirs[head]:
+        keep = lengths if part == "val" else set(found.videos) - set(apart)
+        found = others.only(found, keep)
+    _check_cover(made_of, head, found, lengths)
+    return found
+
+
+def _check_cover(made_of: Ingredients, head: str, found: Predictions, lengths: dict[str, int]) -> None:
+    """Raise InputError where other people's predictions lack too many frames of the videos that they are of."""
+    here = [video for video in found.videos if video in lengths]
+    wanted = sum(lengths[video] for video in here)
+    lacking = {video: np.setdiff1d(np.arange(1, lengths[video] + 1), found.videos[video][0]) for video in here}
+    short = sum(len(frames) for frames in lacking.values())
+    if short > made_of.settings.missing_frames * wanted:
+        worst = max(here, key=lambda video: len(lacking[video]) / lengths[video])
+        raise InputError(
+            f"{found.path}: video {worst!r} frame {lacking[worst][0]} is missing; {short:,} of {wanted:,} frames of "
+            f"its videos are; if that is right (they are filled from their neighbours), raise "
+            f"blend.{made_of.task.name}.missing_frames"
+        )
+
+
+def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
+    """Raise InputError where nobody predicts too many of the videos: then predictions were forgotten, not faces."""
+    if made_of.ours or len(some.without_face) <= made_of.missing_videos * len(some.videos):
+        return  # of our heads it is known that they found no face
+    first, count = some.without_face[0], len(some.without_face)
+    files = ", ".join(str(path) for path in made_of.theirs.values())
+    raise InputError(
+        f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
+        f"if no face was found in them, raise corpus.missing_videos"
+    )
+
+
+def search_facts(made_of: Ingredients) -> dict[str, Any]:
+    """Everything that decides the search's trials: a study of other facts is of another search."""
+    drop = {"test_from", "missing_frames"}
+    return {
+        "task": made_of.task.name,
+        "seed": made_of.seed,
+        "settings": made_of.settings.model_dump(mode="json", exclude=drop),
+        "heads": {head: _hash(made_of.file(head, "val")) for head in made_of.heads},
+        "prior": made_of.prior,
+        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
+        "code": rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent),
+        "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
+    }
+
+
+def all_facts(made_of: Ingredients) -> dict[str, Any]:
+    """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
+    test = made_of.paths.test
+    return search_facts(made_of) | {
+        "settings": made_of.settings.model_dump(mode="json"),
+        "test_list": rundir.file_hash(test) if test else None,
+        "test": {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in made_of.heads}
+        if test
+        else None,
+    }
+
+
+def _hash(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return rundir.file_hash(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prediction file") from None

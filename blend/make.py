@@ -1,0 +1,131 @@
+"""The blend's work itself: pools, search, cross-fit, submissions, report. All of it is left in one folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from blend import combine, crossfit, ingredients, page, search, several, submission
+from blend import report as reports
+from blend.config import Config
+from blend.crossfit import CrossFit
+from blend.ingredients import Ingredients, Pools
+from blend.pool import Pool
+from blend.search import Found
+from blend.several import Candidate
+from blend.study import Journal
+from extract import run as extract_run
+from extract import rundir
+from extract.progress import progress
+from heads.tasks import TASKS
+
+RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
+
+
+def make(
+    config: Config, made_of: Ingredients, work: Path, out: Path, submissions: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Write everything but DONE into `out`; returns the report and the names of the results."""
+    began = time.monotonic()
+    some = ingredients.pools(made_of)
+    target = ingredients.submitted(made_of, some)
+    rundir.begin(out)
+    found, crossed = _search(some.validation, made_of, out)
+    params, about = found.params, _about(made_of)
+    rundir.write_json(out / "params.json", params.as_json() | about)
+    submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
+    report = reports.build(some.validation, found, crossed, made_of.settings, made_of.seed)
+    report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
+    report["submission"] = _submitted(out, some, target, made_of)
+    results = list(RESULTS)
+    report["submissions"] = None
+    if submissions > 1:
+        written = several.write(
+            out, _candidates(some, target, found, crossed, made_of), submissions, some.listed, about
+        )
+        report["submissions"] = {"files": list(written.files), "left_out": list(written.left_out)}
+        results += [entry["file"] for entry in written.files]
+    _score_on_test(config, made_of, work, out, some, report)
+    report["seconds"] = round(time.monotonic() - began, 2)
+    if crossed is not None and len(crossed.folds) < made_of.settings.folds:
+        print(f"only {len(crossed.folds)} validation videos: cross-fitted in as many folds", file=sys.stderr)
+    rundir.write_json(out / "report.json", report)
+    rundir.write_text(out / "report.html", page.render(report))
+    return report, results
+
+
+def _about(made_of: Ingredients) -> dict[str, Any]:
+    """What params.json holds beside the blend itself: enough to apply it without annotations."""
+    return {"prior": made_of.prior, "test_from": made_of.settings.test_from}
+
+
+def _search(validation: Pool, made_of: Ingredients, out: Path) -> tuple[Found, CrossFit | None]:
+    """The search, kept in study.db, and the same search inside the folds."""
+    task, settings, seed = made_of.task.name, made_of.settings, made_of.seed
+    with Journal(out / "study.db", task, ingredients.search_facts(made_of)) as journal:
+        if journal.set_aside:
+            print(journal.set_aside, file=sys.stderr)
+        with progress(f"blend {task}: search", search.count(validation, settings, settings.trials), "trials") as bar:
+            found = search.search(validation, settings, settings.trials, seed, journal, bar.advance)
+    folds = min(settings.folds, len(validation.videos))
+    total = folds * search.count(validation, settings, crossfit.fold_trials(settings))
+    with progress(f"blend {task}: cross-fit", total, "trials") as bar:
+        return found, crossfit.cross_fit(validation, settings, seed, bar.advance)
+
+
+def _submitted(out: Path, some: Pools, target: Pool, made_of: Ingredients) -> dict[str, Any]:
+    """Facts about submission.txt."""
+    rows = submission.rows(some.listed, target)
+    facts = reports.submitted(out / "submission.txt", some.listed, target, rows, some.source)
+    return facts | {
+        "filled_by_head": target.filled(rows),
+        "test_from": made_of.settings.test_from,
+        "learnt_from_train_and_val": list(some.learnt_from_both) if target is some.both else [],
+    }
+
+
+def _candidates(some: Pools, target: Pool, found: Found) -> list[Candidate]:
+    """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
+    validation = some.validation
+
+    def tuned(start: str) -> Any:
+        trial = found.best_start(start)
+        return search.params(validation, trial.weights, trial.kernel, trial.k)
+
+    ranked = sorted(validation.heads, key=lambda head: (-found.best_start(f"head {head}").score, head))
+    best = ranked[0]
+    all_of = [
+        Candidate("tuned", "the blend that scores best on the validation videos", found.params, target),
+        Candidate("best_head", f"the best single head, {best}, tuned on validation", tuned(f"head {best}"), target),
+        Candidate("equal", "equal weights, smoothing and thresholds tuned on validation", tuned("equal"), target),
+    ]
+    if some.both is not None:
+        heads = ", ".join(some.learnt_from_both)
+        what = f"the main blend on heads that have learnt from train and validation ({heads})"
+        all_of.append(Candidate("train_val", what, found.params, some.both))
+    all_of.append(
+        Candidate("greedy", "greedy selection of heads (Caruana), tuned on validation", tuned("greedy"), target)
+    )
+    all_of += [
+        Candidate("next_head", f"another single head, {head}, tuned on validation", tuned(f"head {head}"), target)
+        for head in ranked[1:2]
+    ]
+    return all_of
+
+
+def _score_on_test(
+    config: Config, made_of: Ingredients, work: Path, out: Path, some: Pools, report: dict[str, Any]
+) -> None:
+    """What the submissions score on test: known for the demo only, and read only now that they are written."""
+    report["test"] = None
+    if not config.corpus.demo or some.source != "test":
+        return
+    from blend.final_score import final_score
+    from extract.demo.corpus import paths
+
+    truth = paths(extract_run.corpus_folder(work))["truth"][made_of.task.name]
+    report["test"] = final_score(out / "submission.txt", some.listed, truth, TASKS[made_of.task.name])
+    for entry in (report["submissions"] or {"files": []})["files"]:
+        entry["test"] = final_score(out / entry["file"], some.listed, truth, TASKS[made_of.task.name])["score"]
