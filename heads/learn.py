@@ -217,7 +217,7 @@ def graded(
     and how many frames these are. Of no such frame: None, no parts, 0.
     """
     rows = table.bare({video: frames for video, (frames, _) in predictions.videos.items()})
-    truth, valid = table.truth(rows, dict(annotations), task)
+    truth, valid = table.truth(rows, annotations, task)
     if not valid.any():
         return None, np.empty(0), 0
     scores = np.concatenate([scores for _, scores in predictions.videos.values()])[valid]

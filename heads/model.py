@@ -105,7 +105,7 @@ class Model:
         head.load(folder)
         return Model(
             head,
-            tuple(Source(s["network"], tuple(s["kinds"]), tuple(s["beside"])) for s in about["sources"]),
+            tuple(Source.of(source) for source in about["sources"]),
             TemporalColumns.load(folder),
             tuple(about["columns"]),
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extract import rundir
 from heads import learn, predictions, split
@@ -42,7 +43,8 @@ def predict(
         )
     for i, video in enumerate(sorted(annotations.keys() - known.keys())):
         held[i % len(held)].append(video)  # nothing to learn from, but it may have features
-    reports, found = [], {}
+    reports: list[dict[str, Any]] = []
+    found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):
 
         def say(done: float, note: str, number: int = number) -> None:

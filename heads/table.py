@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class Source:
     kinds: tuple[str, ...]
     beside: tuple[str, ...] = ()
     """Kinds that are no columns themselves: temporal columns are made of them."""
+
+    @staticmethod
+    def of(raw: Mapping[str, Any]) -> Source:
+        """A source that was written as JSON."""
+        return Source(raw["network"], tuple(raw["kinds"]), tuple(raw["beside"]))
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,9 @@ def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArr
     return common if common is not None else np.empty(0, np.int32)
 
 
-def truth(rows: Rows, annotations: dict[str, Annotation], task: Task) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+def truth(
+    rows: Rows, annotations: Mapping[str, Annotation], task: Task
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """The annotation of each row: values [N, ...] and whether it is annotated [N].
 
     Rows of a video without annotation, and frames past an annotation's end, are not annotated.
@@ -238,7 +246,7 @@ def truth(rows: Rows, annotations: dict[str, Annotation], task: Task) -> tuple[N
     return values, valid
 
 
-def labelled(rows: Rows, annotations: dict[str, Annotation], task: Task) -> Labelled:
+def labelled(rows: Rows, annotations: Mapping[str, Annotation], task: Task) -> Labelled:
     """The rows that are annotated, with their truth."""
     values, valid = truth(rows, annotations, task)
     return Labelled(rows.take(np.flatnonzero(valid)), values[valid])

@@ -61,6 +61,10 @@ class TemporalColumns:
         """
         if not np.array_equal(rows.pick, np.arange(len(rows))):
             raise ValueError("temporal columns are made of whole videos, not of a part of their rows")
+        there, networks = {(b.network, b.kind) for b in rows.blocks}, {b.network for b in rows.blocks}
+        for table in self.tables:
+            if lacking := [n for n in networks if not table.of.endswith("?") and (n, table.kind) not in there]:
+                raise ValueError(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
         blocks = [
             self._block(rows, block, table)
             for table in self.tables

@@ -68,7 +68,7 @@ class Job:
     def read(path: Path) -> Job:
         """Read a job that `write` wrote."""
         raw = json.loads(path.read_text(encoding="utf-8"))
-        sources = [Source(source["network"], tuple(source["kinds"])) for source in raw.pop("sources")]
+        sources = [Source.of(source) for source in raw.pop("sources")]
         paths = {key: Path(raw.pop(key)) for key in ("work", "train", "val")}
         test = raw.pop("test")
         return Job(**raw, **paths, sources=sources, test=Path(test) if test else None)

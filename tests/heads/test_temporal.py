@@ -72,7 +72,7 @@ def rows(seed: int = 0, dims: int = 6) -> Rows:
 
 def test_each_networks_columns_are_named_and_right_and_videos_do_not_mix() -> None:
     base = rows()
-    tables = [Temporal(of="logits", windows=[2, 7], statistics=["difference", "mean"]), Temporal(of="va", windows=[3])]
+    tables = [Temporal(of="logits", windows=[2, 7], statistics=["difference", "mean"]), Temporal(of="va?", windows=[3])]
     made = temporal.fit(base, tables).add(base)
     assert made.blocks[:4] == base.blocks and len(made.blocks) == 4 + 3
     columns = {name: made.batch()[:, i] for i, name in enumerate(made.columns)}
@@ -94,7 +94,7 @@ def test_each_networks_columns_are_named_and_right_and_videos_do_not_mix() -> No
 def test_components_are_those_of_scikit_learn_on_trains_rows_alone() -> None:
     base = rows(dims=9)
     train = base.video < 2
-    columns = temporal.fit(base.take(train), [Temporal(of="embedding", windows=[4], components=3)])
+    columns = temporal.fit(base.take(train), [Temporal(of="embedding?", windows=[4], components=3)])
     (learnt,) = columns.components
     x = base.blocks[0].values.astype(np.float64)
     oracle = PCA(3, whiten=True).fit(x[train])
@@ -118,7 +118,7 @@ def test_more_components_than_dimensions_that_vary_are_zero_and_never_noise() ->
     base = rows(dims=3)
     block = base.blocks[0]
     block.values[:, 1:] = 2
-    columns = temporal.fit(base, [Temporal(of="embedding", windows=[1], components=16)])
+    columns = temporal.fit(base, [Temporal(of="embedding?", windows=[1], components=16)])
     made = columns.add(base).blocks[-1]
     assert made.values.shape[1] == 3 * 3 and np.isfinite(made.values).all()
     assert (columns.components[0].axes[:, 1:] == 0).all()
@@ -129,7 +129,7 @@ def test_more_components_than_dimensions_that_vary_are_zero_and_never_noise() ->
 
 def test_components_of_many_rows_are_the_same_as_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     base = rows(3)
-    tables = [Temporal(of="embedding", components=2)]
+    tables = [Temporal(of="embedding?", components=2)]
     whole = temporal.fit(base, tables).components[0]
     monkeypatch.setattr(table, "CHUNK", 7)
     pieces = temporal.fit(base, tables).components[0]
@@ -155,3 +155,9 @@ def test_a_part_of_a_videos_rows_is_refused() -> None:
     base = rows()
     with pytest.raises(ValueError, match="whole videos"):
         temporal.fit(base, [Temporal(of="logits")]).add(base.take(np.arange(1, len(base))))
+
+
+def test_rows_that_lack_what_columns_are_made_of_are_refused() -> None:
+    base = rows()
+    with pytest.raises(ValueError, match="rows without the va of one"):
+        temporal.fit(base, [Temporal(of="va")]).add(base)

@@ -54,7 +54,7 @@ def quiet(done: float, note: str) -> None:
 
 
 def test_a_job_file_is_read_as_it_was_written(corpus: Corpus, tmp_path: Path) -> None:
-    before = job(corpus)
+    before = replace(job(corpus), sources=[Source("one", ("logits",), ("embedding",)), Source("two", ("va",))])
     before.write(tmp_path / "job.json")
     assert Job.read(tmp_path / "job.json") == before
 
