@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.rundir import write_json, writing
-from heads import mlp_network, mlp_train
+from heads import mlp_network, mlp_train, scaling
 from heads.base import Head, HeadSettings, OnProgress, _quiet
 from heads.table import Labelled, Rows
 from heads.threads import threads
@@ -47,6 +47,10 @@ class MlpSettings(HeadSettings):
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled, as in AdamW."""
     standardise: bool = True
+    embedding_power: float = Field(default=1.0, gt=0, le=1)
+    """Signed power of an embedding's values before they are standardised; 0.5 is the signed square root."""
+    logits_times: float = Field(default=1.0, gt=0)
+    """Columns that stand beside an embedding (logits, va, temporal) count this many times, once standardised."""
     members: int = Field(default=1, ge=1)
     """Networks of different seeds whose scores are averaged."""
 
@@ -85,13 +89,19 @@ class Mlp(Head):
         Returns each one's (best epoch, its selection score).
         """
         self.width = train.rows.width
-        self.moments = mlp_train.moments(train.rows) if self.settings.standardise else None
+        self.embedding = scaling.of_embedding(train.rows)
+        self.moments = None
+        if self.settings.standardise:
+            mean, deviation = mlp_train.moments(train.rows, self.settings.embedding_power)
+            self.moments = (mean, scaling.enlarged(deviation, self.embedding, self.settings.logits_times))
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 
         # built and compiled one after another: only learning itself runs side by side
         trainings = [
-            mlp_train.Training(self.task, self.settings, train, self.epochs, seed * 1000 + member, self.moments)
+            mlp_train.Training(
+                self.task, self.settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding
+            )
             for member in members
         ]
 
@@ -116,6 +126,7 @@ class Mlp(Head):
     def save(self, folder: Path) -> None:
         """Weights, moments and width as one npz file, and a note of the seedless rest."""
         arrays = {f"{m}.{i}": w for m, model in enumerate(self.models) for i, w in enumerate(model.get_weights())}
+        arrays["embedding"] = self.embedding
         if self.moments is not None:
             arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
         with writing(folder / "weights.npz") as temporary, open(temporary, "wb") as handle:
@@ -128,8 +139,9 @@ class Mlp(Head):
         self.width = about["width"]
         with np.load(folder / "weights.npz") as arrays:
             self.moments = (arrays["mean"], arrays["deviation"]) if "mean" in arrays else None
+            self.embedding = arrays["embedding"]
             self.models = []
             for member in range(about["members"]):
-                model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments)
+                model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
                 model.set_weights([arrays[f"{member}.{i}"] for i in range(len(model.get_weights()))])
                 self.models.append(model)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heads import scaling
 from heads.tasks import Task
 from heads.threads import threads
 
@@ -41,8 +42,18 @@ def tensorflow() -> Any:
     return tf
 
 
-def build(task: Task, width: int, settings: MlpSettings, seed: int, moments: tuple[Any, Any] | None = None) -> Any:
-    """The Keras model: float32 [n, width] -> scores [n, outputs]. Standardisation has no weights of its own."""
+def build(
+    task: Task,
+    width: int,
+    settings: MlpSettings,
+    seed: int,
+    moments: tuple[Any, Any] | None = None,
+    embedding: NDArray[np.bool_] | None = None,
+) -> Any:
+    """The Keras model: float32 [n, width] -> scores [n, outputs]. Power and standardisation have no weights.
+
+    `embedding` [width] says which columns `embedding_power` is for.
+    """
     tensorflow()
     import keras
 
@@ -55,6 +66,8 @@ def build(task: Task, width: int, settings: MlpSettings, seed: int, moments: tup
         )
 
     layers = [keras.Input((width,), dtype="float32")]
+    if embedding is not None and settings.embedding_power != 1:
+        layers.append(scaling.power_layer(embedding, settings.embedding_power))
     if moments is not None:
         layers.append(keras.layers.Normalization(mean=moments[0], variance=np.square(moments[1], dtype=np.float32)))
     if settings.input_dropout:

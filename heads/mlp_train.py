@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import mlp_network
+from heads import mlp_network, scaling
 from heads.base import OnProgress, class_weights, unit_weights
 from heads.mlp_batches import batches
 from heads.table import CHUNK, Labelled, Rows
@@ -25,13 +25,17 @@ WORTH_SHARING = 2**24
 """Multiplications per batch and layer from which a batch is cut in two halves that may run side by side."""
 
 
-def moments(rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each column, in one pass with float64 sums; a constant column has deviation 1."""
+def moments(rows: Rows, power: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each column, in one pass with float64 sums; a constant column has deviation 1.
+
+    An embedding's columns are taken to the signed `power` first (see heads.scaling).
+    """
     rows = rows.take(np.arange(0, len(rows), max(1, -(-len(rows) // MOST_FOR_MOMENTS))))
+    embedding = scaling.of_embedding(rows)
     total, squares = np.zeros(rows.width), np.zeros(rows.width)
     shift: NDArray[np.float64] | None = None
     for chunk in rows.chunks():
-        values = chunk.astype(np.float64)
+        values = scaling.powered(chunk, embedding, power).astype(np.float64)
         shift = values[0].copy() if shift is None else shift
         values -= shift  # near the mean, so that the difference of the sums loses no digits
         total += values.sum(0)
@@ -90,12 +94,19 @@ class Training:
     """
 
     def __init__(
-        self, task: Task, settings: MlpSettings, train: Labelled, epochs: int, seed: int, moments: Any = None
+        self,
+        task: Task,
+        settings: MlpSettings,
+        train: Labelled,
+        epochs: int,
+        seed: int,
+        moments: Any = None,
+        embedding: NDArray[np.bool_] | None = None,
     ) -> None:
         self.task, self.settings, self.train = task, settings, train
         self.batch = min(settings.batch, len(train))
         self.steps = len(train) // self.batch
-        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments)
+        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments, embedding)
         self.rng = np.random.default_rng(seed)
         self._learn = self._compiled(epochs * self.steps)
 
