@@ -68,9 +68,11 @@ class Corpus(Strict):
 
 
 class Features(Strict):
-    """[features]: the networks (or imported tables) whose features the heads use. None: the corpus's standard ones."""
+    """[features]: the networks (or imported tables) whose features the heads use. Only a blend of other people's
+    predictions does without.
+    """
 
-    networks: list[str] = Field(min_length=1)
+    networks: list[str] = Field(default=[], min_length=1)
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
@@ -104,7 +106,7 @@ class Config(BaseModel):
     """Sections that belong to packages further right: let through unread."""
 
     corpus: Corpus
-    features: Features
+    features: Features = Features()
     networks: dict[str, NetworkSettings] = {}
 
 

@@ -27,6 +27,11 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
     Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
     Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
     """
+    if not config.features.networks:
+        raise InputError(
+            "config: key 'features.networks' is missing: name the networks whose features the heads use (a blend of "
+            "other people's predictions alone needs none: python -m blend.run --heads none --predictions NAME=FOLDER)"
+        )
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     if config.corpus.frames:
