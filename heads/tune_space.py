@@ -65,8 +65,11 @@ class Leaf:
 
     @property
     def edges(self) -> tuple[Any, ...]:
-        """The values at the space's ends, or all choices: what a config must allow."""
-        return self.choices if self.kind == "choice" else (self.low, self.high)
+        """What a config must allow: the ends and, of real numbers, one between that is not whole; or all choices."""
+        if self.kind == "choice":
+            return self.choices
+        whole = self.kind in ("int", "logint")
+        return (self.low, self.high) if whole else (self.low, self.low + 0.381966 * (self.high - self.low), self.high)
 
 
 def is_leaf(value: Any) -> bool:

@@ -197,7 +197,7 @@ class Worker:
             self.study.report(trial, step, score)
             last = len(done.folds) == len(self._folds)
             if self.job.prune and not last and self.study.is_hopeless(trial):
-                state, why = TrialState.PRUNED, f"below the median after {len(done.folds)} folds"
+                state, why = TrialState.PRUNED, f"below the median after fold {len(done.folds)}"
                 break
         report = {
             "head": self.job.head,

@@ -1,0 +1,196 @@
+"""The command as a user runs it: on SQLite, killed and gone on, and its best config given to heads.run."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract import config as extract_config
+from extract import rundir
+from extract.errors import InputError
+from heads import processes, run, train, tune, tune_storage
+from heads.config import Config
+from heads.tune import Found, Search
+from heads.tune_study import RETRY_OF, best_of, finished_of
+
+Corpus = Any  # tests/heads/conftest.py
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = """
+trees = ["tune", "int", 2, 6]
+num_leaves = ["tune", "logint", 3, 31]
+learning_rate = ["tune", "loguniform", 0.01, 0.3]
+"""
+
+
+def command(corpus: Corpus, work: Path, *more: object) -> list[str]:
+    (corpus.folder / "space.toml").write_text(SPACE)
+    asked = ["--task", "va", "--head", "lightgbm-two", "--space", corpus.folder / "space.toml"]
+    where = ["--config", corpus.toml(), "--work", work]
+    return [sys.executable, "-m", "heads.tune", *map(str, [*asked, *where, *more])]
+
+
+def load(corpus: Corpus, extra: str = "") -> Config:
+    return extract_config.load(Config, corpus.toml(extra))
+
+
+def trials(work: Path) -> list[Any]:
+    storage, _ = tune_storage.open_sqlite(work / "tune" / "va" / "lightgbm-two" / "study.db", 15)
+    found = storage.get_all_trials(storage.get_study_id_from_name("tiny/va/lightgbm-two"))
+    tune_storage.close(storage)
+    return found
+
+
+def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(corpus: Corpus, tmp_path: Path) -> None:
+    other = tmp_path / "work"
+    (other).mkdir()
+    (other / "features").symlink_to(corpus.work / "features")
+    straight = subprocess.run(command(corpus, other, "--trials", 8), cwd=ROOT, capture_output=True, text=True)
+    assert straight.returncode == 0, straight.stderr
+    assert "8 of 8 trials are finished" in straight.stdout
+
+    folder = corpus.work / "tune" / "va" / "lightgbm-two"
+    process = subprocess.Popen(
+        command(corpus, corpus.work, "--trials", 8), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while len(list(folder.glob("trials/*/DONE"))) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)  # everything at once, in the middle of a trial
+    process.wait()
+    assert len(finished_of(trials(corpus.work))) < 8, "too fast to be killed"
+    before = {trial.number: trial.value for trial in finished_of(trials(corpus.work))}
+
+    process = subprocess.Popen(
+        command(corpus, corpus.work, "--trials", 8), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while len(list(folder.glob("trials/*/DONE"))) < 6 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130 and "the same command goes on from there" in said
+
+    last = subprocess.run(command(corpus, corpus.work, "--trials", 8), cwd=ROOT, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    found = trials(corpus.work)
+    finished = finished_of(found)
+    assert len(finished) == 8 and before.items() <= {trial.number: trial.value for trial in finished}.items()
+    assert [t.params for t in finished] == [t.params for t in trials(other)], "the draws of the search that ran through"
+    assert [t.value for t in finished] == [t.value for t in trials(other)]
+    for trial in found:
+        if RETRY_OF in trial.user_attrs:
+            assert found[trial.user_attrs[RETRY_OF]].state.name == "FAIL"
+    assert {int(path.name) for path in (folder / "trials").iterdir()} == {trial.number for trial in finished}
+    straight_best, best = (
+        re.sub(r"trial \d+", "trial", (place / "tune/va/lightgbm-two/best.toml").read_text())  # retries shift numbers
+        for place in (other, corpus.work)
+    )
+    assert best == straight_best
+
+
+def search(corpus: Corpus, work: Path, extra: str = "", **more: Any) -> Found:
+    (corpus.folder / "space.toml").write_text(SPACE)
+    asked = {"task": "va", "trials": 4, "head": "lightgbm-two", "space": corpus.folder / "space.toml"}
+    return tune.main(load(corpus, extra), Search(**(asked | more)), work)
+
+
+def test_the_same_seed_the_same_bytes_and_heads_run_takes_them(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = search(corpus, corpus.work)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "features").symlink_to(corpus.work / "features")
+    again = search(corpus, tmp_path / "work")
+    text = (found.folder / "best.toml").read_text()
+    assert (again.folder / "best.toml").read_text() == text
+    best = best_of(found.trials)
+    assert best is not None
+    head = text.splitlines()[:2]
+    assert head[0] == "# python -m heads.tune --task va --head lightgbm-two --trials 4 --folds 3 --seed 0"
+    assert f"mean CCC: {best.value:.4f}, out of fold on train, trial {best.number}" in head[1]
+    kept = found.folder / "trials" / str(best.number)
+    assert text.split("\n", 2)[2] == (kept / "config.toml").read_text()
+
+    stamp = (found.folder / "best.toml").stat().st_mtime_ns
+    assert len(search(corpus, corpus.work).trials) == 4, "nothing to do"
+    assert (found.folder / "best.toml").stat().st_mtime_ns == stamp
+    assert [t.number for t in search(corpus, corpus.work, trials=5).trials] == list(range(5)), "one more"
+
+    def run_all(jobs: list[Any], what: str) -> None:
+        for job in jobs:
+            rundir.begin(job.folder)
+            train.main(job, lambda done, note: None)
+
+    monkeypatch.setattr(processes, "run_all", run_all)
+    config = load(corpus, f'[heads.va]\nuse = ["{found.folder / "best.toml"}"]\n')
+    folders = run.main(config, "va", corpus.work)
+    assert list(folders) == ["best"]
+    report = json.loads((folders["best"] / "report.json").read_text())
+    assert report["family"] == "lightgbm" and max(report["trees"].values()) <= best.params["trees"]
+
+
+def test_a_search_under_a_taken_name_is_refused_by_what_differs(corpus: Corpus) -> None:
+    found = search(corpus, corpus.work, trials=1)
+    with pytest.raises(InputError, match="seed: 0 there, 1 now"):
+        search(corpus, corpus.work, trials=1, seed=1)
+    with pytest.raises(InputError, match="folds: 3 there, 2 now"):
+        search(corpus, corpus.work, trials=1, folds=2)
+    with pytest.raises(InputError, match=r"space\.num_leaves: .* there, 7 now"):
+        search(corpus, corpus.work, "[heads.va.lightgbm]\nnum_leaves = 7\n", trials=1)
+    path = corpus.folder / "va" / "train" / "t0.txt"
+    text = path.read_text()
+    path.write_text(text.replace("0.", "0.0", 1))
+    with pytest.raises(InputError, match="annotations: "):
+        search(corpus, corpus.work, trials=1)
+    path.write_text(text)
+    other = search(corpus, corpus.work, trials=1, seed=1, study="second")
+    assert other.folder == found.folder.with_name("second") and len(other.trials) == 1
+
+
+def test_no_trial_is_begun_after_the_time(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = Search("va", 4, "lightgbm-two", seconds=0.0)
+    found = tune.main(load(corpus), asked, corpus.work)
+    assert found.trials == [] and not (found.folder / "best.toml").exists()
+    tune._print(found, asked)
+    assert "0 of 4 trials are finished" in capsys.readouterr().out
+
+
+def test_bad_input_in_a_process_is_one_line(corpus: Corpus) -> None:
+    from extract import store
+
+    path = store.path(corpus.work, "two", "t3")
+    features = store.read(path)
+    assert features.logits is not None
+    features.logits[2, 0] = float("nan")
+    store.write(path, features, {"mark": "two"})
+    said = subprocess.run(command(corpus, corpus.work, "--trials", 2), cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2 and said.stderr.count("\n") == 1
+    assert re.search(r"error: .*t3\.safetensors: network 'two', video 't3', frame 4: logits is not finite", said.stderr)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--task", "aus"], "no such task; there are au, expr, va"),
+        (["--study", "../elsewhere"], "expected a name"),
+        (["--storage", "mysql://h/d"], "--storage: mysql is not supported"),
+        (["--head", "trees"], "--head trees: no such head"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_code_2(corpus: Corpus, wrong: list[str], said: str) -> None:
+    ran = subprocess.run(command(corpus, corpus.work, "--trials", 2, *wrong), cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 2 and said in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_help_is_instant_and_loads_nothing_heavy() -> None:
+    heavy = ("optuna", "sqlalchemy", "lightgbm", "sklearn", "pandas", "tensorflow", "torch", "numba")
+    code = f"import sys, heads.tune; print(*(name for name in {heavy} if name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract import rundir
+from extract.errors import InputError
+from heads import tune_study, tune_worker
+from heads.lightgbm_head import LightGbm
+from heads.tune_space import leaves
+from heads.tune_study import Claimed
+from heads.tune_worker import Job, Worker
+
+Corpus = Any  # tests/heads/conftest.py
+ROOT = Path(__file__).resolve().parents[2]
+RAW = {
+    "family": "lightgbm",
+    "networks": ["two"],
+    "inputs": ["tune", "choice", [["logits"], ["logits", "va"]]],
+    "trees": ["tune", "int", 2, 5],
+}
+Told = list[dict[str, Any]]
+
+
+def job(corpus: Corpus, trials: int = 3, **more: Any) -> Job:
+    made = Job(
+        task="va",
+        head="lightgbm-two",
+        raw=RAW,
+        has={"two": ["embedding", "logits", "va"]},
+        work=str(corpus.work),
+        train=str(corpus.folder / "va" / "train"),
+        folder=str(corpus.folder / "search"),
+        study="tiny",
+        storage="",
+        start=None,
+        trials=trials,
+        folds=3,
+        seed=0,
+        prune=True,
+        heartbeat=15,
+        worker="me",
+    )
+    return replace(made, **more)
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+@pytest.fixture
+def worker(corpus: Corpus, told: Told) -> Iterator[Worker]:
+    study = job(corpus).open({})
+    yield Worker(job(corpus), study, told.append)
+    study.close()
+
+
+def test_trials_are_kept_before_they_count(worker: Worker, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(worker.job.folder) / "trials"
+    finish = worker.study.finish
+
+    def check(trial: Claimed, *rest: Any) -> bool:
+        place = folder / str(trial.number)
+        assert rundir.is_done(place, (place / "DONE").read_text().splitlines()[0])
+        return finish(trial, *rest)
+
+    monkeypatch.setattr(worker.study, "finish", check)
+    assert worker.run() == "enough"
+    trials = worker.study.trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    assert [news for news in told if "state" in news] == [
+        {"trial": trial.number, "state": "COMPLETE", "score": trial.value} for trial in trials
+    ]
+    for trial in trials:
+        report = json.loads((folder / str(trial.number) / "report.json").read_text())
+        assert report["score"] == trial.value and report["params"] == trial.params and len(report["folds"]) == 3
+        assert list(trial.intermediate_values) == [0, 1, 2] and trial.intermediate_values[2] == trial.value
+        assert report["folds"][2]["score_so_far"] == trial.value
+
+
+def test_a_hopeless_trial_is_pruned_and_kept_as_far_as_it_went(
+    worker: Worker, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_study.Study, "is_hopeless", lambda *_: True)
+    assert worker.run() == "enough"
+    assert {trial.state.name for trial in worker.study.trials()} == {"PRUNED"}
+    report = json.loads((Path(worker.job.folder) / "trials" / "0" / "report.json").read_text())
+    assert len(report["folds"]) == 1 and report["pruned"] == "below the median after fold 1"
+    worker.job = replace(worker.job, trials=4, prune=False)
+    assert worker.run() == "enough" and worker.study.trials()[-1].state.name == "COMPLETE"
+
+
+def test_a_trial_of_which_others_think_that_it_is_dead_is_thrown_away(
+    worker: Worker, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, times = worker._score, 0
+
+    def slow(trial: Claimed, prepared: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == 1:
+            worker.study.release("me", False)
+        return score(trial, prepared)
+
+    monkeypatch.setattr(worker, "_score", slow)
+    assert worker.run() == "enough"
+    assert told[[news.get("state") for news in told].index("LATE")]["trial"] == 0
+    assert not (Path(worker.job.folder) / "trials" / "0").exists()
+    assert [trial.state.name for trial in worker.study.trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+
+
+def test_an_error_is_the_trials_own_and_the_next_is_done(
+    worker: Worker, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, times = LightGbm.fit, 0
+
+    def fit(self: LightGbm, *rest: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise ZeroDivisionError("no rows\nleft")
+        return real(self, *rest)
+
+    monkeypatch.setattr(LightGbm, "fit", fit)
+    assert worker.run() == "enough"
+    assert {"trial": 0, "error": "ZeroDivisionError: no rows left"} in told
+    first = worker.study.trials()[0]
+    assert first.state.name == "FAIL" and "ZeroDivisionError" in first.user_attrs[tune_study.ERROR]
+
+
+def test_bad_input_stops_and_its_parameters_are_tried_again_when_it_is_mended(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="disk is full"):
+
+        def full(*_: Any) -> None:
+            raise InputError("disk is full")
+
+        patch.setattr(rundir, "write_json", full)
+        worker.run()
+    assert worker.run() == "enough"
+    trials = worker.study.trials()
+    assert [trial.state.name for trial in trials] == ["FAIL", *["COMPLETE"] * 3]
+    assert trials[1].params == trials[0].params
+
+
+def test_no_trial_is_begun_after_the_time_nor_too_many_in_one_process(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_worker, "TRIALS_PER_PROCESS", 1)
+    assert worker.run() == "turn" and len(worker.study.trials()) == 1
+    worker.job = replace(worker.job, seconds=0.0)
+    assert worker.run() == "time" and len(worker.study.trials()) == 1
+
+
+def test_rows_are_read_again_only_for_other_columns(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    prepare = tune_worker.learn.prepare
+    monkeypatch.setattr(tune_worker.learn, "prepare", lambda *given: read.append(given[1]) or prepare(*given))
+    worker.job = replace(worker.job, trials=6)
+    assert worker.run() == "enough"
+    inputs = [trial.params["inputs"] for trial in worker.study.trials()]
+    changes = 1 + sum(a != b for a, b in itertools.pairwise(inputs))
+    assert len(read) == changes and len(set(inputs)) == 2
+
+
+def test_features_of_one_video_are_too_few(worker: Worker, corpus: Corpus) -> None:
+    for video in corpus.videos["train"][1:]:
+        (corpus.work / "features" / "two" / f"{video}.safetensors").unlink()
+    with pytest.raises(InputError, match="1 of its videos has features of two"):
+        worker.run()
+
+
+def test_a_process_ends_with_its_parent(corpus: Corpus) -> None:
+    asked = job(corpus, trials=1000, worker="process")
+    study = asked.open({})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "heads.tune_worker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps(asdict(asked)) + "\n")
+    process.stdin.flush()
+    for line in process.stdout:
+        if "state" in json.loads(line):
+            break
+    process.stdin.close()  # as when heads.tune is killed
+    began = time.monotonic()
+    process.stdout.read()
+    assert process.wait() == 1 and time.monotonic() - began < 30
+    process.stdout.close()
+    study.release("process", True)
+    assert len(tune_study.finished_of(study.trials())) >= 1
+    assert isinstance(study.claim(1000, "next", leaves(RAW, "test"), None, 0), Claimed)
+    study.close()
