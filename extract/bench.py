@@ -4,6 +4,7 @@
     (the authors' notebooks); (b) one picture at a time through ONNX Runtime with OpenCV resizing (EmotiEffLib);
 (c) ours, JPEG files to finished store; (d) our engine alone on ready pixels. tf_efficientnet_b0 with random weights:
 speed does not depend on the weights. The ways take turns, so that a drifting machine slows all alike.
+`--long N` measures something else: memory and steadiness of a long run (`bench_long.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NETWORK = NETWORKS["enet_b0_8_best_vgaf"]
 ARCH = "tf_efficientnet_b0"
+CHECKPOINT = "b0.pt"
 REFERENCE_BATCH = 64
 CROP = 112
 """Edge of Aff-Wild2's cropped_aligned pictures, in pixels."""
@@ -70,16 +72,24 @@ def make_crops(folder: Path, count: int, seed: int) -> pipeline.Job:
     return pipeline.Job("video", folder, frames.list_frames(folder))
 
 
-def _ways(folder: Path, job: pipeline.Job) -> dict[str, Way]:
+def random_network(folder: Path, seed: int) -> tuple[Any, Path]:
+    """ARCH with random weights: timm's module, and an ONNX file made from it by way of `folder`/CHECKPOINT."""
     import torch
 
+    torch.manual_seed(seed)
+    outputs = len(NETWORK.classes or ())
+    module = checkpoints.import_timm().create_model(ARCH, num_classes=outputs).eval()
+    torch.save(module.state_dict(), folder / CHECKPOINT)
+    return module, checkpoints.to_onnx(
+        folder / CHECKPOINT, folder, arch=ARCH, outputs=outputs, size=NETWORK.size, trusted=False
+    )
+
+
+def _ways(folder: Path, job: pipeline.Job) -> dict[str, Way]:
     from extract.engine import OpenVinoEngine
     from extract.pictures import read
 
-    torch.manual_seed(0)
-    module = checkpoints.import_timm().create_model(ARCH, num_classes=len(NETWORK.classes or ())).eval()
-    torch.save(module.state_dict(), folder / "b0.pt")
-    file = checkpoints.to_onnx(folder / "b0.pt", folder, arch=ARCH, outputs=8, size=NETWORK.size, trusted=False)
+    module, file = random_network(folder, 0)
     paths = [job.folder / name for name in job.frames.names]
     engine = OpenVinoEngine(file, NETWORK)
     ready = [read(path, NETWORK.size, NETWORK.colour) for path in paths]
@@ -147,9 +157,18 @@ def command(
     pictures: Annotated[int, typer.Option(help="Generated crops of 112x112.", min=1)] = 512,
     repeats: Annotated[int, typer.Option(help="Rounds; medians are printed.", min=1)] = 5,
     seed: int = 0,
+    long: Annotated[
+        int, typer.Option(help="Extract so many crops instead, and show memory and frames/s from tenth to tenth.")
+    ] = 0,
+    network: Annotated[str, typer.Option(help=f"With --long: {ARCH} (random weights), or a known network.")] = ARCH,
 ) -> None:
-    """Measure extraction against the published ways. Takes some minutes."""
+    """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
     with errors.exits():
+        if long:
+            from extract import bench_long
+
+            print(bench_long.table(bench_long.main(long, network, seed)))
+            return
         found = main(pictures, repeats, seed)
         print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {found['c']:.0f} | |")
         for way in ("a", "b", "d"):
@@ -159,5 +178,16 @@ def command(
                 print(f"| ({way}) {WAYS[way]} | pip install -e .[bench] | |")
 
 
+EXAMPLES = """Examples:
+
+python -m extract.bench                                          beside the published ways
+
+python -m extract.bench --long 50000                             a long run, tf_efficientnet_b0
+
+python -m extract.bench --long 50000 --network demo_enet         the same with a small network"""
+
+
 if __name__ == "__main__":
-    typer.run(command)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -286,6 +286,6 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(epilog=EXAMPLES)(command)
     app()
