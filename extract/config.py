@@ -73,6 +73,8 @@ class Features(Strict):
     """
 
     networks: list[str] = Field(default=[], min_length=1)
+    engine: Literal["auto", "openvino", "torch"] = "auto"
+    """auto: torch where there is CUDA, else OpenVINO on the CPU. Their fp32 features may be mixed: equal to 1e-4."""
     precision: Literal["fp32", "bf16"] = "fp32"
 
 

@@ -1,14 +1,17 @@
-"""Network + picture -> embedding, logits, va. OpenVINO on CPU: asynchronous, one picture a request, every core busy.
+"""Network + picture -> embedding, logits, va. `create` chooses the engine: torch on CUDA, OpenVINO on CPU.
 
-One picture a request makes the result of a picture independent of its neighbours, so resumed and shared runs give the
-same bytes; on CPU it is also the fastest way (design notes in the README).
+OpenVINO runs asynchronously, one picture a request, every core busy. One picture a request makes the result of a
+picture independent of its neighbours, so resumed and shared runs give the same bytes; on CPU it is also the fastest
+way (design notes in the README). The torch engine is in `extract.torch_engine`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +19,51 @@ from numpy.typing import NDArray
 from extract.errors import InputError
 from extract.networks import Network
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from extract.torch_engine import TorchEngine
+
 Outputs = dict[str, NDArray[np.float32]]
 INPUT_SCALE = 255.0
+PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
+"""OpenVINO's names of ours."""
+REMARKS = {
+    "fp32": 'this CPU has no bf16: the network runs in fp32, so precision = "bf16" saves no time here',
+    "bf16": 'this CPU has no bf16 and imitates it, which is slower than features.precision = "fp32"',
+}
+"""What OpenVINO does with bf16 where the CPU lacks it (fp32 on AVX2, imitation on AVX-512), found by trying."""
 
 
-def expose(path: Path, network: Network) -> tuple[bytes, dict[str, str]]:
+def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | TorchEngine:
+    """The engine that the config asks for: "openvino", "torch" (on CUDA if there is one, else on CPU), or "auto".
+
+    "auto" is torch where there is CUDA and torch has the network's operators, else OpenVINO. Warns where bf16 was
+    asked for and the CPU has none. Raises InputError as the engines do.
+    """
+    if kind != "openvino" and (kind == "torch" or _has_cuda()):
+        from extract.onnx_torch import UnsupportedOperator
+        from extract.torch_engine import TorchEngine
+
+        try:
+            return TorchEngine(path, network, precision)
+        except UnsupportedOperator as error:
+            if kind == "torch":
+                raise
+            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
+    engine = OpenVinoEngine(path, network, precision)
+    if engine.remark:
+        print(f"warning: {engine.remark}", file=sys.stderr)
+    return engine
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
     """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}.
 
     For `classifier` networks the embedding is the first input of the Gemm that makes the only output; "classifier" is
@@ -56,7 +99,7 @@ def expose(path: Path, network: Network) -> tuple[bytes, dict[str, str]]:
     for name in dict.fromkeys(wanted.values()):
         if name not in known:
             graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return model.SerializeToString(), wanted
+    return model, wanted
 
 
 class OpenVinoEngine:
@@ -73,18 +116,25 @@ class OpenVinoEngine:
         self.network = network
         core = ov.Core()
         try:
-            model = core.read_model(graph)
+            model = core.read_model(graph.SerializeToString())
             compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
         except RuntimeError as error:
             raise InputError(
                 f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
                 f"{network.colour!r}: {str(error).splitlines()[0]}"
             ) from error
+        ran = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.runs = f"openvino {version('openvino')} on CPU, {PRECISIONS.get(ran, ran)}"
+        native = precision == "fp32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.remark = "" if native else REMARKS[PRECISIONS.get(ran, ran)]
         self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
         self._queue = ov.AsyncInferQueue(compiled)
         self._queue.set_callback(self._arrived)
         self._failure: BaseException | None = None
         self.widths = {kind: len(row) for kind, row in self.run(_black(network)).items()}
+
+    def begin_video(self) -> None:
+        """Nothing to do: pictures run one by one."""
 
     def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
         """Queue one picture uint8 [size, size, channels]; waits while every request is busy.
@@ -147,7 +197,7 @@ def _black(network: Network) -> NDArray[np.uint8]:
 def _settings(precision: str, threads: int | None) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
+        "INFERENCE_PRECISION_HINT": next((theirs for theirs, ours in PRECISIONS.items() if ours == precision)),
     }
     return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
 

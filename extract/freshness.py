@@ -14,11 +14,14 @@ from extract.pipeline import Failure, Job
 from extract.rundir import fingerprint
 
 RESIZE = "PIL bilinear, antialiased"
-NOT_DECIDING = ("mark", "versions")
 
 
 def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
-    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it (versions excepted)."""
+    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
+
+    The engine does not: in the same precision engines agree to 1e-4, so machines with and without a GPU can share one
+    folder. Which engine made a file is in `made_by`.
+    """
     decides = {
         "network": network.name,
         "weights": sha256,
@@ -27,10 +30,12 @@ def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
         "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
         "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
     }
-    return decides | {
-        "mark": fingerprint(decides),
-        "versions": f"openvino {version('openvino')}, pillow {version('pillow')}",
-    }
+    return decides | {"mark": fingerprint(decides)}
+
+
+def made_by(engine: str) -> dict[str, str]:
+    """What computed a file's features, as metadata: the engine (its `runs`) and who decoded the pictures."""
+    return {"engine": engine, "versions": f"pillow {version('pillow')}"}
 
 
 def of_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
@@ -52,7 +57,7 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
     if there is None:
         return False
     if there.get("mark") != about["mark"]:
-        differs = [key for key in about if key not in NOT_DECIDING and there.get(key) != about[key]]
+        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
         raise InputError(
             f"{path}: made with "
             + ", ".join(f"{key} {there.get(key)}" for key in differs)

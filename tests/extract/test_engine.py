@@ -1,9 +1,14 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
-from extract.engine import OpenVinoEngine
+from extract import engine as engines
+from extract.engine import OpenVinoEngine, create
 from extract.errors import InputError
 from extract.networks import NETWORKS, Network
 
@@ -94,3 +99,60 @@ def test_an_error_in_a_callback_is_raised_not_swallowed(tmp_path, network_file, 
     engine.submit(pictures[0], lambda found: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.flush()
+
+
+def test_bf16_is_near_fp32(tmp_path, network_file, pictures):
+    network_file(tmp_path / "net.onnx")
+    full, lowered = (OpenVinoEngine(tmp_path / "net.onnx", row(8), precision) for precision in ("fp32", "bf16"))
+    assert full.runs.endswith("on CPU, fp32") and not full.remark
+    one, other = (engine.run(pictures[0])["embedding"] for engine in (full, lowered))
+    assert np.linalg.norm(one - other) <= 0.03 * np.linalg.norm(one)
+    if lowered.runs.endswith("bf16"):
+        assert not np.array_equal(one, other)
+
+
+LOWERED = """
+import sys
+from pathlib import Path
+import openvino
+from extract import engine, networks
+network = networks.NETWORKS["demo_enet"]
+print("BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+print(engine.create("openvino", network.path, network, "bf16").runs.rpartition(" ")[2])
+"""
+
+
+@pytest.mark.parametrize("cpu", [None, "AVX2", "AVX512_CORE"])
+def test_a_cpu_without_bf16_is_warned_of(cpu):
+    """OpenVINO can be told to pretend a smaller CPU; what then runs is what it says."""
+    limits = {"OV_CPU_MAX_ISA": cpu, "ONEDNN_MAX_CPU_ISA": cpu} if cpu else {}
+    done = subprocess.run(
+        [sys.executable, "-c", LOWERED], capture_output=True, text=True, check=True, env=os.environ | limits
+    )
+    has, ran = done.stdout.split()
+    said = {"fp32": "the network runs in fp32", "bf16": "imitates it"}[ran]
+    assert (done.stderr == "") if has == "True" else (done.stderr.startswith("warning: ") and said in done.stderr)
+
+
+def test_openvino_where_there_is_no_gpu_and_torch_where_there_is_one(tmp_path, network_file, monkeypatch):
+    network_file(tmp_path / "net.onnx")
+    made = {}
+    for cuda in (False, True):
+        monkeypatch.setattr(engines, "_has_cuda", lambda cuda=cuda: cuda)
+        for kind in ("auto", "openvino", "torch"):
+            made[kind, cuda] = type(create(kind, tmp_path / "net.onnx", row(8), "fp32")).__name__
+    assert {key for key, name in made.items() if name == "TorchEngine"} == {
+        ("auto", True), ("torch", True), ("torch", False)
+    }  # fmt: skip
+
+
+def test_networks_beyond_torch_run_on_the_cpu_unless_torch_was_demanded(tmp_path, network_file, monkeypatch, capsys):
+    network_file(tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    model.graph.node[1].op_type = "Selu"
+    onnx.save(model, tmp_path / "net.onnx")
+    monkeypatch.setattr(engines, "_has_cuda", lambda: True)
+    assert isinstance(create("auto", tmp_path / "net.onnx", row(8), "fp32"), OpenVinoEngine)
+    assert "operator 'Selu' is not among" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"'Selu' .*features\.engine = \"openvino\""):
+        create("torch", tmp_path / "net.onnx", row(8), "fp32")

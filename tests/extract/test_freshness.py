@@ -14,11 +14,11 @@ def job(crops):
     return Job("a", crops / "a", frames.list_frames(crops / "a"))
 
 
-def write(work, job, failures=(), corpus="", precision="fp32"):
+def write(work, job, failures=(), corpus="", precision="fp32", engine="openvino"):
     about = freshness.describe(NETWORK, "hash", precision)
     path = store.path(work, NETWORK.name, job.video)
     features = store.VideoFeatures(np.array([1], np.int32), np.ones((1, 2), np.float16))
-    store.write(path, features, about | freshness.of_video(job, list(failures), corpus))
+    store.write(path, features, about | freshness.made_by(engine) | freshness.of_video(job, list(failures), corpus))
     return path, about
 
 
@@ -49,6 +49,13 @@ def test_every_unreadable_picture_is_found_whoever_met_it(tmp_path, job):
     failure = Failure(job.folder / "00002.jpg", "empty")
     write(tmp_path, job, [failure])
     assert freshness.failures(tmp_path, NETWORK.name, [job]) == [failure]
+
+
+def test_the_engine_is_on_record_and_does_not_decide(tmp_path, job):
+    path, about = write(tmp_path, job, engine="torch 2.13.0 on NVIDIA H100, fp32")
+    assert store.about(path)["engine"] == "torch 2.13.0 on NVIDIA H100, fp32"
+    assert "pillow" in store.about(path)["versions"]
+    assert freshness.is_current(path, about, job, "")
 
 
 def test_other_settings_are_refused_with_both_named(tmp_path, job):

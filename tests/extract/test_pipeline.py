@@ -14,6 +14,10 @@ class MeanEngine:
 
     def __init__(self):
         self.waiting = []
+        self.begun = 0
+
+    def begin_video(self):
+        self.begun += 1
 
     def submit(self, picture, done):
         self.waiting.append((picture, done))
@@ -28,8 +32,9 @@ class MeanEngine:
 
 def run(folders):
     jobs = [pipeline.Job(folder.name, folder, frames.list_frames(folder)) for folder in folders]
-    written, advanced = [], []
-    pipeline.extract(MeanEngine(), jobs, lambda *what: written.append(what), advanced.append)
+    written, advanced, engine = [], [], MeanEngine()
+    pipeline.extract(engine, jobs, lambda *what: written.append(what), advanced.append)
+    assert engine.begun == sum(1 for job in jobs if job.frames.names), "told of every video, also where it begins badly"
     return written, sum(advanced)
 
 

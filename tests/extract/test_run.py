@@ -127,3 +127,25 @@ def test_a_demo_with_paths_of_ones_own_is_refused(tmp_path):
     )
     with pytest.raises(InputError, match=r"corpus\.frames: demo = true brings its own"):
         run.resolve(mixed, tmp_path)
+
+
+def test_engines_may_be_mixed_in_one_folder_and_precisions_may_not(tmp_path, config):
+    def by(**settings):
+        return config.model_copy(update={"features": config.features.model_copy(update=settings)})
+
+    work = tmp_path / "work"
+    run.main(by(engine="openvino"), work)
+    names = ("a", "b_left", "empty")
+    before = {name: store.read(store.path(work, "net", name)) for name in names}
+    kept = files(work)
+    store.path(work, "net", "a").unlink()
+    run.main(by(engine="torch"), work)
+    made = {name: content == kept[name] for name, content in files(work).items()}
+    assert made == {"a.safetensors": False, "b_left.safetensors": True, "empty.safetensors": True}
+    assert store.about(store.path(work, "net", "a"))["engine"].startswith("torch")
+    assert store.about(store.path(work, "net", "b_left"))["engine"].startswith("openvino")
+    again = store.read(store.path(work, "net", "a"))
+    np.testing.assert_allclose(again.logits, before["a"].logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(again.embedding, before["a"].embedding, rtol=1e-3)
+    with pytest.raises(InputError, match=r"made with precision fp32; the config asks for precision bf16"):
+        run.main(by(precision="bf16"), work)

@@ -1,0 +1,50 @@
+"""What `python -m extract.run --list-networks` prints: every fact of every network that the config may name."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from extract import networks
+from extract.config import Config
+from extract.networks import Network
+
+WIDTH = 120
+"""Columns of the table where the output is no terminal, or a narrower one."""
+
+
+def print_networks(config: Config) -> None:
+    """Print the project's networks and the config's own: a table of facts, then where each file comes from.
+
+    Raises InputError for a section [networks.*] that contradicts itself.
+    """
+    rows = [*networks.NETWORKS.values(), *(networks.find(name, config) for name in config.networks)]
+    table = Table("name", "size", "colour", "mean", "std", "outputs", "classes, in order")
+    for column in table.columns[:-2]:
+        column.no_wrap = True
+    for network in rows:
+        table.add_row(*facts(network))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, WIDTH)
+    console.print(table)
+    for network in rows:
+        print("\n  ".join((network.name, *source(network))))
+
+
+def facts(network: Network) -> tuple[str, ...]:
+    """Name, size in pixels, colour, mean, std, outputs with their dimensions, classes in order."""
+    dims = {"embedding": network.dim, "logits": len(network.classes) if network.classes else None, "va": 2}
+    outputs = ", ".join(f"{kind} {dims[kind] or ''}".strip() for kind in network.kinds)
+    mean, std = (" ".join(map(str, values)) for values in (network.mean, network.std))
+    return network.name, str(network.size), network.colour, mean, std, outputs, " ".join(network.classes or ())
+
+
+def source(network: Network) -> tuple[str, ...]:
+    """Lines: the file's path or address, and what its content must hash to."""
+    hashes = {
+        "git blob hash": network.blob,
+        "SHA-256": network.sha256,
+        f"git blob hash of {network.name}.pt": network.checkpoint_blob,
+    }
+    where = str(network.path or network.url or network.file)
+    return where, *(f"{kind} {value}" for kind, value in hashes.items() if value)
