@@ -14,7 +14,7 @@ from blend.crossfit import CrossFit
 from blend.ingredients import Ingredients, Pools
 from blend.pool import Pool
 from blend.search import Found
-from blend.several import Candidate
+from blend.several import Entry
 from blend.study import Journal
 from extract import run as extract_run
 from extract import rundir
@@ -33,19 +33,22 @@ def make(
     target = ingredients.submitted(made_of, some)
     rundir.begin(out)
     found, crossed = _search(some.validation, made_of, out)
-    params, about = found.params, _about(made_of)
+    params = found.params
+    about = several.about(made_of.prior, made_of.settings.test_from)
     rundir.write_json(out / "params.json", params.as_json() | about)
     submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
     report = reports.build(some.validation, found, crossed, made_of.settings, made_of.seed)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
+    several.clear(out)
     report["submissions"] = None
     if submissions > 1:
-        written = several.write(
-            out, _candidates(some, target, found, crossed, made_of), submissions, some.listed, about
-        )
-        report["submissions"] = {"files": list(written.files), "left_out": list(written.left_out)}
+        written = several.write(out, _entries(some, target, found), submissions, some.listed, made_of.prior)
+        left_out = [*written.left_out]
+        if some.both is None and some.source == "test":
+            left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
+        report["submissions"] = {"files": list(written.files), "left_out": left_out}
         results += [entry["file"] for entry in written.files]
     _score_on_test(config, made_of, work, out, some, report)
     report["seconds"] = round(time.monotonic() - began, 2)
@@ -54,11 +57,6 @@ def make(
     rundir.write_json(out / "report.json", report)
     rundir.write_text(out / "report.html", page.render(report))
     return report, results
-
-
-def _about(made_of: Ingredients) -> dict[str, Any]:
-    """What params.json holds beside the blend itself: enough to apply it without annotations."""
-    return {"prior": made_of.prior, "test_from": made_of.settings.test_from}
 
 
 def _search(validation: Pool, made_of: Ingredients, out: Path) -> tuple[Found, CrossFit | None]:
@@ -86,7 +84,7 @@ def _submitted(out: Path, some: Pools, target: Pool, made_of: Ingredients) -> di
     }
 
 
-def _candidates(some: Pools, target: Pool, found: Found) -> list[Candidate]:
+def _entries(some: Pools, target: Pool, found: Found) -> list[Entry]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
     validation = some.validation
 
@@ -97,19 +95,17 @@ def _candidates(some: Pools, target: Pool, found: Found) -> list[Candidate]:
     ranked = sorted(validation.heads, key=lambda head: (-found.best_start(f"head {head}").score, head))
     best = ranked[0]
     all_of = [
-        Candidate("tuned", "the blend that scores best on the validation videos", found.params, target),
-        Candidate("best_head", f"the best single head, {best}, tuned on validation", tuned(f"head {best}"), target),
-        Candidate("equal", "equal weights, smoothing and thresholds tuned on validation", tuned("equal"), target),
+        Entry("tuned", "the blend that scores best on the validation videos", found.params, target),
+        Entry("best_head", f"the best single head, {best}, tuned on validation", tuned(f"head {best}"), target),
+        Entry("equal", "equal weights, smoothing and thresholds tuned on validation", tuned("equal"), target),
     ]
     if some.both is not None:
         heads = ", ".join(some.learnt_from_both)
         what = f"the main blend on heads that have learnt from train and validation ({heads})"
-        all_of.append(Candidate("train_val", what, found.params, some.both))
-    all_of.append(
-        Candidate("greedy", "greedy selection of heads (Caruana), tuned on validation", tuned("greedy"), target)
-    )
+        all_of.append(Entry("train_val", what, found.params, some.both, "train+val"))
+    all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", tuned("greedy"), target))
     all_of += [
-        Candidate("next_head", f"another single head, {head}, tuned on validation", tuned(f"head {head}"), target)
+        Entry("next_head", f"another single head, {head}, tuned on validation", tuned(f"head {head}"), target)
         for head in ranked[1:2]
     ]
     return all_of

@@ -43,6 +43,7 @@ def render(report: dict[str, Any]) -> str:
         _bars({head: _mean(weight) for head, weight in report["weights"].items()}),
         "<h2>Per output</h2>",
         _per_output(report),
+        _submissions(report),
         "<h2>Frames</h2>",
         _table(("", ""), _facts(report)),
     ]
@@ -136,6 +137,20 @@ def _per_output(report: dict[str, Any]) -> str:
         line += [number(report["thresholds"][i])] if report["thresholds"] is not None else []
         lines.append((*line, *([number(tested[name])] if tested is not None else [])))
     return _table(tuple(header), lines)
+
+
+def _submissions(report: dict[str, Any]) -> str:
+    """The files that were written beside the main one, and what was not."""
+    made = report.get("submissions")
+    if made is None:
+        return ""
+    header = ["file", "what", "lines unlike the first"]
+    lines = [(one["file"], one["what"], f"{one['differs']:.1%}") for one in made["files"]]
+    if made["files"] and "test" in made["files"][0]:
+        header.append("test")
+        lines = [(*line, number(one["test"])) for line, one in zip(lines, made["files"], strict=True)]
+    left_out = "".join(f'<p class="soft">Left out: {escape(text)}.</p>' for text in made["left_out"])
+    return "<h2>Submissions</h2>" + _table(header, lines) + left_out
 
 
 def _facts(report: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -21,13 +21,15 @@ MOST = 5
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Entry:
     """A blend that could be submitted: `name` for its file, `what` for people, decided on `pool`."""
 
     name: str
     what: str
     params: Params
     pool: Pool
+    test_from: str = "train"
+    """What the pool's heads have learnt from, for `blend.apply`."""
 
 
 @dataclass(frozen=True)
@@ -38,46 +40,52 @@ class Written:
     left_out: tuple[str, ...]
 
 
-def write(
-    folder: Path, candidates: Sequence[Candidate], count: int, listed: TestList, about: dict[str, Any]
-) -> Written:
-    """Write the first `count` different candidates as `submissions/<i>_<name>.txt`, each with its params beside it.
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left."""
+    for old in (*(folder / FOLDER).glob("*.txt"), *(folder / FOLDER).glob("*.json")):
+        old.unlink()
 
-    A candidate whose decisions equal those of one before it is left out, and the next takes its place. `about` goes
-    into every params file. What an earlier run left in the folder is removed.
+
+def write(folder: Path, entries: Sequence[Entry], count: int, listed: TestList, prior: dict[str, float]) -> Written:
+    """Write the first `count` different entries as `submissions/<i>_<name>.txt`, each with its params beside it.
+
+    An entry whose decisions equal those of one before it is left out, and the next takes its place.
     """
     here = folder / FOLDER
-    for old in (*here.glob("*.txt"), *here.glob("*.json")):
-        old.unlink()
-    taken: list[tuple[Candidate, NDArray[np.generic]]] = []
+    taken: list[tuple[Entry, NDArray[np.generic]]] = []
     left_out: list[str] = []
-    for candidate in candidates:
+    for entry in entries:
         if len(taken) == count:
             break
-        decided = combine.combine(candidate.pool, candidate.params)
-        own = decided[submission.rows(listed, candidate.pool)]
+        decided = combine.combine(entry.pool, entry.params)
+        own = decided[submission.rows(listed, entry.pool)]
         twin = next((other.name for other, theirs in taken if np.array_equal(own, theirs)), None)
         if twin is not None:
-            left_out.append(f"{candidate.name} decides every frame as {twin} does")
+            left_out.append(f"{entry.name} decides every frame as {twin} does")
             continue
-        taken.append((candidate, own))
-        path = here / f"{len(taken)}_{candidate.name}.txt"
-        submission.write(path, listed, candidate.pool, decided)
-        rundir.write_json(path.with_suffix(".json"), candidate.params.as_json() | about)
+        taken.append((entry, own))
+        path = here / f"{len(taken)}_{entry.name}.txt"
+        submission.write(path, listed, entry.pool, decided)
+        rundir.write_json(path.with_suffix(".json"), entry.params.as_json() | about(prior, entry.test_from))
     if len(taken) < count:
-        left_out.append(f"there are only {len(taken)} different ones, {count} were asked for")
+        left_out.append(f"{count} were asked for, only {len(taken)} differ from each other")
     return Written(
         tuple(
             {
-                "file": f"{FOLDER}/{i}_{candidate.name}.txt",
-                "name": candidate.name,
-                "what": candidate.what,
+                "file": f"{FOLDER}/{i}_{entry.name}.txt",
+                "name": entry.name,
+                "what": entry.what,
                 "differs": _differing(own, taken[0][1]),
             }
-            for i, (candidate, own) in enumerate(taken, start=1)
+            for i, (entry, own) in enumerate(taken, start=1)
         ),
         tuple(left_out),
     )
+
+
+def about(prior: dict[str, float], test_from: str) -> dict[str, Any]:
+    """What a params.json holds beside the blend itself: enough for `blend.apply` to need no annotations."""
+    return {"prior": prior, "test_from": test_from}
 
 
 def _differing(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:

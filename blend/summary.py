@@ -42,6 +42,10 @@ def sentences(report: dict[str, Any]) -> list[str]:
         f"The submission holds all {sent['frames']:,} {of}; {sent['filled']:,} had no prediction of their own and "
         f"were filled."
     )
+    counts = sent.get("filled_by_head", {})
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{head} {count:,}" for head, count in counts.items())
+        lines.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
         lines.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
     return lines
@@ -78,5 +82,10 @@ def show(report: dict[str, Any], folder: Path) -> None:
     console.print(table)
     for line in sentences(report):
         console.print(line, markup=False)
+    if made := report.get("submissions"):
+        for one in made["files"]:
+            console.print(f"{one['file']}: {one['what']}", markup=False)
+        for text in made["left_out"]:
+            console.print(f"left out: {text}", markup=False)
     for name in ("submission.txt", "report.html", "report.json", "params.json", "study.db"):
         print(folder / name)
