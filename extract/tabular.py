@@ -7,12 +7,9 @@ written as soon as its last row was read, so memory holds the videos that are un
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +27,7 @@ from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
 from extract.progress import progress
+from extract.replacing import replacing
 from extract.rundir import file_hash, fingerprint
 from extract.tables import Table, by_video
 
@@ -72,7 +70,7 @@ def main(source: Path, name: str, work: Path, choice: Choice = Choice(), *, redo
     frames = _index(opened, plan)
     about["videos"] = str(len(frames))
     total = sum(map(len, frames.values()))
-    with _replacing(work / "features" / name) as folder, progress(f"import {name}", total, "frames") as bar:
+    with replacing(work / "features" / name) as folder, progress(f"import {name}", total, "frames") as bar:
         kept = 0
         for each, numbers, values in _videos(opened, plan, frames):
             good = ~np.isnan(values).any(1)
@@ -90,23 +88,6 @@ def _emptiest(opened: list[Table], plan: Plan) -> str:
     """The column with the fewest values."""
     filled = sum(np.isfinite(values).sum(0) for table in opened for *_, values in _rows(table, plan, plan.numbers))
     return plan.numbers[int(np.argmin(filled))]
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, that takes the place of `folder` when the block ends well."""
-    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{what}") for what in ("part", "old"))
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another --work") from error
-    finally:
-        for rest in (temporary, old):
-            shutil.rmtree(rest, ignore_errors=True)
 
 
 def is_imported(work: Path, name: str) -> bool:

@@ -17,6 +17,7 @@ name = "kills"
 frames = "crops"
 [features]
 networks = ["net"]
+engine = "openvino"
 [networks.net]
 path = "net.onnx"
 size = 224
