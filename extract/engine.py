@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from extract.torch_engine import TorchEngine
 
+E = TypeVar("E", "OpenVinoEngine", "TorchEngine")
 Outputs = dict[str, NDArray[np.float32]]
 INPUT_SCALE = 255.0
 PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
@@ -39,19 +40,22 @@ def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoE
     """The engine that the config asks for: "openvino", "torch" (on CUDA if there is one, else on CPU), or "auto".
 
     "auto" is torch where there is CUDA and torch has the network's operators, else OpenVINO. Warns where bf16 was
-    asked for and the CPU has none. Raises InputError as the engines do.
+    asked for and the hardware has none. Raises InputError as the engines do.
     """
     if kind != "openvino" and (kind == "torch" or _has_cuda()):
         from extract.onnx_torch import UnsupportedOperator
         from extract.torch_engine import TorchEngine
 
         try:
-            return TorchEngine(path, network, precision)
+            return _remarked(TorchEngine(path, network, precision))
         except UnsupportedOperator as error:
             if kind == "torch":
                 raise
             print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
-    engine = OpenVinoEngine(path, network, precision)
+    return _remarked(OpenVinoEngine(path, network, precision))
+
+
+def _remarked(engine: E) -> E:
     if engine.remark:
         print(f"warning: {engine.remark}", file=sys.stderr)
     return engine

@@ -58,11 +58,16 @@ class TorchEngine:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._lowered = precision == "bf16"
         self.runs = f"torch {torch.__version__} on {self._hardware()}, {precision}"
+        cuda = self._device.type == "cuda"
+        if cuda:
+            torch.set_float32_matmul_precision("highest")  # no TF32, whatever the process did before
+        native = not (cuda and self._lowered) or torch.cuda.is_bf16_supported(including_emulation=False)
+        self.remark = "" if native else 'this GPU has no bf16 and imitates it: features.precision = "fp32" is faster'
         model, wanted = expose(path, network)
         self._batch = _fixed_batch(model) or BATCH[self._device.type]
         shape = (self._batch, len(network.mean), network.size, network.size)
         try:
-            self._module = OnnxModule(model, list(wanted.values()), shape).to(self._device)
+            self._module = OnnxModule(model, list(wanted.values()), shape)
         except UnsupportedOperator as error:
             raise UnsupportedOperator(f'{path}: {error}; features.engine = "openvino" runs it on CPU') from error
         except InputError as error:
@@ -70,17 +75,19 @@ class TorchEngine:
                 f"{path}: torch cannot run network {network.name!r} with size {network.size} and colour "
                 f"{network.colour!r}: {error}"
             ) from error
-        self._mean, self._std = (
-            (INPUT_SCALE * torch.tensor(values, device=self._device)).view(1, -1, 1, 1)
-            for values in (network.mean, network.std)
-        )
         self._kinds = {kind: self._width(path, name) for kind, name in wanted.items()}
         nothing: Outputs = {kind: np.zeros(width, np.float32) for kind, width in self._kinds.items()}
         self.widths = {kind: len(row) for kind, row in split(nothing, network).items()}
-        self._free = deque(_Slot(self._batch, network, self._kinds, self._device) for _ in range(IN_FLIGHT + 1))
-        self._queued: deque[_Slot] = deque()
-        self._gathering = self._free.popleft()
-        self._check_independence(path)
+        with self._arithmetic():
+            self._module.to(self._device)
+            self._mean, self._std = (
+                (INPUT_SCALE * torch.tensor(values, device=self._device)).view(1, -1, 1, 1)
+                for values in (network.mean, network.std)
+            )
+            self._free = deque(_Slot(self._batch, network, self._kinds, self._device) for _ in range(IN_FLIGHT + 1))
+            self._queued: deque[_Slot] = deque()
+            self._gathering = self._free.popleft()
+            self._check_independence(path)
 
     def begin_video(self) -> None:
         """The next picture is a video's first: it gets the first place of a batch."""
@@ -114,18 +121,12 @@ class TorchEngine:
 
     def _launch(self) -> None:
         slot = self._gathering
-        try:
-            with self._arithmetic():
-                found = self._module(self._normalised(slot.pixels))
-                for kind, values in zip(self._kinds, found, strict=True):
-                    slot.results[kind].copy_(values.reshape(self._batch, -1), non_blocking=True)
-                if slot.finished is not None:
-                    slot.finished.record()
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"{self._device}: not enough free memory for {self._batch} pictures of {self.network.name!r}; end what "
-                f'else uses the GPU, or set features.engine = "openvino"'
-            ) from error
+        with self._arithmetic():
+            found = self._module(self._normalised(slot.pixels))
+            for kind, values in zip(self._kinds, found, strict=True):
+                slot.results[kind].copy_(values.reshape(self._batch, -1).float(), non_blocking=True)
+            if slot.finished is not None:
+                slot.finished.record()
         self._queued.append(slot)
         if not self._free:
             self._deliver()
@@ -134,7 +135,8 @@ class TorchEngine:
     def _deliver(self) -> None:
         slot = self._queued.popleft()
         if slot.finished is not None:
-            slot.finished.synchronize()
+            with self._arithmetic():  # where errors of the queued work come up
+                slot.finished.synchronize()
         count = len(slot.waiting)
         rows = {kind: values[:count].numpy().copy() for kind, values in slot.results.items()}
         waiting, slot.waiting = slot.waiting, []
@@ -149,13 +151,19 @@ class TorchEngine:
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """Full fp32, or bf16 by autocast; the same algorithms every time."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._lowered),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
+        """Full fp32, or bf16 by autocast; the same algorithms every time. What the device refuses is an InputError."""
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.bfloat16, enabled=self._lowered),
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            ):
+                yield
+        except RuntimeError as error:  # memory that others use, a GPU too old for this torch, a lost driver
+            raise InputError(
+                f"{self._hardware()}: torch cannot run {self._batch} pictures of {self.network.name!r} at once there "
+                f'({str(error).splitlines()[0]}); features.engine = "openvino" runs it on CPU'
+            ) from error
 
     def _width(self, path: Path, name: str) -> int:
         shape = self._module.shapes[name]
@@ -174,8 +182,7 @@ class TorchEngine:
         noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
         keep = self._batch // 2
         changed = torch.cat([noise[:keep], 255 - noise[keep:]]).flip(0)
-        with self._arithmetic():
-            there, elsewhere = (self._module(self._normalised(pixels)) for pixels in (noise, changed))
+        there, elsewhere = (self._module(self._normalised(pixels)) for pixels in (noise, changed))
         for all_, others in zip(there, elsewhere, strict=True):
             rows = all_[:keep].float()
             if not (rows - others.flip(0)[:keep].float()).norm() <= MIXED * rows.norm():

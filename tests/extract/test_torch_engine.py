@@ -253,5 +253,15 @@ def test_what_torch_cannot_run_names_the_file_and_the_way_out(tmp_path, network_
         TorchEngine(path, own, device="cpu")
 
 
+@pytest.mark.parametrize("what", ["CUDA error: no kernel image is available\nmore", "CUDA out of memory."])
+def test_what_the_device_refuses_is_one_line(small, monkeypatch, what):
+    def refuse(self, pixels):
+        raise torch.OutOfMemoryError(what) if "memory" in what else RuntimeError(what)
+
+    monkeypatch.setattr("extract.onnx_torch.OnnxModule.forward", refuse)
+    with pytest.raises(InputError, match=r"^CPU: .* 4 pictures of 'small' .*\(CUDA [^\n]*\); features\.engine = "):
+        TorchEngine(*small, device="cpu")
+
+
 def test_says_what_runs(small):
     assert TorchEngine(*small, "bf16", "cpu").runs == f"torch {torch.__version__} on CPU, bf16"
