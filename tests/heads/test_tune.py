@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from extract import config as extract_config
-from extract import rundir
+from extract import rundir, store
 from extract.errors import InputError
 from heads import processes, run, train, tune, tune_storage
 from heads.config import Config
@@ -48,80 +50,80 @@ def trials(work: Path) -> list[Any]:
     return found
 
 
-def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(corpus: Corpus, tmp_path: Path) -> None:
-    other = tmp_path / "work"
-    (other).mkdir()
-    (other / "features").symlink_to(corpus.work / "features")
-    straight = subprocess.run(command(corpus, other, "--trials", 8), cwd=ROOT, capture_output=True, text=True)
-    assert straight.returncode == 0, straight.stderr
-    assert "8 of 8 trials are finished" in straight.stdout
+def search(corpus: Corpus, extra: str = "", **more: Any) -> Found:
+    space = corpus.folder / "space.toml"
+    space.write_text(SPACE)
+    asked = {"task": "va", "trials": 6, "head": "lightgbm-two", "space": space}
+    return tune.main(load(corpus, extra), Search(**(asked | more)), corpus.work)
 
+
+@pytest.fixture(scope="module")
+def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Found]:
+    """A search that ran through, on a corpus of its own."""
+    folder = tmp_path_factory.mktemp("straight") / "corpus"
+    shutil.copytree(tiny.folder, folder)
+    corpus = replace(tiny, folder=folder, work=folder / "work")
+    return corpus, search(corpus)
+
+
+def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
+    corpus: Corpus, straight: tuple[Corpus, Found]
+) -> None:
     folder = corpus.work / "tune" / "va" / "lightgbm-two"
-    process = subprocess.Popen(
-        command(corpus, corpus.work, "--trials", 8), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 60
-    while len(list(folder.glob("trials/*/DONE"))) < 3 and time.monotonic() < until:
+    six = command(corpus, corpus.work, "--trials", 6)
+    process = subprocess.Popen(six, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while len(list(folder.glob("trials/*/DONE"))) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)  # everything at once, in the middle of a trial
     process.wait()
-    assert len(finished_of(trials(corpus.work))) < 8, "too fast to be killed"
     before = {trial.number: trial.value for trial in finished_of(trials(corpus.work))}
+    assert len(before) < 6, "too fast to be killed"
 
-    process = subprocess.Popen(
-        command(corpus, corpus.work, "--trials", 8), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while len(list(folder.glob("trials/*/DONE"))) < 6 and process.poll() is None:
+    process = subprocess.Popen(six, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while len(list(folder.glob("trials/*/DONE"))) < 4 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    said = process.communicate()[1]
     assert process.returncode == 130 and "the same command goes on from there" in said
 
-    last = subprocess.run(command(corpus, corpus.work, "--trials", 8), cwd=ROOT, capture_output=True, text=True)
-    assert last.returncode == 0, last.stderr
+    last = subprocess.run(six, cwd=ROOT, capture_output=True, text=True)
+    assert last.returncode == 0 and "6 of 6 trials are finished" in last.stdout, last.stderr
     found = trials(corpus.work)
     finished = finished_of(found)
-    assert len(finished) == 8 and before.items() <= {trial.number: trial.value for trial in finished}.items()
-    assert [t.params for t in finished] == [t.params for t in trials(other)], "the draws of the search that ran through"
-    assert [t.value for t in finished] == [t.value for t in trials(other)]
+    assert len(finished) == 6 and before.items() <= {trial.number: trial.value for trial in finished}.items()
     for trial in found:
         if RETRY_OF in trial.user_attrs:
-            assert found[trial.user_attrs[RETRY_OF]].state.name == "FAIL"
+            lost = found[trial.user_attrs[RETRY_OF]]
+            assert lost.state.name == "FAIL" and lost.params == trial.params
     assert {int(path.name) for path in (folder / "trials").iterdir()} == {trial.number for trial in finished}
-    straight_best, best = (
-        re.sub(r"trial \d+", "trial", (place / "tune/va/lightgbm-two/best.toml").read_text())  # retries shift numbers
-        for place in (other, corpus.work)
+
+    through = straight[1]
+    assert [trial.params for trial in finished] == [trial.params for trial in through.trials], "the same draws"
+    assert [trial.value for trial in finished] == [trial.value for trial in through.trials]
+    ours, theirs = (
+        re.sub(r"trial \d+", "trial", (place / "best.toml").read_text())  # what is tried again has another number
+        for place in (folder, through.folder)
     )
-    assert best == straight_best
+    assert ours == theirs
 
 
-def search(corpus: Corpus, work: Path, extra: str = "", **more: Any) -> Found:
-    (corpus.folder / "space.toml").write_text(SPACE)
-    asked = {"task": "va", "trials": 4, "head": "lightgbm-two", "space": corpus.folder / "space.toml"}
-    return tune.main(load(corpus, extra), Search(**(asked | more)), work)
-
-
-def test_the_same_seed_the_same_bytes_and_heads_run_takes_them(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_heads_run_takes_the_best_config_as_it_is(
+    straight: tuple[Corpus, Found], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = search(corpus, corpus.work)
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "features").symlink_to(corpus.work / "features")
-    again = search(corpus, tmp_path / "work")
+    corpus, found = straight
     text = (found.folder / "best.toml").read_text()
-    assert (again.folder / "best.toml").read_text() == text
     best = best_of(found.trials)
     assert best is not None
     head = text.splitlines()[:2]
-    assert head[0] == "# python -m heads.tune --task va --head lightgbm-two --trials 4 --folds 3 --seed 0"
+    assert head[0] == "# python -m heads.tune --task va --head lightgbm-two --trials 6 --folds 3 --seed 0"
     assert f"mean CCC: {best.value:.4f}, out of fold on train, trial {best.number}" in head[1]
     kept = found.folder / "trials" / str(best.number)
     assert text.split("\n", 2)[2] == (kept / "config.toml").read_text()
 
     stamp = (found.folder / "best.toml").stat().st_mtime_ns
-    assert len(search(corpus, corpus.work).trials) == 4, "nothing to do"
+    assert len(search(corpus).trials) == 6, "nothing to do"
     assert (found.folder / "best.toml").stat().st_mtime_ns == stamp
-    assert [t.number for t in search(corpus, corpus.work, trials=5).trials] == list(range(5)), "one more"
 
     def run_all(jobs: list[Any], what: str) -> None:
         for job in jobs:
@@ -136,35 +138,37 @@ def test_the_same_seed_the_same_bytes_and_heads_run_takes_them(
     assert report["family"] == "lightgbm" and max(report["trees"].values()) <= best.params["trees"]
 
 
-def test_a_search_under_a_taken_name_is_refused_by_what_differs(corpus: Corpus) -> None:
-    found = search(corpus, corpus.work, trials=1)
+def test_a_search_under_a_taken_name_is_refused_by_what_differs(
+    straight: tuple[Corpus, Found], capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, found = straight
     with pytest.raises(InputError, match="seed: 0 there, 1 now"):
-        search(corpus, corpus.work, trials=1, seed=1)
+        search(corpus, seed=1)
     with pytest.raises(InputError, match="folds: 3 there, 2 now"):
-        search(corpus, corpus.work, trials=1, folds=2)
+        search(corpus, folds=2)
     with pytest.raises(InputError, match=r"space\.num_leaves: .* there, 7 now"):
-        search(corpus, corpus.work, "[heads.va.lightgbm]\nnum_leaves = 7\n", trials=1)
+        search(corpus, "[heads.va.lightgbm]\nnum_leaves = 7\n")
     path = corpus.folder / "va" / "train" / "t0.txt"
     text = path.read_text()
     path.write_text(text.replace("0.", "0.0", 1))
     with pytest.raises(InputError, match="annotations: "):
-        search(corpus, corpus.work, trials=1)
+        search(corpus)
     path.write_text(text)
-    other = search(corpus, corpus.work, trials=1, seed=1, study="second")
-    assert other.folder == found.folder.with_name("second") and len(other.trials) == 1
-
-
-def test_no_trial_is_begun_after_the_time(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = Search("va", 4, "lightgbm-two", seconds=0.0)
-    found = tune.main(load(corpus), asked, corpus.work)
-    assert found.trials == [] and not (found.folder / "best.toml").exists()
-    tune._print(found, asked)
-    assert "0 of 4 trials are finished" in capsys.readouterr().out
+    features = store.path(corpus.work, "two", "t0")
+    kept = features.read_bytes()
+    changed = store.read(features)
+    store.write(features, replace(changed, frame=changed.frame + 1), {"mark": "two"})
+    with pytest.raises(InputError, match=r"features\.two: "):
+        search(corpus)
+    features.write_bytes(kept)
+    other = search(corpus, seed=1, study="second", seconds=0.0)
+    assert other.folder == found.folder.with_name("second") and other.trials == [], "no trial is begun after the time"
+    assert not (other.folder / "best.toml").exists()
+    tune._print(other, Search("va", 6))
+    assert "0 of 6 trials are finished" in capsys.readouterr().out
 
 
 def test_bad_input_in_a_process_is_one_line(corpus: Corpus) -> None:
-    from extract import store
-
     path = store.path(corpus.work, "two", "t3")
     features = store.read(path)
     assert features.logits is not None

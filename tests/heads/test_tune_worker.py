@@ -31,7 +31,7 @@ RAW = {
 Told = list[dict[str, Any]]
 
 
-def job(corpus: Corpus, trials: int = 3, **more: Any) -> Job:
+def job(corpus: Corpus, trials: int = 2, **more: Any) -> Job:
     made = Job(
         task="va",
         head="lightgbm-two",
@@ -77,7 +77,7 @@ def test_trials_are_kept_before_they_count(worker: Worker, told: Told, monkeypat
     monkeypatch.setattr(worker.study, "finish", check)
     assert worker.run() == "enough"
     trials = worker.study.trials()
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
     assert [news for news in told if "state" in news] == [
         {"trial": trial.number, "state": "COMPLETE", "score": trial.value} for trial in trials
     ]
@@ -96,7 +96,7 @@ def test_a_hopeless_trial_is_pruned_and_kept_as_far_as_it_went(
     assert {trial.state.name for trial in worker.study.trials()} == {"PRUNED"}
     report = json.loads((Path(worker.job.folder) / "trials" / "0" / "report.json").read_text())
     assert len(report["folds"]) == 1 and report["pruned"] == "below the median after fold 1"
-    worker.job = replace(worker.job, trials=4, prune=False)
+    worker.job = replace(worker.job, trials=3, prune=False)
     assert worker.run() == "enough" and worker.study.trials()[-1].state.name == "COMPLETE"
 
 
@@ -116,7 +116,7 @@ def test_a_trial_of_which_others_think_that_it_is_dead_is_thrown_away(
     assert worker.run() == "enough"
     assert told[[news.get("state") for news in told].index("LATE")]["trial"] == 0
     assert not (Path(worker.job.folder) / "trials" / "0").exists()
-    assert [trial.state.name for trial in worker.study.trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert [trial.state.name for trial in worker.study.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_an_error_is_the_trials_own_and_the_next_is_done(
@@ -150,7 +150,7 @@ def test_bad_input_stops_and_its_parameters_are_tried_again_when_it_is_mended(
         worker.run()
     assert worker.run() == "enough"
     trials = worker.study.trials()
-    assert [trial.state.name for trial in trials] == ["FAIL", *["COMPLETE"] * 3]
+    assert [trial.state.name for trial in trials] == ["FAIL", *["COMPLETE"] * 2]
     assert trials[1].params == trials[0].params
 
 
