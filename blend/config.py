@@ -12,6 +12,9 @@ from extract.config import Strict
 K_MAX = {"au": 50, "expr": 100, "va": 100}
 """Published optima are 5 (au) and 50 (expr, va); twice to ten times that is searched."""
 
+ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
+"""Keys that only one task has."""
+
 Switch = bool | Literal["auto"]
 """Use an optional part of the space: always, never, or ("auto") where it pays on held-out videos. Without cross-fitting
 nothing can tell that, so with select = "tuned" auto means never.
@@ -84,6 +87,14 @@ class BlendSection(Strict):
     au: BlendSettings = BlendSettings()
     expr: BlendSettings = BlendSettings()
     va: BlendSettings = BlendSettings()
+
+    @model_validator(mode="after")
+    def _keys_of_other_tasks(self) -> BlendSection:
+        for task in K_MAX:
+            for key in sorted(getattr(self, task).model_fields_set & ONLY.keys()):
+                if ONLY[key] != task:
+                    raise ValueError(f"blend.{task}.{key}: only {ONLY[key]} has {key}")
+        return self
 
 
 class Config(heads.config.Config):

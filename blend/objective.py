@@ -1,62 +1,123 @@
 """What a trial costs: the official score on validation of given weights, kernel and k, as fast as arrays allow.
 
-au: the F1 of each unit at its exactly best threshold. expr: one pass over the frames. va: the CCC of a blend depends
-only on the heads' means, their Gram matrix and their covariances with the truth; these are kept per kernel and k, so
-that a trial costs microseconds (the median is not linear and takes the long way). Sums run in an order that does not
-depend on the number of threads: equal input gives equal bytes.
+au: the F1 of each unit at its exactly best threshold (or at given ones). expr: one pass over the frames. va: the CCC of
+a blend depends only on the heads' means, their Gram matrix and their covariances with the truth; these are kept per
+kernel and k, so that a trial costs microseconds (the median is not linear and takes the long way). Sums run in an order
+that does not depend on the number of threads: equal input gives equal bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from blend import combine, smooth, threshold
+from blend import bias, combine, decide, shift, smooth, threshold
 from blend.pool import Pool
 from heads.metrics import CLASSES, f1
-
-Objective = Callable[[Sequence[float], str, int], float]
-"""(weights [H] on the simplex, kernel, k) -> score, larger is better; a CCC that is not defined counts as 0."""
 
 BLOCK = 4096
 
 
-def make(pool: Pool) -> Objective:
+@dataclass(frozen=True)
+class Point:
+    """What a trial tries. Weights and k as in `blend.params.Params`; parts that a search does not have are None."""
+
+    weights: tuple[float | tuple[float, ...], ...]
+    kernel: str
+    k: int | tuple[int, ...]
+    thresholds: tuple[float, ...] | None = None
+    """au, where thresholds are searched."""
+    tau: float | None = None
+    """expr: strength of the logit adjustment."""
+    bias: tuple[float, ...] | None = None
+    """expr: free biases."""
+    sure: float | None = None
+    """expr: certainty from which the filter's head decides."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Optional parts of the space that a trial's score takes into account."""
+
+    fixed: bool = False
+    """au: thresholds of 0.5 where a point has none, instead of the best ones."""
+    filter: str | None = None
+    """expr: the head whose sure decisions win, for points with `sure`."""
+    scale: bool = False
+    shift: bool = False
+    """va: matched to the truth's moments."""
+
+
+class Objective:
+    """Calling it with weights, kernel and k gives a score, larger is better; a CCC that is not defined counts as 0."""
+
+    def __init__(self, parts: Callable[[Point], NDArray[np.float64]]) -> None:
+        self.parts = parts
+        """Score of each output, [C]."""
+
+    def __call__(self, weights: Sequence[float | tuple[float, ...]], kernel: str, k: int | tuple[int, ...]) -> float:
+        return self.score(Point(tuple(weights), kernel, k))
+
+    def score(self, point: Point) -> float:
+        """The mean over outputs."""
+        return float(self.parts(point).mean())
+
+
+def make(pool: Pool, extras: Extras | None = None) -> Objective:
     """The objective of a pool with truth."""
-    kinds: dict[str, Callable[[Pool], Objective]] = {"au": _au, "expr": _expr, "va": _Va}
-    return kinds[pool.task.name](pool)
+    kinds: dict[str, Callable[[Pool, Extras], Callable[[Point], NDArray[np.float64]]]] = {
+        "au": _au,
+        "expr": _expr,
+        "va": _Va,
+    }
+    return Objective(kinds[pool.task.name](pool, extras or Extras()))
 
 
-def _au(pool: Pool) -> Objective:
+def _au(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     truth = np.ascontiguousarray(pool.known.values.T)
+    half = (decide.DEFAULT_THRESHOLD,) * len(truth)
 
-    def objective(weights: Sequence[float], kernel: str, k: int) -> float:
-        blended = combine.scores(pool, weights, kernel, k)
-        return float(threshold.best_f1(threshold.columns(blended, pool.known.rows), truth).mean())
+    def parts(point: Point) -> NDArray[np.float64]:
+        blended = threshold.columns(combine.scores(pool, point.weights, point.kernel, point.k), pool.known.rows)
+        cut = half if point.thresholds is None and extras.fixed else point.thresholds
+        return threshold.best_f1(blended, truth) if cut is None else threshold.f1_at(blended, truth, np.array(cut))
 
-    return objective
+    return parts
 
 
-def _expr(pool: Pool) -> Objective:
-    def objective(weights: Sequence[float], kernel: str, k: int) -> float:
-        table = _confusion(combine.scores(pool, weights, kernel, k), pool.known.rows, pool.known.values)
-        return float(f1(np.diag(table), table.sum(0), table.sum(1)).mean())
+def _expr(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
+    rows, truth = pool.known.rows, pool.known.values
 
-    return objective
+    def parts(point: Point) -> NDArray[np.float64]:
+        blended = combine.scores(pool, point.weights, point.kernel, point.k)
+        added = point.bias if point.tau is None else bias.adjusted(truth, point.tau)
+        factor = np.ones(CLASSES, np.float32) if added is None else decide.factors(added)
+        if extras.filter is None or point.sure is None:
+            table = _confusion(blended, rows, truth, factor)
+        else:
+            sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
+            decided = decide.override(decide.decide("expr", blended[rows] * factor), sure, point.sure)
+            table = np.bincount(truth.astype(np.int64) * CLASSES + decided, minlength=CLASSES**2)
+            table = table.reshape(CLASSES, CLASSES)
+        return f1(np.diag(table), table.sum(0), table.sum(1))
+
+    return parts
 
 
 @njit(cache=True)
-def _confusion(scores, rows, truth):  # type: ignore[no-untyped-def]
+def _confusion(scores, rows, truth, factor):  # type: ignore[no-untyped-def]
     """Truth x argmax, [8, 8]; the first of equal scores wins."""
     table = np.zeros((CLASSES, CLASSES), np.int64)
     for i in range(len(rows)):
-        best = 0
+        best, highest = 0, scores[rows[i], 0] * factor[0]
         for c in range(1, CLASSES):
-            if scores[rows[i], c] > scores[rows[i], best]:
-                best = c
+            value = scores[rows[i], c] * factor[c]
+            if value > highest:
+                best, highest = c, value
         table[truth[i], best] += 1
     return table
 
@@ -64,8 +125,8 @@ def _confusion(scores, rows, truth):  # type: ignore[no-untyped-def]
 class _Va:
     """Moments per (kernel, k), made when first asked for."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Pool, extras: Extras) -> None:
+        self.pool, self.extras = pool, extras
         heads, frames, channels = pool.scores.shape
         self.shape = (heads, channels)
         self.side_by_side = np.ascontiguousarray(pool.scores.transpose(1, 0, 2)).reshape(frames, heads * channels)
@@ -87,16 +148,39 @@ class _Va:
             self.kept[kernel, k] = sums, gram, cross
         return self.kept[kernel, k]
 
-    def __call__(self, weights: Sequence[float], kernel: str, k: int) -> float:
-        if kernel == "median":
-            decided = np.clip(combine.scores(self.pool, weights, kernel, k), -1, 1)
-            return float(
-                np.nan_to_num(self.pool.task.per_output(self.pool.known.values, decided[self.pool.known.rows])).mean()
-            )
-        apart, gram, cross = self.moments(kernel, k)
-        w = np.asarray(weights, np.float64)
-        below = (gram @ w) @ w + self.variance + (apart @ w) ** 2
-        return float(np.divide(2 * (cross @ w), below, out=np.zeros(len(below)), where=below > 0).mean())
+    def __call__(self, point: Point) -> NDArray[np.float64]:
+        if point.kernel == "median":
+            return self._long_way(point)
+        channels = self.shape[1]
+        w = np.stack([np.broadcast_to(np.asarray(weight, np.float64), channels) for weight in point.weights], axis=1)
+        if isinstance(point.k, tuple):
+            found = [self.moments(point.kernel, k) for k in point.k]
+            apart, gram, cross = (np.stack([one[i][c] for c, one in enumerate(found)]) for i in range(3))
+        else:
+            apart, gram, cross = self.moments(point.kernel, point.k)
+        mean, above = (apart * w).sum(1), (cross * w).sum(1)
+        spread = np.maximum((np.matmul(gram, w[:, :, None])[..., 0] * w).sum(1), 0)
+        return self._ccc(mean, spread, above)
+
+    def _ccc(
+        self, mean: NDArray[np.float64], spread: NDArray[np.float64], covariance: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """CCC [C] from the blend's mean less the truth's, its variance and its covariance with the truth."""
+        if self.extras.scale:
+            known = (spread > 1e-12) & (self.variance > 1e-12)
+            factor = np.where(known, np.sqrt(self.variance / np.where(known, spread, 1)), 1.0)
+            factor = np.clip(factor, 1 / shift.LARGEST, shift.LARGEST)
+            spread, covariance = spread * factor**2, covariance * factor
+        below = spread + self.variance + (0 if self.extras.shift else mean**2)
+        return np.divide(2 * covariance, below, out=np.zeros(len(below)), where=below > 0)
+
+    def _long_way(self, point: Point) -> NDArray[np.float64]:
+        rows, truth = self.pool.known.rows, self.pool.known.values
+        blended = combine.scores(self.pool, point.weights, point.kernel, point.k)[rows].astype(np.float64)
+        if not (self.extras.scale or self.extras.shift):
+            return np.nan_to_num(self.pool.task.per_output(truth, np.clip(blended, -1, 1)))
+        apart = blended - blended.mean(0)
+        return self._ccc(blended.mean(0) - self.mean, apart.var(0), (apart * self.centred).mean(0))
 
 
 @njit(cache=True, parallel=True)

@@ -37,6 +37,28 @@ def best_f1(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> NDArray[np
     return _all_units(np.ascontiguousarray(scores), np.ascontiguousarray(truth), False)[1]  # type: ignore[no-any-return]
 
 
+def f1_at(
+    scores: NDArray[np.float32], truth: NDArray[np.uint8], thresholds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """F1 [C] of given thresholds [C]; scores and truth [C, N] as in `best`."""
+    return _f1_at(np.ascontiguousarray(scores), np.ascontiguousarray(truth), thresholds)  # type: ignore[no-any-return]
+
+
+@njit(cache=True, parallel=True)
+def _f1_at(scores, truth, thresholds):  # type: ignore[no-untyped-def]
+    out = np.zeros(len(scores))
+    for c in prange(len(scores)):
+        hits, taken, actual = 0, 0, 0
+        for i in range(scores.shape[1]):
+            on = scores[c, i] >= thresholds[c]
+            taken += on
+            actual += truth[c, i]
+            hits += on and truth[c, i] == 1
+        if taken + actual > 0:
+            out[c] = 2.0 * hits / (taken + actual)
+    return out
+
+
 def columns(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """scores[rows].T, made in one pass: [T, C] and [N] -> [C, N]."""
     out = np.empty((scores.shape[1], len(rows)), np.float32)
