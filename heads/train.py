@@ -29,7 +29,7 @@ from extract.errors import InputError
 from heads import labels, learn, oof, predictions, table, testlist
 from heads.base import OnProgress, family
 from heads.labels import Annotation
-from heads.learn import Slices, decided, slices  # noqa: F401
+from heads.learn import Slices
 from heads.model import Model
 from heads.table import Source
 from heads.tasks import TASKS, Task
