@@ -238,8 +238,10 @@ def _print(found: Found, search: Search) -> None:
         for key, value in best.params.items():
             shown.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
         console.print(shown)
-        console.print(f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False)
-        console.print(f"best config: {found.folder / 'best.toml'}", soft_wrap=True, highlight=False)
+        console.print(
+            f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False, markup=False
+        )
+        console.print(f"best config: {found.folder / 'best.toml'}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
     if given_up := tune_study.given_up(found.trials):
         console.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")

@@ -53,6 +53,7 @@ class Crew:
     _hands: dict[str, subprocess.Popen[str]] = field(init=False, default_factory=dict)
     _said: dict[str, str] = field(init=False, default_factory=dict)
     _news: News = field(init=False, default_factory=queue.Queue)
+    _doing: str = field(init=False, default="")
     _until: float | None = field(init=False, default=None)
     _started: int = field(init=False, default=0)
     _deaths: int = field(init=False, default=0)
@@ -130,6 +131,8 @@ class Crew:
 
     def _heard(self, name: str, news: dict[str, Any]) -> bool:
         """Take in a process's line; returns whether a trial was finished."""
+        if "note" in news:
+            self._doing = f"trial {news['trial']}, {news['note']}"
         if "over" in news:
             self._said[name] = news["over"]
         if "error" in news:
@@ -156,7 +159,7 @@ class Crew:
         self._looked = time.monotonic()
         self.on_look(trials)
         finished, best = len(finished_of(trials)), best_of(trials)
-        note = f"best {best.value:.4f} (trial {best.number})" if best is not None else ""
+        note = f"best {best.value:.4f} (trial {best.number})" if best is not None else self._doing
         bar.advance(finished - self._counted, note)
         self._counted = finished
 
