@@ -62,6 +62,13 @@ def _remarked(engine: E) -> E:
 
 
 def _has_cuda() -> bool:
+    """Whether torch can use an NVIDIA GPU. Without a driver torch is not even asked: importing it takes seconds."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
     import torch
 
     return torch.cuda.is_available()
