@@ -14,7 +14,7 @@ from typing import IO
 from extract import rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
-from heads import threads
+from heads.threads import ENVIRONMENT, VARIABLE
 from heads.train import Job
 
 CORES = os.cpu_count() or 1
@@ -22,17 +22,6 @@ AT_ONCE = min(2, CORES)
 """Jobs side by side; they share the cores (heads.threads). No head's result depends on how many it gets."""
 ROOT = Path(__file__).resolve().parents[1]
 TAIL = 30
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "KERAS_BACKEND": "tensorflow",
-    "CUDA_VISIBLE_DEVICES": "-1",
-    "PYTHONHASHSEED": "0",  # LightAutoML orders its columns by hashes of their names
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 def run_all(jobs: list[Job], what: str) -> None:
@@ -73,7 +62,7 @@ def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> 
     """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
     rundir.begin(job.folder)
     job.write(job.folder / "job.json")
-    environment = os.environ | ENVIRONMENT | {threads.VARIABLE: str(cores)}
+    environment = os.environ | ENVIRONMENT | {VARIABLE: str(cores)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with open(job.folder / "log.txt", "wb") as log:
         process = subprocess.Popen(

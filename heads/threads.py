@@ -1,4 +1,4 @@
-"""How many threads a head may use. What it predicts does not depend on it."""
+"""How many threads a head may use, and the environment of its processes. What it predicts does not depend on either."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import os
 
 VARIABLE = "AFFECT_HEADS_THREADS"
 """Set by heads.processes for each job: all cores for a head that runs alone, fewer where several run side by side."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONHASHSEED": "0",  # LightAutoML orders its columns by hashes of their names
+    "PYTHONUNBUFFERED": "1",
+}
+"""Of the processes that learn: libraries keep to one thread of their own accord."""
 
 
 def threads() -> int:

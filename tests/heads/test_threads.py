@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heads import processes, threads
+from heads import threads
 
 ROOT = Path(__file__).resolve().parents[2]
 FIT = """
@@ -38,7 +38,7 @@ print(json.dumps(hashes))
 
 
 def fitted(count: int) -> str:
-    environment = os.environ | processes.ENVIRONMENT | {threads.VARIABLE: str(count), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | threads.ENVIRONMENT | {threads.VARIABLE: str(count), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-c", FIT], env=environment, capture_output=True, text=True, check=True
     ).stdout
