@@ -150,6 +150,18 @@ def test_opencv_reads_the_same_frames_where_pyav_cannot(tmp_path, monkeypatch):
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(frames, expected, strict=True)) < 3
 
 
+def test_a_video_that_only_opencv_reads_and_that_breaks_off_is_broken_too(tmp_path, monkeypatch):
+    path = encode(tmp_path / "a.mp4", noise(60), movflags="faststart")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def cannot(*_):
+        raise av.error.InvalidDataError(1, "unknown")
+
+    monkeypatch.setattr(av, "open", cannot)
+    frames, broken = read(path)
+    assert 15 <= len(frames) <= 45 and broken == f"breaks off after frame {len(frames)}: its header states 60 frames"
+
+
 def test_memory_holds_one_frame_at_a_time(tmp_path):
     reading = video.read(encode(tmp_path / "a.mp4", greys(50)))
     assert next(reading).mean() < 30  # a generator: the first frame is there before the others are decoded
