@@ -47,7 +47,7 @@ class Study:
     """One search in a storage. Every method waits for a storage that does not answer, and at last raises Failed."""
 
     def __init__(self, storage: RDBStorage, guard: Guard, study: int) -> None:
-        self.storage, self._guard, self._id = storage, guard, study
+        self.storage, self.guard, self.id = storage, guard, study
 
     @staticmethod
     def open(url: str, path: Path, name: str, heartbeat: int, facts: dict[str, Any] | None = None) -> Study:
@@ -95,7 +95,7 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial, first to last."""
-        found: list[FrozenTrial] = patiently(lambda: self.storage.get_all_trials(self._id, deepcopy=False))
+        found: list[FrozenTrial] = patiently(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
         return sorted(found, key=lambda trial: trial.number)
 
     def claim(
@@ -112,7 +112,7 @@ class Study:
     ) -> Claimed | Literal["wait", "enough"]:
         from optuna.trial import TrialState
 
-        with self._guard():
+        with self.guard():
             self._fail_silent()
             trials = self.trials()
             finished = len(finished_of(trials))
@@ -149,14 +149,14 @@ class Study:
             distributions={leaf.key: leaf.distribution() for leaf in space},
             user_attrs=about,
         )
-        return self.storage.get_trial(self.storage.create_new_trial(self._id, waiting))
+        return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
 
     def _fail_silent(self) -> None:
         """Give up the trials whose process is silent."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        for trial in self.storage._get_stale_trial_ids(self._id):
+        for trial in self.storage._get_stale_trial_ids(self.id):
             try:
                 self.storage.set_trial_state_values(trial, TrialState.FAIL)
             except UpdateFinishedTrialError:
@@ -179,7 +179,7 @@ class Study:
 
         def ask() -> bool:
             study = optuna.load_study(
-                study_name=self.storage.get_study_name_from_id(self._id), storage=self.storage, pruner=pruner
+                study_name=self.storage.get_study_name_from_id(self.id), storage=self.storage, pruner=pruner
             )
             return pruner.prune(study, self.storage.get_trial(trial.id))
 
