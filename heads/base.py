@@ -131,7 +131,12 @@ class Head(ABC):
         """Become the head that was saved there: the same predictions to the bit."""
 
 
-FAMILIES = {"mlp": "heads.mlp:Mlp", "lightgbm": "heads.lightgbm_head:LightGbm", "lama": "heads.lama_head:Lama"}
+FAMILIES = {
+    "mlp": "heads.mlp:Mlp",
+    "lightgbm": "heads.lightgbm_head:LightGbm",
+    "lama": "heads.lama_head:Lama",
+    "pretrained": "heads.pretrained:Pretrained",
+}
 
 
 def family(name: str) -> type[Head]:

@@ -89,7 +89,7 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
     for entry in use:
         name = Path(entry).stem if entry.endswith(".toml") else entry
         settings = read_head(entry, task, section.overrides.get(name, {}))
-        for spec in specs_of(name, settings, has):
+        for spec in specs_of(name, settings, _usable(has, settings, task, work)):
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
             if spec.name in {other.name for other in specs}:
@@ -152,6 +152,17 @@ def specs_of(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]])
                 f"{', '.join(settings.inputs)}" + "".join(f", temporal for {table.of}" for table in settings.temporal)
             )
     return [Spec(name, settings, tuple(usable[network] for network in settings.networks))]
+
+
+def _usable(
+    has: dict[str, tuple[str, ...]], settings: HeadSettings, task: str, work: Path
+) -> dict[str, tuple[str, ...]]:
+    """What a head for each or all networks can use of them: pretrained heads need logits whose classes are known."""
+    if settings.family != "pretrained" or isinstance(settings.networks, list):
+        return has
+    from heads import pretrained
+
+    return pretrained.usable(has, task, work)
 
 
 def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Source | None:
