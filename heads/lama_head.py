@@ -1,18 +1,17 @@
 """The lama family: LightAutoML, one automl per output (au binary, va regression; expr one multiclass).
 
-For several outputs at once LightAutoML drops LightGBM, so outputs are learnt one by one. Its folds are by video (the
-`group` role), its algorithms by default untuned so that the clock does not change the result, and an algorithm that
-was asked for and did not finish is an error that names it, where LightAutoML itself would leave it out in silence.
-It makes its own out-of-fold predictions, so it learns from train and dev rows alike.
+For several outputs at once LightAutoML drops LightGBM, so outputs are learnt one by one; `per_output = false` learns
+them together, as the published runs did, for comparison. An algorithm that was asked for and did not finish is an error
+that names it. The family makes its own out-of-fold predictions, so it learns from train and dev rows alike.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,16 +21,20 @@ from pydantic import Field
 
 from extract.errors import InputError
 from extract.rundir import write_json, writing
+from heads import lama_fit, lama_plan, lama_pool, lama_targets
 from heads.base import Head, HeadSettings, OnProgress, _quiet, row_weights
-from heads.lama_folds import fold_groups, often_enough
-from heads.table import Labelled, Rows
+from heads.lama_fit import Fitted, Order
+from heads.lama_plan import Cost
+from heads.lama_rows import Both, evenly
+from heads.lama_targets import Target
+from heads.table import CHUNK, Labelled, Rows
+from heads.threads import threads
 
-NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
-"""What a finished algorithm is called inside LightAutoML."""
 Algorithm = Literal["linear_l2", "lgb", "lgb_tuned", "rf", "rf_tuned", "cb", "cb_tuned", "xgb", "xgb_tuned"]
-FEWEST = 2
-"""Positives (and negatives) that a unit needs to be learnt at all."""
-TINY = 1e-7
+SINGLE = ("lgb", "lgb_tuned", "xgb", "xgb_tuned")
+"""Algorithms that LightAutoML leaves out, without a word, where several outputs are learnt at once."""
+FIRST = 0.3
+"""The part of the work that the first fits are, for the progress bar."""
 
 
 class LamaSettings(HeadSettings):
@@ -40,10 +43,12 @@ class LamaSettings(HeadSettings):
     family: Literal["lama"] = "lama"
     use_algos: list[list[Algorithm]] = Field(default=[["linear_l2", "lgb"]], min_length=1)
     timeout: int = Field(default=600, gt=0)
-    """Seconds for all outputs together."""
+    """Seconds for learning all outputs together; the rows are chosen to fit (heads.lama_plan)."""
+    per_output: bool = True
+    """One automl per output; false: one for all of them (LightAutoML's multilabel and multi:reg)."""
     cv: int = Field(default=3, ge=2)
-    max_rows: int = Field(default=100_000, ge=1)
-    """Frames are thinned evenly to at most this many."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Frames are thinned evenly to at most so many, however much time there is."""
     trees: int = Field(default=300, ge=1)
     patience: int = Field(default=20, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
@@ -52,232 +57,147 @@ class LamaSettings(HeadSettings):
     """LinearL2 tries these C in rising order and stops when two in a row are no better."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
-    threads: int = Field(default=1, ge=1)
     memory: int = Field(default=16, gt=0)
     """GB that LightAutoML may plan with."""
 
-
-@contextmanager
-def lightautoml() -> Iterator[None]:
-    """A block in which LightAutoML may run: numpy's error state and warnings are as before afterwards.
-
-    Importing it sets numpy's division errors to "ignore" for the whole process, it uses pandas calls that are going
-    away, and it warns of optional packages for text; none of that is about the user's data.
-    """
-    state = np.geterr()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            np.seterr(**state)
-
-
-def log_loss(truth: NDArray[np.generic], scores: NDArray[np.generic], sample_weight: Any = None) -> float:
-    """Weighted log loss of binary [N] or multiclass [N, C] probabilities; defined also where a class is absent.
-
-    (LightAutoML's own metrics, AUC and scikit-learn's log loss, fail in a fold that lacks a class.)
-    """
-    truth, scores = np.asarray(truth).ravel().astype(np.int64), np.asarray(scores, np.float64)
-    if scores.size == len(truth):
-        scores = np.stack([1 - scores.ravel(), scores.ravel()], axis=1)
-    right = np.clip(scores[np.arange(len(truth)), truth], TINY, 1.0)
-    return float(np.average(-np.log(right), weights=None if sample_weight is None else np.ravel(sample_weight)))
+    @property
+    def algorithms(self) -> list[str]:
+        """All algorithms that were asked for, once each."""
+        return list(dict.fromkeys(name for level in self.use_algos for name in level))
 
 
 class Lama(Head):
-    """One fitted automl per output; a unit that (almost) never changes in train is predicted by its rate."""
+    """One fitted automl per output; what (almost) never changes in train is predicted by its mean."""
 
     Settings = LamaSettings
     settings: LamaSettings
     learns_dev = True
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
-        """See Head.fit. Raises InputError that names an algorithm which did not finish within `timeout`."""
-        import time
+        """See Head.fit. Learns from some thousand rows first, then from as many as there is time for.
 
-        x, truth, video = _stack(train, dev, self.settings.max_rows)
-        weights = row_weights(truth, self.task, self.settings.balance)
-        ends = time.monotonic() + self.settings.timeout
-        names = ("all classes",) if self.task.name == "expr" else self.task.outputs
-        self.models: list[Any] = []
-        self.classes: list[int] = []
-        facts: dict[str, Any] = {"rows": len(truth), "algorithms": {}, "constant_outputs": []}
-        for i, name in enumerate(names):
-            label = truth if truth.ndim == 1 else truth[:, i]
-            on_progress(i / len(names), name)
-            if (constant := self._constant(label)) is not None:
-                self.models.append(constant)
-                facts["constant_outputs"].append(name)
-                continue
-            if self.task.name == "expr":
-                there, label = np.unique(label, return_inverse=True)
-                self.classes = [int(c) for c in there]
-            weight = weights if weights.ndim == 1 else weights[:, i]
-            seconds = max(1, int((ends - time.monotonic()) / (len(names) - i)))
-            with lightautoml():
-                model, blend = self._automl(x, label, weight, video, seed, seconds, name)
-            self.models.append(model)
-            facts["algorithms"][name] = blend
-        on_progress(1.0, "done")
-        return facts
-
-    def _constant(self, label: NDArray[np.generic]) -> float | None:
-        """The value that stands for a model where there is nothing to learn, or None."""
-        if self.task.name == "au" and min((label == 1).sum(), (label == 0).sum()) < FEWEST:
-            return float(label.mean())
-        return float(label[0]) if self.task.name != "au" and (label == label[0]).all() else None
-
-    def _automl(
-        self,
-        x: NDArray[np.float32],
-        label: NDArray[np.generic],
-        weight: NDArray[np.float64],
-        video: NDArray[np.integer],
-        seed: int,
-        seconds: int,
-        output: str,
-    ) -> tuple[Any, dict[str, float]]:
-        """Fit one output; returns the automl and {algorithm: its weight in the blend}."""
-        from lightautoml.automl.presets.tabular_presets import TabularAutoML
-        from lightautoml.tasks import Task as LamaTask
-
-        s = self.settings
-        kind = {"au": "binary", "expr": "binary" if len(self.classes) == 2 else "multiclass", "va": "reg"}[
-            self.task.name
-        ]
-        task = LamaTask(kind) if kind == "reg" else LamaTask(kind, metric=log_loss, greater_is_better=False)
-        often = often_enough(label, s.cv) if kind == "multiclass" else np.arange(len(label))
-        frame = _frame(x[often])
-        frame["target"] = label[often]
-        frame["weight"] = (weight / np.bincount(often))[often].astype(np.float32)
-        frame["group"] = fold_groups(video, None if kind == "reg" else label, s.cv, seed)[often]
-        automl = TabularAutoML(
-            task,
-            timeout=seconds,
-            memory_limit=s.memory,
-            cpu_limit=s.threads,
-            gpu_ids=None,
-            debug=True,
-            general_params={"use_algos": s.use_algos},
-            reader_params={"cv": s.cv, "random_state": seed, "advanced_roles": False, "n_jobs": s.threads},
-            selection_params={"mode": 0},
-            linear_l2_params={"default_params": {"cs": s.penalties, "max_iter": 50}},
-            lgb_params={
-                "freeze_defaults": True,
-                "default_params": {
-                    "num_trees": s.trees,
-                    "early_stopping_rounds": s.patience,
-                    "learning_rate": s.learning_rate,
-                    "num_leaves": s.num_leaves,
-                    "feature_fraction": 0.8,
-                    "bagging_fraction": 0.8,
-                    "bagging_freq": 1,
-                    "reg_lambda": 1.0,
-                    "max_bin": 63,
-                    "random_state": seed,
-                    "num_threads": s.threads,
-                    "verbosity": -1,
-                    "deterministic": True,
-                    "force_row_wise": True,
-                },
-            },
+        Raises InputError that names an algorithm which did not finish within `timeout`.
+        """
+        began = time.monotonic()
+        until = began + self.settings.timeout
+        self._refuse()
+        lama_pool.start(min(threads(), len(self.task.outputs)))
+        data = Both(train, dev)
+        self.targets, self.base = lama_targets.of(
+            self.task, data.truth, data.video, self.settings.per_output, self.settings.cv, seed
         )
-        finished = _record_finished(automl)
-        roles = {"target": "target", "group": "group", "weights": "weight"}
-        automl.fit_predict(frame, roles=roles, verbose=0)
-        del automl.create_automl  # the recorder; it cannot be pickled
-        for algorithm in s.use_algos[-1]:
-            if finished.get(_name(algorithm), 0) < s.cv:
+
+        def run(which: list[int], rows: list[int], done: float, share: float, note: str) -> list[Fitted | None]:
+            return lama_pool.run(
+                len(which),
+                lambda i: self._order(data, self.targets[which[i]], rows[which[i]], seed),
+                threads(),
+                until,
+                lambda finished: on_progress(done + share * finished / len(which), note),
+            )
+
+        most = min(len(data), self.settings.max_rows or len(data))
+        few = lama_plan.first_rows(most, self.settings.timeout)
+        every, asked = list(range(len(self.targets))), time.monotonic()
+        best = self._required(run(every, [few] * len(every), 0.0, FIRST, f"{few:,} rows"))
+        took = threads() * (time.monotonic() - asked) / max(1, len(best))
+        plan = self._plan(best, few, most, train.rows.width, took)
+        again = [i for i in every if plan[i] > few]
+        late = []
+        for i, fitted in zip(again, run(again, plan, FIRST, 1 - FIRST, "more rows"), strict=True):
+            if fitted is None or self._missing(fitted):
+                late.append(self.targets[i].name)
+                plan[i] = few
+            else:
+                best[i] = fitted
+        self.models = [fitted.model for fitted in best]
+        return {
+            "learnt_rows": {target.name: rows for target, rows in zip(self.targets, plan, strict=True)},
+            "algorithms": {target.name: fitted.weights for target, fitted in zip(self.targets, best, strict=True)},
+            "constant_outputs": lama_targets.without(self.task, self.targets),
+            "out_of_time": late,
+            "learning_seconds": round(time.monotonic() - began, 2),
+        }
+
+    def _refuse(self) -> None:
+        """Raise InputError for algorithms that would be left out in silence."""
+        together = not self.settings.per_output and self.task.name != "expr"
+        for algorithm in self.settings.algorithms:
+            if together and algorithm in SINGLE:
                 raise InputError(
-                    f"head lama, {output}: algorithm {algorithm!r} finished {finished.get(_name(algorithm), 0)} "
-                    f"of {s.cv} folds within its {seconds} s; raise timeout, lower max_rows, or take it "
-                    f"out of use_algos"
+                    f"head lama: {algorithm!r} cannot learn several outputs at once; take it out of use_algos (which "
+                    f"can: linear_l2, rf, cb) or set per_output = true"
                 )
-        weights = dict.fromkeys(finished, 0.0)
-        names = [algo.name for pipe in automl.levels[-1] for algo in pipe.ml_algos]
-        for algorithm, share in zip(names, automl.blender.wts if len(names) > 1 else [1.0], strict=True):
-            weights[_short(algorithm)] = round(float(share), 6)
-        return automl, weights
+
+    def _order(self, data: Both, target: Target, rows: int, seed: int) -> Order:
+        some = evenly(len(data), rows)
+        weights = row_weights(data.truth[some], self.task, self.settings.balance)
+        return Order(
+            target.name,
+            target.kind,
+            data.features(some),
+            target.label(data.truth[some]),
+            (weights[:, target.columns[0]] if weights.ndim == 2 else weights).astype(np.float32),
+            data.video[some],
+            seed,
+            self.settings.model_dump(),
+            max(1, self.settings.timeout // (2 * len(self.targets))) if self._tunes() else lama_fit.FAR,
+        )
+
+    def _tunes(self) -> bool:
+        return any(algorithm.endswith("_tuned") for algorithm in self.settings.algorithms)
+
+    def _missing(self, fitted: Fitted | None) -> dict[str, int]:
+        """The algorithms asked for that did not finish, and how many folds of them did."""
+        finished = fitted.finished if fitted else {}
+        folds = {name: finished.get(lama_fit.long(name), 0) for name in self.settings.algorithms}
+        return {name: count for name, count in folds.items() if count < self.settings.cv}
+
+    def _required(self, first: list[Fitted | None]) -> list[Fitted]:
+        """The first fits, all of them. Raises InputError that names output and algorithm where one is missing."""
+        for target, fitted in zip(self.targets, first, strict=True):
+            for algorithm, folds in self._missing(fitted).items():
+                raise InputError(
+                    f"head lama, {target.name}: algorithm {algorithm!r} finished {folds} of {self.settings.cv} folds "
+                    f"within timeout = {self.settings.timeout} s; raise timeout, or take it out of use_algos"
+                )
+        return [fitted for fitted in first if fitted]
+
+    def _plan(self, first: list[Fitted], few: int, rows: int, columns: int, took: float) -> list[int]:
+        """Rows of the second fit of each target: see heads.lama_plan. `few` where there is no time for more."""
+        s = self.settings
+        budget = (lama_plan.PART * s.timeout - lama_plan.START) / max(1, len(first))
+        if not lama_plan.KNOWN.issuperset(s.algorithms):
+            return [lama_plan.second_rows_by_clock(rows, few, took, budget)] * len(first)
+        plan = []
+        for target, fitted in zip(self.targets, first, strict=True):
+            outputs = len(target.columns) if target.kind == "multiclass" or target.several else 1
+            cost = Cost(columns, s.cv, tuple(s.algorithms), outputs, s.trees, s.patience)
+            plan.append(cost.second_rows(rows, few, fitted.trees, budget))
+        return plan
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
-        out = np.zeros((len(rows), len(self.task.outputs)), np.float32)
-        at = 0
-        for chunk in rows.chunks():
-            part = out[at : (at := at + len(chunk))]
-            for i, model in enumerate(self.models):
-                if isinstance(model, float):
-                    part[:, int(model) if self.task.name == "expr" else i] = 1.0 if self.task.name == "expr" else model
-                    continue
-                with lightautoml():
-                    scores = model.predict(_frame(chunk)).data
-                if self.task.name != "expr":
-                    part[:, i] = scores[:, 0]
-                elif len(self.classes) == 2:
-                    part[:, self.classes] = np.concatenate([1 - scores, scores], axis=1)
-                else:
-                    part[:, self.classes] = scores / scores.sum(1, keepdims=True)
+        out = np.tile(np.array(self.base, np.float32), (len(rows), 1))
+        with lama_fit.lightautoml(), ThreadPoolExecutor(threads()) as pool:
+            automls = [pickle.loads(model) for model in self.models]
+            for start in range(0, len(rows), CHUNK):
+                chunk = lama_fit.frame_of(rows.batch(slice(start, start + CHUNK)))
+                scores = pool.map(lambda automl, chunk=chunk: automl.predict(chunk).data, automls)
+                for target, some in zip(self.targets, scores, strict=True):
+                    target.fill(some, out[start : start + CHUNK])
         return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
-        """The automls as one pickle (read it only if you wrote it), and the classes that train had."""
-        with writing(folder / "automl.pickle") as temporary, open(temporary, "wb") as handle:
-            pickle.dump(self.models, handle)
-        write_json(folder / "lama.json", {"classes": self.classes})
+        """Each automl as a pickle (read it only if you wrote it), and what they are for."""
+        for i, model in enumerate(self.models):
+            with writing(folder / f"automl_{i}.pickle") as temporary:
+                temporary.write_bytes(model)
+        write_json(folder / "lama.json", {"targets": [asdict(t) for t in self.targets], "base": self.base})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        with lightautoml(), open(folder / "automl.pickle", "rb") as handle:
-            self.models = pickle.load(handle)
-        self.classes = json.loads((folder / "lama.json").read_text())["classes"]
-
-
-def _stack(train: Labelled, dev: Labelled, most: int) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.int64]]:
-    """Train and dev rows as arrays (features, truth, video numbers), every n-th row so that at most `most` are left."""
-    n = -(-(len(train) + len(dev)) // most)
-    parts = [part.take(np.arange(0, len(part), n)) for part in (train, dev)]
-    first = len(train.rows.videos)
-    video = [parts[0].rows.video.astype(np.int64), parts[1].rows.video.astype(np.int64) + first]
-    return (
-        np.concatenate([part.rows.batch() for part in parts]),
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate(video),
-    )
-
-
-def _frame(x: NDArray[np.float32]) -> Any:
-    import pandas
-
-    return pandas.DataFrame(x, columns=[f"f{i}" for i in range(x.shape[1])])
-
-
-def _record_finished(automl: Any) -> dict[str, int]:
-    """Have `automl` note {algorithm: folds finished} before its blender drops those with little weight."""
-    finished: dict[str, int] = {}
-    create = automl.create_automl
-
-    def recording(**arguments: Any) -> None:
-        create(**arguments)
-        blend = automl.blender.fit_predict
-
-        def fit_predict(predictions: Any, pipes: Any, classes: Any) -> Any:
-            finished.update({_short(algo.name): len(algo.models) for pipe in pipes for algo in pipe.ml_algos})
-            del automl.blender.fit_predict
-            return blend(predictions, pipes, classes)
-
-        automl.blender.fit_predict = fit_predict
-
-    automl.create_automl = recording
-    return finished
-
-
-def _name(algorithm: str) -> str:
-    """LightAutoML's name of an algorithm of use_algos, e.g. lgb_tuned -> Tuned_LightGBM."""
-    base = algorithm.removesuffix("_tuned")
-    return NAMES[base] if base == algorithm else f"Tuned_{NAMES[base]}"
-
-
-def _short(name: str) -> str:
-    """An algorithm's name without its place: Lvl_0_Pipe_1_Mod_0_LightGBM -> LightGBM."""
-    return name.split("_Mod_")[-1].partition("_")[2] if "_Mod_" in name else name
+        about = json.loads((folder / "lama.json").read_text())
+        self.base = about["base"]
+        self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
+        self.models = [(folder / f"automl_{i}.pickle").read_bytes() for i in range(len(self.targets))]

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import warnings
+import time
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import metrics
 
 from extract.errors import InputError
-from heads import lama_head
+from heads import lama_plan, lama_pool
+from heads.lama_fit import Fitted
 from heads.lama_head import Lama, LamaSettings
 from heads.table import Block, Labelled, Rows
 from heads.tasks import TASKS
@@ -35,23 +35,10 @@ def nothing(data: Labelled) -> Labelled:
     return data.take(np.empty(0, np.int64))
 
 
-def test_log_loss_is_scikit_learns_and_stands_a_missing_class() -> None:
-    rng = np.random.default_rng(0)
-    truth, scores, weight = rng.integers(0, 4, 60), rng.dirichlet(np.ones(4), 60), rng.random(60)
-    expected = metrics.log_loss(truth, scores, sample_weight=weight)
-    assert lama_head.log_loss(truth, scores, weight) == pytest.approx(expected)
-    binary = metrics.log_loss(truth > 1, scores[:, 0])
-    assert lama_head.log_loss(truth > 1, scores[:, :1]) == pytest.approx(binary)
-    assert lama_head.log_loss(np.zeros(60, int), scores) == pytest.approx(-np.log(scores[:, 0]).mean())
-
-
-def test_numpy_and_warnings_are_as_before() -> None:
-    before = np.geterr(), list(warnings.filters)
-    data = va_data()
-    ours = head("va")
-    ours.fit(data, nothing(data), 0)
-    ours.predict(data.rows)
-    assert (np.geterr(), list(warnings.filters)) == before
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first fits learn from 20 rows, so that there are second ones."""
+    monkeypatch.setattr(lama_plan, "first_rows", lambda rows, seconds: 20)
 
 
 def test_every_algorithm_that_was_asked_for_is_in_the_report() -> None:
@@ -60,39 +47,73 @@ def test_every_algorithm_that_was_asked_for_is_in_the_report() -> None:
     for output in ("valence", "arousal"):
         assert set(facts["algorithms"][output]) == {"LinearL2", "LightGBM"}
         assert sum(facts["algorithms"][output].values()) == pytest.approx(1)
-
-
-def test_an_algorithm_that_did_not_finish_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        lama_head,
-        "_record_finished",
-        lambda automl: (setattr(automl, "create_automl", automl.create_automl), {"LinearL2": 2})[1],
-    )
-    data = va_data()
-    with pytest.raises(InputError, match="head lama, valence: algorithm 'lgb' finished 0 of 2 folds within"):
-        head("va").fit(data, nothing(data), 0)
-
-
-def test_a_failing_algorithm_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightautoml.ml_algo.boost_lgbm import BoostLGBM
-
-    def fail(*_: Any) -> None:
-        raise OSError("boom")
-
-    monkeypatch.setattr(BoostLGBM, "fit_predict_single_fold", fail)
-    data = va_data()
-    with pytest.raises(OSError, match="boom"):
-        head("va").fit(data, nothing(data), 0)
+    assert facts["learnt_rows"] == {"valence": 80, "arousal": 80} and facts["out_of_time"] == []
 
 
 def test_rows_are_thinned_evenly_to_the_limit() -> None:
-    data = va_data(80)
-    facts = head("va", max_rows=30).fit(data, nothing(data), 0)
-    assert facts["rows"] == 27
-    x, truth, video = lama_head._stack(data.take(data.rows.video < 2), data.take(data.rows.video >= 2), 1000)
-    np.testing.assert_array_equal(x, data.rows.batch())
-    np.testing.assert_array_equal(truth, data.truth)
-    assert len(np.unique(video)) == 4, "train's and dev's videos stay apart"
+    data = va_data()
+    facts = head("va", max_rows=30, use_algos=[["linear_l2"]]).fit(data, nothing(data), 0)
+    assert facts["learnt_rows"] == {"valence": 30, "arousal": 30}
+
+
+@pytest.mark.usefixtures("few")
+def test_with_time_enough_it_learns_again_from_more_rows() -> None:
+    data = va_data()
+    seen: list[float] = []
+    facts = head("va").fit(data, nothing(data), 0, lambda done, note: seen.append(done))
+    assert facts["learnt_rows"] == {"valence": 80, "arousal": 80}
+    assert seen == sorted(seen) and len(seen) == 4 and seen[-1] == pytest.approx(1)
+    facts = head("va", timeout=15).fit(data, nothing(data), 0)
+    assert facts["learnt_rows"] == {"valence": 20, "arousal": 20}, "nothing is left of 15 s by the plan"
+
+
+@pytest.mark.usefixtures("few")
+def test_what_the_second_fit_did_not_finish_stands_as_the_first_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, run = va_data(), lama_pool.run
+    calls: list[int] = []
+
+    def late(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[Fitted | None]:
+        calls.append(order(0).x.shape[0])
+        found = run(count, order, at_once, until, on_done)
+        return found if len(calls) == 1 else [found[0], None]
+
+    monkeypatch.setattr(lama_pool, "run", late)
+    ours = head("va")
+    facts = ours.fit(data, nothing(data), 0)
+    assert calls == [20, 80]
+    assert facts["out_of_time"] == ["arousal"] and facts["learnt_rows"] == {"valence": 80, "arousal": 20}
+    assert np.isfinite(ours.predict(data.rows)).all()
+
+
+def test_an_algorithm_that_did_not_finish_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = va_data()
+    one = Fitted(b"", {"LinearL2": 2, "LightGBM": 1}, {}, 1.0)
+    monkeypatch.setattr(lama_pool, "run", lambda *_: [one, None])
+    with pytest.raises(
+        InputError, match=r"head lama, valence: algorithm 'lgb' finished 1 of 2 folds within timeout = 600"
+    ):
+        head("va").fit(data, nothing(data), 0)
+    monkeypatch.setattr(lama_pool, "run", lambda *_: [None, None])
+    with pytest.raises(InputError, match="head lama, valence: algorithm 'linear_l2' finished 0 of 2 folds"):
+        head("va").fit(data, nothing(data), 0)
+
+
+def test_the_time_limit_is_kept() -> None:
+    lama_pool.close()  # a new process takes seconds to be ready
+    data, began = va_data(), time.monotonic()
+    with pytest.raises(InputError, match="within timeout = 1 s; raise timeout"):
+        head("va", timeout=1).fit(data, nothing(data), 0)
+    assert time.monotonic() - began < 10
+
+
+def test_several_outputs_at_once_as_published() -> None:
+    data = va_data()
+    with pytest.raises(InputError, match="'lgb' cannot learn several outputs at once"):
+        head("va", per_output=False).fit(data, nothing(data), 0)
+    ours = head("va", per_output=False, use_algos=[["linear_l2"]])
+    facts = ours.fit(data, nothing(data), 0)
+    assert facts["algorithms"] == {"all outputs": {"LinearL2": 1.0}}
+    assert TASKS["va"].score(data.truth, ours.predict(data.rows)) > 0.8
 
 
 def test_a_unit_without_positives_is_a_constant_and_the_report_says_so() -> None:

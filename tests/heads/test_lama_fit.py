@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from heads import lama_fit
+from heads.lama_fit import Order
+
+SETTINGS = {
+    "use_algos": [["linear_l2", "lgb"]],
+    "cv": 2,
+    "trees": 3,
+    "patience": 5,
+    "learning_rate": 0.1,
+    "num_leaves": 4,
+    "penalties": [0.1],
+    "memory": 4,
+}
+
+
+def order(kind: str, label: np.ndarray, n: int = 80, **settings: Any) -> Order:
+    x = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    video = np.repeat(np.arange(4), n // 4)
+    return Order("some", kind, x, label, np.ones(n, np.float32), video, 0, SETTINGS | settings)
+
+
+def target(n: int = 80) -> np.ndarray:
+    return (np.random.default_rng(0).normal(size=(n, 3))[:, 0] > 0).astype(np.int64)
+
+
+def test_log_loss_is_scikit_learns_and_stands_a_missing_class() -> None:
+    rng = np.random.default_rng(0)
+    truth, scores, weight = rng.integers(0, 4, 60), rng.dirichlet(np.ones(4), 60), rng.random(60)
+    expected = metrics.log_loss(truth, scores, sample_weight=weight)
+    assert lama_fit.log_loss(truth, scores, weight) == pytest.approx(expected)
+    binary = metrics.log_loss(truth > 1, scores[:, 0])
+    assert lama_fit.log_loss(truth > 1, scores[:, :1]) == pytest.approx(binary)
+    assert lama_fit.log_loss(np.zeros(60, int), scores) == pytest.approx(-np.log(scores[:, 0]).mean())
+
+
+def test_it_tells_what_finished_and_leaves_numpy_and_warnings_as_they_were() -> None:
+    before = np.geterr(), list(warnings.filters)
+    done = lama_fit.fit(order("binary", target()))
+    assert (np.geterr(), list(warnings.filters)) == before
+    assert done.finished == {"LinearL2": 2, "LightGBM": 2}
+    assert set(done.weights) == {"LinearL2", "LightGBM"} and sum(done.weights.values()) == pytest.approx(1)
+    assert 0 <= done.trees <= 3
+    with lama_fit.lightautoml():
+        scores = pickle.loads(done.model).predict(lama_fit.frame_of(order("binary", target()).x)).data
+    assert scores.shape == (80, 1)
+    assert metrics.roc_auc_score(target(), scores[:, 0]) > 0.9
+
+
+def test_an_algorithm_that_fails_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightautoml.ml_algo.boost_lgbm import BoostLGBM
+
+    def fail(*_: Any) -> None:
+        raise OSError("boom")
+
+    monkeypatch.setattr(BoostLGBM, "fit_predict_single_fold", fail)
+    with pytest.raises(OSError, match="boom"):
+        lama_fit.fit(order("binary", target()))
+
+
+def test_several_outputs_at_once() -> None:
+    labels = np.stack([target(), 1 - target()], axis=1)
+    done = lama_fit.fit(order("multilabel", labels, use_algos=[["rf"]]))
+    assert done.finished == {"RFSklearn": 2} and done.trees == 0
+
+
+def test_names_of_algorithms() -> None:
+    assert lama_fit.long("lgb") == "LightGBM" and lama_fit.long("cb_tuned") == "Tuned_CatBoost"
+    assert lama_fit.short("Lvl_0_Pipe_1_Mod_0_Tuned_LightGBM") == "Tuned_LightGBM"

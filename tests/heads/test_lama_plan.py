@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heads import lama_plan
+from heads.lama_plan import Cost
+
+
+def test_the_first_fit_is_small_and_smaller_for_short_limits() -> None:
+    assert [lama_plan.first_rows(10**6, seconds) for seconds in (5, 30, 60, 600)] == [2000, 4500, 9000, 10_000]
+    assert lama_plan.first_rows(300, 600) == 300
+
+
+@pytest.mark.parametrize("algorithms", [("linear_l2",), ("lgb",), ("linear_l2", "lgb")])
+def test_the_second_fit_is_the_largest_that_the_budget_pays_for(algorithms: tuple[str, ...]) -> None:
+    cost = Cost(10, 3, algorithms, 1, most_trees=300, patience=20)
+
+    def seconds(rows: int) -> float:
+        rounds = min(300, 50 * (rows / 9000) ** lama_plan.GROWTH + 20)
+        return lama_plan.SAFETY * cost.seconds(rows, rounds)
+
+    found = [cost.second_rows(10**6, 9000, 50.0, budget) for budget in np.linspace(0.1, 40, 25)]
+    assert found == sorted(found) and found[0] == 9000 and max(found) <= 10**6
+    for rows, budget in zip(found, np.linspace(0.1, 40, 25), strict=True):
+        assert rows == 9000 or seconds(rows) <= budget
+        assert rows == 10**6 or seconds(rows + 1) > budget
+    assert cost.second_rows(5000, 5000, 50.0, 100.0) == 5000
+
+
+def test_cost_grows_with_everything() -> None:
+    base = Cost(10, 3, ("linear_l2", "lgb"), 1, 300, 20)
+    dearer = [
+        Cost(20, 3, ("linear_l2", "lgb"), 1, 300, 20),
+        Cost(10, 5, ("linear_l2", "lgb"), 1, 300, 20),
+        Cost(10, 3, ("linear_l2", "lgb"), 8, 300, 20),
+    ]
+    assert all(other.seconds(1000, 50) > base.seconds(1000, 50) for other in dearer)
+    assert base.seconds(2000, 50) > base.seconds(1000, 50) < base.seconds(1000, 60)
+    assert Cost(10, 3, ("lgb",), 1, 300, 20).seconds(1000, 50) < base.seconds(1000, 50)
+
+
+def test_by_the_clock_rows_double_as_long_as_there_is_time() -> None:
+    many = 10**6
+    found = [lama_plan.second_rows_by_clock(many, 100, took=1.0, budget=b) for b in (1, 3.1, 12.1, 10**9)]
+    assert found == [100, 200, 800, many]
