@@ -20,7 +20,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
-from heads.processes import ENVIRONMENT, ROOT, TAIL
+from heads.processes import ROOT, TAIL
+from heads.threads import ENVIRONMENT, VARIABLE
 from heads.tune_study import Study, best_of, finished_of
 from heads.tune_worker import Job
 
@@ -32,7 +33,8 @@ MOST_DEATHS = 10
 """So many processes may die one after the other without any trial finished in between."""
 MOST_ERRORS = 5
 """So many trials may fail with an error of their own before the search is stopped."""
-THREADS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = (VARIABLE, "OMP_THREAD_LIMIT")
+"""What says how many threads a process may use; the limit is for heads whose own settings ask for more."""
 News = queue.Queue[tuple[str, str | None]]
 OnLook = Callable[[list["FrozenTrial"]], None]
 

@@ -18,7 +18,7 @@ import sys, json, os, signal, time
 from pathlib import Path
 job = json.loads(sys.stdin.readline())
 folder = Path(job["folder"])
-(folder / f"threads {os.getpid()}").write_text(os.environ["OMP_NUM_THREADS"])
+(folder / f"threads {os.getpid()}").write_text(os.environ["AFFECT_HEADS_THREADS"])
 def say(**news): print(json.dumps(news), flush=True)
 how = job["raw"]["how"]
 number = len(list(folder.glob("threads *")))
