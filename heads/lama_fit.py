@@ -152,7 +152,7 @@ def _automl(order: Order) -> Any:
         selection_params={"mode": 0},
         tuning_params={"max_tuning_time": max(1, order.seconds // 3)},
         linear_l2_params={"default_params": {"cs": s["penalties"], "max_iter": 50}},
-        rf_params={"default_params": {"random_state": order.seed, "n_jobs": 1}},
+        rf_params={"default_params": {"random_state": order.seed, "n_jobs": 1, "verbose": 0}},
         lgb_params={
             "freeze_defaults": True,
             "default_params": {

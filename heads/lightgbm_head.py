@@ -1,4 +1,8 @@
-"""The lightgbm family: one booster per output (expr: one multiclass booster), stopped early on the dev videos."""
+"""The lightgbm family: one booster per output (expr: one multiclass booster), stopped early on the dev videos.
+
+One binned matrix, a byte per value, serves all outputs: only labels and weights change. Rows are read in pieces, and
+histograms have a limit, so memory is the rows' own and little more.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extract.rundir import write_json, write_text
+from extract.rundir import write_json, write_text, writing
+from heads import linear
 from heads.base import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.linear import Linear
 from heads.table import CHUNK, Labelled, Rows
+from heads.threads import threads
 
 FEWEST = 2
 """Positives (and negatives) that a unit needs in train to be learnt at all."""
+HISTOGRAMS = 2048
+"""MB for histograms."""
 
 
 class LightGbmSettings(HeadSettings):
@@ -36,7 +45,8 @@ class LightGbmSettings(HeadSettings):
     """Histogram bins per column; what bounds memory."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
-    threads: int = Field(default=1, ge=1)
+    target: Literal["direct", "residual"] = "residual"
+    """va: learn the values themselves, or what a linear regression on the same columns leaves of them."""
 
 
 class LightGbm(Head):
@@ -59,6 +69,11 @@ class LightGbm(Head):
         import lightgbm
 
         names = self._names()
+        self.linear = linear.fit(train) if self.task.name == "va" and self.settings.target == "residual" else None
+        constants = [
+            self._constant(train.truth if train.truth.ndim == 1 else train.truth[:, i]) for i in range(len(names))
+        ]
+        train, dev = self._left(train), self._left(dev)
         weights = row_weights(train.truth, self.task, self.settings.balance)
         dev_weights = _like_train(train.truth, weights, dev.truth, self.task.name)
         # free_raw_data=False: one binned matrix serves all outputs, only labels and weights change
@@ -68,8 +83,8 @@ class LightGbm(Head):
         trees: dict[str, int | None] = {}
         for i, name in enumerate(names):
             label, dev_label = (t if t.ndim == 1 else t[:, i] for t in (train.truth, dev.truth))
-            if (rate := self._constant(label)) is not None:
-                self.boosters.append(rate)
+            if (constant := constants[i]) is not None:
+                self.boosters.append(constant if self.linear is None else 0.0)
                 trees[name] = None
             else:
                 data.set_label(label.astype(np.float32)).set_weight(weights if weights.ndim == 1 else weights[:, i])
@@ -84,6 +99,13 @@ class LightGbm(Head):
         self.trees = {name: count for name, count in trees.items() if count is not None}
         constant = [name for name, count in trees.items() if count is None]
         return {"trees": trees, "constant_outputs": constant}
+
+    def _left(self, data: Labelled) -> Labelled:
+        """The rows with what is left to learn of their truth: all of it, or the residuals of the linear regression."""
+        if self.linear is None or not len(data):
+            return data
+        known = np.concatenate([self.linear.of(chunk) for chunk in data.rows.chunks()])
+        return Labelled(data.rows, (data.truth - known).astype(np.float32))
 
     def _names(self) -> tuple[str, ...]:
         return ("all classes",) if self.task.name == "expr" else self.task.outputs
@@ -109,10 +131,11 @@ class LightGbm(Head):
             "bagging_freq": 1,
             "lambda_l2": s.lambda_l2,
             "max_bin": s.max_bin,
-            "num_threads": s.threads,
+            "num_threads": threads(),
             "seed": seed,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,  # each histogram is summed by one thread: the same bits for any number of them
+            "histogram_pool_size": HISTOGRAMS,
             "verbosity": -1,
             "feature_pre_filter": False,
             **({"num_class": len(self.task.outputs)} if self.task.name == "expr" else {}),
@@ -141,14 +164,14 @@ class LightGbm(Head):
                     part[:] = (
                         np.eye(len(self.task.outputs))[int(booster)]
                         if isinstance(booster, float)
-                        else booster.predict(chunk, num_threads=self.settings.threads)
+                        else booster.predict(chunk, num_threads=threads())
                     )
                 else:
                     part[:, i] = (
-                        booster
-                        if isinstance(booster, float)
-                        else booster.predict(chunk, num_threads=self.settings.threads)
+                        booster if isinstance(booster, float) else booster.predict(chunk, num_threads=threads())
                     )
+            if self.linear is not None:
+                part += self.linear.of(chunk)
         return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
@@ -156,6 +179,9 @@ class LightGbm(Head):
         for i, booster in enumerate(self.boosters):
             if isinstance(booster, str):
                 write_text(folder / f"booster_{i}.txt", booster)
+        if self.linear is not None:
+            with writing(folder / "linear.npz") as temporary, open(temporary, "wb") as handle:
+                np.savez(handle, coefficients=self.linear.coefficients, intercept=self.linear.intercept)
         constants = {str(i): b for i, b in enumerate(self.boosters) if isinstance(b, float)}
         write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
 
@@ -163,6 +189,10 @@ class LightGbm(Head):
         """See Head.load."""
         import json
 
+        self.linear = None
+        if (path := folder / "linear.npz").exists():
+            with np.load(path) as arrays:
+                self.linear = Linear(arrays["coefficients"], arrays["intercept"])
         about = json.loads((folder / "constants.json").read_text())
         self.boosters = [
             float(about["constants"][str(i)])

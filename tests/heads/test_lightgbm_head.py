@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from heads import lightgbm_head
 from heads.base import row_weights
@@ -92,3 +94,32 @@ def test_a_corpus_of_one_class_is_predicted_as_that_class() -> None:
     ours = head("expr")
     ours.fit(data, data.take(np.empty(0, np.int64)), 0)
     np.testing.assert_array_equal(ours.predict(data.rows), np.eye(8)[np.full(300, 4)])
+
+
+def test_residuals_of_a_linear_regression_are_learnt_and_added_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3)).astype(np.float32)
+    y = np.stack([0.3 * x[:, 0], 0.1 * x[:, 1] + 0.2 * (x[:, 2] > 0)], axis=1)
+    y[:, 0] = 0.25
+    data = Labelled(rows(x), y.astype(np.float32))
+    train, held = data.take(np.arange(300)), data.take(np.arange(300, 400))
+    ours = head("va", trees=60, min_data_in_leaf=5)
+    facts = ours.fit(train, held, 0)
+    scores = ours.predict(held.rows)
+    assert facts["constant_outputs"] == ["valence"] and scores[:, 0] == pytest.approx(np.full(100, 0.25))
+    regression = LinearRegression().fit(x[:300], y[:300, 1]).predict(x[300:])
+    assert np.square(scores[:, 1] - y[300:, 1]).mean() < 0.5 * np.square(regression - y[300:, 1]).mean()
+    ours.save(tmp_path)
+    loaded = head("va")
+    loaded.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(held.rows), scores)
+
+
+def test_directly_learnt_values_are_what_lightgbm_itself_learns() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 3)).astype(np.float32)
+    data = Labelled(rows(x), np.tanh(x[:, :2]).astype(np.float32))
+    ours = head("va", trees_without_dev=12, target="direct")
+    ours.fit(data, data.take(np.empty(0, np.int64)), 3)
+    bare = lightgbm.train(ours._params(3), lightgbm.Dataset(x, data.truth[:, 1].copy()), 12)
+    np.testing.assert_allclose(ours.predict(data.rows)[:, 1], bare.predict(x), rtol=1e-6)
