@@ -156,3 +156,12 @@ def test_networks_beyond_torch_run_on_the_cpu_unless_torch_was_demanded(tmp_path
     assert "operator 'Selu' is not among" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"'Selu' .*features\.engine = \"openvino\""):
         create("torch", tmp_path / "net.onnx", row(8), "fp32")
+
+
+def test_without_a_driver_torch_is_not_even_imported(monkeypatch):
+    def no_driver(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", no_driver)
+    monkeypatch.setitem(sys.modules, "torch", None)  # its import would now fail
+    assert not engines._has_cuda()
