@@ -106,7 +106,7 @@ def main(config: Config, search: Search, work: Path) -> Found:
     facts = _facts(config, job, work, annotations["train"])
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
-        return _search(job, facts, plan, search.workers)
+        return _search(job, facts, plan, search)
 
 
 def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotation]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as the storage gives it back
 
 
-def _search(job: Job, facts: dict[str, Any], plan: Plan, workers: int) -> Found:
+def _search(job: Job, facts: dict[str, Any], plan: Plan, search: Search) -> Found:
     """Let the crew work; best.toml follows every better trial."""
     folder = Path(job.folder)
     study = job.open(facts)
@@ -138,9 +138,9 @@ def _search(job: Job, facts: dict[str, Any], plan: Plan, workers: int) -> Found:
             study.release(None, True)  # the folder is ours alone: whoever ran a trial is gone
 
         def on_look(trials: list[FrozenTrial]) -> None:
-            _keep_best(folder / "best.toml", job, plan, trials)
+            _keep_best(folder / "best.toml", job, plan, search, trials)
 
-        Crew(job, study, workers, on_look).run()
+        Crew(job, study, search.workers, on_look).run()
         trials = study.trials()
     finally:
         study.close()
@@ -150,16 +150,17 @@ def _search(job: Job, facts: dict[str, Any], plan: Plan, workers: int) -> Found:
     return Found(folder, trials)
 
 
-def _keep_best(path: Path, job: Job, plan: Plan, trials: list[FrozenTrial]) -> None:
+def _keep_best(path: Path, job: Job, plan: Plan, search: Search, trials: list[FrozenTrial]) -> None:
     """Write the best config so far, unless it stands there already."""
     import tomli_w
 
     if (best := tune_study.best_of(trials)) is None:
         return
+    asked = {"head": search.head, "network": search.network, "space": search.space}
+    named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.finished_of(trials)))
     text = (
-        f"# python -m heads.tune --task {job.task} --head {job.head} --trials {wanted} --folds {job.folds} "
-        f"--seed {job.seed}\n"
+        f"# python -m heads.tune --task {job.task}{named} --trials {wanted} --folds {job.folds} --seed {job.seed}\n"
         f"# {tune_trial.SCORE_OF[job.task]}: {best.value:.4f}, out of fold on train, trial {best.number}"
         f"{_compared(job, trials)}\n"
     ) + tomli_w.dumps(tune_space.fill(job.raw, plan.space, best.params))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +29,31 @@ from heads.tune_study import RETRY_OF, best_of, finished_of
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = """
+family = "lightgbm"
+networks = ["two"]
+inputs = ["logits"]
 trees = ["tune", "int", 2, 6]
 num_leaves = ["tune", "logint", 3, 31]
 learning_rate = ["tune", "loguniform", 0.01, 0.3]
 """
+"""A whole head, so that the standard ones may change: it learns in much less than a second."""
+
+
+def small() -> Path:
+    """The space's file: one for all, as best.toml tells its path."""
+    return Path(tempfile.gettempdir()) / f"heads_tune_{os.getpid()}" / "small.toml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    small().parent.mkdir()
+    small().write_text(SPACE)
+    yield
+    shutil.rmtree(small().parent)
 
 
 def command(corpus: Corpus, work: Path, *more: object) -> list[str]:
-    (corpus.folder / "space.toml").write_text(SPACE)
-    asked = ["--task", "va", "--head", "lightgbm-two", "--space", corpus.folder / "space.toml"]
+    asked = ["--task", "va", "--space", small()]
     where = ["--config", corpus.toml(), "--work", work]
     return [sys.executable, "-m", "heads.tune", *map(str, [*asked, *where, *more])]
 
@@ -44,16 +63,14 @@ def load(corpus: Corpus, extra: str = "") -> Config:
 
 
 def trials(work: Path) -> list[Any]:
-    storage, _ = tune_storage.open_sqlite(work / "tune" / "va" / "lightgbm-two" / "study.db", 15)
-    found = storage.get_all_trials(storage.get_study_id_from_name("tiny/va/lightgbm-two"))
+    storage, _ = tune_storage.open_sqlite(work / "tune" / "va" / "small" / "study.db", 15)
+    found = storage.get_all_trials(storage.get_study_id_from_name("tiny/va/small"))
     tune_storage.close(storage)
     return found
 
 
 def search(corpus: Corpus, extra: str = "", **more: Any) -> Found:
-    space = corpus.folder / "space.toml"
-    space.write_text(SPACE)
-    asked = {"task": "va", "trials": 6, "head": "lightgbm-two", "space": space}
+    asked = {"task": "va", "trials": 6, "space": small()}
     return tune.main(load(corpus, extra), Search(**(asked | more)), corpus.work)
 
 
@@ -69,7 +86,7 @@ def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
 def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
     corpus: Corpus, straight: tuple[Corpus, Found]
 ) -> None:
-    folder = corpus.work / "tune" / "va" / "lightgbm-two"
+    folder = corpus.work / "tune" / "va" / "small"
     six = command(corpus, corpus.work, "--trials", 6)
     process = subprocess.Popen(six, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
@@ -116,7 +133,7 @@ def test_heads_run_takes_the_best_config_as_it_is(
     best = best_of(found.trials)
     assert best is not None
     head = text.splitlines()[:2]
-    assert head[0] == "# python -m heads.tune --task va --head lightgbm-two --trials 6 --folds 3 --seed 0"
+    assert head[0] == f"# python -m heads.tune --task va --space {small()} --trials 6 --folds 3 --seed 0"
     assert f"mean CCC: {best.value:.4f}, out of fold on train, trial {best.number}" in head[1]
     kept = found.folder / "trials" / str(best.number)
     assert text.split("\n", 2)[2] == (kept / "config.toml").read_text()
@@ -147,7 +164,7 @@ def test_a_search_under_a_taken_name_is_refused_by_what_differs(
     with pytest.raises(InputError, match="folds: 3 there, 2 now"):
         search(corpus, folds=2)
     with pytest.raises(InputError, match=r"space\.num_leaves: .* there, 7 now"):
-        search(corpus, "[heads.va.lightgbm]\nnum_leaves = 7\n")
+        search(corpus, "[heads.va.small]\nnum_leaves = 7\n")
     path = corpus.folder / "va" / "train" / "t0.txt"
     text = path.read_text()
     path.write_text(text.replace("0.", "0.0", 1))
