@@ -125,7 +125,7 @@ class Lama(Head):
         for algorithm in self.settings.algorithms:
             if together and algorithm in SINGLE:
                 raise InputError(
-                    f"head lama: {algorithm!r} cannot learn several outputs at once; take it out of use_algos (which "
+                    f"lama: {algorithm!r} cannot learn several outputs at once; take it out of use_algos (which "
                     f"can: linear_l2, rf, cb) or set per_output = true"
                 )
 
@@ -158,7 +158,7 @@ class Lama(Head):
         for target, fitted in zip(self.targets, first, strict=True):
             for algorithm, folds in self._missing(fitted).items():
                 raise InputError(
-                    f"head lama, {target.name}: algorithm {algorithm!r} finished {folds} of {self.settings.cv} folds "
+                    f"lama, {target.name}: algorithm {algorithm!r} finished {folds} of {self.settings.cv} folds "
                     f"within timeout = {self.settings.timeout} s; raise timeout, or take it out of use_algos"
                 )
         return [fitted for fitted in first if fitted]

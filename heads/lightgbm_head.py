@@ -24,6 +24,8 @@ FEWEST = 2
 """Positives (and negatives) that a unit needs in train to be learnt at all."""
 HISTOGRAMS = 2048
 """MB for histograms."""
+SAMPLE = 100_000
+"""Rows from which the bins are made; of many columns, they are most of the memory."""
 
 
 class LightGbmSettings(HeadSettings):
@@ -136,6 +138,7 @@ class LightGbm(Head):
             "deterministic": True,
             "force_col_wise": True,  # each histogram is summed by one thread: the same bits for any number of them
             "histogram_pool_size": HISTOGRAMS,
+            "bin_construct_sample_cnt": SAMPLE,
             "verbosity": -1,
             "feature_pre_filter": False,
             **({"num_class": len(self.task.outputs)} if self.task.name == "expr" else {}),

@@ -89,12 +89,10 @@ def test_an_algorithm_that_did_not_finish_is_named(monkeypatch: pytest.MonkeyPat
     data = va_data()
     one = Fitted(b"", {"LinearL2": 2, "LightGBM": 1}, {}, 1.0)
     monkeypatch.setattr(lama_pool, "run", lambda *_: [one, None])
-    with pytest.raises(
-        InputError, match=r"head lama, valence: algorithm 'lgb' finished 1 of 2 folds within timeout = 600"
-    ):
+    with pytest.raises(InputError, match=r"lama, valence: algorithm 'lgb' finished 1 of 2 folds within timeout = 600"):
         head("va").fit(data, nothing(data), 0)
     monkeypatch.setattr(lama_pool, "run", lambda *_: [None, None])
-    with pytest.raises(InputError, match="head lama, valence: algorithm 'linear_l2' finished 0 of 2 folds"):
+    with pytest.raises(InputError, match="lama, valence: algorithm 'linear_l2' finished 0 of 2 folds"):
         head("va").fit(data, nothing(data), 0)
 
 
