@@ -28,17 +28,21 @@ class Frames:
 def list_videos(roots: list[Path]) -> dict[str, Path]:
     """Video name -> folder of crops, sorted by name, over one or several roots.
 
-    Raises InputError where a root is missing or holds no folder, and where two roots hold the same video.
+    Raises InputError where a root is missing or holds no folder, a link in it leads nowhere, and where two roots hold
+    the same video.
     """
     found: dict[str, Path] = {}
     for root in roots:
         try:
-            folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."]
+            entries = [entry for entry in os.scandir(root) if entry.name[0] != "."]
+            folders = [Path(entry.path) for entry in entries if entry.is_dir()]
         except OSError as error:
             raise InputError(
                 f"{root}: frames folder cannot be read ({error.strerror}); expected <video>/00001.jpg "
                 f"below it: correct corpus.frames in the config"
             ) from None
+        if astray := [entry.path for entry in entries if not os.path.exists(entry.path)]:
+            raise InputError(f"{astray[0]}: a link to nothing; correct it, or remove it")
         if not folders:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:

@@ -38,7 +38,8 @@ def list_files(folder: Path) -> dict[str, Path]:
     Raises InputError where the folder is missing or holds no video, or two files would be one video.
     """
     try:
-        files = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
+        entries = [entry for entry in os.scandir(folder) if entry.name[0] != "." and not entry.is_dir()]
+        files = sorted(Path(entry.path) for entry in entries)  # links to nothing, too: they will be said to be broken
     except OSError as error:
         raise InputError(
             f"{folder}: videos folder cannot be read ({error.strerror}); expected a folder of video files"

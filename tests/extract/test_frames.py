@@ -63,3 +63,12 @@ def test_pictures_not_called_like_frames_are_told_from_other_files(tmp_path):
         (tmp_path / name).touch()
     found = frames.list_frames(tmp_path)
     assert found.names == ("00001.jpg",) and found.odd == ("00002.webp", "00003.TIF", "face.jpg")
+
+
+def test_a_video_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("a")
+    assert list(frames.list_videos([tmp_path])) == ["a", "b"]
+    (tmp_path / "c").symlink_to("unmounted")
+    with pytest.raises(InputError, match="c: a link to nothing"):
+        frames.list_videos([tmp_path])

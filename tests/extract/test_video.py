@@ -182,6 +182,12 @@ def test_files_are_listed_by_name_and_strangers_left_out(tmp_path):
     assert {name: file.name for name, file in video.list_files(tmp_path).items()} == {"a": "a.mov", "b": "b.MP4"}
 
 
+def test_a_link_to_nothing_is_a_broken_video(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("unmounted.mp4")
+    assert list(video.list_files(tmp_path)) == ["a"]
+    assert read(tmp_path / "a.mp4") == ([], "cannot be read (No such file or directory)")
+
+
 def test_a_folder_without_videos_and_twins_are_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         video.list_files(tmp_path / "missing")
