@@ -48,9 +48,9 @@ class BlendSettings(Strict):
     "plug-in": half the F1 that calibrated probabilities can reach. "auto": whichever scores best on held-out videos;
     exact with select = "tuned".
     """
-    bias: Literal["auto", "off", "prior", "free"] = "auto"
+    bias: Literal["auto", "off", "prior", "free", "pulled"] = "auto"
     """expr: a number per class, added to the logarithm of its score. "prior": a multiple of the log class prior (logit
-    adjustment). "free": eight numbers.
+    adjustment). "free": eight numbers. "pulled": those, pulled towards 0 by how few videos show the class.
     """
     filter: str = "auto"
     """expr: a head whose sure decisions replace the blend's; "off"; "auto": any head named pretrained..."""
@@ -60,6 +60,8 @@ class BlendSettings(Strict):
     """va: move the blend to the truth's mean."""
     folds: int = Field(default=5, ge=2)
     """By-video folds of the cross-fitted score."""
+    select_folds: int = Field(default=10, ge=2)
+    """By-video folds of cross-fitted selection, which needs no trials."""
     fold_trials: int | None = Field(default=None, ge=1)
     """Trials of the search inside each fold. None: as many as `trials`."""
     draws: int = Field(default=2000, ge=100)

@@ -6,7 +6,7 @@ Frames of one video are alike, so folds and resamples are made of whole videos.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class CrossFit:
     pooled: float | None
     """The official score over the held-out decisions of all videos together."""
     interval: tuple[float, float] | None
-    """95 % of `pooled` when the videos are drawn again, with replacement."""
+    """95 % for the score of a test set of as many videos; see `interval`."""
 
 
 def cross_fit(
@@ -45,29 +45,55 @@ def cross_fit(
     folds = split(pool, settings.folds, seed)
     if len(folds) < 2:
         return None
-    found, scores, pieces = [], [], []
+    found = []
     for number, held in enumerate(folds):
         others = pool.select([v for v in range(len(pool.videos)) if v not in held])
-        params = search.search(
-            others, settings, fold_trials(settings), search.derive(seed, "fold", number), None, on_trial
-        ).params
-        part = pool.select(held)
+        seed_of_fold = search.derive(seed, "fold", number)
+        found.append(search.search(others, settings, fold_trials(settings), seed_of_fold, None, on_trial).params)
+    return evaluate(pool, folds, [pool.select(fold) for fold in folds], found, settings, seed)
+
+
+def evaluate(
+    pool: Pool,
+    folds: Sequence[Sequence[int]],
+    parts: Sequence[Pool],
+    found: Sequence[Params],
+    settings: BlendSettings,
+    seed: int,
+) -> CrossFit:
+    """Decide each fold with the blend that was found without it; `parts` are the pools of the folds."""
+    scores, pieces = [], []
+    for part, params in zip(parts, found, strict=True):
         own = combine.combine(part, params)
         pieces.append(own)
-        found.append(params)
         scores.append(number_or_none(part.score(own)) if len(part.known.rows) else None)
     decided = np.empty((pool.scores.shape[1], *pieces[0].shape[1:]), pieces[0].dtype)
     for held, own in zip(folds, pieces, strict=True):
         decided[_rows(pool, held)] = own
-    table = table_of(pool, decided)
-    draws = counts.draw(pool.task.name, table[_annotated(pool)], settings.draws, search.derive(seed, "interval"))
+    pooled = number_or_none(pool.score(decided))
     return CrossFit(
         tuple(tuple(fold) for fold in folds),
         tuple(found),
         tuple(scores),
-        number_or_none(pool.score(decided)),
-        _interval(draws),
+        pooled,
+        interval(pool, table_of(pool, decided), pooled, settings.draws, seed),
     )
+
+
+def interval(
+    pool: Pool, table: counts.Table, centre: float | None, draws: int, seed: int
+) -> tuple[float, float] | None:
+    """95 % for the score of a test set of as many videos as are annotated here, around `centre`, from per-video counts.
+
+    Validation is one sample of videos and test another, so the spread over draws of the videos counts twice in
+    variance: deviations are multiplied by the root of 2.
+    """
+    drawn = counts.draw(pool.task.name, table[_annotated(pool)], draws, search.derive(seed, "interval"))
+    drawn = drawn[np.isfinite(drawn)]
+    if centre is None or not len(drawn):
+        return None
+    low, high = centre + np.sqrt(2) * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
+    return float(low), float(high)
 
 
 def fold_trials(settings: BlendSettings) -> int:
@@ -101,16 +127,8 @@ def _annotated(pool: Pool) -> NDArray[np.bool_]:
     return np.bincount(pool.video_of, minlength=len(pool.videos)) > 0
 
 
-def _rows(pool: Pool, videos: list[int]) -> NDArray[np.int64]:
+def _rows(pool: Pool, videos: Sequence[int]) -> NDArray[np.int64]:
     return np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in videos])
-
-
-def _interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
-    draws = draws[np.isfinite(draws)]
-    if not len(draws):
-        return None
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def number_or_none(value: float) -> float | None:

@@ -1,27 +1,31 @@
-"""The search: Optuna over blend weights, kernel and k; thresholds for given weights and k are found exactly.
+"""The search: Optuna over blend weights, kernel, k and whatever else is switched on; the best thresholds are counted.
 
-Every single head, equal weights and a greedy selection are tried first, so the result cannot end below them. Trial i
-draws from a sampler that is seeded by (seed, i) and sees trials 0 .. i - 1: a search that was killed and goes on from
-its journal makes the same trials as one that ran through.
+Every single head, equal weights and a greedy selection are tried first, so the result cannot end below them; the
+sampler draws; a pattern search around the best ends it. Trial i draws from a sampler that is seeded by (seed, i) and
+sees trials 0 .. i - 1: a search that was killed and goes on from its journal makes the same trials as one that ran
+through. Heads that are copies of each other are searched as one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blend import combine, objective, smooth, threshold
-from blend.combine import Params
+from blend import combine, copies, objective, smooth
 from blend.config import BlendSettings
+from blend.objective import Point
+from blend.params import Params
 from blend.pool import Pool
+from blend.refine import Refiner
+from blend.space import Space, attributes
 
 if TYPE_CHECKING:
-    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from blend.study import Journal
@@ -30,17 +34,31 @@ START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
 RESCORED = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""
+PARTS = "parts"
+"""User attribute of refining trials: the score of each output."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One tried blend; `start` names the baselines ("head mlp", "equal", "greedy"), None: drawn by the sampler."""
+    """One tried blend; `start` names the baselines ("head mlp", "equal", "greedy") and "refined"; None: drawn by the
+    sampler. Weights are those of all heads of the pool.
+    """
 
-    weights: tuple[float, ...]
-    kernel: str
-    k: int
+    point: Point
     score: float
     start: str | None
+
+    @property
+    def weights(self) -> tuple[float | tuple[float, ...], ...]:
+        return self.point.weights
+
+    @property
+    def kernel(self) -> str:
+        return self.point.kernel
+
+    @property
+    def k(self) -> int | tuple[int, ...]:
+        return self.point.k
 
 
 @dataclass(frozen=True)
@@ -50,9 +68,13 @@ class Found:
     params: Params
     score: float
     trials: tuple[Trial, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    """(head, the one that it is a copy of)"""
 
     def best_start(self, name: str) -> Trial:
-        """The best of the trials that started as `name`."""
+        """The best of the trials that started as `name`; a copy of a head started as that head."""
+        head = dict(self.copies).get(name.removeprefix("head "))
+        name = f"head {head}" if head is not None and name.startswith("head ") else name
         return max((trial for trial in self.trials if trial.start == name), key=lambda trial: trial.score)
 
 
@@ -63,42 +85,18 @@ def search(
     seed: int,
     journal: Journal | None = None,
     on_trial: Callable[[], None] = lambda: None,
+    until: float | None = None,
 ) -> Found:
     """Search the blend of a pool with truth; `on_trial` is called after each trial. Trials in `journal` are not done
-    again.
+    again. After `until` (`time.monotonic`) none is drawn; the starts and the refinement are made all the same.
     """
     with smooth.threads(pool.scores.size):
-        return _search(pool, settings, trials, seed, journal, on_trial)
-
-
-def _search(
-    pool: Pool, settings: BlendSettings, trials: int, seed: int, journal: Journal | None, on_trial: Callable[[], None]
-) -> Found:
-    score = objective.make(pool)
-    names = _starts(pool, settings)
-    study = _memory_study()
-    done = journal.trials() if journal is not None else []
-    made: list[Trial] = []
-    for i in range(max(trials, len(names))):
-        if i < len(done):
-            frozen = done[i]
-            study.add_trial(frozen)
-        else:
-            frozen = (
-                _baseline(study, pool, settings, score, names[i], made)
-                if i < len(names)
-                else _drawn(study, pool, settings, score, derive(seed, i))
-            )
-            if journal is not None:
-                journal.add(frozen)
-        made.append(_trial(frozen, pool, settings, names[i][0] if i < len(names) else None))
-        on_trial()
-    return _choose(pool, made)
+        return _Search(pool, settings, seed, journal).run(trials, on_trial, until)
 
 
 def count(pool: Pool, settings: BlendSettings, trials: int) -> int:
     """How many trials `search` will make."""
-    return max(trials, len(_starts(pool, settings)))
+    return max(trials, len(_starts(copies.distinct(pool), settings)))
 
 
 def derive(seed: int, *parts: object) -> int:
@@ -106,31 +104,143 @@ def derive(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr((seed, *parts)).encode()).digest()[:4], "little")
 
 
-def params(pool: Pool, weights: Sequence[float], kernel: str, k: int) -> Params:
-    """A blend with the thresholds (au) that are best for it on this pool."""
-    thresholds = None
-    if pool.task.name == "au":
-        blended = threshold.columns(combine.scores(pool, weights, kernel, k), pool.known.rows)
-        thresholds = tuple(float(t) for t in threshold.best(blended, pool.known.values.T.astype(np.uint8))[0])
-    return Params(
-        pool.task.name, pool.task.outputs, pool.heads, tuple(float(w) for w in weights), kernel, k, thresholds
-    )
+def params(
+    pool: Pool,
+    weights: Sequence[float | tuple[float, ...]],
+    kernel: str,
+    k: int | tuple[int, ...],
+    settings: BlendSettings | None = None,
+) -> Params:
+    """A blend with what follows from it on this pool: the best thresholds (au), or what `settings` ask for."""
+    return Space(pool, settings or BlendSettings()).complete(Point(tuple(weights), kernel, k))
 
 
-def _choose(pool: Pool, made: list[Trial]) -> Found:
-    """The best trial by the official score; the earlier of equals."""
-    ranked = sorted(range(len(made)), key=lambda i: (-made[i].score, i))
-    compared = [
-        i for i, trial in enumerate(made) if trial.start is not None and trial.k == 0
-    ]  # what the report compares with
-    best: tuple[float, Params] | None = None
-    for i in sorted({*ranked[:RESCORED], *compared}):
-        candidate = params(pool, made[i].weights, made[i].kernel, made[i].k)
-        official = float(np.nan_to_num(pool.score(combine.combine(pool, candidate))))
-        if best is None or official > best[0]:
-            best = official, candidate
-    assert best is not None
-    return Found(best[1], best[0], tuple(made))
+class _Search:
+    """One search over the distinct heads of a pool."""
+
+    def __init__(self, whole: Pool, settings: BlendSettings, seed: int, journal: Journal | None) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.whole, self.pool = whole, copies.distinct(whole)
+        self.settings, self.seed, self.journal = copies.renamed(whole, settings), seed, journal
+        self.space = Space(self.pool, self.settings)
+        self.score = objective.make(self.pool, self.space.extras)
+        self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+        self.made: list[Trial] = []
+
+    def run(self, trials: int, on_trial: Callable[[], None], until: float | None = None) -> Found:
+        names = _starts(self.pool, self.settings)
+        done = self.journal.trials() if self.journal is not None else []
+        total = max(trials, len(names))
+        first_refined = len(names) + draws(total - len(names), self.settings)
+        refiner: Refiner | None = None
+        late, i = False, -1
+        while (i := i + 1) < total:
+            if until is not None and max(len(names), len(done)) <= i < first_refined and time.monotonic() > until:
+                late, first_refined = True, i
+                total = len(names) + with_refinement(i - len(names), self.settings)
+            if i == first_refined:
+                refiner = self._refiner()
+            asked = refiner.ask() if refiner is not None else None
+            if i < len(done):
+                frozen = done[i]
+                self.study.add_trial(frozen)
+            else:
+                frozen = self._make(i, names, asked)
+                if self.journal is not None and not late:  # a search with more time goes on drawing
+                    self.journal.add(frozen)
+            start = names[i][0] if i < len(names) else "refined" if asked is not None else None
+            assert frozen.value is not None
+            self.made.append(Trial(self.space.of(frozen), frozen.value, start))
+            if asked is not None and refiner is not None:
+                refiner.tell(np.array(frozen.user_attrs[PARTS]))
+            on_trial()
+        return self._choose(refiner)
+
+    def _make(self, i: int, names: list[tuple[str, int]], asked: Point | None) -> FrozenTrial:
+        if i < len(names):
+            return self._start(*names[i])
+        return self._drawn(derive(self.seed, i)) if asked is None else self._asked(asked)
+
+    def _start(self, name: str, k: int) -> FrozenTrial:
+        raw = [1.0] * len(self.pool.heads)
+        if name.startswith("head "):
+            raw = [float(f"head {head}" == name) for head in self.pool.heads]
+        elif name == "greedy":
+            k = int(max((t for t in self.made if t.start == "equal"), key=lambda trial: trial.score).k)  # type: ignore[arg-type]
+            raw = self._greedy(k)
+        chosen = self.space.start(raw, k)
+        return self._add(chosen, self.score.score(self.space.point(chosen)), {"start": name})
+
+    def _add(self, chosen: dict[str, Any], value: float, notes: dict[str, Any]) -> FrozenTrial:
+        from optuna.trial import create_trial
+
+        space = self.space.distributions() if chosen else {}
+        self.study.add_trial(create_trial(params=chosen, distributions=space, value=value, user_attrs=notes))
+        return self.study.get_trials(deepcopy=False)[-1]
+
+    def _greedy(self, k: int) -> list[float]:
+        """Ensemble selection with replacement (Caruana et al., ICML 2004): add the head that helps most until none
+        does.
+
+        Returns numbers in [0, 1], the most often chosen head at 1.
+        """
+        heads = len(self.pool.heads)
+        chosen, reached = np.zeros(heads), -np.inf
+        for _ in range(GREEDY_ROUNDS):
+            raws = [(chosen + np.eye(heads)[h]).tolist() for h in range(heads)]
+            values = [self.score.score(self.space.point(self.space.start(raw, k))) for raw in raws]
+            best = int(np.argmax(values))
+            if values[best] <= reached:
+                break
+            reached = values[best]
+            chosen[best] += 1
+        return [float(c) for c in chosen / chosen.max()]
+
+    def _drawn(self, seed: int) -> FrozenTrial:
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
+            if self.settings.sampler == "cmaes":
+                self.study.sampler = optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+            else:
+                self.study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False)
+        trial = self.study.ask(fixed_distributions=self.space.distributions())
+        self.study.tell(trial, self.score.score(self.space.point(trial.params)))
+        return self.study.get_trials(deepcopy=False)[-1]
+
+    def _refiner(self) -> Refiner:
+        """Around the best so far, the earlier of equals."""
+        best = max(self.made, key=lambda trial: trial.score)
+        return Refiner(best.point, self.score.parts(best.point), self.space.plan)
+
+    def _asked(self, point: Point) -> FrozenTrial:
+        parts = self.score.parts(point)
+        return self._add({}, float(parts.mean()), attributes(point) | {PARTS: parts.tolist()})
+
+    def _choose(self, refiner: Refiner | None) -> Found:
+        """The best trial by the official score; the earlier of equals."""
+        ranked = sorted(range(len(self.made)), key=lambda i: (-self.made[i].score, i))
+        compared = [
+            i for i, trial in enumerate(self.made) if trial.start is not None and trial.k == 0
+        ]  # what the report compares with
+        points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared})]
+        points += [refiner.best] if refiner is not None else []
+        best: tuple[float, Params] | None = None
+        for point in dict.fromkeys(points):
+            candidate = self.space.complete(point)
+            official = float(np.nan_to_num(self.pool.score(combine.combine(self.pool, candidate))))
+            if best is None or official > best[0]:
+                best = official, candidate
+        assert best is not None
+        whole, heads = self.whole, self.pool.heads
+        made = tuple(
+            replace(t, point=replace(t.point, weights=copies.spread(whole, heads, t.point.weights))) for t in self.made
+        )
+        chosen = replace(best[1], heads=whole.heads, weights=copies.spread(whole, heads, best[1].weights))
+        return Found(chosen, best[0], made, tuple(copies.of(whole).items()))
 
 
 def _starts(pool: Pool, settings: BlendSettings) -> list[tuple[str, int]]:
@@ -141,79 +251,17 @@ def _starts(pool: Pool, settings: BlendSettings) -> list[tuple[str, int]]:
     return [(name, k) for name in names for k in ks] + [("greedy", -1)]
 
 
-def _baseline(
-    study: Study,
-    pool: Pool,
-    settings: BlendSettings,
-    score: objective.Objective,
-    start: tuple[str, int],
-    made: list[Trial],
-) -> FrozenTrial:
-    import optuna
-
-    name, k = start
-    raw = [1.0] * len(pool.heads)
-    if name.startswith("head "):
-        raw = [float(f"head {head}" == name) for head in pool.heads]
-    elif name == "greedy":
-        k = max((trial for trial in made if trial.start == "equal"), key=lambda trial: trial.score).k
-        raw = _greedy(score, len(pool.heads), settings.kernels[0], k)
-    value = score(combine.simplex(raw), settings.kernels[0], k)
-    chosen: dict[str, Any] = {f"w {head}": w for head, w in zip(pool.heads, raw, strict=True)} | {"k": k}
-    space = _space(pool, settings)
-    if "kernel" in space:
-        chosen["kernel"] = settings.kernels[0]
-    frozen = optuna.trial.create_trial(params=chosen, distributions=space, value=value, user_attrs={"start": name})
-    study.add_trial(frozen)
-    return frozen
-
-
-def _greedy(score: objective.Objective, heads: int, kernel: str, k: int) -> list[float]:
-    """Ensemble selection with replacement (Caruana et al., ICML 2004): add the head that helps most until none does.
-
-    Returns numbers in [0, 1], the most often chosen head at 1.
+def draws(rest: int, settings: BlendSettings) -> int:
+    """How many of the trials that are not starts the sampler draws; the others, a third, or two where outputs have
+    their own numbers, refine the best.
     """
-    chosen, reached = np.zeros(heads), -np.inf
-    for _ in range(GREEDY_ROUNDS):
-        values = [score(combine.simplex(chosen + np.eye(heads)[h]), kernel, k) for h in range(heads)]
-        best = int(np.argmax(values))
-        if values[best] <= reached:
-            break
-        reached = values[best]
-        chosen[best] += 1
-    return [float(c) for c in chosen / chosen.max()]
+    each = settings.per_output_weights is True or settings.per_output_k is True
+    return rest - (rest * 2 // 3 if each else rest // 3)
 
 
-def _drawn(study: Study, pool: Pool, settings: BlendSettings, score: objective.Objective, seed: int) -> FrozenTrial:
-    import optuna
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
-        study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False)
-    trial = study.ask(fixed_distributions=_space(pool, settings))
-    weights = combine.simplex([trial.params[f"w {head}"] for head in pool.heads])
-    study.tell(trial, score(weights, trial.params.get("kernel", settings.kernels[0]), trial.params["k"]))
-    return study.get_trials(deepcopy=False)[-1]
-
-
-def _space(pool: Pool, settings: BlendSettings) -> dict[str, Any]:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    space: dict[str, Any] = {f"w {head}": FloatDistribution(0.0, 1.0) for head in pool.heads}
-    space["k"] = IntDistribution(0, settings.widest(pool.task.name))
-    if len(settings.kernels) > 1:
-        space["kernel"] = CategoricalDistribution(list(settings.kernels))
-    return space
-
-
-def _memory_study() -> Study:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-
-
-def _trial(frozen: FrozenTrial, pool: Pool, settings: BlendSettings, start: str | None) -> Trial:
-    weights = combine.simplex([frozen.params[f"w {head}"] for head in pool.heads])
-    assert frozen.value is not None
-    return Trial(weights, frozen.params.get("kernel", settings.kernels[0]), frozen.params["k"], frozen.value, start)
+def with_refinement(drawn: int, settings: BlendSettings) -> int:
+    """So many draws and what refines the best of them: the inverse of `draws`."""
+    rest = drawn
+    while draws(rest + 1, settings) <= drawn:
+        rest += 1
+    return rest

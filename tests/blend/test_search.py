@@ -18,7 +18,8 @@ def test_the_result_is_no_worse_than_any_start(make_pool, name):
     pool = make_pool(name)
     found = search.search(pool, QUICK, 30, seed=0)
     starts = [trial for trial in found.trials if trial.start is not None]
-    assert {trial.start for trial in starts} == {"head head0", "head head1", "head head2", "equal", "greedy"}
+    names = {"head head0", "head head1", "head head2", "equal", "greedy", "refined"}
+    assert {trial.start for trial in starts} == names
     assert found.score >= max(trial.score for trial in starts) - 1e-6
     for weights in (*np.eye(3).tolist(), [1 / 3] * 3):
         plain = combine.Params(name, pool.task.outputs, pool.heads, tuple(weights), "box", 0,

@@ -1,0 +1,47 @@
+"""Heads that are copies of another: they are no second opinion, and are searched as one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from blend.config import BlendSettings
+from blend.pool import Pool
+
+
+def of(pool: Pool) -> dict[str, str]:
+    """Each head whose scores equal those of an earlier one, byte by byte -> that one."""
+    first: dict[bytes, str] = {}
+    found = {}
+    for head, scores in zip(pool.heads, pool.scores, strict=True):
+        mark = hashlib.blake2b(np.ascontiguousarray(scores).data).digest()
+        if mark in first:
+            found[head] = first[mark]
+        first.setdefault(mark, head)
+    return found
+
+
+def distinct(pool: Pool) -> Pool:
+    """The pool without copies; itself where there are none."""
+    copies = of(pool)
+    if not copies:
+        return pool
+    keep = [h for h, head in enumerate(pool.heads) if head not in copies]
+    heads = tuple(pool.heads[h] for h in keep)
+    return replace(pool, heads=heads, scores=np.ascontiguousarray(pool.scores[keep]))
+
+
+def spread(
+    pool: Pool, heads: tuple[str, ...], weights: tuple[float | tuple[float, ...], ...]
+) -> tuple[float | tuple[float, ...], ...]:
+    """Weights of some heads -> weights of all heads of the pool; the others weigh nothing."""
+    weight = dict(zip(heads, weights, strict=True))
+    return tuple(weight.get(head, 0.0) for head in pool.heads)
+
+
+def renamed(pool: Pool, settings: BlendSettings) -> BlendSettings:
+    """Settings that name a copy (as the filter's head) name the head that it is a copy of."""
+    found = of(pool)
+    return settings.model_copy(update={"filter": found[settings.filter]}) if settings.filter in found else settings

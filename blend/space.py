@@ -1,0 +1,147 @@
+"""The search space of [blend.<task>] as Optuna sees it, and the points in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blend import combine, decide, moments, shift, threshold, threshold_rules
+from blend.config import BlendSettings
+from blend.objective import Extras, Point
+from blend.params import Params
+from blend.pool import Pool
+from blend.refine import Plan
+from extract.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+BIAS = 3.0
+TAU = 1.5
+NEVER = 1.0
+"""No probability lies above it: the filter is not used."""
+POINT = "point"
+"""User attribute of trials that Optuna's parameters cannot tell."""
+
+
+class Space:
+    """What a search over a pool may vary. Parts that are "auto" are left to cross-fitted selection.
+
+    Raises InputError where the filter names a head that the pool does not have.
+    """
+
+    def __init__(self, pool: Pool, settings: BlendSettings) -> None:
+        self.pool, self.settings, self.task = pool, settings, pool.task.name
+        self.widest = settings.widest(self.task)
+        self.rule = {"auto": "exact"}.get(settings.thresholds, settings.thresholds) if self.task == "au" else None
+        searched = {"prior": "prior", "free": "free", "pulled": "free"}
+        self.bias = searched.get(settings.bias) if self.task == "expr" else None
+        named = settings.filter if self.task == "expr" and settings.filter not in ("auto", "off") else None
+        if named is not None and named not in pool.heads:
+            raise InputError(f"blend.expr.filter: no head is named {named!r}; there are {', '.join(pool.heads)}")
+        scale, moved = (self.task == "va" and switch is True for switch in (settings.scale, settings.shift))
+        self.extras = Extras(self.rule == "fixed", named, scale, moved)
+
+    @property
+    def plan(self) -> Plan:
+        """What local refinement may move."""
+        each = (self.settings.per_output_weights is True, self.settings.per_output_k is True)
+        return Plan(len(self.pool.task.outputs), self.widest, self.task != "expr", *each)
+
+    def distributions(self) -> dict[str, Any]:
+        """Optuna's names and ranges."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        found: dict[str, Any] = {f"w {head}": FloatDistribution(0.0, 1.0) for head in self.pool.heads}
+        found["k"] = IntDistribution(0, self.widest)
+        if len(self.settings.kernels) > 1:
+            found["kernel"] = CategoricalDistribution(list(self.settings.kernels))
+        if self.rule == "search":
+            found |= {f"threshold {name}": FloatDistribution(0.0, 1.0) for name in self.pool.task.outputs}
+        if self.bias == "prior":
+            found["tau"] = FloatDistribution(0.0, TAU)
+        if self.bias == "free":
+            found |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in self.pool.task.outputs}
+        if self.extras.filter is not None:
+            found["sure"] = FloatDistribution(0.5, NEVER)
+        return found
+
+    def start(self, raw: list[float], k: int) -> dict[str, Any]:
+        """Optuna's parameters of a start: weights (not yet scaled) and k, everything else as if it were not there."""
+        known: dict[str, Any] = {f"w {head}": w for head, w in zip(self.pool.heads, raw, strict=True)} | {"k": k}
+        known |= {"kernel": self.settings.kernels[0], "tau": 0.0, "sure": NEVER}
+        plain = {"threshold": decide.DEFAULT_THRESHOLD, "bias": 0.0}
+        return {name: known[name] if name in known else plain[name.split()[0]] for name in self.distributions()}
+
+    def point(self, params: dict[str, Any]) -> Point:
+        """The point of Optuna's parameters."""
+        outputs = self.pool.task.outputs
+        return Point(
+            combine.simplex([params[f"w {head}"] for head in self.pool.heads]),
+            params.get("kernel", self.settings.kernels[0]),
+            params["k"],
+            tuple(params[f"threshold {name}"] for name in outputs) if self.rule == "search" else None,
+            params.get("tau"),
+            tuple(params[f"bias {name}"] for name in outputs) if self.bias == "free" else None,
+            params.get("sure"),
+        )
+
+    def of(self, trial: FrozenTrial) -> Point:
+        """The point of a stored trial."""
+        if POINT not in trial.user_attrs:
+            return self.point(trial.params)
+        table = trial.user_attrs[POINT]
+        each = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        weights = tuple(tuple(w) if isinstance(w, list) else w for w in table["weights"])
+        return Point(**(each | {"weights": weights}))
+
+    def complete(self, point: Point) -> Params:
+        """A point with the numbers that follow from it: thresholds; bias and filter; scale and shift."""
+        pool, task = self.pool, self.pool.task
+        base = Params(task.name, task.outputs, pool.heads, point.weights, point.kernel, point.k)
+        truth = pool.known
+        if task.name == "expr":
+            return self._with_bias(base, point)
+        blended = combine.scores(pool, point.weights, point.kernel, point.k)
+        if task.name == "au":
+            if self.rule == "exact":
+                columns = threshold.columns(blended, truth.rows)
+                found = threshold.best(columns, truth.values.T.astype(np.uint8))[0]
+            elif self.rule == "search":
+                found = np.array(point.thresholds)
+            else:
+                counted = threshold_rules.per_video(blended[truth.rows], truth.values, pool.video_of, len(pool.videos))
+                found = threshold_rules.fit(str(self.rule), counted)
+            return _with(base, thresholds=found)
+        if not (self.extras.scale or self.extras.shift):
+            return base
+        alone = blended[None, truth.rows]
+        sums = moments.per_group(alone, truth.values, np.zeros(len(truth.rows), np.int64), 1)[0]
+        scale, moved = shift.matched(sums, np.ones((1, len(task.outputs))), self.extras.scale, self.extras.shift)
+        return _with(base, scale=scale, shift=moved)
+
+    def _with_bias(self, base: Params, point: Point) -> Params:
+        from blend import bias
+
+        truth, video_of = self.pool.known.values, self.pool.video_of
+        added = None if point.bias is None else np.array(point.bias)
+        if added is not None and self.settings.bias == "pulled":
+            added = bias.pulled(added, truth, video_of)
+        if point.tau is not None:
+            added = bias.adjusted(truth, point.tau)
+        if self.extras.filter is not None and point.sure is not None and point.sure < NEVER:
+            base = _with(base, filter=(self.extras.filter, point.sure))
+        return base if added is None else _with(base, bias=added)
+
+
+def _with(params: Params, **numbers: Any) -> Params:
+    return replace(
+        params, **{key: tuple(value.tolist() if hasattr(value, "tolist") else value) for key, value in numbers.items()}
+    )
+
+
+def attributes(point: Point) -> dict[str, Any]:
+    """User attributes that keep a point as it is."""
+    return {POINT: asdict(point)}
