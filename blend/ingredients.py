@@ -229,6 +229,14 @@ def search_facts(made_of: Ingredients) -> dict[str, Any]:
     }
 
 
+def shared_facts(made_of: Ingredients) -> dict[str, Any]:
+    """The same for a search that several processes share: it does not hang on how many trials are asked for."""
+    facts = search_facts(made_of)
+    asked = ("trials", "select", "folds", "fold_trials", "draws")
+    settings = {key: value for key, value in facts["settings"].items() if key not in asked}
+    return facts | {"settings": settings, "made_by": "several processes"}
+
+
 def all_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
     test = made_of.paths.test

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blend import combine, crossfit, ingredients, page, search, several, submission
+from blend import combine, crossfit, ingredients, page, search, several, shared, submission
 from blend import report as reports
 from blend.config import Config
 from blend.crossfit import CrossFit
+from blend.how import How
 from blend.ingredients import Ingredients, Pools
 from blend.pool import Pool
 from blend.search import Found
@@ -25,14 +26,20 @@ RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 
 def make(
-    config: Config, made_of: Ingredients, work: Path, out: Path, submissions: int
+    config: Config,
+    made_of: Ingredients,
+    some: Pools | None,
+    work: Path,
+    out: Path,
+    submissions: int,
+    how: How,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Write everything but DONE into `out`; returns the report and the names of the results."""
+    """Write everything but DONE into `out`; returns the report and the names of the results. `some`: if read before."""
     began = time.monotonic()
-    some = ingredients.pools(made_of)
+    some = some if some is not None else ingredients.pools(made_of)
     target = ingredients.submitted(made_of, some)
     rundir.begin(out)
-    found, crossed = _search(some.validation, made_of, out)
+    found, crossed = _search(some.validation, made_of, out, how)
     params = found.params
     about = several.about(made_of.prior, made_of.settings.test_from)
     rundir.write_json(out / "params.json", params.as_json() | about)
@@ -59,14 +66,32 @@ def make(
     return report, results
 
 
-def _search(validation: Pool, made_of: Ingredients, out: Path) -> tuple[Found, CrossFit | None]:
-    """The search, kept in study.db, and the same search inside the folds."""
-    task, settings, seed = made_of.task.name, made_of.settings, made_of.seed
+def search_together(validation: Pool, made_of: Ingredients, out: Path, how: How) -> Found:
+    """The search with other processes: those started here, and whoever else shares the storage."""
+    task, settings = made_of.task.name, made_of.settings
+    where = shared.Where(how.storage, out / "study.db", how.study, ingredients.shared_facts(made_of))
+    total = search.count(validation, settings, settings.trials)
+    with progress(f"blend {task}: search, {how.workers} processes", total, "trials") as bar:
+        return shared.run(
+            validation, settings, settings.trials, made_of.seed, where, how.workers, how.until(), bar.advance
+        )
+
+
+def _search_alone(validation: Pool, made_of: Ingredients, out: Path, how: How) -> Found:
+    """The search by this process, kept in study.db."""
+    task, settings = made_of.task.name, made_of.settings
     with Journal(out / "study.db", task, ingredients.search_facts(made_of)) as journal:
         if journal.set_aside:
             print(journal.set_aside, file=sys.stderr)
         with progress(f"blend {task}: search", search.count(validation, settings, settings.trials), "trials") as bar:
-            found = search.search(validation, settings, settings.trials, seed, journal, bar.advance)
+            trials, seed = settings.trials, made_of.seed
+            return search.search(validation, settings, trials, seed, journal, bar.advance, how.until())
+
+
+def _search(validation: Pool, made_of: Ingredients, out: Path, how: How) -> tuple[Found, CrossFit | None]:
+    """The search, and the same search inside the folds."""
+    task, settings, seed = made_of.task.name, made_of.settings, made_of.seed
+    found = (search_together if how.shared else _search_alone)(validation, made_of, out, how)
     folds = min(settings.folds, len(validation.videos))
     total = folds * search.count(validation, settings, crossfit.fold_trials(settings))
     with progress(f"blend {task}: cross-fit", total, "trials") as bar:

@@ -12,6 +12,7 @@ import typer
 
 from blend import ingredients, others
 from blend.config import Config
+from blend.how import ALONE, How
 from extract import config as extract_config
 from extract import errors, rundir
 from extract.errors import InputError
@@ -27,24 +28,32 @@ def main(
     heads: list[str] | None = None,
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
+    how: How = ALONE,
 ) -> dict[str, Any]:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
-    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's. Leaves params.json,
-    submission.txt, report.json, report.html, study.db in `<work>/blend/<task>/`, DONE last. A folder that was finished
-    from the same predictions, annotations, settings and seed is not touched. Raises InputError for bad input.
+    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `how` has no influence on what
+    counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
+    `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
+    seed is not touched. Raises InputError for bad input.
     """
     config, made_of = ingredients.gather(config, task, work, seed, heads, predictions or {})
     out = work / "blend" / task
+    facts = ingredients.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
+    mark = rundir.fingerprint(facts)
+    some = None
+    if how.storage and not rundir.is_done(out, mark):
+        from blend import make
+
+        some = ingredients.pools(made_of)
+        make.search_together(some.validation, made_of, out, how)  # not holding the folder: another may help from there
     with rundir.holding(out):
-        facts = ingredients.all_facts(made_of) | {"submissions": submissions}
-        mark = rundir.fingerprint(facts)
         if rundir.is_done(out, mark):
             report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
             return report
         from blend import make
 
-        report, results = make.make(config, made_of, work, out, submissions)
+        report, results = make.make(config, made_of, some, work, out, submissions, how)
         rundir.finish(out, mark, facts, results)
         return report
 
@@ -77,6 +86,14 @@ def command(
         ),
     ] = None,
     submissions: Annotated[int, typer.Option(help="So many different submissions, in submissions/.", min=1, max=5)] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that search together; only one alone repeats its bytes.", min=1)
+    ] = 1,
+    storage: Annotated[
+        str, typer.Option(help="Share the search with other machines: postgresql://user@host/database.")
+    ] = "",
+    study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
+    timeout: Annotated[float | None, typer.Option(help="Draw no trial after so many seconds of it.", min=0)] = None,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
@@ -88,7 +105,8 @@ def command(
             raise InputError("--heads: name some of our heads, divided by commas, or none")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        report = main(settings, task, folder, seed, heads=names, predictions=given, submissions=submissions)
+        how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
+        report = main(settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how)
         from blend.summary import show
 
         show(report, folder / "blend" / task)
