@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blend import combine, search
-from blend.combine import Params
+from blend import combine
+from blend import outcome as outcomes
 from blend.config import BlendSettings
 from blend.crossfit import CrossFit, number_or_none
-from blend.decide import DEFAULT_THRESHOLD
+from blend.outcome import Outcome
+from blend.params import Params
 from blend.pool import Pool
-from blend.search import Found
 from heads.testlist import TestList
 
 CURVE = (0, 1, 2, 3, 5, 7, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200)
 
 
-def build(pool: Pool, found: Found, crossed: CrossFit | None, settings: BlendSettings, seed: int) -> dict[str, Any]:
+def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> dict[str, Any]:
     """All of report.json that validation can tell. Scores that are not defined are None.
 
-    `heads` and `equal` are unsmoothed and, for au, cut at 0.5: what one would hand in without a search. `tuned` has
-    them with the best smoothing tried and the best thresholds, which is what the search starts from.
+    `searched` is the score of params.json on the videos it was found on, `cross_fitted`, `interval` and `optimism`
+    belong to the way it was found (`select`). `ways` has the same for both ways, `baselines` for every head alone and
+    for equal weights, with their k and thresholds tuned; their `score`, like `heads` and `equal`, is unsmoothed and,
+    for au, cut at 0.5: what one would hand in without a search. `tuned` is what the search starts from.
     """
-    task, params = pool.task, found.params
-    even = [1 / len(pool.heads)] * len(pool.heads)
+    task, chosen, found = pool.task, outcome.chosen, outcome.found
+    params, crossed = chosen.params, chosen.crossed
     parts = task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows])
-    pooled = crossed.pooled if crossed is not None else None
+    heads = {head: _plain(pool, [head]) for head in pool.heads}
+    equal = _plain(pool, [head for head in pool.heads if head not in dict(found.copies)])
+    worth = outcomes.facts(chosen)
+    table = params.as_json()
     return {
         "task": task.name,
         "metric": task.metric,
-        "heads": {head: _plain(pool, np.eye(len(pool.heads))[h].tolist()) for h, head in enumerate(pool.heads)},
-        "equal": _plain(pool, even),
-        "searched": number_or_none(pool.score(combine.combine(pool, params))),
+        "select": outcome.select,
+        "heads": heads,
+        "equal": equal,
+        "searched": chosen.score,
         "cross_fitted": _folds(pool, crossed),
-        "interval": list(crossed.interval) if crossed is not None and crossed.interval is not None else None,
-        "interval_of": "cross_fitted.pooled" if crossed is not None else None,
-        "optimism": found.score - pooled if pooled is not None else None,
-        "k": params.k,
+        "interval": worth["interval"],
+        "interval_of": "a test set of as many videos" if crossed is not None else None,
+        "optimism": worth["optimism"],
+        "ways": {name: outcomes.facts(way) for name, way in outcome.ways.items()},
+        "baselines": {
+            name: {"score": equal if name == outcomes.EQUAL else heads[name]} | outcomes.facts(way)
+            for name, way in outcome.baselines.items()
+        },
+        "k": table["k"],
         "kernel": params.kernel,
-        "weights": params.as_json()["weights"],
-        "thresholds": list(params.thresholds) if params.thresholds is not None else None,
+        "weights": table["weights"],
+        "thresholds": table.get("thresholds"),
+        **{key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table},
         "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
         "tuned": {
             name.removeprefix("head "): {"score": found.best_start(name).score, "k": found.best_start(name).k}
-            for name in dict.fromkeys(trial.start for trial in found.trials if trial.start is not None)
+            for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
         },
         "score_against_k": _curve(pool, params, settings.widest(task.name)),
+        "copies": dict(found.copies),
         "frames": frames(pool),
         "trials": len(found.trials),
         "seed": seed,
@@ -84,11 +98,12 @@ def submitted(
     }
 
 
-def _plain(pool: Pool, weights: list[float]) -> float | None:
-    """The score without smoothing and without tuned thresholds."""
-    cut = (DEFAULT_THRESHOLD,) * len(pool.task.outputs) if pool.task.name == "au" else None
-    params = Params(pool.task.name, pool.task.outputs, pool.heads, tuple(weights), "box", 0, cut)
-    return number_or_none(pool.score(combine.combine(pool, params)))
+def _plain(pool: Pool, heads: list[str]) -> float | None:
+    """The score of some heads with equal weights, without smoothing and without tuned thresholds."""
+    weights = tuple(float(head in heads) / len(heads) for head in pool.heads)
+    return number_or_none(
+        pool.score(combine.combine(pool, Params(pool.task.name, pool.task.outputs, pool.heads, weights)))
+    )
 
 
 def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
@@ -105,7 +120,7 @@ def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
 
 
 def _curve(pool: Pool, params: Params, widest: int) -> dict[str, list[Any]]:
-    """The score of the chosen weights at other k, thresholds found anew at each."""
-    ks = sorted({k for k in CURVE if k <= widest} | {params.k})
-    tried = [search.params(pool, params.weights, params.kernel, k) for k in ks]  # type: ignore[arg-type]
-    return {"k": list(ks), "score": [number_or_none(pool.score(combine.combine(pool, some))) for some in tried]}
+    """The score of the blend with any other k, everything else as it is. A k per output stands at none of them."""
+    ks = sorted({k for k in CURVE if k <= widest} | ({params.k} if isinstance(params.k, int) else set()))
+    scores = [number_or_none(pool.score(combine.combine(pool, replace(params, k=k)))) for k in ks]
+    return {"k": list(ks), "score": scores}

@@ -25,8 +25,11 @@ from extract.errors import InputError
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 MARGIN = 2.0
+"""Standard errors by which an unusual part must gain; 0 and 1 let in parts that lost on test in the simulation."""
 DRAWS = 200
+"""Draws of the videos for that standard error."""
 PRETRAINED = "pretrained"
+"""Heads whose names begin so are tried as filters."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,37 @@ class Selection:
         found = Candidate(kernel, ks[0], **{field: values[0] for field, values in options.items()})
         for _ in range(2):
             usual = [replace(found, kernel=kernel, k=k) for kernel in self.settings.kernels for k in ks]
-            found = max(usual, key=lambda candidate: self._score(candidate, videos))
+            found = max(usual, key=lambda candidate: self._score(self._held(candidate, videos)))
             for field, values in options.items():
                 plain = replace(found, **{field: values[0]})
                 others = [replace(found, **{field: value}) for value in values[1:]]
-                best = max(others, key=lambda candidate: self._score(candidate, videos), default=plain)
-                found = best if self._pays(best, plain, videos) else plain
-        return found
+                if others:
+                    best = max(others, key=lambda candidate: self._score(self._held(candidate, videos)))
+                    found = best if self._pays(self._held(best, videos), self._held(plain, videos)) else plain
+        return self._with_own_k(found, folds)
+
+    def _with_own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
+        """The candidate with a k for every output, if that is wanted, or "auto" and pays.
+
+        Each output takes the k with its best held-out score. What that is worth is told by folds that had no say in it.
+        """
+        if self.settings.per_output_k is False:
+            return found
+        own = self._own_k(found, folds)
+        if self.settings.per_output_k is True or own == found or len(folds) < 2:
+            return own if self.settings.per_output_k is True else found
+        honest, plain = [], []
+        for f in folds:
+            without = self._own_k(found, [g for g in folds if g != f])
+            honest.append(self._held(without, self.folds[f]))
+            plain.append(self._held(found, self.folds[f]))
+        return own if self._pays(np.concatenate(honest), np.concatenate(plain)) else found
+
+    def _own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
+        videos = [v for f in folds for v in self.folds[f]]
+        tables = [self._held(replace(found, k=k), videos).sum(0) for k in self.ks]
+        scores = np.nan_to_num(np.stack([counts.outputs(self.task, table) for table in tables]))
+        return replace(found, k=tuple(self.ks[i] for i in scores.argmax(0)))
 
     @property
     def ks(self) -> list[int]:
@@ -120,19 +147,20 @@ class Selection:
         widest = self.settings.widest(self.task)
         return sorted({k for k in KS if k <= widest} | {min(widest, KS[-1])})
 
-    def _score(self, candidate: Candidate, videos: Sequence[int]) -> float:
-        return float(np.nan_to_num(counts.score(self.task, self.solver.held(candidate)[videos].sum(0))))
+    def _held(self, candidate: Candidate, videos: Sequence[int]) -> counts.Table:
+        return self.solver.held(candidate)[list(videos)]
 
-    def _pays(self, other: Candidate, plain: Candidate, videos: Sequence[int]) -> bool:
-        """Whether `other` beats `plain` on these held-out videos by more than chance."""
-        gain = self._score(other, videos) - self._score(plain, videos)
+    def _score(self, table: counts.Table) -> float:
+        return float(np.nan_to_num(counts.score(self.task, table.sum(0))))
+
+    def _pays(self, other: counts.Table, plain: counts.Table) -> bool:
+        """Whether one way beats another by more than chance: per-video tables of the same held-out videos."""
+        gain = self._score(other) - self._score(plain)
         if gain <= 0:
             return False
-        draws = [
-            counts.draw(self.task, self.solver.held(candidate)[videos], DRAWS, search.derive(self.seed, "pays"))
-            for candidate in (other, plain)
-        ]
-        return gain > MARGIN * float(np.nanstd(draws[0] - draws[1]))
+        seed = search.derive(self.seed, "pays")
+        drawn = [counts.draw(self.task, table, DRAWS, seed) for table in (other, plain)]
+        return gain > MARGIN * float(np.nanstd(drawn[0] - drawn[1]))
 
     def solution(self, candidate: Candidate, subset: int) -> Solution:
         """Weights as found on the rows looked at, the rest on all frames."""
@@ -166,7 +194,7 @@ def options(pool: Pool, settings: BlendSettings) -> dict[str, list[str]]:
     found = {"weights": each[settings.per_output_weights]}
     if pool.task.name == "au":
         rules = ["pulled", "bootstrap", "exact", "plug-in", "fixed"]
-        return found | {"part": rules if settings.thresholds == "auto" else [settings.thresholds]}
+        return found | {"part": rules if settings.thresholds in ("auto", "search") else [settings.thresholds]}
     if pool.task.name == "expr":
         return found | {
             "part": ["pulled", "off", "prior", "free"] if settings.bias == "auto" else [settings.bias],

@@ -1,0 +1,80 @@
+"""Everything that a run finds out on validation: both ways of selecting, and what heads are worth alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from blend import combine, crossfit
+from blend.config import BlendSettings
+from blend.params import Params
+from blend.pool import Pool
+from blend.search import Found
+from blend.select import Selection, Way
+
+TUNED, CROSS_FITTED, EQUAL = "tuned", "cross_fitted", "equal"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the search, the selection and the baselines found."""
+
+    found: Found
+    ways: dict[str, Way]
+    """By the values of `select`: "tuned", and "cross_fitted" where two videos or more are annotated."""
+    baselines: dict[str, Way]
+    """Every head, and "equal": kernel, k and thresholds tuned, nothing else."""
+    select: str
+    """The way whose params are used; "tuned" where nothing can be cross-fitted."""
+
+    @property
+    def chosen(self) -> Way:
+        """The way whose params are used."""
+        return self.ways[self.select]
+
+
+class Finding:
+    """From a finished search to the outcome. `params` are known at once, everything else with `finish`."""
+
+    def __init__(self, pool: Pool, settings: BlendSettings, seed: int, found: Found) -> None:
+        self.pool, self.settings, self.seed, self.found = pool, settings, seed, found
+        self.selection = Selection(pool, settings, seed)
+        self._selected = self.selection.select() if settings.select == CROSS_FITTED else None
+
+    @property
+    def params(self) -> Params:
+        """Those of the way that settings ask for."""
+        return self.found.params if self._selected is None else self._selected.params
+
+    def finish(self, on_trial: Callable[[], None] = lambda: None) -> Outcome:
+        """Cross-fit the search (which calls `on_trial`), and see what heads are worth alone."""
+        crossed = crossfit.cross_fit(self.pool, self.settings, self.seed, on_trial)
+        score = self.pool.score(combine.combine(self.pool, self.found.params))
+        tuned = Way(self.found.params, crossfit.number_or_none(score), crossed)
+        selected = self._selected if self._selected is not None else self.selection.select()
+        ways = {TUNED: tuned} if selected is None else {CROSS_FITTED: selected, TUNED: tuned}
+        select = self.settings.select if self.settings.select in ways else TUNED
+        return Outcome(self.found, ways, self._baselines(), select)
+
+    def _baselines(self) -> dict[str, Way]:
+        distinct, copies = self.selection.pool.heads, dict(self.found.copies)
+        alone = {head: self.selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
+        found = {head: alone[copies.get(head, head)] for head in self.pool.heads}
+        return found | {EQUAL: self.selection.alone(np.full(len(distinct), 1 / len(distinct)))}
+
+
+def facts(way: Way) -> dict[str, Any]:
+    """A way as the report tells it: tuned on all videos, cross-fitted, the optimism between them, an interval."""
+    held = way.crossed.pooled if way.crossed is not None else None
+    interval = way.crossed.interval if way.crossed is not None else None
+    return {
+        "tuned": way.score,
+        "cross_fitted": held,
+        "optimism": None if held is None or way.score is None else way.score - held,
+        "interval": None if interval is None else list(interval),
+        "kernel": way.params.kernel,
+        "k": list(way.params.k) if isinstance(way.params.k, tuple) else way.params.k,
+    }
