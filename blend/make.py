@@ -10,9 +10,9 @@ from typing import Any
 from blend import combine, crossfit, ingredients, page, search, several, shared, submission
 from blend import report as reports
 from blend.config import Config
-from blend.crossfit import CrossFit
 from blend.how import How
 from blend.ingredients import Ingredients, Pools
+from blend.outcome import CROSS_FITTED, TUNED, Finding, Outcome
 from blend.pool import Pool
 from blend.search import Found
 from blend.several import Entry
@@ -39,19 +39,21 @@ def make(
     some = some if some is not None else ingredients.pools(made_of)
     target = ingredients.submitted(made_of, some)
     rundir.begin(out)
-    found, crossed = _search(some.validation, made_of, out, how)
-    params = found.params
+    search_them = search_together if how.shared else _search_alone
+    finding = Finding(some.validation, made_of.settings, made_of.seed, search_them(some.validation, made_of, out, how))
+    params = finding.params
     about = several.about(made_of.prior, made_of.settings.test_from)
     rundir.write_json(out / "params.json", params.as_json() | about)
     submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
-    report = reports.build(some.validation, found, crossed, made_of.settings, made_of.seed)
+    outcome = _cross_fitted(finding, made_of)
+    report = reports.build(some.validation, outcome, made_of.settings, made_of.seed)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
     several.clear(out)
     report["submissions"] = None
     if submissions > 1:
-        written = several.write(out, _entries(some, target, found), submissions, some.listed, made_of.prior)
+        written = several.write(out, _entries(some, target, outcome), submissions, some.listed, made_of.prior)
         left_out = [*written.left_out]
         if some.both is None and some.source == "test":
             left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
@@ -59,6 +61,7 @@ def make(
         results += [entry["file"] for entry in written.files]
     _score_on_test(config, made_of, work, out, some, report)
     report["seconds"] = round(time.monotonic() - began, 2)
+    crossed = outcome.ways[TUNED].crossed
     if crossed is not None and len(crossed.folds) < made_of.settings.folds:
         print(f"only {len(crossed.folds)} validation videos: cross-fitted in as many folds", file=sys.stderr)
     rundir.write_json(out / "report.json", report)
@@ -88,14 +91,13 @@ def _search_alone(validation: Pool, made_of: Ingredients, out: Path, how: How) -
             return search.search(validation, settings, trials, seed, journal, bar.advance, how.until())
 
 
-def _search(validation: Pool, made_of: Ingredients, out: Path, how: How) -> tuple[Found, CrossFit | None]:
-    """The search, and the same search inside the folds."""
-    task, settings, seed = made_of.task.name, made_of.settings, made_of.seed
-    found = (search_together if how.shared else _search_alone)(validation, made_of, out, how)
+def _cross_fitted(finding: Finding, made_of: Ingredients) -> Outcome:
+    """The same search inside the folds, and what heads are worth alone."""
+    validation, settings = finding.pool, made_of.settings
     folds = min(settings.folds, len(validation.videos))
     total = folds * search.count(validation, settings, crossfit.fold_trials(settings))
-    with progress(f"blend {task}: cross-fit", total, "trials") as bar:
-        return found, crossfit.cross_fit(validation, settings, seed, bar.advance)
+    with progress(f"blend {made_of.task.name}: cross-fit", total, "trials") as bar:
+        return finding.finish(bar.advance)
 
 
 def _submitted(out: Path, some: Pools, target: Pool, made_of: Ingredients) -> dict[str, Any]:
@@ -109,9 +111,14 @@ def _submitted(out: Path, some: Pools, target: Pool, made_of: Ingredients) -> di
     }
 
 
-def _entries(some: Pools, target: Pool, found: Found) -> list[Entry]:
+def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
-    validation = some.validation
+    validation, found = some.validation, outcome.found
+    what = {
+        CROSS_FITTED: "the average of what the folds find, its parts chosen by held-out score",
+        TUNED: "the blend that scores best on the validation videos",
+    }
+    names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
 
     def tuned(start: str) -> Any:
         trial = found.best_start(start)
@@ -120,14 +127,14 @@ def _entries(some: Pools, target: Pool, found: Found) -> list[Entry]:
     ranked = sorted(validation.heads, key=lambda head: (-found.best_start(f"head {head}").score, head))
     best = ranked[0]
     all_of = [
-        Entry("tuned", "the blend that scores best on the validation videos", found.params, target),
+        *(Entry(name, what[name], outcome.ways[name].params, target) for name in names),
         Entry("best_head", f"the best single head, {best}, tuned on validation", tuned(f"head {best}"), target),
         Entry("equal", "equal weights, smoothing and thresholds tuned on validation", tuned("equal"), target),
     ]
     if some.both is not None:
         heads = ", ".join(some.learnt_from_both)
-        what = f"the main blend on heads that have learnt from train and validation ({heads})"
-        all_of.append(Entry("train_val", what, found.params, some.both, "train+val"))
+        text = f"the main blend on heads that have learnt from train and validation ({heads})"
+        all_of.append(Entry("train_val", text, outcome.chosen.params, some.both, "train+val"))
     all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", tuned("greedy"), target))
     all_of += [
         Entry("next_head", f"another single head, {head}, tuned on validation", tuned(f"head {head}"), target)
