@@ -86,7 +86,7 @@ def _video(task: Task, frames: NDArray[np.int32], seed: list[int]) -> Sparse:
     def walk(count: int) -> NDArray[np.float32]:
         noise = rng.standard_normal((count, len(frames), channels), np.float32)
         noise[:, 1:] *= np.float32(np.sqrt(1 - MEMORY**2))
-        return lfilter([1.0], [1.0, -MEMORY], noise, axis=1).astype(np.float32)
+        return np.asarray(lfilter([1.0], [1.0, -MEMORY], noise, axis=1), np.float32)
 
     state = walk(1)[0] + 0.5 * rng.standard_normal(channels, np.float32)
     seen = state + ERRORS[:, None, None].astype(np.float32) * walk(HEADS)

@@ -127,7 +127,7 @@ def work(
     from blend import objective, smooth
     from blend.space import Space
 
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
     until = math.inf if seconds is None else time.monotonic() + seconds
     space = Space(pool, settings)
     score = objective.make(pool, space.extras)

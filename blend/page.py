@@ -144,11 +144,12 @@ def _submissions(report: dict[str, Any]) -> str:
     made = report.get("submissions")
     if made is None:
         return ""
-    header = ["file", "what", "lines unlike the first"]
-    lines = [(one["file"], one["what"], f"{one['differs']:.1%}") for one in made["files"]]
-    if made["files"] and "test" in made["files"][0]:
-        header.append("test")
-        lines = [(*line, number(one["test"])) for line, one in zip(lines, made["files"], strict=True)]
+    tested = any("test" in one for one in made["files"])
+    header = ["file", "what", "lines unlike the first", *(["test"] if tested else [])]
+    lines = [
+        [one["file"], one["what"], f"{one['differs']:.1%}", *([number(one["test"])] if tested else [])]
+        for one in made["files"]
+    ]
     left_out = "".join(f'<p class="soft">Left out: {escape(text)}.</p>' for text in made["left_out"])
     return "<h2>Submissions</h2>" + _table(header, lines) + left_out
 

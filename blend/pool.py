@@ -177,7 +177,9 @@ def _pool(
         scores[h] = timeline.dense(videos, last, found[head].videos, prior)
         own[h] = timeline.present(videos, last, found[head].videos)
     faceless = tuple(video for video in videos if video not in seen)
-    return Pool(task, heads, tuple(videos), timeline.offsets_of(last), scores, own.all(0), None, faceless, own)
+    return Pool(
+        task, heads, tuple(videos), timeline.offsets_of(last), scores, np.asarray(own.all(0)), None, faceless, own
+    )
 
 
 def _check_videos(found: Predictions, what: str, lengths: dict[str, int], unknown: str) -> None:
@@ -199,5 +201,6 @@ def _file(found: Predictions) -> str:
 
 def _last(found: Predictions, video: str) -> int:
     """The last frame with a prediction, 0 where there is none."""
-    frames = found.videos[video][0] if video in found.videos else ()
-    return int(frames[-1]) if len(frames) else 0
+    if video not in found.videos or not len(found.videos[video][0]):
+        return 0
+    return int(found.videos[video][0][-1])

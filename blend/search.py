@@ -28,7 +28,7 @@ from blend.space import Space, attributes
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from blend.study import Journal
+    from blend.study import Trials
 
 START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
@@ -83,7 +83,7 @@ def search(
     settings: BlendSettings,
     trials: int,
     seed: int,
-    journal: Journal | None = None,
+    journal: Trials | None = None,
     on_trial: Callable[[], None] = lambda: None,
     until: float | None = None,
 ) -> Found:
@@ -118,7 +118,7 @@ def params(
 class _Search:
     """One search over the distinct heads of a pool."""
 
-    def __init__(self, whole: Pool, settings: BlendSettings, seed: int, journal: Journal | None) -> None:
+    def __init__(self, whole: Pool, settings: BlendSettings, seed: int, journal: Trials | None) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)

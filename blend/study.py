@@ -14,7 +14,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from heads.tune_study import differences
 
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
 SECONDS_FOR_LOCK = 60.0
+
+
+class Trials(Protocol):
+    """Where finished trials are kept."""
+
+    def trials(self) -> list[FrozenTrial]:
+        """Finished trials, first to last."""
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a finished trial."""
 
 
 class Journal:
