@@ -7,52 +7,74 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from blend import crossfit, page, report, search, summary
+from blend import combine, page, report, search, summary
 from blend.config import BlendSettings
+from blend.outcome import Finding
 from heads import testlist
 
 TASKS = ["au", "expr", "va"]
-SETTINGS = BlendSettings(trials=1, folds=3, draws=200)
+SETTINGS = BlendSettings(trials=1, folds=3, select_folds=3, draws=200)
 
 
 @pytest.fixture
 def build(make_pool, tmp_path):
-    def made(name, **sizes):
+    def made(name, select="tuned", **sizes):
         pool = make_pool(name, **sizes)
-        found = search.search(pool, SETTINGS, 1, 0)
-        crossed = crossfit.cross_fit(pool, SETTINGS, 0)
-        table = report.build(pool, found, crossed, SETTINGS, 0)
+        settings = SETTINGS.model_copy(update={"select": select})
+        outcome = Finding(pool, settings, 0, search.search(pool, settings, 1, 0)).finish()
+        table = report.build(pool, outcome, settings, 0)
         listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, tmp_path)
         rows = np.arange(3)
         table["submission"] = report.submitted(tmp_path / "submission.txt", listed, pool, rows, "test")
         table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
         table["seconds"] = 1.5
-        return pool, found, crossed, table
+        return pool, outcome, table
 
     return made
 
 
+def direct(pool, scores):
+    """Unsmoothed scores of the annotated frames, decided in the plainest way."""
+    return {"au": lambda s: s >= 0.5, "expr": lambda s: s.argmax(1), "va": lambda s: s}[pool.task.name](scores)
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_its_numbers_are_those_of_the_parts(build, name):
-    pool, found, crossed, table = build(name)
-    truth = pool.known.values
+@pytest.mark.parametrize("select", ["tuned", "cross_fitted"])
+def test_its_numbers_are_those_of_the_parts(build, name, select):
+    pool, outcome, table = build(name, select)
+    truth, way = pool.known.values, outcome.ways[select]
     for h, head in enumerate(pool.heads):
         scores = pool.scores[h][pool.known.rows]
-        direct = {"au": lambda s: s >= 0.5, "expr": lambda s: s.argmax(1), "va": lambda s: s}[name](scores)
-        assert table["heads"][head] == pytest.approx(pool.task.score(truth, direct), abs=1e-9)
-    assert table["searched"] == found.score
-    assert np.mean(list(table["per_output"].values())) == pytest.approx(found.score, abs=1e-9)
-    assert table["weights"] == dict(zip(pool.heads, found.params.weights, strict=True))
-    assert table["cross_fitted"]["folds"] == list(crossed.scores)
-    assert table["cross_fitted"]["mean"] == pytest.approx(np.mean(crossed.scores))
-    assert table["cross_fitted"]["std"] == pytest.approx(np.std(crossed.scores, ddof=1))
-    assert table["optimism"] == pytest.approx(found.score - crossed.pooled)
-    assert table["interval"] == list(crossed.interval)
+        assert table["heads"][head] == pytest.approx(pool.task.score(truth, direct(pool, scores)), abs=1e-9)
+        assert table["baselines"][head]["score"] == table["heads"][head]
+    assert table["select"] == select
+    assert table["searched"] == way.score == pool.score(combine.combine(pool, way.params))
+    assert np.mean(list(table["per_output"].values())) == pytest.approx(way.score, abs=1e-9)
+    assert table["weights"] == way.params.as_json()["weights"]
+    assert table["cross_fitted"]["folds"] == list(way.crossed.scores)
+    assert table["cross_fitted"]["mean"] == pytest.approx(np.mean(way.crossed.scores))
+    assert table["cross_fitted"]["std"] == pytest.approx(np.std(way.crossed.scores, ddof=1))
+    assert table["optimism"] == pytest.approx(way.score - way.crossed.pooled)
+    assert table["interval"] == list(way.crossed.interval)
     curve = dict(zip(table["score_against_k"]["k"], table["score_against_k"]["score"], strict=True))
-    assert curve[found.params.k] == found.score
+    assert curve[way.params.k] == way.score
     assert (table["thresholds"] is not None) == (name == "au")
     assert table["frames"]["labelled"] == len(pool.known.rows)
     json.dumps(table, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_both_ways_and_every_baseline_are_told(build, name):
+    pool, outcome, table = build(name)
+    assert set(table["ways"]) == {"tuned", "cross_fitted"}
+    assert set(table["baselines"]) == {*pool.heads, "equal"}
+    assert table["ways"]["tuned"]["tuned"] == outcome.found.score
+    for one in (*table["ways"].values(), *table["baselines"].values()):
+        assert one["optimism"] == pytest.approx(one["tuned"] - one["cross_fitted"])
+        assert one["interval"][0] < one["cross_fitted"] < one["interval"][1]
+        assert 0 <= one["k"] <= SETTINGS.widest(name) and one["kernel"] == "box"
+    for one in table["baselines"].values():
+        assert one["tuned"] >= one["score"] - 1e-9  # no smoothing and 0.5 are among what is tried
 
 
 class Text(HTMLParser):
@@ -76,7 +98,7 @@ class Text(HTMLParser):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_page_shows_the_reports_numbers_and_needs_no_network(build, name):
-    _, _, _, table = build(name)
+    _, _, table = build(name)
     html = page.render(table)
     assert "http" not in html and "<script" not in html and "prefers-color-scheme: dark" in html
     parser = Text()
@@ -103,7 +125,7 @@ def re_numbers(value):
 
 
 def test_names_are_escaped_and_missing_numbers_are_said(build):
-    _, _, _, table = build("va", videos=2)
+    _, _, table = build("va", videos=2)
     table["heads"] = {"<b>&": None}
     table["tuned"]["<b>&"] = {"score": 0.5, "k": 0}
     table["weights"] = {"<b>&": 1.0}
@@ -124,8 +146,7 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
     flat = replace(
         pool, scores=np.full_like(pool.scores, 0.5), truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
     )
-    found = search.search(flat, SETTINGS, 1, 0)
-    table = report.build(flat, found, crossfit.cross_fit(flat, SETTINGS, 0), SETTINGS, 0)
+    table = report.build(flat, Finding(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0)
     assert table["heads"] == dict.fromkeys(flat.heads) and table["searched"] is None
     assert table["cross_fitted"]["mean"] is None and table["interval"] is None
     json.dumps(table, allow_nan=False)

@@ -29,8 +29,10 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan(make_corpus, na
     listed = testlist.read(corpus.test, TASKS[name])
     assert submission.check(out / "submission.txt", listed, TASKS[name]) == []
     assert json.loads((out / "report.json").read_text()) == report
-    assert report["searched"] >= max(*report["heads"].values(), report["equal"])
-    assert report["searched"] >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
+    searched = report["ways"]["tuned"]["tuned"]
+    assert searched >= max(*report["heads"].values(), report["equal"])
+    assert searched >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
+    assert report["searched"] == report["ways"][report["select"]]["tuned"]
     assert len(report["cross_fitted"]["folds"]) == 5
     assert report["frames"]["videos_without_face"] == ["val4"]
     assert report["submission"]["videos_without_face"] == ["test2"]
