@@ -20,6 +20,8 @@ FIRST_ROWS, FIRST_ROWS_PER_SECOND, FEWEST_ROWS = 10_000, 150, 2_000
 SAFETY = 1.5
 GROWTH = 0.3
 """Trees needed grow with this power of the rows (measured: 76, 109, 140 per fold for 10, 40, 120 thousand rows)."""
+FEWEST_TREES = 50
+"""So many trees per fold are planned for at least: of few rows, some outputs need hardly any."""
 KNOWN = frozenset({"linear_l2", "lgb"})
 """Algorithms whose cost is known."""
 
@@ -62,7 +64,7 @@ class Cost:
         """
 
         def cost(n: int) -> float:
-            rounds = min(self.most_trees, trees * (n / first) ** GROWTH + self.patience)
+            rounds = min(self.most_trees, max(trees, FEWEST_TREES) * (n / first) ** GROWTH + self.patience)
             return SAFETY * self.seconds(n, rounds)
 
         low, high = first, rows

@@ -89,10 +89,10 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
     where nothing is labelled.
     """
-    began = time.monotonic()
     task = TASKS[job.task]
     if not rundir.is_done(job.folder / MODEL, job.learning):
         _learn(job, task, on_progress)
+    began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
     for folder, name in ((MODEL, "test.parquet"), (BOTH, "test_trainval.parquet")):

@@ -17,15 +17,17 @@ def test_the_second_fit_is_the_largest_that_the_budget_pays_for(algorithms: tupl
     cost = Cost(10, 3, algorithms, 1, most_trees=300, patience=20)
 
     def seconds(rows: int) -> float:
-        rounds = min(300, 50 * (rows / 9000) ** lama_plan.GROWTH + 20)
+        rounds = min(300, 60 * (rows / 9000) ** lama_plan.GROWTH + 20)
         return lama_plan.SAFETY * cost.seconds(rows, rounds)
 
-    found = [cost.second_rows(10**6, 9000, 50.0, budget) for budget in np.linspace(0.1, 40, 25)]
+    found = [cost.second_rows(10**6, 9000, 60.0, budget) for budget in np.linspace(0.1, 40, 25)]
     assert found == sorted(found) and found[0] == 9000 and max(found) <= 10**6
     for rows, budget in zip(found, np.linspace(0.1, 40, 25), strict=True):
         assert rows == 9000 or seconds(rows) <= budget
         assert rows == 10**6 or seconds(rows + 1) > budget
-    assert cost.second_rows(5000, 5000, 50.0, 100.0) == 5000
+    assert cost.second_rows(5000, 5000, 60.0, 100.0) == 5000
+    few = cost.second_rows(10**6, 9000, 1.0, 5.0)
+    assert few == cost.second_rows(10**6, 9000, lama_plan.FEWEST_TREES, 5.0), "more rows need more trees than one"
 
 
 def test_cost_grows_with_everything() -> None:
