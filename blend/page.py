@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from blend.summary import number, rows, sentences
+from blend.summary import HEADER, number, rows, sentences
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #667; --line: #d5d9e0; --bar: #3b6fb6; }
@@ -33,9 +33,9 @@ def render(report: dict[str, Any]) -> str:
         f"<h1>{escape(title)}</h1>",
         *(f"<p>{escape(line)}</p>" for line in sentences(report)),
         "<h2>Scores on validation</h2>",
-        _table(("", "plain", "tuned", "k"), rows(report)),
-        '<p class="soft">Plain: unsmoothed, and for action units cut at 0.5. Tuned: with the best smoothing tried '
-        "and the best thresholds, both chosen on the same videos.</p>",
+        _table(HEADER, rows(report)),
+        '<p class="soft">Plain: unsmoothed, and for action units cut at 0.5. Tuned: smoothing, thresholds and all '
+        "else chosen, scored on the same videos. Held out: the same, scored on videos that were left out.</p>",
         _folds(report),
         "<h2>Score against smoothing</h2>",
         _curve(report["score_against_k"], report["k"], report["kernel"]),
@@ -78,14 +78,14 @@ def _folds(report: dict[str, Any]) -> str:
         ("mean of the folds", number(crossed["mean"])),
         ("their standard deviation", number(crossed["std"])),
         ("all held-out videos together", number(crossed["pooled"])),
-        ("what the search gains on its own videos (optimism)", number(report["optimism"])),
+        ("what is gained on the videos it was made from (optimism)", number(report["optimism"])),
     ]
-    return "<h2>Cross-fitted: searched without these videos, scored on them</h2>" + _table(
+    return "<h2>Cross-fitted: made without these videos, scored on them</h2>" + _table(
         ("held-out videos", "score"), lines
     )
 
 
-def _curve(curve: dict[str, list[Any]], chosen: int, kernel: str) -> str:
+def _curve(curve: dict[str, list[Any]], chosen: int | list[int], kernel: str) -> str:
     """The score over k as a line; spacing by rank, because k spans orders of magnitude."""
     points = [(k, score) for k, score in zip(curve["k"], curve["score"], strict=True) if score is not None]
     if not points:
@@ -104,6 +104,9 @@ def _curve(curve: dict[str, list[Any]], chosen: int, kernel: str) -> str:
         f'<text x="{a:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{k}</text>'
         for a, (k, _) in zip(x, points, strict=True)
     )
+    own = (
+        "every output has a k of its own" if isinstance(chosen, list) else f"the large dot is the chosen one, {chosen}"
+    )
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" aria-label="score against k">'
         f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{HEIGHT - MARGIN}" y2="{HEIGHT - MARGIN}"/>'
@@ -111,8 +114,7 @@ def _curve(curve: dict[str, list[Any]], chosen: int, kernel: str) -> str:
         f'<text x="{MARGIN}" y="{MARGIN - 10}">{number(high)}</text>'
         f'<text x="{MARGIN}" y="{HEIGHT - MARGIN - 4}">{number(low)}</text>'
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">k ({escape(kernel)}); '
-        f"the large dot is the chosen one, k = {chosen}"
-        f"</text></svg>"
+        f"{own}</text></svg>"
     )
 
 
@@ -129,14 +131,15 @@ def _bars(values: dict[str, float]) -> str:
 
 
 def _per_output(report: dict[str, Any]) -> str:
-    header, lines = ["", "validation"], []
+    """Scores, and the numbers of which every output has its own."""
+    own = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
+    lists = {name: report[key] for name, key in own.items() if isinstance(report.get(key), list)}
     tested = report["test"]["per_output"] if report["test"] is not None else None
-    header += (["threshold"] if report["thresholds"] is not None else []) + (["test"] if tested is not None else [])
+    lines = []
     for i, (name, score) in enumerate(report["per_output"].items()):
-        line = [name, number(score)]
-        line += [number(report["thresholds"][i])] if report["thresholds"] is not None else []
-        lines.append((*line, *([number(tested[name])] if tested is not None else [])))
-    return _table(tuple(header), lines)
+        numbers = [str(one[i]) if isinstance(one[i], int) else number(one[i]) for one in lists.values()]
+        lines.append([name, number(score), *numbers, *([number(tested[name])] if tested is not None else [])])
+    return _table(["", "validation", *lists, *(["test"] if tested is not None else [])], lines)
 
 
 def _submissions(report: dict[str, Any]) -> str:
@@ -156,6 +159,8 @@ def _submissions(report: dict[str, Any]) -> str:
 
 def _facts(report: dict[str, Any]) -> list[tuple[str, ...]]:
     frames, sent = report["frames"], report["submission"]
+    lacking = ", ".join(f"{head} {count:,}" for head, count in sent.get("filled_by_head", {}).items())
+    sure = report.get("filter")
     return [
         ("validly annotated validation frames", f"{frames['labelled']:,}"),
         ("of these with a prediction of every head", f"{frames['with_features']:,}"),
@@ -163,7 +168,9 @@ def _facts(report: dict[str, Any]) -> list[tuple[str, ...]]:
         ("validation videos without a face", ", ".join(frames["videos_without_face"]) or "none"),
         ("lines of the submission, header included", f"{sent['lines']:,}"),
         ("submitted frames that were filled", f"{sent['filled']:,}"),
+        ("of these by head", lacking or "not counted"),
         ("submitted videos without a face", ", ".join(sent["videos_without_face"]) or "none"),
+        *([("decides where it is sure", f"{sure['head']}, above {number(sure['t'])}")] if sure else []),
         ("trials", f"{report['trials']:,}"),
         ("seed", str(report["seed"])),
         ("seconds", f"{report['seconds']:.1f}"),

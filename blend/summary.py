@@ -11,32 +11,32 @@ def number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
+WAYS = {
+    "cross_fitted": "averaged over folds, its parts chosen by what they reach on held-out videos",
+    "tuned": "tuned on all validation videos",
+}
+
+
+def frames_wide(k: int | list[int]) -> str:
+    """A k as people read it: a number, or that every output has its own."""
+    return "per output" if isinstance(k, list) else str(k)
+
+
 def sentences(report: dict[str, Any]) -> list[str]:
     """What to know first, in words."""
-    metric, sent = report["metric"], report["submission"]
-    best = max(report["heads"], key=lambda head: report["tuned"][head]["score"])
+    sent, chosen = report["submission"], report["select"]
     lines = [
-        f"The searched blend reaches a {metric} of {number(report['searched'])} on the validation videos it was chosen "
-        f"on; tuned on the same videos, the best head, {best}, reaches {number(report['tuned'][best]['score'])} and "
-        f"equal weights {number(report['tuned']['equal']['score'])}."
+        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {number(report['searched'])} on the validation "
+        f"videos it was made from."
     ]
-    crossed = report["cross_fitted"]
-    if crossed is None:
-        lines.append(
-            "There is only one annotated validation video, so what the blend is worth on others cannot be told."
-        )
-    else:
-        low, high = report["interval"] or (None, None)
-        lines.append(
-            f"Searched on some videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
-            f"reaches {number(crossed['pooled'])} (95 % of video resamples: {number(low)} to {number(high)}). "
-            f"Expect that on new videos, not the first number."
-        )
+    lines += _held_out(report)
     if report["test"] is not None:
         lines.append(
             f"On the test videos, whose truth is known for this corpus, the submission scores "
             f"{number(report['test']['score'])}."
         )
+    for copy, head in report["copies"].items():
+        lines.append(f"{copy} is a copy of {head}: they were searched as one.")
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
     lines.append(
         f"The submission holds all {sent['frames']:,} {of}; {sent['filled']:,} had no prediction of their own and "
@@ -51,23 +51,57 @@ def sentences(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The leaderboard: (what, plain score, score with tuned smoothing and thresholds, its k)."""
+def _held_out(report: dict[str, Any]) -> list[str]:
+    """What is to be expected on other videos, and whether the search is worth it."""
+    crossed, chosen = report["cross_fitted"], report["select"]
+    if crossed is None:
+        return ["There is only one annotated validation video, so what the blend is worth on others cannot be told."]
+    low, high = report["interval"] or (None, None)
+    lines = [
+        f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
+        f"reaches {number(crossed['pooled'])}: expect that on new videos, not the first number "
+        f"(95 % interval for {report['interval_of']}: {number(low)} to {number(high)})."
+    ]
+    alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
+    heads = {name: value for name, value in alone.items() if name != "equal" and value is not None}
+    if heads:
+        best = max(heads, key=lambda head: heads[head])
+        lines.append(
+            f"On held-out videos likewise, the best head alone, {best}, reaches {number(heads[best])}, and equal "
+            f"weights reach {number(alone.get('equal'))}."
+        )
+    for name, way in report["ways"].items():
+        if name != chosen:
+            lines.append(
+                f"The other way, {WAYS[name]}, reaches {number(way['tuned'])} on the videos it was made from and "
+                f"{number(way['cross_fitted'])} on held-out ones."
+            )
+    return lines
 
-    def row(name: str, plain: str, key: str) -> tuple[str, str, str, str]:
-        tuned = report["tuned"][key]
-        return name, plain, number(tuned["score"]), str(tuned["k"])
 
+def rows(report: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """The leaderboard: (what, plain score, score on the videos it was tuned on, on held-out ones, its k)."""
+
+    def row(name: str, one: dict[str, Any], plain: str = "") -> tuple[str, str, str, str, str]:
+        held = "" if one["cross_fitted"] is None else number(one["cross_fitted"])
+        return name, plain, number(one["tuned"]), held, frames_wide(one["k"])
+
+    alone = report["baselines"]
     heads = sorted(report["heads"], key=lambda head: (-(report["heads"][head] or 0.0), head))
-    table = [row(head, number(report["heads"][head]), head) for head in heads]
-    table.append(row("equal weights", number(report["equal"]), "equal"))
-    table.append(row("greedy selection", "", "greedy"))
-    table.append(("searched", "", number(report["searched"]), str(report["k"])))
-    if report["cross_fitted"] is not None:
-        table.append(("searched, cross-fitted", "", number(report["cross_fitted"]["pooled"]), ""))
+    table = [row(head, alone[head], number(report["heads"][head])) for head in heads]
+    table.append(row("equal weights", alone["equal"], number(report["equal"])))
+    greedy = report["tuned"]["greedy"]
+    table.append(("greedy selection", "", number(greedy["score"]), "", frames_wide(greedy["k"])))
+    names = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
+    for name in sorted(report["ways"], key=lambda name: name == report["select"]):
+        used = " (submitted)" if name == report["select"] else ""
+        table.append(row(names[name] + used, report["ways"][name]))
     if report["test"] is not None:
-        table.append(("searched, on test", "", number(report["test"]["score"]), ""))
+        table.append(("the submission, on test", "", "", number(report["test"]["score"]), ""))
     return table
+
+
+HEADER = ("", "plain", "tuned", "held out", "k")
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
@@ -76,7 +110,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table("", "plain", "tuned", "k", title=f"{report['task']}: {report['metric']} on validation")
+    table = Table(*HEADER, title=f"{report['task']}: {report['metric']} on validation")
     for row in rows(report):
         table.add_row(*row)
     console.print(table)

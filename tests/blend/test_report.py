@@ -127,7 +127,7 @@ def re_numbers(value):
 def test_names_are_escaped_and_missing_numbers_are_said(build):
     _, _, table = build("va", videos=2)
     table["heads"] = {"<b>&": None}
-    table["tuned"]["<b>&"] = {"score": 0.5, "k": 0}
+    table["baselines"] = {"<b>&": table["baselines"]["head0"], "equal": table["baselines"]["equal"]}
     table["weights"] = {"<b>&": 1.0}
     table["submission"]["videos_without_face"] = ["<i>"]
     table |= {"cross_fitted": None, "interval": None, "optimism": None, "test": None}
@@ -135,6 +135,40 @@ def test_names_are_escaped_and_missing_numbers_are_said(build):
     assert "<b>" not in html and "<i>" not in html and "&lt;b&gt;&amp;" in html
     assert "undefined" in html and "only one annotated validation video" in html
     assert any("training prior" in line for line in summary.sentences(table))
+
+
+def test_every_part_of_a_blend_is_shown(build):
+    _, _, table = build("va")
+    table |= {"k": [3, 21], "scale": [1.25, 1.5], "copies": {"head2": "head0"}, "filter": {"head": "head1", "t": 0.875}}
+    table["weights"]["head0"] = [0.25, 0.75]
+    table["submission"]["filled_by_head"] = {"head0": 1, "head1": 2345, "head2": 1}
+    table["submissions"] = {
+        "files": [
+            {"file": f"submissions/{i}_{name}.txt", "name": name, "what": f"what <{name}> is", "differs": i / 4 - 0.25}
+            for i, name in enumerate(("tuned", "equal"), start=1)
+        ],
+        "left_out": ["greedy decides every frame as tuned does"],
+    }
+    html = page.render(table)
+    for text in ("every output has a k of its own", "<th>k</th>", "<td>21</td>", "<td>1.2500</td>", "<th>scale</th>"):
+        assert text in html
+    for text in ("head2 is a copy of head0", "head1, above 0.8750", "head1 2,345", "submissions/2_equal.txt"):
+        assert text in html
+    assert "what &lt;equal&gt; is" in html and "<td>25.0%</td>" in html
+    assert "Left out: greedy decides every frame as tuned does." in html
+
+
+def test_a_page_says_what_to_expect_and_what_the_other_way_reaches(build):
+    _, outcome, table = build("au", "cross_fitted", videos=8)
+    lines = " ".join(summary.sentences(table))
+    ways = {name: crossed.crossed.pooled for name, crossed in outcome.ways.items()}
+    assert f"reaches {ways['cross_fitted']:.4f}: expect that on new videos" in lines
+    assert f"The other way, tuned on all validation videos, reaches {outcome.ways['tuned'].score:.4f}" in lines
+    assert f"and {ways['tuned']:.4f} on held-out ones" in lines
+    best = max(table["heads"], key=lambda head: table["baselines"][head]["cross_fitted"])
+    assert f"the best head alone, {best}, reaches {table['baselines'][best]['cross_fitted']:.4f}" in lines
+    names = [row[0] for row in summary.rows(table)]
+    assert names[-3:] == ["blend, tuned", "blend, cross-fitted (submitted)", "the submission, on test"]
 
 
 def test_head_scores_that_are_not_defined_are_none(make_pool):

@@ -186,6 +186,13 @@ def test_the_summary_names_every_file(make_corpus, capsys):
     report = run.main(corpus.config(), "au", corpus.work)
     show(report, corpus.work / "blend" / "au")
     shown = capsys.readouterr().out
-    for text in ("searched", "equal weights", "head0", "submission.txt", "report.html", f"{report['searched']:.4f}"):
+    for text in (
+        "blend, cross-fitted",
+        "equal weights",
+        "head0",
+        "submission.txt",
+        "report.html",
+        f"{report['searched']:.4f}",
+    ):
         assert text in shown
     assert np.isfinite(report["seconds"])
