@@ -1,5 +1,6 @@
-"""The one place that reads the truth of a test set, after the submission has been written. Only the demo corpus has
-one.
+"""Reads the truth of a test set, after the submission has been written. Only the demo corpus has one.
+
+(`blend.ablation`, which selects nothing, is the only other place that reads it.)
 """
 
 from __future__ import annotations

@@ -38,10 +38,13 @@ class NothingToLearn(InputError):
 
 @dataclass(frozen=True)
 class Slices:
-    """The labelled rows of train, cut by video; `both` is train and dev."""
+    """The labelled rows of train, cut by video. `dev` has every row, to choose and score by; of its videos, too, only
+    every `stride`-th is learnt from (`thin_dev`); `both` is train and thin_dev.
+    """
 
     train: Labelled
     dev: Labelled
+    thin_dev: Labelled
     both: Labelled
 
 
@@ -57,18 +60,23 @@ def cut(
     if dev:
         counts = split.label_counts(labelled.truth, video, videos, task)
         held = split.dev_videos(counts, np.bincount(video, minlength=videos), seed)
-    every = (np.arange(len(video)) - np.searchsorted(video, video)) % stride == 0
-    return np.flatnonzero(~held[video] & every), np.flatnonzero(held[video])
+    return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 
 def slices(labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True) -> Slices:
     """Labelled rows cut into train and dev (views; see `cut`). Without `dev` all is train."""
-    return _slices(labelled, *cut(labelled, task, seed, stride, dev))
+    return _slices(labelled, *cut(labelled, task, seed, stride, dev), stride)
 
 
-def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64]) -> Slices:
-    both = np.sort(np.concatenate([train, dev]))
-    return Slices(labelled.take(train), labelled.take(dev), labelled.take(both))
+def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64], stride: int) -> Slices:
+    thin = dev[_every(labelled.rows.video[dev], stride)]
+    both = np.sort(np.concatenate([train, thin]))
+    return Slices(*(labelled.take(rows) for rows in (train, dev, thin, both)))
+
+
+def _every(video: NDArray[np.int32], stride: int) -> NDArray[np.bool_]:
+    """The first and every `stride`-th row behind it of each video, [N]; video numbers rise."""
+    return (np.arange(len(video)) - np.searchsorted(video, video)) % stride == 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,9 @@ def prepare(
     extend = columns.add if columns.tables else None
     rows = table.load(work, sources, annotations, extend, by_video(known.rows))
     labelled = Labelled(rows, known.truth)
-    return Prepared(work, sources, settings, task, seed, labelled, _slices(labelled, train, held), columns)
+    return Prepared(
+        work, sources, settings, task, seed, labelled, _slices(labelled, train, held, settings.stride), columns
+    )
 
 
 def _some(known: Labelled, sources: tuple[Source, ...]) -> None:
@@ -181,7 +191,8 @@ def fit(
     head = new(prepared)
     again = head.settings.refit and not head.learns_dev and len(part.dev) > 0
     until = 0.6 if again else 1.0
-    facts = head.fit(part.train, part.dev, seed, lambda done, note: on_progress(until * done, note))
+    dev = part.thin_dev if head.learns_dev else part.dev
+    facts = head.fit(part.train, dev, seed, lambda done, note: on_progress(until * done, note))
     scored = len(part.dev) > 0 and not head.learns_dev
     score = official(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
     if again:

@@ -26,6 +26,7 @@ LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
     "lightgbm": ("lightgbm",),
     "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
+    "pretrained": ("tensorflow", "keras"),
 }
 
 

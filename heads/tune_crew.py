@@ -190,7 +190,7 @@ class Crew:
         if self._deaths >= MOST_DEATHS:
             raise Failed(
                 f"{self._deaths} processes of the search were ended by signals one after the other, the last by "
-                f"{-code} (9 is mostly too little memory: fewer --workers, or a higher stride); the log is "
+                f"{-code} (9 is mostly too little memory: fewer --workers, or a head with fewer inputs); the log is "
                 f"{self._log(name)}"
             )
         print(f"warning: a process was ended by signal {-code}: its trial is retried", file=sys.stderr)

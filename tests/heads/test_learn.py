@@ -40,7 +40,7 @@ def same(one: table.Labelled, two: table.Labelled) -> None:
     np.testing.assert_array_equal(one.rows.frame, two.rows.frame)
 
 
-def test_slices_are_by_video_and_stride_thins_train_only(tiny: Corpus) -> None:
+def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) -> None:
     whole = prepare(tiny).labelled
     part = learn.slices(whole, VA, seed=1, stride=1)
     thin = learn.slices(whole, VA, seed=1, stride=4)
@@ -52,6 +52,11 @@ def test_slices_are_by_video_and_stride_thins_train_only(tiny: Corpus) -> None:
             thin.train.rows.frame[thin.train.rows.video == video],
             part.train.rows.frame[part.train.rows.video == video][::4],
         )
+    for learnt, all_of in ((thin.thin_dev, part.dev), (thin.both, part.both)):  # dev videos weigh what they are
+        for video in np.unique(all_of.rows.video):
+            np.testing.assert_array_equal(
+                learnt.rows.frame[learnt.rows.video == video], all_of.rows.frame[all_of.rows.video == video][::4]
+            )
     every = learn.slices(whole, VA, seed=1, stride=4, dev=False)
     assert not len(every.dev) and set(every.train.rows.video) == set(whole.rows.video)
 
@@ -70,8 +75,8 @@ def test_thinning_before_reading_gives_what_thinning_afterwards_gives(
 ) -> None:
     more = {"temporal": TABLES} if sources == BESIDE else {}
     whole, thin = (prepare(tiny, sources, stride=3, seed=2, thin=thin, **more) for thin in (False, True))
-    assert len(thin.labelled) == len(thin.part.both) < len(whole.labelled)
-    for name in ("train", "dev", "both"):
+    assert len(thin.labelled) == len(thin.part.train) + len(thin.part.dev) < len(whole.labelled)
+    for name in ("train", "dev", "thin_dev", "both"):
         same(getattr(thin.part, name), getattr(whole.part, name))
 
 
