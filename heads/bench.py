@@ -119,7 +119,7 @@ def lama(config: Path, work: Path, limit: int, seed: int) -> dict[str, Any]:
 
 def _head(
     config: Path, work: Path, name: str, settings: dict[str, Any], folder: str, seed: int
-) -> tuple[dict[str, Any], float]:
+) -> tuple[dict[str, Any], float | None]:
     """Make one head as heads.run makes it, from the start; returns its report, and the most memory it took."""
     from extract import config as extract_config
     from heads import run

@@ -16,17 +16,19 @@ DRAWS = 2000
 FEWEST = 40
 """Frames that a video keeps at least."""
 VIDEOS = 594
-LENGTHS = (31, 426, 1159, 1688, 1980, 2276, 2602, 2878, 3092, 3358, 3622, 3923, 4321, 4585, 5120, 5635, 6587, 7776)
-LENGTHS += (9110, 11815, 26000)
+LENGTHS = np.fromstring(
+    "31 426 1159 1688 1980 2276 2602 2878 3092 3358 3622 3923 4321 4585 5120 5635 6587 7776 9110 11815 26000", sep=" "
+)
 """Frames with a face per video of Aff-Wild2, every twentieth of their distribution from the shortest to the longest.
 (The longest has 46,949; 26,000 gives the longest twentieth about its mean.)
 """
-MISSING = (0, 0, 0, 0, 0.0007, 0.0014, 0.0028, 0.0047, 0.0069, 0.0088, 0.0114, 0.0147, 0.0211, 0.0312, 0.0394)
-MISSING += (0.0581, 0.0839, 0.1239, 0.2147, 0.3324, 0.995)
+MISSING = np.fromstring(
+    "0 0 0 0 .0007 .0014 .0028 .0047 .0069 .0088 .0114 .0147 .0211 .0312 .0394 .0581 .0839 .1239 .2147 .3324 1", sep=" "
+)
 """The part of a video's frames that has no face, likewise."""
 MOST_MISSING = 0.5
 """It is the short videos that lack more."""
-GAPS = (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 7, 11, 23, 2104)
+GAPS = np.fromstring("1 1 1 1 1 1 1 1 1 1 2 2 2 3 3 4 5 7 11 23 2104", sep=" ")
 """Frames without a face in a row, likewise."""
 
 Frames = dict[str, NDArray[np.int32]]
@@ -55,8 +57,8 @@ def choose(table: Path | None, scale: float, seed: int) -> tuple[Parts, str]:
         if off < best[0]:
             best = (off, picked)
     parts = {}
-    for part, picked in zip(WANTED, best[1], strict=True):
-        few = picked[: max(2, round(share * len(picked)))]
+    for part, numbers in zip(WANTED, best[1], strict=True):
+        few = numbers[: max(2, round(share * len(numbers)))]
         cut = {str(names[i]): _first(found[str(names[i])], share) for i in few}
         parts[part] = dict(sorted(cut.items()))
     return parts, file_hash(table) if table else "invented"

@@ -68,7 +68,8 @@ def run(
     with its traceback where a fit failed, Failed where its process was killed.
     """
     found: list[Fitted | None] = [None] * count
-    waiting, busy = list(range(count))[::-1], {}  # type: ignore[var-annotated]
+    waiting = list(range(count))[::-1]
+    busy: dict[object, tuple[Worker, int]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < at_once and time.monotonic() < until:
@@ -77,13 +78,16 @@ def run(
                 busy[worker.connection] = (worker, number)
                 with contextlib.suppress(BrokenPipeError):  # it is gone: its end of the connection says so below
                     worker.connection.send(order(number))
-            ready = wait([*busy], timeout=max(0.0, until - time.monotonic()))
+            ready = wait([worker.connection for worker, _ in busy.values()], timeout=max(0.0, until - time.monotonic()))
             if not ready:
                 break
             for connection in ready:
-                worker, number = busy[connection]
-                found[number] = _answer(worker)
-                del busy[connection]
+                worker, number = busy.pop(connection)
+                try:
+                    found[number] = _answer(worker)
+                except BaseException:
+                    worker.end()
+                    raise
                 _idle.append(worker)
                 on_done(count - len(waiting) - len(busy))
     finally:

@@ -99,8 +99,7 @@ class LightGbm(Head):
                 self.boosters.append(booster.model_to_string(num_iteration=trees[name]))
             on_progress((i + 1) / len(names), name)
         self.trees = {name: count for name, count in trees.items() if count is not None}
-        constant = [name for name, count in trees.items() if count is None]
-        return {"trees": trees, "constant_outputs": constant}
+        return {"trees": trees, "constant_outputs": [name for name, count in trees.items() if count is None]}
 
     def _left(self, data: Labelled) -> Labelled:
         """The rows with what is left to learn of their truth: all of it, or the residuals of the linear regression."""

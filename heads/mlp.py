@@ -120,7 +120,9 @@ class Mlp(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the members' mean."""
-        scores = np.mean([mlp_train.predicted(model, rows) for model in self.models], axis=0, dtype=np.float64)
+        scores: NDArray[np.float64] = np.mean(
+            [mlp_train.predicted(model, rows) for model in self.models], axis=0, dtype=np.float64
+        )
         return scores.astype(np.float32)
 
     def save(self, folder: Path) -> None:

@@ -148,7 +148,7 @@ class Training:
         large = batch * rows.width * max(self.settings.hidden, len(task.outputs)) >= WORTH_SHARING
         halves = [batch // 2, batch - batch // 2] if large else [batch]
 
-        def scores(parts: list[Any]) -> Any:
+        def scores(parts: tuple[Any, ...]) -> Any:
             wide = [tf.cast(part, tf.float32) for part in parts]
             return model(wide[0] if len(wide) == 1 else tf.concat(wide, 1), training=True)
 
