@@ -87,17 +87,21 @@ def search(table: Path | None, scale: float, seed: int) -> dict[str, Any]:
 
 
 def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
+    """As `blend.make` does it: the search, kept in a study, then what the defaults select among, then params.json."""
     from blend import search as searching
+    from blend.outcome import Finding
     from blend.study import Journal
     from extract.rundir import write_json
 
     settings = BlendSettings(trials=TRIALS)
     began = time.perf_counter()
-    with Journal(folder / "study.db", "au", {"seed": seed}) as journal:
+    with Journal(folder / "study.db", pool.task.name, {"seed": seed}) as journal:
         found = searching.search(pool, settings, TRIALS, seed, journal)
-    write_json(folder / "params.json", found.params.as_json())
+    searched = time.perf_counter() - began
+    write_json(folder / "params.json", Finding(pool, settings, seed, found).params.as_json())
     return {
         "trials": len(found.trials),
+        "search_seconds": searched,
         "seconds": time.perf_counter() - began,
         "score": found.score,
         "gigabytes": peak(),

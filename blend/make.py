@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,9 +13,10 @@ from blend import report as reports
 from blend.config import Config
 from blend.how import How
 from blend.ingredients import Ingredients, Pools
-from blend.outcome import CROSS_FITTED, TUNED, Finding, Outcome
+from blend.outcome import CROSS_FITTED, EQUAL, TUNED, Finding, Outcome
 from blend.pool import Pool
 from blend.search import Found
+from blend.select import Way
 from blend.several import Entry
 from blend.study import Journal
 from extract import run as extract_run
@@ -113,34 +115,33 @@ def _submitted(out: Path, some: Pools, target: Pool, made_of: Ingredients) -> di
 
 def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
-    validation, found = some.validation, outcome.found
     what = {
         CROSS_FITTED: "the average of what the folds find, its parts chosen by held-out score",
         TUNED: "the blend that scores best on the validation videos",
     }
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
-
-    def tuned(start: str) -> Any:
-        trial = found.best_start(start)
-        return search.params(validation, trial.weights, trial.kernel, trial.k)
-
-    ranked = sorted(validation.heads, key=lambda head: (-found.best_start(f"head {head}").score, head))
-    best = ranked[0]
+    ranked = sorted(some.validation.heads, key=lambda head: (-_worth(outcome.baselines[head]), head))
+    alone = {name: way.params for name, way in outcome.baselines.items()}
     all_of = [
         *(Entry(name, what[name], outcome.ways[name].params, target) for name in names),
-        Entry("best_head", f"the best single head, {best}, tuned on validation", tuned(f"head {best}"), target),
-        Entry("equal", "equal weights, smoothing and thresholds tuned on validation", tuned("equal"), target),
+        Entry("best_head", f"the best single head, {ranked[0]}, with smoothing of its own", alone[ranked[0]], target),
+        Entry(EQUAL, "equal weights, with smoothing of their own", alone[EQUAL], target),
     ]
     if some.both is not None:
         heads = ", ".join(some.learnt_from_both)
         text = f"the main blend on heads that have learnt from train and validation ({heads})"
         all_of.append(Entry("train_val", text, outcome.chosen.params, some.both, "train+val"))
-    all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", tuned("greedy"), target))
-    all_of += [
-        Entry("next_head", f"another single head, {head}, tuned on validation", tuned(f"head {head}"), target)
-        for head in ranked[1:2]
-    ]
+    trial = outcome.found.best_start("greedy")
+    greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
+    all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
+    all_of += [Entry("next_head", f"another single head, {head}", alone[head], target) for head in ranked[1:2]]
     return all_of
+
+
+def _worth(way: Way) -> float:
+    """What a blend reaches on held-out videos, or, where nothing can be held out, on its own."""
+    score = way.crossed.pooled if way.crossed is not None else way.score
+    return -math.inf if score is None else score
 
 
 def _score_on_test(
