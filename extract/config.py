@@ -76,6 +76,8 @@ class Features(Strict):
     engine: Literal["auto", "openvino", "torch"] = "auto"
     """auto: torch where there is CUDA, else OpenVINO on the CPU. Their fp32 features may be mixed: equal to 1e-4."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    weights: Path | None = None
+    """A folder that is looked into for the known networks' files before the cache and the download."""
 
 
 class NetworkSettings(Strict):

@@ -13,14 +13,16 @@ from extract.networks import Network
 from extract.pipeline import Failure, Job
 from extract.rundir import fingerprint
 
+AGAIN = -2
+"""The size that no file has: noted of a picture that may be readable next time, so that its video is not current."""
 RESIZE = "PIL bilinear, antialiased"
 
 
 def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
     """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
 
-    The engine does not: in the same precision engines agree to 1e-4, so machines with and without a GPU can share one
-    folder. Which engine made a file is in `made_by`.
+    The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
+    rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
     """
     decides = {
         "network": network.name,
@@ -43,7 +45,9 @@ def of_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
 
     `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
     """
-    unreadable = [[failure.path.name, _size(failure.path), failure.reason] for failure in failures]
+    unreadable = [
+        [failure.path.name, AGAIN if failure.passing else _size(failure.path), failure.reason] for failure in failures
+    ]
     return {"video": job.video, "pictures": _pictures(job, corpus), "unreadable": json.dumps(unreadable)}
 
 

@@ -6,7 +6,7 @@ blob hashes (SHA-1 of `blob <size>\\0<content>`), public in that repository's tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -170,7 +170,8 @@ def find(name: str, config: Config) -> Network:
     """
     if name not in config.networks:
         if name in NETWORKS:
-            return NETWORKS[name]
+            row, given = NETWORKS[name], config.features.weights
+            return replace(row, path=given / row.file) if given and (given / row.file).is_file() else row
         raise InputError(
             f"features.networks: no network {name!r}; known: {', '.join([*NETWORKS, *config.networks])}; "
             f"a network of your own needs a section [networks.{name}]"

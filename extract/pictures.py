@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from io import BytesIO
 from pathlib import Path
 
@@ -14,8 +15,23 @@ END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
 
 
+PASSING = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.EACCES,
+    errno.EPERM,
+}
+"""Errors of disks, networks and rights, not of the picture: it may well be read next time."""
+
+
 class UnreadablePicture(Exception):
-    """The file is no whole picture; the text says why."""
+    """The file is no whole picture; the text says why. `passing`: it is not the file's fault."""
+
+    passing = False
 
 
 def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
@@ -27,7 +43,9 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UnreadablePicture(f"cannot be read ({error.strerror or error})") from error
+        unreadable = UnreadablePicture(f"cannot be read ({error.strerror or error})")
+        unreadable.passing = error.errno in PASSING
+        raise unreadable from error
     if not data:
         raise UnreadablePicture("the file is empty")
     try:

@@ -25,6 +25,11 @@ AHEAD = 64
 """Decoded pictures that may wait for the network: 64 x 260 x 260 x 3 bytes are 13 MB."""
 
 
+def cores() -> int:
+    """Cores that this process may use: a batch system may have given it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Engine(Protocol):
     """What the pipeline needs of an engine."""
 
@@ -42,6 +47,8 @@ class Failure:
 
     path: Path
     reason: str
+    passing: bool = False
+    """The next run tries again."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,8 @@ class _Open:
         self.good[row] = True
         self._finished_one()
 
-    def failed(self, path: Path, reason: str) -> None:
-        self.failures.append(Failure(path, reason))
+    def failed(self, path: Path, error: pictures.UnreadablePicture) -> None:
+        self.failures.append(Failure(path, str(error), error.passing))
         self._finished_one()
 
     def _finished_one(self) -> None:
@@ -117,7 +124,7 @@ def extract(
         try:
             engine.submit(decoded.result(), lambda outputs: video.arrived(row, outputs))
         except pictures.UnreadablePicture as error:
-            video.failed(path, str(error))
+            video.failed(path, error)
         advance(1)
         write_complete()
 
@@ -127,7 +134,7 @@ def extract(
         engine.flush()
         write_complete()
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(max(2, cores())) as threads:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         try:
             for job in jobs:

@@ -24,6 +24,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     if not claims.take(folder.name):
         raise InputError(f"{folder}: another process makes it at the moment; start again when that has ended")
     try:
+        _put_back(folder, old)
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -36,6 +37,13 @@ def replacing(folder: Path) -> Iterator[Path]:
             f"{folder}: cannot be written ({error.strerror or error}); free some space or choose another --work"
         ) from error
     finally:
+        _put_back(folder, old)
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
         claims.release(folder.name)
+
+
+def _put_back(folder: Path, old: Path) -> None:
+    """Undo the first of the two renamings where the second did not come."""
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)

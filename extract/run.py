@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -11,6 +13,7 @@ import typer
 
 from extract import config as configs
 from extract import engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
+from extract import redo as redone
 from extract.config import Config, Features, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
@@ -91,18 +94,32 @@ def _extract(
     path = weights.find(network)
     folder = work / "features" / network.name
     about = freshness.describe(network, file_hash(path), settings.precision)
-    began = time.time()
+    since = redone.since(folder, about["mark"], redo)
 
     def is_done(job: pipeline.Job) -> bool:
         file = store.path(work, network.name, job.video)
-        if redo:
-            return file.exists() and file.stat().st_mtime >= began
+        if since is not None and not (file.exists() and file.stat().st_mtime_ns >= since):
+            return False
         return freshness.is_current(file, about, job, corpus)
 
-    todo = [job for job in jobs if not is_done(job)]
-    if not todo:
-        return
-    claims = sharing.Claims(folder / ".locks")
+    if todo := [job for job in jobs if not is_done(job)]:
+        _make(network, path, todo, is_done, about, work, settings, corpus)
+    redone.finished(folder)
+    _report(freshness.failures(work, network.name, jobs), folder / "failures.json")
+
+
+def _make(
+    network: networks.Network,
+    path: Path,
+    todo: list[pipeline.Job],
+    is_done: Callable[[pipeline.Job], bool],
+    about: dict[str, str],
+    work: Path,
+    settings: Features,
+    corpus: str,
+) -> None:
+    """The work itself, on the videos that no other process does."""
+    claims = sharing.Claims(work / "features" / network.name / ".locks")
 
     def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
         file = store.path(work, network.name, job.video)
@@ -115,14 +132,18 @@ def _extract(
     with progress(f"extract {network.name}", total=sum(len(job.frames.names) for job in todo), unit="frames") as bar:
         ours = sharing.turns(todo, claims, is_done, passed=lambda job: bar.advance(len(job.frames.names)))
         pipeline.extract(runner, ours, write, bar.advance)
-    _report(freshness.failures(work, network.name, jobs), folder / "failures.json")
 
 
 def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    write_json(path, [{"picture": str(failure.path), "reason": failure.reason} for failure in failures])
+    listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
+    with suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8")) == listed:
+            listed = []
+    if listed:
+        write_json(path, listed)
     for failure in failures[:NAMED]:
         print(f"warning: {failure.path}: {failure.reason}; counted as a frame without a face", file=sys.stderr)
     if len(failures) > NAMED:

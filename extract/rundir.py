@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,10 +29,11 @@ DONE = "DONE"
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place.
 
-    The temporary name carries the process id, so two processes that write the same file never mix their bytes.
+    The temporary name is drawn at random, so two processes that write the same file, on whichever machines, never mix
+    their bytes.
     Raises InputError when the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
