@@ -24,6 +24,8 @@ SHORTFALL = {"stream": 0.5, "file": 2.0}
 SHORTFALL_OF_CONSTANT_RATE = 1.5
 """Frames that one of a constant rate may end before its stream's stated length, in these formats; MP4's has edits."""
 TIGHT = ("avi", "matroska,webm")
+STATE_END = ("matroska,webm", "asf")
+"""Formats that state not a length but the time of the end; some writers of Matroska do the former, which is no more."""
 OPENCV_ESTIMATE = 0.98
 """OpenCV's count of frames is a guess for some formats."""
 
@@ -66,7 +68,7 @@ def stated_frames(path: Path) -> int:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            seconds, _ = _stated_seconds(container, stream)
+            seconds, *_ = _stated_seconds(container, stream)
             return int(stream.frames or (seconds or 0) * float(stream.average_rate or 0))
     except (av.FFmpegError, IndexError, OSError):
         return 0
@@ -94,31 +96,36 @@ def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np
     """Decode one stream of an open PyAV container; see `read`."""
     stream.thread_type = "AUTO"
     rate = float(stream.average_rate or 25)
-    count, seconds = 0, 0.0
+    count, seconds = 0, float((stream.start_time or 0) * stream.time_base) - 1 / rate
     decoded = _Decoder(container, stream)
     for pixels, time in decoded:
         count += 1
-        seconds = (count - 1) / rate if time is None else time
+        seconds = seconds + 1 / rate if time is None else time
         decoded.watch.frame(seconds)
         yield pixels
     if not count:
         raise BrokenVideo(f"no frame can be decoded{': ' + decoded.reason if decoded.reason else ''}")
-    seconds += 1 / rate - float((stream.start_time or 0) * stream.time_base)
     if not decoded.reason and (lost := decoded.watch.lost(container.format.name, stream.frames)):
         raise BrokenVideo(lost)
-    if reason := decoded.reason or _short(path, container, stream, decoded.watch, seconds):
-        raise BrokenVideo(f"breaks off after frame {count} ({seconds:.1f} s): {reason}")
+    end = seconds + 1 / rate
+    if reason := decoded.reason or _short(path, container, stream, decoded.watch, end):
+        length = end - float((stream.start_time or 0) * stream.time_base)
+        raise BrokenVideo(f"breaks off after frame {count} ({length:.1f} s): {reason}")
 
 
-def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, seconds: float) -> str:
-    """Why a video whose frames end after `seconds` is not whole, or empty."""
-    stated, source = _stated_seconds(container, stream)
+def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, end: float) -> str:
+    """Why a video whose last frame ends at the time `end` is not whole, or empty."""
+    stated, source, start = _stated_seconds(container, stream)
     if stated is not None:
+        seconds = end - start
         usual, constant = watch.usual_interval()
         tight = constant and source == "stream" and container.format.name in TIGHT
         if seconds < stated - (SHORTFALL_OF_CONSTANT_RATE * usual if tight else SHORTFALL[source]):
             return f"its header states {stated:.1f} s"
-    return containers.cut_short(path)
+    try:
+        return containers.cut_short(path)
+    except OSError as error:  # gone meanwhile
+        return f"it cannot be read any more ({error.strerror})"
 
 
 class _Decoder:
@@ -136,8 +143,9 @@ class _Decoder:
         while not (began and self.reason):
             try:
                 if (packet := next(self.packets, None)) is None:
-                    return
-                self.watch.packet(packet, ours := packet.stream_index == self.index)
+                    break
+                # a flushing packet's own stream_index is 0 whichever stream it flushes
+                self.watch.packet(packet, ours := packet.stream.index == self.index)
                 if not ours:
                     continue
                 if packet.is_corrupt:
@@ -163,16 +171,18 @@ def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
     return upright(frame.to_ndarray(format="bgr24"), matrix), time
 
 
-def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str]:
-    """The length that the header states, and whether for the "stream" or for the whole "file"."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base), "stream"
-    try:  # Matroska and WebM
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds), "stream"
-    except (KeyError, ValueError):
-        alone = len(container.streams) == 1
-        return (container.duration / 1e6, "stream" if alone else "file") if container.duration else (None, "file")
+def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str, float]:
+    """The length that the header states, whether for the "stream" or for the whole "file", and from what time on."""
+    start = float((stream.start_time or 0) * stream.time_base)
+    stated, source = float((stream.duration or 0) * stream.time_base), "stream"
+    if not stated:
+        try:
+            hours, minutes, seconds = stream.metadata["DURATION"].split(":")  # Matroska and WebM
+            stated = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        except (KeyError, ValueError):
+            stated, start = (container.duration or 0) / 1e6, (container.start_time or 0) / 1e6
+            source = "stream" if len(container.streams) == 1 else "file"
+    return stated or None, source, 0.0 if container.format.name in STATE_END else start
 
 
 def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:

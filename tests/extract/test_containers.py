@@ -22,20 +22,22 @@ CODECS = {
 }
 
 
-def encode(path, codec, *, times=None, sound=None, frames=FRAMES, **options):
-    """Noise, so that every frame takes some kilobytes; `times` are milliseconds, `sound` a codec."""
+def encode(path, codec, *, times=None, sound=None, sound_first=False, late=0, frames=FRAMES, **options):
+    """Noise, so that every frame takes some kilobytes; `times` are milliseconds, `sound` a codec, `late` frames."""
     rng = np.random.default_rng(0)
     clock = Fraction(1, 1000) if times else Fraction(1, RATE)
     with av.open(str(path), "w", options=options) as container:
+        hear = container.add_stream(sound, rate=48000, layout="stereo") if sound_first else None
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.bit_rate = 96, 64, 1_000_000
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if times:
             stream.codec_context.time_base = clock
-        hear = container.add_stream(sound, rate=48000, layout="stereo") if sound else None
+        if sound and not sound_first:
+            hear = container.add_stream(sound, rate=48000, layout="stereo")
         for k in range(frames):
             frame = av.VideoFrame.from_ndarray(rng.integers(0, 256, (64, 96, 3), np.uint8), format="rgb24")
-            frame.pts, frame.time_base = times[k] if times else k, clock
+            frame.pts, frame.time_base = times[k] if times else k + late, clock
             container.mux(stream.encode(frame))
             if hear:
                 container.mux(hear.encode(_sound(hear, k)))
@@ -118,11 +120,51 @@ def dropped(frames):
         ("a.mp4", "mpeg4", {"sound": "aac"}),
         ("frag.mp4", "mpeg4", {"movflags": "frag_keyframe+empty_moov"}),
         ("a.mpg", "mpeg2video", {"sound": "mp2"}),
+        *[
+            (name, codec, {"late": late, **({"sound": sound} if sound else {})})
+            for name, codec, with_sound in [
+                ("late.mkv", "mpeg4", "ac3"),
+                ("late.webm", "libvpx", "libopus"),
+                ("late.mp4", "mpeg4", "aac"),
+                ("late.mov", "mpeg4", "aac"),
+                ("late.avi", "mpeg4", "mp2"),
+                ("late.mpg", "mpeg2video", "mp2"),
+                ("late.flv", "flv", "aac"),
+                ("late.ts", "mpeg2video", "mp2"),
+            ]
+            for sound in (None, with_sound)
+            for late in (RATE, 2 * RATE)
+        ],
+        ("late.wmv", "wmv2", {"late": 3 * RATE}),
     ],
 )
 def test_intact_files_are_not_suspected(tmp_path, name, codec, options):
     path = encode(tmp_path / name, codec, **options)
     assert containers.cut_short(path) == ""
+    assert read(path) == (FRAMES, None)
+
+
+SOUND_FIRST = {
+    "a.mp4": ("libx264", "aac"),
+    "b.mp4": ("mpeg4", "aac"),
+    "a.mov": ("libx264", "aac"),
+    "a.avi": ("mpeg4", "mp2"),
+    "a.mkv": ("libx264", "aac"),
+    "b.mkv": ("mpeg4", "ac3"),
+    "a.webm": ("libvpx-vp9", "libopus"),
+    "a.mpg": ("mpeg2video", "mp2"),
+}
+
+
+@pytest.mark.parametrize("sound_first", [True, False])
+@pytest.mark.parametrize("name", SOUND_FIRST)
+def test_frames_that_the_decoder_holds_back_come_wherever_the_sound_stands(tmp_path, name, sound_first):
+    codec, sound = SOUND_FIRST[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV is built without {codec}")
+    path = encode(tmp_path / name, codec, sound=sound, sound_first=sound_first)
+    with av.open(str(path)) as container:
+        assert container.streams[0].type == ("audio" if sound_first else "video")
     assert read(path) == (FRAMES, None)
 
 
