@@ -174,7 +174,9 @@ def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
     return [model for inner in typing.get_args(annotation) for model in _models(inner, typing)]
 
 
-PATH_KEYS = {("corpus", "frames"), ("networks", "path")} | {("corpus", part) for part in ("train", "val", "test")}
+PATH_KEYS = {("corpus", "frames"), ("networks", "path"), ("features", "weights")} | {
+    ("corpus", part) for part in ("train", "val", "test")
+}
 
 
 HEAD_FILES = ("heads", "use")

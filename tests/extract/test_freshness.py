@@ -1,7 +1,12 @@
+import errno
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from extract import frames, freshness, store
+from extract import frames, freshness, pictures, pipeline, store
 from extract.errors import InputError
 from extract.networks import NETWORKS
 from extract.pipeline import Failure, Job
@@ -62,3 +67,19 @@ def test_other_settings_are_refused_with_both_named(tmp_path, job):
     path, _ = write(tmp_path, job)
     with pytest.raises(InputError, match=r"made with precision fp32; the config asks for precision bf16; .*--redo"):
         freshness.is_current(path, freshness.describe(NETWORK, "hash", "bf16"), job, "")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_a_picture_that_could_not_be_read_for_a_passing_reason_is_tried_again(tmp_path, monkeypatch, number):
+    def refuse(path):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "00001.jpg").write_bytes(b"as it was")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(pictures.UnreadablePicture) as caught:
+        pictures.read(tmp_path / "00001.jpg", 32, "rgb")
+    monkeypatch.undo()
+    for passing, size in ((caught.value.passing, freshness.AGAIN), (False, 9)):
+        failure = pipeline.Failure(tmp_path / "00001.jpg", "why", passing)
+        job = pipeline.Job("a", tmp_path, frames.list_frames(tmp_path))
+        assert json.loads(freshness.of_video(job, [failure], "")["unreadable"]) == [["00001.jpg", size, "why"]]

@@ -44,3 +44,12 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), replacing(tmp_path / "file" / "a"):
         pass
+
+
+def test_what_was_there_is_put_back_after_a_kill_between_the_renamings(tmp_path):
+    (tmp_path / ".a.old").mkdir()
+    (tmp_path / ".a.old" / "good").touch()
+    (tmp_path / ".a.part").mkdir()
+    with pytest.raises(ValueError), replacing(tmp_path / "a"):
+        raise ValueError("a bad table")
+    assert listed(tmp_path) == ["a"] and listed(tmp_path / "a") == ["good"]

@@ -149,3 +149,45 @@ def test_engines_may_be_mixed_in_one_folder_and_precisions_may_not(tmp_path, con
     np.testing.assert_allclose(again.embedding, before["a"].embedding, rtol=1e-3)
     with pytest.raises(InputError, match=r"made with precision fp32; the config asks for precision bf16"):
         run.main(by(precision="bf16"), work)
+
+
+def test_failures_are_told_again_by_a_run_that_finds_nothing_to_do(tmp_path, config, crops, capsys):
+    (crops / "a" / "00002.jpg").write_bytes(b"oops")
+    run.main(config, tmp_path / "work")
+    listed = tmp_path / "work" / "features" / "net" / "failures.json"
+    listed.unlink()  # as after a kill behind the last video
+    capsys.readouterr()
+    run.main(config, tmp_path / "work")
+    assert "00002.jpg" in listed.read_text() and "00002.jpg" in capsys.readouterr().err
+
+
+def test_known_networks_are_looked_for_in_the_folder_that_is_given(tmp_path, config):
+    features = config.features.model_copy(update={"networks": ["enet_b0_8_va_mtl"], "weights": tmp_path / "given"})
+    given = config.model_copy(update={"features": features})
+    assert run.networks.find("enet_b0_8_va_mtl", given).path is None
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "enet_b0_8_va_mtl.onnx").write_bytes(b"another file")
+    with pytest.raises(InputError, match=r"given/enet_b0_8_va_mtl\.onnx: git blob hash is"):
+        run.main(given, tmp_path / "work")
+
+
+def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
+    work, made = tmp_path / "work", []
+    run.main(config, work)
+    before = files(work)
+    write = run.store.write
+
+    def dies_at_the_second(path, *rest):
+        if made:
+            raise KeyboardInterrupt
+        made.append(path.name)
+        write(path, *rest)
+
+    monkeypatch.setattr(run.store, "write", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run.main(config, work, redo=True)
+    monkeypatch.setattr(run.store, "write", lambda path, *rest: (made.append(path.name), write(path, *rest)))
+    run.main(config, work)
+    assert sorted(made) == sorted(before) and files(work) == before
+    run.main(config, work)
+    assert len(made) == len(before)
