@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from extract import tracking, video
 from extract.detector import Detect
-from extract.errors import InputError
 
 MARGIN = 0.1
 """Part of the longer side of the face's box that is added on each side of the square crop."""
 QUALITY = 95
+CHANGED = "changed while it was read"
 
 
 def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
@@ -48,8 +48,10 @@ def of_video(
     """Crop one video's faces into `folders`, one per person from left to right; they are made unless no frame is read.
 
     `advance(1)` is called twice per frame. Returns `frames` (read), `crops` and `broken` (why the file is not whole, or
-    None). Raises OSError where the folders cannot be written, InputError where the file changes meanwhile.
+    None). Of a file that changes meanwhile no frame counts as read: boxes and frames may not belong together.
+    Raises OSError where the folders cannot be written.
     """
+    before = _state(file)
     follower, frames, width, broken = tracking.Follower(), 0, 0, None
     try:
         for frames, pixels in enumerate(video.read(file), 1):
@@ -62,11 +64,16 @@ def of_video(
     if frames:
         for folder in folders:
             folder.mkdir(parents=True)
-        for number, pixels in _again(file, frames if any(people) else 0):
-            for folder, boxes in zip(folders, people, strict=True):
-                if number in boxes:
-                    _save(crop(pixels, boxes[number], size), folder / f"{number:05d}.jpg")
-            advance(1)
+        try:
+            for number, pixels in _again(file, frames if any(people) else 0):
+                for folder, boxes in zip(folders, people, strict=True):
+                    if number in boxes:
+                        _save(crop(pixels, boxes[number], size), folder / f"{number:05d}.jpg")
+                advance(1)
+        except video.BrokenVideo as error:
+            return {"frames": 0, "crops": 0, "broken": str(error)}
+    if _state(file) != before:
+        return {"frames": 0, "crops": 0, "broken": CHANGED}
     return {"frames": frames, "crops": sum(len(boxes) for boxes in people), "broken": broken}
 
 
@@ -77,7 +84,16 @@ def _again(file: Path, frames: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         try:
             yield number, next(frame)
         except (video.BrokenVideo, StopIteration):
-            raise InputError(f"{file}: changed while it was read; start again once it is complete") from None
+            raise video.BrokenVideo(CHANGED) from None
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """What differs where a file was written to; None where it is gone."""
+    try:
+        now = file.stat()
+    except OSError:
+        return None
+    return now.st_size, now.st_mtime_ns
 
 
 def _save(bgr: NDArray[np.uint8], path: Path) -> None:
