@@ -8,6 +8,7 @@ frames without the decoder's noticing. Both are said.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,36 @@ from numpy.typing import NDArray
 from extract import containers
 from extract.errors import InputError
 
-EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+EXTENSIONS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".qt",
+    ".avi",
+    ".divx",
+    ".mkv",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".mpe",
+    ".vob",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".3gp",
+    ".3g2",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".f4v",
+    ".ogv",
+    ".mxf",
+    ".dv",
+    ".rm",
+    ".rmvb",
+)
+NAMED = 10
+"""Left-out files of which the warning gives the names."""
 SHORTFALL = {"stream": 0.5, "file": 2.0}
 """Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less."""
 SHORTFALL_OF_CONSTANT_RATE = 1.5
@@ -35,13 +65,15 @@ class BrokenVideo(Exception):
 
 
 def list_files(folder: Path) -> dict[str, Path]:
-    """Video name (the file's name without its extension) -> file, sorted by name.
+    """Video name (the file's name without its extension) -> file, sorted by name; one warning names what is left out.
 
     Raises InputError where the folder is missing or holds no video, or two files would be one video.
     """
     try:
-        entries = [entry for entry in os.scandir(folder) if entry.name[0] != "." and not entry.is_dir()]
-        files = sorted(Path(entry.path) for entry in entries)  # links to nothing, too: they will be said to be broken
+        entries = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+        left_out = [f"{entry.name}/" for entry in entries if entry.is_dir()]
+        # links to nothing, too: they will be said to be broken
+        files = sorted(Path(entry.path) for entry in entries if not entry.is_dir())
     except OSError as error:
         raise InputError(
             f"{folder}: videos folder cannot be read ({error.strerror}); expected a folder of video files"
@@ -49,6 +81,7 @@ def list_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
         if file.suffix.lower() not in EXTENSIONS:
+            left_out.append(file.name)
             continue
         if file.stem in found:
             raise InputError(
@@ -58,6 +91,13 @@ def list_files(folder: Path) -> dict[str, Path]:
         found[file.stem] = file
     if not found:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
+    if left_out:
+        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        print(
+            f"warning: {folder}: left out, as no video by its name or a folder: "
+            f"{', '.join(sorted(left_out)[:NAMED])}{more}",
+            file=sys.stderr,
+        )
     return dict(sorted(found.items()))
 
 

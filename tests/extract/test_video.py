@@ -175,11 +175,43 @@ def test_stated_frames_are_about_right_and_never_fail(tmp_path):
     assert video.stated_frames(tmp_path / "b.mp4") == 0
 
 
-def test_files_are_listed_by_name_and_strangers_left_out(tmp_path):
+def test_files_are_listed_by_name_and_strangers_left_out_with_one_warning(tmp_path, capsys):
     for name in ["b.MP4", "a.mov", "notes.txt", ".hidden.mp4"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.mp4").mkdir()
     assert {name: file.name for name, file in video.list_files(tmp_path).items()} == {"a": "a.mov", "b": "b.MP4"}
+    err = capsys.readouterr().err
+    assert err == f"warning: {tmp_path}: left out, as no video by its name or a folder: folder.mp4/, notes.txt\n"
+    for k in range(20):
+        (tmp_path / f"z{k}.txt").touch()
+    video.list_files(tmp_path)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err.endswith(" and 12 more\n")
+
+
+def test_a_folder_of_videos_alone_gives_no_warning(tmp_path, capsys):
+    names = [extension[1:] for extension in video.EXTENSIONS]
+    for name in names:
+        (tmp_path / f"of_{name}.{name}").touch()
+    assert len(video.list_files(tmp_path)) == len(names) and {*names} >= {"3gp", "wmv", "m2ts"}
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.3gp", "mpeg4"),
+        ("a.wmv", "wmv2"),
+        ("a.flv", "flv"),
+        ("a.ts", "mpeg2video"),
+        ("a.m2ts", "mpeg2video"),
+        ("a.vob", "mpeg2video"),
+        ("a.m4v", "mpeg4"),
+    ],
+)
+def test_rarer_containers_give_all_frames_too(tmp_path, name, codec):
+    frames, broken = read(encode(tmp_path / name, greys(50), codec))
+    assert broken is None and len(frames) == 50
 
 
 def test_a_link_to_nothing_is_a_broken_video(tmp_path):
