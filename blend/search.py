@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from blend.params import Params
 from blend.pool import Pool
 from blend.refine import Refiner
 from blend.space import Space, attributes
+from extract.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -124,6 +126,8 @@ class _Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.whole, self.pool = whole, copies.distinct(whole)
         self.settings, self.seed, self.journal = copies.renamed(whole, settings), seed, journal
+        if settings.sampler == "cmaes" and find_spec("cmaes") is None:
+            raise InputError(f'blend.{whole.task.name}.sampler = "cmaes" needs a package: pip install cmaes')
         self.space = Space(self.pool, self.settings)
         self.score = objective.make(self.pool, self.space.extras)
         self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))

@@ -8,6 +8,7 @@ import pytest
 from blend import combine, search
 from blend.config import BlendSettings
 from blend.study import Journal
+from extract.errors import InputError
 
 TASKS = ["au", "expr", "va"]
 QUICK = BlendSettings(trials=30)
@@ -37,29 +38,35 @@ def test_one_head_without_smoothing_is_that_head(make_pool, name):
     assert {trial.start for trial in found.trials} == {"head head0", "equal", "greedy"}
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("stop", [0, 5, 13, 20])
-def test_a_stopped_search_goes_on_to_the_same_result(make_pool, tmp_path, name, stop):
-    pool = make_pool(name)
+class Stopped(Exception):
+    pass
 
-    class Stopped(Exception):
-        pass
+
+def interrupted(pool, settings, trials, seed, folder, stop):
+    """The result of a search that was stopped after `stop` trials and then went on from its journal."""
+    left = stop
 
     def one_more():
-        nonlocal stop
-        stop -= 1
-        if stop < 0:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise Stopped
 
-    through = search.search(pool, QUICK, 24, seed=3)
-    with Journal(tmp_path / "study.db", name, "mark") as journal, pytest.raises(Stopped):
-        search.search(pool, QUICK, 24, 3, journal, one_more)
-    with Journal(tmp_path / "study.db", name, "mark") as journal:
-        kept = len(journal.trials())
-        assert 0 < kept < 24
-        resumed = search.search(pool, QUICK, 24, 3, journal)
-        assert len(journal.trials()) == 24
-    assert resumed == through
+    with Journal(folder / "study.db", pool.task.name, {"mark": 0}) as journal, pytest.raises(Stopped):
+        search.search(pool, settings, trials, seed, journal, one_more)
+    with Journal(folder / "study.db", pool.task.name, {"mark": 0}) as journal:
+        assert 0 < len(journal.trials()) < trials
+        resumed = search.search(pool, settings, trials, seed, journal)
+        assert len(journal.trials()) == trials
+    return resumed
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("stop", [0, 13, 19, 22])
+def test_a_stopped_search_goes_on_to_the_same_result(make_pool, tmp_path, name, stop):
+    """Among the starts, at the draws, at the refinement."""
+    pool = make_pool(name)
+    assert interrupted(pool, QUICK, 24, 3, tmp_path, stop) == search.search(pool, QUICK, 24, seed=3)
 
 
 def test_seeds_differ_and_repeat(make_pool):
@@ -67,15 +74,6 @@ def test_seeds_differ_and_repeat(make_pool):
     one, again, other = (search.search(pool, QUICK, 20, seed) for seed in (1, 1, 2))
     assert one == again
     assert one.trials != other.trials
-
-
-@pytest.mark.parametrize(("name", "loss"), [("au", 0.002), ("expr", 0.02), ("va", 0.001)])
-def test_a_copy_of_a_head_hardly_lowers_the_score(make_pool, name, loss):
-    """One dimension more for as many trials; the argmax of few frames makes expr's surface rough."""
-    pool = make_pool(name, length=(150, 250))
-    copied = replace(pool, heads=(*pool.heads, "head3"), scores=np.concatenate([pool.scores, pool.scores[:1]]))
-    alone, with_copy = (search.search(some, QUICK, 150, seed=0).score for some in (pool, copied))
-    assert with_copy > alone - loss
 
 
 def test_every_kernel_can_be_searched(make_pool):
@@ -93,3 +91,65 @@ def test_degenerate_pools_are_searched(make_pool):
         constant = replace(pool, scores=np.full_like(pool.scores, 0.5))
         for some in (pool, constant):
             assert np.isfinite(search.search(some, QUICK, 18, seed=0).score)
+
+
+OPTIONS = [
+    ("au", {"thresholds": "search"}),
+    ("au", {"thresholds": "fixed"}),
+    ("au", {"thresholds": "pulled"}),
+    ("au", {"per_output_weights": True, "per_output_k": True}),
+    ("expr", {"bias": "prior", "filter": "head1"}),
+    ("expr", {"bias": "free"}),
+    ("expr", {"bias": "pulled", "per_output_k": True}),
+    ("va", {"scale": True, "shift": True}),
+    ("va", {"scale": True, "kernels": ["box", "median"], "k_max": 4}),
+    ("va", {"per_output_weights": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_every_optional_part_is_searched_kept_and_resumed(make_pool, tmp_path, name, options):
+    pool = make_pool(name)
+    settings = BlendSettings(select="tuned", **options)
+    through = search.search(pool, settings, 30, seed=1)
+    assert through.score == pool.score(combine.combine(pool, through.params))
+    assert interrupted(pool, settings, 30, 1, tmp_path, 27) == through
+
+
+def test_optional_parts_help_where_they_are_found(make_pool):
+    plain, other = {}, {}
+    for name, options in OPTIONS:
+        pool = make_pool(name)
+        if name not in plain:
+            plain[name] = search.search(pool, BlendSettings(), 60, seed=0).score
+        found = search.search(pool, BlendSettings(select="tuned", **options), 60, seed=0)
+        other[name, tuple(options)] = found.score - plain[name]
+        params = found.params
+        assert (params.scale is not None) == bool(options.get("scale") or options.get("shift"))
+        assert (params.bias is not None) == ("bias" in options)
+        assert isinstance(params.k, tuple) == bool(options.get("per_output_k"))
+        assert any(isinstance(w, tuple) for w in params.weights) == bool(options.get("per_output_weights"))
+        assert (params.thresholds is not None) == (name == "au")
+        if options.get("thresholds") == "fixed":
+            assert set(params.thresholds) == {0.5}
+    assert other["au", ("per_output_weights", "per_output_k")] > 0
+    assert other["va", ("scale", "shift")] > 0 and other["va", ("per_output_weights",)] > -1e-6
+    assert other["expr", ("bias",)] > 0
+
+
+def test_cmaes_draws_and_resumes(make_pool, tmp_path):
+    pytest.importorskip("cmaes")
+    pool = make_pool("va")
+    settings = BlendSettings(sampler="cmaes")
+    through = search.search(pool, settings, 50, seed=1)
+    assert len({trial.point for trial in through.trials if trial.start is None}) > 10
+    assert interrupted(pool, settings, 50, 1, tmp_path, 30) == through
+
+
+def test_a_sampler_whose_package_is_missing_and_a_filter_of_no_head_are_said(make_pool, monkeypatch):
+    pool = make_pool("expr")
+    with pytest.raises(InputError, match=r"blend\.expr\.filter: no head is named 'other'; there are head0, head1"):
+        search.search(pool, BlendSettings(filter="other"), 20, 0)
+    monkeypatch.setattr(search, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'blend\.expr\.sampler = "cmaes" needs a package: pip install cmaes'):
+        search.search(pool, BlendSettings(sampler="cmaes"), 20, 0)
