@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+# OpenCV reads this once, at the process's first video; extract.video sets it before its own, a test may come earlier
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs: on the path, or where Debian puts them."""
