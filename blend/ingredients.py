@@ -216,7 +216,7 @@ def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
 
 def search_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
-    drop = {"test_from", "missing_frames"}
+    drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws"}
     return {
         "task": made_of.task.name,
         "seed": made_of.seed,
@@ -232,8 +232,7 @@ def search_facts(made_of: Ingredients) -> dict[str, Any]:
 def shared_facts(made_of: Ingredients) -> dict[str, Any]:
     """The same for a search that several processes share: it does not hang on how many trials are asked for."""
     facts = search_facts(made_of)
-    asked = ("trials", "select", "folds", "fold_trials", "draws")
-    settings = {key: value for key, value in facts["settings"].items() if key not in asked}
+    settings = {key: value for key, value in facts["settings"].items() if key != "trials"}
     return facts | {"settings": settings, "made_by": "several processes"}
 
 

@@ -19,7 +19,7 @@ def finished(make_corpus):
 
     def make(name, **settings):
         corpus = make_corpus(name)
-        run.main(corpus.config(fold_trials=3, **settings), name, corpus.work)
+        run.main(corpus.config(fold_trials=1, folds=2, **settings), name, corpus.work)
         return corpus, corpus.work / "blend" / name
 
     return make

@@ -40,7 +40,7 @@ class Team:
         self.config = self.folder / "team.toml"
         self.config.write_text(
             f'[corpus]\nname = "team"\n[corpus.{self.task.name}]\ntrain = "train"\nval = "val"\ntest = "test.txt"\n'
-            f"[blend.{self.task.name}]\ntrials = 20\ndraws = 200\nfold_trials = 5\n"
+            f'[blend.{self.task.name}]\ntrials = 20\ndraws = 100\nfold_trials = 1\nfolds = 2\nselect = "tuned"\n'
         )
 
     def run(self, work="work", heads=None, overrides=None, given=None, **more):

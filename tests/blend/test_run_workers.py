@@ -54,12 +54,12 @@ def report_of(work, task):
 
 def test_four_workers_the_command_killed_and_started_again(make_corpus):
     corpus = make_corpus("va")
-    alone = run.main(corpus.config(trials=150, fold_trials=3), "va", corpus.work)
+    alone = run.main(corpus.config(trials=150, fold_trials=1, folds=2), "va", corpus.work)
     together = corpus.folder / "together"
     (together / "heads").mkdir(parents=True)
     (together / "heads" / "va").symlink_to(corpus.work / "heads" / "va")
     how = How(workers=4)
-    first = start(corpus, how, together, trials=150, fold_trials=3)
+    first = start(corpus, how, together, trials=150, fold_trials=1, folds=2)
     study = together / "blend" / "va" / "study.db"
     until = time.monotonic() + 60
     while len(children(first.pid)) < 3 or not study.exists():
@@ -70,7 +70,7 @@ def test_four_workers_the_command_killed_and_started_again(make_corpus):
     time.sleep(0.5)
     first.kill()
     first.communicate()
-    second = start(corpus, how, together, trials=150, fold_trials=3)
+    second = start(corpus, how, together, trials=150, fold_trials=1, folds=2)
     said = second.communicate(timeout=180)[1]
     assert second.returncode == 0, said
     deadline = time.monotonic() + 20
@@ -79,7 +79,7 @@ def test_four_workers_the_command_killed_and_started_again(make_corpus):
     assert not any(Path(f"/proc/{pid}").exists() for pid in some), "they end with the command that started them"
     report = report_of(together, "va")
     assert report["searched"] == pytest.approx(alone["searched"], abs=1e-3) and report["trials"] == alone["trials"]
-    again = run.main(corpus.config(trials=150, fold_trials=3), "va", together)
+    again = run.main(corpus.config(trials=150, fold_trials=1, folds=2), "va", together)
     assert again == report, "finished is finished, however it was made"
 
 
@@ -90,7 +90,7 @@ def test_two_commands_share_a_server_and_another_search_is_refused(make_corpus, 
     for work in works:
         (work / "heads").mkdir(parents=True)
         (work / "heads" / "va").symlink_to(corpus.work / "heads" / "va")
-    both = [start(corpus, how, work, trials=150, fold_trials=3) for work in works]
+    both = [start(corpus, how, work, trials=150, fold_trials=1, folds=2) for work in works]
     until = time.monotonic() + 60
     while not (hands := [hand for process in both for hand in children(process.pid)]) and time.monotonic() < until:
         time.sleep(0.02)
@@ -107,9 +107,9 @@ def test_two_commands_share_a_server_and_another_search_is_refused(make_corpus, 
     starts = [number for number in numbers if number is not None]
     assert sorted(starts) == list(range(len(starts))), "each start once"
     reports = [report_of(work, "va") for work in works]
-    alone = run.main(corpus.config(trials=150, fold_trials=3), "va", corpus.work)
+    alone = run.main(corpus.config(trials=150, fold_trials=1, folds=2), "va", corpus.work)
     assert [one["searched"] for one in reports] == [pytest.approx(alone["searched"], abs=1e-3)] * 2
-    other = start(corpus, how, trials=80, fold_trials=3, k_max=7)
+    other = start(corpus, how, trials=80, fold_trials=1, folds=2, k_max=7)
     said = other.communicate(timeout=180)[1]
     assert other.returncode == 2 and len(said.splitlines()) == 1, said
     assert "is of another search" in said and "settings.k_max: None there, 7 now" in said
@@ -117,23 +117,25 @@ def test_two_commands_share_a_server_and_another_search_is_refused(make_corpus, 
 
 def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus):
     corpus = make_corpus("expr")
-    short = run.main(corpus.config(trials=60, fold_trials=3), "expr", corpus.work, how=How(timeout=0.0))
+    short = run.main(corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work, how=How(timeout=0.0))
     assert short["trials"] < 60 and short["searched"] >= max(t["score"] for t in short["tuned"].values()) - 1e-6
-    whole = run.main(corpus.config(trials=60, fold_trials=3), "expr", corpus.work)
+    whole = run.main(corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work)
     assert whole["trials"] == 60
     fresh = make_corpus("expr", folder="fresh")
-    undisturbed = run.main(fresh.config(trials=60, fold_trials=3), "expr", fresh.work)
+    undisturbed = run.main(fresh.config(trials=60, fold_trials=1, folds=2), "expr", fresh.work)
     assert whole | {"seconds": 0} == undisturbed | {"seconds": 0}, "one process repeats its bytes, cut short or not"
 
 
 def test_a_search_by_one_process_does_not_go_on_with_what_several_made(make_corpus, capsys):
     corpus = make_corpus("va")
-    run.main(corpus.config(trials=30, fold_trials=3), "va", corpus.work, how=How(workers=2))
+    run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, how=How(workers=2))
     (corpus.work / "blend" / "va" / "DONE").unlink()
-    alone = run.main(corpus.config(trials=30, fold_trials=3), "va", corpus.work)
+    alone = run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work)
     assert "another search" in capsys.readouterr().err
     fresh = make_corpus("va", folder="fresh")
-    assert alone | {"seconds": 0} == run.main(fresh.config(trials=30, fold_trials=3), "va", fresh.work) | {"seconds": 0}
+    assert alone | {"seconds": 0} == run.main(fresh.config(trials=30, fold_trials=1, folds=2), "va", fresh.work) | {
+        "seconds": 0
+    }
 
 
 def test_a_storage_that_is_none(make_corpus):
