@@ -52,7 +52,7 @@ def test_after_kills_the_store_is_that_of_an_undisturbed_run(tmp_path, network_f
     make_corpus(tmp_path, network_file)
     with start(tmp_path, tmp_path / "calm") as calm:
         assert calm.wait() == 0, calm.stderr.read()
-    chance, hits = random.Random(0), 0
+    chance, hits = random.Random(KILLS), 0
     for _ in range(5 * KILLS):
         hits += killed_at_work(tmp_path, chance)
         if hits == KILLS:
