@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def make(
     some = some if some is not None else ingredients.pools(made_of)
     target = ingredients.submitted(made_of, some)
     rundir.begin(out)
-    search_them = search_together if how.shared else _search_alone
-    finding = Finding(some.validation, made_of.settings, made_of.seed, search_them(some.validation, made_of, out, how))
+    found = (search_together if how.shared else _search_alone)(some.validation, made_of, out, how)
+    made_of = _as_long(made_of, found, how)
+    finding = Finding(some.validation, made_of.settings, made_of.seed, found)
     params = finding.params
     about = several.about(made_of.prior, made_of.settings.test_from)
     rundir.write_json(out / "params.json", params.as_json() | about)
@@ -91,6 +93,14 @@ def _search_alone(validation: Pool, made_of: Ingredients, out: Path, how: How) -
         with progress(f"blend {task}: search", search.count(validation, settings, settings.trials), "trials") as bar:
             trials, seed = settings.trials, made_of.seed
             return search.search(validation, settings, trials, seed, journal, bar.advance, how.until())
+
+
+def _as_long(made_of: Ingredients, found: Found, how: How) -> Ingredients:
+    """Where time was limited, the searches inside the folds make no more trials than the search itself did."""
+    if how.timeout is None:
+        return made_of
+    most = min(crossfit.fold_trials(made_of.settings), len(found.trials))
+    return replace(made_of, settings=made_of.settings.model_copy(update={"fold_trials": most}))
 
 
 def _cross_fitted(finding: Finding, made_of: Ingredients) -> Outcome:

@@ -93,7 +93,7 @@ def command(
         str, typer.Option(help="Share the search with other machines: postgresql://user@host/database.")
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
-    timeout: Annotated[float | None, typer.Option(help="Draw no trial after so many seconds of it.", min=0)] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
