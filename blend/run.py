@@ -66,7 +66,9 @@ python -m blend.run --task expr --config configs/affwild2.toml       your own co
 
 python -m blend.run --task va --set blend.va.trials=500 --seed 1     a longer search with another seed
 
-python -m blend.run --task au --config mine.toml --heads none --predictions a=preds/a --predictions b=preds/b"""
+python -m blend.run --task au --config mine.toml --heads none --predictions a=preds/a --predictions b=preds/b
+
+python -m blend.run --task au --config mine.toml --workers 4 --storage postgresql://me@host/db      on every machine"""
 
 
 def command(
