@@ -86,14 +86,25 @@ def interval(
     """95 % for the score of a test set of as many videos as are annotated here, around `centre`, from per-video counts.
 
     Validation is one sample of videos and test another, so the spread over draws of the videos counts twice in
-    variance: deviations are multiplied by the root of 2.
+    variance. Draws of few videos spread too little, and long videos make them fewer: deviations are widened as
+    Student's t is for Kish's effective number of videos.
     """
-    drawn = counts.draw(pool.task.name, table[_annotated(pool)], draws, search.derive(seed, "interval"))
+    known = _annotated(pool)
+    drawn = counts.draw(pool.task.name, table[known], draws, search.derive(seed, "interval"))
     drawn = drawn[np.isfinite(drawn)]
     if centre is None or not len(drawn):
         return None
-    low, high = centre + np.sqrt(2) * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
+    wider = np.sqrt(2) * _few(np.bincount(pool.video_of, minlength=len(pool.videos))[known])
+    low, high = centre + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
     return float(low), float(high)
+
+
+def _few(frames: NDArray[np.int64]) -> float:
+    """How much wider intervals from so few videos (annotated frames of each) must be than bootstrap ones."""
+    from scipy.stats import norm, t
+
+    effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
+    return float(t.ppf(0.975, effective - 1) / norm.ppf(0.975) * np.sqrt(effective / (effective - 1)))
 
 
 def fold_trials(settings: BlendSettings) -> int:

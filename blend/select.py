@@ -1,7 +1,7 @@
 """Cross-fitted selection: kernel, k and every optional part by held-out score, the numbers averaged over the folds.
 
-What is chosen: first k with the usual parts, then each part in its turn, then both again. A part other than the usual
-one is taken only where it gains on held-out videos by more than chance: the gain must exceed MARGIN standard errors of
+What is chosen: first k, then each part in its turn, then k nearby and each part again. A part other than the usual one
+is taken only where it gains on held-out videos by more than chance: the gain must exceed MARGIN standard errors of
 itself, over draws of the videos. The usual parts are those that did best in `blend.simulate`.
 
 The estimate of what that is worth on other videos is nested: for each fold, the selection is made on the others alone.
@@ -28,6 +28,10 @@ MARGIN = 2.0
 """Standard errors by which an unusual part must gain; 0 and 1 let in parts that lost on test in the simulation."""
 DRAWS = 200
 """Draws of the videos for that standard error."""
+NEAR = 2
+"""Widths on either side that are tried again with the chosen parts."""
+QUICK = {"au": "exact", "expr": "off", "va": "scale"}
+"""Parts with which all widths are tried at first: those that cost least."""
 PRETRAINED = "pretrained"
 """Heads whose names begin so are tried as filters."""
 
@@ -105,18 +109,35 @@ class Selection:
     def choose(self, folds: Sequence[int], options: Mapping[str, Sequence[str]] | None = None) -> Candidate:
         """The selection made on some of the folds' held-out tables, among `options` (None: what settings allow)."""
         videos = [v for f in folds for v in self.folds[f]]
-        kernel, ks, options = self.settings.kernels[0], self.ks, options or self.options
-        found = Candidate(kernel, ks[0], **{field: values[0] for field, values in options.items()})
-        for _ in range(2):
-            usual = [replace(found, kernel=kernel, k=k) for kernel in self.settings.kernels for k in ks]
-            found = max(usual, key=lambda candidate: self._score(self._held(candidate, videos)))
-            for field, values in options.items():
-                plain = replace(found, **{field: values[0]})
-                others = [replace(found, **{field: value}) for value in values[1:]]
-                if others:
-                    best = max(others, key=lambda candidate: self._score(self._held(candidate, videos)))
-                    found = best if self._pays(self._held(best, videos), self._held(plain, videos)) else plain
-        return self._with_own_k(found, folds)
+        options = options or self.options
+        usual = {field: values[0] for field, values in options.items()}
+        quick = usual | ({"part": QUICK[self.task]} if len(options["part"]) > 1 else {})
+        kernels = self.settings.kernels
+        found = self._best([Candidate(kernel, k, **quick) for kernel in kernels for k in self.ks], videos)
+        found = self._with_parts(replace(found, **usual), options, videos)
+        near = self._near(found.k)
+        found = self._best([replace(found, kernel=kernel, k=k) for kernel in kernels for k in near], videos)
+        return self._with_own_k(self._with_parts(found, options, videos), folds)
+
+    def _best(self, tried: Sequence[Candidate], videos: Sequence[int]) -> Candidate:
+        """The first of the best by score on held-out videos."""
+        return max(tried, key=lambda candidate: self._score(self._held(candidate, videos)))
+
+    def _near(self, k: int | tuple[int, ...]) -> list[int]:
+        """The widths around k, itself included."""
+        at = self.ks.index(k)  # type: ignore[arg-type]
+        return self.ks[max(0, at - NEAR) : at + NEAR + 1]
+
+    def _with_parts(self, found: Candidate, options: Mapping[str, Sequence[str]], videos: Sequence[int]) -> Candidate:
+        """The candidate with every part that pays, one after the other."""
+        for field, values in options.items():
+            plain = replace(found, **{field: values[0]})
+            others = [replace(found, **{field: value}) for value in values[1:]]
+            found = plain
+            if others:
+                best = self._best(others, videos)
+                found = best if self._pays(self._held(best, videos), self._held(plain, videos)) else plain
+        return found
 
     def _with_own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
         """The candidate with a k for every output, if that is wanted, or "auto" and pays.
