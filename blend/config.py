@@ -60,7 +60,7 @@ class BlendSettings(Strict):
     """va: move the blend to the truth's mean."""
     folds: int = Field(default=5, ge=2)
     """By-video folds of the cross-fitted score."""
-    select_folds: int = Field(default=10, ge=2)
+    select_folds: int = Field(default=5, ge=2)
     """By-video folds of cross-fitted selection, which needs no trials."""
     fold_trials: int | None = Field(default=None, ge=1)
     """Trials of the search inside each fold. None: as many as `trials`."""
