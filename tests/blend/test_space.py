@@ -1,6 +1,7 @@
 """Points, Optuna's parameters and params.json tell the same."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,15 +41,11 @@ def test_a_start_is_a_point_where_nothing_optional_acts(make_pool, name, options
 
 
 def test_points_with_lists_survive_the_study(make_pool):
-    class Stored:
-        params: dict = {}
-
     pool = make_pool("expr")
     point = Point(
         ((0.5,) * 8, (0.25,) * 8, 0.25), "box", tuple(range(8)), None, 0.5, tuple(0.1 * i for i in range(8)), 0.9
     )
-    stored = Stored()
-    stored.user_attrs = json.loads(json.dumps(attributes(point)))
+    stored = SimpleNamespace(params={}, user_attrs=json.loads(json.dumps(attributes(point))))
     assert Space(pool, BlendSettings()).of(stored) == point
 
 
