@@ -1,0 +1,46 @@
+"""From a search to the outcome: which way's params are used, and what everything is worth."""
+
+import pytest
+
+from blend import combine, search
+from blend.config import BlendSettings
+from blend.outcome import Finding, facts
+
+TASKS = ["au", "expr", "va"]
+SETTINGS = BlendSettings(trials=18, fold_trials=18, folds=3, select_folds=3, k_max=4, draws=200)
+
+
+def find(pool, **changes):
+    settings = SETTINGS.model_copy(update=changes)
+    return Finding(pool, settings, 0, search.search(pool, settings, 18, 0))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_params_are_those_of_the_way_that_is_wanted_and_known_before_the_rest(make_pool, name):
+    pool = make_pool(name)
+    tuned, crossed = find(pool, select="tuned"), find(pool, select="cross_fitted")
+    before = tuned.params, crossed.params
+    one, other = tuned.finish(), crossed.finish()
+    assert (one.select, other.select) == ("tuned", "cross_fitted")
+    assert before == (one.chosen.params, other.chosen.params) and before[0] != before[1]
+    assert one.ways == other.ways  # both know both
+    assert one.baselines == other.baselines and set(one.baselines) == {*pool.heads, "equal"}
+    for way in (*one.ways.values(), *one.baselines.values()):
+        assert way.score == pool.score(combine.combine(pool, way.params))
+        told = facts(way)
+        assert told["optimism"] == pytest.approx(way.score - way.crossed.pooled)
+        assert told["interval"] == list(way.crossed.interval) and told["k"] == way.params.k
+
+
+def test_a_single_annotated_video_leaves_the_tuned_way(make_pool):
+    outcome = find(make_pool("va", videos=1)).finish()
+    assert outcome.select == "tuned" and set(outcome.ways) == {"tuned"}
+    told = facts(outcome.chosen)
+    assert told["cross_fitted"] is None and told["optimism"] is None and told["interval"] is None
+    assert all(way.crossed is None for way in outcome.baselines.values())
+
+
+def test_progress_counts_the_trials_of_every_fold(make_pool):
+    pool, seen = make_pool("va"), []
+    find(pool).finish(lambda: seen.append(1))
+    assert len(seen) == 3 * search.count(pool, SETTINGS, 18)
