@@ -5,15 +5,17 @@
 Every variant is one head alone on all networks, learnt from train; its smoothing and (au) its thresholds are those that
 are best on validation, and then it is scored on the test videos. That needs the truth of a test split, which only the
 demo has. One seed says little: the table is over several, each variant against the same head and seed without it.
+Nothing is chosen by these test scores; what is to be chosen goes by the scores on validation, which --json tells.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -34,16 +36,41 @@ from heads.tasks import TASKS, Task
 
 PLAIN: dict[str, Any] = {"networks": "all", "temporal": [], "refit_val": False}
 """What all heads here have in common, whatever their file says."""
-TEMPORAL = {"temporal": [{"of": "logits?"}, {"of": "va?"}]}
-HEADS: dict[str, dict[str, dict[str, Any]]] = {
-    "lightgbm": {"temporal columns": TEMPORAL},
-    "mlp": {"temporal columns": TEMPORAL, "five seeds averaged": {"members": 5}},
+TEMPORAL = [{"of": "logits?"}, {"of": "va?"}]
+"""Temporal columns of heads whose file has none."""
+DIRECT = {"target": "direct"}
+"""Valence and arousal themselves, not what a linear regression leaves of them."""
+Variants = dict[str, dict[str, Any]]
+HEADS: dict[str, Variants] = {
+    "lightgbm": {"temporal columns": {"temporal": TEMPORAL}},
+    "mlp": {"temporal columns": {"temporal": TEMPORAL}, "five seeds averaged": {"members": 5}},
 }
 """Head -> variant -> what it sets."""
+MORE: dict[str, dict[str, Variants]] = {
+    "va": {
+        "lightgbm": {
+            "direct targets": DIRECT,
+            "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL},
+        }
+    }
+}
+"""The same of one task alone."""
 FILES = {"au": "mlp_all", "expr": "mlp_all", "va": "mlp"}
 """The standard mlp that takes all networks, by task."""
 BOTH = "train and validation"
 KS = (0, 2, 5, 10, 15, 25, 50, 100)
+
+
+class Score(NamedTuple):
+    """The official score on test, and on the validation videos that smoothing and thresholds were chosen on."""
+
+    test: float
+    val: float | None
+    """None where validation was learnt from."""
+
+
+Found = dict[str, dict[str, list[Score]]]
+"""Head -> variant ("" without any) -> its scores by seed."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +100,20 @@ def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list
     return table(measured(data, seeds, work / "ablation" / f"{task}.json"))
 
 
-def measured(data: Data, seeds: int, kept: Path) -> dict[str, dict[str, list[float]]]:
-    """Head -> variant ("" without any) -> its test score by seed. `kept` holds what was finished before."""
-    found: dict[str, dict[str, list[float]]] = {}
+def measured(data: Data, seeds: int, kept: Path) -> Found:
+    """All scores. `kept` holds what was finished before."""
+    found: Found = {}
     done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    code = rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent)
-    runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *HEADS[head])]
+    made_of = facts(data)
+    runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *variants(data, head))]
     with progress(f"ablation {data.task.name}", len(runs), "fits") as bar:
         for seed, head, variant in runs:
-            one = spec(data, head, HEADS[head].get(variant, {}))
-            mark = rundir.fingerprint([code, one.settings.model_dump(mode="json"), data.networks, seed])
+            one = spec(data, head, variants(data, head).get(variant, {}))
+            mark = rundir.fingerprint([made_of, one.settings.model_dump(mode="json"), seed])
             if mark not in done:
                 done[mark] = scores(data, one, seed, both=not variant)
                 rundir.write_json(kept, done)
-            plain, *more = done[mark]
+            plain, *more = (Score(*score) for score in done[mark])
             by_variant = found.setdefault(head, {})
             by_variant.setdefault(variant, []).append(plain)
             if more:
@@ -95,33 +122,58 @@ def measured(data: Data, seeds: int, kept: Path) -> dict[str, dict[str, list[flo
     return found
 
 
+def facts(data: Data) -> dict[str, Any]:
+    """What decides every score beside a head's settings and its seed: code, features and annotations."""
+    videos = sorted(video for some in data.annotations.values() for video in some)
+    return {
+        "task": data.task.name,
+        "code": rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent),
+        "features": {network: heads_run.features_mark(data.work, network, videos) for network in data.networks},
+        "annotations": {
+            part: {
+                video: hashlib.sha256(one.values.tobytes() + one.valid.tobytes()).hexdigest()
+                for video, one in sorted(some.items())
+            }
+            for part, some in data.annotations.items()
+        },
+    }
+
+
+def variants(data: Data, head: str) -> Variants:
+    """What is tried with a head of the task: variant -> what it sets."""
+    return HEADS[head] | MORE.get(data.task.name, {}).get(head, {})
+
+
 def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
-    """A head of one variant and the features it sees."""
+    """A head of one variant and the features it sees. Temporal columns are those of the head's file, if it has any."""
     entry = FILES[data.task.name] if head == "mlp" else head
     alone = {"members": 1} if head == "mlp" else {}
+    own = heads_config.read_raw(entry, data.task.name)[0].get("temporal")
+    if own and "temporal" in override:
+        override = override | {"temporal": own}
     settings = heads_config.read_head(entry, data.task.name, PLAIN | alone | override)
     has = {network: heads_config.kinds(data.work, network) for network in data.networks}
     return heads_config.specs_of(entry, settings, has)[0]
 
 
-def scores(data: Data, one: Spec, seed: int, both: bool) -> list[float]:
-    """The test score of a head learnt from train; with `both` also of one that learnt again from train and validation,
-    with what was chosen before.
+def scores(data: Data, one: Spec, seed: int, both: bool) -> list[Score]:
+    """The scores of a head learnt from train; with `both` also of one that learnt again from train and validation, with
+    what was chosen before.
     """
     prepared = learn.prepare(data.work, one.sources, one.settings, data.annotations["train"], data.task, seed)
     model, _, _ = learn.fit(prepared, prepared.part, seed)
-    k, thresholds = chosen(data, model)
-    found = [scored(data, model, "test", k, thresholds)]
+    val, k, thresholds = chosen(data, model)
+    found = [Score(scored(data, model, "test", k, thresholds), val)]
     if both:
         everything = {**data.annotations["train"], **data.annotations["val"]}
         again = learn.prepare(data.work, one.sources, one.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
-        found.append(scored(data, learn.as_model(again, model.head), "test", k, thresholds))
+        found.append(Score(scored(data, learn.as_model(again, model.head), "test", k, thresholds), None))
     return found
 
 
-def chosen(data: Data, model: Model) -> tuple[int, NDArray[np.float64] | None]:
-    """The k of box smoothing, and for au the thresholds, that are best on validation."""
+def chosen(data: Data, model: Model) -> tuple[float, int, NDArray[np.float64] | None]:
+    """The best score on validation, and the k of box smoothing and (au) the thresholds that reach it."""
     from blend import combine, threshold
 
     whole = _pool(data, model, "val")
@@ -133,7 +185,7 @@ def chosen(data: Data, model: Model) -> tuple[int, NDArray[np.float64] | None]:
             found = threshold.columns(smooth, whole.known.rows)
             thresholds = threshold.best(found, whole.known.values.T.astype(np.uint8))[0]
         tried.append((_score(whole, smooth, thresholds), k, thresholds))
-    return max(tried, key=lambda one: one[0])[1:]
+    return max(tried, key=lambda one: one[0])
 
 
 def scored(data: Data, model: Model, part: str, k: int, thresholds: NDArray[np.float64] | None) -> float:
@@ -161,12 +213,13 @@ def _score(whole: Any, smooth: NDArray[np.float32], thresholds: NDArray[np.float
     return float(score) if np.isfinite(score) else 0.0
 
 
-def table(found: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
+def table(found: Found) -> list[dict[str, Any]]:
     """A row per head and variant: the test score over the seeds and, seed by seed, what it changes."""
     rows = []
     for head, by_variant in found.items():
-        plain = np.array(by_variant[""])
-        for variant, test in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
+        plain = np.array([score.test for score in by_variant[""]])
+        for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
+            test = [score.test for score in by_seed]
             change = np.array(test) - plain
             rows.append(
                 {
@@ -179,6 +232,7 @@ def table(found: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
                     "highest": float(change.max()),
                     "better": int((change > 0).sum()),
                     "seeds": len(test),
+                    "by_seed": [score._asdict() for score in by_seed],
                 }
             )
     return rows
@@ -204,14 +258,19 @@ def command(
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
     config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the rows here, with the scores of every seed.")
+    ] = None,
 ) -> None:
     """Measure on the demo's test split what temporal columns, averaged seeds and train and validation change."""
     with errors.exits():
         if task not in TASKS:
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(heads_config.Config, config, None)
-        folder = work or Path("runs") / settings.corpus.name
-        print(as_markdown(TASKS[task], main(settings, task, folder, seeds)))
+        rows = main(settings, task, work or Path("runs") / settings.corpus.name, seeds)
+        if as_json is not None:
+            rundir.write_json(as_json, {"task": task, "metric": TASKS[task].metric, "rows": rows})
+        print(as_markdown(TASKS[task], rows))
 
 
 if __name__ == "__main__":
