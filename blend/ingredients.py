@@ -21,7 +21,7 @@ from extract.config import TaskPaths
 from extract.errors import InputError
 from heads import labels, predictions
 from heads import run as heads_run
-from heads.tasks import TASKS, Task
+from heads.tasks import Task, find
 
 if TYPE_CHECKING:
     from blend.pool import Pool
@@ -88,7 +88,8 @@ def gather(
 
     Returns the config with the corpus's paths filled in. Raises InputError for bad input.
     """
-    facts, settings = TASKS[task], getattr(config.blend, task)
+    facts = find(task)
+    settings = getattr(config.blend, facts.name)
     if names is None and given and not config.features.networks:
         names = NONE  # nothing of ours can be trained without features
     if names == NONE:
@@ -136,7 +137,7 @@ def pools(made_of: Ingredients) -> Pools:
     validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs)
     _check_faceless(made_of, validation, paths.val)
     if paths.test is None:
-        listed = testlist.from_lengths(lengths, task, paths.val)
+        listed = _all_of(paths.val, lengths, task)
         return Pools(validation, validation, listed, "validation")
     listed = testlist.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
@@ -148,6 +149,15 @@ def pools(made_of: Ingredients) -> Pools:
     }
     both = pool.for_test(task, found | again, listed, prior, made_of.theirs) if again else None
     return Pools(validation, target, listed, "test", both, tuple(again))
+
+
+def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
+    """The list of what is annotated: whole videos, or the pictures of the multi-task challenge's file."""
+    from heads import mtl_file, testlist
+
+    if annotations.is_file():
+        return mtl_file.listed(annotations, task)
+    return testlist.from_lengths(lengths, task, annotations)
 
 
 def submitted(made_of: Ingredients, some: Pools) -> Pool:

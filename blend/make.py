@@ -23,7 +23,6 @@ from blend.study import Journal
 from extract import run as extract_run
 from extract import rundir
 from extract.progress import progress
-from heads.tasks import TASKS
 
 RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
@@ -164,7 +163,7 @@ def _score_on_test(
     from blend.final_score import final_score
     from extract.demo.corpus import paths
 
-    truth = paths(extract_run.corpus_folder(work))["truth"][made_of.task.name]
-    report["test"] = final_score(out / "submission.txt", some.listed, truth, TASKS[made_of.task.name])
+    truth = paths(extract_run.corpus_folder(work))["truth"][made_of.task.within or made_of.task.name]
+    report["test"] = final_score(out / "submission.txt", some.listed, truth, made_of.task)
     for entry in (report["submissions"] or {"files": []})["files"]:
-        entry["test"] = final_score(out / entry["file"], some.listed, truth, TASKS[made_of.task.name])["score"]
+        entry["test"] = final_score(out / entry["file"], some.listed, truth, made_of.task)["score"]

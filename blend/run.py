@@ -16,7 +16,8 @@ from blend.how import ALONE, How
 from extract import config as extract_config
 from extract import errors, rundir
 from extract.errors import InputError
-from heads.tasks import TASKS
+from heads.run import parts_of
+from heads.tasks import MTL, NAMES
 
 
 def main(
@@ -35,8 +36,13 @@ def main(
     `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `how` has no influence on what
     counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
     `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
-    seed is not touched. Raises InputError for bad input.
+    seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.mtl). Raises InputError
+    for bad input.
     """
+    if task == MTL:
+        from blend import mtl
+
+        return mtl.main(config, work, seed, heads, predictions or {}, submissions, how)
     config, made_of = ingredients.gather(config, task, work, seed, heads, predictions or {})
     out = work / "blend" / task
     facts = ingredients.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
@@ -64,6 +70,8 @@ python -m blend.run --task au                                        the demo, f
 
 python -m blend.run --task expr --config configs/affwild2.toml       your own corpus
 
+python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
+
 python -m blend.run --task va --set blend.va.trials=500 --seed 1     a longer search with another seed
 
 python -m blend.run --task au --config mine.toml --heads none --predictions a=preds/a --predictions b=preds/b
@@ -72,7 +80,7 @@ python -m blend.run --task au --config mine.toml --workers 4 --storage postgresq
 
 
 def command(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
@@ -99,8 +107,7 @@ def command(
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+        parts_of(task)
         given = others.parse(predictions or [])
         names = None if heads is None else [name.strip() for name in heads.split(",") if name.strip()]
         if names == []:
@@ -109,8 +116,10 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
         report = main(settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how)
-        from blend.summary import show
-
+        if task == MTL:
+            from blend.mtl_page import show
+        else:
+            from blend.summary import show
         show(report, folder / "blend" / task)
 
 

@@ -44,6 +44,8 @@ class Corpus(Strict):
     au: TaskPaths | None = None
     expr: TaskPaths | None = None
     va: TaskPaths | None = None
+    mtl: TaskPaths | None = None
+    """The multi-task challenge: one annotation file for train and one for val, not folders."""
     missing_tail: float = Field(default=0.25, ge=0, le=1)
     """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
     missing_videos: float = Field(default=0.05, ge=0, le=1)
@@ -57,7 +59,11 @@ class Corpus(Strict):
         return [value] if isinstance(value, str | Path) else value
 
     def task(self, name: str) -> TaskPaths:
-        """The paths of one task. Raises InputError where the corpus does not have it."""
+        """The paths of one task, or of a part of the multi-task challenge ("mtl/va"): that has the same as the others.
+
+        Raises InputError where the corpus does not have it.
+        """
+        name = name.partition("/")[0]
         paths: TaskPaths | None = getattr(self, name)
         if paths is None:
             raise InputError(

@@ -59,11 +59,11 @@ def resolve(config: C, work: Path) -> C:
         return config
     from extract.demo.corpus import paths
 
-    given = [key for key in ("frames", "au", "expr", "va") if getattr(config.corpus, key)]
+    given = [key for key in ("frames", "au", "expr", "va", "mtl") if getattr(config.corpus, key)]
     if given:
         raise InputError(f"corpus.{given[0]}: demo = true brings its own; give a corpus of your own with --config")
     where = paths(corpus_folder(work))
-    tasks = {task: TaskPaths(**where[task]) for task in ("au", "expr", "va")}
+    tasks = {task: TaskPaths(**where[task]) for task in ("au", "expr", "va", "mtl")}
     return config.model_copy(update={"corpus": config.corpus.model_copy(update={"frames": [where["frames"]], **tasks})})
 
 

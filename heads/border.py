@@ -26,7 +26,7 @@ def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
     Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
     have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`).
     """
-    paths = config.corpus.task(task.name)
+    paths = config.corpus.task(task.place)
     annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
     listed = testlist.read(paths.test, task) if paths.test else None
     _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
@@ -40,8 +40,8 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlis
     (train_folder, train), (val_folder, val) = parts["train"], parts["val"]
     if both := sorted(train.keys() & val.keys()):
         raise InputError(
-            f"{val_folder / both[0]}.txt: the video is in {train_folder} too ({len(both)} are); a video may be in "
-            f"train or in val, not in both"
+            f"{val[both[0]].place(val_folder)}: the video is in {train_folder} too ({len(both)} are); a video may "
+            f"be in train or in val, not in both"
         )
     for folder, some in parts.values():
         if listed and (both := sorted(some.keys() & set(listed.names))):
@@ -53,7 +53,7 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlis
 
 def _same_videos(config: Config, task: Task, annotations: Annotations, listed: testlist.TestList | None) -> None:
     """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
-    corpus, paths = config.corpus, config.corpus.task(task.name)
+    corpus, paths = config.corpus, config.corpus.task(task.place)
     folders = frames.list_videos(corpus.frames)
     wanted = sorted({video for some in annotations.values() for video in some} | set(listed.names if listed else ()))
     last = {video: _last(folders[video]) for video in wanted if video in folders}
@@ -62,9 +62,10 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
         unknown = [video for video in some if video not in folders]
         if len(unknown) > corpus.missing_videos * len(some):
             raise InputError(
-                f"{folder / unknown[0]}.txt: the corpus has no folder of frames called {unknown[0]!r} ({len(unknown)} "
-                f"of {len(some)} annotated videos have none); check corpus.frames and corpus.{task.name}.{part}; if "
-                f"no face was found in them, raise corpus.missing_videos or give them empty folders"
+                f"{some[unknown[0]].place(folder)}: the corpus has no folder of frames called {unknown[0]!r} "
+                f"({len(unknown)} of {len(some)} annotated videos have none); check corpus.frames and "
+                f"corpus.{task.within or task.name}.{part}; if no face was found in them, raise corpus.missing_videos "
+                f"or give them empty folders"
             )
         _warn(folder, unknown)
         check_annotations(folder, some, last, corpus.missing_tail)
@@ -91,7 +92,7 @@ def check_annotations(
         lines, end = len(annotation.valid), last.get(video, 0)
         if end and lines - end > missing_tail * lines:
             raise InputError(
-                f"{folder / (video + '.txt')}: line {end + 2}: the annotation goes on for {lines - end} of its {lines} "
+                f"{annotation.place(folder, end + 1)}: the annotation goes on for {lines - end} of its {lines} "
                 f"frames behind the video's last frame with a face ({end}); expected at most {missing_tail:.0%} of it: "
                 f"is it another video's file? If it is right, raise corpus.missing_tail"
             )

@@ -29,18 +29,35 @@ class Annotation:
     """au uint8 [F, 12] of 0/1; expr int8 [F] of 0..7; va float32 [F, 2] in [-1, 1]."""
     valid: NDArray[np.bool_]
     """[F]: whether the frame is annotated."""
+    line: int = 0
+    """In a file of several videos: this one's first line."""
+
+    def place(self, source: Path, frame: int = 0) -> str:
+        """Where the annotation (or that of a frame) was read from: file and line. `source` is the folder or file."""
+        if self.line:
+            return f"{source}: line {self.line}"
+        path = source / f"{self.video}.txt"
+        return f"{path}: line {frame + 1}" if frame else str(path)
 
 
 def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
-    """Read every `<video>.txt` of a folder, sorted by video.
+    """Read every `<video>.txt` of a folder, or the multi-task challenge's one file (`heads.mtl_file`), by video.
 
     Raises InputError for a missing or empty folder and for any damaged file.
     """
+    if folder.is_file():
+        from heads import mtl_file
+
+        return mtl_file.read(folder, task)
+    if task.within:
+        raise InputError(f"{folder}: no such annotation file; the multi-task challenge has one for all videos")
     return {path.stem: read(path, task) for path in files(folder)}
 
 
 def files(folder: Path) -> list[Path]:
-    """The annotation files of a folder, sorted by name. Raises InputError where there are none."""
+    """The annotation files of a folder, sorted by name; a file is itself. Raises InputError where there are none."""
+    if folder.is_file():
+        return [folder]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
     found = sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
@@ -68,7 +85,7 @@ def read(path: Path, task: Task) -> Annotation:
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     numbers = _parse(body, task.columns)
-    if numbers is None or not _legal(numbers, task).all():
+    if numbers is None or not legal(numbers, task).all():
         raise _first_problem(path, body, task)
     valid = (numbers > task.unlabelled).all(1)
     numbers[~valid] = 0
@@ -96,7 +113,7 @@ def _parse(body: str, columns: int) -> NDArray[np.float64] | None:
     return np.stack([column.to_numpy() for column in table.columns], axis=1)
 
 
-def _legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
+def legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
     """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
     if task.name == "va":
         return ((numbers >= -1) & (numbers <= 1)) | (numbers == task.unlabelled)
@@ -114,10 +131,17 @@ def _first_problem(path: Path, body: str, task: Task) -> InputError:
                 f"{where} has {len(parts)} values ({line.strip()[:60]!r}), expected {task.columns}: {task.header}"
             )
         for part in parts:
-            try:
-                value = float(part)
-            except ValueError:
-                return InputError(f"{where}: {part.strip()[:40]!r} is no number; expected {LEGAL[task.name]}")
-            if not _legal(np.array([value]), task)[0]:
-                return InputError(f"{where}: {part.strip()[:40]} is out of range; expected {LEGAL[task.name]}")
+            if wrong := problem(part, task):
+                return InputError(f"{where}: {wrong}")
     return InputError(f"{path}: not a table of {task.columns} comma-separated numbers per line")
+
+
+def problem(text: str, task: Task) -> str:
+    """What is wrong with one value of an official file; empty: nothing."""
+    try:
+        value = float(text)
+    except ValueError:
+        return f"{text.strip()[:40]!r} is no number; expected {LEGAL[task.name]}"
+    return (
+        "" if legal(np.array([value]), task)[0] else f"{text.strip()[:40]} is out of range; expected {LEGAL[task.name]}"
+    )

@@ -19,7 +19,7 @@ from heads import border, features, labels, processes
 from heads import config as heads_config
 from heads.config import Config, Spec
 from heads.labels import Annotation
-from heads.tasks import TASKS, Task
+from heads.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.train import Job, head_folder
 
 LIBRARIES = {
@@ -32,13 +32,14 @@ LIBRARIES = {
 
 def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] | None = None) -> dict[str, Path]:
     """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them.
+    A part of the multi-task challenge is a task of its own ("mtl/va").
 
     Runs extract first where features are missing. Finished heads whose settings, annotations, features and libraries
     are unchanged are kept, so a killed run goes on with the first unfinished head; where only the test list or its
     features changed, the kept model predicts them. Writes `prior.json`: what a video
     without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
     """
-    facts = TASKS[task]
+    facts = find(task)
     early = None if config.corpus.demo else border.read(config, facts)  # hours of extraction must not end at a typo
     config = extract_run.main(config, work)
     annotations, listed = early or border.read(config, facts)
@@ -56,8 +57,8 @@ def _up_to_date(
     listed: border.Listed,
 ) -> dict[str, Path]:
     """Train what is missing or out of date."""
-    task, paths = facts.name, config.corpus.task(facts.name)
-    specs = _chosen(heads_config.plan(config, task, work), only)
+    task, paths = facts.place, config.corpus.task(facts.place)
+    specs = _chosen(heads_config.plan(config, facts.name, work), only)
     known = {*annotations["train"], *annotations["val"]}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: features_mark(work, n, sorted(some)) for n in networks} for some in (known, set(listed))]
@@ -65,7 +66,7 @@ def _up_to_date(
     for part, some in annotations.items():
         border.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
-        border.check_heads(task, specs, work, part, videos)
+        border.check_heads(facts.name, specs, work, part, videos)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     hashes = {
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
@@ -180,11 +181,13 @@ python -m heads.run --task expr --head mlp-demo_enet      one of them
 
 python -m heads.run --task va --set heads.va.mlp.epochs=40
 
+python -m heads.run --task mtl                            all three on the annotations of the multi-task challenge
+
 python -m heads.run --task au --config configs/affwild2.toml      your own corpus"""
 
 
 def command(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
@@ -193,11 +196,19 @@ def command(
 ) -> None:
     """Train the heads of a task and predict validation and test."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+        parts = parts_of(task)
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        _print(main(settings, task, folder, seed, head), TASKS[task])
+        done = {part: main(settings, part, folder, seed, head) for part in parts}
+        for part, folders in done.items():
+            _print(folders, find(part))
+
+
+def parts_of(task: str) -> tuple[str, ...]:
+    """What `--task` asks for: itself, or the three parts of the multi-task challenge. Raises InputError for no task."""
+    if task not in (*NAMES, *SUBTASKS):
+        raise InputError(f"--task {task}: no such task; there are {', '.join(NAMES)}")
+    return tuple(SUBTASKS) if task == MTL else (task,)
 
 
 def _print(folders: dict[str, Path], task: Task) -> None:
@@ -205,7 +216,9 @@ def _print(folders: dict[str, Path], task: Task) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table("head", f"{task.metric} on validation", "seconds", "folder")
+    shown = Table(
+        "head", f"{task.metric} on validation", "seconds", "folder", title=task.place if task.within else None
+    )
     for name, folder in folders.items():
         report = json.loads((folder / "report.json").read_text())
         score = "undefined" if report["val_score"] is None else f"{report['val_score']:.4f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,13 @@ class Task:
     score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
     per_output: Callable[[NDArray[np.generic], NDArray[np.generic]], NDArray[np.float64]]
     """The score's parts, one per output; `score` is their mean."""
+    within: str = ""
+    """The challenge that this is a part of: of the multi-task challenge "mtl"; empty for one that stands alone."""
+
+    @property
+    def place(self) -> str:
+        """What the task is called on the command line and in folders: its name, or "mtl/va"."""
+        return f"{self.within}/{self.name}" if self.within else self.name
 
     @property
     def header(self) -> str:
@@ -48,3 +55,17 @@ TASKS: dict[str, Task] = {
         Task("va", VA, 2, -5, "mean CCC", metrics.mean_ccc, metrics.ccc_per_dimension),
     )
 }
+
+MTL = "mtl"
+"""The multi-task challenge: all three tasks on the same pictures; its score is the sum of theirs."""
+SUBTASKS: dict[str, Task] = {
+    task.place: task for task in (replace(TASKS[name], within=MTL) for name in ("va", "expr", "au"))
+}
+"""Its parts, each a task of its own with the annotations of `corpus.mtl`, in the order of its submission."""
+NAMES = (*TASKS, MTL)
+"""What `--task` can be; a part of the multi-task challenge alone is "mtl/va", "mtl/expr" or "mtl/au"."""
+
+
+def find(place: str) -> Task:
+    """A task by what it is called in folders. Raises KeyError for one that is none, "mtl" included."""
+    return SUBTASKS[place] if place in SUBTASKS else TASKS[place]

@@ -32,7 +32,7 @@ from heads.labels import Annotation
 from heads.learn import Slices
 from heads.model import Model
 from heads.table import Source
-from heads.tasks import TASKS, Task
+from heads.tasks import Task, find
 
 SECONDS_BETWEEN_REPORTS = 0.2
 
@@ -89,7 +89,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
     where nothing is labelled.
     """
-    task = TASKS[job.task]
+    task = find(job.task)
     if not rundir.is_done(job.folder / MODEL, job.learning):
         _learn(job, task, on_progress)
     began = time.monotonic()  # what learning took is in learnt.json

@@ -17,16 +17,19 @@ import numpy as np
 from filelock import FileLock
 
 from ..rundir import sweep, write_text
-from . import affect, plan
+from . import affect, multitask, plan
 from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
 VERSION = f"demo corpus 2, seed {SEED}"
-"""Written into DONE. Raise the number with every change that alters a byte: other versions are made anew."""
+"""Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
+BESIDE = "annotations 2"
+"""The same of what goes with the pictures: of another version, it is written again, and the pictures stay."""
 
 JPEG_QUALITY = 88
 
 CHALLENGES = {"au": "AU_Detection_Challenge", "expr": "EXPR_Classification_Challenge", "va": "VA_Estimation_Challenge"}
+MULTI_TASK = "MTL_Challenge"
 SETS = {"train": "Train_Set", "val": "Validation_Set"}
 HEADERS = {"au": ",".join(affect.AU_NAMES), "expr": ",".join(affect.EXPRESSIONS), "va": "valence,arousal"}
 # Official lists come in two styles: a bare trailing comma, or dummy values. The VA list is of the second kind.
@@ -38,7 +41,8 @@ def paths(folder: Path) -> dict:
 
     Returns:
         `frames` (folder of videos); `au`, `expr` and `va`, each with `train` and `val` (annotation folders) and `test`
-        (official list); `truth` with the folder of the test annotations of each task, for final scoring only.
+        (official list); `mtl` likewise, with files for folders; `truth` with the folder (for `mtl` the file) of the
+        test annotations of each task, for final scoring only.
     """
     folder = Path(folder)
     out: dict = {"frames": folder / "cropped_aligned", "truth": {}}
@@ -46,13 +50,17 @@ def paths(folder: Path) -> dict:
         out[task] = {part: folder / challenge / name for part, name in SETS.items()}
         out[task]["test"] = folder / "test_set" / f"{task.upper()}_test_set.txt"
         out["truth"][task] = folder / "test_truth" / task
+    multi = folder / MULTI_TASK
+    out["mtl"] = {"train": multi / "training_set_annotations.txt", "val": multi / "validation_set_annotations.txt"}
+    out["mtl"]["test"] = folder / "test_set" / "MTL_test_set.txt"
+    out["truth"]["mtl"] = folder / "test_truth" / "mtl.txt"
     return out
 
 
 def is_done(folder: Path) -> bool:
     """Whether `folder` holds a complete corpus of this version."""
     mark = Path(folder) / "DONE"
-    return mark.is_file() and mark.read_text().strip() == VERSION
+    return mark.is_file() and mark.read_text().split("\n") == [VERSION, BESIDE, ""]
 
 
 def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2) -> None:
@@ -76,7 +84,7 @@ def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, pr
         _render_all(folder, on_progress, processes)
         _write_texts(folder)
         sweep(folder / "DONE")
-        write_text(folder / "DONE", VERSION + "\n")
+        write_text(folder / "DONE", f"{VERSION}\n{BESIDE}\n")
 
 
 def _clear_other_version(folder: Path) -> None:
@@ -84,7 +92,7 @@ def _clear_other_version(folder: Path) -> None:
     note = folder / ".version"
     if not note.is_file() or note.read_text().strip() != VERSION:
         (folder / "DONE").unlink(missing_ok=True)
-        for name in ("cropped_aligned", "test_set", "test_truth", *CHALLENGES.values()):
+        for name in ("cropped_aligned", "test_set", "test_truth", MULTI_TASK, *CHALLENGES.values()):
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
         write_text(note, VERSION + "\n")
@@ -182,6 +190,14 @@ def _write_texts(folder: Path) -> None:
         listed = [_listed(row, task) for row in rows if row.part == "test"]
         sweep(where[task]["test"])
         write_text(where[task]["test"], f"image_location,{HEADERS[task]}\n" + "".join(listed))
+    for part in plan.PARTS:
+        rows = [row for row in DEMO_VIDEOS if row.part == part]
+        path = where["truth"]["mtl"] if part == "test" else where["mtl"][part]
+        sweep(path)
+        write_text(path, f"{multitask.HEADER}\n" + "".join(multitask.annotated(SEED, row) for row in rows))
+    sweep(where["mtl"]["test"])
+    listed = [multitask.listed(row) for row in DEMO_VIDEOS if row.part == "test"]
+    write_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
 
 
 def _listed(row: DemoVideo, task: str) -> str:

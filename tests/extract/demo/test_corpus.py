@@ -67,7 +67,7 @@ def test_layout_formats_and_missing_faces(short, tmp_path):
                 lines = file.read_text().splitlines()
                 assert lines[0].startswith(header) and len(lines) == row.frames + 1
                 assert all(len([float(v) for v in line.split(",")]) == width for line in lines[1:])
-    assert (tmp_path / "DONE").read_text().strip() == corpus.VERSION and corpus.is_done(tmp_path)
+    assert (tmp_path / "DONE").read_text() == f"{corpus.VERSION}\n{corpus.BESIDE}\n" and corpus.is_done(tmp_path)
     assert hidden(tmp_path) == []
 
 
