@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,18 @@ def standard(task: str) -> list[str]:
     return sorted(path.stem for path in (extract_config.CONFIGS / "heads" / task).glob("*.toml"))
 
 
+BEST = "best.toml"
+"""What heads.tune leaves of a search, in the search's folder."""
+
+
+def name_of(entry: str) -> str:
+    """The name of a head in `use`: itself, its file's name, or of a search's best config "<the search>-best"."""
+    path = Path(entry)
+    if path.name == BEST:  # every search's file is called so: its folder tells them apart
+        return f"{Path(os.path.abspath(path.expanduser())).parent.name}-{path.stem}"
+    return path.stem if entry.endswith(".toml") else entry
+
+
 RESERVED = ("equal", "greedy", "searched")
 """Rows of the report that are no heads."""
 
@@ -80,14 +93,14 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
     """
     section: TaskHeads = getattr(config.heads, task)
     use = section.use if section.use is not None else standard(task)
-    known = {Path(entry).stem for entry in use} | set(standard(task))
+    known = {name_of(entry) for entry in use} | set(standard(task))
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
             raise InputError(f"config: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}")
     has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     specs: list[Spec] = []
     for entry in use:
-        name = Path(entry).stem if entry.endswith(".toml") else entry
+        name = name_of(entry)
         settings = read_head(entry, task, section.overrides.get(name, {}))
         for spec in specs_of(name, settings, _usable(has, settings, task, work)):
             if spec.name in RESERVED:

@@ -138,7 +138,7 @@ def _search(job: Job, facts: dict[str, Any], plan: Plan, search: Search) -> Foun
             study.release(None, True)  # the folder is ours alone: whoever ran a trial is gone
 
         def on_look(trials: list[FrozenTrial]) -> None:
-            _keep_best(folder / "best.toml", job, plan, search, trials)
+            _keep_best(folder / heads_config.BEST, job, plan, search, trials)
 
         Crew(job, study, search.workers, on_look).run()
         trials = study.trials()
@@ -242,7 +242,7 @@ def _print(found: Found, search: Search) -> None:
         console.print(
             f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False, markup=False
         )
-        console.print(f"best config: {found.folder / 'best.toml'}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"best config: {found.folder / heads_config.BEST}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
     if given_up := tune_study.given_up(found.trials):
         console.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")

@@ -47,7 +47,7 @@ def make(config: Config, task: str, head: str | None, space: Path | None, networ
     if network and of_name and network != of_name:
         raise InputError(f"--head {head} is of network {of_name!r}, --network says {network!r}")
     base, path = heads_config.read_raw(entry, task)
-    name = Path(entry).stem if entry.endswith(".toml") else entry
+    name = heads_config.name_of(entry)
     own = getattr(config.heads, task).overrides.get(name, {})
     if not isinstance(own, dict):
         raise InputError(f"config: heads.{task}.{name}: expected a table of settings, found {own!r}")
@@ -72,7 +72,7 @@ def _entry(config: Config, task: str, head: str) -> tuple[str, str | None]:
     if head.endswith(".toml"):
         return head, None
     use = [*heads_config.standard(task), *(getattr(config.heads, task).use or [])]
-    known = {Path(entry).stem if entry.endswith(".toml") else entry: entry for entry in use}
+    known = {heads_config.name_of(entry): entry for entry in use}
     if head in known:
         return known[head], None
     for network in config.features.networks:

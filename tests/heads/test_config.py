@@ -133,3 +133,24 @@ def test_networks_without_features_are_named(corpus: Corpus, tmp_path: Path) -> 
     store.write(target, store.VideoFeatures(store.read(store.path(corpus.work, "one", "t0")).frame), {})
     with pytest.raises(InputError, match="no features in its files"):
         config.kinds(tmp_path, "net")
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ("mlp", "mlp"),
+        ("my_heads/wide.toml", "wide"),
+        ("runs/demo/tune/au/lightgbm-demo_enet/best.toml", "lightgbm-demo_enet-best"),
+        ("runs/demo/../own/./best.toml", "own-best"),
+        ("~/own/best.toml", "own-best"),
+        ("best", "best"),
+    ],
+)
+def test_heads_are_called_as_their_file_and_the_best_of_searches_as_the_search(entry: str, name: str) -> None:
+    assert config.name_of(entry) == name
+
+
+def test_a_best_config_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlp_all").mkdir()
+    monkeypatch.chdir(tmp_path / "mlp_all")
+    assert config.name_of("best.toml") == "mlp_all-best"

@@ -148,11 +148,17 @@ def test_heads_run_takes_the_best_config_as_it_is(
             train.main(job, lambda done, note: None)
 
     monkeypatch.setattr(processes, "run_all", run_all)
-    config = load(corpus, f'[heads.va]\nuse = ["{found.folder / "best.toml"}"]\n')
+    second = found.folder.with_name("second") / "best.toml"  # of another search
+    second.parent.mkdir()
+    second.write_text(text)
+    both = [str(found.folder / "best.toml"), str(second)]
+    config = load(corpus, f"[heads.va]\nuse = {json.dumps(both)}\n[heads.va.second-best]\ntrees = 1\n")
     folders = run.main(config, "va", corpus.work)
-    assert list(folders) == ["best"]
-    report = json.loads((folders["best"] / "report.json").read_text())
-    assert report["family"] == "lightgbm" and max(report["trees"].values()) <= best.params["trees"]
+    assert list(folders) == ["small-best", "second-best"]
+    for name, most in (("small-best", best.params["trees"]), ("second-best", 1)):
+        report = json.loads((folders[name] / "report.json").read_text())
+        assert report["family"] == "lightgbm" and max(report["trees"].values()) <= most
+    shutil.rmtree(second.parent)
 
 
 def test_a_search_under_a_taken_name_is_refused_by_what_differs(

@@ -70,6 +70,16 @@ def test_a_space_of_ones_own_alone_or_over_a_head(corpus: Corpus, tmp_path: Path
         tune_plan.on_networks(tune_plan.make(config, "au", str(own), None, "one"), HAS)
 
 
+def test_the_best_of_a_search_is_searched_on_under_its_own_name(corpus: Corpus, tmp_path: Path) -> None:
+    best = tmp_path / "lightgbm-two" / "best.toml"
+    best.parent.mkdir()
+    best.write_text('family = "lightgbm"\nnetworks = ["two"]\ninputs = ["logits"]\n')
+    config = load(corpus, [f"heads.au.use=['{best}']", "heads.au.lightgbm-two-best.trees=3"])
+    for head in (str(best), "lightgbm-two-best"):
+        plan = tune_plan.make(config, "au", head, None, None)
+        assert plan.name == "lightgbm-two-best" and plan.raw["trees"] == 3
+
+
 def test_what_the_config_fixes_stays_fixed(corpus: Corpus) -> None:
     config = load(corpus, ["heads.au.lightgbm.num_leaves=7", "heads.au.lightgbm.trees=3"])
     plan = tune_plan.make(config, "au", "lightgbm-one", None, None)
