@@ -11,13 +11,13 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from extract import rundir
+from extract import pipeline, rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
 from heads.threads import ENVIRONMENT, VARIABLE
 from heads.train import Job
 
-CORES = os.cpu_count() or 1
+CORES = pipeline.cores()
 AT_ONCE = min(2, CORES)
 """Jobs side by side; they share the cores (heads.threads). No head's result depends on how many it gets."""
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from extract import pipeline
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
 from heads.processes import ROOT, TAIL
@@ -37,11 +38,6 @@ THREADS = (VARIABLE, "OMP_THREAD_LIMIT")
 """What says how many threads a process may use; the limit is for heads whose own settings ask for more."""
 News = queue.Queue[tuple[str, str | None]]
 OnLook = Callable[[list["FrozenTrial"]], None]
-
-
-def cpus() -> int:
-    """Cores that this process may use: a batch system may have given it fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -89,7 +85,7 @@ class Crew:
         self._started += 1
         name = f"{platform.node()}-{os.getpid()}-{self._started}"
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        threads = dict.fromkeys(THREADS, str(max(1, cpus() // self.workers)))
+        threads = dict.fromkeys(THREADS, str(max(1, pipeline.cores() // self.workers)))
         environment = os.environ | ENVIRONMENT | threads
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         log = self._log(name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,3 +94,13 @@ def test_bad_input_is_shown_before_a_bug(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(processes, "AT_ONCE", 2)
     with pytest.raises(InputError, match="head b"):
         processes.run_all([job(tmp_path, "a", "bug"), job(tmp_path, "b", "input")], "test")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not share out single cores")
+def test_only_cores_that_this_process_may_use_count() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from heads.processes import CORES, AT_ONCE"
+    )
+    code += "; print(CORES, AT_ONCE)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=processes.ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "1"]

@@ -103,7 +103,7 @@ def started(folder: Path) -> int:
 
 
 def test_all_work_and_what_is_found_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_crew, "cpus", lambda: 8)
+    monkeypatch.setattr(tune_crew.pipeline, "cores", lambda: 8)
     seen: list[int] = []
     crew(tmp_path, "well", 3, lambda trials: seen.append(len(trials))).run()
     assert started(tmp_path) == 3 and seen[-1] == 3
