@@ -11,7 +11,7 @@ blend's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
-from heads import learn, metrics, predictions, split
+from heads import learn, metrics, predictions, split, temporal
 from heads.base import OnProgress
 from heads.labels import Annotation
 from heads.learn import Prepared, decided
+from heads.table import Labelled
 from heads.tasks import Task
+from heads.temporal import TemporalColumns
 
 SCORE_OF = {
     "au": "mean F1, each unit cut at its best threshold of these predictions",
     "expr": "macro F1 of the largest probability",
     "va": "mean CCC",
 }
+
+MOST_KEPT = 2**31
+"""Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
+Kept = dict[int, tuple[Labelled, TemporalColumns]]
+"""Rows by the number of the fold that their temporal columns have not seen."""
 
 
 def folds(annotations: dict[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
@@ -76,6 +83,8 @@ class Trial:
     """One config on its way through the folds: what is predicted so far, and what it is worth."""
 
     prepared: Prepared
+    kept: Kept = field(default_factory=dict)
+    """What earlier trials on the same columns and folds left; this one adds to it."""
     scores: NDArray[np.float32] = field(init=False)
     """[N, outputs] of the prepared rows; those of folds to come are not filled yet."""
     known: NDArray[np.bool_] = field(init=False)
@@ -102,7 +111,7 @@ class Trial:
             def say(part: float, note: str, done: int = done) -> None:
                 on_progress((done + part) / len(held), f"fold {done + 1}: {note}")
 
-            fold = self.prepared.within(~out)
+            fold = self._without(done, ~out)
             model, facts, dev_score = learn.fit(fold, fold.part, seed, say)
             mine = np.flatnonzero(out[rows.video])
             self.scores[mine] = model.head.predict(fold.labelled.rows.take(mine))
@@ -117,9 +126,30 @@ class Trial:
             if self.score is None:
                 return
 
+    def _without(self, number: int, others: NDArray[np.bool_]) -> Prepared:
+        """What is learnt from for a fold, given the mask [videos] of the others (see Prepared.within).
+
+        Components of temporal columns mean reading all embeddings twice: what an earlier trial made is used again.
+        """
+        if number in self.kept:
+            labelled, columns = self.kept[number]
+            inside = labelled.take(np.flatnonzero(others[labelled.rows.video]))
+            part = learn.slices(inside, self.prepared.task, self.prepared.seed, self.prepared.settings.stride)
+            return replace(self.prepared, labelled=labelled, part=part, temporal=columns)
+        fold = self.prepared.within(others)
+        kept = sum(_bytes(labelled) for labelled, _ in self.kept.values())
+        if fold.temporal.components and kept + _bytes(fold.labelled) <= MOST_KEPT:
+            self.kept[number] = fold.labelled, fold.temporal
+        return fold
+
     def write(self, path: Path) -> None:
         """The out-of-fold predictions as a prediction file: annotated frames of the folds that were done."""
         rows, scores = self.prepared.labelled.rows.take(self.known), self.scores[self.known]
         spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
         kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in spans if b > a}
         predictions.write(path, predictions.Predictions(self.prepared.task.outputs, kept))
+
+
+def _bytes(data: Labelled) -> int:
+    """What the temporal columns of these rows take."""
+    return sum(block.values.nbytes for block in data.rows.blocks if block.kind == temporal.KIND)

@@ -85,6 +85,11 @@ def sources_of(name: str, settings: HeadSettings, has: dict[str, Any]) -> tuple[
     raise InputError(f"head {name!r}: no network has {', '.join(settings.inputs)}")
 
 
+def with_rows(folds: list[list[str]], prepared: Prepared) -> list[list[str]]:
+    """The folds in which a face was found: there is nothing to score in the others."""
+    return [names for names in folds if not set(names).isdisjoint(prepared.labelled.rows.videos)]
+
+
 class Stop(InputError):
     """Bad input that concerns every trial."""
 
@@ -99,6 +104,7 @@ class Worker:
         self._annotations = labels.read_folder(Path(job.train), self.task)
         self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed)
         self._rows: Prepared | None = None
+        self._kept: tune_trial.Kept = {}
 
     def run(self) -> str:
         """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on)."""
@@ -180,7 +186,8 @@ class Worker:
         from optuna.trial import TrialState
 
         began, said = time.monotonic(), 0.0
-        done = tune_trial.Trial(prepared)
+        done = tune_trial.Trial(prepared, self._kept)
+        held = with_rows(self._folds, prepared)
 
         def on_progress(part: float, note: str) -> None:
             nonlocal said
@@ -189,13 +196,13 @@ class Worker:
                 self.say({"trial": trial.number, "done": part, "note": note})
 
         state, why = TrialState.COMPLETE, None
-        steps = done.run(self._folds, self.job.seed, on_progress)
+        steps = done.run(held, self.job.seed, on_progress)
         for step, score in enumerate(steps):
             if score is None:
                 state, why = TrialState.PRUNED, "its predictions are not finite, or their score is undefined"
                 break
             self.study.report(trial, step, score)
-            last = len(done.folds) == len(self._folds)
+            last = len(done.folds) == len(held)
             if self.job.prune and not last and self.study.is_hopeless(trial):
                 state, why = TrialState.PRUNED, f"below the median after fold {len(done.folds)}"
                 break
@@ -219,17 +226,19 @@ class Worker:
     def _prepared(self, sources: tuple[Source, ...], settings: HeadSettings) -> Prepared:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
         if self._rows is None or self._rows.sources != sources or self._rows.settings.temporal != settings.temporal:
-            self._rows = None  # the old ones go before the new ones come
+            self._rows, self._kept = None, {}  # the old ones go before the new ones come
             work, seed = Path(self.job.work), self.job.seed
             try:
-                self._rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
+                rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
-            if (videos := len(self._rows.labelled.rows.videos)) < 2:
+            if (usable := len(with_rows(self._folds, rows))) < 2:
                 raise InputError(
-                    f"{self.job.train}: {videos} of its videos has features of "
-                    f"{', '.join(source.network for source in sources)}; a search needs 2 or more"
+                    f"{self.job.train}: {len(rows.labelled.rows.videos)} of its videos has features of "
+                    f"{', '.join(source.network for source in sources)}, in {usable} of {len(self._folds)} folds; a "
+                    f"search needs 2 or more"
                 )
+            self._rows = rows
         return replace(self._rows, settings=settings)
 
     def _keep(self, folder: Path, config: dict[str, Any], done: tune_trial.Trial, report: dict[str, Any]) -> None:

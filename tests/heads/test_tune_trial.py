@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,44 @@ def test_thinning_thins_what_is_learnt_not_what_is_scored(tiny: Corpus) -> None:
     trial = tune_trial.Trial(prepared(tiny, "va", stride=5))
     assert len(list(trial.run(folds(tiny, "va"), 0, quiet))) == 3
     assert sum(fold["rows"] for fold in trial.folds) == len(trial.prepared.labelled)
+
+
+def with_components(tiny: Corpus, **settings: Any) -> learn.Prepared:
+    annotations = labels.read_folder(tiny.folder / "va" / "train", TASKS["va"])
+    table = {"of": "embedding", "windows": [2], "components": 3}
+    asked = LightGbmSettings(inputs=["logits"], trees=4, temporal=[table], **settings)
+    return learn.prepare(tiny.work, [Source("one", ("logits",), ("embedding",))], asked, annotations, TASKS["va"])
+
+
+def test_components_of_a_fold_are_learnt_once_for_all_trials(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, thin = with_components(tiny), with_components(tiny, stride=5, num_leaves=3)
+    alone = [tune_trial.Trial(one) for one in (ready, thin)]
+    for trial in alone:
+        list(trial.run(folds(tiny, "va"), 0, quiet))
+    assert alone[0].score != alone[1].score
+
+    made: list[int] = []
+    learn_columns = learn._learn_columns
+    monkeypatch.setattr(learn, "_learn_columns", lambda *given: made.append(1) or learn_columns(*given))
+    kept: tune_trial.Kept = {}
+    for one, own in ((ready, alone[0]), (replace(ready, settings=thin.settings), alone[1]), (ready, alone[0])):
+        trial = tune_trial.Trial(one, kept)
+        list(trial.run(folds(tiny, "va"), 0, quiet))
+        np.testing.assert_array_equal(trial.scores, own.scores)
+        assert trial.folds == own.folds
+    assert len(made) == 3 == len(kept), "one for each fold"
+
+
+def test_no_more_is_kept_than_fits(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, kept = with_components(tiny), dict[int, Any]()
+    own = sum(block.values.nbytes for block in ready.labelled.rows.blocks if block.kind == "temporal")
+    assert own == len(ready.labelled) * 9 * 2
+    monkeypatch.setattr(tune_trial, "MOST_KEPT", 2 * own)
+    list(tune_trial.Trial(ready, kept).run(folds(tiny, "va"), 0, quiet))
+    assert sorted(kept) == [0, 1]
+    plain = dict[int, Any]()
+    list(tune_trial.Trial(prepared(tiny, "va"), plain).run(folds(tiny, "va"), 0, quiet))
+    assert plain == {}, "nothing is learnt for these rows"
 
 
 def test_an_undefined_score_is_none() -> None:

@@ -174,11 +174,29 @@ def test_rows_are_read_again_only_for_other_columns(worker: Worker, monkeypatch:
     assert len(read) == changes and len(set(inputs)) == 2
 
 
-def test_features_of_one_video_are_too_few(worker: Worker, corpus: Corpus) -> None:
-    for video in corpus.videos["train"][1:]:
+def without_faces(corpus: Corpus, videos: list[str]) -> None:
+    for video in videos:
         (corpus.work / "features" / "two" / f"{video}.safetensors").unlink()
+
+
+def test_features_of_one_video_or_one_fold_are_too_few(worker: Worker, corpus: Corpus) -> None:
+    without_faces(corpus, worker._folds[1] + worker._folds[2])
+    with pytest.raises(InputError, match="2 of its videos has features of two, in 1 of 3 folds; a search needs 2"):
+        worker.run()
+    without_faces(corpus, worker._folds[0][1:])
     with pytest.raises(InputError, match="1 of its videos has features of two"):
         worker.run()
+
+
+def test_the_last_fold_with_a_face_is_the_last(worker: Worker, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it a trial is complete, whatever its score: nothing is left that pruning could save."""
+    without_faces(corpus, worker._folds[2])
+    asked: list[int] = []
+    monkeypatch.setattr(tune_study.Study, "is_hopeless", lambda _, trial: asked.append(trial.number))
+    assert worker.run() == "enough"
+    assert [trial.state.name for trial in worker.study.trials()] == ["COMPLETE"] * 2 and asked == [0, 1]
+    report = json.loads((Path(worker.job.folder) / "trials" / "0" / "report.json").read_text())
+    assert [fold["videos"] for fold in report["folds"]] == worker._folds[:2]
 
 
 def test_a_process_ends_with_its_parent(corpus: Corpus) -> None:
