@@ -29,6 +29,7 @@ from extract.progress import progress
 from heads import config as heads_config
 from heads import labels, learn
 from heads import run as heads_run
+from heads.code_mark import code_mark
 from heads.config import Spec
 from heads.labels import Annotation
 from heads.model import Model
@@ -127,7 +128,7 @@ def facts(data: Data) -> dict[str, Any]:
     videos = sorted(video for some in data.annotations.values() for video in some)
     return {
         "task": data.task.name,
-        "code": rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent),
+        "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
         "features": {network: heads_run.features_mark(data.work, network, videos) for network in data.networks},
         "annotations": {
             part: {

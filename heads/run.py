@@ -17,6 +17,7 @@ from extract import run as extract_run
 from extract.errors import InputError
 from heads import border, features, labels, processes
 from heads import config as heads_config
+from heads.code_mark import code_mark
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import MTL, NAMES, SUBTASKS, Task, find
@@ -72,7 +73,7 @@ def _up_to_date(
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
         for part in ("train", "val")
     }
-    code = rundir.code_hash(Path(__file__).parent)
+    code = code_mark()
     todo = []
     for spec in specs:
         settings = spec.settings.model_dump(mode="json")
