@@ -105,6 +105,10 @@ class Head(ABC):
     Settings: ClassVar[type[HeadSettings]]
     learns_dev: ClassVar[bool] = False
     """Whether dev rows are learnt from too, so that a score on them says nothing."""
+    streams: ClassVar[bool] = False
+    """Whether it reads rows piece by piece in their order, so that large embeddings may stay on disk."""
+    gpu: ClassVar[bool] = False
+    """Whether it learns on a GPU where there is one; other families never see one."""
 
     def __init__(self, task: Task, settings: HeadSettings) -> None:
         self.task = task
@@ -136,6 +140,7 @@ FAMILIES = {
     "lightgbm": "heads.lightgbm_head:LightGbm",
     "lama": "heads.lama_head:Lama",
     "pretrained": "heads.pretrained:Pretrained",
+    "sequence": "heads.sequence:Sequence",
 }
 
 

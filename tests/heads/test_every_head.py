@@ -18,11 +18,22 @@ from heads.table import Block, Labelled, Rows, Source
 from heads.tasks import TASKS, Task
 from heads.temporal import TemporalColumns
 
+SMALL = {
+    "inputs": ["logits", "embedding"],
+    "learning_rate": 0.03,
+    "width": 8,
+    "feedforward": 8,
+    "clip": 10,
+    "min_steps": 20,
+    "dropout": 0.1,
+}
+"""Encoders: of either kind."""
 SETTINGS = {
     "mlp": {"inputs": ["logits"], "hidden": 4, "epochs": 3, "dropout": 0.3, "input_dropout": 0.2},
     "lightgbm": {"inputs": ["logits"], "trees": 8, "trees_without_dev": 4, "min_data_in_leaf": 3},
     "lama": {"inputs": ["logits"], "trees": 4, "cv": 2, "penalties": [0.1]},
     "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 3}},
+    "sequence": SMALL | {"shapes": [[1, 2], [1, 1]], "noise": 0.1, "masked": 0.1, "dropped": 0.1},
 }
 CASES = [(name, task) for name in SETTINGS for task in TASKS if (name, task) != ("pretrained", "au")]
 pytestmark = pytest.mark.parametrize(("name", "task"), CASES, ids=["-".join(case) for case in CASES])
@@ -208,6 +219,7 @@ def test_it_learns_something(name: str, task: str) -> None:
         "mlp": {"epochs": 150, "learning_rate": 0.02, "dropout": 0.0, "input_dropout": 0.0, "hidden": 8},
         "lightgbm": {"trees": 60},
         "lama": {"trees": 20},
+        "sequence": {"epochs": 60, "learning_rate": 0.01, "dropout": 0.0, "width": 16, "shapes": [[1, 2]]},
     }[name]
     head = kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name], **more}))
     head.fit(labels.take(whole.video < 6), labels.take((whole.video >= 6) & (whole.video < 8)), seed=0)
