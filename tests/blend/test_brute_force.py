@@ -2,6 +2,8 @@
 what trying everything gives.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -56,7 +58,7 @@ def problem(task, seed):
 def window_means(scores, offsets, k):
     """The mean of the frames around each, cut off at the video's ends, as the float32 that scores are."""
     out = np.empty_like(scores, np.float32)
-    for a, b in zip(offsets[:-1], offsets[1:], strict=True):
+    for a, b in pairwise(offsets):
         for t in range(a, b):
             some = scores[max(a, t - k) : min(b, t + k + 1)]
             out[t] = some.sum(0) * (1 / len(some))  # sums of such scores are exact
