@@ -1,6 +1,7 @@
 """The main job on other people's predictions alone: no frames, no features, no heads of ours; and bad ones by name."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from blend import run
 from blend.config import Config
@@ -49,6 +52,16 @@ class Team:
         return run.main(
             settings, self.task.name, self.folder / work, heads=heads, predictions=given, **more
         )  # fmt: skip
+
+    def command(self, *more, given=None):
+        """The same through the command line: exit code, and what it says on stderr."""
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command()(run.command)
+        given = self.theirs if given is None else given
+        arguments = ["--task", self.task.name, "--config", str(self.config), "--work", str(self.folder / "work")]
+        arguments += [part for name, path in given.items() for part in ("--predictions", f"{name}={path}")]
+        done = CliRunner().invoke(app, [*arguments, *more])
+        return done.exit_code, done.stderr
 
     def read(self, head, part):
         return pd.read_parquet(self.theirs[head] / f"{part}.parquet")
@@ -102,6 +115,28 @@ def test_the_same_predictions_in_other_formats_and_orders_give_the_same_bytes(ma
         assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_heads_videos_and_frames_in_any_order_give_the_same_bytes(make_team, task):
+    """With both ways of selecting; what is told of the inputs' files apart, the report as well."""
+    team = make_team(task)
+    more = ["--set", f"blend.{task}.select=cross_fitted", "--submissions", "3"]
+    assert team.command(*more)[0] == 0
+    out = team.folder / "work" / "blend" / task
+    before = {path.name: path.read_bytes() for path in (*out.glob("*.*"), *out.glob("submissions/*"))}
+    shutil.rmtree(out)
+    for head in team.theirs:
+        for part in ("val", "test"):
+            team.write(head, part, team.read(head, part).sample(frac=1, random_state=len(head + part)))
+    assert team.command(*more, given=dict(reversed(team.theirs.items())))[0] == 0
+    for name in {"params.json", "submission.txt"} | {name for name in before if name.startswith("submission_")}:
+        path = out / name if (out / name).exists() else out / "submissions" / name
+        assert path.read_bytes() == before[name]
+    reports = [
+        json.loads(text) | {"seconds": 0} for text in (before["report.json"], (out / "report.json").read_bytes())
+    ]
+    assert reports[0] == reports[1]
+
+
 def test_a_submission_is_a_head_and_frames_it_lacks_are_filled_from_its_own_neighbours(make_team):
     team = make_team("au")
     report = team.run(heads=["none"], given={"head0": team.theirs["head0"]})
@@ -133,45 +168,78 @@ def edit(column, value, row=10):
 
 
 BAD = {
-    "doubled frame": (lambda f: pd.concat([f, f.iloc[[7]]]), r"val\.parquet: video 'val0' frame \d+ occurs more than"),
-    "unknown video": (lambda f: f.replace({"video": {"val1": "vla1"}}), r"val\.parquet: .*the video 'vla1' has no an"),
-    "a video missing": (lambda f: drop(f, "val2"), r"val\.parquet: .*lack the video 'val2', which head 'head0' has"),
-    "most frames missing": (lambda f: f.iloc[::4], r"val\.parquet: video 'val\d' frame \d+ is missing; .*missing_fr"),
-    "NaN": (edit("valence", np.nan), r"val\.parquet: video 'val0' frame \d+: a score is not finite"),
-    "infinity": (edit("arousal", np.inf), r"val\.parquet: video 'val0' frame \d+: a score is not finite"),
-    "out of range": (edit("arousal", 1.5), r"val\.parquet: video 'val0' frame \d+: a score is outside \[-1, 1\]"),
-    "column missing": (lambda f: f.drop(columns="valence"), r"val\.parquet: column 'valence' is missing"),
-    "column too many": (lambda f: f.assign(x=1), r"val\.parquet: column 'x' is unknown; expected exactly video, frame"),
-    "another task": (lambda f: f.rename(columns={"valence": "AU1"}), r"val\.parquet: column 'valence' is missing"),
-    "text": (lambda f: f.astype({"valence": str}), r"val\.parquet: column 'valence' is (large_)?string, expected"),
-    "no rows": (lambda f: f.iloc[:0], r"val\.parquet: not one prediction in this file"),
-    "frame 0": (edit("frame", 0), r"val\.parquet: video 'val0' frame 0: frames are numbered from 1"),
-    "a far frame": (edit("frame", 99_999), r"video 'val0' frame 99999, but the video ends at frame \d+"),
+    "a doubled frame": ("va", lambda f: pd.concat([f, f.iloc[[7]]]), r"video 'val0' frame \d+ occurs more than once"),
+    "an unknown video": (
+        "va", lambda f: f.replace({"video": {"val1": "vla1"}}),
+        r".*the video 'vla1' has no annotation \(its first prediction is of frame \d+\)",
+    ),
+    "a video missing": ("va", lambda f: drop(f, "val2"), r".*lack the video 'val2', which head 'head0' has; give it"),
+    "most frames missing": (
+        "va", lambda f: f.iloc[::4], r"video 'val\d' frame \d+ is missing; .*raise blend\.va\.missing_frames"
+    ),
+    "NaN": ("va", edit("valence", np.nan), r"video 'val0' frame \d+: a score is not finite"),
+    "infinity": ("va", edit("arousal", np.inf), r"video 'val0' frame \d+: a score is not finite"),
+    "a value out of range": ("va", edit("arousal", 1.5), r"video 'val0' frame \d+: .*\[-1, 1\]: arousal is 1\.5"),
+    "a probability above 1": ("au", edit("AU4", 1.25), r"video 'val0' frame \d+: .*\[0, 1\]: AU4 is 1\.25"),
+    "a probability below 0": ("expr", edit("Fear", -0.5), r"video 'val0' frame \d+: .*\[0, 1\]: Fear is -0\.5"),
+    "per cent as whole numbers": (
+        "au", lambda f: (f.set_index(["video", "frame"]) * 100).round().astype(np.int64).reset_index(),
+        r"video 'val0' frame \d+: a score is outside \[0, 1\]: AU\d+ is \d+",
+    ),
+    "float64 beyond float32": (
+        "va", lambda f: edit("valence", 1e300)(f.astype({"valence": np.float64})),
+        r"video 'val0' frame \d+: a score is not finite",
+    ),
+    "a column missing": ("va", lambda f: f.drop(columns="valence"), "column 'valence' is missing; expected exactly"),
+    "a column too many": ("va", lambda f: f.assign(x=1), "column 'x' is unknown; expected exactly video, frame, val"),
+    "columns of another task": ("va", lambda f: f.rename(columns={"valence": "AU1"}), "column 'valence' is missing"),
+    "text for numbers": ("va", lambda f: f.astype({"valence": str}), r"column 'valence' is (large_)?string, expected"),
+    "frames as fractions": ("va", lambda f: f.astype({"frame": float}), "column 'frame' is double, expected int32"),
+    "no rows": ("va", lambda f: f.iloc[:0], "not one prediction in this file"),
+    "frame 0": ("va", edit("frame", 0), r"video 'val0' frame 0: frames are numbered from 1"),
+    "a far frame": ("va", edit("frame", 99_999), r".*video 'val0' frame 99999, but the video ends at frame \d+"),
+    "no file": ("va", None, "no val predictions here; expected one of val.parquet, val.csv, val.txt"),
+    "an empty file": ("va", b"", "the file is empty; expected Parquet, or text with the columns video, frame"),
+    "text that is no Parquet": ("va", b"video,frame\n", "not a readable Parquet file"),
+    "bytes that are no Parquet": ("va", b"PAR1\x00\x01PAR1", "not a readable Parquet file"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", BAD)
-def test_bad_predictions_are_one_line_with_file_video_and_frame(make_team, damage):
-    change, said = BAD[damage]
-    team = make_team("va")
-    team.write("head1", "val", change(team.read("head1", "val")))
-    with pytest.raises(InputError, match=said) as error:
-        team.run()
-    assert "\n" not in str(error.value) and str(team.theirs["head1"]) in str(error.value)
-    assert not (team.folder / "work" / "blend" / "va" / "params.json").exists()
+def test_bad_predictions_are_one_line_with_file_video_and_frame_and_exit_code_2(make_team, damage):
+    """Through the command line."""
+    task, change, said = BAD[damage]
+    team = make_team(task)
+    path = team.theirs["head1"] / "val.parquet"
+    if change is None:
+        path.unlink()
+        path = path.parent
+    elif isinstance(change, bytes):
+        path.write_bytes(change)
+    else:
+        team.write("head1", "val", change(team.read("head1", "val")))
+    code, text = team.command()
+    assert code == 2 and re.fullmatch(rf"error: {re.escape(str(path))}: {said}.*\n", text), text
+    assert not (team.folder / "work" / "blend" / task / "params.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "said"), [(b"", "the file is empty"), (b"video,frame\n", "not a readable Parquet")]
-)
-def test_files_that_are_no_predictions(make_team, content, said):
-    team = make_team("va")
-    (team.theirs["head1"] / "val.parquet").write_bytes(content)
-    with pytest.raises(InputError, match=said):
-        team.run()
-    (team.theirs["head1"] / "val.parquet").unlink()
-    with pytest.raises(InputError, match="head1: no val predictions here"):
-        team.run()
+@pytest.mark.parametrize("task", TASKS)
+def test_columns_in_another_order_and_of_another_type_are_taken_by_name(make_team, task):
+    """float64 and, where they hold it exactly, whole numbers: 0 and 1 are scores as well."""
+    team = make_team(task)
+    frame = team.read("head1", "val")
+    frame[frame.columns[2]] = frame[frame.columns[2]].round()
+    team.write("head1", "val", frame)
+    assert team.command() == (0, "")
+    params = team.folder / "work" / "blend" / task / "params.json"
+    before = params.read_bytes()
+    other = frame[frame.columns[::-1]].astype({frame.columns[2]: np.int8, frame.columns[3]: np.float64})
+    team.write("head1", "val", other.astype({"frame": np.int64}))
+    (params.parent / "DONE").unlink()
+    params.unlink()
+    code, said = team.command()
+    assert code == 0 and "was of another search (heads.head1:" in said
+    assert params.read_bytes() == before
 
 
 def test_a_sparse_head_is_welcome_where_the_config_says_so(make_team):
