@@ -51,5 +51,7 @@ def test_real_photographs_and_networks_end_in_a_checked_submission(tmp_path):
     lines = (out / "submission.txt").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == [line.split(",")[0] for line in listed]
     assert all(line.split(",")[1] in "01234567" for line in lines[1:])
-    # a scaled logistic regression on the faceres embedding reaches 0.44
-    assert report["cross_fitted"]["pooled"] > 0.45
+    # by-video cross-fitted macro F1; a scaled logistic regression on the faceres embedding reaches 0.44
+    alone = {name: way["cross_fitted"] for name, way in report["baselines"].items() if name != "equal"}
+    assert set(alone) == set(report["heads"]) and max(alone.values()) >= 0.47, alone
+    assert report["cross_fitted"]["pooled"] >= 0.50
