@@ -20,6 +20,8 @@ MARGIN = 0.1
 """Part of the longer side of the face's box that is added on each side of the square crop."""
 QUALITY = 95
 CHANGED = "changed while it was read"
+Boxes = dict[int, NDArray[np.float64]]
+"""One person's box [4] by frame."""
 
 
 def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
@@ -43,12 +45,18 @@ def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDAr
 
 
 def of_video(
-    file: Path, folders: list[Path], size: int, detect: Detect, advance: Callable[[int], None]
+    file: Path,
+    folders: list[Path],
+    size: int,
+    detect: Detect,
+    advance: Callable[[int], None],
+    keep: Callable[[list[Boxes]], None] = lambda people: None,
 ) -> dict[str, Any]:
     """Crop one video's faces into `folders`, one per person from left to right; they are made unless no frame is read.
 
-    `advance(1)` is called twice per frame. Returns `frames` (read), `crops` and `broken` (why the file is not whole, or
-    None). Of a file that changes meanwhile no frame counts as read: boxes and frames may not belong together.
+    `advance(1)` is called twice per frame; `keep` gets everybody's boxes by frame, once all are known. Returns `frames`
+    (read), `crops` and `broken` (why the file is not whole, or None). Of a file that changes meanwhile no frame counts
+    as read: boxes and frames may not belong together.
     Raises OSError where the folders cannot be written.
     """
     before = _state(file)
@@ -61,6 +69,7 @@ def of_video(
     except video.BrokenVideo as error:
         broken = str(error)
     people = tracking.choose(follower.tracks(), len(folders), width)
+    keep(people)
     if frames:
         for folder in folders:
             folder.mkdir(parents=True)

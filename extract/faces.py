@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract import crops, sharing, video
+from extract import boxes, crops, sharing, video
 from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
 from extract.progress import progress
@@ -70,9 +70,22 @@ def main(
     that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
+    return of_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)
+
+
+def of_files(
+    files: dict[str, Path],
+    out: Path,
+    *,
+    faces: int = 1,
+    size: int = 112,
+    detector: Path | None = None,
+    redo: bool = False,
+) -> Report:
+    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    clips = [Clip(name, file, out, faces) for name, file in video.list_files(videos).items()]
+    clips = [Clip(name, file, out, faces) for name, file in files.items()]
     began = time.time()
     settings = {
         "faces": faces,
@@ -95,9 +108,10 @@ def main(
                 if clip is not None:
                     bar.advance(0, clip.video)
                     with _replacing(clip) as folders:
-                        made = crops.of_video(clip.file, folders, size, detect, bar.advance)
+                        people: list[crops.Boxes] = []
+                        made = crops.of_video(clip.file, folders, size, detect, bar.advance, people.extend)
                         made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
-                        _publish(clip, made)
+                        _publish(clip, made, people)
                     claims.release(clip.video)
     return _report(clips)
 
@@ -154,8 +168,8 @@ def _under_way(target: Path) -> Path:
     return target.parent / ".crops" / f"{target.name}.part"
 
 
-def _publish(clip: Clip, record: dict[str, Any]) -> None:
-    """Put the record, then the folders, into place. What was there goes first: it never passes for the new crops."""
+def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> None:
+    """Put the record, the boxes, then the folders, into place. What was there goes first: it never passes for new."""
     if hasattr(os, "sync"):
         os.sync()  # once a video: a crash must not leave empty pictures in a folder that counts
     before = _record(clip).get("settings", {}).get("faces")
@@ -166,6 +180,7 @@ def _publish(clip: Clip, record: dict[str, Any]) -> None:
             os.replace(target, old)
         shutil.rmtree(old, ignore_errors=True)
     write_json(clip.record, record)
+    boxes.write(boxes.path(clip.out, clip.video), people)
     for target in clip.targets() if record["frames"] else []:
         os.replace(_under_way(target), target)
 
