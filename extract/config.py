@@ -41,6 +41,10 @@ class Corpus(Strict):
     demo: bool = False
     """Render the embedded corpus into the work folder instead of reading one."""
     frames: list[Path] = []
+    videos: list[Path] = []
+    """Folders of `<video>.mp4` or `<video>.wav` and the like, for features of the sound."""
+    fps: float = Field(default=30.0, gt=0)
+    """Frames per second where a sound file brings no pictures that would tell."""
     au: TaskPaths | None = None
     expr: TaskPaths | None = None
     va: TaskPaths | None = None
@@ -53,7 +57,7 @@ class Corpus(Strict):
     in them; more is a mix-up of folders.
     """
 
-    @field_validator("frames", mode="before")
+    @field_validator("frames", "videos", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Path) else value
@@ -180,9 +184,13 @@ def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
     return [model for inner in typing.get_args(annotation) for model in _models(inner, typing)]
 
 
-PATH_KEYS = {("corpus", "frames"), ("networks", "path"), ("features", "weights")} | {
-    ("corpus", part) for part in ("train", "val", "test")
-}
+PATH_KEYS = {
+    ("corpus", "frames"),
+    ("corpus", "videos"),
+    ("audio", "path"),
+    ("networks", "path"),
+    ("features", "weights"),
+} | {("corpus", part) for part in ("train", "val", "test")}
 
 
 HEAD_FILES = ("heads", "use")

@@ -11,8 +11,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from extract import audio, engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
 from extract import config as configs
-from extract import engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
 from extract import redo as redone
 from extract.config import Config, Features, TaskPaths
 from extract.errors import InputError
@@ -37,6 +37,9 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         )
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
+    sounds = [name for name in dict.fromkeys(config.features.networks) if name == audio.NAME]
+    if sounds:
+        heard = audio.jobs(config.corpus, audio.frames_of(config))  # before hours of pictures
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
@@ -47,9 +50,12 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
                 f"expected <video>/00001.jpg"
             )
         for name in dict.fromkeys(config.features.networks):
-            if name not in networks.NETWORKS and name not in config.networks and tabular.is_imported(work, name):
+            known = name in networks.NETWORKS or name in config.networks
+            if name in sounds or (not known and tabular.is_imported(work, name)):
                 continue
             _extract(networks.find(name, config), jobs, work, config.features, corpus, redo)
+    for name in sounds:
+        audio.extract(name, audio.LogMel(), heard, config.corpus, work, corpus, redo)
     return config
 
 
@@ -59,12 +65,13 @@ def resolve(config: C, work: Path) -> C:
         return config
     from extract.demo.corpus import paths
 
-    given = [key for key in ("frames", "au", "expr", "va", "mtl") if getattr(config.corpus, key)]
+    given = [key for key in ("frames", "videos", "au", "expr", "va", "mtl") if getattr(config.corpus, key)]
     if given:
         raise InputError(f"corpus.{given[0]}: demo = true brings its own; give a corpus of your own with --config")
     where = paths(corpus_folder(work))
     tasks = {task: TaskPaths(**where[task]) for task in ("au", "expr", "va", "mtl")}
-    return config.model_copy(update={"corpus": config.corpus.model_copy(update={"frames": [where["frames"]], **tasks})})
+    own = {"frames": [where["frames"]], "videos": [where["videos"]], "fps": where["fps"], **tasks}
+    return config.model_copy(update={"corpus": config.corpus.model_copy(update=own)})
 
 
 def corpus_folder(work: Path) -> Path:

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
-from ..rundir import sweep, write_text
-from . import affect, multitask, plan
+from ..rundir import sweep, write_text, writing
+from . import affect, multitask, plan, sound
 from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
 VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
-BESIDE = "annotations 2"
+BESIDE = "annotations 2, sound 1"
 """The same of what goes with the pictures: of another version, it is written again, and the pictures stay."""
 
 JPEG_QUALITY = 88
@@ -40,12 +40,12 @@ def paths(folder: Path) -> dict:
     """Name the parts of a corpus in `folder`, whether made or not.
 
     Returns:
-        `frames` (folder of videos); `au`, `expr` and `va`, each with `train` and `val` (annotation folders) and `test`
-        (official list); `mtl` likewise, with files for folders; `truth` with the folder (for `mtl` the file) of the
-        test annotations of each task, for final scoring only.
+        `frames` (folder of videos), `videos` (folder of their sound), `fps`; `au`, `expr` and `va`, each with `train`
+        and `val` (annotation folders) and `test` (official list); `mtl` likewise, with files for folders; `truth` with
+        the folder (for `mtl` the file) of the test annotations of each task, for final scoring only.
     """
     folder = Path(folder)
-    out: dict = {"frames": folder / "cropped_aligned", "truth": {}}
+    out: dict = {"frames": folder / "cropped_aligned", "videos": folder / "sound", "fps": sound.FPS, "truth": {}}
     for task, challenge in CHALLENGES.items():
         out[task] = {part: folder / challenge / name for part, name in SETS.items()}
         out[task]["test"] = folder / "test_set" / f"{task.upper()}_test_set.txt"
@@ -83,6 +83,7 @@ def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, pr
         _clear_other_version(folder)
         _render_all(folder, on_progress, processes)
         _write_texts(folder)
+        _write_sound(paths(folder)["videos"])
         sweep(folder / "DONE")
         write_text(folder / "DONE", f"{VERSION}\n{BESIDE}\n")
 
@@ -92,7 +93,7 @@ def _clear_other_version(folder: Path) -> None:
     note = folder / ".version"
     if not note.is_file() or note.read_text().strip() != VERSION:
         (folder / "DONE").unlink(missing_ok=True)
-        for name in ("cropped_aligned", "test_set", "test_truth", MULTI_TASK, *CHALLENGES.values()):
+        for name in ("cropped_aligned", "test_set", "test_truth", "sound", MULTI_TASK, *CHALLENGES.values()):
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
         write_text(note, VERSION + "\n")
@@ -198,6 +199,15 @@ def _write_texts(folder: Path) -> None:
     sweep(where["mtl"]["test"])
     listed = [multitask.listed(row) for row in DEMO_VIDEOS if row.part == "test"]
     write_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
+
+
+def _write_sound(folder: Path) -> None:
+    """Write the sound tracks."""
+    for name, rows in sound.tracks(DEMO_VIDEOS).items():
+        path = folder / f"{name}.wav"
+        sweep(path)
+        with writing(path) as temporary:
+            temporary.write_bytes(sound.encode(sound.render(SEED, rows)))
 
 
 def _listed(row: DemoVideo, task: str) -> str:

@@ -1,0 +1,244 @@
+"""The sound's part of the feature store: a vector for each frame of each video, of log-mels or a network of the user's.
+
+A frame's vector is centred on the frame's own time in the video file. Soundless and silent videos have zeros, and are
+counted in `<work>/features/<network>/soundless.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract import audio_files, audio_logmel, audio_read, sharing, store
+from extract import redo as redone
+from extract.audio_read import Block, Heard
+from extract.config import Config, Corpus
+from extract.errors import InputError
+from extract.progress import progress
+from extract.rundir import fingerprint, sweep, write_json
+from extract.store import VideoFeatures
+
+NAME = "audio"
+"""The network that needs no weights: log-mel features."""
+NAMED = 5
+"""Soundless videos named on screen."""
+NO_FILE = "no file of it in corpus.videos"
+
+
+class Listener(Protocol):
+    """Sound -> features of frames."""
+
+    rate: int
+    about: dict[str, str]
+    """What decides the features."""
+
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+        """Features by kind, a row for each of the frames at `times` (seconds)."""
+        ...
+
+    def nothing(self, frames: int) -> dict[str, NDArray[np.generic]]:
+        """Zeros."""
+        ...
+
+
+class LogMel:
+    """The built-in features."""
+
+    rate = audio_logmel.RATE
+    about = {"network": NAME, "settings": json.dumps(audio_logmel.SETTINGS)}  # noqa: RUF012
+
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+        """The embedding."""
+        hops, vectors = audio_logmel.Hops(), audio_logmel.FrameVectors(times)
+        for start, samples in blocks:
+            for windows in _numbered(hops, hops.feed(start, samples)):
+                vectors.feed(*windows)
+        for windows in _numbered(hops, hops.finish()):
+            vectors.feed(*windows)
+        return {"embedding": vectors.finish()}
+
+    def nothing(self, frames: int) -> dict[str, NDArray[np.generic]]:
+        """Zeros."""
+        return {"embedding": np.zeros((frames, audio_logmel.WIDTH), np.float16)}
+
+
+def _numbered(hops: audio_logmel.Hops, found: list[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Each of the arrays with its first window's number."""
+    first = hops.next - sum(map(len, found))
+    for windows in found:
+        yield first, windows
+        first += len(windows)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video: its sound (None: there is none), and how many frames it must have."""
+
+    video: str
+    file: Path | None
+    frames: int
+
+
+def jobs(corpus: Corpus, frames: dict[str, int]) -> list[Job]:
+    """What is to be done: of every video its file, and the last frame with a face in `frames`.
+
+    Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
+    file.
+    """
+    if not corpus.videos:
+        raise InputError(
+            f"features.networks: {NAME!r} and networks of [audio.*] need the videos' sound: give corpus.videos, the "
+            f"folder of <video>.mp4, <video>.wav and the like"
+        )
+    files = audio_files.list_files(corpus.videos)
+    found = [Job(name, audio_files.find(name, files), last) for name, last in frames.items()]
+    lacking = [job.video for job in found if job.file is None]
+    if len(lacking) > corpus.missing_videos * len(found):
+        raise InputError(
+            f"{corpus.videos[0]}: no file of the video {lacking[0]!r} ({len(lacking)} of {len(found)} have none); "
+            f"expected {lacking[0]}.mp4, {lacking[0]}.wav or the like: correct corpus.videos, or raise "
+            f"corpus.missing_videos"
+        )
+    return found
+
+
+def extract(
+    name: str, listener: Listener, todo: list[Job], corpus: Corpus, work: Path, version: str, redo: bool
+) -> None:
+    """Bring one network's part of the store up to date, together with whoever else works on it.
+
+    `version` is that of an embedded corpus, whose sound changes under the same names; else empty.
+    """
+    folder = work / "features" / name
+    about = listener.about | {"mark": fingerprint(listener.about)}
+    since = redone.since(folder, about["mark"], redo)
+
+    def is_done(job: Job) -> bool:
+        file = store.path(work, name, job.video)
+        if since is not None and not (file.exists() and file.stat().st_mtime_ns >= since):
+            return False
+        return _is_current(file, about, _facts(job, corpus, version))
+
+    claims = sharing.Claims(folder / ".locks")
+    if left := [job for job in todo if not is_done(job)]:
+        with progress(f"extract {name}", total=len(left), unit="videos") as bar:
+            for job in sharing.turns(left, claims, is_done, passed=lambda _: bar.advance()):
+                if job is not None:
+                    _one(name, listener, job, corpus, work, about, version)
+                    claims.release(job.video)
+                    bar.advance()
+    redone.finished(folder)
+    _report(name, todo, work)
+
+
+def _one(
+    name: str, listener: Listener, job: Job, corpus: Corpus, work: Path, about: dict[str, str], version: str
+) -> None:
+    """Write one video's features."""
+    features, soundless, damaged = features_of(listener, job, corpus.fps)
+    file = store.path(work, name, job.video)
+    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)}
+    store.write(file, features, about | _facts(job, corpus, version) | said)
+    sweep(file)
+
+
+def features_of(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
+    """A video's features, why it has no sound (empty: it has), and how many pieces of sound could not be decoded.
+
+    There are as many frames as pictures in the file, more if `job.frames` is more; where a sound file has no pictures,
+    frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    """
+    times = audio_read.picture_times(job.file) if job.file is not None else np.empty(0)
+    soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
+    if job.file is not None:
+        try:
+            if not len(times):
+                times = np.arange(_frames_heard(job.file, listener.rate, fps)) / fps
+            times = continued(times, job.frames, fps)
+            rows = listener.listen(audio_read.blocks(job.file, listener.rate, heard), times)
+        except audio_read.Unreadable as error:
+            soundless = str(error)
+        if not soundless and not heard.peak:
+            soundless = "silent" if heard.samples else "no sound can be decoded"
+    times = continued(times, job.frames, fps)
+    if soundless or rows is None:
+        rows = listener.nothing(len(times))
+    return VideoFeatures(np.arange(1, len(times) + 1, dtype=np.int32), **rows), soundless, heard.damaged
+
+
+def continued(times: NDArray[np.float64], frames: int, fps: float) -> NDArray[np.float64]:
+    """Times of at least so many frames: those behind the last follow at the video's usual rate."""
+    if len(times) >= frames:
+        return times
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
+    begin = times[-1] + step if len(times) else 0.0
+    return np.concatenate([times, begin + step * np.arange(frames - len(times))])
+
+
+def _frames_heard(path: Path, rate: int, fps: float) -> int:
+    """Frames that a sound without pictures lasts; its clock begins with it or at 0."""
+    end = 0
+    for start, samples in audio_read.blocks(path, rate, Heard()):
+        end = start + len(samples)
+    return int(np.ceil(end / rate * fps - 0.01))
+
+
+def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
+    """What a video's features hang on beside the network."""
+    size = job.file.stat().st_size if job.file is not None else 0
+    sound = f"{job.file.name}:{size}" if job.file is not None else ""
+    return {"sound": sound, "pictures": f"{job.frames} at least, {corpus.fps:g} a second", "corpus": version}
+
+
+def _is_current(path: Path, about: dict[str, str], facts: dict[str, str]) -> bool:
+    """True if the video is done. Raises InputError where it was done by another network or other settings."""
+    there = store.about(path)
+    if there is None:
+        return False
+    if there.get("mark") != about["mark"]:
+        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+        raise InputError(f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew")
+    return all(there.get(key) == value for key, value in facts.items())
+
+
+def _report(name: str, todo: list[Job], work: Path) -> None:
+    """Say and keep which videos have no sound, and which lack pieces of it."""
+    path = work / "features" / name / "soundless.json"
+    facts = [(job, store.about(store.path(work, name, job.video)) or {}) for job in todo]
+    silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
+    damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
+    found = {
+        "videos": len(todo),
+        "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
+        "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
+    }
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = None
+    if told != found:
+        write_json(path, found)
+    if silent:
+        first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
+        more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
+        print(f"warning: {len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}", file=sys.stderr)
+    for job, pieces in damaged[:NAMED]:
+        print(f"warning: {job.file}: {pieces} pieces of the sound cannot be decoded: silence there", file=sys.stderr)
+
+
+def frames_of(config: Config) -> dict[str, int]:
+    """Every video and its last frame with a face; without folders of frames, every file of corpus.videos."""
+    from extract import frames
+
+    if not config.corpus.frames:
+        return dict.fromkeys(sorted(audio_files.list_files(config.corpus.videos)), 0) if config.corpus.videos else {}
+    folders = frames.list_videos(config.corpus.frames)
+    numbers = {video: frames.list_frames(folder).numbers for video, folder in folders.items()}
+    return {video: int(some[-1]) if len(some) else 0 for video, some in numbers.items()}

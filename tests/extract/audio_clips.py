@@ -1,0 +1,82 @@
+"""Small video and sound files whose sound and frame times are known, for the tests of audio features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+RATE = 48_000
+TICK = Fraction(1, 120_000)
+"""Divides every usual frame rate."""
+
+
+def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> np.ndarray:
+    """Silence with a short 3 kHz burst centred on each of the times: float32 [samples]."""
+    samples = np.zeros(round(seconds * rate), np.float32)
+    at = np.arange(len(samples)) / rate
+    for time in times:
+        near = np.abs(at - time) < length / 2
+        samples[near] = 0.9 * np.sin(2 * np.pi * 3000 * at[near])
+    return samples
+
+
+def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> np.ndarray:
+    """A sine: float32 [samples]."""
+    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def write_video(
+    path: Path,
+    times: Sequence[float] | Sequence[Fraction],
+    samples: np.ndarray | None,
+    *,
+    codec: str = "mpeg4",
+    sound: str = "aac",
+    size: int = 16,
+    begins: float = 0.0,
+    rate: int = RATE,
+    fps: Fraction | None = None,
+) -> Path:
+    """A video with a picture at each of the times and mono sound that begins at `begins` seconds.
+
+    `fps`: the rate that the stream is said to have; its ticks are then one a frame.
+    """
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream(codec, rate=fps or 30)
+        pictures.width = pictures.height = size
+        pictures.pix_fmt = "yuv420p"
+        tick = 1 / fps if fps else TICK
+        pictures.codec_context.time_base = tick
+        heard = None
+        if samples is not None:
+            heard = container.add_stream(sound, rate=rate, layout="mono")
+            _sound(container, heard, samples, begins, rate)
+        blank = np.zeros((size, size, 3), np.uint8)
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(blank, format="rgb24")
+            frame.pts, frame.time_base = round(Fraction(time) / tick), tick
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode(None))
+    return path
+
+
+def write_sound(path: Path, samples: np.ndarray, codec: str = "pcm_s16le", rate: int = RATE) -> Path:
+    """A mono sound file."""
+    with av.open(str(path), "w") as container:
+        _sound(container, container.add_stream(codec, rate=rate, layout="mono"), samples, 0.0, rate)
+    return path
+
+
+def _sound(container, stream, samples: np.ndarray, begins: float, rate: int) -> None:  # type: ignore[no-untyped-def]
+    step = 1024
+    for start in range(0, len(samples), step):
+        part = samples[start : start + step]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part[None]), format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = round(begins * rate) + start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
