@@ -65,6 +65,8 @@ class HeadSettings(Strict):
     stride: int = Field(default=1, ge=1)
     """Train on every stride-th labelled frame of a video: neighbours are nearly equal."""
 
+    on_request: bool = False
+    """A standard head that runs only where the config's `use` names it."""
     refit: bool = True
     """When all is chosen, learn again from train and dev rows together."""
     temporal: list[Temporal] = Field(default=[])
@@ -92,6 +94,11 @@ class HeadSettings(Strict):
             kind, window, statistic = next(one for one in made if made.count(one) > 1)
             raise ValueError(f"the {statistic} of {kind} over {window} frames occurs twice")
         return value
+
+    @property
+    def may_lack(self) -> tuple[str, ...]:
+        """Networks whose features some videos may lack."""
+        return ()
 
 
 class Head(ABC):
@@ -141,6 +148,7 @@ FAMILIES = {
     "lama": "heads.lama_head:Lama",
     "pretrained": "heads.pretrained:Pretrained",
     "sequence": "heads.sequence:Sequence",
+    "fusion": "heads.fusion:Fusion",
 }
 
 

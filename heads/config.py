@@ -20,7 +20,9 @@ from heads.tune_space import first_leaf
 
 
 class TaskHeads(BaseModel):
-    """[heads.<task>]: which heads (`use`; None: all standard ones), and tables of settings by head name."""
+    """[heads.<task>]: which heads (`use`; None: all standard ones that are not `on_request`), and tables of settings by
+    head name.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: list[str] | None = None
@@ -92,7 +94,7 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
     setting, for networks named that lack an input, and where no head is left.
     """
     section: TaskHeads = getattr(config.heads, task)
-    use = section.use if section.use is not None else standard(task)
+    use = section.use if section.use is not None else _unasked(section, task)
     known = {name_of(entry) for entry in use} | set(standard(task))
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
@@ -105,6 +107,8 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
         for spec in specs_of(name, settings, _usable(has, settings, task, work)):
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
+            if all(source.optional for source in spec.sources):
+                raise InputError(f"config: head {spec.name!r}: all of its networks are optional; one must not be")
             if spec.name in {other.name for other in specs}:
                 raise InputError(f"config: two heads of heads.{task}.use are called {spec.name!r}; rename one file")
             specs.append(spec)
@@ -115,6 +119,17 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
             f"the networks' features ({found})"
         )
     return specs
+
+
+def _unasked(section: TaskHeads, task: str) -> list[str]:
+    """The standard heads that run where the config names none: all but those `on_request`."""
+    found = []
+    for name in standard(task):
+        override = section.overrides.get(name)
+        raw = read_raw(name, task)[0] | (override if isinstance(override, dict) else {})
+        if not raw.get("on_request", False):
+            found.append(name)
+    return found
 
 
 def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
@@ -188,7 +203,8 @@ def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Sou
     if not kinds or not {kind for kind in asked if not kind.endswith("?")} <= set(there):
         return None
     beside = dict.fromkeys(table.kind for table in settings.temporal if table.kind in there)
-    return Source(network, kinds, tuple(kind for kind in beside if kind not in kinds))
+    columns_of = tuple(kind for kind in beside if kind not in kinds)
+    return Source(network, kinds, columns_of, network in settings.may_lack)
 
 
 def kinds(work: Path, network: str) -> tuple[str, ...]:

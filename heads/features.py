@@ -34,6 +34,27 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
         raise _damaged(path, error) from error
 
 
+def filled(
+    work: Path, network: str, video: str, kinds: Iterable[str], frames: NDArray[np.int32]
+) -> tuple[Path, dict[str, NDArray[np.generic]], NDArray[np.bool_]]:
+    """What a video has of the wanted kinds at these frames, 0 where it has nothing, and where it has something [N].
+
+    Also the file that was read: for a video without any, that of another, which says what columns there are.
+
+    Raises InputError as `read`, and where no video has features of this network.
+    """
+    path = store.path(work, network, video)
+    lacks = not path.exists()
+    path = store.path(work, network, store.videos(work, network)[0]) if lacks else path
+    own, found = read(path, kinds, network)
+    there = np.isin(frames, own) & (not lacks)
+    whole = {}
+    for kind, values in found.items():
+        whole[kind] = np.zeros((len(frames), values.shape[1]), values.dtype)
+        whole[kind][there] = values[np.searchsorted(own, frames[there])]
+    return path, whole, there
+
+
 def class_names(path: Path) -> tuple[str, ...]:
     """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
     about = store.about(path) or {}

@@ -136,8 +136,10 @@ def prepare(
 
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
-    Without `dev`, `part.train` is everything. Raises InputError for features that are not finite or do not fit
-    together, NothingToLearn where no annotated frame has features.
+    Without `dev`, `part.train` is everything. A family that `streams` leaves large embeddings on disk.
+
+    Raises InputError for features that are not finite or do not fit together, NothingToLearn where no annotated frame
+    has features.
     """
     sources = tuple(sources)
     known = table.labelled(table.bare(table.frames(work, sources, annotations)), annotations, task)
@@ -148,7 +150,8 @@ def prepare(
         kept = np.sort(np.concatenate([train, held]))
         known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
     extend = columns.add if columns.tables else None
-    rows = table.load(work, sources, annotations, extend, by_video(known.rows))
+    on_disk = family(settings.family).streams
+    rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
     labelled = Labelled(rows, known.truth)
     return Prepared(
         work, sources, settings, task, seed, labelled, _slices(labelled, train, held, settings.stride), columns

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import store
 from extract.config import check
 from extract.errors import InputError
 from extract.rundir import write_json
@@ -127,6 +128,6 @@ def _groups(there: table.Frames) -> Iterator[list[str]]:
 
 def _networks(columns: Iterable[str]) -> str:
     """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
-    kinds = tuple(f".{kind}." for kind in ("embedding", "logits", "va"))
+    kinds = tuple(f".{kind}." for kind in (*store.KINDS, table.PRESENT))
     found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
     return ", ".join(sorted(found))

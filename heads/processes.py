@@ -14,7 +14,9 @@ from typing import IO
 from extract import pipeline, rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
-from heads.threads import ENVIRONMENT, VARIABLE
+from heads import threads
+from heads.base import FAMILIES, family
+from heads.threads import VARIABLE
 from heads.train import Job
 
 CORES = pipeline.cores()
@@ -62,7 +64,7 @@ def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> 
     """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
     rundir.begin(job.folder)
     job.write(job.folder / "job.json")
-    environment = os.environ | ENVIRONMENT | {VARIABLE: str(cores)}
+    environment = threads.environment(_gpu(job)) | {VARIABLE: str(cores)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with open(job.folder / "log.txt", "wb") as log:
         process = subprocess.Popen(
@@ -82,6 +84,12 @@ def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> 
     assert process.stdout is not None
     threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
     return process
+
+
+def _gpu(job: Job) -> bool:
+    """Whether a job's family learns on a GPU where there is one."""
+    name = job.settings.get("family")
+    return name in FAMILIES and family(str(name)).gpu
 
 
 def _advance(bar: Progress, name: str, line: str, done: list[int]) -> None:

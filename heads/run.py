@@ -28,6 +28,8 @@ LIBRARIES = {
     "lightgbm": ("lightgbm",),
     "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
     "pretrained": ("tensorflow", "keras"),
+    "sequence": ("torch",),
+    "fusion": ("torch",),
 }
 
 

@@ -9,7 +9,7 @@ predictions of overlapping clips averaged, augmentation of features, the best ep
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from heads.base import Head, HeadSettings, OnProgress, _quiet
 from heads.table import Labelled, Rows
 
 if TYPE_CHECKING:
+    from heads.sequence_augment import Augmentation
     from heads.sequence_network import Encoder, Shape, Stream
     from heads.sequence_train import Course
 
@@ -89,13 +90,11 @@ class SequenceSettings(HeadSettings):
 class Sequence(Head):
     """One or several encoders on the same clips; their scores are averaged."""
 
-    Settings = SequenceSettings
+    Settings: ClassVar[type[SequenceSettings]] = SequenceSettings
     streams = True
     gpu = True
     settings: SequenceSettings
     models: list[Encoder]
-    lost = 0.0
-    """See heads.sequence_augment.Augmentation."""
 
     def streams_of(self, rows: Rows) -> tuple[Stream, ...]:
         """The groups of columns that are projected apart: here all together."""
@@ -169,14 +168,25 @@ class Sequence(Head):
     def _course(self) -> Course:
         """How the encoders learn and predict."""
         from heads import sequence_train
-        from heads.sequence_augment import Augmentation
 
         s = self.settings
         half = s.precision == "bf16" or (s.precision == "auto" and sequence_train.device().type == "cuda")
-        augmentation = Augmentation(s.noise, s.masked, s.dropped, self.lost)
         return sequence_train.Course(
-            self.epochs, s.batch, s.learning_rate, s.weight_decay, s.balance, s.step, s.overlap, augmentation, half
+            self.epochs,
+            s.batch,
+            s.learning_rate,
+            s.weight_decay,
+            s.balance,
+            s.step,
+            s.overlap,
+            self._augmentation(),
+            half,
         )
+
+    def _augmentation(self) -> Augmentation:
+        from heads.sequence_augment import Augmentation
+
+        return Augmentation(self.settings.noise, self.settings.masked, self.settings.dropped)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the encoders' mean."""

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from extract import store
 from extract.errors import InputError
-from heads import features
+from heads import features, stored
 from heads.labels import Annotation
+from heads.stored import Stored
 from heads.tasks import Task
 
+PRESENT = "present"
+"""The kind of the column that says where an optional source has features."""
 CHUNK = 8192
 """Rows that are cast to float32 at a time where all rows are passed over."""
 
@@ -32,11 +35,13 @@ class Source:
     kinds: tuple[str, ...]
     beside: tuple[str, ...] = ()
     """Kinds that are no columns themselves: temporal columns are made of them."""
+    optional: bool = False
+    """Frames and videos may lack the network: its columns are 0 there, and so is one more, PRESENT, elsewhere 1."""
 
     @staticmethod
     def of(raw: Mapping[str, Any]) -> Source:
         """A source that was written as JSON."""
-        return Source(raw["network"], tuple(raw["kinds"]), tuple(raw["beside"]))
+        return Source(raw["network"], tuple(raw["kinds"]), tuple(raw["beside"]), raw.get("optional", False))
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Block:
 
     network: str
     kind: str
-    """One of extract.store.KINDS, or "temporal"."""
-    values: NDArray[np.float16] | NDArray[np.float32]
+    """One of extract.store.KINDS, "temporal", or PRESENT."""
+    values: NDArray[np.float16] | NDArray[np.float32] | Stored
     names: tuple[str, ...] = ()
     """[D]; empty: `<kind>.<i>`. Logits: `logits.<class>` where the network's classes are known."""
 
@@ -97,7 +102,9 @@ class Rows:
         out = np.empty((len(rows), self.width), np.float32)
         at = 0
         for block in self.blocks:
-            if block.values.dtype == np.float16:
+            if isinstance(block.values, Stored):
+                out[:, at : at + block.values.shape[1]] = block.values[rows]
+            elif block.values.dtype == np.float16:
                 from heads import gather
 
                 gather.widen(block.values, rows, out, at)
@@ -132,8 +139,11 @@ Frames = dict[str, NDArray[np.int32]]
 
 
 def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Frames:
-    """The frames that all networks have, of each video that has any; sorted by video. Reads no features."""
-    sources = tuple(sources)
+    """The frames that all networks have, of each video that has any; sorted by video. Reads no features.
+
+    Optional sources have no say.
+    """
+    sources = tuple(source for source in sources if not source.optional)
     joined = {name: _common_frames(work, sources, name) for name in sorted(set(videos))}
     return {name: some for name, some in joined.items() if len(some)}
 
@@ -152,12 +162,14 @@ def load(
     videos: Iterable[str],
     extend: Callable[[Rows], Rows] | None = None,
     keep: Mapping[str, NDArray[np.int32]] | None = None,
+    on_disk: bool = False,
 ) -> Rows:
     """Read the features of `videos`: the frames that all networks have, joined on (video, frame).
 
     `extend` is given every video's rows, all frames of it, the kinds `beside` among their columns, and may add blocks;
     then `keep` says which frames stay (None: all). Each file is read once, and beyond the rows that stay only one
-    video is in memory. Videos without a row have no place in `videos`. Raises InputError for a damaged file, another
+    video is in memory; with `on_disk` embeddings of more than stored.IN_MEMORY bytes are looked through and left where
+    they are. Videos without a row have no place in `videos`. Raises InputError for a damaged file, another
     width than in the videos before, a kind of features that is missing, and values that are not finite (naming
     network, video and frame).
     """
@@ -174,12 +186,23 @@ def load(
             one = extend(one)
             one = replace(one, blocks=tuple(b for b in one.blocks if (b.network, b.kind) not in hidden))
         if not blocks:
-            blocks = [replace(b, values=np.empty((len(rows), b.values.shape[1]), b.values.dtype)) for b in one.blocks]
+            blocks = [_empty(work, rows, block, on_disk) for block in one.blocks]
         everything = end - start == len(there[video])
         at = slice(None) if everything else np.searchsorted(there[video], kept[video])
         for block, new in zip(blocks, one.blocks, strict=True):
-            block.values[start:end] = new.values[at]
+            if not isinstance(block.values, Stored):
+                block.values[start:end] = new.values[at]
     return replace(rows, blocks=tuple(blocks))
+
+
+def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
+    """A block of all rows, to be filled; or one that need not be, where it is large and may stay on disk."""
+    width = like.values.shape[1]
+    if on_disk and like.kind == "embedding" and 2 * len(rows) * width > stored.IN_MEMORY:
+        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
+        files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in spans)
+        return replace(like, values=stored.embedding(like.network, width, files))
+    return replace(like, values=np.empty((len(rows), width), like.values.dtype))
 
 
 def _video(
@@ -195,17 +218,27 @@ def _video(
     for source in sources:
         path = store.path(work, source.network, video)
         kinds = (*source.kinds, *(source.beside if beside else ()))
-        own, found = features.read(path, kinds, source.network)
+        if source.optional:
+            own = common
+            path, found, there = features.filled(work, source.network, video, kinds, common)
+        else:
+            own, found = features.read(path, kinds, source.network)
         at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
         for kind in kinds:
             values = features.checked(found[kind], kind, source.network, video, own, path)
-            if (width := widths.setdefault((source.network, kind), values.shape[1])) != values.shape[1]:
-                raise InputError(
-                    f"{path}: {kind} has {values.shape[1]} columns, in other videos it has {width}; delete the wrong "
-                    f"files and run python -m extract.run again"
-                )
+            _check_width(path, source.network, kind, values.shape[1], widths)
             blocks.append(Block(source.network, kind, values[at], _names(path, kind, values.shape[1])))
+        if source.optional:
+            blocks.append(Block(source.network, PRESENT, there[:, None].astype(np.float32)))
     return replace(bare({video: common}), blocks=tuple(blocks))
+
+
+def _check_width(path: Path, network: str, kind: str, found: int, widths: dict[tuple[str, str], int]) -> None:
+    if (width := widths.setdefault((network, kind), found)) != found:
+        raise InputError(
+            f"{path}: {kind} has {found} columns, in other videos it has {width}; delete the wrong "
+            f"files and run python -m extract.run again"
+        )
 
 
 def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:

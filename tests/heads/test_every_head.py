@@ -34,6 +34,7 @@ SETTINGS = {
     "lama": {"inputs": ["logits"], "trees": 4, "cv": 2, "penalties": [0.1]},
     "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 3}},
     "sequence": SMALL | {"shapes": [[1, 2], [1, 1]], "noise": 0.1, "masked": 0.1, "dropped": 0.1},
+    "fusion": SMALL | {"shapes": [[1, 2]], "members": 2},
 }
 CASES = [(name, task) for name in SETTINGS for task in TASKS if (name, task) != ("pretrained", "au")]
 pytestmark = pytest.mark.parametrize(("name", "task"), CASES, ids=["-".join(case) for case in CASES])
@@ -220,6 +221,7 @@ def test_it_learns_something(name: str, task: str) -> None:
         "lightgbm": {"trees": 60},
         "lama": {"trees": 20},
         "sequence": {"epochs": 60, "learning_rate": 0.01, "dropout": 0.0, "width": 16, "shapes": [[1, 2]]},
+        "fusion": {"epochs": 60, "learning_rate": 0.01, "dropout": 0.0, "width": 16, "members": 1},
     }[name]
     head = kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name], **more}))
     head.fit(labels.take(whole.video < 6), labels.take((whole.video >= 6) & (whole.video < 8)), seed=0)
