@@ -1,23 +1,32 @@
-"""One way to show progress: a bar on a terminal, sparse plain lines elsewhere."""
+"""One way to show progress: bars on a terminal, sparse plain lines elsewhere.
+
+A run of several steps opens one display (`steps`); whatever shows progress while it is open joins it, with the number
+of its step. Nothing of this reaches stdout, which is for results.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+KEPT = 8
+"""Finished bars that stay on a display."""
 
 
 class Progress:
     """Counts work done; `advance` from anywhere in the loop."""
 
-    def __init__(self, what: str, total: int, unit: str, bar: object | None, parts: int = 1) -> None:
-        self.what, self.total, self.unit, self.parts = what, total, unit, parts
+    def __init__(
+        self, what: str, total: int, unit: str, bar: object | None, parts: int = 1, step: Display | None = None
+    ) -> None:
+        self.what, self.total, self.unit, self.parts = f"{step.prefix}{what}" if step else what, total, unit, parts
         self.done = 0
-        self._bar = bar
-        self._task = bar.add_task(what, total=total, rate="", count="") if bar is not None else None  # type: ignore[attr-defined]
+        self._bar: Any = bar
+        self._task = bar.add_task(self.what, total=total, rate="", count="") if bar is not None else None  # type: ignore[attr-defined]
         self._began = self._said = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -29,7 +38,7 @@ class Progress:
             text = f"{self.what}: {note}" if note else self.what
             self._bar.update(
                 self._task, completed=self.done, total=self.total, rate=rate, count=self._count(), description=text
-            )  # type: ignore[attr-defined]
+            )
         elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             left = (self.total - self.done) * seconds / max(self.done, 1)
@@ -42,6 +51,76 @@ class Progress:
         return f"{self.done / self.parts:.1f} of {self.total / self.parts:.0f}"
 
 
+class Display:
+    """One display for a whole run: which step it is at, and a bar for each piece of work."""
+
+    def __init__(self, what: str, names: Sequence[str], bar: Any) -> None:
+        self.what, self.names, self.bar = what, tuple(names), bar
+        self.at = 0
+        self._finished: list[Any] = []
+        self._head = bar.add_task(what, total=None, count="", rate="") if bar is not None else None
+
+    @property
+    def prefix(self) -> str:
+        """What stands before everything shown in this step, as in "2/3 "."""
+        return f"{self.at}/{len(self.names)} " if self.at else ""
+
+    def begin(self, name: str) -> None:
+        """Go to a step, by its name; one that was not announced changes nothing."""
+        if name in self.names and self.names.index(name) + 1 != self.at:
+            self.at = self.names.index(name) + 1
+            if self.bar is not None:
+                self.bar.update(self._head, description=f"{self.what}: {self.prefix}{name}")
+
+    def ended(self, task: Any) -> None:
+        """A piece of work is finished: its bar stays until there are too many."""
+        self._finished.append(task)
+        while len(self._finished) > KEPT:
+            self.bar.remove_task(self._finished.pop(0))
+
+    def close(self) -> None:
+        """The run is over."""
+        if self.bar is not None:
+            self.bar.remove_task(self._head)
+
+
+_open: Display | None = None
+
+
+def step(name: str) -> None:
+    """Say that a step begins. Nothing happens where no run has announced it."""
+    if _open is not None:
+        _open.begin(name)
+
+
+@contextmanager
+def steps(what: str, names: Sequence[str]) -> Iterator[None]:
+    """Show everything inside the block on one display, with the step it belongs to; `step` says which begins.
+
+    Inside another such block the outer one's display is used, and its steps count again behind it.
+
+    >>> with steps("blend au", ("extract", "heads", "blend")):
+    ...     step("extract")
+    """
+    global _open
+    outer = _open
+    if outer is not None:
+        _open = Display(what, names, outer.bar)
+        try:
+            yield
+        finally:
+            _open.close()
+            _open = outer
+        return
+    with _bars() as bar:
+        _open = Display(what, names, bar)
+        try:
+            yield
+        finally:
+            _open.close()
+            _open = None
+
+
 @contextmanager
 def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iterator[Progress]:
     """Show progress on stderr while the block runs. `total` counts parts, of which `parts` make one `unit`.
@@ -49,19 +128,35 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
     >>> with progress("extract", total=3, unit="frames") as bar:
     ...     bar.advance()
     """
+    if _open is not None:
+        here = _open
+        shown = Progress(what, total, unit, here.bar, parts, here)
+        yield shown
+        if here.bar is not None:
+            here.ended(shown._task)
+        return
+    with _bars() as bar:
+        yield Progress(what, total, unit, bar, parts)
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
+    """rich's bars on a terminal, None elsewhere."""
     if not sys.stderr.isatty():
-        yield Progress(what, total, unit, None, parts)
+        yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     with Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
         TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bar:
-        yield Progress(what, total, unit, bar, parts)
+        yield bar

@@ -1,3 +1,5 @@
+import pytest
+
 from extract import progress as module
 
 
@@ -45,3 +47,43 @@ def test_a_total_that_is_known_late_reaches_the_bar(capsys, monkeypatch):
         bar.advance(10)
     assert "10 of 50" in capsys.readouterr().err
     assert bar._bar.tasks[0].total == 50
+
+
+def test_a_run_of_several_steps_says_which_one_it_is_at(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.steps("blend au", ("extract", "heads", "blend")):
+        for name, what in (("extract", "extract net"), ("unknown", "download"), ("blend", "blend au: search")):
+            module.step(name)
+            with module.progress(what, total=4, unit="parts") as bar:
+                now[0] += 16
+                bar.advance(2)
+    module.step("heads")  # nobody has announced it: nothing happens
+    with module.progress("alone", total=4, unit="parts") as bar:
+        now[0] += 16
+        bar.advance(2)
+    assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "1/3 extract net",
+        "1/3 download",
+        "3/3 blend au",
+        "alone",
+    ]
+
+
+def test_a_run_on_a_terminal_is_one_display_also_where_runs_are_nested_or_fail(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    with module.steps("all", ("one", "two")):
+        module.step("two")
+        with module.steps("part", ("a", "b", "c")):
+            module.step("c")
+            with module.progress("work [of] part", total=2) as bar:
+                bar.advance(2)
+        with pytest.raises(ZeroDivisionError), module.progress("bad", total=2):
+            _ = 1 / 0
+        for number in range(12):
+            with module.progress(f"piece {number}", total=1) as last:
+                last.advance()
+        assert len(last._bar.tasks) <= module.KEPT + 2, "finished bars do not fill the screen"
+    said = capsys.readouterr().err
+    assert "3/3 work [of] part" in said and "2/2 piece 11" in said
