@@ -54,10 +54,10 @@ class Progress:
 class Display:
     """One display for a whole run: which step it is at, and a bar for each piece of work."""
 
-    def __init__(self, what: str, names: Sequence[str], bar: Any) -> None:
+    def __init__(self, what: str, names: Sequence[str], bar: Any, outer: Display | None = None) -> None:
         self.what, self.names, self.bar = what, tuple(names), bar
         self.at = 0
-        self._finished: list[Any] = []
+        self._finished: list[Any] = outer._finished if outer is not None else []
         self._head = bar.add_task(what, total=None, count="", rate="") if bar is not None else None
 
     @property
@@ -105,7 +105,7 @@ def steps(what: str, names: Sequence[str]) -> Iterator[None]:
     global _open
     outer = _open
     if outer is not None:
-        _open = Display(what, names, outer.bar)
+        _open = Display(what, names, outer.bar, outer)
         try:
             yield
         finally:
@@ -131,9 +131,11 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
     if _open is not None:
         here = _open
         shown = Progress(what, total, unit, here.bar, parts, here)
-        yield shown
-        if here.bar is not None:
-            here.ended(shown._task)
+        try:
+            yield shown
+        finally:
+            if here.bar is not None:
+                here.ended(shown._task)
         return
     with _bars() as bar:
         yield Progress(what, total, unit, bar, parts)

@@ -84,6 +84,6 @@ def test_a_run_on_a_terminal_is_one_display_also_where_runs_are_nested_or_fail(c
         for number in range(12):
             with module.progress(f"piece {number}", total=1) as last:
                 last.advance()
-        assert len(last._bar.tasks) <= module.KEPT + 2, "finished bars do not fill the screen"
+        assert len(last._bar.tasks) <= module.KEPT + 1, "finished bars do not fill the screen"
     said = capsys.readouterr().err
     assert "3/3 work [of] part" in said and "2/2 piece 11" in said
