@@ -1,4 +1,4 @@
-"""One LightAutoML fit, from arrays to a pickled model: what one output costs, and nothing in silence.
+"""One LightAutoML fit, from arrays to a model as bytes: what one output costs, and nothing in silence.
 
 LightAutoML drops an algorithm that fails or finds too little time; here every failure is raised, its own clock is set
 so far off that it drops nothing, and who called (heads.lama_pool) ends a process that takes too long. Folds are by
@@ -7,20 +7,16 @@ video (the `group` role), and algorithms are untuned unless asked for, so that t
 
 from __future__ import annotations
 
-import pickle
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heads import lama_scorer
 from heads.lama_folds import fold_groups, often_enough
+from heads.lama_library import NAMES, frame_of, lightautoml, short
 
-NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
-"""What a finished algorithm is called inside LightAutoML."""
 MULTIPLE = ("multilabel", "multi:reg")
 """Tasks with several outputs at once."""
 TINY = 1e-7
@@ -54,29 +50,13 @@ class Fitted:
     """What came of it."""
 
     model: bytes
-    """The automl, pickled."""
+    """What predicts (heads.lama_scorer)."""
     finished: dict[str, int]
     """Algorithm (as LightAutoML calls it) -> folds finished."""
     weights: dict[str, float]
     """Algorithm -> its share in the blend; 0 where the blend left it out."""
     trees: float
-    """Boosting rounds per fold that LightGBM kept, on average; 0 without LightGBM."""
-
-
-@contextmanager
-def lightautoml() -> Iterator[None]:
-    """A block in which LightAutoML may run: numpy's error state and warnings are as before afterwards.
-
-    Importing it sets numpy's division errors to "ignore" for the whole process, it uses pandas calls that are going
-    away, and it warns of optional packages for text; none of that is about the user's data.
-    """
-    state = np.geterr()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            np.seterr(**state)
+    """Boosting rounds per fold that LightGBM kept, on average, in the blend or not; 0 without LightGBM."""
 
 
 def log_loss(truth: NDArray[np.generic], scores: NDArray[np.generic], sample_weight: Any = None) -> float:
@@ -95,23 +75,13 @@ def fit(order: Order) -> Fitted:
     """Fit one automl. Whatever an algorithm raises is raised."""
     with lightautoml():
         automl = _automl(order)
-        finished = _record_finished(automl)
+        finished, trees = _record_finished(automl)
         frame, roles = _table(order)
         automl.fit_predict(frame, roles=roles, verbose=0)
         del automl.create_automl  # the recorder; it cannot be pickled
         weights = dict.fromkeys(finished, 0.0)
-        algorithms = [algorithm for pipe in automl.levels[-1] for algorithm in pipe.ml_algos]
-        for algorithm, share in zip(algorithms, automl.blender.wts if len(algorithms) > 1 else [1.0], strict=True):
-            weights[short(algorithm.name)] = round(float(share), 6)
-        counts = [m.num_trees() for a in algorithms if short(a.name) == NAMES["lgb"] for m in a.models]
-        return Fitted(pickle.dumps(automl), finished, weights, float(np.mean(counts)) if counts else 0.0)
-
-
-def frame_of(x: NDArray[np.float32]) -> Any:
-    """Columns f0, f1, ... as pandas."""
-    import pandas
-
-    return pandas.DataFrame(x, columns=[f"f{i}" for i in range(x.shape[1])])
+        weights |= {short(algorithm.name): round(share, 6) for share, _, algorithm in lama_scorer.shares(automl)}
+        return Fitted(lama_scorer.dumps(automl, order.x), finished, weights, float(np.mean(trees)) if trees else 0.0)
 
 
 def _table(order: Order) -> tuple[Any, dict[str, Any]]:
@@ -175,9 +145,12 @@ def _automl(order: Order) -> Any:
     )
 
 
-def _record_finished(automl: Any) -> dict[str, int]:
-    """Have `automl` note {algorithm: folds finished} before its blender drops those with little weight."""
+def _record_finished(automl: Any) -> tuple[dict[str, int], list[int]]:
+    """Have `automl` note {algorithm: folds finished}, and the trees of LightGBM's boosters, before its blender drops
+    those with little weight.
+    """
     finished: dict[str, int] = {}
+    trees: list[int] = []
     create = automl.create_automl
 
     def recording(**arguments: Any) -> None:
@@ -185,22 +158,14 @@ def _record_finished(automl: Any) -> dict[str, int]:
         blend = automl.blender.fit_predict
 
         def fit_predict(predictions: Any, pipes: Any, classes: Any) -> Any:
-            finished.update({short(algo.name): len(algo.models) for pipe in pipes for algo in pipe.ml_algos})
+            for algorithm in (algorithm for pipe in pipes for algorithm in pipe.ml_algos):
+                finished[short(algorithm.name)] = len(algorithm.models)
+                if short(algorithm.name) == NAMES["lgb"]:
+                    trees.extend(model.current_iteration() for model in algorithm.models)
             del automl.blender.fit_predict
             return blend(predictions, pipes, classes)
 
         automl.blender.fit_predict = fit_predict
 
     automl.create_automl = recording
-    return finished
-
-
-def long(algorithm: str) -> str:
-    """LightAutoML's name of an algorithm of use_algos, e.g. lgb_tuned -> Tuned_LightGBM."""
-    base = algorithm.removesuffix("_tuned")
-    return NAMES[base] if base == algorithm else f"Tuned_{NAMES[base]}"
-
-
-def short(name: str) -> str:
-    """An algorithm's name without its place: Lvl_0_Pipe_1_Mod_0_LightGBM -> LightGBM."""
-    return name.split("_Mod_")[-1].partition("_")[2] if "_Mod_" in name else name
+    return finished, trees

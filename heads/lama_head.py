@@ -8,7 +8,6 @@ that names it. The family makes its own out-of-fold predictions, so it learns fr
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -21,10 +20,10 @@ from pydantic import Field
 
 from extract.errors import InputError
 from extract.rundir import write_json, writing
-from heads import lama_fit, lama_plan, lama_pool, lama_targets
+from heads import lama_fit, lama_library, lama_plan, lama_pool, lama_scorer, lama_targets
 from heads.base import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.lama_fit import Fitted, Order
-from heads.lama_plan import Cost
+from heads.lama_plan import Cost, Plan
 from heads.lama_rows import Both, evenly
 from heads.lama_targets import Target
 from heads.table import CHUNK, Labelled, Rows
@@ -35,6 +34,8 @@ SINGLE = ("lgb", "lgb_tuned", "xgb", "xgb_tuned")
 """Algorithms that LightAutoML leaves out, without a word, where several outputs are learnt at once."""
 FIRST = 0.3
 """The part of the work that the first fits are, for the progress bar."""
+TIMED = 2000
+"""Rows that are predicted to see what predicting takes, where that is not known."""
 
 
 class LamaSettings(HeadSettings):
@@ -43,7 +44,9 @@ class LamaSettings(HeadSettings):
     family: Literal["lama"] = "lama"
     use_algos: list[list[Algorithm]] = Field(default=[["linear_l2", "lgb"]], min_length=1)
     timeout: int = Field(default=600, gt=0)
-    """Seconds for learning all outputs together; the rows are chosen to fit (heads.lama_plan)."""
+    """Seconds for learning all outputs and predicting validation; the rows are chosen to fit (heads.lama_plan).
+    Reading features comes on top, and so do the test list, each of `folds` and `refit_val` (a limit of its own each).
+    """
     per_output: bool = True
     """One automl per output; false: one for all of them (LightAutoML's multilabel and multi:reg)."""
     cv: int = Field(default=3, ge=2)
@@ -72,6 +75,8 @@ class Lama(Head):
     Settings = LamaSettings
     settings: LamaSettings
     learns_dev = True
+    scorers: list[lama_scorer.Scores] | None = None
+    """Of `models`, once they have been asked for."""
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
         """See Head.fit. Learns from some thousand rows first, then from as many as there is time for.
@@ -101,7 +106,10 @@ class Lama(Head):
         every, asked = list(range(len(self.targets))), time.monotonic()
         best = self._required(run(every, [few] * len(every), 0.0, FIRST, f"{few:,} rows"))
         took = threads() * (time.monotonic() - asked) / max(1, len(best))
-        plan = self._plan(best, few, most, train.rows.width, took)
+        self.models, self.scorers = [fitted.model for fitted in best], None
+        found = self._plan(best, few, most, data, took)
+        until -= min(found.predicting / threads(), lama_plan.MOST_FOR_PREDICTING * self.settings.timeout)
+        plan = list(found.rows)
         again = [i for i in every if plan[i] > few]
         late = []
         for i, fitted in zip(again, run(again, plan, FIRST, 1 - FIRST, "more rows"), strict=True):
@@ -110,7 +118,7 @@ class Lama(Head):
                 plan[i] = few
             else:
                 best[i] = fitted
-        self.models = [fitted.model for fitted in best]
+        self.models, self.scorers = [fitted.model for fitted in best], None
         return {
             "learnt_rows": {target.name: rows for target, rows in zip(self.targets, plan, strict=True)},
             "algorithms": {target.name: fitted.weights for target, fitted in zip(self.targets, best, strict=True)},
@@ -150,7 +158,7 @@ class Lama(Head):
     def _missing(self, fitted: Fitted | None) -> dict[str, int]:
         """The algorithms asked for that did not finish, and how many folds of them did."""
         finished = fitted.finished if fitted else {}
-        folds = {name: finished.get(lama_fit.long(name), 0) for name in self.settings.algorithms}
+        folds = {name: finished.get(lama_library.long(name), 0) for name in self.settings.algorithms}
         return {name: count for name, count in folds.items() if count < self.settings.cv}
 
     def _required(self, first: list[Fitted | None]) -> list[Fitted]:
@@ -163,41 +171,51 @@ class Lama(Head):
                 )
         return [fitted for fitted in first if fitted]
 
-    def _plan(self, first: list[Fitted], few: int, rows: int, columns: int, took: float) -> list[int]:
-        """Rows of the second fit of each target: see heads.lama_plan. `few` where there is no time for more."""
+    def _plan(self, first: list[Fitted], few: int, rows: int, data: Both, took: float) -> Plan:
+        """The second fits: see heads.lama_plan. `took`: seconds of each first fit."""
         s = self.settings
-        budget = (lama_plan.PART * s.timeout - lama_plan.START) / max(1, len(first))
-        if not lama_plan.KNOWN.issuperset(s.algorithms):
-            return [lama_plan.second_rows_by_clock(rows, few, took, budget)] * len(first)
-        plan = []
-        for target, fitted in zip(self.targets, first, strict=True):
-            outputs = len(target.columns) if target.kind == "multiclass" or target.several else 1
-            cost = Cost(columns, s.cv, tuple(s.algorithms), outputs, s.trees, s.patience)
-            plan.append(cost.second_rows(rows, few, fitted.trees, budget))
-        return plan
+        train = data.parts[0].rows
+        predicted = int(lama_plan.PREDICTED * len(data) * s.stride)
+        if lama_plan.KNOWN.issuperset(s.algorithms):
+            costs = []
+            for target in self.targets:
+                outputs = len(target.columns) if target.kind == "multiclass" or target.several else 1
+                algorithms = tuple(s.algorithms)
+                costs.append(Cost(train.width, s.cv, algorithms, outputs, s.trees, s.patience, predicted))
+            return lama_plan.plan(s.timeout, costs, [fitted.trees for fitted in first], few, rows)
+        some = train.take(evenly(len(train), TIMED))
+        self.predict(some)  # loads what predicts
+        asked = time.monotonic()
+        self.predict(some)
+        seconds = threads() * (time.monotonic() - asked) * predicted / max(1, len(some))
+        return lama_plan.plan_by_clock(s.timeout, len(first), few, rows, took, seconds)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
-        """See Head.predict."""
+        """See Head.predict. Each output's models run in one thread, several outputs side by side."""
         out = np.tile(np.array(self.base, np.float32), (len(rows), 1))
-        with lama_fit.lightautoml(), ThreadPoolExecutor(threads()) as pool:
-            automls = [pickle.loads(model) for model in self.models]
+        if self.scorers is None:
+            self.scorers = [lama_scorer.loads(model) for model in self.models]
+        with lama_library.lightautoml(), ThreadPoolExecutor(threads()) as pool:
             for start in range(0, len(rows), CHUNK):
-                chunk = lama_fit.frame_of(rows.batch(slice(start, start + CHUNK)))
-                scores = pool.map(lambda automl, chunk=chunk: automl.predict(chunk).data, automls)
-                for target, some in zip(self.targets, scores, strict=True):
+                chunk = rows.batch(slice(start, start + CHUNK))
+                found = pool.map(lambda scores, chunk=chunk: scores(chunk), self.scorers)
+                for target, some in zip(self.targets, found, strict=True):
                     target.fill(some, out[start : start + CHUNK])
         return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
-        """Each automl as a pickle (read it only if you wrote it), and what they are for."""
+        """Each automl in a file of its own (heads.lama_scorer; read a pickle only if you wrote it), and what for."""
+        files = []
         for i, model in enumerate(self.models):
-            with writing(folder / f"automl_{i}.pickle") as temporary:
+            files.append(f"automl_{i}.{'json' if lama_scorer.is_plain(model) else 'pickle'}")
+            with writing(folder / files[-1]) as temporary:
                 temporary.write_bytes(model)
-        write_json(folder / "lama.json", {"targets": [asdict(t) for t in self.targets], "base": self.base})
+        about = {"targets": [asdict(t) for t in self.targets], "base": self.base, "files": files}
+        write_json(folder / "lama.json", about)
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
         about = json.loads((folder / "lama.json").read_text())
-        self.base = about["base"]
+        self.base, self.scorers = about["base"], None
         self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
-        self.models = [(folder / f"automl_{i}.pickle").read_bytes() for i in range(len(self.targets))]
+        self.models = [(folder / name).read_bytes() for name in about["files"]]

@@ -1,20 +1,24 @@
-"""How many rows LightAutoML may learn each output from, so that every algorithm finishes within the time limit.
+"""How many rows LightAutoML may learn each output from, so that learning and predicting keep within the time limit.
 
 First every output is learnt from a few thousand rows: that takes little time, leaves a whole result whatever happens
 afterwards, and tells how many trees an output needs. Then the rows are chosen such that, by the costs below and on one
-thread, all outputs together stay within a part of the limit. Counts decide, not the clock, so that the same seed gives
-the same bytes; the clock decides only for algorithms whose cost is not known here, and in an emergency, where a second
-fit is ended and the first one stands.
+thread, all outputs' learning and the prediction of validation stay within a part of the limit. Counts decide, not the
+clock, so that the same seed gives the same bytes; the clock decides only for algorithms whose cost is not known here,
+and in an emergency, where a second fit is ended and the first one stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PART = 0.7
+PART = 0.8
 """Of the limit that is planned with; a second thread, and luck, come on top."""
 START = 10.0
 """Seconds until LightAutoML is there, at worst."""
+PREDICTED = 1 / 3
+"""Rows that are predicted within the limit, as a part of those annotated in train: Aff-Wild2's validation part."""
+MOST_FOR_PREDICTING = 0.4
+"""Of the limit: no more of it is kept free for predicting."""
 FIRST_ROWS, FIRST_ROWS_PER_SECOND, FEWEST_ROWS = 10_000, 150, 2_000
 """Rows of the first fit: so many, or fewer for a limit of less than about a minute."""
 SAFETY = 1.5
@@ -42,6 +46,8 @@ class Cost:
     """Classes of a multiclass target, outputs of a multiple one, else 1: each takes a tree per round."""
     most_trees: int
     patience: int
+    predicted: int = 0
+    """Rows that are predicted afterwards."""
 
     def seconds(self, rows: int, rounds: float) -> float:
         """Of one fit with so many boosting rounds per fold, on one thread of a 2.6 GHz server core.
@@ -57,15 +63,25 @@ class Cost:
             cost += learnt * rounds * self.outputs * (100e-9 + 2.5e-9 * self.columns)
         return cost
 
-    def second_rows(self, rows: int, first: int, trees: float, budget: float) -> int:
-        """The most rows, at most `rows`, of which a fit costs no more than `budget` seconds; else `first`.
+    def predicting(self, rounds: float) -> float:
+        """Seconds that it takes on one thread to predict the rows, with so many rounds per fold (heads.lama_scorer)."""
+        cost = 0.5e-6 + 0.03e-6 * self.columns * self.outputs
+        if "lgb" in self.algorithms:
+            cost += self.folds * (0.02e-6 * self.columns + 5e-9 * rounds * self.outputs)
+        return self.predicted * cost
 
-        `trees` is what the first fit, of `first` rows, needed per fold.
+    def rounds(self, rows: int, first: int, trees: float) -> float:
+        """Rounds per fold that a fit of so many rows will keep, where one of `first` rows kept `trees`."""
+        return min(self.most_trees, max(trees, FEWEST_TREES) * (rows / first) ** GROWTH)
+
+    def second_rows(self, rows: int, first: int, trees: float, budget: float) -> int:
+        """The most rows, at most `rows`, of which a fit and its prediction cost no more than `budget` seconds; else
+        `first`. `trees` is what the first fit, of `first` rows, needed per fold.
         """
 
         def cost(n: int) -> float:
-            rounds = min(self.most_trees, max(trees, FEWEST_TREES) * (n / first) ** GROWTH + self.patience)
-            return SAFETY * self.seconds(n, rounds)
+            rounds = self.rounds(n, first, trees)
+            return SAFETY * self.seconds(n, min(self.most_trees, rounds + self.patience)) + self.predicting(rounds)
 
         low, high = first, rows
         if cost(rows) <= budget:
@@ -74,6 +90,27 @@ class Cost:
             middle = (low + high) // 2
             low, high = (middle, high) if cost(middle) <= budget else (low, middle)
         return low
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to learn again, and by when."""
+
+    rows: list[int]
+    """Of each target; as many as in its first fit: not again."""
+    predicting: float
+    """Seconds on one thread that are kept for predicting."""
+
+
+def plan(timeout: float, costs: list[Cost], trees: list[float], first: int, rows: int) -> Plan:
+    """The second fits of targets that cost so much and kept so many `trees` per fold in fits of `first` rows."""
+    taken = sum(cost.seconds(first, kept + cost.patience) for cost, kept in zip(costs, trees, strict=True))
+    each = (PART * timeout - START - taken) / max(1, len(costs))
+    chosen = [cost.second_rows(rows, first, kept, each) for cost, kept in zip(costs, trees, strict=True)]
+    predicting = sum(
+        cost.predicting(cost.rounds(n, first, kept)) for cost, n, kept in zip(costs, chosen, trees, strict=True)
+    )
+    return Plan(chosen, predicting)
 
 
 def second_rows_by_clock(rows: int, first: int, took: float, budget: float) -> int:
@@ -86,3 +123,9 @@ def second_rows_by_clock(rows: int, first: int, took: float, budget: float) -> i
     while times * 2 <= more:
         times *= 2
     return min(rows, first * times)
+
+
+def plan_by_clock(timeout: float, targets: int, first: int, rows: int, took: float, predicting: float) -> Plan:
+    """The same where costs are not known: a first fit `took` so many seconds, predicting all takes `predicting`."""
+    each = (PART * timeout - START - targets * took - predicting) / max(1, targets)
+    return Plan([second_rows_by_clock(rows, first, took, each)] * targets, predicting)

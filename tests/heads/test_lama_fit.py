@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 import warnings
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from heads import lama_fit
+from heads import lama_fit, lama_scorer
 from heads.lama_fit import Order
 
 SETTINGS = {
@@ -50,8 +49,7 @@ def test_it_tells_what_finished_and_leaves_numpy_and_warnings_as_they_were() -> 
     assert done.finished == {"LinearL2": 2, "LightGBM": 2}
     assert set(done.weights) == {"LinearL2", "LightGBM"} and sum(done.weights.values()) == pytest.approx(1)
     assert 0 <= done.trees <= 3
-    with lama_fit.lightautoml():
-        scores = pickle.loads(done.model).predict(lama_fit.frame_of(order("binary", target()).x)).data
+    scores = lama_scorer.loads(done.model)(order("binary", target()).x)
     assert scores.shape == (80, 1)
     assert metrics.roc_auc_score(target(), scores[:, 0]) > 0.9
 
@@ -71,8 +69,3 @@ def test_several_outputs_at_once() -> None:
     labels = np.stack([target(), 1 - target()], axis=1)
     done = lama_fit.fit(order("multilabel", labels, use_algos=[["rf"]]))
     assert done.finished == {"RFSklearn": 2} and done.trees == 0
-
-
-def test_names_of_algorithms() -> None:
-    assert lama_fit.long("lgb") == "LightGBM" and lama_fit.long("cb_tuned") == "Tuned_CatBoost"
-    assert lama_fit.short("Lvl_0_Pipe_1_Mod_0_Tuned_LightGBM") == "Tuned_LightGBM"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,8 @@ def test_with_time_enough_it_learns_again_from_more_rows() -> None:
     facts = head("va").fit(data, nothing(data), 0, lambda done, note: seen.append(done))
     assert facts["learnt_rows"] == {"valence": 80, "arousal": 80}
     assert seen == sorted(seen) and len(seen) == 4 and seen[-1] == pytest.approx(1)
-    facts = head("va", timeout=15).fit(data, nothing(data), 0)
-    assert facts["learnt_rows"] == {"valence": 20, "arousal": 20}, "nothing is left of 15 s by the plan"
+    facts = head("va", timeout=12).fit(data, nothing(data), 0)
+    assert facts["learnt_rows"] == {"valence": 20, "arousal": 20}, "nothing is left of 12 s by the plan"
 
 
 @pytest.mark.usefixtures("few")
@@ -123,3 +124,48 @@ def test_a_unit_without_positives_is_a_constant_and_the_report_says_so() -> None
     facts = ours.fit(units, nothing(units), 0)
     assert facts["constant_outputs"] == ["AU4"]
     assert (ours.predict(units.rows)[:, 2] == 0).all()
+
+
+def test_costs_that_are_not_known_are_timed_on_what_was_learnt(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = va_data()
+    asked: list[Any] = []
+
+    def noting(timeout: float, targets: int, first: int, rows: int, took: float, predicting: float) -> lama_plan.Plan:
+        asked.append((timeout, targets, first, rows, took > 0, predicting > 0))
+        return lama_plan.Plan([40, 20], predicting)
+
+    monkeypatch.setattr(lama_plan, "plan_by_clock", noting)
+    ours = head("va", use_algos=[["rf"]], timeout=300)
+    facts = ours.fit(data, nothing(data), 0)
+    assert asked == [(300, 2, 20, 80, True, True)]
+    assert facts["learnt_rows"] == {"valence": 40, "arousal": 20}
+    assert np.isfinite(ours.predict(data.rows)).all()
+
+
+@pytest.mark.parametrize(("predicting", "kept"), [(30.0, 30.0), (1e6, 80.0)])
+def test_time_is_kept_free_for_predicting_and_never_most_of_it(
+    predicting: float, kept: float, few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = va_data(), lama_pool.run
+    left: list[float] = []
+
+    def noting(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[Fitted | None]:
+        left.append(until)
+        return run(count, order, at_once, until, on_done)
+
+    monkeypatch.setattr(lama_pool, "run", noting)
+    monkeypatch.setattr(lama_plan, "plan", lambda *_: lama_plan.Plan([80, 80], predicting))
+    head("va", timeout=200).fit(data, nothing(data), 0)
+    assert left[0] - left[1] == pytest.approx(kept)
+
+
+@pytest.mark.parametrize(("algorithm", "suffix"), [("lgb", "json"), ("rf", "pickle")])
+def test_files_are_plain_where_they_can_be(algorithm: str, suffix: str, tmp_path: Path) -> None:
+    data = va_data()
+    ours = head("va", use_algos=[[algorithm]])
+    ours.fit(data, nothing(data), 0)
+    ours.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"automl_{i}.{suffix}" for i in (0, 1)] + ["lama.json"]
+    again = head("va")
+    again.load(tmp_path)
+    np.testing.assert_array_equal(again.predict(data.rows), ours.predict(data.rows))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,37 @@ def test_cost_grows_with_everything() -> None:
     assert Cost(10, 3, ("lgb",), 1, 300, 20).seconds(1000, 50) < base.seconds(1000, 50)
 
 
+def test_predicting_is_paid_for_too() -> None:
+    cost = Cost(10, 3, ("linear_l2", "lgb"), 1, most_trees=300, patience=20)
+    more = replace(cost, predicted=446_000)
+    assert cost.predicting(100) == 0 < replace(more, algorithms=("linear_l2",)).predicting(100) < more.predicting(100)
+    assert more.predicting(100) == pytest.approx(2 * replace(more, predicted=223_000).predicting(100))
+    assert more.predicting(200) > more.predicting(100) < replace(more, folds=5).predicting(100)
+    assert more.second_rows(10**6, 9000, 60.0, 5.0) < cost.second_rows(10**6, 9000, 60.0, 5.0)
+
+
+def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
+    costs = [Cost(10, 3, ("linear_l2", "lgb"), 1, 300, 20, 446_000)] * 12
+    trees = [30.0 + 5 * i for i in range(12)]
+    for timeout in (60, 600):
+        plan = lama_plan.plan(timeout, costs, trees, 9000, 1_360_000)
+        assert all(9000 < rows <= 1_360_000 for rows in plan.rows)
+        assert sorted(plan.rows, reverse=True) == plan.rows, "outputs that need more trees get fewer rows"
+        kept = [cost.rounds(rows, 9000, some) for cost, rows, some in zip(costs, plan.rows, trees, strict=True)]
+        assert plan.predicting == pytest.approx(sum(cost.predicting(k) for cost, k in zip(costs, kept, strict=True)))
+        learning = sum(
+            cost.seconds(9000, some + 20) + lama_plan.SAFETY * cost.seconds(rows, min(300, k + 20))
+            for cost, some, rows, k in zip(costs, trees, plan.rows, kept, strict=True)
+        )
+        assert learning + plan.predicting + lama_plan.START <= lama_plan.PART * timeout
+        assert plan.predicting < lama_plan.MOST_FOR_PREDICTING * timeout
+    assert lama_plan.plan(10, costs, trees, 2000, 1_360_000).rows == [2000] * 12
+    assert lama_plan.plan(60, [], [], 9000, 9000) == lama_plan.Plan([], 0.0)
+
+
 def test_by_the_clock_rows_double_as_long_as_there_is_time() -> None:
     many = 10**6
     found = [lama_plan.second_rows_by_clock(many, 100, took=1.0, budget=b) for b in (1, 3.1, 12.1, 10**9)]
     assert found == [100, 200, 800, many]
+    assert lama_plan.plan_by_clock(100, 4, 50, 1000, took=5.0, predicting=10.0) == lama_plan.Plan([50] * 4, 10.0)
+    assert lama_plan.plan_by_clock(1000, 4, 50, 1000, took=5.0, predicting=10.0).rows == [50 * 16] * 4

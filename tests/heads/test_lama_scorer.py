@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heads import lama_fit, lama_library, lama_scorer
+from heads.lama_fit import Order
+
+SETTINGS: dict[str, Any] = {
+    "use_algos": [["linear_l2", "lgb"]],
+    "cv": 2,
+    "trees": 30,
+    "patience": 5,
+    "learning_rate": 0.1,
+    "num_leaves": 6,
+    "penalties": [0.1, 1.0],
+    "memory": 4,
+}
+
+
+def order(kind: str, n: int = 480, **settings: Any) -> Order:
+    """Four columns: signal, two of noise, one that never changes (LightAutoML leaves it out)."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    x[:, 1] = x[:, 1] * 1e4 + 1e5
+    x[:, 2] = 3.25
+    y = x[:, 0] + 1.5 * np.sin(2 * x[:, 3]) + 0.3 * rng.normal(size=n)
+    label = {
+        "binary": (y > 0).astype(np.int64),
+        "multiclass": np.digitize(y, [-0.8, 0.0, 0.8]),
+        "reg": np.tanh(y),
+        "multilabel": np.stack([y > 0, x[:, 3] > 0.3], 1).astype(np.int64),
+        "multi:reg": np.stack([y, x[:, 3]], 1),
+    }[kind]
+    return Order(kind, kind, x, label, np.ones(n, np.float32), np.arange(n) * 6 // n, 0, SETTINGS | settings)
+
+
+@pytest.fixture
+def automls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The automls that were fitted since."""
+    found: list[Any] = []
+    dumps = lama_scorer.dumps
+    monkeypatch.setattr(lama_scorer, "dumps", lambda automl, x: found.append(automl) or dumps(automl, x))
+    return found
+
+
+def unseen(n: int = 500) -> np.ndarray:
+    x = 2 * np.random.default_rng(7).normal(size=(n, 4)).astype(np.float32)
+    x[:, 1] = x[:, 1] * 1e4 + 1e5
+    return x
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithms"),
+    [
+        ("binary", ["linear_l2", "lgb"]),
+        ("multiclass", ["linear_l2", "lgb"]),
+        ("reg", ["linear_l2", "lgb"]),
+        ("binary", ["lgb"]),
+        ("multilabel", ["linear_l2"]),
+        ("multi:reg", ["linear_l2"]),
+    ],
+)
+def test_plain_numbers_score_as_lightautoml_does(kind: str, algorithms: list[str], automls: list[Any]) -> None:
+    model = lama_fit.fit(order(kind, use_algos=[algorithms])).model
+    assert lama_scorer.is_plain(model)
+    x = unseen()
+    with lama_library.lightautoml():
+        expected = automls[0].predict(lama_library.frame_of(x)).data
+    found = lama_scorer.loads(model)(x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert np.ptp(expected) > 0.1
+
+
+def test_both_algorithms_count_by_their_share() -> None:
+    found = [json.loads(lama_fit.fit(order("binary", use_algos=[[name]])).model) for name in ("linear_l2", "lgb")]
+    (linear,), (boosters,) = found
+    alone = [lama_scorer.loads(json.dumps([part | {"share": 1.0}]).encode())(unseen()) for part in (linear, boosters)]
+    both = json.dumps([linear | {"share": 0.25}, boosters | {"share": 0.75}]).encode()
+    np.testing.assert_allclose(lama_scorer.loads(both)(unseen()), 0.25 * alone[0] + 0.75 * alone[1], atol=1e-12)
+    none = json.dumps([linear | {"share": 1.0}, boosters | {"share": 0.0, "texts": ["not asked"]}]).encode()
+    np.testing.assert_array_equal(lama_scorer.loads(none)(unseen()), alone[0])
+
+
+def test_boosters_of_many_leaves_are_lightgbms_own(automls: list[Any]) -> None:
+    given = order("binary", n=1200, use_algos=[["lgb"]], num_leaves=40)
+    model = lama_fit.fit(given).model
+    assert lama_scorer.is_plain(model)
+    with lama_library.lightautoml():
+        expected = automls[0].predict(lama_library.frame_of(unseen())).data
+    np.testing.assert_allclose(lama_scorer.loads(model)(unseen()), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("why", ["a forest", "scores that differ"])
+def test_what_is_not_plain_stays_a_pickle_and_scores_the_same(
+    why: str, automls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why == "scores that differ":
+        monkeypatch.setattr(lama_scorer, "TOLERANCE", -1.0)
+    given = order("binary", use_algos=[["rf" if why == "a forest" else "linear_l2"]])
+    model = lama_fit.fit(given).model
+    assert not lama_scorer.is_plain(model)
+    with lama_library.lightautoml():
+        expected = automls[0].predict(lama_library.frame_of(unseen(50))).data
+        np.testing.assert_array_equal(lama_scorer.loads(model)(unseen(50)), expected)
+
+
+def test_links() -> None:
+    raw = np.array([[-800.0, 0.0], [2.0, 800.0]])
+    np.testing.assert_allclose(lama_scorer.link("sigmoid", raw), [[0, 0.5], [1 / (1 + np.exp(-2)), 1]])
+    np.testing.assert_allclose(lama_scorer.link("softmax", raw), [[0, 1], [0, 1]], atol=1e-300)
+    assert lama_scorer.link("identity", raw) is raw
