@@ -36,6 +36,8 @@ START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
 RESCORED = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""
+CLOSE = 1e-4
+"""Where nothing but rounding lies between the two, those that are further behind the best cannot win."""
 PARTS = "parts"
 """User attribute of refining trials: the score of each output."""
 
@@ -230,7 +232,8 @@ class _Search:
         compared = [
             i for i, trial in enumerate(self.made) if trial.start is not None and trial.k == 0
         ]  # what the report compares with
-        points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared})]
+        least = self.made[ranked[0]].score - CLOSE if self.space.is_official else -np.inf
+        points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared}) if self.made[i].score >= least]
         points += [refiner.best] if refiner is not None else []
         best: tuple[float, Params] | None = None
         for point in dict.fromkeys(points):

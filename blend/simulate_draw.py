@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ RULES = {
     "expr": ("off", "prior", "free", "pulled"),
     "va": ("", "scale", "shift", "scale shift"),
 }
+"""Plain decisions first."""
 FEW = (20, 70)
+EVERY = 4
+"""One of so many pairs has the search inside the folds, too: it costs more than all the rest."""
 
 
 def videos_of(task: str, size: str, pair: int, pairs: int) -> int:
@@ -39,42 +43,41 @@ def pair(task: str, size: str, number: int, pairs: int, seed: int, trials: int) 
     rng = np.random.default_rng([seed, number, sorted(RULES).index(task), size == "few"])
     videos = videos_of(task, size, number, pairs)
     one, other = (population.draw(task, videos, rng) for _ in range(2))
-    return [measure(a, b, number, trials) for a, b in ((one, other), (other, one))]
+    folded = number % EVERY == 0
+    return [measure(a, b, number, trials, folded) for a, b in ((one, other), (other, one))]
 
 
-def measure(validation: Pool, test: Pool, seed: int, trials: int) -> dict[str, Any]:
-    """Everything that is done on validation, and its score on test."""
+def measure(validation: Pool, test: Pool, seed: int, trials: int, folded: bool) -> dict[str, Any]:
+    """Everything that is done on validation, and its score on test. `folded`: the search inside the folds, too."""
     task, heads = validation.task.name, len(validation.heads)
     settings = BlendSettings(trials=trials, k_max=K_MAX, draws=500)
     found = search.search(validation, settings, trials, seed)
-    tuned = Way(found.params, found.score, crossfit.cross_fit(validation, settings, seed))
+    tuned = Way(found.params, found.score, crossfit.cross_fit(validation, settings, seed) if folded else None)
     selection = Selection(validation, settings, seed)
     selected = selection.select()
-    assert selected is not None
+    assert selected is not None and selected.chosen is not None
     plain = Params(task, validation.task.outputs, validation.heads, (1 / heads,) * heads)
     every = range(len(selection.folds))
-    made = {"plain": plain, "equal": selection.alone(np.full(heads, 1 / heads)).params}
+    smoothed = selection.choose(every, {"weights": ["equal"], "part": [RULES[task][0]]})
+    made = {"plain": plain, "smoothed": selection.averaged(smoothed)}
+    made |= {"equal": selection.alone(np.full(heads, 1 / heads)).params}
     made |= {"tuned": tuned.params, "cross_fitted": selected.params}
-    for rule in RULES[task]:
-        chosen = selection.choose(every, {"weights": ["shared"], "part": [rule]})
-        made[f"rule {rule}"] = selection.averaged(chosen)
+    made |= {f"rule {rule}": selection.averaged(replace(selected.chosen, part=rule)) for rule in RULES[task]}
     scores = {name: test.score(combine.combine(test, params)) for name, params in made.items()}
     return {
         "test": {name: float(np.nan_to_num(score)) for name, score in scores.items()},
         "tuned": _said(tuned, scores["tuned"]),
         "cross_fitted": _said(selected, scores["cross_fitted"]),
-        "chosen": None if selected.chosen is None else vars(selected.chosen),
+        "chosen": vars(selected.chosen),
     }
 
 
 def _said(way: Way, reached: float) -> dict[str, Any]:
-    """Errors of a way's two estimates, and whether its interval held the test score."""
-    crossed = way.crossed
-    assert way.score is not None and crossed is not None and crossed.pooled is not None and crossed.interval is not None
-    low, high = crossed.interval
-    return {
-        "own": way.score - reached,
-        "held": crossed.pooled - reached,
-        "inside": bool(low <= reached <= high),
-        "width": high - low,
-    }
+    """Errors of a way's two estimates, and whether its interval held the test score; without folds, of the first."""
+    assert way.score is not None
+    said: dict[str, Any] = {"own": way.score - reached}
+    if way.crossed is None:
+        return said
+    assert way.crossed.pooled is not None and way.crossed.interval is not None
+    low, high = way.crossed.interval
+    return said | {"held": way.crossed.pooled - reached, "inside": bool(low <= reached <= high), "width": high - low}

@@ -50,6 +50,14 @@ class Space:
         each = (self.settings.per_output_weights is True, self.settings.per_output_k is True)
         return Plan(len(self.pool.task.outputs), self.widest, self.task != "expr", *each)
 
+    @property
+    def is_official(self) -> bool:
+        """Whether a trial's score is, but for rounding, what `complete` makes of its point: not where thresholds or
+        biases follow a rule that trials do not, nor where stretched values are clipped.
+        """
+        by_rule = self.rule in ("bootstrap", "pulled", "plug-in") or (self.bias and self.settings.bias == "pulled")
+        return not (by_rule or self.extras.scale or self.extras.shift)
+
     def distributions(self) -> dict[str, Any]:
         """Optuna's names and ranges."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -67,9 +67,10 @@ def test_a_draw_goes_both_ways_round_and_its_errors_are_differences():
     one, other = simulate_draw.pair("va", "few", 0, 3, 0, 20)
     assert simulate_draw.videos_of("va", "few", 0, 3) == 20 and simulate_draw.videos_of("va", "few", 2, 3) == 70
     assert simulate_draw.videos_of("va", "official", 1, 3) == 76
-    assert set(one["test"]) == {"plain", "equal", "tuned", "cross_fitted"} | {
+    assert set(one["test"]) == {"plain", "smoothed", "equal", "tuned", "cross_fitted"} | {
         f"rule {rule}" for rule in simulate_draw.RULES["va"]
     }
+    assert one["test"]["cross_fitted"] == one["test"][f"rule {one['chosen']['part']}"]
     assert one != other
     for result in (one, other):
         for way in ("tuned", "cross_fitted"):
@@ -77,23 +78,22 @@ def test_a_draw_goes_both_ways_round_and_its_errors_are_differences():
             assert said["own"] > said["held"] and said["width"] > 0
             assert -1 < reached + said["held"] < 1
     assert simulate_draw.pair("va", "few", 0, 3, 0, 20) == [one, other]
+    for result in simulate_draw.pair("va", "few", 1, 3, 0, 20):
+        assert set(result["tuned"]) == {"own"} and set(result["cross_fitted"]) == {"own", "held", "inside", "width"}
 
 
 def made_up(own, held, inside, tuned, crossed):
-    """One result of a draw."""
+    """One result of a draw; the search was made inside the folds only where the interval holds the test score."""
     said = {"own": own, "held": held, "inside": inside, "width": 0.2}
-    return {
-        "test": {"plain": 0.4, "equal": 0.45, "tuned": tuned, "cross_fitted": crossed, "rule exact": tuned},
-        "tuned": said,
-        "cross_fitted": said,
-    }
+    test = {"plain": 0.4, "smoothed": 0.42, "equal": 0.45, "tuned": tuned, "cross_fitted": crossed, "rule exact": tuned}
+    return {"test": test, "tuned": said if inside else {"own": own}, "cross_fitted": said}
 
 
 def test_the_table_adds_up(capsys):
     results = [
-        made_up(0.1, 0.01, True, 0.5, 0.52),
+        made_up(0.1, 0.01, False, 0.5, 0.52),
         made_up(0.3, -0.03, False, 0.6, 0.6),
-        made_up(0.1, 0.0, True, 0.5, 0.53),
+        made_up(0.1, 0.02, True, 0.5, 0.53),
         made_up(0.1, 0.0, True, 0.4, 0.43),
     ]
     table = simulate_table.summarise(results)
@@ -103,12 +103,13 @@ def test_the_table_adds_up(capsys):
     assert table["test"]["cross_fitted"]["se"] == pytest.approx(np.std([0.01, 0.03], ddof=1) / np.sqrt(2))
     assert table["over_plain"] == pytest.approx(0.12)
     assert table["tuned"]["own"]["signed"] == pytest.approx(0.15)
-    assert table["tuned"]["held"]["signed"] == pytest.approx(-0.005)
-    assert table["tuned"]["held"]["absolute"] == pytest.approx(0.01)
-    assert table["tuned"]["inside"] == 0.75
+    assert table["cross_fitted"]["held"]["signed"] == pytest.approx(0.0, abs=1e-12)
+    assert table["cross_fitted"]["held"]["absolute"] == pytest.approx(0.015)
+    assert table["cross_fitted"]["inside"] == 0.5 and table["tuned"]["inside"] == 1
+    assert table["tuned"]["held"]["signed"] == pytest.approx(0.01) and table["tuned"]["held"]["draws"] == 2
     simulate_table.show({"au": {"official": table, "few": table}})
     shown = capsys.readouterr().out
-    for text in ("+0.1500", "-0.0050", "75.0 %", "thresholds = exact", "+0.0200", "20 to 70 videos"):
+    for text in ("+0.1500", "+0.0100", "50.0 %", "thresholds = exact", "+0.0200", "20 to 70 videos"):
         assert text in shown
 
 
