@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import audio_files, audio_logmel, audio_read, sharing, store
+from extract import audio_files, audio_logmel, audio_read, networks, sharing, store, tabular
 from extract import redo as redone
 from extract.audio_read import Block, Heard
 from extract.config import Config, Corpus
@@ -38,6 +38,8 @@ class Listener(Protocol):
     rate: int
     about: dict[str, str]
     """What decides the features."""
+    made_by: dict[str, str]
+    """What computes them, which does not."""
 
     def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
         """Features by kind, a row for each of the frames at `times` (seconds)."""
@@ -52,7 +54,8 @@ class LogMel:
     """The built-in features."""
 
     rate = audio_logmel.RATE
-    about = {"network": NAME, "settings": json.dumps(audio_logmel.SETTINGS)}  # noqa: RUF012
+    about: ClassVar = {"network": NAME, "settings": json.dumps(audio_logmel.SETTINGS)}
+    made_by: ClassVar[dict[str, str]] = {}
 
     def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
         """The embedding."""
@@ -109,6 +112,23 @@ def jobs(corpus: Corpus, frames: dict[str, int]) -> list[Job]:
     return found
 
 
+def names(config: Config, work: Path) -> list[str]:
+    """The networks that hear, of those in features.networks. A table imported as "audio" is none."""
+    mine = [NAME] if not tabular.is_imported(work, NAME) else []
+    return [name for name in dict.fromkeys(config.features.networks) if name in (*config.audio, *mine)]
+
+
+def listener_of(name: str, config: Config) -> Listener:
+    """What hears by this name. Raises InputError for a section [audio.*] that cannot be used."""
+    if name not in config.audio:
+        return LogMel()
+    if name == NAME or name in networks.NETWORKS or name in config.networks:
+        raise InputError(f"audio.{name}: there is another network of that name; choose another")
+    from extract.audio_network import AudioNetwork
+
+    return AudioNetwork(name, config.audio[name], config.features)
+
+
 def extract(
     name: str, listener: Listener, todo: list[Job], corpus: Corpus, work: Path, version: str, redo: bool
 ) -> None:
@@ -144,7 +164,7 @@ def _one(
     """Write one video's features."""
     features, soundless, damaged = features_of(listener, job, corpus.fps)
     file = store.path(work, name, job.video)
-    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)}
+    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | listener.made_by
     store.write(file, features, about | _facts(job, corpus, version) | said)
     sweep(file)
 

@@ -8,6 +8,8 @@ quarter before.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,17 +34,23 @@ SETTINGS = {
 """What decides the features."""
 
 
-def mel_filters(rate: int, fft: int, bands: int, low: float, high: float) -> NDArray[np.float32]:
-    """Triangles of equal width on the mel scale, peak 1: [fft // 2 + 1, bands]."""
-    edges = 700 * (10 ** (np.linspace(_mel(low), _mel(high), bands + 2) / 2595) - 1)
+def mel_filters(
+    rate: int, fft: int, bands: int, low: float, high: float, *, on_mel: bool = False
+) -> NDArray[np.float32]:
+    """Triangles of equal width on the mel scale, peak 1, sides straight in Hz or (`on_mel`) in mel: [bins, bands]."""
+    edges = np.linspace(_mel(low), _mel(high), bands + 2)
     bins = np.arange(fft // 2 + 1) * rate / fft
+    if on_mel:
+        bins = np.asarray(_mel(bins))
+    else:
+        edges = 700 * (10 ** (edges / 2595) - 1)
     rising = (bins[:, None] - edges[:-2]) / np.diff(edges)[:-1]
     falling = (edges[2:] - bins[:, None]) / np.diff(edges)[1:]
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
-def _mel(hertz: float) -> float:
-    return float(2595 * np.log10(1 + hertz / 700))
+def _mel(hertz: float | NDArray[np.float64]) -> Any:
+    return 2595 * np.log10(1 + hertz / 700)
 
 
 class Hops:

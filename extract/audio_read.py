@@ -34,10 +34,10 @@ class Heard:
 
 
 def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
-    """Decode a file's first sound stream at `rate` Hz; blocks come in order, do not overlap, and may leave gaps.
+    """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
 
-    A block is about a second long, where the sound has no gap. Packets that cannot be decoded leave gaps and are
-    counted in `heard`. Raises Unreadable before the first block.
+    Blocks come in order, do not overlap, and may leave gaps; one is about a second long where there is none. Packets
+    that cannot be decoded leave gaps and are counted in `heard`. Raises Unreadable before the first block.
     """
     import av
 
@@ -133,11 +133,11 @@ class _Placed:
         import av
 
         self._form, self._next = form, round(time * self._rate)
-        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self._rate)
+        self._resampler = av.AudioResampler(format="fltp", layout=form[1], rate=self._rate)
 
     def _give(self, frames: list[Any]) -> Iterator[Block]:
         for frame in frames:
-            samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            samples = frame.to_ndarray().mean(0, dtype=np.float32)
             start, self._next = self._next, self._next + len(samples)
             if self._behind is not None and start < self._behind:  # said twice: the first stays
                 samples, start = samples[self._behind - start :], self._behind

@@ -112,6 +112,37 @@ class NetworkSettings(Strict):
     """Refuse the file unless its SHA-256 is this."""
 
 
+class AudioSettings(Strict):
+    """[audio.<name>]: an ONNX network of the user's own that hears. Give the outputs that it has, by their ONNX names.
+
+    An output of one vector is of the stretch that is heard, and a stretch is centred on each frame's time. An output of
+    many vectors [1, T, D] is spread evenly over it.
+    """
+
+    path: Path
+    takes: Literal["waveform", "logmel"] = "waveform"
+    """"waveform": samples in [-1, 1]; "logmel": ln(mel + offset) of 25 ms windows every 10 ms, as VGGish's."""
+    window: float | None = Field(default=None, gt=0)
+    """Seconds heard at a time; None: what the network's input says."""
+    rate: int = Field(default=16_000, ge=1000)
+    normalise: bool = False
+    """Give each stretch mean 0 and variance 1, as wav2vec2 and HuBERT want it. Of waveforms."""
+    bands: int = Field(default=64, ge=2)
+    low: float = Field(default=125.0, ge=0)
+    high: float = Field(default=7500.0, gt=0)
+    offset: float = Field(default=0.01, gt=0)
+    power: Literal[1, 2] = 1
+    """Of log-mels: bands, their range in Hz, what is added before the logarithm, magnitude (1) or power (2)."""
+    every: int = Field(default=1, ge=1)
+    """With one vector a stretch: so many frames share one, that of the middle frame."""
+    embedding: str | None = None
+    logits: str | None = None
+    va: str | None = None
+    classes: list[str] | None = None
+    sha256: str | None = None
+    """Refuse the file unless its SHA-256 is this."""
+
+
 class Config(BaseModel):
     """What extract reads of a config file."""
 
@@ -122,6 +153,7 @@ class Config(BaseModel):
     corpus: Corpus
     features: Features = Features()
     networks: dict[str, NetworkSettings] = {}
+    audio: dict[str, AudioSettings] = {}
 
 
 C = TypeVar("C", bound=Config)

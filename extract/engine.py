@@ -103,7 +103,7 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
         for kind, name in wanted.items():
             if name not in made:
                 raise InputError(
-                    f"{path}: no output {name!r} (networks.{network.name}.{kind}); its outputs are "
+                    f"{path}: no output {name!r} ({network.section}.{network.name}.{kind}); its outputs are "
                     f"{', '.join(o.name for o in graph.output)}"
                 )
     known = {output.name for output in graph.output}

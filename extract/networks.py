@@ -59,6 +59,8 @@ class Network:
     embedding: str | None = None
     logits: str | None = None
     va: str | None = None
+    section: str = "networks"
+    """Of the config: where the user has said all this."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -37,9 +37,8 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         )
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
-    sounds = [name for name in dict.fromkeys(config.features.networks) if name == audio.NAME]
-    if sounds:
-        heard = audio.jobs(config.corpus, audio.frames_of(config))  # before hours of pictures
+    sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}
+    heard = audio.jobs(config.corpus, audio.frames_of(config)) if sounds else []  # before hours of pictures
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
@@ -54,8 +53,8 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
             if name in sounds or (not known and tabular.is_imported(work, name)):
                 continue
             _extract(networks.find(name, config), jobs, work, config.features, corpus, redo)
-    for name in sounds:
-        audio.extract(name, audio.LogMel(), heard, config.corpus, work, corpus, redo)
+    for name, listener in sounds.items():
+        audio.extract(name, listener, heard, config.corpus, work, corpus and _version_of_sound(), redo)
     return config
 
 
@@ -92,6 +91,12 @@ def _render(work: Path) -> str:
 
             corpus.make(corpus_folder(work), on_progress)
     return corpus.VERSION
+
+
+def _version_of_sound() -> str:
+    from extract.demo import corpus
+
+    return f"{corpus.VERSION}, {corpus.BESIDE}"
 
 
 def _extract(

@@ -1,20 +1,21 @@
-"""Small video and sound files whose sound and frame times are known, for the tests of audio features."""
+"""Small video and sound files whose sound and frame times are known, for tests and the benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
+from numpy.typing import NDArray
 
 RATE = 48_000
 TICK = Fraction(1, 120_000)
 """Divides every usual frame rate."""
 
 
-def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> np.ndarray:
+def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> NDArray[np.float32]:
     """Silence with a short 3 kHz burst centred on each of the times: float32 [samples]."""
     samples = np.zeros(round(seconds * rate), np.float32)
     at = np.arange(len(samples)) / rate
@@ -24,7 +25,7 @@ def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: flo
     return samples
 
 
-def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> np.ndarray:
+def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> NDArray[np.float32]:
     """A sine: float32 [samples]."""
     return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
@@ -32,9 +33,9 @@ def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> 
 def write_video(
     path: Path,
     times: Sequence[float] | Sequence[Fraction],
-    samples: np.ndarray | None,
+    samples: NDArray[np.float32] | None,
     *,
-    codec: str = "mpeg4",
+    codec: str = "libx264",
     sound: str = "aac",
     size: int = 16,
     begins: float = 0.0,
@@ -45,6 +46,8 @@ def write_video(
 
     `fps`: the rate that the stream is said to have; its ticks are then one a frame.
     """
+    import av
+
     with av.open(str(path), "w") as container:
         pictures = container.add_stream(codec, rate=fps or 30)
         pictures.width = pictures.height = size
@@ -64,14 +67,18 @@ def write_video(
     return path
 
 
-def write_sound(path: Path, samples: np.ndarray, codec: str = "pcm_s16le", rate: int = RATE) -> Path:
+def write_sound(path: Path, samples: NDArray[np.float32], codec: str = "pcm_s16le", rate: int = RATE) -> Path:
     """A mono sound file."""
+    import av
+
     with av.open(str(path), "w") as container:
         _sound(container, container.add_stream(codec, rate=rate, layout="mono"), samples, 0.0, rate)
     return path
 
 
-def _sound(container, stream, samples: np.ndarray, begins: float, rate: int) -> None:  # type: ignore[no-untyped-def]
+def _sound(container: Any, stream: Any, samples: NDArray[np.float32], begins: float, rate: int) -> None:
+    import av
+
     step = 1024
     for start in range(0, len(samples), step):
         part = samples[start : start + step]

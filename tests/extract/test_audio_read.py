@@ -1,0 +1,171 @@
+"""Times of pictures and sound from real containers, against the times that were written into them."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from extract import audio_clips, audio_read, video
+from extract.audio_read import Heard, Unreadable, blocks, picture_times
+
+RATES = {
+    "23.976": Fraction(24000, 1001),
+    "25": Fraction(25),
+    "29.97": Fraction(30000, 1001),
+    "30": Fraction(30),
+    "60": Fraction(60),
+}
+
+
+def heard(path, rate=16_000):
+    """All of a file's sound on the grid from 0, gaps as silence."""
+    parts = list(blocks(path, rate, Heard()))
+    out = np.zeros(max(start + len(samples) for start, samples in parts), np.float32)
+    for start, samples in parts:
+        out[max(start, 0) : start + len(samples)] = samples[max(-start, 0) :]
+    return out
+
+
+def peaks(samples, rate, count):
+    """Times of the loudest bursts: the middle of each."""
+    loud = np.abs(samples) > 0.1
+    at = np.flatnonzero(loud)
+    runs = np.split(at, np.flatnonzero(np.diff(at) > rate // 20) + 1)
+    assert len(runs) == count
+    return np.array([(run[0] + run[-1]) / 2 / rate for run in runs])
+
+
+def frame_times(fps, variable, seconds=4):
+    count = int(seconds * fps)
+    keep = np.random.default_rng(0).random(count) < 0.6 if variable else np.ones(count, bool)
+    keep[0] = True
+    return [Fraction(int(i)) / fps for i in np.flatnonzero(keep)]
+
+
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize("name", RATES)
+def test_times_of_pictures_and_clicks(tmp_path, name, variable):
+    """Clicks at pictures' times come out at pictures' times, to a small part of a frame."""
+    times = frame_times(RATES[name], variable)
+    at = [float(times[len(times) * part // 8]) for part in (1, 4, 7)]
+    path = audio_clips.write_video(tmp_path / "v.mp4", times, audio_clips.clicks(at, 4.5))
+    found = picture_times(path)
+    np.testing.assert_allclose(found, np.array(times, float), atol=0.001)
+    np.testing.assert_allclose(peaks(heard(path), 16_000, 3), at, atol=0.001)
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "sound", "fps"),
+    [
+        (".mkv", "libx264", "pcm_s16le", None),
+        (".webm", "libvpx", "libopus", None),
+        (".mov", "mpeg4", "aac", Fraction(25)),
+        (".avi", "mpeg4", "pcm_s16le", Fraction(25)),
+        (".mpg", "mpeg2video", "mp2", Fraction(25)),
+        (".ts", "libx264", "aac", None),
+    ],
+)
+def test_other_containers(tmp_path, ending, codec, sound, fps):
+    """Some containers begin at another time: what counts is the sound against the pictures."""
+    times = frame_times(Fraction(25), False)
+    at = [float(times[k]) for k in (20, 50, 80)]
+    path = audio_clips.write_video(
+        tmp_path / f"v{ending}", times, audio_clips.clicks(at, 4.5), codec=codec, sound=sound, fps=fps
+    )
+    found = picture_times(path)
+    assert len(found) == len(times) == len(list(video.read(path)))
+    np.testing.assert_allclose(peaks(heard(path), 16_000, 3), found[[20, 50, 80]], atol=0.008)
+
+
+def test_packets_and_decoder_agree_about_the_times(tmp_path):
+    path = audio_clips.write_video(tmp_path / "v.mp4", frame_times(Fraction(30), True), None)  # with B frames
+    np.testing.assert_allclose(audio_read._decoded_times(path), picture_times(path), atol=1e-9)
+
+
+def test_a_raw_stream_without_times_is_decoded(tmp_path):
+    path = audio_clips.write_video(tmp_path / "v.h264", frame_times(Fraction(25), False), None)
+    assert len(picture_times(path)) == len(list(video.read(path))) == 100
+
+
+def test_sound_that_begins_later_than_the_pictures(tmp_path):
+    times = frame_times(Fraction(25), False)
+    path = audio_clips.write_video(tmp_path / "v.mkv", times, audio_clips.clicks([0.5, 1.5], 2), begins=1.25,
+                                   sound="pcm_s16le")  # fmt: skip
+    np.testing.assert_allclose(peaks(heard(path), 16_000, 2), [1.75, 2.75], atol=0.001)
+
+
+def test_a_pause_in_the_sound_is_a_gap_and_not_a_shift(tmp_path):
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for begins in (0.0, 2.0):
+            samples = audio_clips.clicks([0.5], 1, 16_000)
+            for start in range(0, len(samples), 1000):
+                frame = av.AudioFrame.from_ndarray(
+                    (samples[None, start : start + 1000] * 32767).astype(np.int16), format="s16", layout="mono"
+                )
+                frame.sample_rate, frame.time_base = 16_000, Fraction(1, 16_000)
+                frame.pts = round(begins * 16_000) + start
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(peaks(heard(path), 16_000, 2), [0.5, 2.5], atol=0.001)
+    parts = list(blocks(path, 16_000, Heard()))
+    assert [start for start, _ in parts] == [0, 32_000]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 96_000])
+def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
+    path = tmp_path / "v.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout="stereo")
+        left = (audio_clips.tone(440, 1, 0.5, rate) * 32767).astype(np.int16)
+        both = np.stack([left, left], 1).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    found = heard(path)
+    assert len(found) == pytest.approx(16_000, abs=2)
+    expected = audio_clips.tone(440, 1, 0.5, 16_000)
+    np.testing.assert_allclose(found[200:15_800], expected[200:15_800], atol=0.002)
+
+
+def test_what_cannot_be_heard_says_why(tmp_path):
+    silent = audio_clips.write_video(tmp_path / "v.mp4", frame_times(Fraction(25), False, 1), None)
+    with pytest.raises(Unreadable, match="no sound in it"):
+        list(blocks(silent, 16_000, Heard()))
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(Unreadable, match="cannot be read"):
+        list(blocks(tmp_path / "text.mp4", 16_000, Heard()))
+    with pytest.raises(Unreadable, match="cannot be read"):
+        list(blocks(tmp_path / "none.mp4", 16_000, Heard()))
+    assert len(picture_times(tmp_path / "text.mp4")) == len(picture_times(tmp_path / "none.mp4")) == 0
+
+
+def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
+    at = [0.5, 3.5]
+    whole = audio_clips.write_video(
+        tmp_path / "v.mkv", frame_times(Fraction(25), False), audio_clips.clicks(at, 4), sound="pcm_s16le"
+    )
+    data = whole.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    found = heard(tmp_path / "cut.mkv")
+    np.testing.assert_allclose(peaks(found, 16_000, 1), at[:1], atol=0.001)
+    assert 20 < len(picture_times(tmp_path / "cut.mkv")) < 100
+
+
+def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
+    path = audio_clips.write_sound(tmp_path / "v.mp3", audio_clips.tone(440, 6), "mp3")
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 3, len(data) // 2):
+        data[place] = 0x55
+    path.write_bytes(bytes(data))
+    found, said = heard(path), Heard()
+    list(blocks(path, 16_000, said))
+    assert np.abs(found[:16_000]).max() > 0.4 and said.samples <= len(found) < 7 * 16_000
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    path = audio_clips.write_sound(tmp_path / "v.flac", audio_clips.tone(440, 1), "flac")
+    assert len(picture_times(path)) == 0
