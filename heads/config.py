@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,14 +88,16 @@ RESERVED = ("equal", "greedy", "searched")
 """Rows of the report that are no heads."""
 
 
-def plan(config: Config, task: str, work: Path) -> list[Spec]:
+def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
     """The heads of a task that the config asks for and the extracted features allow, in order of the config.
+
+    Where the config names none: all standard ones, of those `on_request` only what is `asked` for by name.
 
     "each" skips a network that lacks an input, "all" leaves it out. Raises InputError for an unknown head, file or
     setting, for networks named that lack an input, and where no head is left.
     """
     section: TaskHeads = getattr(config.heads, task)
-    use = section.use if section.use is not None else _unasked(section, task)
+    use = section.use if section.use is not None else _by_default(section, task, asked)
     known = {name_of(entry) for entry in use} | set(standard(task))
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
@@ -121,13 +124,13 @@ def plan(config: Config, task: str, work: Path) -> list[Spec]:
     return specs
 
 
-def _unasked(section: TaskHeads, task: str) -> list[str]:
-    """The standard heads that run where the config names none: all but those `on_request`."""
+def _by_default(section: TaskHeads, task: str, asked: Collection[str]) -> list[str]:
+    """The standard heads that run where the config names none; a name asked for may end in its network."""
     found = []
     for name in standard(task):
         override = section.overrides.get(name)
         raw = read_raw(name, task)[0] | (override if isinstance(override, dict) else {})
-        if not raw.get("on_request", False):
+        if not raw.get("on_request", False) or any(one == name or one.startswith(f"{name}-") for one in asked):
             found.append(name)
     return found
 
@@ -203,8 +206,8 @@ def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Sou
     if not kinds or not {kind for kind in asked if not kind.endswith("?")} <= set(there):
         return None
     beside = dict.fromkeys(table.kind for table in settings.temporal if table.kind in there)
-    columns_of = tuple(kind for kind in beside if kind not in kinds)
-    return Source(network, kinds, columns_of, network in settings.may_lack)
+    extra = tuple(kind for kind in beside if kind not in kinds)
+    return Source(network, kinds, extra, network in settings.may_lack)
 
 
 def kinds(work: Path, network: str) -> tuple[str, ...]:

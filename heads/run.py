@@ -61,7 +61,7 @@ def _up_to_date(
 ) -> dict[str, Path]:
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
-    specs = _chosen(heads_config.plan(config, facts.name, work), only)
+    specs = _chosen(heads_config.plan(config, facts.name, work, only or ()), only)
     known = {*annotations["train"], *annotations["val"]}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: features_mark(work, n, sorted(some)) for n in networks} for some in (known, set(listed))]

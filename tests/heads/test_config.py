@@ -57,6 +57,36 @@ def test_use_and_overrides(corpus: Corpus) -> None:
     assert specs[1].settings.model_dump()["epochs"] == 3 and specs[1].settings.model_dump()["hidden"] == 7
 
 
+def test_heads_on_request_run_where_they_are_named(corpus: Corpus) -> None:
+    def names(extra: str = "", asked: tuple[str, ...] = ()) -> set[str]:
+        return {spec.name for spec in config.plan(load(corpus, extra), "va", corpus.work, asked)}
+
+    usual = names()
+    assert not usual & {"sequence", "encoders", "fusion"} and usual == names(asked=("mlp-one", "nobody"))
+    assert names(asked=("fusion",)) == usual | {"fusion"}
+    assert names('[heads.va]\nuse = ["sequence"]\n') == {"sequence"}
+    assert names("[heads.va.encoders]\non_request = false\n") == usual | {"encoders"}
+    assert names("[heads.va.mlp]\non_request = true\n") == {name for name in usual if not name.startswith("mlp")}
+    each = '[heads.va.sequence]\nnetworks = "each"\n'
+    assert names(each, ("sequence-two",)) == usual | {"sequence-one", "sequence-two"}
+
+
+def test_networks_that_videos_may_lack(corpus: Corpus) -> None:
+    fusion = '[heads.va]\nuse = ["fusion"]\n[heads.va.fusion]\noptional = '
+    (spec,) = config.plan(load(corpus, f'{fusion}["two", "elsewhere"]'), "va", corpus.work)
+    one, two = spec.sources
+    assert (one.network, one.optional, two.network, two.optional) == ("one", False, "two", True)
+    with pytest.raises(InputError, match="head 'fusion': all of its networks are optional; one must not be"):
+        config.plan(load(corpus, f'{fusion}["two", "one"]'), "va", corpus.work)
+    for wrong, said in (
+        ('["one"]\nnetworks = ["two"]', "optional names 'one', which is none of networks"),
+        ('["two"]\nnetworks = ["two"]', "one of networks must not be optional"),
+        ('[]\nnetworks = "each"', "networks"),
+    ):
+        with pytest.raises(InputError, match=said):
+            config.plan(load(corpus, fusion + wrong), "va", corpus.work)
+
+
 def test_a_head_file_of_ones_own(corpus: Corpus) -> None:
     own = corpus.folder / "mine.toml"
     own.write_text('family = "lightgbm"\ninputs = ["va"]\ntrees = 9\n')
@@ -89,14 +119,14 @@ def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) ->
     [
         (
             '[heads.au]\nuse = ["forest"]',
-            "no standard head of task 'au' is called 'forest'; the standard ones are lama",
+            "no standard head of task 'au' is called 'forest'; the standard ones are encoders",
         ),
         ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
         ("[heads.au]\nuse = []", "name at least one head"),
         ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
         ("[heads.au.mlp]\nspeed = 3", "mlp.toml: unknown key 'speed'; known keys there: .*dropout"),
         ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
-        ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, lama"),
+        ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, encoders"),
         ("[heads.au]\nmlp = 3", "unknown key 'heads.au.mlp'"),
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
         ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),

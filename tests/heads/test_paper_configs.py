@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from heads.tasks import AU, TASKS
 
 PAPER = CONFIGS / "paper"
 FILES = sorted(PAPER.glob("*.toml"))
+SHAPES = [(4, 4), (4, 8), (6, 4)]
+OVER_TIME = ("encoders", "fusion")
 each = pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 VGAF, MTL = "enet_b0_8_best_vgaf", "enet_b0_8_va_mtl"
 EXPR_COUNTS = [177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866]
@@ -37,7 +40,8 @@ def task_of(file: Path) -> str:
 
 def test_all_published_heads_are_there():
     expected = ["au_lama", "au_mlp", "expr_logits", "expr_mlp", "va_lama", "va_mlp", "va_only"]
-    assert [file.stem for file in FILES] == expected
+    encoders = [f"{task}_{what}" for task in TASKS for what in (*(f"encoder_{n}_{h}" for n, h in SHAPES), *OVER_TIME)]
+    assert [file.stem for file in FILES] == sorted(expected + encoders)
 
 
 @each
@@ -57,6 +61,24 @@ def test_nothing_that_was_not_published_is_on(file: Path):
         assert (inner.dropout, inner.input_dropout, inner.weight_decay, inner.min_steps) == (0, 0, 0, 0)
         assert (inner.cosine, inner.standardise, inner.members) == (False, False, 1)
         assert (inner.learning_rate, inner.balance, inner.embedding_power, inner.logits_times) == (1e-3, 1, 1, 1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_encoders_are_the_published_ones(task: str):
+    def read(name: str) -> Any:
+        return heads_config.read_head(str(PAPER / f"{task}_{name}.toml"), task, {})
+
+    singles = [read(f"encoder_{layers}_{heads}") for layers, heads in SHAPES]
+    assert [single.shapes for single in singles] == [[shape] for shape in SHAPES]
+    together, fusion = read("encoders"), read("fusion")
+    assert together.shapes == SHAPES and together.members == 1
+    assert {str(one.model_copy(update={"shapes": []})) for one in (*singles, together)} == {
+        str(together.model_copy(update={"shapes": []}))
+    }, "they differ in their shapes alone"
+    augmented = together.noise > 0 and together.masked > 0 and together.dropped > 0
+    assert augmented == (task == "expr"), "only EXPR was trained with augmentation"
+    published = {"clip": 100, "dropout": 0.3, "batch": 32, "learning_rate": 1e-4, "epochs": 20, "shapes": [(4, 4)]}
+    assert {name: getattr(fusion, name) for name in published} == published and fusion.optional == ["audio"]
 
 
 @pytest.mark.parametrize(
@@ -126,25 +148,38 @@ def store_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-@each
+def weights(layers: int, streams: int, outputs: int) -> int:
+    """How many weights an encoder over embeddings of 1280 has whose streams are 256 wide each."""
+    d, wide = 256 * streams, 1024
+    attention, feedforward, norm = 4 * (d * d + d), 2 * d * wide + wide + d, 2 * d
+    return streams * (1280 + 1) * 256 + layers * (attention + feedforward + 2 * norm) + norm + (d + 1) * outputs
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if "_encoder_" not in f.stem], ids=lambda path: path.stem)
 def test_they_learn_from_features_of_the_published_shapes(file: Path, store_of_both: Path):
     task = task_of(file)
     raw = tomllib.loads(file.read_text())
-    quick = {"timeout": 30} if raw["family"] == "lama" else {}
+    quick = {"lama": {"timeout": 30}, "sequence": {"epochs": 1}, "fusion": {"epochs": 1}}.get(raw["family"], {})
     section = {task: {"use": [str(file)], file.stem: quick}}
     config = heads_config.Config.model_validate(
         {"corpus": {"name": "x"}, "features": {"networks": [VGAF, MTL]}, "heads": section}
     )
     specs = heads_config.plan(config, task, store_of_both)
-    assert [spec.name for spec in specs] == [
-        f"{file.stem}-{n}" for n in (VGAF, MTL) if raw["inputs"] != ["va"] or n == MTL
-    ]
+    assert [spec.name for spec in specs] == (
+        [f"{file.stem}-{n}" for n in (VGAF, MTL) if raw["inputs"] != ["va"] or n == MTL]
+        if raw["networks"] == "each"
+        else [file.stem]
+    )
     annotations = labels.read_folder(store_of_both / task, TASKS[task])
     spec = specs[-1]
     prepared = learn.prepare(store_of_both, spec.sources, spec.settings, annotations, TASKS[task])
     model, facts, _ = learn.fit(prepared, prepared.part, 0)
     wide = {"au_mlp": 165_516, "expr_mlp": 165_000, "va_mlp": 22}
-    assert facts.get("parameters") == wide.get(file.stem)
+    if raw["family"] in ("sequence", "fusion"):
+        streams = len(facts.get("streams", ["one"]))
+        assert facts["parameters"] == [weights(n, streams, len(TASKS[task].outputs)) for n, _ in raw["shapes"]]
+    else:
+        assert facts.get("parameters") == wide.get(file.stem)
     if file.stem == "expr_logits":
         assert facts["mlp"]["parameters"] == 165_000 and facts["classes_without_a_logit"] == []
     if raw["family"] == "lama":

@@ -1,0 +1,213 @@
+"""What encoders over time are worth beside heads that see one frame, and what a blend gains by them, on the demo.
+
+    python -m blend.ablation_sequences --task va
+
+Heads alone: the tabular head that is best on cross-fitted validation, a sequence head, the mean of three encoders, and
+a fusion of both networks without and with the sound; smoothing and (au) thresholds are chosen on validation. Blends: of
+the tabular heads, and of all. Cross-fitted scores are of held-out videos of five folds; test scores need the truth of a
+test split, which only the demo has, and nothing is chosen by them. Whatever is finished is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from blend.ablation import KS
+from blend.config import Config
+from extract import audio, errors, rundir
+from extract import config as extract_config
+from extract import run as extract_run
+from extract.errors import InputError
+from extract.progress import progress
+from heads import config as heads_config
+from heads import labels, predictions
+from heads import run as heads_run
+from heads.labels import Annotation
+from heads.tasks import TASKS, Task
+
+ENCODERS = ("sequence", "encoders", "fusion")
+"""Standard heads that run on request."""
+SOUND = "fusion_sound"
+"""The fusion head that hears, as the blend knows it."""
+NAMES = {
+    "tabular": "best tabular head",
+    "sequence": "sequence",
+    "encoders": "mean of three encoders",
+    "fusion": "fusion",
+    SOUND: "fusion with sound",
+    "without": "blend of the tabular heads",
+    "with": "blend of all",
+}
+FOLDS = 5
+
+Scores = tuple[float, float]
+"""Cross-fitted on validation, and on test."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """One task of the demo: the truth of "val" and "test" by video, and what a frame without a face is taken for."""
+
+    task: Task
+    truth: Mapping[str, dict[str, Annotation]]
+    prior: NDArray[np.float32]
+
+
+def main(config: Config, task: str, work: Path, seeds: int) -> dict[str, list[Scores]]:
+    """Each entry of NAMES -> its scores by seed. Raises InputError for a corpus whose test truth is not known."""
+    if not config.corpus.demo:
+        raise InputError("blend.ablation_sequences: only the demo's test truth is known; leave --config out")
+    from extract.demo.corpus import paths
+
+    heard = _with(config, task, [*config.features.networks, audio.NAME], ["fusion"])
+    extract_run.main(heard, work)
+    where = paths(extract_run.corpus_folder(work))
+    truth = {
+        part: labels.read_folder(folder, TASKS[task])
+        for part, folder in (("val", where[task]["val"]), ("test", where["truth"][task]))
+    }
+    known = heads_run.prior(labels.read_folder(where[task]["train"], TASKS[task]), TASKS[task])
+    data = Data(TASKS[task], truth, np.array([known[name] for name in TASKS[task].outputs], np.float32))
+    tabular = [name for name in heads_config.standard(task) if name not in ENCODERS]
+    seen = _with(config, task, config.features.networks, [*tabular, *ENCODERS])
+    found: dict[str, list[Scores]] = {name: [] for name in NAMES}
+    with progress(f"encoders {task}", seeds, "seeds") as bar:
+        for seed in range(seeds):
+            for name, scores in _of_seed(data, seen, heard, work, seed).items():
+                found[name].append(scores)
+            bar.advance()
+    return found
+
+
+def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
+    """The config with other networks and heads."""
+    section = {task: {"use": use, **getattr(config.heads, task).overrides}}
+    return config.model_copy(
+        update={
+            "features": config.features.model_copy(update={"networks": list(networks)}),
+            "heads": config.heads.model_validate(section),
+        }
+    )
+
+
+def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> dict[str, Scores]:
+    """All scores of one seed, in work folders of its own that share the corpus and its features."""
+    from blend import run
+
+    task, folder = data.task.name, work / "sequences" / str(seed)
+    ours = heads_run.main(seen, task, _beside(work, folder / "seen"), seed)
+    sound = heads_run.main(heard, task, _beside(work, folder / "heard"), seed)["fusion"]
+    alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
+    tabular = [name for name in ours if name not in ENCODERS]
+    best = max(tabular, key=lambda name: alone[name][0])
+    blends = {
+        "without": run.main(seen, task, folder / "seen", seed, heads=tabular),
+        "with": run.main(seen, task, folder / "seen", seed, predictions={SOUND: sound}),
+    }
+    blended = {name: (report["cross_fitted"]["pooled"], report["test"]["score"]) for name, report in blends.items()}
+    return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
+
+
+def _beside(work: Path, folder: Path) -> Path:
+    """A work folder with the features and the corpus of another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("features", "corpus"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((work / name).resolve(), target_is_directory=True)
+    return folder
+
+
+def _alone(data: Data, head: Path, seed: int) -> Scores:
+    """A finished head's cross-fitted and test scores, kept in its folder."""
+    files = [rundir.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
+    mark, kept = rundir.fingerprint([files, KS, FOLDS, seed]), head / "alone.json"
+    if kept.exists() and (known := json.loads(kept.read_text(encoding="utf-8")))["mark"] == mark:
+        return known["cross_fitted"], known["test"]
+    from blend import crossfit
+
+    val, test = (_pool(data, head, part) for part in ("val", "test"))
+    decided, truth = [], []
+    folds = crossfit.split(val, FOLDS, seed)
+    for fold in folds:
+        others = val.select(sorted(video for other in folds for video in other if other is not fold))
+        held = val.select(fold)
+        decided.append(_decided(held, *_chosen(others)))
+        truth.append(held.known.values)
+    crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
+    scores = float(crossed), float(data.task.score(test.known.values, _decided(test, *_chosen(val))))
+    rundir.write_json(kept, {"mark": mark, "cross_fitted": scores[0], "test": scores[1]})
+    return scores
+
+
+def _pool(data: Data, head: Path, part: str) -> Any:
+    """A head's frames as blend sees them, with their truth."""
+    from blend import pool
+
+    found = predictions.read(head / f"{part}.parquet", data.task)
+    return pool.for_validation(data.task, {"head": found}, data.truth[part], data.prior, part)
+
+
+def _chosen(some: Any) -> tuple[int, NDArray[np.float64] | None]:
+    """The k of box smoothing, and for au the thresholds, that are best on these videos."""
+    from blend import combine, threshold
+
+    tried = []
+    for k in KS:
+        smooth, thresholds = combine.scores(some, [1.0], "box", k), None
+        if some.task.name == "au":
+            columns = threshold.columns(smooth, some.known.rows)
+            thresholds = threshold.best(columns, some.known.values.T.astype(np.uint8))[0]
+        tried.append((some.task.score(some.known.values, _decided(some, k, thresholds)), k, thresholds))
+    return max(tried, key=lambda one: one[0])[1:]
+
+
+def _decided(some: Any, k: int, thresholds: NDArray[np.float64] | None) -> NDArray[np.generic]:
+    """Decisions of the annotated frames."""
+    from blend import combine
+    from blend.decide import decide
+
+    return decide(some.task.name, combine.scores(some, [1.0], "box", k), thresholds)[some.known.rows]
+
+
+def as_markdown(task: Task, found: Mapping[str, list[Scores]]) -> str:
+    """The scores as a table for a README: means over the seeds, and the deviation between them."""
+    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
+    for name, scores in found.items():
+        both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
+        lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
+    change = np.array(found["with"])[:, 1] - np.array(found["without"])[:, 1]
+    lines.append(
+        f"\nThe blend of all less that of the tabular heads, test, by seed: "
+        f"{', '.join(f'{one:+.3f}' for one in change)}"
+    )
+    return "\n".join(lines)
+
+
+def command(
+    task: Annotated[str, typer.Option(help="au, expr or va.")],
+    seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
+    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+) -> None:
+    """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
+    with errors.exits():
+        if task not in ("au", "expr", "va"):
+            raise InputError(f"--task {task}: no such task; there are au, expr, va")
+        settings = extract_config.load(Config, config, overrides)
+        folder = work or Path("runs") / settings.corpus.name
+        print(as_markdown(TASKS[task], main(settings, task, folder, seeds)))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()
