@@ -29,8 +29,10 @@ def one_each(times: NDArray[np.float64], rate: int, length: int, every: int) -> 
 
 def overlapping(times: NDArray[np.float64], rate: int, length: int) -> Iterator[Segment]:
     """Segments that overlap by half; a frame belongs to the one whose middle is nearest."""
+    if not len(times):
+        return
     step = length / rate / 2
-    number = np.floor((times - times[0]) / step).astype(np.int64) if len(times) else np.empty(0, np.int64)
+    number = np.floor((times - times[0]) / step).astype(np.int64)
     starts = np.flatnonzero(np.diff(number, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(times)], strict=True):
         centre = times[0] + (number[start] + 0.5) * step
