@@ -156,7 +156,8 @@ def run(
         finished = study.in_order()
     finally:
         study.close()
-    total = count + search.with_refinement(len(finished) - count, settings)
+    as_asked = len(finished) == wanted
+    total = max(count, trials) if as_asked else count + search.with_refinement(len(finished) - count, settings)
     return search.search(pool, settings, total, seed, Memory(finished))
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from blend import run
+from blend import run, search
 from blend.how import How
+from blend.shared import OWN_NUMBER, START, WORKER
 from heads.tune_study import Study
 
 CHILD = """
@@ -83,33 +84,48 @@ def test_four_workers_the_command_killed_and_started_again(make_corpus):
     assert again == report, "finished is finished, however it was made"
 
 
-def test_two_commands_share_a_server_and_another_search_is_refused(make_corpus, server):
+def hands_of(*commands):
+    """The processes that commands have started, once there are some."""
+    until = time.monotonic() + 120
+    while not (hands := [hand for process in commands for hand in children(process.pid)]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return hands
+
+
+def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(make_corpus, server):
+    """A process of the first is killed, then the whole second command, which is started again."""
     corpus = make_corpus("va")
-    how = How(workers=1, storage=server, study="two commands")
+    how, few = How(workers=2, storage=server, study="two commands"), {"trials": 250, "fold_trials": 1, "folds": 2}
     works = [corpus.folder / name for name in ("one", "two")]
     for work in works:
         (work / "heads").mkdir(parents=True)
         (work / "heads" / "va").symlink_to(corpus.work / "heads" / "va")
-    both = [start(corpus, how, work, trials=150, fold_trials=1, folds=2) for work in works]
-    until = time.monotonic() + 60
-    while not (hands := [hand for process in both for hand in children(process.pid)]) and time.monotonic() < until:
-        time.sleep(0.02)
-    os.kill(hands[0], signal.SIGKILL)
+    both = [start(corpus, how, work, **few) for work in works]
+    os.kill(hands_of(*both)[0], signal.SIGKILL)
+    hands_of(both[1])
+    both[1].kill()
+    both[1].communicate()
+    both[1] = start(corpus, how, works[1], **few)
     for process in both:
-        said = process.communicate(timeout=180)[1]
+        said = process.communicate(timeout=240)[1]
         assert process.returncode == 0, said
     params = [(work / "blend" / "va" / "params.json").read_bytes() for work in works]
     assert params[0] == params[1]
     assert not (works[0] / "blend" / "va" / "study.db").exists()
     study = Study.open(server, Path("unused"), "two commands", 60)
-    numbers = [trial.user_attrs.get("start_number") for trial in study.trials()]
+    notes = [trial.user_attrs for trial in study.trials()]
     study.close()
-    starts = [number for number in numbers if number is not None]
+    starts = [note[START] for note in notes if START in note]
     assert sorted(starts) == list(range(len(starts))), "each start once"
+    drawn = [(note[WORKER], note[OWN_NUMBER]) for note in notes if START not in note]
+    settings = corpus.config(**few).blend.va
+    assert len(set(drawn)) == len(drawn) == search.draws(250 - len(starts), settings), "none lost, none doubled"
     reports = [report_of(work, "va") for work in works]
-    alone = run.main(corpus.config(trials=150, fold_trials=1, folds=2), "va", corpus.work)
+    alone = run.main(corpus.config(**few), "va", corpus.work)
     assert [one["searched"] for one in reports] == [pytest.approx(alone["searched"], abs=1e-3)] * 2
-    other = start(corpus, how, trials=80, fold_trials=1, folds=2, k_max=7)
+    assert [one["trials"] for one in reports] == [alone["trials"]] * 2
+    other = start(corpus, how, **few, k_max=7)
     said = other.communicate(timeout=180)[1]
     assert other.returncode == 2 and len(said.splitlines()) == 1, said
     assert "is of another search" in said and "settings.k_max: None there, 7 now" in said
