@@ -69,7 +69,7 @@ def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> None:
     from blend.ingredients import as_row
     from heads import testlist
 
-    params = _needed(blend.params)
+    params = needed(blend).params
     if lacking := [head for head in params.heads if head not in given]:
         raise InputError(
             f"the blend is of {', '.join(params.heads)}, but there are no predictions of {lacking[0]!r}; "
@@ -90,14 +90,16 @@ def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> None:
     print(f"{out}: {len(listed.images):,} pictures{faceless}")
 
 
-def _needed(params: Params) -> Params:
+def needed(blend: Blend) -> Blend:
     """The blend of the heads that weigh something or decide something."""
+    params = blend.params
     kept = [
         (head, weight)
         for head, weight in zip(params.heads, params.weights, strict=True)
         if (any(weight) if isinstance(weight, tuple) else weight) or head in _named(params)
     ]
-    return replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
+    some = replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
+    return replace(blend, params=some)
 
 
 def _named(params: Params) -> tuple[str, ...]:

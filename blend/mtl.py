@@ -21,6 +21,7 @@ from blend.how import How
 from extract import run as extract_run
 from extract import rundir
 from extract.errors import InputError
+from extract.progress import step
 from heads import mtl_file
 from heads.tasks import MTL, SUBTASKS
 
@@ -45,6 +46,7 @@ def main(
     began = time.monotonic()
     reports = {}
     for place, part in SUBTASKS.items():
+        step(place)
         given = _theirs(predictions, part.name)
         own = run.main(
             config,

@@ -16,8 +16,9 @@ from blend.how import ALONE, How
 from extract import config as extract_config
 from extract import errors, rundir
 from extract.errors import InputError
+from extract.progress import step, steps
 from heads.run import parts_of
-from heads.tasks import MTL, NAMES
+from heads.tasks import MTL, NAMES, SUBTASKS
 
 
 def main(
@@ -42,9 +43,21 @@ def main(
     if task == MTL:
         from blend import mtl
 
-        return mtl.main(config, work, seed, heads, predictions or {}, submissions, how)
-    config, made_of = ingredients.gather(config, task, work, seed, heads, predictions or {})
-    out = work / "blend" / task
+        with steps("blend mtl", tuple(SUBTASKS)):
+            return mtl.main(config, work, seed, heads, predictions or {}, submissions, how)
+    with steps(f"blend {task}", ("extract", "heads", "blend")):
+        step("extract")
+        config, made_of = ingredients.gather(config, task, work, seed, heads, predictions or {})
+        step("blend")
+        return _up_to_date(config, made_of, work, work / "blend" / task, submissions, how)
+
+
+def _up_to_date(
+    config: Config, made_of: ingredients.Ingredients, work: Path, out: Path, submissions: int, how: How
+) -> dict[str, Any]:
+    """The blend itself, unless it is there."""
+    from blend import predict_networks
+
     facts = ingredients.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
     mark = rundir.fingerprint(facts)
     some = None
@@ -54,6 +67,7 @@ def main(
         some = ingredients.pools(made_of)
         make.search_together(some.validation, made_of, out, how)  # not holding the folder: another may help from there
     with rundir.holding(out):
+        predict_networks.keep(out, config)
         if rundir.is_done(out, mark):
             report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
             return report
@@ -73,6 +87,8 @@ python -m blend.run --task expr --config configs/affwild2.toml       your own co
 python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
 
 python -m blend.run --task va --set blend.va.trials=500 --seed 1     a longer search with another seed
+
+python -m blend.run --task au --json > result.json                   main numbers and paths, for programs
 
 python -m blend.run --task au --config mine.toml --heads none --predictions a=preds/a --predictions b=preds/b
 
@@ -104,6 +120,9 @@ def command(
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
+    ] = False,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
@@ -116,6 +135,11 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
         report = main(settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how)
+        if as_json:
+            from blend.brief import brief
+
+            print(json.dumps(brief(report, folder / "blend" / task), indent=2, allow_nan=False, ensure_ascii=False))
+            return
         if task == MTL:
             from blend.mtl_page import show
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,5 +34,13 @@ def exits() -> Iterator[None]:
         print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; the same command goes on from there", file=sys.stderr)
+        print(
+            f"interrupted: what was finished is kept; the same command goes on from there{_command()}", file=sys.stderr
+        )
         sys.exit(130)
+
+
+def _command() -> str:
+    """The command that runs, to be copied; empty where it is no command line of ours."""
+    arguments = sys.orig_argv[1:]
+    return f": python {shlex.join(arguments)}" if arguments[:1] == ["-m"] else ""

@@ -1,7 +1,8 @@
 """One way to show progress: bars on a terminal, sparse plain lines elsewhere.
 
 A run of several steps opens one display (`steps`); whatever shows progress while it is open joins it, with the number
-of its step. Nothing of this reaches stdout, which is for results.
+of its step: the one that `step` named last, or that its own name begins with, as "heads au" does. Nothing of this
+reaches stdout, which is for results.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
     """
     if _open is not None:
         here = _open
+        here.begin(what.split()[0])
         shown = Progress(what, total, unit, here.bar, parts, here)
         try:
             yield shown

@@ -53,7 +53,7 @@ def test_a_run_of_several_steps_says_which_one_it_is_at(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with module.steps("blend au", ("extract", "heads", "blend")):
-        for name, what in (("extract", "extract net"), ("unknown", "download"), ("blend", "blend au: search")):
+        for name, what in (("extract", "render"), ("unknown", "heads au"), ("blend", "cross-fit")):
             module.step(name)
             with module.progress(what, total=4, unit="parts") as bar:
                 now[0] += 16
@@ -63,9 +63,9 @@ def test_a_run_of_several_steps_says_which_one_it_is_at(capsys, monkeypatch):
         now[0] += 16
         bar.advance(2)
     assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()] == [
-        "1/3 extract net",
-        "1/3 download",
-        "3/3 blend au",
+        "1/3 render",
+        "2/3 heads au",
+        "3/3 cross-fit",
         "alone",
     ]
 

@@ -1,0 +1,190 @@
+"""Trained blends for new videos: params.json, the models of the heads it uses, and the networks these read.
+
+`find` looks at small files only and refuses what cannot predict; `Trained.models` loads the models: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blend import apply
+from extract import rundir
+from extract.errors import InputError
+from heads.tasks import MTL, SUBTASKS, Task
+from heads.tasks import find as find_task
+from heads.threads import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from blend.params import Params
+    from heads.model import Model
+
+PARAMS = "params.json"
+MODEL = "model"
+"""Of a head's folder: the model that has learnt from train alone."""
+QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
+"""Settings of the processes that learn which predicting takes over."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One task's blend and where its heads lie."""
+
+    folder: Path
+    """The blend's folder, `<work>/blend/<task>`."""
+    work: Path
+    task: Task
+    blend: apply.Blend
+    heads: dict[str, Path]
+    """The folders of the heads that it uses."""
+    networks: tuple[str, ...]
+    """What features they read, in order of their names."""
+
+    @property
+    def params(self) -> Params:
+        """The blend of the heads that weigh something."""
+        return self.blend.params
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """The heads, ready to predict. Raises InputError for a model that is damaged or of another version."""
+        from heads.model import Model
+
+        for name in QUIET:
+            os.environ.setdefault(name, ENVIRONMENT[name])
+        found = {}
+        for head, folder in self.heads.items():
+            try:
+                with _quiet():
+                    found[head] = Model.load(folder / MODEL)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{folder / MODEL}: the model cannot be read ({type(error).__name__}: {error}); it is damaged or "
+                    f"of another version: {again(self)} makes it anew"
+                ) from error
+        return found
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What decides its predictions: the blend's file and those of the models."""
+        models = {head: rundir.file_hash(folder / MODEL / rundir.DONE) for head, folder in self.heads.items()}
+        return {"params": rundir.file_hash(self.folder / PARAMS), "models": models}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries that are loaded with the first model talk to the terminal past Python: not here."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def again(trained: Trained) -> str:
+    """The command that makes the blend."""
+    task = MTL if trained.task.within else trained.task.name
+    return f"python -m blend.run --task {task} --work {trained.work}"
+
+
+def find(folders: Iterable[Path]) -> list[Trained]:
+    """Blends by their folders, one per task; a multi-task blend's folder stands for its three parts.
+
+    Raises InputError for a folder that holds no blend, two blends of one task, and a head that cannot predict: one that
+    is not ours, has no model any more, or was trained again since the blend was made.
+    """
+    found: dict[str, Trained] = {}
+    for folder in [part for given in folders for part in _parts(Path(given))]:
+        one = _read(folder)
+        if (other := found.get(one.task.name)) is not None:
+            raise InputError(f"{folder}: {other.folder} is a blend of task {one.task.name!r} too; give one of them")
+        found[one.task.name] = one
+    if not found:
+        raise InputError("--blend: name at least one folder of a blend, as in --blend runs/demo/blend/au")
+    return [found[name] for name in ("expr", "au", "va") if name in found]
+
+
+def _parts(folder: Path) -> list[Path]:
+    """A blend's folder, given itself, its params.json, or the folder of a multi-task blend."""
+    if folder.name == PARAMS:
+        folder = folder.parent
+    parts = [folder / place.rpartition("/")[2] for place in SUBTASKS]
+    if folder.name == MTL and all((part / PARAMS).is_file() for part in parts):
+        return parts
+    return [folder]
+
+
+def _read(folder: Path) -> Trained:
+    if not (folder / PARAMS).is_file():
+        there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
+        hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
+        raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
+    place, work = _place(folder)
+    blend = apply.needed(apply.read(folder / PARAMS))
+    task = find_task(place)
+    if blend.params.task != task.name:
+        raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
+    heads = {head: work / "heads" / place / head for head in blend.params.heads}
+    made_of = _made_of(folder)
+    networks: set[str] = set()
+    for head, where in heads.items():
+        networks |= _networks(head, where, made_of.get(head), folder)
+    return Trained(folder, work, task, blend, heads, tuple(sorted(networks)))
+
+
+def _place(folder: Path) -> tuple[str, Path]:
+    """Task ("au", "mtl/va") and work folder of `<work>/blend/<task>`."""
+    parts = folder.absolute().parts
+    for at in (len(parts) - 2, len(parts) - 3):
+        place = "/".join(parts[at + 1 :])
+        if at > 0 and parts[at] == "blend" and (place in ("au", "expr", "va") or place in SUBTASKS):
+            return place, Path(*parts[:at])
+    raise InputError(
+        f"{folder}: expected the folder where blend.run left the blend, <work>/blend/<task>: the heads are looked for "
+        f"in <work>/heads/<task>"
+    )
+
+
+def _made_of(folder: Path) -> dict[str, str]:
+    """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
+    try:
+        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> set[str]:
+    """The networks that a head reads. Raises InputError where the head cannot predict."""
+    if not where.is_dir():
+        raise InputError(
+            f"{blend / PARAMS}: head {head!r} cannot predict: there is no {where}; if it was other people's "
+            f"predictions, blend without it: python -m blend.run without --predictions {head}=..."
+        )
+    about = where / MODEL / "model.json"
+    try:
+        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        networks = {str(source["network"]) for source in sources}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
+            f"python -m blend.run again"
+        ) from None
+    predictions = where / "val.parquet"
+    if made_of and predictions.is_file() and rundir.file_hash(predictions) != made_of:
+        raise InputError(
+            f"{where}: head {head!r} was trained again since {blend / PARAMS} was made; run python -m blend.run again"
+        )
+    if not (where / MODEL / rundir.DONE).is_file():
+        raise InputError(f"{where / MODEL}: head {head!r} is not finished; run python -m blend.run again")
+    return networks

@@ -1,0 +1,41 @@
+"""Crops of a new video -> the features that the heads read, by the same steps as those they learnt from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from blend import predict_networks
+from blend.predict_blends import Trained
+from blend.predict_source import Clip, Found
+from extract import config as configs
+from extract import run as extract_run
+from extract.config import Config
+
+
+def extract(trained: list[Trained], networks: dict[str, Any], clip: Clip, found: Found, work: Path) -> None:
+    """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
+
+    `networks` are the sections of a config that know them. Raises InputError where the features differ in kind from
+    those that the heads learnt from.
+    """
+    corpus: dict[str, Any] = {"name": "predicted", "frames": [str(found.crops)]}
+    if predict_networks.AUDIO in networks["features"]["networks"] or networks.get(predict_networks.AUDIO):
+        corpus |= {"videos": [str(_sound(clip, found, work))], "fps": float(found.timing.rate)}
+    config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
+    extract_run.main(config, work)
+    for (frames, _), video in zip(found.people, found.videos, strict=True):
+        if len(frames):
+            predict_networks.check(trained, work, video)
+
+
+def _sound(clip: Clip, found: Found, work: Path) -> Path:
+    """A folder where the video is called like each of its faces: they share one sound."""
+    folder = work / "sound"
+    folder.mkdir(exist_ok=True)
+    for video in found.videos if not clip.is_folder else ():
+        link = folder / f"{video}{clip.path.suffix}"
+        if not link.is_symlink():
+            os.symlink(clip.path.absolute(), link)
+    return folder

@@ -1,0 +1,39 @@
+"""When each frame of a video is shown, from its packets alone: nothing is decoded."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FALLBACK = Fraction(25)
+"""Frames per second of a file that does not say."""
+
+
+def of_file(path: Path, frames: int) -> tuple[Fraction, NDArray[np.float64]]:
+    """The average rate (frames per second) and the times (seconds, float64 [frames], from 0, rising) of a video.
+
+    The rate is that of the times where they are evenly spaced, else what the file states.
+    Where the packets do not tell one time for each of the `frames` that were decoded (a file that breaks off, formats
+    without times), frames are taken to follow at the stated rate.
+    """
+    import av
+
+    rate, stamps, base = FALLBACK, [], Fraction(1)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            rate = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK)
+            base = Fraction(stream.time_base or 1)
+            stamps = [p.pts for p in container.demux(stream) if p.size and p.pts is not None and not p.is_discard]
+    except (av.FFmpegError, IndexError, OSError):
+        pass  # one that only OpenCV can read
+    stamps.sort()
+    if len(stamps) == frames and all(b > a for a, b in pairwise(stamps)):
+        if len({b - a for a, b in pairwise(stamps)}) == 1:
+            rate = 1 / ((stamps[1] - stamps[0]) * base)
+        return rate, np.array([float((stamp - stamps[0]) * base) for stamp in stamps], np.float64)
+    return rate, np.arange(frames) / float(rate)
