@@ -69,6 +69,8 @@ class BlendSettings(Strict):
     test_from: Literal["train", "train+val"] = "train"
     """What the heads of the submission have learnt from. "train+val": those that have learnt again from both
     (`refit_val` of a head) predict test so, the others as usual."""
+    thumbnails: bool = True
+    """Show faces in the timeline of report.html. false: for a report that goes where the corpus's pictures may not."""
     missing_frames: float = Field(default=0.5, ge=0, le=1)
     """The largest part of the frames that other people's predictions may lack; fewer are filled and counted."""
 

@@ -94,12 +94,12 @@ def interval(
     drawn = drawn[np.isfinite(drawn)]
     if centre is None or not len(drawn):
         return None
-    wider = np.sqrt(2) * _few(np.bincount(pool.video_of, minlength=len(pool.videos))[known])
+    wider = np.sqrt(2) * widening(np.bincount(pool.video_of, minlength=len(pool.videos))[known])
     low, high = centre + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
     return float(low), float(high)
 
 
-def _few(frames: NDArray[np.int64]) -> float:
+def widening(frames: NDArray[np.int64]) -> float:
     """How much wider intervals from so few videos (annotated frames of each) must be than bootstrap ones."""
     from scipy.stats import norm, t
 

@@ -226,7 +226,7 @@ def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
 
 def search_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
-    drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws"}
+    drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws", "thumbnails"}
     return {
         "task": made_of.task.name,
         "seed": made_of.seed,

@@ -9,7 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from blend import combine, crossfit, ingredients, page, search, several, shared, submission
+from blend import (
+    combine,
+    crossfit,
+    ingredients,
+    page,
+    page_faces,
+    page_timeline,
+    report_details,
+    search,
+    several,
+    shared,
+    submission,
+)
 from blend import report as reports
 from blend.config import Config
 from blend.how import How
@@ -50,6 +62,8 @@ def make(
     submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, made_of)
     report = reports.build(some.validation, outcome, made_of.settings, made_of.seed)
+    ks, train = report["score_against_k"]["k"], made_of.paths.train
+    report |= report_details.build(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
@@ -68,7 +82,10 @@ def make(
     if crossed is not None and len(crossed.folds) < made_of.settings.folds:
         print(f"only {len(crossed.folds)} validation videos: cross-fitted in as many folds", file=sys.stderr)
     rundir.write_json(out / "report.json", report)
-    rundir.write_text(out / "report.html", page.render(report))
+    pictures = config.corpus.frames if made_of.settings.thumbnails else []
+    faces = page_faces.make(some.validation, pictures)
+    timeline = page_timeline.make(some.validation, outcome)
+    rundir.write_text(out / "report.html", page.render(report, timeline, faces))
     return report, results
 
 

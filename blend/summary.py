@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from blend.page_values import UNDEFINED, at, plain
+
 
 def number(value: float | None) -> str:
     """A score as people read it; "undefined" where the data do not define it."""
-    return "undefined" if value is None else f"{value:.4f}"
+    return UNDEFINED if value is None else f"{value:.4f}"
 
 
 WAYS = {
@@ -24,31 +26,35 @@ def frames_wide(k: int | list[int]) -> str:
 
 def sentences(report: dict[str, Any]) -> list[str]:
     """What to know first, in words."""
+    return [plain(line, report) for line in lines(report)]
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The same, with places in the report (`blend.page_values.at`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    lines = [
-        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {number(report['searched'])} on the validation "
-        f"videos it was made from."
+    found = [
+        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {at('searched')} on the validation videos it was "
+        f"made from."
     ]
-    lines += _held_out(report)
+    found += _held_out(report)
     if report["test"] is not None:
-        lines.append(
-            f"On the test videos, whose truth is known for this corpus, the submission scores "
-            f"{number(report['test']['score'])}."
+        found.append(
+            f"On the test videos, whose truth is known for this corpus, the submission scores {at('test', 'score')}."
         )
     for copy, head in report["copies"].items():
-        lines.append(f"{copy} is a copy of {head}: they were searched as one.")
+        found.append(f"{copy} is a copy of {head}: they were searched as one.")
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
-    lines.append(
-        f"The submission holds all {sent['frames']:,} {of}; {sent['filled']:,} had no prediction of their own and "
-        f"were filled."
+    found.append(
+        f"The submission holds all {at('submission', 'frames')} {of}; {at('submission', 'filled')} had no prediction "
+        "of their own and were filled."
     )
     counts = sent.get("filled_by_head", {})
     if len(set(counts.values())) > 1:
-        each = ", ".join(f"{head} {count:,}" for head, count in counts.items())
-        lines.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
+        each = ", ".join(f"{head} {at('submission', 'filled_by_head', head)}" for head in counts)
+        found.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
-        lines.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
-    return lines
+        found.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
+    return found
 
 
 def _held_out(report: dict[str, Any]) -> list[str]:
@@ -56,27 +62,36 @@ def _held_out(report: dict[str, Any]) -> list[str]:
     crossed, chosen = report["cross_fitted"], report["select"]
     if crossed is None:
         return ["There is only one annotated validation video, so what the blend is worth on others cannot be told."]
-    low, high = report["interval"] or (None, None)
-    lines = [
+    interval = (
+        f"95 % interval for {report['interval_of']}: {at('interval', 0)} to {at('interval', 1)}"
+        if report["interval"] is not None
+        else "its interval is undefined"
+    )
+    found = [
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
-        f"reaches {number(crossed['pooled'])}: expect that on new videos, not the first number "
-        f"(95 % interval for {report['interval_of']}: {number(low)} to {number(high)})."
+        f"reaches {at('cross_fitted', 'pooled')}: expect that on new videos, not the first number ({interval})."
     ]
     alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
-    heads = {name: value for name, value in alone.items() if name != "equal" and value is not None}
-    if heads:
-        best = max(heads, key=lambda head: heads[head])
-        lines.append(
-            f"On held-out videos likewise, the best head alone, {best}, reaches {number(heads[best])}, and equal "
-            f"weights reach {number(alone.get('equal'))}."
+    if (best := best_head(report)) is not None:
+        equal = at("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)
+        found.append(
+            f"On held-out videos likewise, the best head alone, {best}, reaches "
+            f"{at('baselines', best, 'cross_fitted')}, and equal weights reach {equal}."
         )
-    for name, way in report["ways"].items():
+    for name in report["ways"]:
         if name != chosen:
-            lines.append(
-                f"The other way, {WAYS[name]}, reaches {number(way['tuned'])} on the videos it was made from and "
-                f"{number(way['cross_fitted'])} on held-out ones."
+            found.append(
+                f"The other way, {WAYS[name]}, reaches {at('ways', name, 'tuned')} on the videos it was made from and "
+                f"{at('ways', name, 'cross_fitted')} on held-out ones."
             )
-    return lines
+    return found
+
+
+def best_head(report: dict[str, Any]) -> str | None:
+    """The head that is best alone on held-out videos; None where nothing is held out."""
+    alone = {name: one["cross_fitted"] for name, one in report["baselines"].items() if name != "equal"}
+    known = {name: score for name, score in alone.items() if score is not None}
+    return max(known, key=lambda head: known[head]) if known else None
 
 
 def rows(report: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -123,5 +124,34 @@ def make_corpus(tmp_path, monkeypatch):
         corpus = Corpus(tmp_path / folder, name, seed, **sizes)
         monkeypatch.setattr("heads.run.main", lambda *args, **kwargs: corpus.heads)
         return corpus
+
+    return make
+
+
+REPORTS: dict[tuple, tuple] = {}
+"""What was made before in this process: a search takes a second, and nothing changes its results."""
+
+
+@pytest.fixture
+def make_report(make_pool):
+    """make_report(task, select="cross_fitted", ...) -> a pool, its outcome after a short search, its report.json."""
+    from blend import report, report_details, search
+    from blend.config import BlendSettings
+    from blend.outcome import Finding
+
+    def make(name, select="cross_fitted", corpus="made-up", **sizes):
+        key = (name, select, corpus, *sorted(sizes.items()))
+        if key not in REPORTS:
+            pool = make_pool(name, **sizes)
+            settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=200, select=select)
+            outcome = Finding(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
+            table = report.build(pool, outcome, settings, 0)
+            table |= report_details.build(pool, outcome, 0, table["score_against_k"]["k"], corpus)
+            listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
+            table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
+            table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
+            REPORTS[key] = pool, outcome, table | {"seconds": 1.5, "submissions": None}
+        pool, outcome, table = REPORTS[key]
+        return pool, outcome, copy.deepcopy(table)
 
     return make

@@ -1,13 +1,11 @@
-"""The report's numbers are those of the parts they name, and its page shows the same."""
+"""The report's numbers are those of the parts they name."""
 
 import json
-import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from blend import combine, page, report, search, summary
+from blend import combine, report, search, summary
 from blend.config import BlendSettings
 from blend.outcome import Finding
 from heads import testlist
@@ -75,87 +73,6 @@ def test_both_ways_and_every_baseline_are_told(build, name):
         assert 0 <= one["k"] <= SETTINGS.widest(name) and one["kernel"] == "box"
     for one in table["baselines"].values():
         assert one["tuned"] >= one["score"] - 1e-9  # no smoothing and 0.5 are among what is tried
-
-
-class Text(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.cells, self.open = [], []
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "link"):
-            self.open.append(tag)
-        for name, value in attributes:
-            assert name not in ("src", "href") and "http" not in (value or "")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] in ("td", "p", "text", "title"):
-            self.cells.append(data.strip())
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_the_page_shows_the_reports_numbers_and_needs_no_network(build, name):
-    _, _, table = build(name)
-    html = page.render(table)
-    assert "http" not in html and "<script" not in html and "prefers-color-scheme: dark" in html
-    parser = Text()
-    parser.feed(html)
-    assert parser.open == []
-    text = " ".join(parser.cells)
-    numbers = {f"{value:.4f}" for value in re_numbers(table)}
-    shown = set(re.findall(r"-?\d\.\d{4}", text))
-    assert shown <= numbers
-    for key in ("searched", "equal", "optimism"):
-        assert f"{table[key]:.4f}" in shown
-    for part in ("heads", "per_output", "weights"):
-        assert {f"{value:.4f}" for value in table[part].values()} <= shown
-    assert {f"{value:.4f}" for value in table["cross_fitted"]["folds"]} <= shown
-
-
-def re_numbers(value):
-    """Every float anywhere in a report."""
-    if isinstance(value, dict):
-        return [n for inner in value.values() for n in re_numbers(inner)]
-    if isinstance(value, list):
-        return [n for inner in value for n in re_numbers(inner)]
-    return [value] if isinstance(value, float | int) else []
-
-
-def test_names_are_escaped_and_missing_numbers_are_said(build):
-    _, _, table = build("va", videos=2)
-    table["heads"] = {"<b>&": None}
-    table["baselines"] = {"<b>&": table["baselines"]["head0"], "equal": table["baselines"]["equal"]}
-    table["weights"] = {"<b>&": 1.0}
-    table["submission"]["videos_without_face"] = ["<i>"]
-    table |= {"cross_fitted": None, "interval": None, "optimism": None, "test": None}
-    html = page.render(table)
-    assert "<b>" not in html and "<i>" not in html and "&lt;b&gt;&amp;" in html
-    assert "undefined" in html and "only one annotated validation video" in html
-    assert any("training prior" in line for line in summary.sentences(table))
-
-
-def test_every_part_of_a_blend_is_shown(build):
-    _, _, table = build("va")
-    table |= {"k": [3, 21], "scale": [1.25, 1.5], "copies": {"head2": "head0"}, "filter": {"head": "head1", "t": 0.875}}
-    table["weights"]["head0"] = [0.25, 0.75]
-    table["submission"]["filled_by_head"] = {"head0": 1, "head1": 2345, "head2": 1}
-    table["submissions"] = {
-        "files": [
-            {"file": f"submissions/{i}_{name}.txt", "name": name, "what": f"what <{name}> is", "differs": i / 4 - 0.25}
-            for i, name in enumerate(("tuned", "equal"), start=1)
-        ],
-        "left_out": ["greedy decides every frame as tuned does"],
-    }
-    html = page.render(table)
-    for text in ("every output has a k of its own", "<th>k</th>", "<td>21</td>", "<td>1.2500</td>", "<th>scale</th>"):
-        assert text in html
-    for text in ("head2 is a copy of head0", "head1, above 0.8750", "head1 2,345", "submissions/2_equal.txt"):
-        assert text in html
-    assert "what &lt;equal&gt; is" in html and "<td>25.0%</td>" in html
-    assert "Left out: greedy decides every frame as tuned does." in html
 
 
 def test_a_page_says_what_to_expect_and_what_the_other_way_reaches(build):

@@ -164,5 +164,5 @@ def test_one_annotated_video_leaves_nothing_to_hold_out(make_pool):
 
 def test_intervals_widen_with_unequal_videos():
     even, uneven = np.full(20, 100), np.array([1000] + [20] * 19)
-    assert 1 < crossfit._few(np.full(1000, 7)) < 1.01 < crossfit._few(even) < 1.15 < crossfit._few(uneven)
-    assert np.isfinite(crossfit._few(np.array([5]))) and np.isfinite(crossfit._few(np.array([5, 0])))
+    assert 1 < crossfit.widening(np.full(1000, 7)) < 1.01 < crossfit.widening(even) < 1.15 < crossfit.widening(uneven)
+    assert np.isfinite(crossfit.widening(np.array([5]))) and np.isfinite(crossfit.widening(np.array([5, 0])))

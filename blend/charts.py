@@ -1,0 +1,166 @@
+"""Charts as inline SVG, drawn by matplotlib: text stays text, colours are the page's own (light or dark), bytes repeat.
+
+Every chart is as wide as it is to be read, so that a narrow screen stacks charts in place of shrinking their text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, LINE, PAPER = "#1b1f24", "#5d6673", "#d5d9e0", "#fefefe"
+SERIES = ("#2f62a8", "#b4531c", "#17766a", "#8a4a9e", "#7d6608", "#4b5563")
+"""Told apart by markers and dashes, too (`MARKERS`, `DASHES`)."""
+VARIABLES = {
+    INK: "ink", SOFT: "soft", LINE: "line", PAPER: "paper", **{colour: f"s{i}" for i, colour in enumerate(SERIES)}
+}  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (8, 2)))
+SMALL, WIDE = (170, 138), (408, 280)
+"""Pixels: one of many outputs, and a chart that stands alone."""
+FONT = 12
+"""Pixels."""
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "text.parse_math": False,  # names may have dollars in them
+    "font.family": "sans-serif",
+    "font.size": FONT * 0.72,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": FONT * 0.76,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 0.0,
+    "text.color": INK,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.2,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "hatch.linewidth": 0.6,
+}
+"""matplotlib thinks in points: a pixel is 0.72 of one at 100 pixels to the inch."""
+
+
+def chart(
+    name: str,
+    says: str,
+    size: tuple[int, int],
+    draw: Callable[[Figure, Axes], None],
+    *,
+    left: int = 34,
+    bottom: int = 32,
+    top: int = 20,
+    right: int = 8,
+) -> str:
+    """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels).
+
+    `name` is unique on the page; `says` is read to those who do not see it.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    width, height = size
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+        place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+        draw(figure, figure.add_axes(place))
+        with io.StringIO() as out:
+            figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
+            text = out.getvalue()
+    return _inline(text, name, says, size)
+
+
+def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> str:
+    """matplotlib's file as an element of a page: no prologue, no names but those that are used, the page's colours."""
+    width, height = size
+    body = text[text.index('<g id="figure_1"') : text.rindex("</svg>")]
+    used = set(re.findall(r'(?:url\(#|xlink:href="#)([^")]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
+    body = re.sub(r'(url\(#|xlink:href="#)([^")]+)', rf"\g<1>{name}-\g<2>", body)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = body.replace("xlink:href", "href")
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r">\s+<", "><", body)
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), body)  # text keeps its digits
+    box = f"{width * 0.72:g} {height * 0.72:g}"
+    return (
+        f'<svg class="chart" role="img" aria-label="{escape(says)}" viewBox="0 0 {box}" width="{width}" '
+        f'height="{height}">{body}</svg>'
+    )
+
+
+def grid(axes: Axes, axis: Any = "y") -> None:
+    """Thin lines to read values by."""
+    axes.grid(True, axis=axis, color=LINE, linewidth=0.7)
+
+
+def score_ticks(axes: Axes, axis: str = "y", count: int = 5) -> None:
+    """Few round numbers, without a leading zero's clutter."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    one = axes.yaxis if axis == "y" else axes.xaxis
+    one.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+    one.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """.25, -.5, 0, 1: as papers print scores."""
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else (text or "0").replace("-0", "0", 1)
+
+
+DASH_ARRAYS = ("", "6 3", "3 2", "7 3 2 3", "1.5 2", "9 3")
+SHAPES = (
+    '<circle cx="14" cy="6" r="3"/>',
+    '<rect x="11.4" y="3.4" width="5.2" height="5.2"/>',
+    '<path d="M14 2.4 17.2 9H10.8Z"/>',
+    '<path d="M14 2.2 17.4 6 14 9.8 10.6 6Z"/>',
+    '<path d="M14 9.6 10.8 3H17.2Z"/>',
+    '<path d="M14 2.4V9.6M10.4 6H17.6" stroke-width="2.4"/>',
+)
+
+
+def key(series: int, kind: str = "line") -> str:
+    """A legend's sign: "line" with its marker, "plain" without, "mark" the marker alone, "hollow" the marker's rim."""
+    number = series % len(SERIES)
+    colour = f"var(--s{number})"
+    line = f'<path d="M1 6H27" stroke="{colour}" stroke-width="1.7" stroke-dasharray="{DASH_ARRAYS[number]}"/>'
+    fill = "none" if kind == "hollow" else colour
+    shape = f'<g fill="{fill}" stroke="{colour}">{SHAPES[number]}</g>'
+    return (
+        '<svg class="key" width="28" height="12" aria-hidden="true">'
+        + (line if kind in ("line", "plain") else "")
+        + (shape if kind != "plain" else "")
+        + "</svg>"
+    )
+
+
+def sign(inside: str) -> str:
+    """A legend's sign of one's own: SVG of 28 x 12 pixels."""
+    return f'<svg class="key" width="28" height="12" aria-hidden="true">{inside}</svg>'
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """HTML: (sign, what it stands for)."""
+    return '<ul class="legend">' + "".join(f"<li>{sign}{escape(name)}</li>" for sign, name in entries) + "</ul>"

@@ -1,0 +1,228 @@
+"""Blends side by side, and by how much one is better than another on other videos.
+
+    python -m blend.compare runs/a/blend/au runs/b/blend/au
+
+Read are the reports alone, which hold every validation video's counts. Compared are held-out scores: each video decided
+by a blend that was made without it. Both blends are scored on the same draws of the videos, because most of the spread
+of a score is which videos there are, and that is the same for both.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extract import errors
+from extract.errors import InputError
+from heads.tasks import TASKS
+
+DRAWS = 10_000
+NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "searched", "interval")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A blend's report, as far as it is compared."""
+
+    name: str
+    report: dict[str, Any]
+
+    @property
+    def videos(self) -> list[dict[str, Any]]:
+        """Every annotated validation video, by name."""
+        found: list[dict[str, Any]] = self.report["videos"]
+        return found
+
+
+def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+    """Compare two blends or more of one task; returns what the command prints.
+
+    `runs` in the order given; `differences` of every later one against every earlier one: `difference` in the score,
+    `interval` (95 %, or None for a single video) and `better_in`, the share of the draws in which the later one is
+    better. Raises InputError for a folder without a report, reports of older versions, and runs of different tasks,
+    videos or labels.
+    """
+    if len(paths) < 2:
+        raise InputError("give two blends or more to compare: folders with a report.json")
+    if twice := [path for i, path in enumerate(paths) if path in paths[:i]]:
+        raise InputError(f"{twice[0]}: given twice; give different blends")
+    runs = [read(path) for path in paths]
+    for other in runs[1:]:
+        _comparable(runs[0], other)
+    held_out = all(run.report["held_out"] for run in runs)
+    key = "counts" if held_out else "counts_searched"
+    pairs = [(j, i) for j in range(1, len(runs)) for i in range(j)]
+    return {
+        "task": runs[0].report["task"],
+        "metric": runs[0].report["metric"],
+        "compared": "held_out" if held_out else "searched",
+        "videos": len(runs[0].videos),
+        "draws": draws,
+        "seed": seed,
+        "runs": [_facts(run, key) for run in runs],
+        "differences": [difference(runs[j], runs[i], key, draws, seed) for j, i in pairs],
+    }
+
+
+def read(path: Path) -> Run:
+    """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
+    file = path / "report.json" if path.is_dir() else path
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such report; give a folder that blend.run has finished") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not readable as JSON ({error})") from None
+    if not isinstance(report, dict) or report.get("task") not in TASKS:
+        raise InputError(f"{file}: no report of a blend; give a folder such as runs/demo/blend/au")
+    if lacking := [name for name in NEEDED if name not in report]:
+        raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
+    if not report["videos"]:
+        raise InputError(f"{file}: holds no annotated video")
+    return Run(str(path), report)
+
+
+def _comparable(first: Run, other: Run) -> None:
+    """Raise InputError where two runs are not of the same task, videos and labels."""
+    tasks = first.report["task"], other.report["task"]
+    if tasks[0] != tasks[1]:
+        raise InputError(f"{other.name}: is of task {tasks[1]!r}, but {first.name} of {tasks[0]!r}; compare one task")
+    names = [{one["video"]: one for one in run.videos} for run in (first, other)]
+    if odd := sorted(names[0].keys() ^ names[1].keys()):
+        has, lacks = (first, other) if odd[0] in names[0] else (other, first)
+        raise InputError(
+            f"{lacks.name}: lacks the validation video {odd[0]!r} of {has.name} ({len(odd)} videos differ); only "
+            "blends of the same videos can be compared"
+        )
+    for name in sorted(names[0]):
+        if names[0][name]["truth"] != names[1][name]["truth"]:
+            raise InputError(
+                f"{other.name}: video {name!r} has other labels than in {first.name}; only blends of the same "
+                f"annotations can be compared"
+            )
+
+
+def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[str, Any]:
+    """How much better `run` is than `against`, on the same draws of the videos.
+
+    The interval is around the difference found, its deviations widened as those of `blend.crossfit` are for few videos
+    of unequal lengths.
+    """
+    import numpy as np
+
+    from blend import counts, crossfit
+    from blend.report_videos import tables
+
+    task = run.report["task"]
+    mine, theirs = (tables(sorted(one.videos, key=lambda v: v["video"]), key) for one in (run, against))
+    gain = float(counts.score(task, mine.sum(0)) - counts.score(task, theirs.sum(0)))
+    found: dict[str, Any] = {"of": run.name, "against": against.name, "difference": crossfit.number_or_none(gain)}
+    drawn = counts.draw(task, mine, draws, seed) - counts.draw(task, theirs, draws, seed)
+    drawn = drawn[np.isfinite(drawn)]
+    if len(mine) < 2 or not len(drawn) or not np.isfinite(gain):
+        return found | {"interval": None, "better_in": None}
+    wider = crossfit.widening(np.array([one["labelled"] for one in run.videos], np.int64))
+    low, high = gain + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
+    better = float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
+    return found | {"interval": [float(low), float(high)], "better_in": better}
+
+
+def _facts(run: Run, key: str) -> dict[str, Any]:
+    from blend import counts, crossfit
+    from blend.report_videos import tables
+
+    report = run.report
+    score = crossfit.number_or_none(float(counts.score(report["task"], tables(run.videos, key).sum(0))))
+    heads = [
+        head for head, weight in report["weights"].items() if (any(weight) if isinstance(weight, list) else weight)
+    ]
+    return {
+        "run": run.name,
+        "score": score,
+        "interval": report["interval"] if key == "counts" else None,
+        "searched": report["searched"],
+        "select": report["select"],
+        "kernel": report["kernel"],
+        "k": report["k"],
+        "heads": heads,
+    }
+
+
+def verdict(one: dict[str, Any]) -> str:
+    """One difference in words."""
+    if one["difference"] is None:
+        return f"{one['of']} and {one['against']} cannot be compared: a score is not defined."
+    if one["interval"] is None:
+        return f"{one['of']} scores {one['difference']:+.4f} against {one['against']}: a single video says no more."
+    low, high = one["interval"]
+    said = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told apart from"
+    return (
+        f"{one['of']} {said} {one['against']}: {one['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f}), "
+        f"better in {one['better_in']:.1%} of the draws."
+    )
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the runs as a table, and every difference in words."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from blend.summary import frames_wide, number
+
+    held = found["compared"] == "held_out"
+    console = Console(highlight=False)
+    columns = ("blend", "held out", "95 % interval", "made from", "k", "heads", "against the first")
+    table = Table(*columns, title=f"{found['task']}: {found['metric']} on {found['videos']} validation videos")
+    first = {one["of"]: one for one in found["differences"] if one["against"] == found["runs"][0]["run"]}
+    for run in found["runs"]:
+        band = f"{run['interval'][0]:.4f} to {run['interval'][1]:.4f}" if run["interval"] else ""
+        gain = first.get(run["run"])
+        against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
+        cells = (run["run"], number(run["score"]) if held else "", band, number(run["searched"]))
+        table.add_row(*cells, frames_wide(run["k"]), str(len(run["heads"])), against)
+    console.print(table)
+    what = (
+        "Compared are held-out scores: each video is decided by a blend that was made without it."
+        if held
+        else "Compared are scores on the videos that the blends were made from, because one could not be cross-fitted: "
+        "whichever was searched for longer has an advantage."
+    )
+    console.print(what)
+    for one in found["differences"]:
+        console.print(verdict(one), markup=False)
+
+
+EXAMPLES = """Examples:
+
+python -m blend.compare runs/a/blend/au runs/b/blend/au
+
+python -m blend.compare runs/*/blend/va --json"""
+
+
+def command(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two or more finished blends of one task: folders with report.json.")
+    ],
+    draws: Annotated[int, typer.Option(help="Draws of the videos.", min=100)] = DRAWS,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Compare blends on the same draws of the validation videos."""
+    with errors.exits():
+        found = main(runs, draws, seed)
+        if as_json:
+            json.dump(found, sys.stdout, indent=1, allow_nan=False)
+            print()
+        else:
+            show(found)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

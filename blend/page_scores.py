@@ -1,0 +1,253 @@
+"""The page's parts about scores: leaderboard, folds, smoothing, weights, the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blend import charts, charts_scores, published
+from blend.page_values import at, cell, details, figure, marked, paragraph, section, table, words
+from blend.summary import HEADER
+
+Report = dict[str, Any]
+NAMES = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
+PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
+"""Series of the published curves."""
+LEAST = 0.005
+"""Importance that is worth a bar."""
+BREAK = "\n"
+
+
+def scores(report: Report) -> str:
+    """The leaderboard as a chart and as a table, and the folds."""
+    rows = board(report)
+    chosen = next((row["name"] for row in rows if row["submitted"]), "")
+    header = ("", *HEADER[1:])
+    lines = [(row["name"], _board_cells(report, row)) for row in rows]
+    explained = (
+        "Plain: unsmoothed, and for action units cut at 0.5. Tuned: smoothing, thresholds and all else chosen, "
+        "scored on the same videos. Held out: the same, scored on videos that were left out; compare by this one. "
+        "Below it the 95 % interval for the score on a test set of as many videos."
+    )
+    return section(
+        "scores",
+        "Scores on validation",
+        paragraph(explained, "soft"),
+        '<div class="pair">',
+        figure(charts_scores.leaderboard(rows), legend=charts_scores.leaderboard_legend()),
+        table(header, lines, chosen),
+        "</div>",
+        _folds(report),
+    )
+
+
+def board(report: Report) -> list[dict[str, Any]]:
+    """Rows of the leaderboard: name, values, and where in the report each stands (`from`)."""
+    alone = report["baselines"]
+    heads = sorted(report["heads"], key=lambda head: (-(report["heads"][head] or 0.0), head))
+    rows = [_row(head, report["heads"][head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
+    rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
+    greedy = report["tuned"]["greedy"]
+    rows.append(
+        _row("greedy selection", None, None, {"tuned": greedy["score"], "k": greedy["k"]}, ("tuned", "greedy"), "score")
+    )
+    for name in sorted(report["ways"], key=lambda name: name == report["select"]):
+        submitted = name == report["select"]
+        title = NAMES[name] + (" (submitted)" if submitted else "")
+        rows.append(_row(title, None, None, report["ways"][name], ("ways", name)) | {"submitted": submitted})
+    if report["test"] is not None:
+        test = {"cross_fitted": report["test"]["score"]}
+        rows.append(_row("the submission, on test", None, None, test, ("test",), held="score"))
+    return rows
+
+
+def _row(
+    name: str, plain: float | None, plain_at: tuple[str, ...] | None, one: dict[str, Any], place: tuple[str, ...],
+    tuned: str = "tuned", held: str = "cross_fitted",
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "name": name,
+        "plain": plain,
+        "tuned": one.get("tuned"),
+        "held_out": one.get("cross_fitted"),
+        "interval": one.get("interval"),
+        "submitted": False,
+        "from": {
+            "plain": plain_at,
+            "tuned": (*place, tuned) if "tuned" in one else None,
+            "held_out": (*place, held) if "cross_fitted" in one else None,
+            "k": (*place, "k") if "k" in one else None,
+            "interval": (*place, "interval") if one.get("interval") is not None else None,
+        },
+    }
+
+
+def _board_cells(report: Report, row: dict[str, Any]) -> list[str]:
+    def of(name: str) -> str:
+        place = row["from"][name]
+        return cell(report, *place) if place is not None else words()
+
+    held, interval = of("held_out"), row["from"]["interval"]
+    if interval is not None:
+        band = marked(f"{at(*row['from']['held_out'])}{BREAK}{at(*interval, 0)} – {at(*interval, 1)}", report)
+        held = '<td class="n">' + band.replace(BREAK, '<br><span class="range">') + "</span></td>"
+    return [of("plain"), of("tuned"), held, of("k")]
+
+
+def _folds(report: Report) -> str:
+    crossed = report["cross_fitted"]
+    if crossed is None:
+        return ""
+    lines = [
+        (f"fold {i + 1}", [cell(report, "cross_fitted", "folds", i), words(", ".join(videos))])
+        for i, videos in enumerate(crossed["videos"])
+    ]
+    lines += [
+        ("mean of the folds", [cell(report, "cross_fitted", "mean"), words()]),
+        ("their standard deviation", [cell(report, "cross_fitted", "std"), words()]),
+        ("all held-out videos together", [cell(report, "cross_fitted", "pooled"), words()]),
+        ("optimism", [cell(report, "optimism"), words("what is gained on the videos it was made from")]),
+    ]
+    text = paragraph(
+        "The blend was made again without each fold's videos and scored on them. A fold that lacks a class or a unit "
+        "scores low, so all held-out videos together are what to go by.",
+        "soft",
+    )
+    rows = "".join(f"<tr><th scope='row'>{name}</th>{''.join(cells)}</tr>" for name, cells in lines)
+    head = '<tr><th></th><th class="n">score</th><th>videos</th></tr>'
+    body = f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    return details("The folds: made without these videos, scored on them", text + body)
+
+
+def smoothing(report: Report) -> str:
+    """Score against k, beside the published curves where the corpus is theirs."""
+    curve, k = report["score_against_k"], report["k"]
+    lines = [_line("blend", curve["k"], curve["score"], 0, k if isinstance(k, int) else None)]
+    heads = report.get("heads_against_k", {"k": [], "score": {}})
+    for series, (name, values) in enumerate(heads["score"].items(), start=1):
+        own = report["baselines"][name]["k"]
+        title = "equal weights" if name == "equal" else name
+        lines.append(_line(title, heads["k"], values, series, own if isinstance(own, int) else None) | {"of": name})
+    label = f"k ({report['kernel']}; {'sigma' if report['kernel'] == 'gaussian' else 'the mean over 2k + 1 frames'})"
+    if report["kernel"] == "median":
+        label = "k (median of 2k + 1 frames)"
+    own = "Every output has a k of its own, which no point here shows." if isinstance(k, list) else ""
+    text = (
+        "Each curve has everything but k as it was tuned; the large mark is the k in use. A flat top means that k "
+        "hardly "
+        "matters; a top at the right end asks for wider smoothing. " + own
+    )
+    legend = charts.legend([(charts.key(line["series"]), line["name"]) for line in lines])
+    chart = charts_scores.against_k("smoothing-chart", curve["k"], lines, label)
+    return section(
+        "smoothing",
+        "Score against smoothing",
+        paragraph(text, "soft"),
+        '<div class="pair">',
+        figure(chart, legend=legend),
+        _published(report, lines) or _chosen_ks(report, lines),
+        "</div>",
+        details("The numbers", _k_table(report)),
+    )
+
+
+def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: int | None) -> dict[str, Any]:
+    return {"name": name, "k": ks, "score": values, "series": series, "chosen": chosen}
+
+
+def _chosen_ks(report: Report, lines: list[dict[str, Any]]) -> str:
+    """What smoothing gives: each curve's score without it and at the k in use."""
+    rows = []
+    for line in lines:
+        own = line["name"] == "blend"
+        place = ("score_against_k", "score") if own else ("heads_against_k", "score", line["of"])
+        found = [words(str(line["chosen"]) if line["chosen"] is not None else "per output", "n")]
+        for k in (0, line["chosen"]):
+            found.append(cell(report, *place, line["k"].index(k)) if k in line["k"] else words("", "n"))
+        rows.append((line["name"], found))
+    return table(("", "k in use", "without smoothing", "with it"), rows)
+
+
+def _k_table(report: Report) -> str:
+    heads = report.get("heads_against_k", {"k": [], "score": {}})
+    names = list(heads["score"])
+    rows = []
+    for i, k in enumerate(report["score_against_k"]["k"]):
+        cells = [cell(report, "score_against_k", "score", i)]
+        if k in heads["k"]:
+            j = heads["k"].index(k)
+            cells += [cell(report, "heads_against_k", "score", name, j) for name in names]
+        rows.append((str(k), cells))
+    return table(("k", "blend", *("equal weights" if name == "equal" else name for name in names)), rows)
+
+
+def _published(report: Report, lines: list[dict[str, Any]]) -> str:
+    """The published curves with ours beside them."""
+    curves = published.curves(report.get("corpus", ""), report["task"])
+    if not curves:
+        return ""
+    theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
+    mine = [lines[0] | {"chosen": None}, *lines[1:2]]
+    legend = charts.legend([(charts.key(line["series"]), line["name"]) for line in [*mine, *theirs]])
+    ks = sorted({k for c in curves.values() for k in c})
+    chart = charts_scores.against_k("published-chart", ks, [*mine, *theirs], "k (the mean over 2k + 1 frames)")
+    caption = (
+        "Ours beside the published curves (Savchenko 2023). Those were tuned on these videos and leave out frames "
+        "without a face, so they compare with tuned scores, not with held-out ones."
+    )
+    return figure(chart, caption, legend)
+
+
+def weights(report: Report) -> str:
+    """Bars, or a table where every output has weights of its own."""
+    given = report["weights"]
+    each = any(isinstance(weight, list) for weight in given.values())
+    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in given.items()}
+    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+    chart = charts_scores.bars("weights-chart", "Weights", {head: w for head, w in ranked.items() if w > 0}, digits=3)
+    if each:
+        names = list(report["per_output"])
+        lines = [
+            (head, [cell(report, "weights", head, i) for i in range(len(names))])
+            if isinstance(given[head], list)
+            else (head, [cell(report, "weights", head)])
+            for head in ranked
+        ]
+        numbers = table(("", *names), lines)
+    else:
+        numbers = table(("", "weight"), [(head, [cell(report, "weights", head)]) for head in ranked])
+    text = "How much each head says. A head with weight 0 need not be run: the blend does not change without it."
+    averaged = " The bars are means over outputs." if each else ""
+    return section(
+        "weights",
+        "Weights",
+        paragraph(text + averaged, "soft"),
+        '<div class="pair">',
+        figure(chart),
+        numbers if not each else "",
+        "</div>",
+        numbers if each else "",
+    )
+
+
+def search(report: Report) -> str:
+    """History and importance of the tuned blend's search."""
+    found = report.get("search")
+    if not found or not found["score"]:
+        return ""
+    text = (
+        "The search tries the single heads, equal weights and a greedy selection first, then draws, then refines "
+        "the best. Where the line has been flat for long, more trials will hardly help; what matters most is worth "
+        "a finer choice."
+    )
+    parts = [figure(charts_scores.history(found), legend=charts_scores.history_legend(found))]
+    if found["importance"]:
+        matter = {name: share for name, share in found["importance"].items() if share >= LEAST}
+        chart = charts_scores.bars("importance-chart", "Importance", matter, 2)
+        caption = "Share of the score's variance over the trials that each number explains (fANOVA)."
+        numbers = table(
+            ("", "share"), [(name, [cell(report, "search", "importance", name)]) for name in found["importance"]]
+        )
+        parts.append("<div>" + figure(chart, caption) + details("The numbers", numbers) + "</div>")
+    else:
+        parts.append(paragraph("Too few trials to say which numbers matter.", "soft"))
+    return section("search", "The search", paragraph(text, "soft"), '<div class="pair">', *parts, "</div>")

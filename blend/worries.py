@@ -1,0 +1,154 @@
+"""What to worry about before a blend is handed in, read off its report; most serious first.
+
+Each line is a text with places in the report (`blend.page_values.at`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blend.page_values import at
+from blend.summary import best_head
+
+WIDE = 0.1
+"""Of an interval; published differences between systems are smaller."""
+OPTIMISM = 0.02
+"""Smaller differences on validation did not predict the order on test in the challenges."""
+WEAK = 0.5
+"""Part of the mean below which an output is said to be weak."""
+PULL = 0.01
+"""What a single video may take off the score unnoticed."""
+FILLED = 0.05
+"""Part of the frames."""
+RATIO, DIFFERENCE = 2.0, 0.03
+"""Rates in train and validation that differ by so much, both ways, are named."""
+FEW_VIDEOS = 3
+MOST = 4
+"""Names in one sentence."""
+
+
+def worries(report: dict[str, Any]) -> list[str]:
+    """Sentences; empty where nothing stands out. Parts that a report lacks are passed over."""
+    return [
+        *_interval(report),
+        *_optimism(report),
+        *_not_better(report),
+        *_widest(report),
+        *_videos(report),
+        *_outputs(report),
+        *_rare(report),
+        *_filled(report),
+        *_balance(report),
+    ]
+
+
+def _interval(report: dict[str, Any]) -> list[str]:
+    if report["interval"] is None:
+        return ["What to expect on other videos could not be estimated: too few validation videos are annotated."]
+    low, high = report["interval"]
+    if high - low <= WIDE:
+        return []
+    return [
+        f"The interval is wide, {at('interval', 0)} to {at('interval', 1)}: {at('frames', 'videos')} validation videos "
+        f"say little about others. Smaller differences between blends mean nothing here."
+    ]
+
+
+def _optimism(report: dict[str, Any]) -> list[str]:
+    if report["optimism"] is None or report["optimism"] <= OPTIMISM:
+        return []
+    return [
+        f"On the videos it was made from the blend scores {at('optimism')} more than on held-out ones. That part is "
+        f"fitting, not skill: do not report {at('searched')}."
+    ]
+
+
+def _not_better(report: dict[str, Any]) -> list[str]:
+    best = best_head(report)
+    if best is None or report["cross_fitted"] is None or report["cross_fitted"]["pooled"] is None:
+        return []
+    if report["baselines"][best]["cross_fitted"] < report["cross_fitted"]["pooled"]:
+        return []
+    return [
+        f"On held-out videos the head {best} alone is at least as good ({at('baselines', best, 'cross_fitted')} "
+        f"against {at('cross_fitted', 'pooled')}): blending has not paid so far."
+    ]
+
+
+def _widest(report: dict[str, Any]) -> list[str]:
+    curve = report["score_against_k"]["k"]
+    if not isinstance(report["k"], int) or report["k"] == 0 or not curve or report["k"] < max(curve):
+        return []
+    return [f"k = {at('k')} is the widest that was tried; the best may lie beyond (blend.{report['task']}.k_max)."]
+
+
+def _videos(report: dict[str, Any]) -> list[str]:
+    rows = list(enumerate(report.get("videos", [])))
+    pulling = [(i, row) for i, row in rows if row["influence"] is not None and row["influence"] < -PULL]
+    pulling.sort(key=lambda pair: pair[1]["influence"])
+    if not pulling:
+        return []
+    named = "; ".join(f"{row['video']} by {at('videos', i, 'influence')}" for i, row in pulling[:MOST])
+    return [f"Single videos pull the score down: {named}. Look at them in the timeline: are labels and faces right?"]
+
+
+def _outputs(report: dict[str, Any]) -> list[str]:
+    held = report.get("per_output_held_out")
+    key = "per_output_held_out" if held else "per_output"
+    parts = {name: score for name, score in report[key].items() if score is not None}
+    if not parts:
+        return []
+    mean = sum(parts.values()) / len(parts)
+    weak = sorted((name for name in parts if parts[name] < WEAK * mean), key=lambda name: parts[name])
+    if not weak:
+        return []
+    named = ", ".join(f"{name} ({at(key, name)})" for name in weak[:MOST])
+    return [f"Far below the others: {named}."]
+
+
+def _rare(report: dict[str, Any]) -> list[str]:
+    parts = report.get("data", {}).get("validation", {}).get("outputs", {})
+    rare = [name for name, one in parts.items() if one.get("videos", FEW_VIDEOS) < FEW_VIDEOS]
+    if not rare or len(parts) < FEW_VIDEOS:
+        return []
+    named = ", ".join(f"{name} ({at('data', 'validation', 'outputs', name, 'videos')})" for name in rare[:MOST])
+    more = f" and {len(rare) - MOST} more" if len(rare) > MOST else ""
+    return [f"Shown by fewer than {FEW_VIDEOS} validation videos, so hardly tested: {named}{more}."]
+
+
+def _filled(report: dict[str, Any]) -> list[str]:
+    found = []
+    frames, sent = report["frames"], report["submission"]
+    if frames["filled"] > FILLED * frames["labelled"]:
+        found.append(
+            f"{at('frames', 'filled')} of {at('frames', 'labelled')} annotated validation frames have no face of their "
+            f"own and are guessed from their neighbours."
+        )
+    if sent["filled"] > FILLED * sent["frames"]:
+        found.append(
+            f"{at('submission', 'filled')} of {at('submission', 'frames')} submitted frames have no face of their "
+            "own and are guessed from their neighbours."
+        )
+    return found
+
+
+def _balance(report: dict[str, Any]) -> list[str]:
+    data = report.get("data", {})
+    if not data.get("train"):
+        return []
+    odd = []
+    for name, here in data["validation"]["outputs"].items():
+        a, b = data["train"]["outputs"][name].get("rate"), here.get("rate")
+        if a is None or b is None or abs(a - b) < DIFFERENCE:
+            continue
+        if max(a, b) >= RATIO * min(a, b):
+            odd.append((abs(a - b), name))
+    if not odd:
+        return []
+    odd.sort(reverse=True)
+    named = ", ".join(
+        f"{name} ({at('data', 'train', 'outputs', name, 'rate')} of the frames in train, "
+        f"{at('data', 'validation', 'outputs', name, 'rate')} in validation)"
+        for _, name in odd[:MOST]
+    )
+    return [f"Train and validation differ: {named}. Test may differ from both."]

@@ -1,0 +1,45 @@
+"""Pointers, texts with numbers, and how numbers are shown."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blend import page_values as values
+
+REPORT = {"a": {"b/c~d": [0.12345, None, 12345]}, "k": [1, 2], "neg": -0.00001, "whole": 7}
+
+
+def test_a_text_says_the_same_on_the_terminal_and_on_the_page():
+    text = f"one {values.at('a', 'b/c~d', 0)}, <two> {values.at('a', 'b/c~d', 2)}, {values.at('a', 'b/c~d', 1)}"
+    assert values.plain(text, REPORT) == "one 0.1235, <two> 12,345, undefined"
+    assert values.marked(text, REPORT) == (
+        'one <span data-key="/a/b~1c~0d/0">0.123</span>, &lt;two&gt; <span data-key="/a/b~1c~0d/2">12,345</span>, '
+        '<span data-key="/a/b~1c~0d/1">undefined</span>'
+    )
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\ue000\ue001"), min_size=1), min_size=1, max_size=4))
+def test_a_pointer_finds_what_it_points_at_whatever_the_names(path):
+    table: object = 0.5
+    for name in reversed(path):
+        table = {name: table}
+    assert values.value(table, values.pointer(*path)) == 0.5
+    assert values.plain(f"x {values.at(*path)} y", table) == "x 0.5000 y"
+
+
+def test_what_is_not_there_is_an_error():
+    with pytest.raises(KeyError):
+        values.value(REPORT, "/a/none")
+    with pytest.raises(IndexError):
+        values.value(REPORT, "/k/2")
+
+
+def test_numbers_as_people_read_them():
+    assert values.shown(REPORT["neg"], 3) == "0.000" and values.shown(-0.25, 3) == "-0.250"
+    assert values.shown(REPORT["k"], 3) == "per output" and values.shown(7, 3) == "7"
+    assert values.cell(REPORT, "whole") == '<td class="n" data-key="/whole">7</td>'
+
+
+def test_a_table_names_its_rows_and_marks_the_chosen_one():
+    html = values.table(("", "score"), [("a<", [values.cell(REPORT, "whole")]), ("b", [values.words("x>")])], "b")
+    assert "<th scope='row'>a&lt;</th>" in html and '<tr class="chosen"><th' in html and "<td>x&gt;</td>" in html

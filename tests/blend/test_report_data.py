@@ -1,0 +1,37 @@
+"""The data's facts against counting by hand; train is read from its folder."""
+
+import numpy as np
+import pytest
+
+from blend import report_data
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_facts_are_those_of_the_annotations(make_pool, make_corpus, name):
+    pool, corpus = make_pool(name), make_corpus(name)
+    facts = report_data.facts(pool, corpus.val)
+    assert facts["validation"]["filled"] == 0 and facts["validation"]["videos"] == len(pool.videos)
+    texts = [path.read_text().splitlines()[1:] for path in sorted(corpus.val.glob("*.txt"))]
+    rows = [np.array([[float(x) for x in line.split(",")] for line in text]) for text in texts]
+    valid = [(row != pool.task.unlabelled).all(1) for row in rows]
+    train = facts["train"]
+    assert train["videos"] == len(texts) and train["frames"] == sum(map(len, texts))
+    assert train["labelled"] == sum(int(v.sum()) for v in valid) == train["frames"] - train["unlabelled"]
+    for c, (output, one) in enumerate(train["outputs"].items()):
+        if name == "va":
+            own = np.concatenate([row[v][:, c] for row, v in zip(rows, valid, strict=True)])
+            assert one["mean"] == pytest.approx(own.mean(), abs=1e-6)
+            assert one["std"] == pytest.approx(own.std(), abs=1e-6)
+            assert sum(one["frames"]) == train["labelled"]
+            assert one["frames"][-1] == int((own >= 0.8).sum())
+        else:
+            on = [
+                (row[v][:, 0] == c) if name == "expr" else row[v][:, c] == 1 for row, v in zip(rows, valid, strict=True)
+            ]
+            assert one["rate"] == pytest.approx(np.concatenate(on).mean()), output
+            assert one["videos"] == sum(part.any() for part in on)
+
+
+def test_without_training_annotations_there_is_only_validation(make_pool):
+    facts = report_data.facts(make_pool("au"), None)
+    assert facts["train"] is None and facts["validation"]["outputs"]["AU1"]["frames"] >= 0
