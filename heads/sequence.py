@@ -23,7 +23,7 @@ from heads.table import Labelled, Rows
 if TYPE_CHECKING:
     from heads.sequence_augment import Augmentation
     from heads.sequence_network import Encoder, Shape, Stream
-    from heads.sequence_train import Course
+    from heads.sequence_train import Course, Training
 
 
 class SequenceSettings(HeadSettings):
@@ -130,23 +130,31 @@ class Sequence(Head):
         self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
     ) -> list[tuple[int, float | None]]:
         """Train all encoders, one after another, up to `best_epochs`; returns each one's (best epoch, its score)."""
-        from heads import sequence_network, sequence_train
-
-        sequence_train.quiet_torch()
         self.parts = self.streams_of(train.rows)
         self.moments = self._moments(train.rows)
         self.models, bests = [], []
         for number, shape in enumerate(self._shapes()):
-            own = seed * 1000 + number
-            model = sequence_network.build(self.parts, shape, len(self.task.outputs), self.moments, own)
-            training = sequence_train.Training(self.task, model, self._course(), train, own)
+            training = self._training(train, shape, seed * 1000 + number)
 
             def share(done: float, note: str, number: int = number) -> None:
                 on_progress((number + done) / len(self.best_epochs), note)
 
             bests.append(training.run(dev, self.best_epochs[number], share))
-            self.models.append(model)
+            self.models.append(training.model)
         return bests
+
+    def training(self, train: Labelled, epochs: int, seed: int) -> Training:
+        """The first encoder on its way to learn for `epochs`: for whoever wants to learn an epoch at a time."""
+        self.epochs, self.parts = epochs, self.streams_of(train.rows)
+        self.moments = self._moments(train.rows)
+        return self._training(train, self._shapes()[0], seed * 1000)
+
+    def _training(self, train: Labelled, shape: Shape, seed: int) -> Training:
+        from heads import sequence_network, sequence_train
+
+        sequence_train.quiet_torch()
+        model = sequence_network.build(self.parts, shape, len(self.task.outputs), self.moments, seed)
+        return sequence_train.Training(self.task, model, self._course(), train, seed)
 
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each column, as the features are standardised with."""
