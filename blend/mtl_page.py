@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-HEADER = ("", "score", "best head", "equal", "blend", "held out", "95 % interval", "test")
+HEADER = ("", "best head", "equal", "blend", "held out", "95 % interval", "test")
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -22,11 +22,16 @@ def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         tested = part["test"]["score"] if part["test"] is not None else None
         scores = (part["best_head"]["score"], part["equal"], part["searched"], part["cross_fitted"])
         lines.append(
-            (name, part["metric"], *map(_number, scores), _interval(part["interval"]), _number(tested, tested is None))
+            (
+                f"{name}: {part['metric']}",
+                *map(_number, scores),
+                _interval(part["interval"]),
+                _number(tested, tested is None),
+            )
         )
     whole = (report["best_heads"], report["equal"], report["searched"], report["cross_fitted"])
     test = _number(report["test"], report["test"] is None)
-    return [*lines, ("P_MTL", "their sum", *map(_number, whole), _interval(report["interval"]), test)]
+    return [*lines, ("P_MTL, their sum", *map(_number, whole), _interval(report["interval"]), test)]
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
@@ -59,11 +64,12 @@ def render(report: dict[str, Any]) -> str:
 
 def show(report: dict[str, Any], folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(*HEADER, title=f"mtl: {report['metric']} on validation")
+    table = Table(*HEADER, box=box.SIMPLE, title=f"mtl: {report['metric']} on validation")
     for row in rows(report):
         table.add_row(*row)
     console.print(table)
@@ -79,4 +85,4 @@ def _number(value: float | None, blank: bool = False) -> str:
 
 
 def _interval(interval: list[float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
