@@ -33,7 +33,11 @@ def test_the_result_is_no_worse_than_any_start(make_pool, name):
 @pytest.mark.parametrize("name", TASKS)
 def test_one_head_without_smoothing_is_that_head(make_pool, name):
     pool = make_pool(name, heads=1)
-    found = search.search(pool, BlendSettings(k_max=0), 1, seed=0)
+    fixed = {"thresholds": "fixed"} if name == "au" else {}
+    found = search.search(pool, BlendSettings(k_max=0, **fixed), 1, seed=0)
+    scores = pool.scores[0][pool.known.rows]
+    direct = {"au": scores >= 0.5, "expr": scores.argmax(1), "va": scores}[name]
+    assert found.score == pool.task.score(pool.known.values, direct)
     assert found.params.weights == (1.0,) and found.params.k == 0
     assert {trial.start for trial in found.trials} == {"head head0", "equal", "greedy"}
 
