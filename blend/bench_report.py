@@ -148,7 +148,8 @@ def _opens(path: Path) -> float | None:
             page = browser.new_page()
             began = time.perf_counter()
             page.goto(path.resolve().as_uri())
-            page.wait_for_function("document.getElementById('timeline-read').textContent.includes('frames')")
+            while not page.evaluate("document.getElementById('timeline-read').textContent.includes('frames')"):
+                time.sleep(0.01)
             took.append(time.perf_counter() - began)
             page.close()
         browser.close()

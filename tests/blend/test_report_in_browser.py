@@ -1,0 +1,222 @@
+"""report.html in real headless Chromium: nothing fails, nothing is fetched, every chart is drawn, keys work, texts fit.
+
+Skipped where there is no Chromium (Debian: apt-get install chromium) or no Playwright (pip install '.[test]').
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blend import page, page_faces, page_timeline
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+TASKS = ["au", "expr", "va"]
+SMALLEST = 9.5
+"""Pixels of a letter's height that can be read."""
+
+DRAWN = """() => [...document.querySelectorAll('svg.chart')].map(svg => {
+  const box = svg.getBoundingClientRect(), shapes = svg.querySelectorAll('path, use, text').length;
+  return [box.width, box.height, shapes];
+})"""
+PIXELS = """() => {
+  const canvas = document.getElementById('timeline-canvas'), copy = document.createElement('canvas');
+  [copy.width, copy.height] = [canvas.width, canvas.height];
+  const context = copy.getContext('2d', { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  const data = context.getImageData(0, 0, copy.width, copy.height).data;
+  const seen = new Set();
+  let painted = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] > 0) painted++;
+    if (data[i + 3] === 255) seen.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
+  }
+  return { painted, colours: [...seen] };
+}"""
+TEXTS = """() => [...document.querySelectorAll('svg.chart')].map(svg => ({
+  name: svg.getAttribute('aria-label').slice(0, 40),
+  box: svg.getBoundingClientRect().toJSON(),
+  scale: svg.getBoundingClientRect().width / Number(svg.getAttribute('width')),
+  texts: [...svg.querySelectorAll('text')].map(t => [t.textContent,
+    t.getBoundingClientRect().toJSON(), parseFloat(getComputedStyle(t).fontSize) / 0.72]),
+}))"""
+READY = "document.getElementById('timeline-read').textContent.includes('frames')"
+STICKING_OUT = """() => [...document.querySelectorAll('body *')].filter(e =>
+  !e.closest('.wide, nav, #timeline-scroll, svg') && e.getBoundingClientRect().right > innerWidth + 0.5)
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, headless. It needs no sandbox's help as root, and sees nothing but the page that is given to it."""
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as play:
+        running = play.chromium.launch(executable_path=program, args=arguments)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the pages of the tasks are kept."""
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(params=TASKS)
+def report(request, folder, make_report):
+    """A report's file, with gaps and faces."""
+    path = folder / f"{request.param}.html"
+    if not path.exists():
+        pool, outcome, table = make_report(request.param, videos=8, length=(120, 200))
+        pool.present[pool.offsets[1] + 10 : pool.offsets[1] + 30] = False
+        for video in pool.videos:
+            (folder / "frames" / video).mkdir(parents=True, exist_ok=True)
+            for frame in (1, 40, 80):
+                picture = np.random.default_rng(frame).integers(0, 255, (16, 16, 3), np.uint8)
+                Image.fromarray(picture).save(folder / "frames" / video / f"{frame:05d}.jpg")
+        faces = page_faces.make(pool, [folder / "frames"])
+        assert faces is not None
+        path.write_text(page.render(table, page_timeline.make(pool, outcome), faces))
+    return path
+
+
+@pytest.fixture
+def opened(browser, report):
+    """opened(width=, dark=) -> the page; what it complained of and asked for is checked at the end."""
+    tabs, complaints, asked = [], [], []
+
+    def open_(width=1400, dark=False):
+        tab = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+        )
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(report.as_uri())
+        until(tab, READY)
+        tabs.append(tab)
+        return tab
+
+    yield open_
+    for tab in tabs:
+        tab.close()
+    assert complaints == []
+    assert asked == [report.as_uri()] * len(tabs), "nothing but the page itself is fetched"
+
+
+def until(tab, condition, seconds=30.0):
+    """Wait for it. (Playwright's own waiting evaluates text in the page, which the page forbids.)"""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(condition):
+        assert time.monotonic() < end, condition
+        time.sleep(0.02)
+
+
+def shown(tab):
+    """(video, first frame, last frame, frames) of the timeline, as a screen reader hears it."""
+    label = tab.get_attribute("#timeline-scroll", "aria-label")
+    found = re.fullmatch(r"Timeline of (\S+), frames (\d+) to (\d+) of (\d+)", label)
+    assert found, label
+    return found[1], *map(int, found.groups()[1:])
+
+
+def test_every_chart_is_drawn(opened, report):
+    tab = opened()
+    drawn = tab.evaluate(DRAWN)
+    assert len(drawn) >= {"au": 30, "expr": 14, "va": 13}[report.stem]
+    assert all(width > 100 and height > 30 and shapes > 3 for width, height, shapes in drawn)
+    pixels = tab.evaluate(PIXELS)
+    assert pixels["painted"] > 2000 and len(pixels["colours"]) > 20
+    assert tab.locator("main > section").count() == 10
+
+
+def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
+    tab = opened()
+    video, first, last, frames = shown(tab)
+    assert (first, last) == (1, frames)
+    for _ in range(60):  # whoever has no mouse gets there
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.id") == "timeline-scroll":
+            break
+    assert tab.evaluate("document.activeElement.id") == "timeline-scroll"
+    tab.keyboard.press("+")
+    tab.keyboard.press("+")
+    video, first, last, _ = shown(tab)
+    assert last - first < frames / 2
+    before = tab.evaluate(PIXELS)
+    tab.keyboard.press("End")
+    until(tab, f"document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
+    assert shown(tab)[1] > first and tab.evaluate(PIXELS) != before
+    at_end = shown(tab)[1]
+    tab.keyboard.press("ArrowLeft")
+    until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
+    assert shown(tab)[1] < at_end
+    tab.keyboard.press(".")
+    assert f"{video}, frame" in tab.text_content("#timeline-read") and "truth" in tab.text_content("#timeline-read")
+    tab.keyboard.press("0")
+    assert shown(tab)[1:3] == (1, frames)
+
+
+def test_another_video_and_another_head_are_chosen_by_keyboard(opened):
+    tab = opened()
+    video, *_ = shown(tab)
+    tab.focus("#timeline-video")
+    tab.keyboard.press("ArrowDown")
+    until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes('{video}')")
+    second, *_ = shown(tab)
+    tab.focus("#timeline-scroll")
+    tab.keyboard.press("[")
+    until(tab, f"document.getElementById('timeline-scroll').ariaLabel.includes('{video}')")
+    without = tab.evaluate(PIXELS)
+    tab.focus("#timeline-head")
+    tab.keyboard.press("ArrowDown")
+    assert tab.evaluate(PIXELS)["painted"] > without["painted"]
+    tab.locator("#videos a").last.evaluate("link => link.closest('details').open = true")
+    tab.locator("#videos a").last.focus()
+    tab.keyboard.press("Enter")
+    until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes('{video}')")
+    assert second != video and tab.evaluate("location.hash") == "#timeline"
+
+
+def overlap(a, b):
+    """How many pixels two boxes share across and up."""
+    return min(
+        min(a["right"], b["right"]) - max(a["left"], b["left"]), min(a["bottom"], b["bottom"]) - max(a["top"], b["top"])
+    )
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_texts_are_whole_and_apart_at_every_width(opened, width):
+    tab = opened(width)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate(STICKING_OUT) == []
+    for chart in tab.evaluate(TEXTS):
+        for i, (text, box, size) in enumerate(chart["texts"]):
+            assert size * chart["scale"] >= SMALLEST, (chart["name"], text, size)
+            inside = chart["box"]
+            assert box["left"] >= inside["left"] - 2 and box["right"] <= inside["right"] + 2, (chart["name"], text)
+            assert box["top"] >= inside["top"] - 3 and box["bottom"] <= inside["bottom"] + 3, (chart["name"], text)
+            for other, theirs, _ in chart["texts"][:i]:
+                assert overlap(box, theirs) < 3, (chart["name"], text, other)
+
+
+def test_it_follows_light_and_dark(opened):
+    light, dark = opened(), opened(dark=True)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('svg.chart text')).fill"
+    assert light.evaluate(paper) != dark.evaluate(paper) and light.evaluate(ink) != dark.evaluate(ink)
+    before = light.evaluate(PIXELS)
+    assert before["colours"] != dark.evaluate(PIXELS)["colours"]
+    light.emulate_media(color_scheme="dark")
+    until(light, f"{paper} !== 'rgb(255, 255, 255)'")
+    assert light.evaluate(PIXELS)["colours"] != before["colours"], "the timeline is drawn again"
