@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests of searches that several processes share."""
+"""A PostgreSQL server for the tests of searches that several processes share, and a corpus of few drawn videos."""
 
 from __future__ import annotations
 
@@ -63,3 +63,51 @@ def server() -> Iterator[str]:
         process.send_signal(signal.SIGINT)  # asks for a fast shutdown
         process.wait(timeout=60)
         shutil.rmtree(folder)
+
+
+FEW = """
+[corpus]
+name = "few"
+frames = "frames"
+{tasks}
+[features]
+networks = ["demo_mt_enet"]
+{heads}
+"""
+PARTS = {"train": ("demo-01", "demo-04", "demo-06"), "val": ("demo-15", "demo-17", "demo-20"), "test": ("demo-24",)}
+FEW_FRAMES = 60
+
+
+@pytest.fixture(scope="session")
+def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task."""
+    import itertools
+
+    import cv2
+
+    from extract.demo import corpus, plan
+
+    folder = tmp_path_factory.mktemp("few")
+    tasks, heads = [], []
+    for name in itertools.chain(*PARTS.values()):
+        (folder / "frames" / name).mkdir(parents=True)
+        for number, picture in itertools.islice(corpus.pictures(plan.SEED, name), FEW_FRAMES):
+            if number <= FEW_FRAMES:
+                cv2.imwrite(str(folder / "frames" / name / f"{number:05d}.jpg"), picture)
+    for task in plan.TASKS:
+        listed = [f"image_location,{corpus.HEADERS[task]}"]
+        for part, names in PARTS.items():
+            (folder / task / part).mkdir(parents=True)
+            for name in names:
+                rows = corpus._rows(plan.annotation(plan.SEED, name, task)[:FEW_FRAMES], task)
+                (folder / task / part / f"{name}.txt").write_text("\n".join([corpus.HEADERS[task], *rows]) + "\n")
+                if part == "test":
+                    listed += [f"{name}/{number:05d}.jpg," for number in range(1, FEW_FRAMES + 1)]
+        (folder / task / "test.txt").write_text("\n".join(listed) + "\n")
+        tasks.append(f'[corpus.{task}]\ntrain = "{task}/train"\nval = "{task}/val"\ntest = "{task}/test.txt"')
+        heads.append(
+            f'[heads.{task}]\nuse = ["lightgbm"]\n[heads.{task}.lightgbm]\ntrees = 20\n'
+            f"[blend.{task}]\ntrials = 12\nfolds = 2\nselect_folds = 2\ndraws = 100"
+        )
+    (folder / "few.toml").write_text(FEW.format(tasks="\n".join(tasks), heads="\n".join(heads)))
+    return folder / "few.toml"
