@@ -33,6 +33,7 @@ STYLE: Any = {
     "text.parse_math": False,  # names may have dollars in them
     "font.family": "sans-serif",
     "font.size": FONT * 0.72,
+    "axes.unicode_minus": False,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
     "axes.linewidth": 0.8,

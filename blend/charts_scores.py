@@ -18,6 +18,10 @@ ROW = 34
 """Pixels of a leaderboard's row."""
 WORST = 5
 """Videos that are numbered in the chart."""
+BESIDE = ((9, 0), (-9, 0), (0, 11), (0, -11), (17, 11), (-17, 11), (17, -11), (-17, -11), (21, 0), (-21, 0))
+"""Places of a number beside its point, pixels; the first that is free is taken."""
+APART = 12.0
+"""Pixels between two numbers, at least."""
 
 
 def leaderboard(rows: Sequence[dict[str, Any]]) -> str:
@@ -135,8 +139,6 @@ def videos(rows: Sequence[dict[str, Any]], metric: str) -> str:
                 [x], [y], "s" if number else "o", color=SERIES[1] if number else SERIES[0], alpha=1 if number else 0.6,
                 markerfacecolor=PAPER if number else SERIES[0],
             )  # fmt: skip
-            if number:
-                axes.annotate(str(number), (x, y), (5, 0), "data", "offset points", va="center", color=INK)
         axes.set_yscale("log")
         axes.margins(0.06, 0.12)
         axes.set_xlabel(f"{metric} within the video")
@@ -144,11 +146,28 @@ def videos(rows: Sequence[dict[str, Any]], metric: str) -> str:
         charts.score_ticks(axes, "x", 6)
         _log_ticks(axes)
         charts.grid(axes, "both")
+        shown = {row["video"]: (row["score"], max(row["labelled"], 1)) for row in known}
+        _number(axes, [shown.get(name) for name in worst])
 
     says = f"{len(known)} videos by score and length; the lowest is " + (
         min(known, key=lambda row: row["score"])["video"] if known else "not defined"
     )
-    return charts.chart("videos", says, charts.WIDE, draw, left=44, bottom=40, top=24)
+    return charts.chart("videos", says, charts.WIDE, draw, left=54, bottom=40, top=24)
+
+
+def _number(axes: Axes, points: Sequence[tuple[float, float] | None]) -> None:
+    """Write 1, 2, ... beside the points, where no other number is."""
+    taken: list[Any] = []
+    for number, point in enumerate(points, start=1):
+        if point is None:
+            continue
+        at = axes.transData.transform(point)
+        free = [spot for spot in BESIDE if all(np.hypot(*(at + spot - other)) > APART for other in taken)]
+        spot = np.array(free[0] if free else BESIDE[0])
+        taken.append(at + spot)
+        axes.annotate(
+            str(number), point, spot * 0.72, "data", "offset points", ha="center", va="center", color=INK,
+        )  # fmt: skip
 
 
 def _log_ticks(axes: Axes) -> None:

@@ -13,6 +13,19 @@ from blend.page_values import cell, details, figure, paragraph, section
 
 Report = dict[str, Any]
 HEADER = ("", "score", "influence", "annotated", "filled")
+COLUMNS = ("score", "influence", "labelled", "filled")
+DIGITS = {"influence": 4}
+"""One video of many changes little."""
+KEYS = ", ".join(
+    f"<span>{' '.join(f'<kbd>{key}</kbd>' for key in keys)} {what}</span>"
+    for keys, what in (
+        ("←→", "scroll"),
+        ("+−", "zoom"),
+        ("0", "all"),
+        (",.", "step through frames"),
+        ("[]", "other video"),
+    )
+)
 
 
 def videos(report: Report, has_timeline: bool) -> str:
@@ -58,7 +71,7 @@ def _table(
     lines = []
     for rank, name in enumerate(names, start=1):
         i = number[name]
-        cells = [cell(report, "videos", i, key) for key in ("score", "influence", "labelled", "filled")]
+        cells = [cell(report, "videos", i, key, digits=DIGITS.get(key, 3)) for key in COLUMNS]
         title = escape(name)
         if linked:
             title = f'<a href="#timeline" data-video="{place[name]}">{title}</a>'
@@ -97,9 +110,8 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> str:
         '<div id="timeline-inner"><canvas id="timeline-canvas" role="img" aria-label="Curves of the chosen video">'
         "</canvas></div></div>",
         '<p id="timeline-read" class="hint" aria-live="polite"></p>',
-        '<p id="timeline-keys" class="hint">Keys, once the timeline has the focus: <kbd>←</kbd> <kbd>→</kbd> scroll, '
-        "<kbd>+</kbd> <kbd>−</kbd> zoom, <kbd>0</kbd> all, <kbd>,</kbd> <kbd>.</kbd> step through frames, <kbd>[</kbd> "
-        "<kbd>]</kbd> other video. Ctrl and the wheel zoom, too.</p>",
+        f'<p id="timeline-keys" class="hint">Keys, once the timeline has the focus: {KEYS}. Ctrl and the wheel zoom, '
+        "too.</p>",
         f'<script type="application/json" id="timeline-about">{table}</script>',
         *packed,
     )

@@ -120,9 +120,11 @@ HEADER = ("", "plain", "tuned", "held out", "k")
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
-    """Print the leaderboard, what it means, and where the files are."""
+    """Print the leaderboard, what it means, what to worry about, and where the files are."""
     from rich.console import Console
     from rich.table import Table
+
+    from blend.worries import worries
 
     console = Console(highlight=False)
     table = Table(*HEADER, title=f"{report['task']}: {report['metric']} on validation")
@@ -131,6 +133,8 @@ def show(report: dict[str, Any], folder: Path) -> None:
     console.print(table)
     for line in sentences(report):
         console.print(line, markup=False)
+    for line in worries(report):
+        console.print(f"! {plain(line, report)}", markup=False)
     if made := report.get("submissions"):
         for one in made["files"]:
             console.print(f"{one['file']}: {one['what']}", markup=False)

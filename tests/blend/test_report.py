@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from blend import combine, report, search, summary
+from blend import combine, report, search, summary, worries
 from blend.config import BlendSettings
 from blend.outcome import Finding
 from heads import testlist
@@ -101,3 +101,11 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
     assert table["heads"] == dict.fromkeys(flat.heads) and table["searched"] is None
     assert table["cross_fitted"]["mean"] is None and table["interval"] is None
     json.dumps(table, allow_nan=False)
+
+
+def test_the_terminal_says_what_to_worry_about(make_report, tmp_path, capsys):
+    _, _, table = make_report("au")
+    summary.show(table, tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert worries.worries(table) and said.count(" ! ") == len(worries.worries(table))
+    assert "blend, cross-fitted (submitted)" in said and f"{table['searched']:.4f}" in said
