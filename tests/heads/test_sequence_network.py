@@ -1,0 +1,148 @@
+"""The encoder against PyTorch's own, and what no frame may see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from heads import metrics, mlp_network, mlp_train, sequence_network
+from heads.sequence_network import Dropout, Shape, Stream, generators
+from heads.tasks import TASKS
+
+SHAPE = Shape(layers=2, heads=2, width=8, feedforward=16, length=12, dropout=0.3)
+STREAMS = (Stream("one", 0, 5), Stream("two", 5, 9, 9))
+MOMENTS = np.linspace(-1, 1, 10, dtype=np.float32), np.linspace(0.5, 2, 10, dtype=np.float32)
+
+
+def build(seed: int = 0, **changed: object) -> sequence_network.Encoder:
+    return sequence_network.build(STREAMS, replace(SHAPE, **changed), 3, MOMENTS, seed).eval()
+
+
+def clips(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.normal(size=(4, 12, 10)).astype(np.float32))
+    x[..., 9] = torch.from_numpy(rng.random((4, 12)) < 0.7)
+    there = torch.from_numpy(rng.random((4, 12)) < 0.6)
+    there[:, 5] = True
+    return x, there
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_it_is_pytorchs_encoder_over_the_frames_that_are_there(norm_first: bool) -> None:
+    model = build(norm_first=norm_first)
+    oracle = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(8, 2, 16, 0.0, "gelu", batch_first=True, norm_first=norm_first),
+        2,
+        enable_nested_tensor=False,
+    ).eval()
+    for own, theirs in zip(model.layers, oracle.layers, strict=True):
+        theirs.load_state_dict(own.state_dict())
+    x, there = clips()
+    with torch.no_grad():
+        found = model(x, there)
+        for clip in range(len(x)):
+            own = x[clip, there[clip]]  # no padding at all
+            streams = torch.cat([model.project[0](own[:, :5]), model.project[1](own[:, 5:9])], -1)
+            streams[own[:, 9] < 0.5, 4:] = model.absent["1"]
+            whole = oracle((streams + model.places[there[clip]])[None])[0]
+            torch.testing.assert_close(found[clip, there[clip]], model.out(model.norm(whole)), atol=1e-5, rtol=0)
+
+
+def test_neither_padding_nor_neighbours_nor_what_is_absent_change_anything() -> None:
+    model = build()
+    with torch.no_grad():
+        model.absent["1"].normal_()
+    x, there = clips()
+    with torch.no_grad():
+        before = model(x, there)
+        other = x.clone()
+        other[~there] = 1e3  # where nobody is
+        other[..., 5:9][x[..., 9] < 0.5] = -1e3  # columns of an absent stream
+        torch.testing.assert_close(model(other, there)[there], before[there], atol=1e-5, rtol=0)
+        for some in ([2], [3, 2], [2, 2, 2, 0]):
+            torch.testing.assert_close(model(x[some], there[some])[0][there[some[0]]], before[some[0]][there[some[0]]])
+        other = x.clone()
+        other[1] += 1
+        assert torch.equal(model(other, there)[0][there[0]], before[0][there[0]])
+
+
+def test_a_frame_is_told_from_the_next_by_its_place_and_nothing_else() -> None:
+    model = build()
+    x, there = torch.zeros(1, 12, 10), torch.ones(1, 12, dtype=torch.bool)
+    with torch.no_grad():
+        out = model(x, there)[0]
+        assert torch.pdist(out).min() > 1e-3
+        torch.testing.assert_close(
+            (model.places[3:] * model.places[:-3]).sum(1),
+            torch.full((9,), 1.0) * (model.places[3] * model.places[0]).sum(),
+            atol=1e-5,
+            rtol=0,
+        )  # only distance counts
+
+
+def test_standardising_leaves_the_column_of_presence_as_it_is() -> None:
+    mean, deviation = MOMENTS[0].copy(), MOMENTS[1].copy()
+    mean[9], deviation[9] = 0, 1
+    model = sequence_network.build(STREAMS, SHAPE, 3, (mean, deviation), 0)
+    x, _ = clips()
+    z = model.standardised(x)
+    assert torch.equal(z[..., 9], x[..., 9])
+    np.testing.assert_allclose(z[..., :9].numpy(), (x.numpy() - mean)[..., :9] / deviation[:9], rtol=1e-5)
+
+
+def test_a_seed_is_the_same_network_and_leaves_the_processs_numbers_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, second, third = (build(seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["out.weight"], third["out.weight"])
+
+
+def test_dropout_draws_from_its_threads_generator_and_keeps_the_mean() -> None:
+    dropout, x = Dropout(0.25), torch.ones(200, 500)
+    found = []
+    for _ in range(2):
+        generators.current = torch.Generator().manual_seed(3)
+        found.append(dropout.train()(x))
+    assert torch.equal(*found)
+    assert found[0].unique().tolist() == pytest.approx([0, 4 / 3])
+    assert abs(float(found[0].mean()) - 1) < 0.01
+    assert dropout.eval()(x) is x
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("balance", [0.0, 1.0])
+def test_losses_are_those_of_the_mlps_and_of_scikit_learn(task: str, balance: float) -> None:
+    rng, facts = np.random.default_rng(0), TASKS[task]
+    logits = rng.normal(size=(50, len(facts.outputs))).astype(np.float32)
+    truth = {
+        "au": rng.integers(0, 2, (50, 12)).astype(np.uint8),
+        "expr": np.concatenate([np.arange(8), rng.integers(0, 8, 42)]).astype(np.int8),
+        "va": np.tanh(rng.normal(size=(50, 2))).astype(np.float32),
+    }[task]
+    by_label = mlp_train.label_weights(truth, facts, balance)
+    outputs = torch.from_numpy(logits)
+    found = float(sequence_network.loss_of(facts, outputs, torch.from_numpy(truth), torch.from_numpy(by_label)))
+    scores = sequence_network.activated(facts, outputs).numpy()
+    if task == "va":
+        assert found == pytest.approx(1 - metrics.mean_ccc(truth, scores), abs=1e-5)
+    elif task == "expr":
+        weight = by_label[truth]
+        exact = scores.astype(np.float64) / scores.sum(1, dtype=np.float64)[:, None]
+        each = log_loss(truth, exact, sample_weight=weight, labels=range(8))
+        assert found == pytest.approx(each * weight.mean(), rel=1e-5)
+        np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+    else:
+        weight = np.where(truth > 0, by_label[1], by_label[0])
+        p = scores.astype(np.float64)
+        assert found == pytest.approx(float((-weight * np.log(np.where(truth > 0, p, 1 - p))).mean()), rel=1e-5)
+    tf = mlp_network.tensorflow()
+    targets = mlp_network.targets(facts, tf.constant(truth))
+    theirs = mlp_network.loss_of(facts, targets, tf.constant(scores), mlp_network.weigh(facts, truth, by_label))
+    assert found == pytest.approx(float(theirs), rel=1e-4)
