@@ -254,10 +254,19 @@ def as_markdown(task: Task, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+EXAMPLES = """Examples:
+
+python -m blend.ablation --task au --seeds 3
+
+python -m blend.ablation --task expr --json ablation.json      the scores of every seed, too"""
+
+
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows here, with the scores of every seed.")
@@ -276,5 +285,5 @@ def command(
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

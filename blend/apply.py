@@ -60,10 +60,11 @@ def read(path: Path, prior: Path | None = None) -> Blend:
     return Blend(params, {name: float(known[name]) for name in params.outputs}, str(table.get("test_from", "train")))
 
 
-def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> None:
+def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> tuple[int, list[str]]:
     """Write the submission of the listed frames. `given`: a folder (or file) of predictions by name of the head.
 
-    Heads that weigh nothing are not needed. Raises InputError for predictions that are missing or bad.
+    Returns how many pictures it has, and the videos without predictions, that were taken for the prior. Heads that
+    weigh nothing are not needed. Raises InputError for predictions that are missing or bad.
     """
     from blend import combine, pool, submission
     from blend.ingredients import as_row
@@ -86,8 +87,7 @@ def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> None:
         found[head] = others.only(some, listed.names) if given[head].is_file() else some
     target = pool.for_test(task, found, listed, as_row(blend.prior, task))
     submission.write(out, listed, target, combine.combine(target, params))
-    faceless = f"; predicted from the prior: {', '.join(target.without_face)}" if target.without_face else ""
-    print(f"{out}: {len(listed.images):,} pictures{faceless}")
+    return len(listed.images), list(target.without_face)
 
 
 def needed(blend: Blend) -> Blend:
@@ -137,10 +137,16 @@ def command(
     test: Annotated[Path, typer.Option(help="The official test list.")],
     out: Annotated[Path, typer.Option(help="The submission to write.")],
     prior: Annotated[Path | None, typer.Option(help="Another prior for videos without a face, as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Apply a blend to predictions: the same submission, without labels and without a study."""
     with errors.exits():
-        main(read(params, prior), others.parse(predictions), test, out)
+        pictures, faceless = main(read(params, prior), others.parse(predictions), test, out)
+        if as_json:
+            print(json.dumps({"file": str(out), "pictures": pictures, "videos_without_predictions": faceless}))
+            return
+        note = f"; predicted from the prior: {', '.join(faceless)}" if faceless else ""
+        print(f"{out}: {pictures:,} pictures{note}")
 
 
 if __name__ == "__main__":

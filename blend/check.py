@@ -7,6 +7,7 @@ FILE is a folder of one text per video (blend.check_folder).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -103,6 +104,7 @@ def command(
         typer.Option(help="ABAW-3: frames per video, as text `video,frames`, or the folder of the raw videos."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="ABAW-3: au, expr or va; default: from the first header.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Check a submission: every problem with its line number."""
     with errors.exits():
@@ -118,6 +120,9 @@ def command(
             wanted = read_template(template)
             found = [f"line {line}: {text}" for line, text in problems(file, wanted)]
             what = f"a submission for {wanted.kind.name}, {len(wanted.images):,} pictures in the template's order"
+        if as_json:
+            print(json.dumps({"file": str(file), "complete": not found, "problems": found}, indent=2))
+            raise typer.Exit(1 if found else 0)
         for text in found if everything else found[:SHOWN]:
             print(text)
         if found:

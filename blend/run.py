@@ -97,7 +97,9 @@ python -m blend.run --task au --config mine.toml --workers 4 --storage postgresq
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,

@@ -64,6 +64,13 @@ def _pair(job: tuple[str, str, int, int, int, int]) -> list[dict[str, Any]]:
     return simulate_draw.pair(*job)
 
 
+EXAMPLES = """Examples:
+
+python -m blend.simulate --task va --draws 50                one task, fewer draws
+
+python -m blend.simulate --workers 8 --json simulated.json   everything, the numbers also in a file"""
+
+
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}, or all.")] = "all",
     draws: Annotated[int, typer.Option(help="Draws for each task and size.", min=2)] = 200,
@@ -86,5 +93,5 @@ def command(
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

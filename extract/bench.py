@@ -9,10 +9,12 @@ speed does not depend on the weights. The ways take turns, so that a drifting ma
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,15 +163,20 @@ def command(
         int, typer.Option(help="Extract so many crops instead, and show memory and frames/s from tenth to tenth.")
     ] = 0,
     network: Annotated[str, typer.Option(help=f"With --long: {ARCH} (random weights), or a known network.")] = ARCH,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
     with errors.exits():
         if long:
             from extract import bench_long
 
-            print(bench_long.table(bench_long.main(long, network, seed)))
+            tenths = bench_long.main(long, network, seed)
+            print(json.dumps(asdict(tenths), default=list) if as_json else bench_long.table(tenths))
             return
         found = main(pictures, repeats, seed)
+        if as_json:
+            print(json.dumps(found))
+            return
         print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {found['c']:.0f} | |")
         for way in ("a", "b", "d"):
             if way in found:

@@ -17,6 +17,8 @@ from extract.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT = CONFIGS / "demo.toml"
+SHOWN = "configs/demo.toml"
+"""The same in help texts, that are alike on every machine."""
 SECTIONS_FURTHER_RIGHT = ("heads", "blend")
 
 

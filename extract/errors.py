@@ -42,5 +42,5 @@ def exits() -> Iterator[None]:
 
 def _command() -> str:
     """The command that runs, to be copied; empty where it is no command line of ours."""
-    arguments = sys.orig_argv[1:]
-    return f": python {shlex.join(arguments)}" if arguments[:1] == ["-m"] else ""
+    given = sys.orig_argv
+    return f": python {shlex.join(given[given.index('-m') :])}" if "-m" in given else ""

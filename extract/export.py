@@ -133,14 +133,17 @@ def command(
     network: Annotated[str, typer.Option(help="Whose features: a network or an imported table.")],
     format: Annotated[str | None, typer.Option(help="parquet or csv; default: as the file is called.")] = None,
     kinds: Annotated[str | None, typer.Option(help=f"Of {','.join(KINDS)}; default: all there are.")] = None,
-    config: Annotated[Path, typer.Option(help="The run's TOML file; it names the corpus.")] = configs.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file; it names the corpus.", show_default=configs.SHOWN)
+    ] = configs.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Write features to one table: video, frame, and a column per feature."""
     with errors.exits():
         folder = work or Path("runs") / configs.load(Config, config).corpus.name
         rows = main(network, folder, out, format=format, kinds=kinds.split(",") if kinds else None)
-        print(f"{rows:,} rows are in {out}")
+        print(json.dumps({"rows": rows, "file": str(out)}) if as_json else f"{rows:,} rows are in {out}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -219,11 +219,16 @@ def _report(clips: list[Clip]) -> Report:
     return report
 
 
-def command(videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False) -> int:
+def command(
+    videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False, as_json: bool = False
+) -> int:
     """Run `main` and tell what became of the videos; the exit code is 1 where a video is broken, else 0."""
     report = main(videos, out, faces=faces, size=size, redo=redo)
-    print(f"{report.crops:,} face crops of {report.videos} videos are in {out}")
-    if report.without_face:
+    if as_json:
+        print(json.dumps({"folder": str(out)} | asdict(report), indent=2))
+    else:
+        print(f"{report.crops:,} face crops of {report.videos} videos are in {out}")
+    if report.without_face and not as_json:
         print(f"no face in {len(report.without_face)} of them: {', '.join(report.without_face)}")
     for reason in report.broken.values():
         print(f"warning: {videos / reason}", file=sys.stderr)

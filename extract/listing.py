@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +32,12 @@ def print_networks(config: Config) -> None:
     console.print(table)
     for network in rows:
         print("\n  ".join((network.name, *source(network))))
+
+
+def print_json(config: Config) -> None:
+    """Print the same as JSON: a list of networks, each with its facts."""
+    rows = [*networks.NETWORKS.values(), *(networks.find(name, config) for name in config.networks)]
+    print(json.dumps([asdict(row) | {"outputs": row.kinds} for row in rows], indent=2, default=str))
 
 
 def facts(network: Network) -> tuple[str, ...]:

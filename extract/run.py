@@ -174,7 +174,7 @@ python -m extract.run --list-networks                     which networks there a
 
 
 def command(
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = configs.DEFAULT,
+    config: Annotated[Path, typer.Option(help="The run's TOML file.", show_default=configs.SHOWN)] = configs.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     redo: Annotated[bool, typer.Option(help="Make all features (with --videos: all crops) anew.")] = False,
@@ -185,6 +185,7 @@ def command(
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
     with errors.exits():
@@ -193,12 +194,12 @@ def command(
                 raise InputError("--videos: give --out FOLDER, where the face crops go")
             from extract import faces as crops
 
-            sys.exit(crops.command(videos, out, faces=faces, size=size, redo=redo))
+            sys.exit(crops.command(videos, out, faces=faces, size=size, redo=redo, as_json=as_json))
         settings = configs.load(Config, config, overrides)
         if list_networks:
-            from extract.listing import print_networks
+            from extract import listing
 
-            print_networks(settings)
+            (listing.print_json if as_json else listing.print_networks)(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
         settings = main(settings, folder, redo=redo)
@@ -207,7 +208,11 @@ def command(
             for name in settings.features.networks
             if (path := folder / "features" / name / "failures.json").exists()
         ]
-        print(f"features of {', '.join(settings.features.networks)} are in {folder / 'features'}")
+        if as_json:
+            made = {name: str(folder / "features" / name) for name in settings.features.networks}
+            print(json.dumps({"features": made, "failures": [str(path) for path in listed]}, indent=2))
+        else:
+            print(f"features of {', '.join(settings.features.networks)} are in {folder / 'features'}")
         if listed:
             print(f"some pictures could not be read: see {', '.join(map(str, listed))}", file=sys.stderr)
             sys.exit(1)

@@ -247,9 +247,12 @@ def command(
     video_column: Annotated[str | None, typer.Option(help="Column of the videos; default: the file's name.")] = None,
     frame_column: Annotated[str, typer.Option(help="Column of the frame numbers.")] = "frame",
     first_frame: Annotated[int | None, typer.Option(help="The table's number for a video's first frame.")] = None,
-    config: Annotated[Path, typer.Option(help="The run's TOML file; it names the corpus.")] = configs.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file; it names the corpus.", show_default=configs.SHOWN)
+    ] = configs.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     redo: Annotated[bool, typer.Option(help="Replace what was imported under this name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Import per-frame features of other programs; they can be used like those of a network."""
     with errors.exits():
@@ -260,10 +263,19 @@ def command(
         chosen = (_patterns(columns), _patterns(logits), _patterns(va))
         choice = Choice(format, *chosen, video_column, frame_column, first_frame)
         done = main(file, name, folder, choice, redo=redo)
+        if as_json:
+            _print_json(done, folder / "features" / name)
+            return
         kinds = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in done.plan.kinds.items())
         print(f"{done.plan.format.name} table, frames counted from {done.plan.first_frame}; {kinds}")
         print(f"{done.frames:,} frames of {done.videos} videos are in {folder / 'features' / name}", end="")
         print(f"; {done.without_face:,} frames without a face" if done.without_face else "")
+
+
+def _print_json(done: Imported, folder: Path) -> None:
+    said = {"format": done.plan.format.name, "first_frame": done.plan.first_frame, "columns": done.plan.kinds}
+    counts = {"frames": done.frames, "videos": done.videos, "frames_without_face": done.without_face}
+    print(json.dumps(said | counts | {"folder": str(folder)}, indent=2, default=list))
 
 
 if __name__ == "__main__":

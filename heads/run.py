@@ -191,11 +191,14 @@ python -m heads.run --task au --config configs/affwild2.toml      your own corpu
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Train the heads of a task and predict validation and test."""
     with errors.exits():
@@ -203,6 +206,9 @@ def command(
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
         done = {part: main(settings, part, folder, seed, head) for part in parts}
+        if as_json:
+            print(json.dumps({part: _facts(folders) for part, folders in done.items()}, indent=2, allow_nan=False))
+            return
         for part, folders in done.items():
             _print(folders, find(part))
 
@@ -212,6 +218,16 @@ def parts_of(task: str) -> tuple[str, ...]:
     if task not in (*NAMES, *SUBTASKS):
         raise InputError(f"--task {task}: no such task; there are {', '.join(NAMES)}")
     return tuple(SUBTASKS) if task == MTL else (task,)
+
+
+def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    found = []
+    for name, folder in folders.items():
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        facts = {key: report[key] for key in ("metric", "val_score", "seconds")}
+        found.append({"head": name, **facts, "folder": str(folder)})
+    return found
 
 
 def _print(folders: dict[str, Path], task: Task) -> None:

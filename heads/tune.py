@@ -195,7 +195,9 @@ def command(
         Path | None, typer.Option(help='TOML with leaves ["tune", kind, low, high] over the head.')
     ] = None,
     network: Annotated[str | None, typer.Option(help="Of a head that is one for each network: this one.")] = None,
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     seed: Annotated[int, typer.Option(help="With one worker, the same seed makes the same trials.", min=0)] = 0,
@@ -212,6 +214,7 @@ def command(
     heartbeat: Annotated[
         int, typer.Option(help="Seconds; a process silent for four of them is taken for dead.", min=1)
     ] = HEARTBEAT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
@@ -223,7 +226,23 @@ def command(
         search = Search(
             task, trials, head, space, network, folds, seed, prune, workers, storage, study, timeout, heartbeat
         )
-        _print(main(settings, search, work or Path("runs") / settings.corpus.name), search)
+        found = main(settings, search, work or Path("runs") / settings.corpus.name)
+        if as_json:
+            print(json.dumps(_facts(found, search), indent=2, allow_nan=False))
+        else:
+            _print(found, search)
+
+
+def _facts(found: Found, search: Search) -> dict[str, Any]:
+    """What was found, for programs."""
+    best = tune_study.best_of(found.trials)
+    return {
+        "asked": search.trials,
+        "finished": len(tune_study.finished_of(found.trials)),
+        "best": None if best is None else {"score": best.value, "trial": best.number, "settings": best.params},
+        "config": str(found.folder / heads_config.BEST) if best is not None else None,
+        "folder": str(found.folder),
+    }
 
 
 def _print(found: Found, search: Search) -> None:

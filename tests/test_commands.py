@@ -1,0 +1,142 @@
+"""Every command as people use it: help with an example, exit codes, JSON, and Ctrl-C in the middle of the main job."""
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("extract", "heads", "blend")
+    for path in (ROOT / package).glob("*.py")
+    if "typer.Typer(" in path.read_text(encoding="utf-8") and not re.match("(bench|ablation)_", path.name)
+)
+"""All but those that measure one part, for developers."""
+ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
+ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.simulate", "blend.ablation"}
+ALL |= {"extract.bench", "heads.bench", "blend.bench"}
+
+
+def start_here(monkeypatch, module: str, *arguments: str) -> int:
+    """Run a command in this process; returns its exit code."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    return int(ended.value.code or 0)
+
+
+def test_no_command_is_forgotten_here():
+    assert set(COMMANDS) >= ALL
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_has_an_example_that_names_the_command(monkeypatch, capsys, module):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert start_here(monkeypatch, module, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown and f"python -m {module} " in shown.partition("Examples:")[2]
+    assert str(ROOT) not in shown, "a help text is the same on every machine"
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_an_unknown_option_is_exit_code_2_and_nothing_on_stdout(monkeypatch, capsys, module):
+    assert start_here(monkeypatch, module, "--no-such-option") == 2
+    said = capsys.readouterr()
+    assert "No such option" in said.err and said.out == ""
+
+
+@pytest.mark.parametrize("module", [module for module in COMMANDS if "bench" not in module])
+def test_every_command_speaks_json(monkeypatch, capsys, module):
+    monkeypatch.setenv("COLUMNS", "200")
+    start_here(monkeypatch, module, "--help")
+    assert "--json" in capsys.readouterr().out
+
+
+def children(process: int) -> set[int]:
+    """The processes that a process has started and that still run, and theirs."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+    found, wanted = {process}, {process}
+    while wanted:
+        wanted = {child for child, parent in parents.items() if parent in wanted}
+        found |= wanted
+    return found - {process}
+
+
+def blend_run(config: Path, work: Path) -> list[str]:
+    return [sys.executable, "-m", "blend.run", "--task", "expr", "--config", str(config), "--work", str(work), "--json"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "as a terminal does"])
+def test_ctrl_c_ends_a_run_with_one_line_and_no_children_and_the_same_command_finishes(
+    few_videos, tmp_path, whole_group
+):
+    work = tmp_path / "my work"
+    command = blend_run(few_videos, work)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    ) as process:
+        while not list((work / "heads" / "expr").glob("*/log.txt")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        time.sleep(0.5)
+        started = children(process.pid)
+        assert started, "a head learns in a process of its own"
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == ""
+    [line] = error.splitlines()
+    assert line.startswith("interrupted: what was finished is kept; the same command goes on from there: ")
+    said = line.partition("there: ")[2]
+    assert said.startswith("python -m blend.run --task expr") and "'" in said, "it can be copied as it stands"
+    deadline = time.monotonic() + 20
+    while (left := {child for child in started if _runs(child)}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+    if whole_group:
+        return  # the end is the same
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    report = json.loads((work / "blend" / "expr" / "report.json").read_text())
+    assert found["expected"] == report["cross_fitted"]["pooled"] and found["interval"] == report["interval"]
+    assert all(Path(path).is_file() for path in found["files"].values())
+    assert re.search(r"submission\.txt", str(found["files"]))
+
+
+def _runs(process: int) -> bool:
+    try:
+        return (Path("/proc") / str(process) / "stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
+
+
+def test_known_networks_as_json_have_all_their_facts(monkeypatch, capsys):
+    assert start_here(monkeypatch, "extract.run", "--list-networks", "--json") == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["demo_mt_enet"]["size"] == 112 and found["demo_mt_enet"]["outputs"] == ["embedding", "logits", "va"]
+
+
+def test_a_submissions_problems_as_json_keep_the_exit_code(monkeypatch, capsys, tmp_path):
+    template = "image_location,valence,arousal\nv/00001.jpg,0,0\n"
+    (tmp_path / "template.txt").write_text(template)
+    for text, code in ((template, 0), (template.replace(",0,0", ",0,7"), 1)):
+        (tmp_path / "sent.txt").write_text(text)
+        paths = str(tmp_path / "sent.txt"), str(tmp_path / "template.txt")
+        assert start_here(monkeypatch, "blend.check", *paths, "--json") == code
+        found = json.loads(capsys.readouterr().out)
+        assert found["complete"] is (code == 0) and len(found["problems"]) == code
