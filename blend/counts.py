@@ -51,11 +51,12 @@ def score(task: str, table: Table) -> NDArray[np.float64]:
     return outputs(task, table).mean(-1)
 
 
-def draw(task: str, table: Table, draws: int, seed: int) -> NDArray[np.float64]:
+def draw(task: str, table: Table, draws: int, seed: int, keep: bool = False) -> NDArray[np.float64]:
     """Scores of `draws` resamples of the videos, with replacement, as many videos each: [draws]. NaN where not defined.
 
-    A unit or class that the videos have but a resample lacks is left out of that resample's mean: it would score 0 and
-    say nothing about test sets, which hold them all.
+    A unit or class that the videos have but a resample lacks would score 0, which says nothing about test sets, as they
+    hold them all. It is left out of that resample's mean, which is right where two ways are compared on the same
+    resamples; with `keep` it has the score of all videos, for how far a score may lie from that of a test set.
     """
     videos = len(table)
     times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws).astype(np.float64)
@@ -64,6 +65,8 @@ def draw(task: str, table: Table, draws: int, seed: int) -> NDArray[np.float64]:
     if task == "va":
         return parts.mean(-1)
     lost = (_actual(task, drawn) == 0) & (_actual(task, table.sum(0)) > 0)
+    if keep:
+        return np.where(lost, outputs(task, table.sum(0)), parts).mean(-1)
     return np.where(lost, 0, parts).sum(-1) / np.maximum((~lost).sum(-1), 1)
 
 

@@ -90,7 +90,7 @@ def interval(
     Student's t is for Kish's effective number of videos.
     """
     known = _annotated(pool)
-    drawn = counts.draw(pool.task.name, table[known], draws, search.derive(seed, "interval"))
+    drawn = counts.draw(pool.task.name, table[known], draws, search.derive(seed, "interval"), keep=True)
     drawn = drawn[np.isfinite(drawn)]
     if centre is None or not len(drawn):
         return None

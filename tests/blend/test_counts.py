@@ -39,14 +39,24 @@ def test_a_draw_scores_the_videos_that_were_drawn(name):
     np.testing.assert_array_equal(drawn, counts.draw(name, table, 4, seed=3))
 
 
-def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean():
-    truth = np.array([0, 0, 1, 1, 2, 2], np.int8)  # one class per video, all decided rightly; five classes never occur
-    table = counts.per_video("expr", truth, truth, np.array([0, 0, 1, 1, 2, 2]), 3)
-    assert counts.score("expr", table.sum(0)) == pytest.approx(3 / 8)
+def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean_or_keeps_its_score():
+    """One class per video, half of class 2 taken for class 0; five classes never occur and count as 0."""
+    truth, decided = np.array([0, 0, 1, 1, 2, 2], np.int8), np.array([0, 0, 1, 1, 2, 0], np.int8)
+    video_of = np.array([0, 0, 1, 1, 2, 2])
+    table = counts.per_video("expr", truth, decided, video_of, 3)
+    whole = TASKS["expr"].per_output(truth, decided)
+    np.testing.assert_allclose(whole[:3], [0.8, 1, 2 / 3])
     times = np.random.default_rng(0).multinomial(3, np.full(3, 1 / 3), size=50)
-    seen = (times > 0).sum(1)
-    assert set(seen) == {1, 2, 3}
-    np.testing.assert_allclose(counts.draw("expr", table, 50, seed=0), seen / (seen + 5))
+    assert set((times > 0).sum(1)) == {1, 2, 3}
+    left_out, kept = [], []
+    for row in times:
+        rows = np.concatenate([np.flatnonzero(video_of == v) for v in range(3) for _ in range(row[v])])
+        own = TASKS["expr"].per_output(truth[rows], decided[rows])
+        there = np.array((row > 0).tolist() + [True] * 5)
+        left_out.append(own[there].mean())
+        kept.append(np.where(there, own, whole).mean())
+    np.testing.assert_allclose(counts.draw("expr", table, 50, seed=0), left_out)
+    np.testing.assert_allclose(counts.draw("expr", table, 50, seed=0, keep=True), kept)
 
 
 def test_a_ccc_that_is_not_defined_is_nan():
