@@ -88,7 +88,7 @@ def _videos(report: dict[str, Any]) -> list[str]:
     pulling.sort(key=lambda pair: pair[1]["influence"])
     if not pulling:
         return []
-    named = "; ".join(f"{row['video']} by {at('videos', i, 'influence')}" for i, row in pulling[:MOST])
+    named = ", ".join(f"{row['video']} ({at('videos', i, 'influence')})" for i, row in pulling[:MOST])
     return [f"Single videos pull the score down: {named}. Look at them in the timeline: are labels and faces right?"]
 
 

@@ -1,12 +1,19 @@
 """report.html: whole, self-contained, the report's own numbers, the same bytes every time."""
 
 import importlib.util
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from blend import charts, page, page_timeline, page_values, summary
+from blend import charts, page, page_timeline, page_values, report, report_details, search, summary
+from blend.config import BlendSettings
+from blend.outcome import Finding
+from blend.pool import Truth
+from heads import testlist
 
 # beside this file; tests are no package
 _spec = importlib.util.spec_from_file_location("page_reader", Path(__file__).with_name("page_reader.py"))
@@ -134,3 +141,30 @@ def test_a_report_without_details_is_a_page_without_their_parts(make_report):
     found = Page(page.render(table))
     assert {"scores", "weights", "outputs", "submission"} <= set(found.ids)
     assert not {"videos", "reliability", "search", "data", "timeline"} & set(found.ids)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_single_video_is_a_page_too(make_report, name):
+    pool, outcome, table = make_report(name, videos=1)
+    html = page.render(table, page_timeline.make(pool, outcome))
+    found = Page(html)
+    assert "only one annotated validation video" in html and "could not be estimated" in html
+    assert "made from it" in html and all(agrees(text, page_values.value(table, at)) for at, text in found.numbers)
+
+
+def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
+    """Nothing varies, so no CCC is defined."""
+    pool = make_pool("va")
+    truth = Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
+    pool = replace(pool, scores=np.full_like(pool.scores, 0.5), truth=truth)
+    settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=100)
+    outcome = Finding(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
+    table = report.build(pool, outcome, settings, 0)
+    table |= report_details.build(pool, outcome, 0, table["score_against_k"]["k"])
+    listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
+    table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
+    table |= {"test": None, "seconds": 0.0, "submissions": None}
+    json.dumps(table, allow_nan=False)
+    found = Page(page.render(table, page_timeline.make(pool, outcome)))
+    assert dict(found.numbers)["/searched"] == "undefined"
+    assert all(agrees(text, page_values.value(table, at)) for at, text in found.numbers)

@@ -49,7 +49,7 @@ def test_nothing_is_said_of_a_report_where_nothing_is_wrong(calm):
         ("/optimism", 0.08, "scores 0.0800 more than on held-out ones"),
         ("/baselines/mlp/cross_fitted", 0.51, "the head mlp alone is at least as good (0.5100 against 0.5100)"),
         ("/k", 10, "k = 10 is the widest that was tried"),
-        ("/videos/0/influence", -0.05, "pull the score down: a by -0.0500"),
+        ("/videos/0/influence", -0.05, "pull the score down: a (-0.0500)"),
         ("/per_output_held_out/AU4", 0.05, "Far below the others: AU4 (0.0500)"),
         ("/data/validation/outputs/AU2/videos", 2, "fewer than 3 validation videos, so hardly tested: AU2 (2)"),
         ("/frames/filled", 6, "6 of 100 annotated validation frames have no face"),

@@ -1,0 +1,52 @@
+"""The leaderboard's rows stand where they say, and the published curves are shown on their own corpus alone."""
+
+import re
+
+from blend import page_scores, page_values
+
+
+def test_every_value_of_the_leaderboard_is_at_its_place(make_report):
+    table = make_report("au")[2]
+    rows = page_scores.board(table)
+    for row in rows:
+        for key in ("plain", "tuned", "held_out", "interval"):
+            place = row["from"][key]
+            assert row[key] == (None if place is None else page_values.value(table, page_values.pointer(*place))), row
+    names = [row["name"] for row in rows]
+    heads = [table["heads"][name] for name in names[: len(table["heads"])]]
+    assert heads == sorted(table["heads"].values(), reverse=True)
+    assert names[len(heads) :] == [
+        "equal weights", "greedy selection", "blend, tuned", "blend, cross-fitted (submitted)",
+        "the submission, on test",
+    ]  # fmt: skip
+    assert [row["name"] for row in rows if row["submitted"]] == ["blend, cross-fitted (submitted)"]
+    table["test"] = None
+    assert len(page_scores.board(table)) == len(rows) - 1
+
+
+def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):
+    ours, theirs = (page_scores.smoothing(make_report("va", corpus=corpus)[2]) for corpus in ("demo", "affwild2"))
+    assert "Savchenko 2023" in theirs and "published blend" in theirs and theirs.count('class="chart"') == 2
+    assert "published" not in ours and ours.count('class="chart"') == 1 and "without smoothing" in ours
+
+
+def test_weights_of_each_output_are_a_table_and_their_means_bars(make_report):
+    table = make_report("va")[2]
+    table["weights"] = {"head0": [0.25, 0.75], "head1": 0.5, "head2": 0.0}
+    html = page_scores.weights(table)
+    assert "The bars are means over outputs." in html and "0.750" in html
+    assert re.findall(r"<text[^>]*>([^<]*)<", html) == ["head0", "0.500", "head1", "0.500"]  # none without weight
+
+
+def test_without_folds_there_is_no_table_of_them(make_report):
+    table = make_report("au", videos=1)[2]
+    html = page_scores.scores(table)
+    assert "fold 1" not in html and "<details" not in html and "greedy selection" in html
+
+
+def test_a_search_too_short_for_importance_says_so(make_report):
+    table = make_report("expr")[2]
+    table["search"]["importance"] = None
+    assert "Too few trials to say which numbers matter." in page_scores.search(table)
+    table["search"]["score"] = []
+    assert page_scores.search(table) == ""
