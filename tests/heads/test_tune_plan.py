@@ -36,7 +36,7 @@ def test_every_shipped_space_fits_the_standard_heads_of_its_family(corpus: Corpu
         tune_plan.on_networks(plan, HAS)  # tries every edge
         assert tune_plan.start(plan) is not None, "the head as it stands is in its space"
         searched.add(family)
-    assert {"mlp", "lightgbm", "lama"} <= searched
+    assert {"mlp", "lightgbm", "lama", "sequence", "fusion"} <= searched
 
 
 def test_a_head_for_each_network_is_searched_on_one(corpus: Corpus) -> None:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heads import bench_corpus, bench_sequence, stored
+
+
+def test_an_epoch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    found = bench_sequence.main(tmp_path, 0.001)
+    assert json.loads((tmp_path / "bench_sequence.json").read_text()) == found
+    one = found["cpu"]
+    assert one["parameters"] == 3_490_572 and one["precision"] == "fp32" and not one["on_disk"]
+    assert one["rows_per_second"] == pytest.approx(one["rows"] / one["epoch_seconds"])
+    expected = one["reading_seconds"] + 20 * (one["epoch_seconds"] + one["dev_seconds"])
+    assert one["run_seconds"] == pytest.approx(expected)
+    assert one["gigabytes"] is None or 0.1 < one["gigabytes"] < bench_sequence.MOST_GB
+    assert ("GPU", "there is none") in bench_sequence.rows_of(found) or "cuda" in found
+
+
+def test_large_embeddings_are_read_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "IN_MEMORY", 0)
+    bench_corpus.make(tmp_path, None, 0.001, 0)
+    assert bench_sequence.measure(tmp_path)["on_disk"]
+
+
+def test_figures_for_people() -> None:
+    one = {"precision": "bf16", "rows_per_second": 12345.6, "rows": 1_000_000, "epoch_seconds": 81.4, "dev_seconds": 3}
+    rows = dict(bench_sequence.rows_of({"cuda": one | {"run_seconds": 1700.0, "gigabytes": None}}))
+    assert rows["GPU, bf16: rows/s in an epoch"] == "12,346"
+    assert rows["GPU: an epoch of 1,000,000 rows, a look at dev"] == "81 s, 3 s"
+    assert rows["GPU: a run of 20 epochs would take"] == "28 min"
+    assert rows["GPU: memory of all processes (asked for: under 6 GB)"] == "not known here"
