@@ -1,0 +1,39 @@
+"""What `--json` says of a report."""
+
+from blend import brief
+
+
+def test_main_numbers_and_files_that_are_there(make_corpus, monkeypatch):
+    from blend import run
+
+    corpus = make_corpus("va")
+    report = run.main(corpus.config(), "va", corpus.work, submissions=2)
+    folder = corpus.work / "blend" / "va"
+    found = brief.brief(report, folder)
+    assert found["expected"] == report["cross_fitted"]["pooled"] and found["searched"] == report["searched"]
+    assert found["best_head"]["score"] == max(report["heads"].values())
+    assert {"submission.txt", "params.json", "report.html", "submissions/1_cross_fitted.txt"} <= set(found["files"])
+    (folder / "report.html").unlink()
+    assert "report.html" not in brief.brief(report, folder)["files"]
+
+
+def test_what_cannot_be_scored_is_none(tmp_path):
+    report = {"task": "au", "metric": "m", "cross_fitted": None, "interval": None, "searched": None, "equal": None}
+    report |= {"heads": {"a": None}, "test": None, "seed": 0, "seconds": 1.0, "submissions": None}
+    found = brief.brief(report, tmp_path)
+    assert found["expected"] is None and found["best_head"] is None and found["files"] == {}
+
+
+def test_the_multi_task_report_has_its_parts(tmp_path):
+    part = {"cross_fitted": 0.3, "interval": [0.2, 0.4], "searched": 0.5}
+    report = {"task": "mtl", "metric": "P", "cross_fitted": 0.9, "interval": [0.6, 1.2], "searched": 1.5, "equal": 1.0}
+    report |= {
+        "best_heads": 1.1,
+        "test": 0.8,
+        "seed": 0,
+        "seconds": 1.0,
+        "submissions": [{"file": "submissions/1.txt"}],
+    }
+    found = brief.brief(report | {"parts": {"va": part, "expr": part, "au": part}}, tmp_path)
+    assert found["expected"] == 0.9 and found["test"] == 0.8 and found["best_head"]["score"] == 1.1
+    assert found["parts"]["au"] == {"expected": 0.3, "interval": [0.2, 0.4], "searched": 0.5}
