@@ -23,7 +23,7 @@ def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         scores = (part["best_head"]["score"], part["equal"], part["searched"], part["cross_fitted"])
         lines.append(
             (
-                f"{name}: {part['metric']}",
+                name,
                 *map(_number, scores),
                 _interval(part["interval"]),
                 _number(tested, tested is None),
@@ -31,7 +31,7 @@ def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         )
     whole = (report["best_heads"], report["equal"], report["searched"], report["cross_fitted"])
     test = _number(report["test"], report["test"] is None)
-    return [*lines, ("P_MTL, their sum", *map(_number, whole), _interval(report["interval"]), test)]
+    return [*lines, ("P_MTL", *map(_number, whole), _interval(report["interval"]), test)]
 
 
 def sentences(report: dict[str, Any]) -> list[str]:

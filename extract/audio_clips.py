@@ -18,10 +18,11 @@ TICK = Fraction(1, 120_000)
 def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> NDArray[np.float32]:
     """Silence with a short 3 kHz burst centred on each of the times: float32 [samples]."""
     samples = np.zeros(round(seconds * rate), np.float32)
-    at = np.arange(len(samples)) / rate
     for time in times:
-        near = np.abs(at - time) < length / 2
-        samples[near] = 0.9 * np.sin(2 * np.pi * 3000 * at[near])
+        near = np.arange(
+            max(0, round((time - length / 2) * rate)), min(round((time + length / 2) * rate) + 1, len(samples))
+        )
+        samples[near] = 0.9 * np.sin(2 * np.pi * 3000 * near / rate)
     return samples
 
 

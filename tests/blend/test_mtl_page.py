@@ -7,7 +7,7 @@ from blend import mtl, mtl_page
 
 def part(score, test=None, interval=(0.1, 0.9)):
     return {
-        "task": "va", "metric": "mean <CCC>", "select": "tuned", "heads": {"a": score, "b": None}, "equal": score,
+        "task": "va", "metric": "mean CCC", "select": "tuned", "heads": {"a": score, "b": None}, "equal": score,
         "searched": score, "cross_fitted": {"pooled": score} if score else None, "optimism": 0.0,
         "interval": None if interval is None else list(interval), "ways": {}, "per_output": {},
         "frames": {"labelled": 1234}, "test": None if test is None else {"score": test},
@@ -15,14 +15,17 @@ def part(score, test=None, interval=(0.1, 0.9)):
     }  # fmt: skip
 
 
-def test_rows_are_the_parts_and_their_sum():
+def test_rows_are_the_parts_and_their_sum(capsys, tmp_path):
     report = mtl.summed({"va": part(0.25, 0.3), "expr": part(0.5, 0.4), "au": part(0.125, 0.5)}, seed=7)
     report["submissions"] = []
     table = mtl_page.rows(report)
-    assert [row[0].split()[0] for row in table] == ["va:", "expr:", "au:", "P_MTL,"]
+    assert [row[0] for row in table] == ["va", "expr", "au", "P_MTL"]
     assert table[-1][1:] == ("0.8750", "0.8750", "0.8750", "0.8750", "0.300 to 2.700", "1.2000")
+    mtl_page.show(report, tmp_path)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("P_MTL  ")]
+    assert "0.300 to 2.700" in line and line.strip().endswith("1.2000"), "a part is one line"
     text = mtl_page.render(report)
-    assert "mean &lt;CCC&gt;" in text and "<CCC>" not in text and "1,234 for va" in text
+    assert "1,234 for va" in text
     assert all(f'href="{name}/report.html"' in text for name in ("va", "expr", "au"))
 
 

@@ -1,13 +1,17 @@
 """The multi-task challenge's annotation file: against a naive reader, and every way it can be wrong."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from extract import config as extract_config
 from extract.errors import InputError
-from heads import labels, mtl_file, table, testlist
+from heads import border, labels, mtl_file, table, testlist
+from heads.config import Config
 from heads.tasks import MTL, NAMES, SUBTASKS, TASKS, find
 
 UNITS = "0,0,1,1,0,0,1,0,0,0,1,0"
@@ -178,3 +182,59 @@ def test_the_parts_are_tasks_of_their_own():
         assert part.outputs == TASKS[part.name].outputs and part.score is TASKS[part.name].score
     with pytest.raises(KeyError):
         find("mtl")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Six train and four val videos of ten frames with crops of the odd ones, and a config of them."""
+    for part, numbers in (("train", range(6)), ("val", range(6, 10))):
+        lines = [f"v{n}/{frame:05d}.jpg,0.5,0.5,{n % 8},{UNITS}" for n in numbers for frame in (1, 3, 5, 7, 9)]
+        write(tmp_path / f"{part}.txt", *lines)
+    for number in range(10):
+        (tmp_path / "crops" / f"v{number}").mkdir(parents=True)
+        for frame in (1, 3, 5, 7, 9):
+            (tmp_path / "crops" / f"v{number}" / f"{frame:05d}.jpg").touch()
+    (tmp_path / "c.toml").write_text(
+        '[corpus]\nname = "c"\nframes = "crops"\n[corpus.mtl]\ntrain = "train.txt"\nval = "val.txt"\n'
+        '[features]\nnetworks = ["demo_enet"]\n'
+    )
+    return tmp_path
+
+
+def add(path: Path, line: str) -> None:
+    path.write_text(path.read_text() + line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "line", "said"),
+    [
+        ("train", f"nobody/00001.jpg,0.5,0.5,4,{UNITS}", r"train\.txt: line 32: the corpus has no folder .*'nobody'"),
+        ("val", f"v2/00002.jpg,0.5,0.5,4,{UNITS}", r"val\.txt: line 22: the video is in .*train\.txt too"),
+        ("val", f"v7/00099.jpg,0.5,0.5,4,{UNITS}", r"val\.txt: line 7: the annotation goes on for 90 of its 99 frames"),
+        (
+            "train",
+            f"v2/00002.jpg,0.5,NaN,4,{UNITS}",
+            r"train\.txt: line 32: va: 'NaN'|line 32: va: NaN is out of range",
+        ),
+    ],
+    ids=["unknown video", "video in two parts", "behind the last face", "not a number"],
+)
+def test_files_that_do_not_belong_to_the_corpus_are_one_line_before_anything_is_extracted(corpus, part, line, said):
+    settings = extract_config.load(Config, corpus / "c.toml")
+    for task in SUBTASKS.values():
+        border.read(settings, task)
+    add(corpus / f"{part}.txt", line)
+    for task in SUBTASKS.values():
+        with pytest.raises(InputError, match=said):
+            border.read(settings, task)
+
+
+@pytest.mark.parametrize("package", ["heads", "blend"])
+def test_the_commands_say_it_in_one_line_with_exit_code_2(corpus, package):
+    add(corpus / "train.txt", f"v2/00001.jpg,0.5,0.5,4,{UNITS}")
+    call = [sys.executable, "-m", f"{package}.run", "--task", "mtl", "--config", str(corpus / "c.toml")]
+    done = subprocess.run([*call, "--work", str(corpus / "w")], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    [said] = done.stderr.splitlines()
+    assert said == f"error: {corpus}/train.txt: line 32 annotates v2/00001.jpg again; it was on line 12"
+    assert not (corpus / "w" / "features").exists()
