@@ -108,7 +108,7 @@ class Lama(Head):
         took = threads() * (time.monotonic() - asked) / max(1, len(best))
         self.models, self.scorers = [fitted.model for fitted in best], None
         found = self._plan(best, few, most, data, took)
-        until -= min(found.predicting / threads(), lama_plan.MOST_FOR_PREDICTING * self.settings.timeout)
+        until -= found.kept(self.settings.timeout, time.monotonic() - began, threads())
         plan = list(found.rows)
         again = [i for i in every if plan[i] > few]
         late = []

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 PART = 0.8
 """Of the limit that is planned with; a second thread, and luck, come on top."""
-START = 10.0
-"""Seconds until LightAutoML is there, at worst."""
+START, QUICK_START = 10.0, 4.0
+"""Seconds until LightAutoML is there, at worst and on an idle machine."""
 PREDICTED = 1 / 3
 """Rows that are predicted within the limit, as a part of those annotated in train: Aff-Wild2's validation part."""
 MOST_FOR_PREDICTING = 0.4
@@ -99,7 +99,18 @@ class Plan:
     rows: list[int]
     """Of each target; as many as in its first fit: not again."""
     predicting: float
-    """Seconds on one thread that are kept for predicting."""
+    """Seconds on one thread that predicting takes."""
+    taken: float = 0.0
+    """Seconds on one thread that the first fits should have taken; 0: not known."""
+
+    def kept(self, timeout: float, took: float, threads: int) -> float:
+        """Seconds at the end of the limit in which nothing is learnt any more: for predicting.
+
+        `took` are the seconds since the fit began: where the first fits took longer than they should have, other work
+        keeps the machine busy, and predicting will take longer likewise.
+        """
+        slower = max(1.0, took / (QUICK_START + self.taken / threads)) if self.taken else 1.0
+        return min(slower * self.predicting / threads, MOST_FOR_PREDICTING * timeout)
 
 
 def plan(timeout: float, costs: list[Cost], trees: list[float], first: int, rows: int) -> Plan:
@@ -110,7 +121,7 @@ def plan(timeout: float, costs: list[Cost], trees: list[float], first: int, rows
     predicting = sum(
         cost.predicting(cost.rounds(n, first, kept)) for cost, n, kept in zip(costs, chosen, trees, strict=True)
     )
-    return Plan(chosen, predicting)
+    return Plan(chosen, predicting, taken)
 
 
 def second_rows_by_clock(rows: int, first: int, took: float, budget: float) -> int:

@@ -7,30 +7,50 @@ import pytest
 
 from extract.errors import InputError
 from heads import bench
+from heads.tasks import TASKS
 
 
 def test_every_part_is_measured(tmp_path: Path) -> None:
-    found = bench.main(tmp_path, 0.01, limits=(200,), rounds=1, trees=3)
+    (tmp_path / "bench.json").write_text('{"lightgbm": {"gigabytes": 1.0}}')  # of an earlier version
+    found = bench.main(tmp_path, 0.01, only=("mlp",), rounds=1)
+    assert "lightgbm" not in found
+    found = bench.main(tmp_path, 0.01, only=("lightgbm", "lama"), limits=(200,), trees=3)
     assert json.loads((tmp_path / "bench.json").read_text()) == found
     m = found["mlp"]
     assert m["parameters"] == 165_516 and m["ratio"] == pytest.approx(m["rows_per_second"] / m["bare_rows_per_second"])
     assert m["val_score"] > 0.45, "by chance, units at their rates: about .2"
     assert found["lightgbm"]["columns"] == 70 and max(found["lightgbm"]["trees"].values()) == 3
+    assert found["lightgbm"]["refit"], "as users get it"
     lama = found["lama"]["200"]
     assert lama["complete"] and not lama["out_of_time"] and not lama["constant_outputs"]
     assert lama["ratio"] == pytest.approx(lama["seconds"] / 200)
+    assert lama["learning_seconds"] < lama["seconds"] < lama["command_seconds"]
     rows = bench.rows_of(found)
-    assert [row[3] for row in rows if row[0] == "lama, limit 200 s: all algorithms in all outputs"] == ["yes"]
+    finished = [row[1:] for row in rows if row[0] == "lama, limit 200 s: both algorithms finished in"]
+    assert finished == [("12 outputs", "12 outputs", "yes")]
     assert all(m["gigabytes"] is None or 0.1 < m["gigabytes"] < 8 for m in (found["mlp"], found["lightgbm"], lama))
 
 
 def test_what_is_asked_for_is_held_against_what_was_measured() -> None:
-    mlp = {"rows_per_second": 50.0, "bare_rows_per_second": 100.0, "ratio": 0.5, "gigabytes": 7.9, "seconds": 1.0}
+    mlp = {"each": [[50.0, 40.0, 70.0], [100.0, 90.0, 120.0]], "ratio": 0.5, "gigabytes": 7.9, "seconds": 1.0}
     rows = {row[0]: row[1:] for row in bench.rows_of({"mlp": mlp})}
-    assert rows["mlp beside bare"] == ("0.50", ">= 0.7", "no")
+    assert rows["mlp: rows/s in an epoch"][0] == "50 (40 to 70, 3 rounds)"
+    assert rows["mlp beside bare, medians"] == ("0.50", ">= 0.7", "no")
     assert rows["mlp: memory of all processes"] == ("7.90 GB", "< 8 GB", "yes")
-    rows = {row[0]: row[1:] for row in bench.rows_of({"lightgbm": {"gigabytes": None, "seconds": 3.0}})}
-    assert rows["lightgbm: memory of all processes"] == ("not known here", "< 10 GB", "")
+    boosted = {"gigabytes": None, "seconds": 3.0, "most_trees": 20}
+    rows = {row[0]: row[1:] for row in bench.rows_of({"lightgbm": boosted})}
+    what = "lightgbm, 20 trees a unit at most, then the refit: memory of all processes"
+    assert rows[what] == ("not known here", "< 10 GB", "")
+
+
+def test_complete_means_both_algorithms_in_all_twelve_outputs() -> None:
+    both = {"LinearL2": 0.9, "LightGBM": 0.1}
+    units = TASKS["au"].outputs
+    assert bench.complete(dict.fromkeys(units, both))
+    assert bench.complete(dict.fromkeys(units, both | {"LightGBM": 0.0})), "finished, but the blend left it out"
+    assert not bench.complete(dict.fromkeys(units[1:], both)), "an output that is missing"
+    assert not bench.complete({**dict.fromkeys(units, both), "AU4": {"LinearL2": 1.0}})
+    assert not bench.complete({})
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
