@@ -74,6 +74,19 @@ class Face:
         return bool(np.isfinite(self.box[row, 0]))
 
 
+def moment(faces: list[Face]) -> int:
+    """The row of the frame that shows most: most active units, then affect farthest from neutral, then the first."""
+    frames = len(faces[0].box)
+    worth = np.zeros(frames)
+    for face in faces:
+        worth += np.isfinite(face.box[:, 0])
+        if face.units is not None:
+            worth += np.nan_to_num(face.units).sum(1)
+        if face.affect is not None:
+            worth += np.linalg.norm(np.nan_to_num(face.affect), axis=1) / 2
+    return int(worth.argmax())
+
+
 class Painter:
     """Draws all frames of one video."""
 

@@ -111,10 +111,10 @@ def main(
 ) -> list[dict[str, Any]]:
     """Predict videos into `<out>/<video>/`; returns what is said of each (its `summary.json`).
 
-    Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 (unless not `video`), timeline.html,
-    summary.json, and DONE last. A folder that was finished from the same video, blends and settings is left alone; of
-    one that was not, crops and features that are there are taken. `keep` keeps them when all is done. Raises InputError
-    for blends and videos that cannot be used; videos finished before that stay.
+    Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless
+    not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
+    settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
+    is done. Raises InputError for blends and videos that cannot be used; videos finished before that stay.
     """
     from blend import predict_folder, predict_source
     from extract.progress import steps

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blend import predict_table, predict_timeline
 from extract import rundir
@@ -22,7 +26,7 @@ STEPS = ("faces", "features", "heads", "video")
 """What a video goes through."""
 TABLES = {"csv": ("predictions.csv",), "parquet": ("predictions.parquet",)}
 TABLES["both"] = TABLES["csv"] + TABLES["parquet"]
-VIDEO, TIMELINE, SUMMARY = "annotated.mp4", "timeline.html", "summary.json"
+VIDEO, STILL, TIMELINE, SUMMARY = "annotated.mp4", "annotated.png", "timeline.html", "summary.json"
 WORK = ".work"
 """Crops and features while they are needed, and what they were made of."""
 MADE_OF = "made_of.json"
@@ -88,11 +92,12 @@ def _predict(predictor: Predictor, clip: Clip, folder: Path, work: Path, wanted:
         else:
             (folder / name).unlink(missing_ok=True)
     sound = ""
-    (folder / VIDEO).unlink(missing_ok=True)
+    for name in (VIDEO, STILL):
+        (folder / name).unlink(missing_ok=True)
     if wanted.video:
         step("video")
-        sound = _annotate(clip, table, found, folder / VIDEO)
-        files["video"] = VIDEO
+        sound = _annotate(clip, table, found, folder)
+        files |= {"video": VIDEO, "still": STILL}
     files["timeline"] = TIMELINE
     said = {
         "video": clip.name,
@@ -112,21 +117,28 @@ def _predict(predictor: Predictor, clip: Clip, folder: Path, work: Path, wanted:
     return [*files.values(), SUMMARY]
 
 
-def _annotate(clip: Clip, table: pd.DataFrame, found: Found, path: Path) -> str:
-    """Draw the video. Returns what became of its sound."""
+def _annotate(clip: Clip, table: pd.DataFrame, found: Found, folder: Path) -> str:
+    """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
     from itertools import chain
+
+    from PIL import Image
 
     from blend import annotate, annotate_video
 
     pictures = clip.pictures(found.frames)
     first = next(pictures)
-    painter = annotate.Painter(annotate.Face.all_of(table), *first.shape[:2], found.timing.seconds)
+    faces = annotate.Face.all_of(table)
+    painter = annotate.Painter(faces, *first.shape[:2], found.timing.seconds)
+    best = annotate.moment(faces)
     with progress(f"draw {clip.name}", found.frames, "frames") as bar:
 
-        def counted():  # type: ignore[no-untyped-def]
-            for frame in painter.frames(chain([first], pictures)):
+        def drawn() -> Iterator[NDArray[np.uint8]]:
+            for row, frame in enumerate(painter.frames(chain([first], pictures))):
+                if row == best:
+                    with rundir.writing(folder / STILL) as temporary:
+                        Image.fromarray(frame).save(temporary, format="png")
                 yield frame
                 bar.advance()
 
         source = None if clip.is_folder else clip.path
-        return annotate_video.write(path, counted(), painter.size, found.timing, source)
+        return annotate_video.write(folder / VIDEO, drawn(), painter.size, found.timing, source)

@@ -106,7 +106,14 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     out = tmp_path / "out"
     [said] = predict.main([clip], blends, out, table_format="both")
     folder = out / "a clip"
-    names = {"predictions.csv", "predictions.parquet", "annotated.mp4", "timeline.html", "summary.json"}
+    names = {
+        "predictions.csv",
+        "predictions.parquet",
+        "annotated.mp4",
+        "annotated.png",
+        "timeline.html",
+        "summary.json",
+    }
     assert {path.name for path in folder.iterdir()} == names | {"DONE", "provenance.json", ".lock"}
     table = pd.read_csv(folder / "predictions.csv")
     assert table["frame"].tolist() == list(range(1, 41)) and set(table["face"]) == {"single"}
