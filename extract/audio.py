@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,11 @@ class Listener(Protocol):
     made_by: dict[str, str]
     """What computes them, which does not."""
 
-    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """Features by kind, a row for each of the frames at `times` (seconds)."""
         ...
 
-    def nothing(self, frames: int) -> dict[str, NDArray[np.generic]]:
+    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
         """Zeros."""
         ...
 
@@ -54,10 +54,12 @@ class LogMel:
     """The built-in features."""
 
     rate = audio_logmel.RATE
-    about: ClassVar = {"network": NAME, "settings": json.dumps(audio_logmel.SETTINGS)}
-    made_by: ClassVar[dict[str, str]] = {}
 
-    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[np.generic]]:
+    def __init__(self) -> None:
+        self.about = {"network": NAME, "settings": json.dumps(audio_logmel.SETTINGS)}
+        self.made_by: dict[str, str] = {}
+
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """The embedding."""
         hops, vectors = audio_logmel.Hops(), audio_logmel.FrameVectors(times)
         for start, samples in blocks:
@@ -67,7 +69,7 @@ class LogMel:
             vectors.feed(*windows)
         return {"embedding": vectors.finish()}
 
-    def nothing(self, frames: int) -> dict[str, NDArray[np.generic]]:
+    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
         """Zeros."""
         return {"embedding": np.zeros((frames, audio_logmel.WIDTH), np.float16)}
 
@@ -82,14 +84,17 @@ def _numbered(hops: audio_logmel.Hops, found: list[NDArray[np.float32]]) -> Iter
 
 @dataclass(frozen=True)
 class Job:
-    """One video: its sound (None: there is none), and how many frames it must have."""
+    """One video: its sound (None: there is none), and its last frame with a face (None: faces do not matter).
+
+    A video without any face (0) has no frames: every other network lacks it, and it is predicted from the prior.
+    """
 
     video: str
     file: Path | None
-    frames: int
+    frames: int | None = None
 
 
-def jobs(corpus: Corpus, frames: dict[str, int]) -> list[Job]:
+def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
     """What is to be done: of every video its file, and the last frame with a face in `frames`.
 
     Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
@@ -172,22 +177,23 @@ def _one(
 def features_of(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
     """A video's features, why it has no sound (empty: it has), and how many pieces of sound could not be decoded.
 
-    There are as many frames as pictures in the file, more if `job.frames` is more; where a sound file has no pictures,
-    frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
+    file has no pictures, frame k is at (k - 1) / fps seconds, up to the end of the sound.
     """
-    times = audio_read.picture_times(job.file) if job.file is not None else np.empty(0)
+    least = job.frames or 0
+    times = audio_read.picture_times(job.file) if job.file is not None and job.frames != 0 else np.empty(0)
     soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
-    if job.file is not None:
+    if job.file is not None and job.frames != 0:
         try:
             if not len(times):
                 times = np.arange(_frames_heard(job.file, listener.rate, fps)) / fps
-            times = continued(times, job.frames, fps)
+            times = continued(times, least, fps)
             rows = listener.listen(audio_read.blocks(job.file, listener.rate, heard), times)
         except audio_read.Unreadable as error:
             soundless = str(error)
         if not soundless and not heard.peak:
             soundless = "silent" if heard.samples else "no sound can be decoded"
-    times = continued(times, job.frames, fps)
+    times = continued(times, least, fps)
     if soundless or rows is None:
         rows = listener.nothing(len(times))
     return VideoFeatures(np.arange(1, len(times) + 1, dtype=np.int32), **rows), soundless, heard.damaged
@@ -214,7 +220,7 @@ def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
     """What a video's features hang on beside the network."""
     size = job.file.stat().st_size if job.file is not None else 0
     sound = f"{job.file.name}:{size}" if job.file is not None else ""
-    return {"sound": sound, "pictures": f"{job.frames} at least, {corpus.fps:g} a second", "corpus": version}
+    return {"sound": sound, "pictures": f"{job.frames}, {corpus.fps:g} a second", "corpus": version}
 
 
 def _is_current(path: Path, about: dict[str, str], facts: dict[str, str]) -> bool:
@@ -253,12 +259,12 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         print(f"warning: {job.file}: {pieces} pieces of the sound cannot be decoded: silence there", file=sys.stderr)
 
 
-def frames_of(config: Config) -> dict[str, int]:
+def frames_of(config: Config) -> Mapping[str, int | None]:
     """Every video and its last frame with a face; without folders of frames, every file of corpus.videos."""
     from extract import frames
 
     if not config.corpus.frames:
-        return dict.fromkeys(sorted(audio_files.list_files(config.corpus.videos)), 0) if config.corpus.videos else {}
+        return dict.fromkeys(sorted(audio_files.list_files(config.corpus.videos))) if config.corpus.videos else {}
     folders = frames.list_videos(config.corpus.frames)
     numbers = {video: frames.list_frames(folder).numbers for video, folder in folders.items()}
     return {video: int(some[-1]) if len(some) else 0 for video, some in numbers.items()}

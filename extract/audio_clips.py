@@ -50,7 +50,7 @@ def write_video(
     import av
 
     with av.open(str(path), "w") as container:
-        pictures = container.add_stream(codec, rate=fps or 30)
+        pictures: Any = container.add_stream(codec, rate=fps or 30)
         pictures.width = pictures.height = size
         pictures.pix_fmt = "yuv420p"
         tick = 1 / fps if fps else TICK

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,10 @@ class Layout:
         """Raises InputError where the file is no ONNX network of one input, or lacks an output."""
         import openvino as ov
 
-        facts = Network(name, 0, (), (), "rgb", None, None, False, path.name, path=path, classifier=False,
-                        section="audio", **wanted)  # fmt: skip
+        facts = Network(
+            name, 0, (), (), "rgb", None, None, False, path.name, path=path, classifier=False, section="audio"
+        )
+        facts = replace(facts, **wanted)  # type: ignore[arg-type]
         self.path, self.wanted = path, wanted
         self.onnx: ModelProto = engine.expose(path, facts)[0]
         self._model: Any = ov.Core().read_model(self.onnx.SerializeToString())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from extract.errors import InputError
 from extract.rundir import file_hash
 from extract.store import KINDS
 
-Rows = dict[str, NDArray[np.generic]]
+Rows = dict[str, NDArray[Any]]
 HOP_SECONDS, WINDOW_SECONDS = 0.010, 0.025
 
 
@@ -134,7 +135,7 @@ def between(vectors: NDArray[np.float32], place: NDArray[np.float64]) -> NDArray
     before = np.minimum(place.astype(np.int64), max(len(vectors) - 2, 0))
     after = np.minimum(before + 1, len(vectors) - 1)
     part = (place - before)[:, None].astype(np.float32)
-    return (1 - part) * vectors[before] + part * vectors[after]
+    return np.asarray((1 - part) * vectors[before] + part * vectors[after], np.float32)
 
 
 def log_mels(samples: NDArray[np.float32], own: AudioSettings, hop: int, window: int) -> NDArray[np.float32]:

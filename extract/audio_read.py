@@ -60,7 +60,8 @@ def _resampled(container: Any, rate: int, heard: Heard) -> Iterator[Block]:
 
 def _larger(blocks: Iterator[Block], size: int) -> Iterator[Block]:
     """Neighbouring blocks as one of at least `size` samples."""
-    first, kept, count = 0, [], 0
+    first, count = 0, 0
+    kept: list[NDArray[np.float32]] = []
     for start, samples in blocks:
         if kept and (start != first + count or count >= size):
             yield first, np.concatenate(kept)
@@ -183,7 +184,7 @@ def _stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
     for stamps in (shown, decoding):  # AVI states only the latter: one picture after the other at a constant rate
         known = [stamp for stamp in stamps if stamp is not None]
         if len(known) == len(stamps) and len(set(known)) == len(known):
-            return np.sort(np.array(known, np.int64)) * float(stream.time_base)
+            return np.asarray(np.sort(np.array(known, np.int64)) * float(stream.time_base), np.float64)
     return None
 
 

@@ -70,13 +70,13 @@ def picture_times(frames: int, fps: Fraction, variable: bool, seed: int) -> NDAr
     steps = np.ones(frames, np.int64)
     if variable:
         steps = np.random.default_rng(seed).choice([1, 1, 2], size=frames)
-    return (np.cumsum(steps) - steps[0]) / float(fps)
+    return np.asarray((np.cumsum(steps) - steps[0]) / float(fps), np.float64)
 
 
 def _measured(path: Path, clicks: NDArray[np.float64], fps: float) -> tuple[float, float, float, float, float]:
     """Seconds, megabytes at most, before and of the features, and the largest distance in frames."""
     before, began = _peak(), time.perf_counter()
-    features, soundless, _ = audio.features_of(audio.LogMel(), audio.Job("video", path, 0), fps)
+    features, soundless, _ = audio.features_of(audio.LogMel(), audio.Job("video", path), fps)
     seconds, peak = time.perf_counter() - began, _peak()
     assert features.embedding is not None and not soundless
     off = distances(audio_read.picture_times(path), features.embedding, clicks)

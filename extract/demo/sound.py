@@ -80,8 +80,8 @@ def _voice(seed: int, row: DemoVideo) -> np.ndarray:
     for n in range(2, HARMONICS + 1):
         before, now = now, twice * now - before
         voice += now / n
-    return voice * envelope
+    return np.asarray(voice * envelope)
 
 
 def _gain(decibels: np.ndarray | float) -> np.ndarray:
-    return 10.0 ** (np.asarray(decibels) / 20)
+    return np.asarray(10.0 ** (np.asarray(decibels) / 20))

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from extract import audio, audio_clips, config, run, store
+from extract import audio, audio_clips, audio_logmel, config, run, store
 from extract.audio_logmel import BANDS, RATE, WIDTH
 from extract.config import Config
 from extract.errors import InputError
@@ -46,6 +46,9 @@ def test_every_frame_of_the_file_has_a_vector_and_the_last_face_too(corpus):
     left, right = read(corpus, "two_left"), read(corpus, "two_right")
     assert left.embedding.shape == (50, WIDTH) and left.frame.tolist() == list(range(1, 51))
     np.testing.assert_array_equal(left.embedding, right.embedding[:50])
+    (corpus / "videos" / "empty.wav").write_bytes((corpus / "videos" / "spoken.wav").read_bytes())
+    run.main(settings(corpus, fps=30), corpus / "work")
+    assert len(read(corpus, "empty").frame) == 0, "no face: the other networks have none of its frames either"
     assert left.embedding[20, :BANDS].max() > 10
 
 
@@ -99,7 +102,7 @@ def test_a_frames_vector_is_centred_on_its_own_time(tmp_path, fps, variable):
     swell = np.interp(np.arange(samples) / RATE, corners, rng.uniform(0, 0.5, len(corners)))
     sound = (swell * rng.standard_normal(samples) * 0.3).astype(np.float32)
     path = audio_clips.write_video(tmp_path / "v.mkv", times, sound, sound="pcm_s16le", rate=RATE)
-    found = audio.features_of(audio.LogMel(), audio.Job("v", path, 0), 30.0)[0].embedding.astype(np.float64)
+    found = audio.features_of(audio.LogMel(), audio.Job("v", path), 30.0)[0].embedding.astype(np.float64)
     errors = {}
     for part in np.arange(-10, 11) / 10:  # of a frame
         moved = np.array(times, float) + part / float(fps)
@@ -130,7 +133,7 @@ def test_videos_alone_without_crops(corpus):
 
 def test_features_of_other_settings_are_never_mixed(corpus, monkeypatch):
     run.main(settings(corpus), corpus / "work")
-    monkeypatch.setattr(audio.LogMel, "about", {"network": "audio", "settings": "others"})
+    monkeypatch.setitem(audio_logmel.SETTINGS, "bands", 40)
     with pytest.raises(InputError, match=r"made with other settings; python -m extract\.run --redo"):
         run.main(settings(corpus), corpus / "work")
     run.main(settings(corpus), corpus / "work", redo=True)
