@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from blend import check
 from extract.config import DEFAULT
 from extract.demo import corpus
 from heads import labels
@@ -113,6 +115,42 @@ def test_the_demos_test_score_is_the_official_score_of_the_submission_on_the_tru
     actual, decided = zip(*pairs, strict=True)
     expected = f1_score(actual, decided, average="macro", labels=range(8), zero_division=0)
     assert json.loads((out / "report.json").read_text())["test"]["score"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_demo_as_the_multi_task_challenge_ends_with_one_checked_file(demo):
+    """From its annotation files on; P_MTL on test by hand, from the submission's text and the truth's text."""
+    from sklearn.metrics import f1_score
+
+    where = corpus.paths(demo / "corpus")
+    tasks = ("va", "expr", "au")
+    quick = [f"blend.{task}={{trials=3, draws=100, folds=2, select_folds=2}}" for task in tasks]
+    quick += [f'heads.{task}={{use=["lightgbm"], lightgbm={{trees=30}}}}' for task in tasks]
+    quick.append('features.networks=["demo_mt_enet"]')
+    done = run("mtl", demo, *(part for setting in quick for part in ("--set", setting)))
+    assert done.returncode == 0, done.stderr
+    out = demo / "blend" / "mtl"
+    template = check.read_template(where["mtl"]["test"])
+    assert template.kind.name == "mtl" and check.problems(out / "submission.txt", template) == []
+    report = json.loads((out / "report.json").read_text())
+    texts = (where["truth"]["mtl"], out / "submission.txt")
+    truth, said = (
+        np.array([line.split(",")[1:] for line in sorted(path.read_text().splitlines()[1:])], np.float32).astype(float)
+        for path in texts
+    )
+    expected = []
+    for columns, missing in ((slice(0, 2), -5), (slice(2, 3), -1), (slice(3, 15), -1)):
+        valid = (truth[:, columns] > missing).all(1)
+        t, s = truth[valid, columns].T, said[valid, columns].T
+        if columns.start == 0:
+            moments = [np.cov(a, b, bias=True) for a, b in zip(t, s, strict=True)]
+            apart = (t.mean(1) - s.mean(1)) ** 2
+            expected.append(np.mean([2 * m[0, 1] / (np.trace(m) + d) for m, d in zip(moments, apart, strict=True)]))
+        elif columns.start == 2:
+            expected.append(f1_score(t[0], s[0], average="macro", labels=range(8), zero_division=0))
+        else:
+            expected.append(np.mean([f1_score(a, b, zero_division=0) for a, b in zip(t, s, strict=True)]))
+    assert [report["parts"][task]["test"]["score"] for task in tasks] == pytest.approx(expected, abs=1e-9)
+    assert report["test"] == pytest.approx(sum(expected), abs=1e-9)
 
 
 @pytest.mark.parametrize("task", ["au", "expr", "va"])
