@@ -64,7 +64,9 @@ class Trained:
             try:
                 with _quiet():
                     found[head] = Model.load(folder / MODEL)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except InputError:
+                raise
+            except Exception as error:  # each library has its own kinds for damaged files
                 raise InputError(
                     f"{folder / MODEL}: the model cannot be read ({type(error).__name__}: {error}); it is damaged or "
                     f"of another version: {again(self)} makes it anew"

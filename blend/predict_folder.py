@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 STEPS = ("faces", "features", "heads", "video")
 """What a video goes through."""
-TABLES = {"csv": ("predictions.csv",), "parquet": ("predictions.parquet",)}
-TABLES["both"] = TABLES["csv"] + TABLES["parquet"]
+CSV, PARQUET = "predictions.csv", "predictions.parquet"
+TABLES: dict[str, tuple[str, ...]] = {"csv": (CSV,), "parquet": (PARQUET,), "both": (CSV, PARQUET)}
 VIDEO, STILL, TIMELINE, SUMMARY = "annotated.mp4", "annotated.png", "timeline.html", "summary.json"
 WORK = ".work"
 """Crops and features while they are needed, and what they were made of."""
@@ -85,7 +85,7 @@ def _predict(predictor: Predictor, clip: Clip, folder: Path, work: Path, wanted:
     """Write everything but DONE; returns the names of the results."""
     table, found = predictor.table(clip, work, wanted.faces, wanted.size, wanted.detector)
     files = {}
-    for name in dict.fromkeys(name for some in TABLES.values() for name in some):
+    for name in (CSV, PARQUET):
         if name in TABLES[wanted.table_format]:
             predict_table.write(table, folder / name)
             files[Path(name).suffix[1:]] = name
@@ -128,7 +128,7 @@ def _annotate(clip: Clip, table: pd.DataFrame, found: Found, folder: Path) -> st
     pictures = clip.pictures(found.frames)
     first = next(pictures)
     faces = annotate.Face.all_of(table)
-    painter = annotate.Painter(faces, *first.shape[:2], found.timing.seconds)
+    painter = annotate.Painter(faces, first.shape[0], first.shape[1], found.timing.seconds)
     best = annotate.moment(faces)
     with progress(f"draw {clip.name}", found.frames, "frames") as bar:
 

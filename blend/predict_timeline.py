@@ -87,7 +87,8 @@ def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
 
 def _steps(table: pd.DataFrame, names: tuple[str, ...], zero: int, scale: int) -> NDArray[np.uint8]:
     values = table[list(names)].to_numpy(np.float64, na_value=0.0)
-    return np.clip(np.round(zero + scale * np.nan_to_num(values)), 0, 255).astype(np.uint8)
+    steps: NDArray[np.uint8] = np.clip(np.round(zero + scale * np.nan_to_num(values)), 0, 255).astype(np.uint8)
+    return steps
 
 
 def _packed(values: NDArray[np.generic]) -> str:
