@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from extract import networks
+from extract import audio_logmel, networks
 from extract.config import Config
 from extract.networks import Network
 
@@ -32,6 +32,10 @@ def print_networks(config: Config) -> None:
     console.print(table)
     for network in rows:
         print("\n  ".join((network.name, *source(network))))
+    print(f"audio\n  log-mels of the sound, embedding {audio_logmel.WIDTH}; needs corpus.videos and no file")
+    for name, own in config.audio.items():
+        outputs = ", ".join(kind for kind in ("embedding", "logits", "va") if getattr(own, kind))
+        print(f"{name}\n  {own.path}\n  hears {own.takes}: {outputs}")
 
 
 def print_json(config: Config) -> None:

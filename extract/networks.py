@@ -176,7 +176,8 @@ def find(name: str, config: Config) -> Network:
             return replace(row, path=given / row.file) if given and (given / row.file).is_file() else row
         raise InputError(
             f"features.networks: no network {name!r}; known: {', '.join([*NETWORKS, *config.networks])}; "
-            f"a network of your own needs a section [networks.{name}]"
+            f"a network of your own needs a section [networks.{name}], or [audio.{name}] if it hears; log-mels of the "
+            f"sound are called audio"
         )
     own = config.networks[name]
     if name in NETWORKS:
