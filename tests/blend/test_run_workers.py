@@ -96,7 +96,7 @@ def hands_of(*commands):
 def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(make_corpus, server):
     """A process of the first is killed, then the whole second command, which is started again."""
     corpus = make_corpus("va")
-    how, few = How(workers=2, storage=server, study="two commands"), {"trials": 250, "fold_trials": 1, "folds": 2}
+    how, few = How(workers=1, storage=server, study="two commands"), {"trials": 250, "fold_trials": 1, "folds": 2}
     works = [corpus.folder / name for name in ("one", "two")]
     for work in works:
         (work / "heads").mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(ma
     both[1].communicate()
     both[1] = start(corpus, how, works[1], **few)
     for process in both:
-        said = process.communicate(timeout=240)[1]
+        said = process.communicate(timeout=600)[1]
         assert process.returncode == 0, said
     params = [(work / "blend" / "va" / "params.json").read_bytes() for work in works]
     assert params[0] == params[1]
