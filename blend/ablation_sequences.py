@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -32,6 +32,9 @@ from heads import labels, predictions
 from heads import run as heads_run
 from heads.labels import Annotation
 from heads.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from blend.pool import Pool
 
 ENCODERS = ("sequence", "encoders", "fusion")
 """Standard heads that run on request."""
@@ -147,7 +150,7 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
     return scores
 
 
-def _pool(data: Data, head: Path, part: str) -> Any:
+def _pool(data: Data, head: Path, part: str) -> Pool:
     """A head's frames as blend sees them, with their truth."""
     from blend import pool
 
@@ -155,7 +158,7 @@ def _pool(data: Data, head: Path, part: str) -> Any:
     return pool.for_validation(data.task, {"head": found}, data.truth[part], data.prior, part)
 
 
-def _chosen(some: Any) -> tuple[int, NDArray[np.float64] | None]:
+def _chosen(some: Pool) -> tuple[int, NDArray[np.float64] | None]:
     """The k of box smoothing, and for au the thresholds, that are best on these videos."""
     from blend import combine, threshold
 
@@ -169,12 +172,13 @@ def _chosen(some: Any) -> tuple[int, NDArray[np.float64] | None]:
     return max(tried, key=lambda one: one[0])[1:]
 
 
-def _decided(some: Any, k: int, thresholds: NDArray[np.float64] | None) -> NDArray[np.generic]:
+def _decided(some: Pool, k: int, thresholds: NDArray[np.float64] | None) -> NDArray[np.generic]:
     """Decisions of the annotated frames."""
     from blend import combine
     from blend.decide import decide
 
-    return decide(some.task.name, combine.scores(some, [1.0], "box", k), thresholds)[some.known.rows]
+    decided = decide(some.task.name, combine.scores(some, [1.0], "box", k), thresholds)
+    return decided[some.known.rows]
 
 
 def as_markdown(task: Task, found: Mapping[str, list[Scores]]) -> str:

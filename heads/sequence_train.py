@@ -61,6 +61,9 @@ def quiet_torch() -> None:
     """Torch as heads use it: deterministic, one thread an operation."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if torch.cuda.is_available():  # the quick kinds of attention add up in any order
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
 
 
 def predicted(model: Encoder, task: Task, rows: Rows, course: Course, overlap: float | None = None) -> NDArray[Any]:

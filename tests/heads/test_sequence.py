@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,19 @@ def test_every_frame_is_predicted_beside_its_own_and_video_by_video() -> None:
         changed = np.flatnonzero(np.abs(head.predict(other.rows) - whole).max(1) > 1e-6)
         assert 5 in changed and (data.rows.video[changed] == 0).all()
         assert ((data.rows.frame[changed] - 6) % step == 0).all()
+
+
+def test_the_longest_video_is_predicted_in_little_memory() -> None:
+    head, _ = fitted(labelled(), clip=100)
+    long = labelled(1, 47_435).rows
+    tracemalloc.start()
+    found = head.predict(long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (47_435, 12) and np.isfinite(found).all()
+    assert peak < 60e6, "scores and plan, and some clips at a time"
+    short = head.predict(labelled(1, 47_435).rows.take(np.arange(150)))
+    np.testing.assert_allclose(found[:50], short[:50], atol=1e-5)
 
 
 def test_what_was_learnt_from_disk_is_what_was_learnt_from_memory(corpus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
