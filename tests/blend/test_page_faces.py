@@ -4,9 +4,10 @@ import base64
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from blend import page_faces
+from blend import page_faces, run
 
 
 def frames(folder, pool, numbers=range(1, 31)):
@@ -56,3 +57,17 @@ def test_many_videos_have_few_pictures_each(make_pool, tmp_path, monkeypatch):
     frames(tmp_path, pool)
     monkeypatch.setattr(page_faces, "BUDGET", 3 * 5 * page_faces.PER_FACE)
     assert [len(one) for one in page_faces.make(pool, [tmp_path]).frames][1:] == [5, 5]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_shows_faces_unless_they_are_not_wanted(make_corpus, tmp_path, wanted):
+    corpus = make_corpus("va")
+    for video in ("val0", "val1"):
+        (tmp_path / "frames" / video).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (200, 120, 90)).save(tmp_path / "frames" / video / "00003.jpg")
+    config = corpus.config(fold_trials=1, folds=2, thumbnails=wanted)
+    config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"frames": [tmp_path / "frames"]})})
+    run.main(config, "va", corpus.work)
+    html = (corpus.work / "blend" / "va" / "report.html").read_text()
+    assert (html.count('id="faces-') == 2) is wanted and ("pictures of faces" in html) is wanted
+    assert 'id="timeline-0"' in html
