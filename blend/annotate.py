@@ -120,7 +120,7 @@ class Painter:
         if picture.shape[1::-1] != shape:
             picture = np.asarray(cv2.resize(picture, shape, interpolation=way), np.uint8)
         image = Image.new("RGB", self.size, BACK)
-        image.paste(Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])), (0, 0))
+        image.paste(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), (0, 0))
         draw = ImageDraw.Draw(image)
         for number, face in enumerate(self.faces):
             if face.seen(row):
