@@ -147,17 +147,23 @@ def _ms(call: Callable[..., object], *arguments: Any) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _read(values):  # type: ignore[no-untyped-def]
     """The sum of all values: what reading them once costs at least."""
     block = 1 << 16
     sums = np.zeros((len(values) + block - 1) // block, np.float32)
     for b in prange(len(sums)):
-        total = np.float32(0.0)
-        for i in range(b * block, min((b + 1) * block, len(values))):
-            total += values[i]
-        sums[b] = total
+        sums[b] = _sum(values[b * block : min((b + 1) * block, len(values))])
     return sums.sum()
+
+
+@njit(cache=True, fastmath=True)
+def _sum(values):  # type: ignore[no-untyped-def]
+    """A loop over a whole array of its own is one that the compiler makes wide."""
+    total = np.float32(0.0)
+    for i in range(len(values)):
+        total += values[i]
+    return total
 
 
 if __name__ == "__main__":
