@@ -136,7 +136,7 @@ def _raw(
         for c in range(len(columns)):
             value, low, high = np.float64(x[r, columns[c]]), ends[c], ends[c + 1]
             if abs(value) <= ZERO:
-                value = 0.0
+                value = np.float64(0.0)
             while low < high:  # how many thresholds are below the value
                 middle = (low + high) // 2
                 if thresholds[middle] < value:
