@@ -12,6 +12,7 @@ from blend.predict_source import Clip, Found
 from extract import config as configs
 from extract import run as extract_run
 from extract.config import Config
+from extract.errors import InputError
 
 
 def extract(trained: list[Trained], networks: dict[str, Any], clip: Clip, found: Found, work: Path) -> None:
@@ -21,7 +22,12 @@ def extract(trained: list[Trained], networks: dict[str, Any], clip: Clip, found:
     those that the heads learnt from.
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [str(found.crops)]}
-    if predict_networks.AUDIO in networks["features"]["networks"] or networks.get(predict_networks.AUDIO):
+    hear = {predict_networks.AUDIO, *networks.get(predict_networks.AUDIO, {})} & {*networks["features"]["networks"]}
+    if hear and clip.is_folder:
+        raise InputError(
+            f"{clip.path}: a folder of crops has no sound, but heads read {sorted(hear)[0]!r}; give the video file"
+        )
+    if hear:
         corpus |= {"videos": [str(_sound(clip, found, work))], "fps": float(found.timing.rate)}
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
     extract_run.main(config, work)
@@ -34,7 +40,7 @@ def _sound(clip: Clip, found: Found, work: Path) -> Path:
     """A folder where the video is called like each of its faces: they share one sound."""
     folder = work / "sound"
     folder.mkdir(exist_ok=True)
-    for video in found.videos if not clip.is_folder else ():
+    for video in found.videos:
         link = folder / f"{video}{clip.path.suffix}"
         if not link.is_symlink():
             os.symlink(clip.path.absolute(), link)
