@@ -11,7 +11,7 @@ from extract import store
 from heads import config, learn, sequence_network
 from heads import labels as labels_of
 from heads.fusion import Fusion, FusionSettings
-from heads.table import PRESENT, Block, Labelled, Rows
+from heads.table import PRESENT, Block, Labelled, Rows, Source
 from heads.tasks import TASKS
 
 TINY = {"width": 8, "feedforward": 8, "clip": 10, "learning_rate": 0.02, "epochs": 40, "batch": 4, "shapes": [[1, 2]]}
@@ -140,6 +140,22 @@ min_steps = 2
     for video, (_, scores) in found.videos.items():
         np.testing.assert_array_equal(scores, kept[video][1])
     assert learn.graded(found, annotations, TASKS["expr"])[0] is not None
+
+
+def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: Any) -> None:
+    store.path(corpus.work, "two", "t1").unlink()
+    annotations = labels_of.read_folder(corpus.folder / "au" / "train", TASKS["au"])
+    temporal = [{"of": "embedding", "windows": [2], "statistics": ["mean"], "components": 2}]
+    sources = (Source("one", ("embedding",)), Source("two", ("embedding",), optional=True))
+    asked = settings(optional=["two"], temporal=temporal, epochs=1)
+    prepared = learn.prepare(corpus.work, sources, asked, annotations, TASKS["au"])
+    fold = prepared.within(np.arange(6) != 3)
+    assert fold.labelled.rows.columns == prepared.labelled.rows.columns
+    assert len(prepared.labelled.rows.columns) == 12 + 12 + 1 + 2 + 2
+    model, facts, _ = learn.fit(fold, fold.part, 0)
+    assert facts["streams"] == ["one", "two", "one", "two"]
+    found = model.predict_videos(corpus.work, ["t1", "t3"]).videos
+    assert [len(scores) for _, scores in found.values()] == [36, 36]
 
 
 @pytest.mark.parametrize("width", [3, 5])
