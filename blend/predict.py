@@ -145,7 +145,7 @@ def show(said: list[dict[str, Any]]) -> None:
     Console(highlight=False, markup=False).print(shown)
     for one in said:
         if not any(face["frames"] for face in one["faces"]):
-            print(f"{one['video']}: no face in any of its {one['frames']:,} frames: its predictions are empty")
+            print(f"{one['video']}: no face was found in it ({one['frames']:,} frames): its predictions are empty")
         for path in one["files"].values():
             print(path)
 

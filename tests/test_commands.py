@@ -99,7 +99,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_children_and_the_same_command_fi
         (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
         out, error = process.communicate(timeout=60)
     assert process.returncode == 130 and out == ""
-    [line] = error.splitlines()
+    [line] = [line for line in error.splitlines() if not re.match(r"\d/\d ", line)]  # no progress of a slow machine
     assert line.startswith("interrupted: what was finished is kept; the same command goes on from there: ")
     said = line.partition("there: ")[2]
     assert said.startswith("python -m blend.run --task expr") and "'" in said, "it can be copied as it stands"

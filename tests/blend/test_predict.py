@@ -187,7 +187,7 @@ def test_a_clip_without_faces_is_no_error_and_said_in_a_clear_line(tmp_path, ble
     clip = film(tmp_path / "empty.mp4", pictures, [[]] * 10)
     done = invoke(clip, *(part for blend in blends for part in ("--blend", blend)), "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "empty: no face in any of its 10 frames: its predictions are empty" in done.stdout
+    assert "empty: no face was found in it (10 frames): its predictions are empty" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "empty" / "predictions.csv")
     assert len(table) == 10 and table.iloc[:, 3:].isna().all(axis=None) and "arousal" in table
     assert streams(tmp_path / "out" / "empty" / "annotated.mp4")[3] == 10
