@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -103,20 +103,51 @@ def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) ->
 
 def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> dict[str, Scores]:
     """All scores of one seed, in work folders of its own that share the corpus and its features."""
-    from blend import run
-
     task, folder = data.task.name, work / "sequences" / str(seed)
     ours = heads_run.main(seen, task, _beside(work, folder / "seen"), seed)
     sound = heads_run.main(heard, task, _beside(work, folder / "heard"), seed)["fusion"]
     alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
     tabular = [name for name in ours if name not in ENCODERS]
     best = max(tabular, key=lambda name: alone[name][0])
-    blends = {
-        "without": run.main(seen, task, folder / "seen", seed, heads=tabular),
-        "with": run.main(seen, task, folder / "seen", seed, predictions={SOUND: sound}),
+    blended = {
+        "without": _blended(seen, task, folder, seed, [ours[name] for name in tabular], heads=tabular),
+        "with": _blended(seen, task, folder, seed, [*ours.values(), sound], predictions={SOUND: sound}),
     }
-    blended = {name: (report["cross_fitted"]["pooled"], report["test"]["score"]) for name, report in blends.items()}
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
+
+
+def _blended(seen: Config, task: str, folder: Path, seed: int, made_of: list[Path], **given: Any) -> Scores:
+    """A blend's scores, kept beside the heads: the next blend of the same seed takes its folder."""
+    from blend import run
+
+    facts = {
+        "heads": [(str(head), _hashes(head)) for head in made_of],
+        "given": str(given),
+        "settings": getattr(seen.blend, task).model_dump(mode="json"),
+        "code": rundir.code_hash(Path(__file__).parent),
+        "seed": seed,
+    }
+    mark, kept = rundir.fingerprint(facts), folder / f"{task}-{'with' if SOUND in str(given) else 'without'}.json"
+    if (known := _kept(kept, mark)) is None:
+        report = run.main(seen, task, folder / "seen", seed, **given)
+        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]))
+    return known
+
+
+def _hashes(head: Path) -> list[str]:
+    """What a head has predicted."""
+    return [rundir.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
+
+
+def _kept(path: Path, mark: str) -> Scores | None:
+    """Scores that were kept under this mark."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
+
+
+def _keep(path: Path, mark: str, scores: Scores) -> Scores:
+    rundir.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1]})
+    return scores
 
 
 def _beside(work: Path, folder: Path) -> Path:
@@ -130,10 +161,9 @@ def _beside(work: Path, folder: Path) -> Path:
 
 def _alone(data: Data, head: Path, seed: int) -> Scores:
     """A finished head's cross-fitted and test scores, kept in its folder."""
-    files = [rundir.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
-    mark, kept = rundir.fingerprint([files, KS, FOLDS, seed]), head / "alone.json"
-    if kept.exists() and (known := json.loads(kept.read_text(encoding="utf-8")))["mark"] == mark:
-        return known["cross_fitted"], known["test"]
+    mark = rundir.fingerprint([_hashes(head), KS, FOLDS, seed])
+    if (known := _kept(head / "alone.json", mark)) is not None:
+        return known
     from blend import crossfit
 
     val, test = (_pool(data, head, part) for part in ("val", "test"))
@@ -145,9 +175,8 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
         decided.append(_decided(held, *_chosen(others)))
         truth.append(held.known.values)
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
-    scores = float(crossed), float(data.task.score(test.known.values, _decided(test, *_chosen(val))))
-    rundir.write_json(kept, {"mark": mark, "cross_fitted": scores[0], "test": scores[1]})
-    return scores
+    final = data.task.score(test.known.values, _decided(test, *_chosen(val)))
+    return _keep(head / "alone.json", mark, (float(crossed), float(final)))
 
 
 def _pool(data: Data, head: Path, part: str) -> Pool:

@@ -107,7 +107,12 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
 
     def heads(config: Config, task: str, work: Path, seed: int) -> dict[str, Path]:
         assert (work / "features").resolve() == (tmp_path / "features").resolve() and seed == 7
-        return {name: work / name for name in config.heads.va.use or []}
+        found = {name: work / name for name in config.heads.va.use or []}
+        for folder in found.values():
+            folder.mkdir(exist_ok=True)
+            for part in ("val", "test"):
+                (folder / f"{part}.parquet").write_text(folder.name)
+        return found
 
     def blend(config: Config, task: str, work: Path, seed: int, **given: Any) -> dict[str, Any]:
         blended.append(given)
@@ -125,3 +130,5 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     sound = tmp_path / "sequences" / "7" / "heard" / "fusion"
     assert blended == [{"heads": ["mlp", "lama"]}, {"predictions": {"fusion_sound": sound}}]
     assert list(found) == list(ours.NAMES)
+    again = ours._of_seed(ours.Data(VA, {}, np.zeros(2, np.float32)), seen, heard, tmp_path, 7)
+    assert again == found and len(blended) == 2, "what is known is not blended again"

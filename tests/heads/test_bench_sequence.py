@@ -28,8 +28,10 @@ def test_large_embeddings_are_read_from_disk(tmp_path: Path, monkeypatch: pytest
 
 def test_figures_for_people() -> None:
     one = {"precision": "bf16", "rows_per_second": 12345.6, "rows": 1_000_000, "epoch_seconds": 81.4, "dev_seconds": 3}
-    rows = dict(bench_sequence.rows_of({"cuda": one | {"run_seconds": 1700.0, "gigabytes": None}}))
+    one |= {"run_seconds": 1700.0, "gigabytes": None, "rows_per_processor_second": 6789}
+    rows = dict(bench_sequence.rows_of({"cuda": one}))
     assert rows["GPU, bf16: rows/s in an epoch"] == "12,346"
     assert rows["GPU: an epoch of 1,000,000 rows, a look at dev"] == "81 s, 3 s"
+    assert rows["GPU: rows/s of processor time"] == "6,789"
     assert rows["GPU: a run of 20 epochs would take"] == "28 min"
     assert rows["GPU: memory of all processes (asked for: under 6 GB)"] == "not known here"
