@@ -13,8 +13,8 @@ import typer
 from blend import ingredients, others
 from blend.config import Config
 from blend.how import ALONE, How
+from extract import cluster, errors, rundir
 from extract import config as extract_config
-from extract import errors, rundir
 from extract.errors import InputError
 from extract.progress import step, steps
 from heads.run import parts_of
@@ -122,6 +122,7 @@ def command(
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
+    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
     ] = False,
@@ -136,7 +137,10 @@ def command(
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
         how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
-        report = main(settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how)
+        with cluster.at(where, settings.cluster, folder):
+            report = main(
+                settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how
+            )
         if as_json:
             from blend.brief import brief
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from blend import copies, search
 from blend.config import BlendSettings
 from blend.pool import Pool
+from extract import cluster
 from extract.errors import InputError
 from heads.tune_storage import patiently
 from heads.tune_study import Study
@@ -152,7 +153,12 @@ def run(
     wanted = count + search.draws(max(0, trials - count), settings)
     try:
         study.add_starts(starts.made)
-        Crew(copies.distinct(pool), settings, seed, where, wanted, workers, until).run(study, on_trials)
+        if (machines := cluster.current()) is not None and where.url:
+            from blend import crew_job
+
+            crew_job.run(machines, pool, settings, seed, where, wanted, workers, until, study, on_trials)
+        else:
+            Crew(copies.distinct(pool), settings, seed, where, wanted, workers, until).run(study, on_trials)
         finished = study.in_order()
     finally:
         study.close()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -134,33 +134,63 @@ def listener_of(name: str, config: Config) -> Listener:
     return AudioNetwork(name, config.audio[name], config.features)
 
 
-def extract(
-    name: str, listener: Listener, todo: list[Job], corpus: Corpus, work: Path, version: str, redo: bool
-) -> None:
-    """Bring one network's part of the store up to date, together with whoever else works on it.
-
-    `version` is that of an embedded corpus, whose sound changes under the same names; else empty.
+@dataclass
+class Part:
+    """One network's part of the store. `corpus_version` is that of an embedded corpus, whose sound changes under the
+    same names; else empty.
     """
-    folder = work / "features" / name
-    about = listener.about | {"mark": fingerprint(listener.about)}
-    since = redone.since(folder, about["mark"], redo)
 
-    def is_done(job: Job) -> bool:
-        file = store.path(work, name, job.video)
-        if since is not None and not (file.exists() and file.stat().st_mtime_ns >= since):
+    name: str
+    listener: Listener
+    jobs: list[Job]
+    corpus: Corpus
+    work: Path
+    corpus_version: str
+    redo: bool
+    _since: int | None = field(init=False, default=None)
+
+    unit = "videos"
+    gpu = False
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return self.listener.about | {"mark": fingerprint(self.listener.about)}
+
+    def size(self, job: Job) -> int:
+        """How much of the work a video is."""
+        return 1
+
+    def todo(self) -> list[Job]:
+        """The videos that are missing or out of date."""
+        self._since = redone.since(self.work / "features" / self.name, self._about["mark"], self.redo)
+        return [job for job in self.jobs if not self.is_done(job)]
+
+    def is_done(self, job: Job) -> bool:
+        """Whether a video's features stand; after `todo`."""
+        file = store.path(self.work, self.name, job.video)
+        if self._since is not None and not (file.exists() and file.stat().st_mtime_ns >= self._since):
             return False
-        return _is_current(file, about, _facts(job, corpus, version))
+        return _is_current(file, self._about, _facts(job, self.corpus, self.corpus_version))
 
-    claims = sharing.Claims(folder / ".locks")
-    if left := [job for job in todo if not is_done(job)]:
-        with progress(f"extract {name}", total=len(left), unit="videos") as bar:
-            for job in sharing.turns(left, claims, is_done, passed=lambda _: bar.advance()):
-                if job is not None:
-                    _one(name, listener, job, corpus, work, about, version)
-                    claims.release(job.video)
-                    bar.advance()
-    redone.finished(folder)
-    _report(name, todo, work)
+    def make(self) -> None:
+        """Bring it up to date, together with whoever else works on it."""
+        if todo := self.todo():
+            with progress(f"extract {self.name}", total=len(todo), unit=self.unit) as bar:
+                self.make_of(todo, bar.advance)
+
+    def make_of(self, todo: list[Job], advance: Callable[[int], None]) -> None:
+        """The work itself, on the videos that no other process does; after `todo`."""
+        claims = sharing.Claims(self.work / "features" / self.name / ".locks")
+        for job in sharing.turns(todo, claims, self.is_done, passed=lambda _: advance(1)):
+            if job is not None:
+                _one(self.name, self.listener, job, self.corpus, self.work, self._about, self.corpus_version)
+                claims.release(job.video)
+                advance(1)
+
+    def finish(self) -> None:
+        """All of it is there: end a redo, and say which videos have no sound."""
+        redone.finished(self.work / "features" / self.name)
+        _report(self.name, self.jobs, self.work)
 
 
 def _one(

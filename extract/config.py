@@ -145,6 +145,29 @@ class AudioSettings(Strict):
     """Refuse the file unless its SHA-256 is this."""
 
 
+class ClusterSettings(Strict):
+    """[cluster]: what `--cluster slurm` asks of the batch system, and how many threads a job that can use several gets.
+
+    Decides nothing of what is computed.
+    """
+
+    queue: str | None = None
+    account: str | None = None
+    nodes: int = Field(default=1, ge=1)
+    """Batch jobs, each with the cores and the memory below."""
+    cores: int = Field(default=1, ge=1)
+    memory: str = "8GB"
+    walltime: str = "04:00:00"
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of each batch job."""
+    interface: str | None = None
+    """The network interface that the nodes reach this machine by, as "ib0"."""
+    job_script_prologue: list[str] = []
+    """Lines of shell before a worker starts, as "source /shared/venv/bin/activate"."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of a head or a search process, where the workers say that they have THREADS."""
+
+
 class Config(BaseModel):
     """What extract reads of a config file."""
 
@@ -156,6 +179,7 @@ class Config(BaseModel):
     features: Features = Features()
     networks: dict[str, NetworkSettings] = {}
     audio: dict[str, AudioSettings] = {}
+    cluster: ClusterSettings = ClusterSettings()
 
 
 C = TypeVar("C", bound=Config)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from extract.errors import InputError
 from extract.networks import Network
+from extract.threads import given
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -52,7 +53,7 @@ def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoE
             if kind == "torch":
                 raise
             print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
-    return _remarked(OpenVinoEngine(path, network, precision))
+    return _remarked(OpenVinoEngine(path, network, precision, given()))
 
 
 def _remarked(engine: E) -> E:

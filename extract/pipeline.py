@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import pictures
+from extract import pictures, threads
 from extract.engine import Outputs
 from extract.frames import Frames
 from extract.networks import Network
@@ -26,7 +26,9 @@ AHEAD = 64
 
 
 def cores() -> int:
-    """Cores that this process may use: a batch system may have given it fewer than the machine has."""
+    """Cores that this process may use: a batch system or a cluster's worker may have given it fewer than there are."""
+    if (said := threads.given()) is not None:
+        return said
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -134,7 +136,7 @@ def extract(
         engine.flush()
         write_complete()
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(2, cores())) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads.given() or max(2, cores())) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         try:
             for job in jobs:
@@ -144,12 +146,10 @@ def extract(
                 on_the_way.append(video := _Open(job, engine.widths))
                 for row, name in enumerate(job.frames.names):
                     path = job.folder / name
-                    decoding.append(
-                        (video, row, path, threads.submit(pictures.read, path, network.size, network.colour))
-                    )
+                    decoding.append((video, row, path, pool.submit(pictures.read, path, network.size, network.colour)))
                     if len(decoding) >= AHEAD:
                         submit_oldest()
             finish()
         except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise

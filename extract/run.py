@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
-from extract import audio, engine, errors, frames, freshness, networks, pipeline, sharing, store, tabular, weights
+from extract import audio, chunks, cluster, errors, frames, making, networks, pipeline, tabular
 from extract import config as configs
-from extract import redo as redone
-from extract.config import Config, Features, TaskPaths
+from extract.config import Config, TaskPaths
 from extract.errors import InputError
 from extract.progress import progress
-from extract.rundir import file_hash, sweep, write_json
 
 C = TypeVar("C", bound=Config)
-NAMED = 5
-"""Unreadable pictures named on screen; all of them are in failures.json."""
 
 
 def main(config: C, work: Path, *, redo: bool = False) -> C:
@@ -39,6 +33,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
     config = resolve(config, work)
     sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}
     heard = audio.jobs(config.corpus, audio.frames_of(config)) if sounds else []  # before hours of pictures
+    seen: list[making.Part] = []
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
@@ -52,9 +47,16 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
             known = name in networks.NETWORKS or name in config.networks
             if name in sounds or (not known and tabular.is_imported(work, name)):
                 continue
-            _extract(networks.find(name, config), jobs, work, config.features, corpus, redo)
-    for name, listener in sounds.items():
-        audio.extract(name, listener, heard, config.corpus, work, corpus and _version_of_sound(), redo)
+            seen.append(making.Part(networks.find(name, config), jobs, work, config.features, corpus, redo))
+    version = corpus and _version_of_sound()
+    listened = [
+        audio.Part(name, listener, heard, config.corpus, work, version, redo) for name, listener in sounds.items()
+    ]
+    if (machines := cluster.current()) is not None:
+        chunks.run(machines, config, [*seen, *listened])
+    for part in (*seen, *listened):
+        part.make()
+        part.finish()
     return config
 
 
@@ -99,74 +101,13 @@ def _version_of_sound() -> str:
     return f"{corpus.VERSION}, {corpus.BESIDE}"
 
 
-def _extract(
-    network: networks.Network, jobs: list[pipeline.Job], work: Path, settings: Features, corpus: str, redo: bool
-) -> None:
-    """Bring one network's part of the store up to date, together with whoever else works on it."""
-    path = weights.find(network)
-    folder = work / "features" / network.name
-    about = freshness.describe(network, file_hash(path), settings.precision)
-    since = redone.since(folder, about["mark"], redo)
-
-    def is_done(job: pipeline.Job) -> bool:
-        file = store.path(work, network.name, job.video)
-        if since is not None and not (file.exists() and file.stat().st_mtime_ns >= since):
-            return False
-        return freshness.is_current(file, about, job, corpus)
-
-    if todo := [job for job in jobs if not is_done(job)]:
-        _make(network, path, todo, is_done, about, work, settings, corpus)
-    redone.finished(folder)
-    _report(freshness.failures(work, network.name, jobs), folder / "failures.json")
-
-
-def _make(
-    network: networks.Network,
-    path: Path,
-    todo: list[pipeline.Job],
-    is_done: Callable[[pipeline.Job], bool],
-    about: dict[str, str],
-    work: Path,
-    settings: Features,
-    corpus: str,
-) -> None:
-    """The work itself, on the videos that no other process does."""
-    claims = sharing.Claims(work / "features" / network.name / ".locks")
-
-    def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
-        file = store.path(work, network.name, job.video)
-        store.write(file, features, about | made_by | freshness.of_video(job, failed, corpus))
-        sweep(file)
-        claims.release(job.video)
-
-    runner = engine.create(settings.engine, path, network, settings.precision)
-    made_by = freshness.made_by(runner.runs)
-    with progress(f"extract {network.name}", total=sum(len(job.frames.names) for job in todo), unit="frames") as bar:
-        ours = sharing.turns(todo, claims, is_done, passed=lambda job: bar.advance(len(job.frames.names)))
-        pipeline.extract(runner, ours, write, bar.advance)
-
-
-def _report(failures: list[pipeline.Failure], path: Path) -> None:
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
-    with suppress(OSError, ValueError):
-        if json.loads(path.read_text(encoding="utf-8")) == listed:
-            listed = []
-    if listed:
-        write_json(path, listed)
-    for failure in failures[:NAMED]:
-        print(f"warning: {failure.path}: {failure.reason}; counted as a frame without a face", file=sys.stderr)
-    if len(failures) > NAMED:
-        print(f"warning: {len(failures) - NAMED} more unreadable pictures are listed in {path}", file=sys.stderr)
-
-
 EXAMPLES = """Examples:
 
 python -m extract.run                                     the embedded demo corpus
 
 python -m extract.run --config configs/affwild2.toml      your own corpus
+
+python -m extract.run --config configs/affwild2.toml --cluster dask://head:8786      on the workers of a Dask scheduler
 
 python -m extract.run --videos clips --out crops          raw videos -> face crops, no features yet
 
@@ -185,6 +126,7 @@ def command(
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
+    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
@@ -202,7 +144,8 @@ def command(
             (listing.print_json if as_json else listing.print_networks)(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
-        settings = main(settings, folder, redo=redo)
+        with cluster.at(where, settings.cluster, folder):
+            settings = main(settings, folder, redo=redo)
         listed = [
             path
             for name in settings.features.networks

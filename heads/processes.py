@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from extract import pipeline, rundir
+from extract import cluster, pipeline, rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
-from heads import threads
+from heads import cluster_job, threads
 from heads.base import FAMILIES, family
 from heads.threads import VARIABLE
 from heads.train import Job
@@ -28,10 +28,15 @@ TAIL = 30
 
 def run_all(jobs: list[Job], what: str) -> None:
     """Run all jobs. After a failure none is started any more, those that run are let finish, and then it is raised.
+    On a cluster (extract.cluster) they run there, and after a failure the others go on.
 
     Raises InputError where a job found bad input, RuntimeError with the end of its log where one failed otherwise.
     """
     if not jobs:
+        return
+    if (machines := cluster.current()) is not None:
+        with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
+            cluster_job.run(machines, jobs, what, bar)
         return
     waiting, running, failures = list(jobs), {}, []  # type: ignore[var-annotated]
     each = CORES // min(AT_ONCE, len(jobs))

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from extract import cluster, errors, rundir, store
 from extract import config as extract_config
-from extract import errors, rundir, store
 from extract import run as extract_run
 from extract.errors import InputError
 from heads import border, features, labels, processes
@@ -186,7 +186,9 @@ python -m heads.run --task va --set heads.va.mlp.epochs=40
 
 python -m heads.run --task mtl                            all three on the annotations of the multi-task challenge
 
-python -m heads.run --task au --config configs/affwild2.toml      your own corpus"""
+python -m heads.run --task au --config configs/affwild2.toml      your own corpus
+
+python -m heads.run --task au --config configs/affwild2.toml --cluster slurm      on a cluster's nodes"""
 
 
 def command(
@@ -198,6 +200,7 @@ def command(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
+    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Train the heads of a task and predict validation and test."""
@@ -205,7 +208,8 @@ def command(
         parts = parts_of(task)
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        done = {part: main(settings, part, folder, seed, head) for part in parts}
+        with cluster.at(where, settings.cluster, folder):
+            done = {part: main(settings, part, folder, seed, head) for part in parts}
         if as_json:
             print(json.dumps({part: _facts(folders) for part, folders in done.items()}, indent=2, allow_nan=False))
             return

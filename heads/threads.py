@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-VARIABLE = "AFFECT_HEADS_THREADS"
+from extract import threads as extract_threads
+
+VARIABLE = extract_threads.VARIABLE
 """Set by heads.processes for each job: all cores for a head that runs alone, fewer where several run side by side."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -29,5 +31,4 @@ def environment(gpu: bool = False) -> dict[str, str]:
 
 def threads() -> int:
     """Threads for this process, 1 where nobody said."""
-    said = os.environ.get(VARIABLE, "")
-    return max(1, int(said)) if said.isdecimal() else 1
+    return extract_threads.given() or 1

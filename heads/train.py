@@ -60,14 +60,23 @@ class Job:
         """Where the head's results go."""
         return head_folder(self.work, self.task, self.name)
 
+    def as_json(self) -> dict[str, Any]:
+        """The job as JSON has it."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
     def write(self, path: Path) -> None:
         """Write the job as JSON."""
-        rundir.write_json(path, {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()})
+        rundir.write_json(path, self.as_json())
 
     @staticmethod
     def read(path: Path) -> Job:
         """Read a job that `write` wrote."""
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Job.of(json.loads(path.read_text(encoding="utf-8")))
+
+    @staticmethod
+    def of(told: dict[str, Any]) -> Job:
+        """The job that `as_json` told."""
+        raw = dict(told)
         sources = [Source.of(source) for source in raw.pop("sources")]
         paths = {key: Path(raw.pop(key)) for key in ("work", "train", "val")}
         test = raw.pop("test")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from extract import cluster, errors, rundir
 from extract import config as extract_config
-from extract import errors, rundir
 from extract import run as extract_run
 from extract.errors import InputError
-from heads import border, labels, tune_plan, tune_space, tune_study, tune_trial
+from heads import border, labels, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
 from heads import config as heads_config
 from heads import run as heads_run
 from heads.config import Config
@@ -77,6 +77,8 @@ def main(config: Config, search: Search, work: Path) -> Found:
         from heads import tune_storage
 
         tune_storage.parse(search.storage)
+    elif cluster.current() is not None:
+        raise InputError("--cluster: machines share a search by --storage postgresql://user@host/database; give one")
     early = None if config.corpus.demo else border.read(config, task)
     config = extract_run.main(config, work)
     annotations, _ = early or border.read(config, task)
@@ -140,7 +142,10 @@ def _search(job: Job, facts: dict[str, Any], plan: Plan, search: Search) -> Foun
         def on_look(trials: list[FrozenTrial]) -> None:
             _keep_best(folder / heads_config.BEST, job, plan, search, trials)
 
-        Crew(job, study, search.workers, on_look).run()
+        if (machines := cluster.current()) is not None:
+            tune_cluster.run(machines, job, study, search.workers, on_look)
+        else:
+            Crew(job, study, search.workers, on_look).run()
         trials = study.trials()
     finally:
         study.close()
@@ -203,7 +208,7 @@ def command(
     seed: Annotated[int, typer.Option(help="With one worker, the same seed makes the same trials.", min=0)] = 0,
     folds: Annotated[int, typer.Option(help="By-video folds of train that a trial is scored on.", min=2)] = FOLDS,
     prune: Annotated[bool, typer.Option(help="Stop a trial that is below the median after a fold.")] = True,
-    workers: Annotated[int, typer.Option(help="Processes on this machine; its cores are shared out.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes; on one machine its cores are shared out.", min=1)] = 1,
     storage: Annotated[
         str, typer.Option(help="postgresql://user@host/database, shared by many machines.", envvar="HEADS_TUNE_STORAGE")
     ] = "",
@@ -214,6 +219,7 @@ def command(
     heartbeat: Annotated[
         int, typer.Option(help="Seconds; a process silent for four of them is taken for dead.", min=1)
     ] = HEARTBEAT,
+    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
@@ -226,14 +232,16 @@ def command(
         search = Search(
             task, trials, head, space, network, folds, seed, prune, workers, storage, study, timeout, heartbeat
         )
-        found = main(settings, search, work or Path("runs") / settings.corpus.name)
+        folder = work or Path("runs") / settings.corpus.name
+        with cluster.at(where, settings.cluster, folder):
+            found = main(settings, search, folder)
         if as_json:
-            print(json.dumps(_facts(found, search), indent=2, allow_nan=False))
+            print(json.dumps(_as_json(found, search), indent=2, allow_nan=False))
         else:
             _print(found, search)
 
 
-def _facts(found: Found, search: Search) -> dict[str, Any]:
+def _as_json(found: Found, search: Search) -> dict[str, Any]:
     """What was found, for programs."""
     best = tune_study.best_of(found.trials)
     return {

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests of searches that several processes share, and a corpus of few drawn videos."""
+"""A PostgreSQL server and a Dask scheduler for the tests of what several processes share; a corpus of few videos."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +114,76 @@ def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     (folder / "few.toml").write_text(FEW.format(tasks="\n".join(tasks), heads="\n".join(heads)))
     return folder / "few.toml"
+
+
+HERE = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return int(some.getsockname()[1])
+
+
+class Machines:
+    """A scheduler and its workers, all of them processes of this test."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.folder, self.host, self.port = folder, host, free_port()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.scheduler()
+
+    @property
+    def where(self) -> str:
+        return f"dask://{self.host}:{self.port}"
+
+    def _start(self, name: str, module: str, *arguments: str, root: Path = HERE, before: tuple[str, ...] = ()) -> None:
+        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
+        command = [*before, sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments]
+        with open(self.folder / f"{name}.txt", "ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def scheduler(self) -> None:
+        self._start("scheduler", "dask_scheduler", "--host", self.host, "--port", str(self.port))
+
+    def worker(self, name: str, *more: str, root: Path = HERE, before: tuple[str, ...] = ()) -> None:
+        """A worker that is restarted by its nanny when it is killed."""
+        place = ("--local-directory", str(self.folder / "dask"), "--nthreads", "1", "--name", name)
+        self._start(name, "dask_worker", f"tcp://{self.host}:{self.port}", *place, *more, root=root, before=before)
+
+    def end(self, name: str, how: int = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        process.wait()
+
+    def close(self) -> None:
+        for name in [*self.processes]:
+            self.end(name)
+
+
+@contextlib.contextmanager
+def _machines(folder: Path, *names: str, host: str = "127.0.0.1") -> Iterator[Machines]:
+    some = Machines(folder, host)
+    try:
+        for name in names:
+            some.worker(name)
+        yield some
+    finally:
+        some.close()
+
+
+@pytest.fixture(scope="session")
+def machines() -> Callable[..., AbstractContextManager[Machines]]:
+    """`with machines(folder, "one", "two") as some:` is a scheduler with two workers."""
+    pytest.importorskip("distributed")
+    return _machines
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, machines: Any) -> Iterator[Machines]:
+    """A scheduler with three workers."""
+    with machines(tmp_path_factory.mktemp("three"), "one", "two", "three") as some:
+        yield some

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from extract import run, store
+from extract import making, run, store
 from extract.config import Config
 from extract.errors import InputError
 
@@ -42,7 +42,7 @@ def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config,
     read = store.read(store.path(tmp_path / "work", "net", "b_left"))
     assert read.frame.tolist() == [5, 6, 10000] and read.logits.shape == (3, 8)
     assert store.read(store.path(tmp_path / "work", "net", "empty")).embedding.shape == (0, 5)
-    monkeypatch.setattr(run.engine, "create", None)
+    monkeypatch.setattr(making.engine, "create", None)
     run.main(config, tmp_path / "work")
     assert files(tmp_path / "work") == made
 
@@ -175,7 +175,7 @@ def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
     work, made = tmp_path / "work", []
     run.main(config, work)
     before = files(work)
-    write = run.store.write
+    write = making.store.write
 
     def dies_at_the_second(path, *rest):
         if made:
@@ -183,10 +183,10 @@ def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
         made.append(path.name)
         write(path, *rest)
 
-    monkeypatch.setattr(run.store, "write", dies_at_the_second)
+    monkeypatch.setattr(making.store, "write", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run.main(config, work, redo=True)
-    monkeypatch.setattr(run.store, "write", lambda path, *rest: (made.append(path.name), write(path, *rest)))
+    monkeypatch.setattr(making.store, "write", lambda path, *rest: (made.append(path.name), write(path, *rest)))
     run.main(config, work)
     assert sorted(made) == sorted(before) and files(work) == before
     run.main(config, work)

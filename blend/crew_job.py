@@ -1,0 +1,81 @@
+"""The processes of a shared search on a cluster's workers.
+
+    python -m blend.crew_job < JOB.json
+
+is one of them on a worker: it reads the pool from the work folder and draws as `blend.crew.work` does. Trials get to
+the storage finished, so a lost worker leaves none half-done there: others draw what it has not handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import platform
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from blend import copies, crew
+from blend.config import BlendSettings
+from blend.pool import Pool
+from blend.shared import SharedStudy, Where
+from extract import cluster, cluster_report, errors, parent, rundir, threads
+from extract.cluster import Cluster, Needs
+
+MEMORY = 1_000_000_000
+"""Bytes of a process beside the pool, which it holds three times at most: as it was read and in two orders."""
+
+
+def run(
+    machines: Cluster,
+    pool: Pool,
+    settings: BlendSettings,
+    seed: int,
+    where: Where,
+    wanted: int,
+    workers: int,
+    until: float | None,
+    study: SharedStudy,
+    on_trials: Callable[[int], None],
+) -> None:
+    """Let `workers` processes draw until `wanted` trials are finished, or until `until`. Raises as `Cluster.run`."""
+    counted = 0
+
+    def look() -> None:
+        nonlocal counted
+        finished = study.count()
+        on_trials(finished - counted)
+        counted = finished
+
+    look()
+    if counted >= wanted or (until is not None and time.monotonic() > until):
+        return
+    what = f"blend-{pool.task.name}"
+    path = cluster_report.folder(machines.work).resolve() / f"{what}.{secrets.token_hex(8)}.pool"
+    with rundir.writing(path) as temporary:
+        temporary.write_bytes(pickle.dumps((copies.distinct(pool), settings, seed, where, wanted)))
+    left = None if until is None else max(0.0, until - time.monotonic())
+    told = json.dumps({"pool": str(path), "seconds": left})
+    needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)
+    names = [f"{what}-{number}" for number in range(1, workers + 1)]
+    try:
+        some = [cluster.Job(name, "blend.crew_job", (), machines.log(name), needs, stdin=told) for name in names]
+        machines.run(what, some, lambda job, news: None, lambda job, result: None, look)
+        look()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def main(told: dict[str, Any]) -> None:
+    """Draw and score until there are enough."""
+    pool, settings, seed, where, wanted = pickle.loads(Path(told["pool"]).read_bytes())  # our own run's file
+    name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"  # drawn: a retried job is another worker
+    crew.work(pool, settings, seed, where, wanted, name, threads.given() or 1, told["seconds"])
+
+
+if __name__ == "__main__":
+    with errors.exits():
+        main(parent.job())
