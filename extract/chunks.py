@@ -34,7 +34,7 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
     jobs: list[Job] = []
     videos: dict[str, tuple[Part, list[Any], int]] = {}
     for part in parts:
-        todo = part.todo()
+        todo: list[Any] = part.todo()
         sizes = [part.size(job) * _frames(part) for job in todo]
         for number, chunk in enumerate(divided(sizes, cluster.slots()), 1):
             name = f"extract-{part.name}-{number}"
@@ -80,7 +80,7 @@ def _frames(part: Part) -> int:
 
 def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, some: list[Any]) -> Job:
     """A job's paths: no picture is read here."""
-    told = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
+    told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     if isinstance(part, making.Part):
         told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder)] for job in some]}
     else:
@@ -102,7 +102,8 @@ def main(told: dict[str, Any], say: Any) -> None:
         heard = [audio.Job(video, path and Path(path), last) for video, path, last in told["heard"]]
         part = audio.Part(told["network"], listener, heard, config.corpus, work, told["corpus"], redo=False)
     todo: list[Any] = part.todo()
-    done = sum(part.size(job) for job in part.jobs) - sum(part.size(job) for job in todo)  # type: ignore[arg-type]
+    everything: list[Any] = [*part.jobs]
+    done = sum(map(part.size, everything)) - sum(map(part.size, todo))
     said = time.monotonic()
 
     def advance(count: int) -> None:

@@ -88,6 +88,7 @@ def slurm(settings: ClusterSettings) -> SLURMCluster:
         job_script_prologue=list(settings.job_script_prologue),
         job_extra_directives=[f"--gpus={settings.gpus}"] if settings.gpus else [],
         worker_extra_args=["--resources", f"'{has}'"],
+        scheduler_options={"dashboard_address": ":0"},  # any free port: several runs may start on one machine
     )
 
 

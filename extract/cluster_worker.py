@@ -176,7 +176,7 @@ def _follow(lines: queue.Queue[str | None], tell: Any, wanted: Any) -> Any:
                 return news
 
 
-def _wanted(worker: Any, key: str) -> bool:
+def _wanted(worker: Any, key: Any) -> bool:
     """Whether the job is still to be done here: its client may be gone, or this worker about to close."""
     task = worker.state.tasks.get(key)
     at_work = worker.status.name in ("running", "paused", "closing_gracefully")

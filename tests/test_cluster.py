@@ -108,11 +108,11 @@ def test_a_job_that_fails_on_three_workers_is_told_with_its_log_and_the_others_g
 
 
 def test_bad_input_in_a_job_is_bad_input_of_the_run_and_not_tried_again(three, tmp_path):
-    said = "import sys; sys.stderr.write('error: x.txt: line 3 is odd\\n'); sys.exit(2)"
-    with cluster.at(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match=r"^x\.txt: line 3 is odd$"):
-        cluster.current().run("odd", [job(tmp_path, "odd", said)], lambda *_: None, lambda *_: None)
-    [odd] = json.loads((tmp_path / "cluster" / "odd.json").read_text())["jobs"]
-    assert len(odd["failures"]) == 1
+    odd = Job("odd", "extract.tabular", ("none.csv", "--name", "x", "--work", str(tmp_path)), tmp_path / "log.txt")
+    with cluster.at(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match=r"^none\.csv: "):
+        cluster.current().run("odd", [odd], lambda *_: None, lambda *_: None)
+    [record] = json.loads((tmp_path / "cluster" / "odd.json").read_text())["jobs"]
+    assert len(record["failures"]) == 1
 
 
 def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(few_videos, three, tmp_path):
@@ -197,7 +197,7 @@ def test_a_search_of_a_heads_settings_is_shared_by_workers(few_videos, three, se
 
 
 def test_a_search_of_a_blend_is_shared_by_workers(few_videos, three, server, tmp_path):
-    how = How(workers=2, storage=server, study="few/va/spread")
+    how = How(workers=2, storage=server, study="few/va/together")
     with cluster.at(three.where, SETTINGS, tmp_path):
         report = blend_run.main(config.load(Config, few_videos), "va", tmp_path, how=how)
     assert (tmp_path / "blend" / "va" / "submission.txt").exists() and report["searched"] >= report["equal"]
