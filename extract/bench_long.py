@@ -154,7 +154,7 @@ def _run(folder: Path) -> None:
     """In the watched process: the network alone, or the whole run with a note of the time every now and then."""
     import resource
 
-    from extract import config, engine, run
+    from extract import config, engine, making, run
 
     settings = json.loads((folder / "long.json").read_text(encoding="utf-8"))
     only = settings.pop("only", None)
@@ -168,7 +168,7 @@ def _run(folder: Path) -> None:
         found["network"] = resident(os.getpid()) - before
         del runner
     else:
-        with _noting(run) as timeline:
+        with _noting(making) as timeline:
             run.main(checked, folder / "work")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
         found |= {"timeline": list(timeline), "peak": peak}
@@ -176,9 +176,9 @@ def _run(folder: Path) -> None:
 
 
 @contextmanager
-def _noting(run: Any) -> Iterator[array[float]]:
-    """Note frames done, seconds and seconds of processor time, one after the other, of what `run` shows progress of."""
-    shown, timeline = run.progress, array("d")
+def _noting(step: Any) -> Iterator[array[float]]:
+    """Note frames done, seconds and seconds of processor time, one after the other, of what `step` shows."""
+    shown, timeline = step.progress, array("d")
 
     @contextmanager
     def noted(*args: Any, **options: Any) -> Iterator[Any]:
@@ -193,11 +193,11 @@ def _noting(run: Any) -> Iterator[array[float]]:
             bar.advance = note
             yield bar
 
-    run.progress = noted
+    step.progress = noted
     try:
         yield timeline
     finally:
-        run.progress = shown
+        step.progress = shown
 
 
 def table(found: Long) -> str:

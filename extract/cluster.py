@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOCAL = "local"
 MOST_TRIES = 3
 """Workers that a job may fail on before it is given up."""
+MOST_STARTS = 10
+"""Starts of a job whose workers were lost: by it, or by a batch system that needs them elsewhere."""
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_UNTIL_SEEN = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
@@ -210,10 +212,13 @@ class Cluster:
         self, one: _Open, opened: dict[str, _Open], record: cluster_report.Record, bad: list[InputError], on_end: OnEnd
     ) -> None:
         """A job's process, or its worker, has ended: done, once more elsewhere, or given up."""
-        job, future = one.job, one.future
+        job, future, lost = one.job, one.future, False
         if future.status == "finished":
             result = future.result()
         elif future.status == "error":
+            if (lost := _worker_lost(future)) and record.starts(job) < MOST_STARTS:
+                one.future, one.only = self._submit(job, one.failures)
+                return
             why = " ".join(str(future.exception()).split())
             result = {"worker": "?", "address": "", "host": "?", "code": None, "tail": [why], "seconds": 0.0}
         else:
@@ -239,12 +244,19 @@ class Cluster:
             hopeless = self._refused.issuperset(self.client.nthreads())
         else:
             one.failures.append(result)
-            hopeless = result["code"] is None or len(one.failures) >= MOST_TRIES
+            hopeless = lost or len(one.failures) >= MOST_TRIES
         if hopeless:
             record.given_up(job, one.failures or [result])
             del opened[job.name]
         else:
             one.future, one.only = self._submit(job, one.failures)
+
+
+def _worker_lost(future: Future) -> bool:
+    """Whether Dask gave a job up because the workers that had it were lost, be it in their queue."""
+    from distributed import KilledWorker
+
+    return isinstance(future.exception(), KilledWorker)
 
 
 _current: Cluster | None = None

@@ -44,6 +44,10 @@ class Record:
         """A worker has begun it. More starts than failures and an end: a worker was lost."""
         self._of(job)["starts"].append(worker)
 
+    def starts(self, job: Job) -> int:
+        """How often it was begun."""
+        return len(self._of(job)["starts"])
+
     def done(self, job: Job, result: dict[str, Any]) -> None:
         """It has ended well."""
         self._of(job).update({key: result[key] for key in ("worker", "host", "seconds")})

@@ -1,0 +1,14 @@
+"""The cluster's benchmark on a few pictures: that it measures, not what."""
+
+import pytest
+
+pytest.importorskip("distributed")
+
+
+def test_both_ways_are_measured():
+    from extract import bench_cluster
+
+    found = bench_cluster.main(40, 1, "demo_enet", 0)
+    assert set(found) == {bench_cluster.LOCAL, bench_cluster.SPREAD, "ratio"} and all(
+        rate > 0 for rate in found.values()
+    )
