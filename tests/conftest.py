@@ -82,6 +82,12 @@ FEW_FRAMES = 60
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder of the demo, filled by the tests that run its tasks; its corpus and features are shared."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="session")
 def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task."""
     import itertools

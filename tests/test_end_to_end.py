@@ -63,12 +63,6 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder of the demo; its corpus and features are shared by the tests of the three tasks."""
-    return tmp_path_factory.mktemp("demo")
-
-
 @pytest.mark.parametrize("task", ["au", "expr", "va"])
 def test_the_demo_ends_with_a_checked_submission_and_a_report(demo, task):
     done = run(task, demo)
