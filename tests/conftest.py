@@ -22,6 +22,10 @@ import pytest
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+# what a shell starts in the background ignores Ctrl-C, and would pass that on to every process that is sent one here
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs: on the path, or where Debian puts them."""
     found = shutil.which("initdb")

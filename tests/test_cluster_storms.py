@@ -169,7 +169,9 @@ def test_a_worker_with_another_version_is_refused_by_name(machines, tmp_path):
         some.worker("stale", root=old)
         refused(some.where, tmp_path, r"worker stale .*another version of the project, code \w{12} in .*old; ")
         some.end("stale")
-        some.worker("none", root=tmp_path)
+        (tmp_path / "none").mkdir()  # another thing of that name stands before the project, which may be installed
+        (tmp_path / "none" / "extract.py").write_text("")
+        some.worker("none", root=tmp_path / "none")
         refused(some.where, tmp_path, r"worker none .*cannot import the project")
 
 
