@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import typer.core
 
+from extract.demo import corpus
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
@@ -67,7 +69,7 @@ def place(finished: Path, tmp_path: Path) -> Path:
         shutil.copytree(finished / "blend", runs / name / "blend")
     (tmp_path / "preds").mkdir()
     shutil.copytree(finished / "heads" / "au" / "mlp_all", tmp_path / "preds" / "ours")
-    official = next((finished / "corpus").rglob("*au*test*.txt"))
+    official = corpus.paths(finished / "corpus")["au"]["test"]
     for name in ("list.txt", "official_sample.txt"):
         shutil.copy(official, tmp_path / name)
     rows = [f"{video},{frame},{frame % 7 / 7},0.5" for video in ("one", "two") for frame in range(1, 20)]
