@@ -21,6 +21,7 @@ from extract.config import TaskPaths
 from extract.errors import InputError
 from heads import labels, predictions
 from heads import run as heads_run
+from heads.code_mark import code_mark
 from heads.tasks import Task, find
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def search_facts(made_of: Ingredients) -> dict[str, Any]:
         "heads": {head: _hash(made_of.file(head, "val")) for head in made_of.heads},
         "prior": made_of.prior,
         "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
-        "code": rundir.code_hash(Path(__file__).parent, Path(heads_run.__file__).parent),
+        "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
 

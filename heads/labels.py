@@ -66,18 +66,23 @@ def files(folder: Path) -> list[Path]:
     return found
 
 
+def text_of(path: Path) -> str:
+    """What an annotation file says. Raises InputError for one that is missing or no text."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such annotation file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+
+
 def read(path: Path, task: Task) -> Annotation:
     """Read one annotation file of `task`.
 
     Raises InputError, with the line's number (the header is line 1), for a file that cannot be read, another
     header than the task's, and a line that has too few or too many numbers, no number, or one out of range.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    text = text_of(path)
     header, _, body = text.partition("\n")
     if "".join(header.split()) != task.header:
         raise InputError(f"{path}: line 1 is {header.strip()[:80]!r}, expected the header {task.header!r}")

@@ -72,12 +72,7 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     import pyarrow as pa
     from pyarrow import csv
 
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    text = labels.text_of(path)
     header, _, body = text.partition("\n")
     if not is_header(header):
         what = "the header is missing: line 1 is" if testlist.place([header.split(",")[0].strip()]) else "line 1 is"

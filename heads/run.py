@@ -75,32 +75,18 @@ def _up_to_date(
         part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
         for part in ("train", "val")
     }
+    listing = rundir.file_hash(paths.test) if paths.test else None
     code = code_mark()
     todo = []
     for spec in specs:
-        settings = spec.settings.model_dump(mode="json")
-        learning = rundir.fingerprint(
-            {
-                "task": task,
-                "settings": settings,
-                "sources": [(s.network, s.kinds, s.beside) for s in spec.sources],
-                "seed": seed,
-                "annotations": hashes,
-                "features": [marks[0][s.network] for s in spec.sources],
-                "code": code,
-                "versions": {
-                    name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
-                },
-            }
-        )
-        listing = rundir.file_hash(paths.test) if paths.test else None
+        learning = _learning(task, spec, seed, hashes, marks[0], code)
         mark = rundir.fingerprint([learning, listing, [marks[1][s.network] for s in spec.sources]])
         if not rundir.is_done(head_folder(work, task, spec.name), mark):
             todo.append(
                 Job(
                     spec.name,
                     task,
-                    settings,
+                    spec.settings.model_dump(mode="json"),
                     list(spec.sources),
                     work.resolve(),
                     paths.train,
@@ -113,6 +99,26 @@ def _up_to_date(
             )
     processes.run_all(todo, f"heads {task}")
     return {spec.name: head_folder(work, task, spec.name) for spec in specs}
+
+
+def _learning(
+    task: str, spec: Spec, seed: int, hashes: dict[str, list[tuple[str, str]]], features: dict[str, str], code: str
+) -> str:
+    """Fingerprint of all that a trained head hangs on: where it is the same, nothing is learnt again."""
+    return rundir.fingerprint(
+        {
+            "task": task,
+            "settings": spec.settings.model_dump(mode="json"),
+            "sources": [(s.network, s.kinds, s.beside) for s in spec.sources],
+            "seed": seed,
+            "annotations": hashes,
+            "features": [features[s.network] for s in spec.sources],
+            "code": code,
+            "versions": {
+                name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
+            },
+        }
+    )
 
 
 def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from heads import predictions, testlist
 from heads.labels import DTYPES, Annotation
 from heads.tasks import TASKS
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUALITY = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
@@ -155,3 +158,17 @@ def make_report(make_pool):
         return pool, outcome, copy.deepcopy(table)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, headless. It needs no sandbox's help as root, and sees nothing but the page that is given to it."""
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as play:
+        running = play.chromium.launch(executable_path=program, args=arguments)
+        yield running
+        running.close()

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,6 @@ from blend.params import Params
 from blend.predict_table import score_name
 from heads.tasks import AU, EXPR, VA
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FRAMES = 300
 
 
@@ -91,19 +88,6 @@ def test_a_long_video_stays_small(table):
     long["time"] = np.arange(len(long)) / 25
     page = predict_timeline.render(long, said(table) | {"frames": len(long)}, params())
     assert len(page) < 40 * len(long)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=program, args=arguments)
-        yield running
-        running.close()
 
 
 COLOURS = """canvas => {

@@ -5,9 +5,7 @@ Skipped where there is no Chromium (Debian: apt-get install chromium) or no Play
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import time
 
 import numpy as np
@@ -16,7 +14,6 @@ from PIL import Image
 
 from blend import page, page_faces, page_timeline
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 TASKS = ["au", "expr", "va"]
 SMALLEST = 9.5
 """Pixels of a letter's height that can be read."""
@@ -50,20 +47,6 @@ READY = "document.getElementById('timeline-read').textContent.includes('frames')
 STICKING_OUT = """() => [...document.querySelectorAll('body *')].filter(e =>
   !e.closest('.wide, nav, #timeline-scroll, svg') && e.getBoundingClientRect().right > innerWidth + 0.5)
   .map(e => e.outerHTML.slice(0, 120))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, headless. It needs no sandbox's help as root, and sees nothing but the page that is given to it."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=program, args=arguments)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
