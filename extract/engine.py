@@ -140,7 +140,8 @@ class OpenVinoEngine:
         native = precision == "fp32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.remark = "" if native else REMARKS[PRECISIONS.get(ran, ran)]
         self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
-        self._queue = ov.AsyncInferQueue(compiled)
+        # One more request than threads: the next picture waits in the engine, not for Python
+        self._queue = ov.AsyncInferQueue(compiled, threads + 1 if threads else 0)
         self._queue.set_callback(self._arrived)
         self._failure: BaseException | None = None
         self.widths = {kind: len(row) for kind, row in self.run(_black(network)).items()}
@@ -211,7 +212,8 @@ def _settings(precision: str, threads: int | None) -> dict[str, Any]:
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": next((theirs for theirs, ours in PRECISIONS.items() if ours == precision)),
     }
-    return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+    # Pinned, the threads of several processes that share a machine would all be pinned to its first cores
+    return settings | ({"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False} if threads else {})
 
 
 def _with_pixels(model: Any, network: Network) -> Any:

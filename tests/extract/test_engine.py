@@ -135,6 +135,29 @@ def test_a_cpu_without_bf16_is_warned_of(cpu):
     assert (done.stderr == "") if has == "True" else (done.stderr.startswith("warning: ") and said in done.stderr)
 
 
+GIVEN = """
+import os
+import numpy as np
+from extract import engine, networks
+network = networks.NETWORKS["demo_enet"]
+runner = engine.OpenVinoEngine(network.path, network, threads=1)
+found = set()
+for _ in range(20):
+    runner.submit(np.zeros((network.size, network.size, 3), np.uint8), lambda outputs: None)
+    found |= {len(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task")}  # while they are at work
+runner.flush()
+print(found == {len(os.sched_getaffinity(0))})
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is no other core")
+def test_threads_that_were_given_are_pinned_to_no_core():
+    """Else those of processes side by side, each given one thread, would all share the machine's first core."""
+    done = subprocess.run([sys.executable, "-c", GIVEN], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]
+
+
 def test_openvino_where_there_is_no_gpu_and_torch_where_there_is_one(tmp_path, network_file, monkeypatch):
     network_file(tmp_path / "net.onnx")
     monkeypatch.setattr("extract.torch_engine.TorchEngine", lambda *args: types.SimpleNamespace(remark=""))
