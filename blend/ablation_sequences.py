@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -64,8 +65,11 @@ class Data:
     prior: NDArray[np.float32]
 
 
-def main(config: Config, task: str, work: Path, seeds: int) -> dict[str, list[Scores]]:
-    """Each entry of NAMES -> its scores by seed. Raises InputError for a corpus whose test truth is not known."""
+def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, list[Scores]], dict[str, Any]]:
+    """Each entry of NAMES -> its scores by seed; and what the blend of all gains on test, as `compare.gain`.
+
+    Raises InputError for a corpus whose test truth is not known.
+    """
     if not config.corpus.demo:
         raise InputError("blend.ablation_sequences: only the demo's test truth is known; leave --config out")
     from extract.demo.corpus import paths
@@ -87,7 +91,7 @@ def main(config: Config, task: str, work: Path, seeds: int) -> dict[str, list[Sc
             for name, scores in _of_seed(data, seen, heard, work, seed).items():
                 found[name].append(scores)
             bar.advance()
-    return found
+    return found, _gain(data, work, seeds)
 
 
 def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
@@ -107,31 +111,60 @@ def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> 
     ours = heads_run.main(seen, task, _beside(work, folder / "seen"), seed)
     sound = heads_run.main(heard, task, _beside(work, folder / "heard"), seed)["fusion"]
     alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
-    tabular = [name for name in ours if name not in ENCODERS]
+    tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
     best = max(tabular, key=lambda name: alone[name][0])
     blended = {
-        "without": _blended(seen, task, folder, seed, [ours[name] for name in tabular], heads=tabular),
-        "with": _blended(seen, task, folder, seed, [*ours.values(), sound], predictions={SOUND: sound}),
+        "without": _blended(data, seen, folder, seed, tabular, heads=list(tabular)),
+        "with": _blended(data, seen, folder, seed, {**ours, SOUND: sound}, predictions={SOUND: sound}),
     }
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
 
 
-def _blended(seen: Config, task: str, folder: Path, seed: int, made_of: list[Path], **given: Any) -> Scores:
-    """A blend's scores, kept beside the heads: the next blend of the same seed takes its folder."""
+def _blended(data: Data, seen: Config, folder: Path, seed: int, made_of: Mapping[str, Path], **given: Any) -> Scores:
+    """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
     from blend import run
 
+    task = data.task.name
     facts = {
-        "heads": [(str(head), _hashes(head)) for head in made_of],
-        "given": str(given),
+        "heads": {name: _hashes(head) for name, head in made_of.items()},
         "settings": getattr(seen.blend, task).model_dump(mode="json"),
         "code": rundir.code_hash(Path(__file__).parent),
         "seed": seed,
     }
-    mark, kept = rundir.fingerprint(facts), folder / f"{task}-{'with' if SOUND in str(given) else 'without'}.json"
+    mark, kept = rundir.fingerprint(facts), _scores_of(folder, task, SOUND in made_of)
     if (known := _kept(kept, mark)) is None:
         report = run.main(seen, task, folder / "seen", seed, **given)
-        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]))
+        counts = _counts(data, made_of, folder / "seen" / "blend" / task / "params.json")
+        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), {"counts": counts})
     return known
+
+
+def _counts(data: Data, made_of: Mapping[str, Path], params: Path) -> list[Any]:
+    """A blend's per-video counts (blend.counts) of the test videos, from its params.json."""
+    from blend import apply, combine
+    from blend.crossfit import table_of
+
+    test = _pool(data, made_of, "test")
+    found: list[Any] = table_of(test, combine.combine(test, apply.read(params).params)).tolist()
+    return found
+
+
+def _scores_of(folder: Path, task: str, heard: bool) -> Path:
+    """Where the scores of a seed's blend are kept."""
+    return folder / f"{task}-{'with' if heard else 'without'}.json"
+
+
+def _gain(data: Data, work: Path, seeds: int) -> dict[str, Any]:
+    """What the blends of all gain over those of the tabular heads, over the seeds and draws of the test videos."""
+    from blend import compare
+
+    tables: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
+    for seed in range(seeds):
+        for heard, found in tables.items():
+            kept = _scores_of(work / "sequences" / str(seed), data.task.name, heard)
+            found.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
+    labelled = [int(data.truth["test"][video].valid.sum()) for video in sorted(data.truth["test"])]
+    return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
 
 
 def _hashes(head: Path) -> list[str]:
@@ -145,8 +178,8 @@ def _kept(path: Path, mark: str) -> Scores | None:
     return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
 
 
-def _keep(path: Path, mark: str, scores: Scores) -> Scores:
-    rundir.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1]})
+def _keep(path: Path, mark: str, scores: Scores, more: Mapping[str, Any] = MappingProxyType({})) -> Scores:
+    rundir.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1], **more})
     return scores
 
 
@@ -166,7 +199,7 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
         return known
     from blend import crossfit
 
-    val, test = (_pool(data, head, part) for part in ("val", "test"))
+    val, test = (_pool(data, {"head": head}, part) for part in ("val", "test"))
     decided, truth = [], []
     folds = crossfit.split(val, FOLDS, seed)
     for fold in folds:
@@ -179,12 +212,12 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
     return _keep(head / "alone.json", mark, (float(crossed), float(final)))
 
 
-def _pool(data: Data, head: Path, part: str) -> Pool:
-    """A head's frames as blend sees them, with their truth."""
+def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
+    """Heads' frames as blend sees them, with their truth."""
     from blend import pool
 
-    found = predictions.read(head / f"{part}.parquet", data.task)
-    return pool.for_validation(data.task, {"head": found}, data.truth[part], data.prior, part)
+    found = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
+    return pool.for_validation(data.task, found, data.truth[part], data.prior, part)
 
 
 def _chosen(some: Pool) -> tuple[int, NDArray[np.float64] | None]:
@@ -210,17 +243,18 @@ def _decided(some: Pool, k: int, thresholds: NDArray[np.float64] | None) -> NDAr
     return decided[some.known.rows]
 
 
-def as_markdown(task: Task, found: Mapping[str, list[Scores]]) -> str:
-    """The scores as a table for a README: means over the seeds, and the deviation between them."""
+def as_markdown(task: Task, found: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
+    """The scores as a table for a README: means over the seeds, and the deviation between them. Then the gain."""
     lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
     for name, scores in found.items():
         both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
         lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
     change = np.array(found["with"])[:, 1] - np.array(found["without"])[:, 1]
-    lines.append(
-        f"\nThe blend of all less that of the tabular heads, test, by seed: "
-        f"{', '.join(f'{one:+.3f}' for one in change)}"
-    )
+    by_seed = ", ".join(f"{one:+.3f}" for one in change)
+    lines.append(f"\nThe blend of all less that of the tabular heads, test, by seed: {by_seed}")
+    if gain["interval"]:
+        low, high = gain["interval"]
+        lines.append(f"Their mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}")
     return "\n".join(lines)
 
 
@@ -237,7 +271,7 @@ def command(
             raise InputError(f"--task {task}: no such task; there are au, expr, va")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        print(as_markdown(TASKS[task], main(settings, task, folder, seeds)))
+        print(as_markdown(TASKS[task], *main(settings, task, folder, seeds)))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from extract import errors
 from extract.errors import InputError
 from heads.tasks import TASKS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from blend.counts import Table
 
 DRAWS = 10_000
 NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "searched", "interval")
@@ -113,21 +120,38 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     The interval is around the difference found, its deviations widened as those of `blend.crossfit` are for few videos
     of unequal lengths.
     """
+    from blend.report_videos import tables
+
+    mine, theirs = (tables(sorted(one.videos, key=lambda v: v["video"]), key) for one in (run, against))
+    labelled = [one["labelled"] for one in sorted(run.videos, key=lambda v: v["video"])]
+    found = gain(run.report["task"], [mine], [theirs], labelled, draws, seed)
+    return {"of": run.name, "against": against.name, **found}
+
+
+def gain(
+    task: str, mine: Sequence[Table], theirs: Sequence[Table], labelled: Sequence[int], draws: int, seed: int
+) -> dict[str, Any]:
+    """`difference`, `interval` and `better_in` of per-video counts (blend.counts) against others of the same videos.
+
+    Several of each are repetitions, such as seeds: the mean of their differences counts, on the same draws for all.
+    `labelled` has the annotated frames of each video.
+    """
     import numpy as np
 
     from blend import counts, crossfit
-    from blend.report_videos import tables
 
-    task = run.report["task"]
-    mine, theirs = (tables(sorted(one.videos, key=lambda v: v["video"]), key) for one in (run, against))
-    gain = float(counts.score(task, mine.sum(0)) - counts.score(task, theirs.sum(0)))
-    found: dict[str, Any] = {"of": run.name, "against": against.name, "difference": crossfit.number_or_none(gain)}
-    drawn = counts.draw(task, mine, draws, seed) - counts.draw(task, theirs, draws, seed)
+    def scores(tables: Sequence[Table]) -> NDArray[np.float64]:
+        return np.mean([counts.draw(task, table, draws, seed) for table in tables], 0)
+
+    whole = [[counts.score(task, table.sum(0)) for table in tables] for tables in (mine, theirs)]
+    gained = float(np.mean(whole[0]) - np.mean(whole[1]))
+    found: dict[str, Any] = {"difference": crossfit.number_or_none(gained)}
+    drawn = scores(mine) - scores(theirs)
     drawn = drawn[np.isfinite(drawn)]
-    if len(mine) < 2 or not len(drawn) or not np.isfinite(gain):
+    if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return found | {"interval": None, "better_in": None}
-    wider = crossfit.widening(np.array([one["labelled"] for one in run.videos], np.int64))
-    low, high = gain + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
+    wider = crossfit.widening(np.array(labelled, np.int64))
+    low, high = gained + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
     better = float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
     return found | {"interval": [float(low), float(high)], "better_in": better}
 

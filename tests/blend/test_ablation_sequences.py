@@ -24,10 +24,12 @@ VA = TASKS["va"]
 
 def test_the_table_has_means_deviations_and_what_the_blend_gains() -> None:
     found = {name: [(0.5, 0.4), (0.7, 0.4)] for name in ours.NAMES} | {"with": [(0.8, 0.45), (0.8, 0.38)]}
-    lines = ours.as_markdown(VA, found).splitlines()
+    gain = {"difference": 0.015, "interval": [-0.02, 0.05], "better_in": 0.8}
+    lines = ours.as_markdown(VA, found, gain).splitlines()
     assert "| best tabular head | 0.600 ± 0.100 | 0.400 ± 0.000 |" in lines
     assert "| blend of all | 0.800 ± 0.000 | 0.415 ± 0.035 |" in lines
-    assert lines[-1].endswith("by seed: +0.050, -0.020")
+    assert lines[-2].endswith("by seed: +0.050, -0.020")
+    assert lines[-1] == "Their mean +0.015, 95 % interval over test videos -0.020 to +0.050"
     assert len({line.count("|") for line in lines[: len(ours.NAMES) + 2]}) == 1
 
 
@@ -66,7 +68,7 @@ def test_a_head_alone_is_smoothed_as_other_videos_say(data: ours.Data, tmp_path:
         return max(ours.KS, key=lambda k: score("val", videos, [k] * len(videos)))
 
     names = [f"val{v}" for v in range(5)]
-    folds = crossfit.split(ours._pool(data, tmp_path, "val"), 5, 3)
+    folds = crossfit.split(ours._pool(data, {"head": tmp_path}, "val"), 5, 3)
     held = {names[v]: best([n for i, n in enumerate(names) if i not in fold]) for fold in folds for v in fold}
     crossed, test = ours._alone(data, tmp_path, 3)
     assert crossed == pytest.approx(score("val", names, [held[name] for name in names]), abs=1e-6)
@@ -120,6 +122,7 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
 
     monkeypatch.setattr(heads_run, "main", heads)
     monkeypatch.setattr(run, "main", blend)
+    monkeypatch.setattr(ours, "_counts", lambda data, heads, params: [[[float(len(heads))]]])
     crossed = {"mlp": 0.3, "lama": 0.6, "sequence": 0.5, "encoders": 0.55, "fusion": 0.4}
     monkeypatch.setattr(
         ours, "_alone", lambda data, where, seed: (0.9 if where.parts[-2] == "heard" else crossed[where.name], 0.0)
@@ -132,3 +135,30 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     assert list(found) == list(ours.NAMES)
     again = ours._of_seed(ours.Data(VA, {}, np.zeros(2, np.float32)), seen, heard, tmp_path, 7)
     assert again == found and len(blended) == 2, "what is known is not blended again"
+    kept = {
+        way: json.loads((tmp_path / "sequences" / "7" / f"va-{way}.json").read_text()) for way in ("with", "without")
+    }
+    assert (kept["without"]["counts"], kept["with"]["counts"]) == ([[[2.0]]], [[[6.0]]])
+
+
+def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and_videos(
+    data: ours.Data, tmp_path: Path
+) -> None:
+    from blend import combine, counts
+
+    blend = {"task": "va", "outputs": ["valence", "arousal"], "heads": ["a"], "weights": {"a": 1.0}, "kernel": "box"}
+    some = ours._pool(data, {"a": tmp_path}, "test")
+    tables, scores = {}, {}
+    for way, k in (("with", 3), ("without", 0)):
+        params = blend | {"k": k, "prior": {"valence": 0.0, "arousal": 0.0}}
+        (tmp_path / "params.json").write_text(json.dumps(params))
+        tables[way] = np.array(ours._counts(data, {"a": tmp_path}, tmp_path / "params.json"))
+        scores[way] = some.score(combine.scores(some, [1.0], "box", k))
+        assert counts.score("va", tables[way].sum(0)) == pytest.approx(scores[way], abs=1e-9)
+        for seed in range(2):
+            kept = {"mark": "", "cross_fitted": 0.0, "test": 0.0, "counts": tables[way].tolist()}
+            (tmp_path / "sequences" / str(seed)).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "sequences" / str(seed) / f"va-{way}.json").write_text(json.dumps(kept))
+    gain = ours._gain(data, tmp_path, 2)
+    assert gain["difference"] == pytest.approx(scores["with"] - scores["without"], abs=1e-9) and gain["difference"] > 0
+    assert gain["interval"][0] < gain["difference"] < gain["interval"][1]
