@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,23 +63,15 @@ class LogMel:
         """The embedding."""
         hops, vectors = audio_logmel.Hops(), audio_logmel.FrameVectors(times)
         for start, samples in blocks:
-            for windows in _numbered(hops, hops.feed(start, samples)):
+            for windows in hops.feed(start, samples):
                 vectors.feed(*windows)
-        for windows in _numbered(hops, hops.finish()):
+        for windows in hops.finish():
             vectors.feed(*windows)
         return {"embedding": vectors.finish()}
 
     def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
         """Zeros."""
         return {"embedding": np.zeros((frames, audio_logmel.WIDTH), np.float16)}
-
-
-def _numbered(hops: audio_logmel.Hops, found: list[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Each of the arrays with its first window's number."""
-    first = hops.next - sum(map(len, found))
-    for windows in found:
-        yield first, windows
-        first += len(windows)
 
 
 @dataclass(frozen=True)

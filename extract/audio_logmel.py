@@ -8,6 +8,7 @@ quarter before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ SETTINGS = {
     "seconds": [NEAR, AROUND, SIDE], "version": 1,
 }  # fmt: skip
 """What decides the features."""
+Windows = tuple[int, NDArray[np.float32]]
+"""The number of the first window, and the log-mels [n, BANDS] of it and those that follow."""
 
 
 def mel_filters(
@@ -56,7 +59,7 @@ def _mel(hertz: float | NDArray[np.float64]) -> Any:
 class Hops:
     """Samples on the grid -> log-mels of the windows centred on every HOP-th sample, in order.
 
-    Feed blocks in order; gaps are silence.
+    Feed blocks in order and use up what each gives; gaps are silence.
     """
 
     def __init__(self) -> None:
@@ -72,33 +75,32 @@ class Hops:
         self.next = 0
         """The number of the next window; it is centred on sample HOP * next."""
 
-    def feed(self, start: int, samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Take a block; returns log-mels [n, BANDS] of the windows that are complete now, following on one another."""
+    def feed(self, start: int, samples: NDArray[np.float32]) -> Iterator[Windows]:
+        """Take a block; gives the windows that are complete now, following on one another, some at a time."""
         if self._kept is None:
             self.next = -(-(start - WINDOW // 2) // HOP)  # the first window that reaches into the sound
             self._start = HOP * self.next - WINDOW // 2
             self._kept = np.empty(0, np.float32)
-        found = []
         while (gap := start - self._start - len(self._kept)) > 0:  # silence, some at a time
-            found += self._take(np.zeros(min(gap, CHUNK * HOP), np.float32))
-        return found + self._take(samples)
+            yield from self._take(np.zeros(min(gap, CHUNK * HOP), np.float32))
+        yield from self._take(samples)
 
-    def finish(self) -> list[NDArray[np.float32]]:
+    def finish(self) -> Iterator[Windows]:
         """The windows that reach beyond the end."""
-        return [] if self._kept is None else self._take(np.zeros(WINDOW, np.float32))
+        if self._kept is not None:
+            yield from self._take(np.zeros(WINDOW, np.float32))
 
-    def _take(self, samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _take(self, samples: NDArray[np.float32]) -> Iterator[Windows]:
         assert self._kept is not None
-        self._kept = np.concatenate([self._kept, samples])
-        count = max(0, (len(self._kept) - WINDOW) // HOP + 1)
-        if not count:
-            return []
-        windows = np.lib.stride_tricks.sliding_window_view(self._kept, WINDOW)[: count * HOP : HOP]
-        found = [self._log_mel(windows[at : at + CHUNK]) for at in range(0, count, CHUNK)]
-        self._kept = self._kept[count * HOP :].copy()
+        samples = np.concatenate([self._kept, samples])
+        count, first = max(0, (len(samples) - WINDOW) // HOP + 1), self.next
+        self._kept = samples[count * HOP :].copy()
         self._start += count * HOP
         self.next += count
-        return found
+        if count:
+            windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: count * HOP : HOP]
+            for at in range(0, count, CHUNK):
+                yield first + at, self._log_mel(windows[at : at + CHUNK])
 
     def _log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         spectra = np.fft.rfft(windows * self._hann, FFT)
