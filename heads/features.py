@@ -39,7 +39,8 @@ def filled(
 ) -> tuple[Path, dict[str, NDArray[np.generic]], NDArray[np.bool_]]:
     """What a video has of the wanted kinds at these frames, 0 where it has nothing, and where it has something [N].
 
-    Also the file that was read: for a video without any, that of another, which says what columns there are.
+    A video without sound has nothing of a network that hears: its zeros are no sound that was heard. Also the file that
+    was read: for a video without any, that of another, which says what columns there are.
 
     Raises InputError as `read`, and where no video has features of this network.
     """
@@ -47,7 +48,8 @@ def filled(
     lacks = not path.exists()
     path = store.path(work, network, store.videos(work, network)[0]) if lacks else path
     own, found = read(path, kinds, network)
-    there = np.isin(frames, own) & (not lacks)
+    silent = bool((store.about(path) or {}).get("soundless"))
+    there = np.isin(frames, own) & (not lacks) & (not silent)
     whole = {}
     for kind, values in found.items():
         whole[kind] = np.zeros((len(frames), values.shape[1]), values.dtype)

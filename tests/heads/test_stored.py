@@ -113,6 +113,21 @@ def test_videos_and_frames_may_lack_an_optional_source(corpus, monkeypatch: pyte
     assert list(table.frames(corpus.work, sources, ["t0"])) == ["t0"]
 
 
+def test_a_video_without_sound_lacks_what_was_heard_and_not_zeros(corpus) -> None:
+    """As extract.audio writes it: zeros for each frame, and why."""
+    path = store.path(corpus.work, "two", "t0")
+    found = store.read(path)
+    found.embedding[:] = 0
+    store.write(path, found, {"mark": "two", "soundless": "no sound in it"})
+    other = store.path(corpus.work, "two", "t1")
+    store.write(other, store.read(other), {"mark": "two", "soundless": ""})
+    for optional in (True, False):
+        rows = table.load(corpus.work, [SOURCES[0], Source("two", ("embedding",), optional=optional)], ["t0", "t1"])
+        x = rows.batch()
+        assert not x[rows.video == 0, 20:].any() and x[rows.video == 1, 20:32].any(1).all()
+        assert not optional or x[:, 32].tolist() == [0] * 36 + [1] * 36
+
+
 def test_an_optional_source_that_no_video_has_is_an_error(tiny) -> None:
     sources = (Source("one", ("logits",)), Source("three", ("embedding",), optional=True))
     with pytest.raises(InputError, match=r"three: no features of network 'three'"):
