@@ -11,13 +11,14 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blend import others
 from extract import errors
 from extract.errors import InputError
+from extract.rundir import read_json
 from heads.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ def read(path: Path, prior: Path | None = None) -> Blend:
     """
     from blend.combine import Params
 
-    table = _json(path)
+    table = read_json(path, "give the params.json of a finished blend")
     params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
     if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:
         raise InputError(f"{path}: outputs of task {params.task!r} are not the official ones, in their order")
-    where, known = (prior, _json(prior)) if prior is not None else (path, table.get("prior"))
+    where, known = path, table.get("prior")
+    if prior is not None:
+        where, known = prior, read_json(prior, "give the prior.json of the heads")
     if known is None:
         raise InputError(f"{path}: holds no prior for videos without a face; give one with --prior prior.json")
     lowest = -1 if params.task == "va" else 0
@@ -106,18 +109,6 @@ def _named(params: Params) -> tuple[str, ...]:
     """Heads that optional parts of the blend look at."""
     chosen = getattr(params, "filter", None)
     return (chosen[0],) if chosen else ()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return table
 
 
 EXAMPLES = """Examples:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import errors
+from extract import errors, rundir
+from extract.console import console
 from extract.errors import InputError
-from heads.tasks import TASKS
+from heads.tasks import MTL, TASKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,13 +80,11 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
 def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
     file = path / "report.json" if path.is_dir() else path
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such report; give a folder that blend.run has finished") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not readable as JSON ({error})") from None
-    if not isinstance(report, dict) or report.get("task") not in TASKS:
+    report = rundir.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
+    task = str(report.get("task"))
+    if task == MTL:
+        raise InputError(f"{file}: is of the multi-task challenge; compare its parts, as in {file.parent / 'va'}")
+    if task not in TASKS:
         raise InputError(f"{file}: no report of a blend; give a folder such as runs/demo/blend/au")
     if lacking := [name for name in NEEDED if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
@@ -193,13 +192,13 @@ def verdict(one: dict[str, Any]) -> str:
 
 def show(found: dict[str, Any]) -> None:
     """Print the runs as a table, and every difference in words."""
-    from rich.console import Console
     from rich.table import Table
 
-    from blend.summary import frames_wide, number
+    from blend.page_values import shown
+    from blend.summary import number
 
     held = found["compared"] == "held_out"
-    console = Console(highlight=False)
+    out = console()
     columns = ("blend", "held out", "95 % interval", "made from", "k", "heads", "against the first")
     table = Table(*columns, title=f"{found['task']}: {found['metric']} on {found['videos']} validation videos")
     first = {one["of"]: one for one in found["differences"] if one["against"] == found["runs"][0]["run"]}
@@ -208,17 +207,17 @@ def show(found: dict[str, Any]) -> None:
         gain = first.get(run["run"])
         against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
         cells = (run["run"], number(run["score"]) if held else "", band, number(run["searched"]))
-        table.add_row(*cells, frames_wide(run["k"]), str(len(run["heads"])), against)
-    console.print(table)
+        table.add_row(*cells, shown(run["k"], 0), str(len(run["heads"])), against)
+    out.print(table)
     what = (
         "Compared are held-out scores: each video is decided by a blend that was made without it."
         if held
         else "Compared are scores on the videos that the blends were made from, because one could not be cross-fitted: "
         "whichever was searched for longer has an advantage."
     )
-    console.print(what)
+    out.print(what)
     for one in found["differences"]:
-        console.print(verdict(one), markup=False)
+        out.print(verdict(one))
 
 
 EXAMPLES = """Examples:

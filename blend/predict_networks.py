@@ -17,7 +17,7 @@ from extract import store, tabular
 from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
-from extract.rundir import write_json
+from extract.rundir import read_json, write_json
 
 FILE = "networks.json"
 SECTIONS = ("features", "networks", "audio")
@@ -81,13 +81,10 @@ def settings(trained: list[Trained], given: Path | None) -> dict[str, Any]:
 def _on_record(trained: Trained) -> dict[str, Any]:
     """What blend.run left of its config; nothing where an older one left nothing."""
     path = trained.folder / FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run {again(trained)} again") from None
+    found = read_json(path, f"run {again(trained)} again")
+    return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
 
 
 def check(trained: list[Trained], work: Path, video: str) -> None:

@@ -68,6 +68,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """The JSON object in a file that a user names. Raises InputError, which ends with `advice`, where there is none."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {advice}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); {advice}") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: holds {type(table).__name__}, expected a JSON object; {advice}")
+    return table
+
+
 def fingerprint(value: Any) -> str:
     """SHA-256 (hex) of a JSON-able value in canonical form: equal values, whatever their key order, are equal."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -105,6 +105,8 @@ def test_what_cannot_be_compared_is_refused_in_one_line(runs, make_report, tmp_p
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "report.json").write_text("no json")
     (tmp_path / "list.json").write_text("[]")
+    write_json(tmp_path / "mtl" / "report.json", {"task": "mtl"})
+    write_json(tmp_path / "odd" / "report.json", {"task": ["au"]})
     for paths, said in (
         ([first], "two blends or more"),
         ([first, first], "given twice"),
@@ -113,9 +115,11 @@ def test_what_cannot_be_compared_is_refused_in_one_line(runs, make_report, tmp_p
         ([lacks, second], "lacks the validation video 'video02'"),
         ([first, relabelled], "video 'video03' has other labels"),
         ([first, old], "of an older version; run python -m blend.run again"),
-        ([first, tmp_path / "gone"], "no such report"),
+        ([first, tmp_path / "gone"], "no such file; give a folder that blend.run has finished"),
         ([first, tmp_path / "text"], "not readable as JSON"),
-        ([first, tmp_path / "list.json"], "no report of a blend"),
+        ([first, tmp_path / "list.json"], "holds list, expected a JSON object; give a folder"),
+        ([first, tmp_path / "odd"], "no report of a blend"),
+        ([first, tmp_path / "mtl"], "of the multi-task challenge; compare its parts, as in .*mtl/va"),
     ):
         with pytest.raises(InputError, match=said):
             compare.main(paths)

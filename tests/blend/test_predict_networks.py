@@ -69,5 +69,5 @@ def test_an_imported_table_cannot_be_made_of_a_video(tmp_path, monkeypatch):
 def test_a_damaged_record_is_named(tmp_path, text):
     one = trained(tmp_path / "blend", "demo_enet")
     Path(one.folder / "networks.json").write_text(text)
-    with pytest.raises(InputError, match=r"networks\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"networks\.json: .*JSON.*run python -m blend\.run .* again"):
         predict_networks.settings([one], None)

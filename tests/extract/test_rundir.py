@@ -20,6 +20,20 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "no such file"), ("{", "not readable as JSON"), (b"\xff", "not readable as JSON"), ("[1]", "holds list")],
+)
+def test_a_file_that_holds_no_json_object_is_named_with_what_to_do(tmp_path, text, said):
+    path = tmp_path / "a.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=rf"a\.json: {said}.*; give another$"):
+        rundir.read_json(path, "give another")
+    rundir.write_json(path, {"ä": [1, None]})
+    assert rundir.read_json(path, "") == {"ä": [1, None]}
+
+
 def test_a_full_disk_is_the_users_to_mend_and_names_the_file(tmp_path):
     with pytest.raises(InputError, match=r"x\.bin.*No space left.*free some space"), rundir.writing(tmp_path / "x.bin"):
         raise OSError(errno.ENOSPC, "No space left on device")
