@@ -258,7 +258,7 @@ EXAMPLES = """Examples:
 
 python -m blend.ablation --task au --seeds 3
 
-python -m blend.ablation --task expr --json ablation.json      the scores of every seed, too"""
+python -m blend.ablation --task expr --out ablation.json      the scores of every seed, too"""
 
 
 def command(
@@ -268,9 +268,10 @@ def command(
         Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
     ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Also write the rows here, with the scores of every seed.")
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the rows here, as JSON, with the scores of every seed.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure on the demo's test split what temporal columns, averaged seeds and train and validation change."""
     with errors.exits():
@@ -278,9 +279,10 @@ def command(
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(heads_config.Config, config, None)
         rows = main(settings, task, work or Path("runs") / settings.corpus.name, seeds)
-        if as_json is not None:
-            rundir.write_json(as_json, {"task": task, "metric": TASKS[task].metric, "rows": rows})
-        print(as_markdown(TASKS[task], rows))
+        found = {"task": task, "metric": TASKS[task].metric, "rows": rows}
+        if out is not None:
+            rundir.write_json(out, found)
+        print(json.dumps(found, indent=2, allow_nan=False) if as_json else as_markdown(TASKS[task], rows))
 
 
 if __name__ == "__main__":

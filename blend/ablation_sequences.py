@@ -258,12 +258,18 @@ def as_markdown(task: Task, found: Mapping[str, list[Scores]], gain: Mapping[str
     return "\n".join(lines)
 
 
+EXAMPLES = """Examples:
+
+python -m blend.ablation_sequences --task expr --seeds 3"""
+
+
 def command(
     task: Annotated[str, typer.Option(help="au, expr or va.")],
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
     config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
     with errors.exits():
@@ -271,10 +277,15 @@ def command(
             raise InputError(f"--task {task}: no such task; there are au, expr, va")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        print(as_markdown(TASKS[task], *main(settings, task, folder, seeds)))
+        found, gain = main(settings, task, folder, seeds)
+        if as_json:
+            scores = {name: [{"cross_fitted": a, "test": b} for a, b in some] for name, some in found.items()}
+            print(json.dumps({"task": task, "metric": TASKS[task].metric, "scores": scores, "gain": gain}, indent=2))
+        else:
+            print(as_markdown(TASKS[task], found, gain))
 
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

@@ -97,15 +97,19 @@ def command(
     scale: Annotated[float, typer.Option(help="Part of the size, for a quick look.")] = 1.0,
     rounds: Annotated[int, typer.Option(help="Trials timed.", min=1)] = 31,
     seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this file, as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure trials, a search and a submission at Aff-Wild2's size."""
     with errors.exits():
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         found = main(tuple(only) if only else PARTS, table, scale, rounds, seed)
-        _print(found, table)
         if out is not None:
             rundir.write_json(out, found)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+        else:
+            _print(found, table)
 
 
 def _print(found: dict[str, Any], table: Path | None) -> None:

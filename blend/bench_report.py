@@ -29,6 +29,8 @@ TRIALS = 300
 MOST_SECONDS, MOST_GB, MOST_MB, MOST_OPENING = 60.0, 3.0, 6.0, 3.0
 """What is asked of a report."""
 LEAST_FRAMES = 60
+PARTS = ("scores", "details", "faces", "timeline", "page")
+"""What is timed."""
 
 
 def main(task: str, table: Path | None, scale: float, seed: int, out: Path | None = None) -> dict[str, Any]:
@@ -156,6 +158,13 @@ def _opens(path: Path) -> float | None:
     return float(np.median(took))
 
 
+EXAMPLES = """Examples:
+
+python -m blend.bench_report --task va                                    at full size
+
+python -m blend.bench_report --task au --scale 0.02 --page report.html    a quick look, and the page to look at"""
+
+
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")] = "au",
     frames: Annotated[
@@ -165,6 +174,7 @@ def command(
     scale: Annotated[float, typer.Option(help="Part of the size, for a quick look.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
     page: Annotated[Path | None, typer.Option(help="Keep the page here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure report.html at Aff-Wild2's size: seconds, memory, bytes, and how long Chromium takes to open it."""
     with errors.exits():
@@ -174,14 +184,18 @@ def command(
             raise InputError(f"--scale {scale:g}: expected a number above 0, at most 1")
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         found = main(task, table, scale, seed, page)
-        print(json.dumps(found, indent=1))
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
         opens = "not measured (no Chromium or no Playwright)" if found["opens"] is None else f"{found['opens']:.2f} s"
         asked = f"asked: < {MOST_SECONDS:g} s, {MOST_GB:g} GB, {MOST_MB:g} MB, {MOST_OPENING:g} s"
         made = f"made in {found['seconds']:.1f} s, {found['gigabytes']:.2f} GB; {found['megabytes']:.2f} MB"
+        parts = ", ".join(f"{part} {found[part]:.1f} s" for part in PARTS)
+        print(f"{task}: {found['frames']:,} frames of {found['videos']} videos; {parts}")
         print(f"{made}; opens in {opens} ({asked})")
 
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

@@ -1,7 +1,7 @@
 """What each estimate promises and each way of selecting reaches, over many draws of validation and test videos.
 
     python -m blend.simulate --task va                  one task, 200 draws of official size and 200 of few videos
-    python -m blend.simulate --draws 20 --json out.json
+    python -m blend.simulate --draws 20 --out out.json
 
 Both sets of a draw come from one made population (`blend.simulate_population`). The validation set goes through the
 same code as in blend.run; the test set is then scored. The defaults of [blend.<task>] follow from this table.
@@ -68,7 +68,7 @@ EXAMPLES = """Examples:
 
 python -m blend.simulate --task va --draws 50                one task, fewer draws
 
-python -m blend.simulate --workers 8 --json simulated.json   everything, the numbers also in a file"""
+python -m blend.simulate --workers 8 --out simulated.json    everything, the numbers also in a file"""
 
 
 def command(
@@ -77,15 +77,19 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     trials: Annotated[int, typer.Option(help="Trials of each search.", min=1)] = TRIALS,
-    to: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file, too.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this file, as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Compare estimates with what test gives, and ways of selecting with each other, on made videos."""
     with errors.exits():
         if task not in (*TASKS, "all"):
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
         found = main(list(TASKS) if task == "all" else [task], draws, seed, workers, trials)
-        if to is not None:
-            rundir.write_text(to, json.dumps(found, indent=2) + "\n")
+        if out is not None:
+            rundir.write_json(out, found)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
         from blend.simulate_table import show
 
         show(found)

@@ -7,10 +7,11 @@ times, has its middle at the click: how far it is off is measured in frames, ove
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -102,15 +103,26 @@ def _peak() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
+EXAMPLES = """Examples:
+
+python -m extract.bench_audio                                 the length of Aff-Wild2's longest video
+
+python -m extract.bench_audio --frames 3000 --fps 23.976 --variable"""
+
+
 def command(
     frames: Annotated[int, typer.Option(help="Pictures of the video.", min=2 * EVERY)] = LONGEST,
     fps: Annotated[str, typer.Option(help="Frames per second: a number, 23.976, 29.97 or 59.94.")] = "30",
     variable: Annotated[bool, typer.Option("--variable", help="Leave pictures out at random.")] = False,
     seed: Annotated[int, typer.Option(help="Of the pictures that are left out.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure the features of the sound of one long video. Takes about a minute."""
     with errors.exits():
         taken = main(frames, RATES.get(fps) or Fraction(fps), variable, seed)
+        if as_json:
+            print(json.dumps(asdict(taken), indent=2))
+            return
         print(f"{taken.frames:,} frames, {taken.minutes:.1f} minutes of sound: {taken.seconds:.1f} s")
         print(
             f"resident at most {taken.peak:.0f} MB, {taken.before:.0f} MB of it before the first frame and "
@@ -121,5 +133,5 @@ def command(
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

@@ -25,6 +25,7 @@ from typing import Annotated, Any
 import typer
 
 from extract import errors, rundir
+from extract.console import console
 from extract.errors import Failed, InputError
 from heads import bench_corpus, processes, threads
 from heads.bench_memory import Peak
@@ -230,9 +231,9 @@ def command(
     rounds: Annotated[int, typer.Option(help="Rounds of mlp and bare model.fit.", min=1)] = 3,
     trees: Annotated[int, typer.Option(help="Trees per unit of lightgbm, at most.", min=1)] = TREES,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure the heads on a corpus of Aff-Wild2's size. Takes the better part of an hour at full size."""
-    from rich.console import Console
     from rich.table import Table
 
     with errors.exits():
@@ -242,6 +243,9 @@ def command(
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         folder = work or Path("runs") / f"bench-{scale:g}"
         found = main(folder, scale, table, tuple(only.split(",")), seconds, rounds, trees, seed)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
         sizes = "; ".join(
             f"{part} {found['corpus'][part]['videos']} videos, {found['corpus'][part]['frames']:,} frames"
             for part in ("train", "val")
@@ -249,7 +253,7 @@ def command(
         shown = Table("what", "measured", "asked for", "holds", title=f"{sizes}; {processes.CORES} cores")
         for row in rows_of(found):
             shown.add_row(*row)
-        Console().print(shown)
+        console().print(shown)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import typer
 
 from extract import errors, rundir
 from extract.config import CONFIGS
+from extract.console import console
 from extract.errors import Failed
 from heads import bench_corpus, processes, threads
 from heads.bench import REAL_FRAMES
@@ -142,18 +143,21 @@ def command(
         Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Measure an encoder over time on a corpus of Aff-Wild2's size."""
-    from rich.console import Console
     from rich.table import Table
 
     with errors.exits():
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         found = main(work or Path("runs") / f"bench-{scale:g}", scale, table, seed)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
         shown = Table("what", "measured")
         for row in rows_of(found):
             shown.add_row(*row)
-        Console().print(shown)
+        console().print(shown)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every command as people use it: help with an example, exit codes, JSON, and Ctrl-C in the middle of the main job."""
 
+import importlib
 import json
 import os
 import re
@@ -11,18 +12,34 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+
+from extract import bench_audio
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ("extract", "heads", "blend")
     for path in (ROOT / package).glob("*.py")
-    if "typer.Typer(" in path.read_text(encoding="utf-8") and not re.match("(bench|ablation)_", path.name)
+    if "typer.Typer(" in path.read_text(encoding="utf-8")
 )
-"""All but those that measure one part, for developers."""
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
 ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.simulate", "blend.ablation"}
-ALL |= {"extract.bench", "heads.bench", "blend.bench"}
+ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench_report", "blend.bench_predict"}
+MEASURED = {
+    "blend.ablation": (("--task", "va"), []),
+    "blend.ablation_sequences": (("--task", "va"), ({"sequence": [(0.5, 0.25)]}, {"difference": 0.25})),
+    "blend.bench": ((), {"au": {"ms": 1.5}}),
+    "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
+    "blend.bench_report": ((), {"frames": 7, "opens": None}),
+    "blend.simulate": ((), {"va": {"few": {"draws": 2}}}),
+    "extract.bench": ((), {"c": 1.5}),
+    "extract.bench_audio": ((), bench_audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
+    "extract.bench_cluster": ((), {"ratio": 0.5}),
+    "heads.bench": ((), {"corpus": {}, "mlp": {"ratio": 1.5}}),
+    "heads.bench_sequence": ((), {"cpu": None}),
+}
+"""Commands that measure -> what they are given, and what their `main` might find."""
 
 
 def start_here(monkeypatch, module: str, *arguments: str) -> int:
@@ -54,11 +71,33 @@ def test_an_unknown_option_is_exit_code_2_and_nothing_on_stdout(monkeypatch, cap
     assert "No such option" in said.err and said.out == ""
 
 
-@pytest.mark.parametrize("module", [module for module in COMMANDS if "bench" not in module])
-def test_every_command_speaks_json(monkeypatch, capsys, module):
-    monkeypatch.setenv("COLUMNS", "200")
-    start_here(monkeypatch, module, "--help")
-    assert "--json" in capsys.readouterr().out
+@pytest.mark.parametrize("module", COMMANDS)
+def test_json_is_a_switch_in_every_command_and_files_have_options_of_their_own(module):
+    app = typer.Typer()
+    app.command()(importlib.import_module(module).command)
+    options = {name: one for one in typer.main.get_command(app).params for name in one.opts}
+    assert options["--json"].is_flag
+    assert "--out" not in options or not options["--out"].is_flag
+
+
+@pytest.mark.parametrize("module", MEASURED)
+def test_what_was_measured_is_all_there_is_on_stdout_with_json(monkeypatch, capsys, module):
+    given, found = MEASURED[module]
+    program = importlib.import_module(module)
+    monkeypatch.setattr(program, "main", lambda *_, **__: found)
+    app = typer.Typer()
+    app.command()(program.command)
+    with pytest.raises(SystemExit) as ended:
+        app([*given, "--json"])
+    assert not ended.value.code
+    said = json.loads(capsys.readouterr().out)
+    if isinstance(found, dict) and "ablation" not in module:
+        assert said == found
+    assert said
+
+
+def test_every_command_that_measures_is_tried():
+    assert {module for module in COMMANDS if re.search("bench|ablation|simulate", module)} == set(MEASURED)
 
 
 def children(process: int) -> set[int]:

@@ -124,7 +124,9 @@ def test_smoothing_and_thresholds_come_from_validation(made: ablation.Data, monk
 def test_the_command_writes_json_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     rows = ablation.table({"mlp": {"": [Score(0.5, 0.4)], "temporal columns": [Score(0.75, 0.5)]}})
     monkeypatch.setattr(ablation, "main", lambda *_: rows)
-    ablation.command("va", seeds=1, work=tmp_path, as_json=tmp_path / "va.json")
+    ablation.command("va", seeds=1, work=tmp_path, out=tmp_path / "va.json")
     written = json.loads((tmp_path / "va.json").read_text())
     assert (written["task"], written["metric"], written["rows"]) == ("va", "mean CCC", rows)
     assert "| mlp | 0.500 ± 0.000 | | | |" in capsys.readouterr().out
+    ablation.command("va", seeds=1, work=tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out) == written

@@ -116,7 +116,7 @@ def test_the_table_adds_up(capsys):
 def test_the_command_prints_and_writes(tmp_path):
     """Two draws in two processes give what one process gives."""
     out = tmp_path / "out.json"
-    arguments = ["--task", "va", "--draws", "2", "--trials", "18", "--workers", "2", "--json", str(out)]
+    arguments = ["--task", "va", "--draws", "2", "--trials", "18", "--workers", "2", "--out", str(out)]
     done = subprocess.run([sys.executable, "-m", "blend.simulate", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "95 % held it" in done.stdout and 'select = "cross_fitted"' in done.stdout
@@ -125,6 +125,13 @@ def test_the_command_prints_and_writes(tmp_path):
     assert found["va"]["few"]["draws"] == 2
     alone = simulate.main(["va"], 2, 0, 1, 18)
     assert alone["va"]["few"]["test"]["tuned"]["mean"] == found["va"]["few"]["test"]["tuned"]["mean"]
+
+
+def test_json_is_all_there_is_on_stdout_and_the_same_as_in_the_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(simulate, "main", lambda tasks, *_: {task: {"official": {"draws": 2}} for task in tasks})
+    simulate.command("va", out=tmp_path / "out.json", as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((tmp_path / "out.json").read_text()) == {"va": {"official": {"draws": 2}}}
 
 
 def test_an_unknown_task_is_one_line():
