@@ -47,5 +47,7 @@ def read(source: Path, people: int) -> list[Boxes]:
         whose, frames = (table[name].to_numpy() for name in ("person", "frame"))
         values = np.stack([table[name].to_numpy() for name in SIDES], axis=1)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InputError(f"{source}: the faces' places cannot be read ({error}); crop the video anew") from None
+        raise InputError(
+            f"{source}: the faces' places cannot be read ({error}); delete {source.parents[1]} and start again"
+        ) from None
     return [(frames[whose == person], values[whose == person]) for person in range(people)]

@@ -103,7 +103,7 @@ def of_files(
         detect = yunet(detector)
         claims = sharing.Claims(out / ".crops" / "locks")
         frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
-        with progress("crop faces", 2 * sum(frames.values()), "frames") as bar:
+        with progress("crop faces", 2 * sum(frames.values()), "frames", parts=2) as bar:
             for clip in sharing.turns(todo, claims, is_done, lambda clip: bar.advance(2 * frames[clip.video])):
                 if clip is not None:
                     bar.advance(0, clip.video)

@@ -34,7 +34,7 @@ class Progress:
         """Add `count` finished parts; `note` (if any) replaces the description."""
         self.done += count
         seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = f"{self.done / self.parts / seconds:,.1f} {self.unit}/s"
+        rate = speed(self.done / self.parts / seconds, self.unit)
         if self._bar is not None:
             text = f"{self.what}: {note}" if note else self.what
             self._bar.update(
@@ -43,13 +43,28 @@ class Progress:
         elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             left = (self.total - self.done) * seconds / max(self.done, 1)
-            said = [f"{self.what}: {self._count()} {self.unit}", rate, f"{left:,.0f} s left", note]
+            said = [f"{self.what}: {self._count()} {self.unit}", rate, f"{duration(left)} left", note]
             print(", ".join(filter(None, said)), file=sys.stderr, flush=True)
 
     def _count(self) -> str:
         if self.parts == 1:
             return f"{self.done:,} of {self.total:,}"
-        return f"{self.done / self.parts:.1f} of {self.total / self.parts:.0f}"
+        return f"{self.done / self.parts:,.1f} of {self.total / self.parts:,.0f}"
+
+
+def speed(per_second: float, unit: str) -> str:
+    """How fast: "81.7 frames/s", or, where a unit takes longer than a second, "95 s a head"."""
+    if per_second >= 1 or per_second <= 0:
+        return f"{per_second:,.1f} {unit}/s"
+    seconds = 1 / per_second
+    return f"{f'{seconds:.1f} s' if seconds < 10 else duration(seconds)} a {unit.removesuffix('s')}"
+
+
+def duration(seconds: float) -> str:
+    """In a unit that people read: 95 s, 7 min, 3.2 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class Display:

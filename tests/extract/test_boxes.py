@@ -19,7 +19,9 @@ def test_what_is_written_is_read_by_person_in_rising_frames(tmp_path):
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     (tmp_path / "damaged.parquet").write_bytes(b"no parquet")
     for name in ("damaged", "missing"):
-        with pytest.raises(InputError, match=rf"{name}\.parquet: the faces' places cannot be read"):
+        with pytest.raises(
+            InputError, match=rf"{name}\.parquet: the faces' places cannot be read .*; delete .* and start"
+        ):
             boxes.read(tmp_path / f"{name}.parquet", 1)
 
 

@@ -37,7 +37,26 @@ def test_units_may_be_counted_in_parts(capsys, monkeypatch):
     with module.progress("heads", total=400, unit="heads", parts=100) as bar:
         now[0] += 20
         bar.advance(50, note="mlp: epoch 2 of 4")
-    assert capsys.readouterr().err == "heads: 0.5 of 4 heads, 0.0 heads/s, 140 s left, mlp: epoch 2 of 4\n"
+    assert capsys.readouterr().err == "heads: 0.5 of 4 heads, 40 s a head, 2 min left, mlp: epoch 2 of 4\n"
+
+
+@pytest.mark.parametrize(
+    ("per_second", "said"),
+    [
+        (0, "0.0 heads/s"),
+        (1234.56, "1,234.6 heads/s"),
+        (0.8, "1.2 s a head"),
+        (1 / 95, "95 s a head"),
+        (1 / 7200, "2.0 h a head"),
+    ],
+)
+def test_slow_work_is_told_by_what_one_takes(per_second, said):
+    assert module.speed(per_second, "heads") == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (119.4, "119 s"), (120, "2 min"), (11520, "3.2 h")])
+def test_times_are_told_in_a_unit_that_people_read(seconds, said):
+    assert module.duration(seconds) == said
 
 
 def test_a_total_that_is_known_late_reaches_the_bar(capsys, monkeypatch):
