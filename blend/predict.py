@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from extract import errors
+from extract.console import console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +133,6 @@ def main(
 
 def show(said: list[dict[str, Any]]) -> None:
     """Print what was found in the videos, as a table, and where it is."""
-    from rich.console import Console
     from rich.table import Table
 
     from blend.predict_table import in_words
@@ -142,7 +142,7 @@ def show(said: list[dict[str, Any]]) -> None:
         for number, face in enumerate(one["faces"]):
             name, frames = (one["video"], f"{one['frames']:,}") if number == 0 else ("", "")
             shown.add_row(name, frames, face["face"], f"{face['frames']:,}", in_words(face))
-    Console(highlight=False, markup=False).print(shown)
+    console().print(shown)
     for one in said:
         if not any(face["frames"] for face in one["faces"]):
             print(f"{one['video']}: no face was found in it ({one['frames']:,} frames): its predictions are empty")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
 from extract import audio_logmel, networks
 from extract.config import Config
+from extract.console import WIDTH, console
 from extract.networks import Network
-
-WIDTH = 120
-"""Columns of the table where the output is no terminal, or a narrower one."""
 
 
 def print_networks(config: Config) -> None:
     """Print the project's networks and the config's own: a table of facts, then where each file comes from.
 
+    The table is never folded to fewer than WIDTH columns.
     Raises InputError for a section [networks.*] that contradicts itself.
     """
     rows = [*networks.NETWORKS.values(), *(networks.find(name, config) for name in config.networks)]
@@ -27,9 +25,9 @@ def print_networks(config: Config) -> None:
         column.no_wrap = True
     for network in rows:
         table.add_row(*facts(network))
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.width = max(console.width, WIDTH)
-    console.print(table)
+    wide = console()
+    wide.width = max(wide.width, WIDTH)
+    wide.print(table)
     for network in rows:
         print("\n  ".join((network.name, *source(network))))
     print(f"audio\n  log-mels of the sound, embedding {audio_logmel.WIDTH}; needs corpus.videos and no file")

@@ -20,6 +20,7 @@ import typer
 from extract import cluster, errors, rundir
 from extract import config as extract_config
 from extract import run as extract_run
+from extract.console import console
 from extract.errors import InputError
 from heads import border, labels, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
 from heads import config as heads_config
@@ -255,26 +256,23 @@ def _as_json(found: Found, search: Search) -> dict[str, Any]:
 
 def _print(found: Found, search: Search) -> None:
     """What was found, and what is left to do."""
-    from rich.console import Console
     from rich.table import Table
 
     finished, best = tune_study.finished_of(found.trials), tune_study.best_of(found.trials)
     pruned = sum(trial.state.name == "PRUNED" for trial in finished)
-    console = Console()
+    out = console()
     if best is not None:
         shown = Table("setting", "best")
         for key, value in best.params.items():
             shown.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
-        console.print(shown)
-        console.print(
-            f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False, markup=False
-        )
-        console.print(f"best config: {found.folder / heads_config.BEST}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
+        out.print(shown)
+        out.print(f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False, markup=False)
+        out.print(f"best config: {found.folder / heads_config.BEST}", soft_wrap=True)
+    out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
     if given_up := tune_study.given_up(found.trials):
-        console.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")
+        out.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")
     if len(finished) < search.trials:
-        console.print("the same command goes on from there")
+        out.print("the same command goes on from there")
 
 
 if __name__ == "__main__":

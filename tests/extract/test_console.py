@@ -1,0 +1,23 @@
+"""Tables as they stand: names with brackets whole, and not folded in a log."""
+
+import pytest
+
+from extract.console import WIDTH, console
+
+
+@pytest.mark.parametrize(("columns", "width"), [(None, WIDTH), ("60", 60)])
+def test_off_a_terminal_it_is_wide_unless_columns_says_otherwise(monkeypatch, capsys, columns, width):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    console().print("x " * 100)
+    assert max(map(len, capsys.readouterr().out.splitlines())) in (width, width - 1)
+
+
+def test_names_are_printed_as_they_stand(capsys):
+    from rich.table import Table
+
+    table = Table("run")
+    table.add_row("runs/[red]a[/]/:smile:/blend")
+    console().print(table)
+    assert "runs/[red]a[/]/:smile:/blend" in capsys.readouterr().out
