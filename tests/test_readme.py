@@ -13,14 +13,22 @@ from pathlib import Path
 
 import pytest
 import typer.core
+from PIL import Image
 
+from extract import audio_logmel, networks
 from extract.demo import corpus
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", TEXT, re.S | re.M)
 LINES = [line.partition("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 COMMANDS = [line[line.index("python -m") :] for line in LINES if "python -m" in line]
+STEPS = {"python -m heads.run", "python -m blend.run"}
+"""Named as steps; they need a task."""
+PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.S | re.M)
+WITHIN = sorted({*re.findall(r"`[^`]*?(python -m [^`]+)`", PROSE)} - STEPS)
+"""Commands within the text."""
 SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
 ONLY_PARSED = {
     "python -m pytest": "this is one of them",
@@ -95,10 +103,10 @@ def command_of(line: str) -> tuple[str, list[str]]:
 
 
 def test_the_readme_has_commands():
-    assert len(COMMANDS) >= 15 and sum(map(here, COMMANDS)) >= 8 and len(SNIPPETS) >= 2
+    assert len(COMMANDS) >= 15 and sum(map(here, COMMANDS)) >= 8 and len(SNIPPETS) >= 2 and len(WITHIN) >= 10
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if not here(line) and "pytest" not in line])
+@pytest.mark.parametrize("line", [*(line for line in COMMANDS if not here(line) and "pytest" not in line), *WITHIN])
 def test_a_long_command_is_one_that_its_program_takes(monkeypatch, line):
     module, arguments = command_of(line)
     began = []
@@ -107,6 +115,37 @@ def test_a_long_command_is_one_that_its_program_takes(monkeypatch, line):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT.joinpath(*module.split(".")).with_suffix(".py")), run_name="__main__")
     assert not ended.value.code and began
+
+
+def rows_of(header: str) -> list[list[str]]:
+    """The cells of the README's table that begins with this header."""
+    lines = TEXT[TEXT.index(header) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_tables_of_heads_and_networks_are_what_there_is():
+    known = {
+        name: [str(one.size), str(one.dim), str(len(one.classes or ())), "yes" if one.has_va else ""]
+        for name, one in networks.NETWORKS.items()
+    }
+    told = {name: facts[:4] for name, *facts in rows_of("| network | pixels")}
+    assert told == known | {"audio": ["", str(audio_logmel.WIDTH), "", ""]}
+    tasks: dict[str, set[str]] = {}
+    for path in (ROOT / "configs" / "heads").glob("*/*.toml"):
+        tasks.setdefault(path.stem, set()).add(path.parent.name)
+    for names, *_, of in rows_of("| head | what it is"):
+        for name in names.split("`, `"):
+            files = tasks.pop(name)
+            assert files == ({"au", "expr", "va"} if of.startswith("all") else set(of.split(", "))), name
+            [some, *_] = (ROOT / "configs" / "heads").glob(f"*/{name}.toml")
+            assert ("on_request = true" in some.read_text()) is of.endswith("when named"), name
+    assert not tasks, "every standard head is told"
+
+
+def test_its_pictures_are_there():
+    for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", TEXT):
+        with Image.open(ROOT / name) as picture:
+            assert min(picture.size) > 300
 
 
 def blocks_of(kind: str) -> list[str]:
