@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ROW = 34
 """Pixels of a leaderboard's row."""
+BELOW = 0.1
+"""How far below the lowest top a curve of score against k is followed."""
 WORST = 5
 """Videos that are numbered in the chart."""
 BESIDE = ((9, 0), (-9, 0), (0, 11), (0, -11), (17, 11), (-17, 11), (17, -11), (-17, -11), (21, 0), (-21, 0))
@@ -71,7 +73,8 @@ def leaderboard_legend() -> str:
 def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> str:
     """Scores over k; its steps are evenly spaced, because k spans orders of magnitude.
 
-    A line: name, k, score, series, chosen (its own k, marked large; None: not marked), thin.
+    A line: name, k, score, series, chosen (its own k, marked large; None: not marked). Every line's top is in view;
+    where one falls far below, it leaves the chart, because what is asked of it is which k is best.
     """
     every = sorted({*ks, *(k for line in lines for k in line["k"])})
     at = {k: i for i, k in enumerate(every)}
@@ -94,10 +97,25 @@ def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], lab
         axes.set_xticks(range(0, len(every), step), [str(k) for k in every[::step]])
         axes.set_xlabel(label)
         charts.score_ticks(axes, count=7)
+        axes.set_ylim(*tops(lines))
         charts.grid(axes)
 
     says = "Score against k. " + "; ".join(_best_of(line) for line in lines)
     return charts.chart(name, says, charts.WIDE, draw, left=38, bottom=40, top=8)
+
+
+def tops(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Lowest and highest score in view: all tops and BELOW beneath the lowest of them, or everything, if that is less.
+
+    (0, 1) where no score is defined.
+    """
+    known = [[score for score in line["score"] if score is not None] for line in lines]
+    if not any(known):
+        return 0.0, 1.0
+    highest = max(max(scores) for scores in known if scores)
+    lowest = max(min(map(min, filter(None, known))), min(map(max, filter(None, known))) - BELOW)
+    room = 0.06 * max(highest - lowest, 0.01)
+    return lowest - room, highest + room
 
 
 def _best_of(line: dict[str, Any]) -> str:

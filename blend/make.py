@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from dataclasses import replace
@@ -29,7 +28,6 @@ from blend.ingredients import Ingredients, Pools
 from blend.outcome import CROSS_FITTED, EQUAL, TUNED, Finding, Outcome
 from blend.pool import Pool
 from blend.search import Found
-from blend.select import Way
 from blend.several import Entry
 from blend.study import Journal
 from extract import run as extract_run
@@ -146,7 +144,7 @@ def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
         TUNED: "the blend that scores best on the validation videos",
     }
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
-    ranked = sorted(some.validation.heads, key=lambda head: (-_worth(outcome.baselines[head]), head))
+    ranked = outcome.ranked()
     alone = {name: way.params for name, way in outcome.baselines.items()}
     all_of = [
         *(Entry(name, what[name], outcome.ways[name].params, target) for name in names),
@@ -162,12 +160,6 @@ def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
     all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
     all_of += [Entry("next_head", f"another single head, {head}", alone[head], target) for head in ranked[1:2]]
     return all_of
-
-
-def _worth(way: Way) -> float:
-    """What a blend reaches on held-out videos, or, where nothing can be held out, on its own."""
-    score = way.crossed.pooled if way.crossed is not None else way.score
-    return -math.inf if score is None else score
 
 
 def _score_on_test(

@@ -6,83 +6,107 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from blend.page_values import at, cell, marked, plain, pointer, shown, table, value, words
+from extract.console import console
+
+Report = dict[str, Any]
 HEADER = ("", "best head", "equal", "blend", "held out", "95 % interval", "test")
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; }
-th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #8886; text-align: left; }
-"""
+WHOLE = "P_MTL"
 
 
-def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A line for each part, the last for the whole."""
-    lines = []
-    for name, part in report["parts"].items():
-        tested = part["test"]["score"] if part["test"] is not None else None
-        scores = (part["best_head"]["score"], part["equal"], part["searched"], part["cross_fitted"])
-        lines.append(
-            (
-                name,
-                *map(_number, scores),
-                _interval(part["interval"]),
-                _number(tested, tested is None),
-            )
-        )
-    whole = (report["best_heads"], report["equal"], report["searched"], report["cross_fitted"])
-    test = _number(report["test"], report["test"] is None)
-    return [*lines, ("P_MTL", *map(_number, whole), _interval(report["interval"]), test)]
+def places(report: Report) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
+    """A line for each part, the last for the whole: its name, and where in the report its numbers stand."""
+    found = []
+    for name in report["parts"]:
+        part = ("parts", name)
+        test = (*part, "test", "score") if report["parts"][name]["test"] is not None else ()
+        found.append((name, _places(part, (*part, "best_head", "score"), test)))
+    whole = _places((), ("best_heads",), ("test",) if report["test"] is not None else ())
+    return [*found, (WHOLE, whole)]
 
 
-def sentences(report: dict[str, Any]) -> list[str]:
-    """What to know first, in words."""
-    sent, parts = report["submission"], report["parts"].items()
-    counts = ", ".join(f"{part['frames']['labelled']:,} for {name}" for name, part in parts)
+def _places(at_: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """By column; an empty path: there is no such number."""
+    names = {"equal": "equal", "blend": "searched", "held out": "cross_fitted", "95 % interval": "interval"}
+    return {"best head": best, **{column: (*at_, key) for column, key in names.items()}, "test": test}
+
+
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """The lines for the terminal."""
+
+    def text(column: str, path: tuple[str, ...]) -> str:
+        if not path:
+            return ""
+        number = value(report, pointer(*path))
+        if column != "95 % interval":
+            return shown(number, 4)
+        return "" if number is None else f"{number[0]:.3f} to {number[1]:.3f}"
+
+    return [(name, *(text(column, line[column]) for column in HEADER[1:])) for name, line in places(report)]
+
+
+def lines(report: Report) -> list[str]:
+    """What to know first, in words, with places in the report where the numbers go."""
+    counts = ", ".join(f"{at('parts', name, 'frames', 'labelled')} for {name}" for name in report["parts"])
+    sent = report["submission"]
     of = "listed test pictures" if sent["from"] == "test" else "annotated pictures, because there is no test list"
     return [
         f"Blend: on the validation videos it was made from. Held out: the same procedure on videos that it has not "
         f"seen; expect that, not the number before. The interval is for {report['interval_of']}.",
         f"Each part learns and is scored on the frames that are annotated for it: in validation {counts}.",
-        f"The submission holds all {sent['frames']:,} {of}.",
+        f"The submission holds all {at('submission', 'frames')} {of}.",
     ]
 
 
-def render(report: dict[str, Any]) -> str:
+def render(report: Report) -> str:
     """The page: a table, and links to the parts' own reports."""
-    title = f"mtl blend: {report['metric']}"
-    table = [HEADER, *rows(report)]
-    cells = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in table)
-    links = ", ".join(f'<a href="{name}/report.html">{name}</a>' for name in report["parts"])
-    words = "\n".join(f"<p>{escape(line)}</p>" for line in sentences(report))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n'
-        f"<h1>{escape(title)}</h1>\n<table>{cells}</table>\n{words}\n<p>Reports of the parts: {links}</p>\n"
-        "</body>\n</html>\n"
+    from blend import page
+
+    def column(name: str, path: tuple[str, ...]) -> str:
+        if not path or (name == "95 % interval" and value(report, pointer(*path)) is None):
+            return words("", "n")
+        if name != "95 % interval":
+            return cell(report, *path)
+        return f'<td class="n">{marked(f"{at(*path, 0)} to {at(*path, 1)}", report)}</td>'
+
+    told = "\n".join(f"<p>{marked(line, report)}</p>" for line in lines(report))
+    body = [(name, [column(head, line[head]) for head in HEADER[1:]]) for name, line in places(report)]
+    links = "".join(f'<li><a href="{name}/report.html">{escape(name)}</a></li>' for name in report["parts"])
+    return page.document(
+        f"Multi-task challenge: {report['metric']}",
+        f"<header><h1>Multi-task challenge</h1>\n<p class='soft'>{escape(report['metric'])}</p>\n{told}</header>\n"
+        f"<main><h2>Scores on validation</h2>\n{table(HEADER, body, WHOLE)}\n{_submissions(report)}"
+        f"<h2>Reports of the parts</h2><ul>{links}</ul></main>\n"
+        "<footer>Every number here stands in report.json beside this file.</footer>\n",
     )
 
 
-def show(report: dict[str, Any], folder: Path) -> None:
+def _submissions(report: Report) -> str:
+    """The files that were written beside the main one, and what each is made of."""
+    files = report["submissions"]
+    if not files:
+        return ""
+    tested = any("test" in one for one in files)
+    body = []
+    for i, one in enumerate(files):
+        of = "; ".join(f"{name}: {part['what']}" for name, part in one.get("of", {}).items())
+        score = [cell(report, "submissions", i, "test") if "test" in one else words("", "n")] if tested else []
+        body.append((one["file"], [words(of), *score]))
+    return "<h2>All submissions</h2>" + table(("file", "of", *(["test"] if tested else [])), body, left=1) + "\n"
+
+
+def show(report: Report, folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    table = Table(*HEADER, box=box.SIMPLE, title=f"mtl: {report['metric']} on validation")
+    out = console()
+    drawn = Table(*HEADER, box=box.SIMPLE, title=f"mtl: {report['metric']} on validation")
     for row in rows(report):
-        table.add_row(*row)
-    console.print(table)
-    for line in sentences(report):
-        console.print(line, markup=False)
+        drawn.add_row(*row)
+    out.print(drawn)
+    for line in lines(report):
+        out.print(plain(line, report))
     files = ["submission.txt", *(one["file"] for one in report["submissions"]), "report.html", "report.json"]
     for name in [*files, *(f"{part}/report.html" for part in report["parts"])]:
         print(folder / name)
-
-
-def _number(value: float | None, blank: bool = False) -> str:
-    return "" if blank else "undefined" if value is None else f"{value:.4f}"
-
-
-def _interval(interval: list[float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

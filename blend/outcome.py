@@ -35,6 +35,16 @@ class Outcome:
         """The way whose params are used."""
         return self.ways[self.select]
 
+    def ranked(self) -> list[str]:
+        """The heads, the best alone on other videos first."""
+        alone = [head for head in self.baselines if head != EQUAL]
+        return sorted(alone, key=lambda head: (-self.baselines[head].worth, head))
+
+    def distinct(self) -> list[str]:
+        """The same without heads that are copies of others."""
+        copies = dict(self.found.copies)
+        return [head for head in self.ranked() if head not in copies]
+
 
 class Finding:
     """From a finished search to the outcome. `params` are known at once, everything else with `finish`."""

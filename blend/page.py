@@ -58,16 +58,22 @@ def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Face
     )
     shared = " It holds pictures of faces: pass it on only where the corpus allows that." if faces is not None else ""
     script = f"<script>{_file('page_draw.js')}{_file('page.js')}</script>" if timeline is not None else ""
+    return document(
+        f"{title}: {report['metric']}",
+        f"<header><h1>{escape(title)}</h1>\n{summary(report)}</header>\n"
+        f'<nav aria-label="Parts of the report"><ul>{links}</ul></nav>\n<main>\n'
+        + "\n".join(part for part in sections if part)
+        + f"\n</main>\n<footer>Every number here stands in report.json beside this file.{shared}</footer>\n{script}",
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A whole page in the report's style, which loads nothing; `body` is HTML."""
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}: {escape(report['metric'])}</title><style>{_file('page.css')}</style></head>\n<body>\n"
-        f"<header><h1>{escape(title)}</h1>\n{summary(report)}</header>\n"
-        f'<nav aria-label="Parts of the report"><ul>{links}</ul></nav>\n<main>\n'
-        + "\n".join(part for part in sections if part)
-        + f"\n</main>\n<footer>Every number here stands in report.json beside this file.{shared}</footer>\n{script}"
-        + "</body>\n</html>\n"
+        f"<title>{escape(title)}</title><style>{_file('page.css')}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 

@@ -86,14 +86,13 @@ def _sign(filled: bool) -> str:
 def submission(report: Report) -> str:
     """What is handed in, and the other submissions."""
     sent, sure = report["submission"], report.get("filter")
+    counts = sent.get("filled_by_head", {})
+    odd = [head for head in counts if counts[head] != sent["filled"]]
     lines = [
         ("lines, header included", [cell(report, "submission", "lines")]),
         ("frames", [cell(report, "submission", "frames")]),
         ("of these filled", [cell(report, "submission", "filled")]),
-        *(
-            (f"filled for {head}", [cell(report, "submission", "filled_by_head", head)])
-            for head in sent.get("filled_by_head", {})
-        ),
+        *((f"filled for {head}", [cell(report, "submission", "filled_by_head", head)]) for head in odd),
         ("videos without a face", [words(", ".join(sent["videos_without_face"]) or "none", "n")]),
         ("trials of the search", [cell(report, "trials")]),
         ("seed", [cell(report, "seed")]),

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from blend import charts, charts_outputs
-from blend.page_values import cell, details, figure, panels, paragraph, pointer, section, table
+from blend.page_values import cell, details, figure, panels, paragraph, pointer, section, table, wide
 
 Report = dict[str, Any]
 OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
@@ -107,10 +107,18 @@ def confusion(report: Report) -> str:
     return (
         "<h3>Confusion</h3>"
         + text
-        + '<div class="wide" tabindex="0" role="region" aria-label="Confusion matrix"><table class="heat">'
-        + "<thead><tr><th></th>"
-        + f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        + wide(
+            f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>",
+            len(names),
+            "Confusion matrix",
+            "heat",
+        )
     )
+
+
+def _decided(report: Report) -> str:
+    """What is predicted by which blend."""
+    return f"Each video is predicted by a blend that was made {'without it' if report.get('held_out') else 'from it'}."
 
 
 def _same(is_it: bool) -> str:
@@ -129,8 +137,8 @@ def density(report: Report) -> str:
         charts_outputs.density("arousal", "arousal", cells["arousal"], "truth", "blend", True),
     ]
     text = paragraph(
-        "The darker a cell, the more frames. A blend that covers less of the plane than the truth is too timid, "
-        "which CCC punishes; frames far from the dashed line are wrong by much.",
+        f"The stronger a cell's colour, the more frames. {_decided(report)} A blend that covers less of the plane than "
+        "the truth is too timid, which CCC punishes; frames far from the dashed line are wrong by much.",
         "soft",
     )
     return "<h3>Where the frames are: truth and prediction</h3>" + text + panels(drawn)
@@ -158,5 +166,5 @@ def reliability(report: Report) -> str:
         )
     rows = [(name, [cell(report, "reliability", name, "error")]) for name in bins]
     numbers = details("The distances as a table", table(("", "mean distance"), rows))
-    legend = "The number beside the name is the mean distance from the diagonal."
+    legend = f"The number beside the name is the mean distance from the diagonal. {_decided(report)}"
     return section("reliability", "Reliability", paragraph(f"{text} {legend}", "soft"), figure(panels(drawn)), numbers)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from blend import charts, charts_scores, published
-from blend.page_values import at, cell, details, figure, marked, paragraph, section, table, words
-from blend.summary import HEADER
+from blend.leaderboard import HEADER, board
+from blend.page_values import at, cell, details, figure, marked, paragraph, section, table, wide, words
 
 Report = dict[str, Any]
-NAMES = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
 """Series of the published curves."""
 LEAST = 0.005
@@ -38,47 +37,6 @@ def scores(report: Report) -> str:
         "</div>",
         _folds(report),
     )
-
-
-def board(report: Report) -> list[dict[str, Any]]:
-    """Rows of the leaderboard: name, values, and where in the report each stands (`from`)."""
-    alone = report["baselines"]
-    heads = sorted(report["heads"], key=lambda head: (-(report["heads"][head] or 0.0), head))
-    rows = [_row(head, report["heads"][head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
-    rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
-    greedy = report["tuned"]["greedy"]
-    rows.append(
-        _row("greedy selection", None, None, {"tuned": greedy["score"], "k": greedy["k"]}, ("tuned", "greedy"), "score")
-    )
-    for name in sorted(report["ways"], key=lambda name: name == report["select"]):
-        submitted = name == report["select"]
-        title = NAMES[name] + (" (submitted)" if submitted else "")
-        rows.append(_row(title, None, None, report["ways"][name], ("ways", name)) | {"submitted": submitted})
-    if report["test"] is not None:
-        test = {"cross_fitted": report["test"]["score"]}
-        rows.append(_row("the submission, on test", None, None, test, ("test",), held="score"))
-    return rows
-
-
-def _row(
-    name: str, plain: float | None, plain_at: tuple[str, ...] | None, one: dict[str, Any], place: tuple[str, ...],
-    tuned: str = "tuned", held: str = "cross_fitted",
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "name": name,
-        "plain": plain,
-        "tuned": one.get("tuned"),
-        "held_out": one.get("cross_fitted"),
-        "interval": one.get("interval"),
-        "submitted": False,
-        "from": {
-            "plain": plain_at,
-            "tuned": (*place, tuned) if "tuned" in one else None,
-            "held_out": (*place, held) if "cross_fitted" in one else None,
-            "k": (*place, "k") if "k" in one else None,
-            "interval": (*place, "interval") if one.get("interval") is not None else None,
-        },
-    }
 
 
 def _board_cells(report: Report, row: dict[str, Any]) -> list[str]:
@@ -114,7 +72,7 @@ def _folds(report: Report) -> str:
     )
     rows = "".join(f"<tr><th scope='row'>{name}</th>{''.join(cells)}</tr>" for name, cells in lines)
     head = '<tr><th></th><th class="n">score</th><th>videos</th></tr>'
-    body = f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    body = wide(f"<thead>{head}</thead><tbody>{rows}</tbody>", 3)
     return details("The folds: made without these videos, scored on them", text + body)
 
 
@@ -133,8 +91,8 @@ def smoothing(report: Report) -> str:
     own = "Every output has a k of its own, which no point here shows." if isinstance(k, list) else ""
     text = (
         "Each curve has everything but k as it was tuned; the large mark is the k in use. A flat top means that k "
-        "hardly "
-        "matters; a top at the right end asks for wider smoothing. " + own
+        "hardly matters; a top at the right end asks for wider smoothing. Curves that fall far below their tops leave "
+        "the chart; the table of numbers has all of them. " + own
     )
     legend = charts.legend([(charts.key(line["series"]), line["name"]) for line in lines])
     chart = charts_scores.against_k("smoothing-chart", curve["k"], lines, label)

@@ -63,14 +63,7 @@ def make(pool: Pool, outcome: Outcome, budget: int = BUDGET) -> Timeline:
 
 def shown_heads(pool: Pool, outcome: Outcome) -> list[int]:
     """Numbers of the heads that get a curve, the best first: as many as LINES allow, at least one."""
-    copies = dict(outcome.found.copies)
-
-    def worth(h: int) -> float:
-        way = outcome.baselines[pool.heads[h]]
-        score = way.crossed.pooled if way.crossed is not None else way.score
-        return -math.inf if score is None else score
-
-    ranked = sorted((h for h, head in enumerate(pool.heads) if head not in copies), key=lambda h: (-worth(h), h))
+    ranked = [pool.heads.index(head) for head in outcome.distinct()]
     fit = max(1, LINES // len(pool.task.outputs) - 1)
     return ranked[: MOST_HEADS if pool.offsets[-1] <= FEW_FRAMES else min(fit, MOST_HEADS)]
 

@@ -15,6 +15,8 @@ OPEN, CLOSE = "\ue000", "\ue001"
 """Around a pointer in a text: characters that no name has."""
 SLOT = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
 UNDEFINED = "undefined"
+MANY = 6
+"""Columns that do not fit on the screen of a telephone."""
 
 
 def pointer(*path: str | int) -> str:
@@ -81,7 +83,14 @@ def table(header: Sequence[str], lines: Iterable[tuple[str, Sequence[str]]], cho
         f"<tr{_chosen(name == chosen)}><th scope='row'>{escape(name)}</th>{''.join(cells)}</tr>"
         for name, cells in lines
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    return wide(f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>", len(header))
+
+
+def wide(inside: str, columns: int, label: str = "table", kind: str = "") -> str:
+    """A table that scrolls sideways where it does not fit; one of many columns is reached by keyboard for that."""
+    reach = f' tabindex="0" role="region" aria-label="{escape(label)}"' if columns >= MANY else ""
+    named = f' class="{kind}"' if kind else ""
+    return f'<div class="wide"{reach}><table{named}>{inside}</table></div>'
 
 
 def _right(numbers: bool) -> str:

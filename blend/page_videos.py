@@ -9,7 +9,7 @@ from typing import Any
 from blend import charts, charts_scores
 from blend.page_faces import Faces
 from blend.page_timeline import Timeline
-from blend.page_values import cell, details, figure, paragraph, section
+from blend.page_values import cell, details, figure, paragraph, section, wide
 
 Report = dict[str, Any]
 HEADER = ("", "score", "influence", "annotated", "filled")
@@ -76,7 +76,7 @@ def _table(
         if linked:
             title = f'<a href="#timeline" data-video="{place[name]}">{title}</a>'
         lines.append(f"<tr><th scope='row'>{f'{rank}. ' if ranked else ''}{title}</th>{''.join(cells)}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return wide(f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>", len(HEADER))
 
 
 def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> str:

@@ -22,7 +22,7 @@ const clock = s => `${Math.floor(s / 60)}:${(s % 60).toFixed(2).padStart(5, "0")
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function heightOf(face) {
-  return (face.expression ? BAND + GAP : BAND + GAP) + (face.units ? 12 * UNIT + GAP : 0) + (face.affect ? AFFECT + GAP : 0) + AXIS;
+  return BAND + GAP + (face.units ? 12 * UNIT + GAP : 0) + (face.affect ? AFFECT + GAP : 0) + AXIS;
 }
 
 function draw(view) {
@@ -34,17 +34,29 @@ function draw(view) {
   const pen = canvas.getContext("2d");
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, wide, high);
-  const ink = css("--ink"), dim = css("--dim"), line = css("--line"), fill = css("--fill"), on = css("--on");
-  const span = last - first, across = wide - GUTTER - 4, x = row => GUTTER + (row - first) / span * across;
   pen.font = "12px system-ui, sans-serif"; pen.textBaseline = "middle";
-  const label = (text, y) => { pen.fillStyle = ink; pen.textAlign = "left"; pen.fillText(text, 0, y); };
-  const parts = face.seen.map(([a, b]) => [Math.max(a, first), Math.min(b, last)]).filter(([a, b]) => b > a);
-  let y = 0;
-  // who is there, and what the face shows
-  label(face.expression ? "expression" : "face", y + BAND / 2);
-  pen.strokeStyle = line; pen.strokeRect(GUTTER + .5, y + .5, across - 1, BAND - 1);
+  const span = last - first, across = wide - GUTTER - 4;
+  const lane = {
+    pen, face, across, x: row => GUTTER + (row - first) / span * across, step: Math.max(1, Math.floor(span / across)),
+    parts: face.seen.map(([a, b]) => [Math.max(a, first), Math.min(b, last)]).filter(([a, b]) => b > a),
+    ink: css("--ink"), dim: css("--dim"), line: css("--line"), fill: css("--fill"), on: css("--on"),
+    label: (text, y) => { pen.fillStyle = lane.ink; pen.textAlign = "left"; pen.fillText(text, 0, y); },
+  };
+  let y = drawExpression(lane, 0);
+  if (face.units) y = drawUnits(lane, y);
+  if (face.affect) y = drawAffect(lane, y);
+  axis(pen, y, lane.x, across, lane.dim);
+  pen.strokeStyle = css("--mark"); pen.lineWidth = 2; pen.beginPath();
+  const at = lane.x(Math.min(Math.max(cursor + .5, first), last)); pen.moveTo(at, 0); pen.lineTo(at, y); pen.stroke(); pen.lineWidth = 1;
+}
+
+// Who is there, and what the face shows. Each of these draws below `y` and returns where the next begins.
+function drawExpression(lane, y) {
+  const { pen, face, across, x, parts } = lane;
+  lane.label(face.expression ? "expression" : "face", y + BAND / 2);
+  pen.strokeStyle = lane.line; pen.strokeRect(GUTTER + .5, y + .5, across - 1, BAND - 1);
   for (const [a, b] of parts) {
-    if (!face.expression) { pen.fillStyle = fill; pen.fillRect(x(a), y + 1, x(b) - x(a), BAND - 2); continue; }
+    if (!face.expression) { pen.fillStyle = lane.fill; pen.fillRect(x(a), y + 1, x(b) - x(a), BAND - 2); continue; }
     for (let from = a, at = a; at < b; at = from) {
       while (from < b && face.expression[from] === face.expression[at]) from++;
       const which = face.expression[at], left = x(at), right = x(from), name = data.expressions[which];
@@ -55,44 +67,44 @@ function draw(view) {
       }
     }
   }
-  if (!parts.length) { pen.fillStyle = dim; pen.fillText("no face here", GUTTER + 8, y + BAND / 2); }
-  y += BAND + GAP;
-  const step = Math.max(1, Math.floor(span / across));
-  if (face.units) {
-    data.units.forEach((name, unit) => {
-      const base = y + unit * UNIT + UNIT - 3, tall = UNIT - 6;
-      label(name, base - tall / 2);
-      pen.strokeStyle = line; pen.lineWidth = 1; pen.beginPath(); pen.moveTo(GUTTER, base + .5); pen.lineTo(GUTTER + across, base + .5); pen.stroke();
-      for (const [a, b] of parts) {
-        pen.fillStyle = on; pen.globalAlpha = .35;
-        for (let at = a; at < b; at += step) {
-          let active = false;
-          for (let k = at; k < Math.min(at + step, b); k++) active ||= face.active[k * 2 + (unit >> 3)] >> (unit & 7) & 1;
-          if (active) pen.fillRect(x(at), base - tall, Math.max(x(at + step) - x(at), 1), tall);
-        }
-        pen.globalAlpha = 1;
-        curve(pen, a, b, step, x, k => base - face.units[k * 12 + unit] / 255 * tall, ink, []);
-      }
-      const cut = base - data.thresholds[unit] * tall;
-      pen.setLineDash([2, 4]); pen.strokeStyle = dim; pen.beginPath(); pen.moveTo(GUTTER, cut); pen.lineTo(GUTTER + across, cut); pen.stroke(); pen.setLineDash([]);
-    });
-    y += 12 * UNIT + GAP;
-  }
-  if (face.affect) {
-    const middle = y + AFFECT / 2, value = (k, i) => (face.affect[k * 2 + i] - 128) / 127;
-    label("valence \u2500", middle - 20); label("arousal \u2504", middle + 20);
-    pen.strokeStyle = line; pen.strokeRect(GUTTER + .5, y + .5, across - 1, AFFECT - 1);
-    pen.beginPath(); pen.moveTo(GUTTER, middle); pen.lineTo(GUTTER + across, middle); pen.stroke();
-    pen.fillStyle = dim; pen.textAlign = "right"; pen.fillText("+1", GUTTER - 3, y + 7); pen.fillText("\u22121", GUTTER - 3, y + AFFECT - 7); pen.textAlign = "left";
+  if (!parts.length) { pen.fillStyle = lane.dim; pen.fillText("no face here", GUTTER + 8, y + BAND / 2); }
+  return y + BAND + GAP;
+}
+
+function drawUnits(lane, y) {
+  const { pen, face, across, x, parts, step } = lane;
+  data.units.forEach((name, unit) => {
+    const base = y + unit * UNIT + UNIT - 3, tall = UNIT - 6;
+    lane.label(name, base - tall / 2);
+    pen.strokeStyle = lane.line; pen.lineWidth = 1; pen.beginPath(); pen.moveTo(GUTTER, base + .5); pen.lineTo(GUTTER + across, base + .5); pen.stroke();
     for (const [a, b] of parts) {
-      curve(pen, a, b, step, x, k => middle - value(k, 0) * (AFFECT / 2 - 3), on, [], 2);
-      curve(pen, a, b, step, x, k => middle - value(k, 1) * (AFFECT / 2 - 3), ink, [5, 4], 1.5);
+      pen.fillStyle = lane.on; pen.globalAlpha = .35;
+      for (let at = a; at < b; at += step) {
+        let active = false;
+        for (let k = at; k < Math.min(at + step, b); k++) active ||= face.active[k * 2 + (unit >> 3)] >> (unit & 7) & 1;
+        if (active) pen.fillRect(x(at), base - tall, Math.max(x(at + step) - x(at), 1), tall);
+      }
+      pen.globalAlpha = 1;
+      curve(pen, a, b, step, x, k => base - face.units[k * 12 + unit] / 255 * tall, lane.ink, []);
     }
-    y += AFFECT + GAP;
+    const cut = base - data.thresholds[unit] * tall;
+    pen.setLineDash([2, 4]); pen.strokeStyle = lane.dim; pen.beginPath(); pen.moveTo(GUTTER, cut); pen.lineTo(GUTTER + across, cut); pen.stroke(); pen.setLineDash([]);
+  });
+  return y + 12 * UNIT + GAP;
+}
+
+function drawAffect(lane, y) {
+  const { pen, face, across, x, parts, step } = lane;
+  const middle = y + AFFECT / 2, value = (k, i) => (face.affect[k * 2 + i] - 128) / 127;
+  lane.label("valence \u2500", middle - 20); lane.label("arousal \u2504", middle + 20);
+  pen.strokeStyle = lane.line; pen.strokeRect(GUTTER + .5, y + .5, across - 1, AFFECT - 1);
+  pen.beginPath(); pen.moveTo(GUTTER, middle); pen.lineTo(GUTTER + across, middle); pen.stroke();
+  pen.fillStyle = lane.dim; pen.textAlign = "right"; pen.fillText("+1", GUTTER - 3, y + 7); pen.fillText("\u22121", GUTTER - 3, y + AFFECT - 7); pen.textAlign = "left";
+  for (const [a, b] of parts) {
+    curve(pen, a, b, step, x, k => middle - value(k, 0) * (AFFECT / 2 - 3), lane.on, [], 2);
+    curve(pen, a, b, step, x, k => middle - value(k, 1) * (AFFECT / 2 - 3), lane.ink, [5, 4], 1.5);
   }
-  axis(pen, y, x, across, dim);
-  pen.strokeStyle = css("--mark"); pen.lineWidth = 2; pen.beginPath();
-  const at = x(Math.min(Math.max(cursor + .5, first), last)); pen.moveTo(at, 0); pen.lineTo(at, y); pen.stroke(); pen.lineWidth = 1;
+  return y + AFFECT + GAP;
 }
 
 function curve(pen, a, b, step, x, y, colour, dash, width = 1) {

@@ -34,9 +34,7 @@ DIGITS = 5
 
 def against_k(pool: Pool, outcome: Outcome, ks: list[int]) -> dict[str, list[float | None]]:
     """Score at each k of the best heads and of equal weights, everything else as tuned for their own k."""
-    alone = {name: way for name, way in outcome.baselines.items() if name != EQUAL}
-    copies = dict(outcome.found.copies)
-    ranked = sorted((head for head in alone if head not in copies), key=lambda head: (-_worth(alone[head]), head))
+    ranked = outcome.distinct()
     shown = [*ranked[:HEADS], *([EQUAL] if len(ranked) > 1 else [])]
     return {name: curve(pool, outcome.baselines[name].params, ks) for name in shown}
 
@@ -50,11 +48,6 @@ def curve(pool: Pool, params: Params, ks: list[int]) -> list[float | None]:
         params, heads=small.heads, weights=tuple(weights.get(head, 0.0) for head in small.heads)
     )  # a head that weighs nothing costs nothing
     return [_rounded(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
-
-
-def _worth(way: Any) -> float:
-    score = way.crossed.pooled if way.crossed is not None else way.score
-    return -1.0 if score is None else float(score)
 
 
 def thresholds(pool: Pool, outcome: Outcome) -> dict[str, Any]:

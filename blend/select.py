@@ -9,6 +9,7 @@ The estimate of what that is worth on other videos is nested: for each fold, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,12 @@ class Way:
     """None for a single annotated video."""
     chosen: Candidate | None = None
     """What cross-fitted selection chose."""
+
+    @property
+    def worth(self) -> float:
+        """What to rank it by: the score on held-out videos, or, where nothing can be held out, on its own."""
+        score = self.crossed.pooled if self.crossed is not None else self.score
+        return -math.inf if score is None else score
 
 
 class Selection:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blend.page_values import UNDEFINED, at, plain
+from blend.leaderboard import HEADER, board
+from blend.page_values import UNDEFINED, at, plain, pointer, shown, value
+from extract.console import console
 
 
 def number(value: float | None) -> str:
@@ -19,9 +21,8 @@ WAYS = {
 }
 
 
-def frames_wide(k: int | list[int]) -> str:
-    """A k as people read it: a number, or that every output has its own."""
-    return "per output" if isinstance(k, list) else str(k)
+NAMED = 4
+"""Heads in one sentence."""
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
@@ -34,7 +35,8 @@ def lines(report: dict[str, Any]) -> list[str]:
     sent, chosen = report["submission"], report["select"]
     found = [
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {at('searched')} on the validation videos it was "
-        f"made from."
+        f"made from.",
+        _made_of(report),
     ]
     found += _held_out(report)
     if report["test"] is not None:
@@ -55,6 +57,26 @@ def lines(report: dict[str, Any]) -> list[str]:
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
         found.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
     return found
+
+
+def _made_of(report: dict[str, Any]) -> str:
+    """Which heads the blend is of, the weightiest first, and how it is smoothed."""
+    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
+    used = sorted((head for head in mean if mean[head]), key=lambda head: (-mean[head], head))
+    own = any(isinstance(report["weights"][head], list) for head in used)
+    named = [head if own else f"{head} ({at('weights', head)})" for head in used[:NAMED]]
+    if more := len(used) - len(named):
+        named.append(f"{more} more")
+    heads = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
+    if own:
+        heads += ", with weights of their own for every output"
+    if isinstance(report["k"], list):
+        how = "smoothed with a k of its own for every output"
+    elif not report["k"]:
+        return f"It is made of {heads}, and not smoothed."
+    else:
+        how = f"smoothed with k = {at('k')}"
+    return f"It is made of {heads}, and {how} ({report['kernel']})."
 
 
 def _held_out(report: dict[str, Any]) -> list[str]:
@@ -94,51 +116,35 @@ def best_head(report: dict[str, Any]) -> str | None:
     return max(known, key=lambda head: known[head]) if known else None
 
 
-def rows(report: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
+def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """The leaderboard: (what, plain score, score on the videos it was tuned on, on held-out ones, its k)."""
 
-    def row(name: str, one: dict[str, Any], plain: str = "") -> tuple[str, str, str, str, str]:
-        held = "" if one["cross_fitted"] is None else number(one["cross_fitted"])
-        return name, plain, number(one["tuned"]), held, frames_wide(one["k"])
+    def cell(row: dict[str, Any], name: str) -> str:
+        place = row["from"][name]
+        return shown(value(report, pointer(*place)), 4) if place is not None else ""
 
-    alone = report["baselines"]
-    heads = sorted(report["heads"], key=lambda head: (-(report["heads"][head] or 0.0), head))
-    table = [row(head, alone[head], number(report["heads"][head])) for head in heads]
-    table.append(row("equal weights", alone["equal"], number(report["equal"])))
-    greedy = report["tuned"]["greedy"]
-    table.append(("greedy selection", "", number(greedy["score"]), "", frames_wide(greedy["k"])))
-    names = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
-    for name in sorted(report["ways"], key=lambda name: name == report["select"]):
-        used = " (submitted)" if name == report["select"] else ""
-        table.append(row(names[name] + used, report["ways"][name]))
-    if report["test"] is not None:
-        table.append(("the submission, on test", "", "", number(report["test"]["score"]), ""))
-    return table
-
-
-HEADER = ("", "plain", "tuned", "held out", "k")
+    return [(row["name"], *(cell(row, name) for name in ("plain", "tuned", "held_out", "k"))) for row in board(report)]
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
     """Print the leaderboard, what it means, what to worry about, and where the files are."""
-    from rich.console import Console
     from rich.table import Table
 
     from blend.worries import worries
 
-    console = Console(highlight=False)
+    out = console()
     table = Table(*HEADER, title=f"{report['task']}: {report['metric']} on validation")
     for row in rows(report):
         table.add_row(*row)
-    console.print(table)
+    out.print(table)
     for line in sentences(report):
-        console.print(line, markup=False)
+        out.print(line)
     for line in worries(report):
-        console.print(f"! {plain(line, report)}", markup=False)
+        out.print(f"! {plain(line, report)}")
     if made := report.get("submissions"):
         for one in made["files"]:
-            console.print(f"{one['file']}: {one['what']}", markup=False)
+            out.print(f"{one['file']}: {one['what']}")
         for text in made["left_out"]:
-            console.print(f"left out: {text}", markup=False)
+            out.print(f"left out: {text}")
     for name in ("submission.txt", "report.html", "report.json", "params.json", "study.db"):
         print(folder / name)

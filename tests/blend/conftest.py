@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -129,6 +130,15 @@ def make_corpus(tmp_path, monkeypatch):
         return corpus
 
     return make
+
+
+@pytest.fixture(scope="session")
+def page_reader():
+    """The module beside this file (tests are no package)."""
+    spec = importlib.util.spec_from_file_location("page_reader", Path(__file__).with_name("page_reader.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 REPORTS: dict[tuple, tuple] = {}

@@ -43,6 +43,21 @@ def test_a_curve_says_where_it_is_best(scores):
     assert best in svg
 
 
+@pytest.mark.parametrize(
+    ("scores", "low", "high"),
+    [
+        ([[0.5, 0.52, 0.1], [0.4, 0.45, None]], 0.35, 0.52),  # 0.1 beneath the lowest top
+        ([[0.5, 0.52], [None, None]], 0.5, 0.52),  # everything
+        ([[0.3]], 0.3, 0.3),
+    ],
+)
+def test_every_top_is_in_view_and_far_falls_are_not(scores, low, high):
+    bottom, top = charts_scores.tops([{"score": one} for one in scores])
+    room = 0.06 * max(high - low, 0.01)
+    assert (bottom, top) == pytest.approx((low - room, high + room)) and bottom < top
+    assert charts_scores.tops([{"score": [None]}]) == (0, 1)
+
+
 def test_bars_carry_their_numbers():
     svg = charts_scores.bars("x", "Weights", {"a": 0.1666, "b": 0.8334}, digits=3)
     assert re.findall(r"<text[^>]*>([^<]*)<", svg) == ["a", "0.167", "b", "0.833"]

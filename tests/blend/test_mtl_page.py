@@ -2,7 +2,7 @@
 
 import pytest
 
-from blend import mtl, mtl_page
+from blend import mtl, mtl_page, page_values
 
 
 def part(score, test=None, interval=(0.1, 0.9)):
@@ -24,9 +24,7 @@ def test_rows_are_the_parts_and_their_sum(capsys, tmp_path):
     mtl_page.show(report, tmp_path)
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("P_MTL  ")]
     assert "0.300 to 2.700" in line and line.strip().endswith("1.2000"), "a part is one line"
-    text = mtl_page.render(report)
-    assert "1,234 for va" in text
-    assert all(f'href="{name}/report.html"' in text for name in ("va", "expr", "au"))
+    assert "1,234 for va" in " ".join(page_values.plain(line, report) for line in mtl_page.lines(report))
 
 
 @pytest.mark.parametrize("test", [None, 0.5])
@@ -38,3 +36,39 @@ def test_what_is_not_defined_is_said_and_not_summed(test, capsys, tmp_path):
     mtl_page.show(report, tmp_path)
     said = capsys.readouterr().out
     assert "undefined" in said and "submissions/1.txt" in said
+
+
+def whole(test=0.5):
+    """A report with two submissions."""
+    report = mtl.summed({"va": part(0.25, test), "expr": part(0.5, test), "au": part(0.125, test)}, seed=7)
+    of = {name: {"name": "tuned", "what": f"what <{name}> is"} for name in ("va", "expr", "au")}
+    files = [{"file": f"submissions/{i}.txt", "of": of} | ({"test": 1.25} if test else {}) for i in (1, 2)]
+    return report | {"submissions": files}
+
+
+@pytest.mark.parametrize("test", [None, 0.5])
+def test_every_number_on_the_page_is_the_reports(page_reader, test):
+    report = whole(test)
+    html = mtl_page.render(report)
+    found = page_reader.Page(html)
+    assert all(page_reader.agrees(text, page_values.value(report, at)) for at, text in found.numbers)
+    pointers = {at for at, _ in found.numbers}
+    assert {"/searched", "/cross_fitted", "/interval/1", "/parts/au/best_head/score", "/submission/frames"} <= pointers
+    assert ("/test" in pointers) is ("/submissions/1/test" in pointers) is (test is not None)
+    assert found.links == ["va/report.html", "expr/report.html", "au/report.html"]
+    assert "<va>" not in html and "http:" not in html and "https:" not in html and "default-src 'none'" in html
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
+def test_in_chromium_it_fits_and_fetches_nothing(browser, tmp_path, width, scheme):
+    path = tmp_path / "report.html"
+    path.write_text(mtl_page.render(whole()), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    complaints, asked = [], []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(path.as_uri())
+    wide = tab.evaluate("document.documentElement.scrollWidth")
+    rows = tab.locator("table").first.locator("tbody tr").count()
+    tab.close()
+    assert wide <= width and rows == 4 and complaints == [] and asked == [path.as_uri()]

@@ -60,6 +60,28 @@ def test_words_hold_no_score_of_their_own(made):
     assert len(re.findall(r"\d\.\d{3}", re.sub(r"<[^>]*>", " ", body))) == marked
 
 
+def test_numbers_in_charts_are_the_reports(made):
+    table, _, html = made
+    charts_of = re.findall(r'<svg class="chart" role="img" aria-label="([^"]*)".*?>(.*?)</svg>', html, re.DOTALL)
+    texts = {says: re.findall(r"<text[^>]*>([^<]*)<", body) for says, body in charts_of}
+
+    def drawn(begin):
+        [found] = [words for says, words in texts.items() if says.startswith(begin)]
+        return dict(zip(found[::2], map(float, found[1::2]), strict=True))
+
+    weights = {head: weight for head, weight in table["weights"].items() if weight}
+    assert drawn("Weights: ") == pytest.approx(weights, abs=5.01e-4)
+    matter = {name: share for name, share in table["search"]["importance"].items() if share >= 0.005}
+    assert drawn("Importance: ") == pytest.approx(matter, abs=5.01e-3)
+    titles = " ".join(" ".join(word.split()) for words in texts.values() for word in words)
+    for name, bins in table["reliability"].items():
+        assert f"{name} ±{bins['error']:.2f}".replace("0.", ".") in titles
+    for name, cut in zip(table["per_output"], table["thresholds"] or (), strict=False):
+        assert f"{name} {cut:.2f}".replace("0.", ".") in titles
+    for row in table["baselines"].values():  # read to those who do not see the chart
+        assert any(f"held out {row['cross_fitted']:.3f}" in says for says in texts if says.startswith("Scores of"))
+
+
 def test_it_loads_nothing_and_names_everything_once(made):
     html = made[2]
     found = Page(html)

@@ -22,5 +22,7 @@ def test_train_stands_beside_validation_where_it_is_known(make_report):
 def test_the_submission_says_how_much_of_it_is_filled(make_report):
     table = make_report("au")[2]
     table["submission"] |= {"videos_without_face": ["a<b"], "filled_by_head": {"mlp": 7}}
+    table["submission"]["filled_by_head"]["same"] = table["submission"]["filled"]
     html = page_data.submission(table)
+    assert "filled for same" not in html
     assert "a&lt;b" in html and '<td class="n" data-key="/submission/filled_by_head/mlp">7</td>' in html

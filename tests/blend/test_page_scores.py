@@ -1,27 +1,8 @@
-"""The leaderboard's rows stand where they say, and the published curves are shown on their own corpus alone."""
+"""Published curves are shown on their own corpus alone, weights as they are given; what is not there is said."""
 
 import re
 
-from blend import page_scores, page_values
-
-
-def test_every_value_of_the_leaderboard_is_at_its_place(make_report):
-    table = make_report("au")[2]
-    rows = page_scores.board(table)
-    for row in rows:
-        for key in ("plain", "tuned", "held_out", "interval"):
-            place = row["from"][key]
-            assert row[key] == (None if place is None else page_values.value(table, page_values.pointer(*place))), row
-    names = [row["name"] for row in rows]
-    heads = [table["heads"][name] for name in names[: len(table["heads"])]]
-    assert heads == sorted(table["heads"].values(), reverse=True)
-    assert names[len(heads) :] == [
-        "equal weights", "greedy selection", "blend, tuned", "blend, cross-fitted (submitted)",
-        "the submission, on test",
-    ]  # fmt: skip
-    assert [row["name"] for row in rows if row["submitted"]] == ["blend, cross-fitted (submitted)"]
-    table["test"] = None
-    assert len(page_scores.board(table)) == len(rows) - 1
+from blend import page_scores
 
 
 def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):

@@ -88,6 +88,24 @@ def test_a_page_says_what_to_expect_and_what_the_other_way_reaches(build):
     assert names[-3:] == ["blend, tuned", "blend, cross-fitted (submitted)", "the submission, on test"]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"k": 7, "kernel": "median"}, "made of b (0.6000) and a (0.4000), and smoothed with k = 7 (median)."),
+        ({"k": 0}, "made of b (0.6000) and a (0.4000), and not smoothed."),
+        ({"k": [1, 2]}, "and a (0.4000), and smoothed with a k of its own for every output (box)."),
+        ({"weights": {"a": 0.0, "b": [0.25, 0.75]}}, "made of b, with weights of their own for every output, and smoo"),
+        (
+            {"weights": {name: 0.125 + (name == "f") * 0.25 for name in "abcdef"}},
+            "f (0.3750), a (0.1250), b (0.1250), c (0.1250) and 2 more, and smoothed with k = 3 (box).",
+        ),
+    ],
+)
+def test_the_blend_is_named_by_its_heads_and_its_smoothing(make_report, change, said):
+    table = make_report("va")[2] | {"weights": {"a": 0.4, "b": 0.6, "c": 0.0}, "k": 3, "kernel": "box"} | change
+    assert said in summary.sentences(table)[1]
+
+
 def test_head_scores_that_are_not_defined_are_none(make_pool):
     from dataclasses import replace
 

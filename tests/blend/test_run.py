@@ -12,7 +12,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from blend import run, submission
+from blend import page_values, run, submission
 from extract.errors import InputError
 from heads import testlist
 from heads.tasks import TASKS
@@ -21,7 +21,9 @@ FILES = ("params.json", "submission.txt", "report.json", "report.html", "study.d
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
-def test_it_leaves_a_checked_submission_and_a_report_without_nan(make_corpus, name):
+def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_its_numbers(
+    make_corpus, page_reader, name
+):
     corpus = make_corpus(name)
     report = run.main(corpus.config(), name, corpus.work)
     out = corpus.work / "blend" / name
@@ -29,6 +31,10 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan(make_corpus, na
     listed = testlist.read(corpus.test, TASKS[name])
     assert submission.check(out / "submission.txt", listed, TASKS[name]) == []
     assert json.loads((out / "report.json").read_text()) == report
+    shown = page_reader.Page((out / "report.html").read_text()).numbers
+    assert len(shown) > 150
+    for pointer, text in shown:
+        assert page_reader.agrees(text, page_values.value(report, pointer)), (pointer, text)
     searched = report["ways"]["tuned"]["tuned"]
     assert searched >= max(*report["heads"].values(), report["equal"])
     assert searched >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
