@@ -266,7 +266,9 @@ python -m blend.ablation_sequences --task expr --seeds 3"""
 def command(
     task: Annotated[str, typer.Option(help="au, expr or va.")],
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
-    config: Annotated[Path, typer.Option(help="The run's TOML file.")] = extract_config.DEFAULT,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
