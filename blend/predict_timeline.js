@@ -6,8 +6,11 @@ const count = data.frames, rate = data.rate;
 const timeOf = row => times ? times[row] : row / rate;
 const GUTTER = 74, BAND = 26, UNIT = 20, AFFECT = 110, AXIS = 26, GAP = 8;
 const COLOURS = ["#9aa0ac", "#d55e00", "#7a5195", "#3b4cc0", "#e69f00", "#0072b2", "#cc79a7", "#4d9078"];
-for (const face of data.faces)
-  for (const key of ["expression", "scores", "active", "units", "affect"]) if (face[key]) face[key] = bytes(face[key]);
+for (const face of data.faces) {
+  for (const key of ["expression", "scores", "active", "units"]) if (face[key]) face[key] = bytes(face[key]);
+  if (face.affect) face.affect = new Int16Array(bytes(face.affect).buffer);
+}
+const affectOf = (face, row, i) => face.affect[row * 2 + i] / 10000;
 const seen = (face, row) => face.seen.some(([a, b]) => row >= a && row < b);
 let first = 0, last = count, cursor = 0;
 const views = [];
@@ -95,7 +98,7 @@ function drawUnits(lane, y) {
 
 function drawAffect(lane, y) {
   const { pen, face, across, x, parts, step } = lane;
-  const middle = y + AFFECT / 2, value = (k, i) => (face.affect[k * 2 + i] - 128) / 127;
+  const middle = y + AFFECT / 2, value = (k, i) => affectOf(face, k, i);
   lane.label("valence \u2500", middle - 20); lane.label("arousal \u2504", middle + 20);
   pen.strokeStyle = lane.line; pen.strokeRect(GUTTER + .5, y + .5, across - 1, AFFECT - 1);
   pen.beginPath(); pen.moveTo(GUTTER, middle); pen.lineTo(GUTTER + across, middle); pen.stroke();
@@ -141,7 +144,7 @@ function say(view) {
       const active = data.units.filter((_, u) => face.active[cursor * 2 + (u >> 3)] >> (u & 7) & 1);
       parts.push(active.length ? active.join(" ") : "no unit active");
     }
-    if (face.affect) parts.push(["valence", "arousal"].map((name, i) => { const v = (face.affect[cursor * 2 + i] - 128) / 127; return `${name} ${v < 0 ? "\u2212" : "+"}${Math.abs(v).toFixed(2)}`; }).join(", "));
+    if (face.affect) parts.push(["valence", "arousal"].map((name, i) => { const v = affectOf(face, cursor, i); return `${name} ${v < 0 ? "\u2212" : "+"}${Math.abs(v).toFixed(2)}`; }).join(", "));
   }
   out.textContent = parts.join(" \u00b7 ");
 }

@@ -1,7 +1,8 @@
 """timeline.html: a video's predictions to look through in any browser, offline; one file of about 40 bytes a frame.
 
-Values are carried as bytes (a score's 256 steps), one face after the other, and drawn by predict_timeline.js. The
-annotated video is played beside it where it lies in the same folder.
+Values are carried as bytes (a score's 256 steps; valence and arousal, which are told to the hundredth, as two bytes of
+FINE steps), one face after the other, and drawn by predict_timeline.js. The annotated video is played beside it where
+it lies in the same folder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 NO_FACE = 255
 """Of an expression: there is none."""
+FINE = 10_000
+"""Steps from 0 to 1 of valence and arousal."""
 EVEN = 5e-4
 """Seconds by which frames may be off their rate before their times are carried one by one."""
 
@@ -58,7 +61,7 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
             if film
             else ""
         )
-        + _controls(said["frames"])
+        + _controls(said["frames"], any("units" in face for face in data["faces"]))
         + "".join(_view(one, len(faces)) for one in said["faces"])
         + _shares(said["faces"])
         + f'</main><script type="application/json" id="data">{carried}</script><script>{_file("js")}</script>'
@@ -74,20 +77,22 @@ def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
     if "expression" in table:
         known = {expression: i for i, expression in enumerate(EXPR)}
         face["expression"] = _packed(table["expression"].map(known).fillna(NO_FACE).to_numpy(np.uint8))
-        face["scores"] = _packed(_steps(table, EXPR, 0, 255))
+        face["scores"] = _packed(_steps(table, EXPR))
     if AU[0] in table:
         active = np.zeros((len(table), 16), np.uint8)
         active[:, : len(AU)] = table[list(AU)].fillna(0).to_numpy(np.uint8)
         face["active"] = _packed(np.packbits(active, axis=1, bitorder="little"))
-        face["units"] = _packed(_steps(table, tuple(map(score_name, AU)), 0, 255))
+        face["units"] = _packed(_steps(table, tuple(map(score_name, AU))))
     if VA[0] in table:
-        face["affect"] = _packed(_steps(table, VA, 128, 127))
+        values = np.nan_to_num(table[list(VA)].to_numpy(np.float64, na_value=0.0))
+        face["affect"] = _packed(np.round(values * FINE).astype("<i2"))
     return face
 
 
-def _steps(table: pd.DataFrame, names: tuple[str, ...], zero: int, scale: int) -> NDArray[np.uint8]:
+def _steps(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Scores in [0, 1] as 0 to 255; 0 without a face."""
     values = table[list(names)].to_numpy(np.float64, na_value=0.0)
-    steps: NDArray[np.uint8] = np.clip(np.round(zero + scale * np.nan_to_num(values)), 0, 255).astype(np.uint8)
+    steps: NDArray[np.uint8] = np.clip(np.round(255 * np.nan_to_num(values)), 0, 255).astype(np.uint8)
     return steps
 
 
@@ -104,7 +109,7 @@ def _facts(said: dict[str, Any]) -> str:
     return escape(shown)
 
 
-def _controls(frames: int) -> str:
+def _controls(frames: int, with_units: bool) -> str:
     buttons = (("in", "zoom in"), ("out", "zoom out"), ("all", "all"))
     pressed = "".join(f'<button id="{name}" type="button">{text}</button>' for name, text in buttons)
     slider = f'<input id="at" type="range" min="0" max="{frames - 1}" value="0" aria-label="frame">'
@@ -112,8 +117,8 @@ def _controls(frames: int) -> str:
         "Click or drag to choose a frame. Keys on a timeline: arrows (with Shift: a second), Page Up and Down, Home, "
         "End, + and - to zoom, 0 for all, space to play."
     )
-    units = "Of a unit the curve is its score, the dots its threshold; it is shaded where it is active."
-    return f'<div class="bar">{pressed}{slider}</div><p class="dim">{keys}<br>{units}</p>'
+    units = "<br>Of a unit the curve is its score, the dots its threshold; it is shaded where it is active."
+    return f'<div class="bar">{pressed}{slider}</div><p class="dim">{keys}{units if with_units else ""}</p>'
 
 
 def _view(face: dict[str, Any], faces: int) -> str:

@@ -68,12 +68,18 @@ def test_the_page_carries_the_table_to_a_step_of_255(table):
         np.testing.assert_allclose(units, known[[score_name(unit) for unit in AU]], atol=0.5 / 255 + 1e-9)
         bits = np.unpackbits(of(face["active"]).reshape(-1, 2), axis=1, bitorder="little")[there, :12]
         assert (bits == known[list(AU)].to_numpy(int)).all()
-        affect = (of(face["affect"]).reshape(-1, 2)[there].astype(float) - 128) / 127
-        np.testing.assert_allclose(affect, known[list(VA)], atol=0.5 / 127 + 1e-9)
+        affect = of(face["affect"]).view("<i2").reshape(-1, 2)[there] / predict_timeline.FINE
+        np.testing.assert_allclose(affect, known[list(VA)], atol=0.5 / predict_timeline.FINE + 1e-9)
         expressions = of(face["expression"])
         assert [EXPR[i] for i in expressions[there]] == known["expression"].tolist()
         assert (expressions[~there] == predict_timeline.NO_FACE).all()
     assert "a &lt;clip&gt; &amp; more" in page and "http" not in page
+
+
+def test_units_are_explained_where_there_are_any(table):
+    only = table.drop(columns=[*AU, *map(score_name, AU), "expression", *EXPR])
+    assert "Of a unit" in predict_timeline.render(table, said(table), params())
+    assert "Of a unit" not in predict_timeline.render(only, said(only), params())
 
 
 def test_uneven_times_are_carried_one_by_one(table):
@@ -124,6 +130,8 @@ def test_in_chromium_it_is_drawn_and_moved_by_keyboard_without_an_error_or_a_req
         line = first.iloc[row]
         active = " ".join(unit for unit in AU if line[unit] == 1)
         assert line["expression"] in output.text_content() and active in output.text_content()
+        affect = ", ".join(f"{name} {line[name]:+.2f}".replace("-", "\u2212") for name in VA)
+        assert affect in output.text_content()
     tab.keyboard.press("0")
     tab.locator("#at").fill("120")
     tab.wait_for_function("document.querySelector('output').textContent.includes('no face')")
