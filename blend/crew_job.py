@@ -22,8 +22,9 @@ from blend import copies, crew
 from blend.config import BlendSettings
 from blend.pool import Pool
 from blend.shared import SharedStudy, Where
-from extract import cluster, cluster_report, errors, parent, rundir, threads
-from extract.cluster import Cluster, Needs
+from extract import cluster_report, errors, parent, rundir, threads
+from extract.cluster import Cluster
+from extract.cluster_jobs import Job, Needs
 
 MEMORY = 1_000_000_000
 """Bytes of a process beside the pool, which it holds three times at most: as it was read and in two orders."""
@@ -62,7 +63,7 @@ def run(
     needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)
     names = [f"{what}-{number}" for number in range(1, workers + 1)]
     try:
-        some = [cluster.Job(name, "blend.crew_job", (), machines.log(name), needs, stdin=told) for name in names]
+        some = [Job(name, "blend.crew_job", (), machines.log(name), needs, stdin=told) for name in names]
         machines.run(what, some, lambda job, news: None, lambda job, result: None, look)
         look()
     finally:

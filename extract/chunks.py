@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from extract import audio, errors, frames, making, networks, parent, pipeline
-from extract.cluster import Cluster, Job, Needs, wait_until
+from extract import config as configs
+from extract.cluster import Cluster, wait_until
+from extract.cluster_jobs import Job, Needs
 from extract.config import Config
 from extract.progress import progress
 
@@ -31,6 +33,7 @@ Part = making.Part | audio.Part
 def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
     """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays."""
     settings = config.model_dump(mode="json", include=set(SECTIONS))
+    configs.resolve(settings, Path.cwd())
     jobs: list[Job] = []
     videos: dict[str, tuple[Part, list[Any], int]] = {}
     for part in parts:
@@ -82,10 +85,10 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, some
     """A job's paths: no picture is read here."""
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     if isinstance(part, making.Part):
-        told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder)] for job in some]}
+        told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder.absolute())] for job in some]}
     else:
         told |= {"corpus": part.corpus_version}
-        told |= {"heard": [[job.video, job.file and str(job.file), job.frames] for job in some]}
+        told |= {"heard": [[job.video, job.file and str(job.file.absolute()), job.frames] for job in some]}
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.chunks", (), cluster.log(name), needs, stdin=json.dumps(told))
 

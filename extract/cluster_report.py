@@ -13,7 +13,7 @@ from extract.errors import Failed, InputError
 from extract.rundir import write_json
 
 if TYPE_CHECKING:
-    from extract.cluster import Job
+    from extract.cluster_jobs import Job
 
 FOLDER = "cluster"
 

@@ -18,8 +18,9 @@ from extract.config import ClusterSettings
 from extract.errors import InputError
 
 if TYPE_CHECKING:
-    from dask_jobqueue import SLURMCluster
     from distributed import Client
+
+    from extract.cluster_slurm import Batch
 
 DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/]+):(?P<port>\d+)")
 SECONDS_TO_CONNECT = 15
@@ -40,7 +41,7 @@ def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Clust
     for name in (*logging.root.manager.loggerDict, "asyncio"):
         if name.startswith(("distributed", "tornado", "asyncio")):  # what is lost is told of in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    batch = None
+    batch: Batch | None = None
     try:
         if match:
             address = f"tcp://{match['host']}:{match['port']}"
@@ -51,45 +52,19 @@ def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Clust
                     f"--cluster {where}: no scheduler answers; start one: dask scheduler --port {match['port']}"
                 ) from error
         else:
-            batch = slurm(settings)
-            batch.scale(jobs=settings.nodes)
-            client = Client(batch, set_as_default=False)
+            _need("dask_jobqueue")
+            from extract.cluster_slurm import Batch
+
+            batch = Batch(settings, work)
+            client = Client(batch.cluster, set_as_default=False)
         with client, _token(work) as expected:
-            _wait(client, where, None if batch is not None else SECONDS_FOR_WORKERS)
+            _wait(client, where, batch)
             _check(client, where, expected)
-            yield Cluster(client, where, settings, work, expected)
+            keep = batch.keep if batch is not None else lambda: None
+            yield Cluster(client, where, settings, work, expected, keep)
     finally:
         if batch is not None:
             batch.close()
-
-
-def slurm(settings: ClusterSettings) -> SLURMCluster:
-    """The batch system as [cluster] says; nothing is submitted yet.
-
-    A batch job is one worker that does as many jobs at a time as fit its cores, memory and GPUs.
-    """
-    _need("dask_jobqueue")
-    from dask.utils import parse_bytes
-    from dask_jobqueue import SLURMCluster
-
-    try:
-        memory = parse_bytes(settings.memory)
-    except ValueError as error:
-        raise InputError(f'cluster.memory: {settings.memory!r} is no size; expected one as "16GB"') from error
-    has = f"THREADS={settings.cores} MEMORY={memory}" + (f" GPU={settings.gpus}" if settings.gpus else "")
-    return SLURMCluster(
-        queue=settings.queue,
-        account=settings.account,
-        cores=settings.cores,
-        processes=1,
-        memory=settings.memory,
-        walltime=settings.walltime,
-        interface=settings.interface,
-        job_script_prologue=list(settings.job_script_prologue),
-        job_extra_directives=[f"--gpus={settings.gpus}"] if settings.gpus else [],
-        worker_extra_args=["--resources", f"'{has}'"],
-        scheduler_options={"dashboard_address": ":0"},  # any free port: several runs may start on one machine
-    )
 
 
 def _need(module: str) -> None:
@@ -111,14 +86,17 @@ def _token(work: Path) -> Iterator[dict[str, Any]]:
         path.unlink(missing_ok=True)
 
 
-def _wait(client: Client, where: str, seconds: float | None) -> None:
+def _wait(client: Client, where: str, batch: Batch | None) -> None:
     """Wait for the first worker; a batch system may take its time."""
     began, said = time.monotonic(), False
     while not client.nthreads():
+        if batch is not None:
+            batch.keep()
         if not said:
-            print(f"waiting for workers of {where}", file=sys.stderr)
+            more = f"; their own output goes to {batch.logs}" if batch is not None else ""
+            print(f"waiting for workers of {where}{more}", file=sys.stderr)
             said = True
-        if seconds is not None and time.monotonic() - began > seconds:
+        if batch is None and time.monotonic() - began > SECONDS_FOR_WORKERS:
             raise InputError(
                 f"--cluster {where}: the scheduler has no workers; start some with: dask worker {where.split('//')[-1]}"
             )

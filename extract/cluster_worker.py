@@ -14,6 +14,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +30,7 @@ LIBRARIES = (
     "numpy",
     "pillow",
     "opencv-python-headless",
+    "av",
     "openvino",
     "scikit-learn",
     "pandas",
@@ -36,6 +40,7 @@ LIBRARIES = (
     "lightgbm",
     "lightautoml",
     "optuna",
+    "numba",
 )
 """What features and heads are computed with: other versions may compute something else."""
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -79,9 +84,9 @@ def differs(expected: dict[str, Any]) -> str:
 def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, Any]:
     """Run a job's process to its end; what it says on stdout, one JSON object a line, goes to the topic.
 
-    `job` is `extract.cluster.Job.sent`. Returns `worker`, `host`, and either `seconds`, `code`, the `tail` of the log
-    and the `last` news, or `refused` with the reason. The process is ended where the client has given the job up, or
-    this worker closes.
+    `job` is `extract.cluster_jobs.Job.sent`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the
+    `tail` of the log and the `last` news, which go to the topic too, or `refused` with the reason. The process is ended
+    where the client has given the job up, or this worker closes: then there is `unwanted`, and no word to the topic.
     """
     from distributed import get_worker
 
@@ -90,36 +95,66 @@ def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, 
     if reason := differs(expected):
         return here | {"refused": reason}
     key, began = worker.get_current_task(), time.monotonic()
-    process = _start(job, here)
-    lines: queue.Queue[str | None] = queue.Queue()
-    assert process.stdout is not None
-    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
 
-    def tell(news: dict[str, Any]) -> None:
-        worker.log_event(topic, {"job": job["name"], "by": here["worker"], "news": news})
+    def tell(what: dict[str, Any]) -> None:
+        worker.log_event(topic, {"job": job["name"], "by": here["worker"], "key": key, **what})
 
-    tell({"started": process.pid})
-    try:
-        last = _follow(lines, tell, lambda: _wanted(worker, key))
-    finally:
-        if process.poll() is None and process.stdin is not None and not _wanted(worker, key):
-            process.kill()
-        code = process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+    with _device(job, int(worker.state.total_resources.get("GPU", 0))) as device:
+        process = _start(job, here, device)
+        lines: queue.Queue[str | None] = queue.Queue()
+        assert process.stdout is not None
+        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        tell({"news": {"started": process.pid}})
+        try:
+            last = _follow(lines, lambda news: tell({"news": news}), lambda: _wanted(worker, key))
+        finally:
+            wanted = _wanted(worker, key)
+            if process.poll() is None and not wanted:
+                process.kill()
+            code = process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
     tail = Path(job["log"]).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
-    return here | {"code": code, "tail": tail, "last": last, "seconds": round(time.monotonic() - began, 2)}
+    result = here | {"code": code, "tail": tail, "last": last, "seconds": round(time.monotonic() - began, 2)}
+    if code != 0 and not wanted:
+        return result | {"unwanted": True}
+    tell({"result": result})
+    return result
 
 
-def _start(job: dict[str, Any], here: dict[str, str]) -> subprocess.Popen[str]:
+_in_use: Counter[str] = Counter()
+_choosing = threading.Lock()
+
+
+@contextmanager
+def _device(job: dict[str, Any], gpus: int) -> Iterator[str | None]:
+    """CUDA_VISIBLE_DEVICES of a job: none if it uses no GPU, the least used of those of a worker that says it has
+    GPUs, else (None) what the worker sees.
+    """
+    if not job["gpu"] or not gpus:
+        yield None if job["gpu"] else "-1"
+        return
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    with _choosing:
+        device = min(seen or map(str, range(gpus)), key=lambda name: _in_use[name])
+        _in_use[device] += 1
+    try:
+        yield device
+    finally:
+        with _choosing:
+            _in_use[device] -= 1
+
+
+def _start(job: dict[str, Any], here: dict[str, str], device: str | None) -> subprocess.Popen[str]:
     """Start the process. Its stdin stays open for as long as this worker lives."""
     threads = str(job["threads"])
     environment = os.environ | dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment["PYTHONSAFEPATH"] = "1"  # the project that was looked at, not one that lies in the current folder
     environment["PYTHONUNBUFFERED"] = "1"
-    if not job["gpu"]:
-        environment["CUDA_VISIBLE_DEVICES"] = "-1"
+    if device is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = device
     log = Path(job["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as stderr:

@@ -201,7 +201,7 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
-    _resolve(raw, path.resolve().parent)
+    resolve(raw, path.resolve().parent)
     for override in overrides or []:
         _set(raw, override)
     return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
@@ -255,8 +255,8 @@ HEAD_FILES = ("heads", "use")
 """Names of standard heads, or paths of head files."""
 
 
-def _resolve(raw: dict[str, Any], folder: Path) -> None:
-    """Make the paths of a config file absolute, in place."""
+def resolve(raw: dict[str, Any], folder: Path) -> None:
+    """Make the paths of a config absolute, in place: relative ones are relative to `folder`."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, list):

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from extract import cluster, errors, parent, rundir, store
-from extract.cluster import Cluster, Needs, wait_until
+from extract import cluster_jobs, errors, parent, rundir, store
+from extract.cluster import Cluster, wait_until
+from extract.cluster_jobs import Needs
 from extract.progress import Progress
 from heads import threads, train
 from heads.base import FAMILIES, family
@@ -24,6 +26,8 @@ LIBRARIES_MEMORY = 1_500_000_000
 """Bytes that a process holds before it has read a row."""
 ROWS_MEMORY = 1.5
 """Times the features' bytes on disk: they are held as they are, with labels, and the columns of a batch beside."""
+ENVIRONMENT = {name: value for name, value in threads.ENVIRONMENT.items() if name != "CUDA_VISIBLE_DEVICES"}
+"""Of processes that learn, on a worker: that one gives them a GPU, or hides all."""
 
 
 def run(machines: Cluster, jobs: list[Job], what: str, bar: Progress) -> None:
@@ -35,11 +39,11 @@ def run(machines: Cluster, jobs: list[Job], what: str, bar: Progress) -> None:
         bar.advance(max(0, now - done[name]), f"{ours[name].name}: {note}")
         done[name] = max(done[name], now)
 
-    def heard(job: cluster.Job, news: dict[str, Any]) -> None:
+    def heard(job: cluster_jobs.Job, news: dict[str, Any]) -> None:
         if isinstance(part := news.get("done"), int | float):
             at(job.name, min(int(100 * part), 99), str(news.get("note", "")))
 
-    def ended(job: cluster.Job, _: dict[str, Any]) -> None:
+    def ended(job: cluster_jobs.Job, _: dict[str, Any]) -> None:
         mine = ours[job.name]
         wait_until(lambda: rundir.is_done(mine.folder, mine.mark), mine.folder)
         at(job.name, 100, "done")
@@ -48,13 +52,16 @@ def run(machines: Cluster, jobs: list[Job], what: str, bar: Progress) -> None:
     for name, job in ours.items():
         gpu = job.settings.get("family") in FAMILIES and family(str(job.settings["family"])).gpu
         needs = Needs(machines.settings.threads, memory(job.work, {s.network for s in job.sources}), gpu)
-        told = json.dumps(job.as_json())
-        sent.append(
-            cluster.Job(
-                name, "heads.cluster_job", (), machines.log(name), needs, environment=threads.ENVIRONMENT, stdin=told
-            )
-        )
+        told = json.dumps(absolute(job).as_json())
+        log = machines.log(name)
+        sent.append(cluster_jobs.Job(name, "heads.cluster_job", (), log, needs, environment=ENVIRONMENT, stdin=told))
     machines.run(what, sent, heard, ended)
+
+
+def absolute(job: Job) -> Job:
+    """The job by paths that hold in any folder."""
+    test = job.test.absolute() if job.test is not None else None
+    return replace(job, work=job.work.absolute(), train=job.train.absolute(), val=job.val.absolute(), test=test)
 
 
 def memory(work: Path, networks: Iterable[str]) -> int:

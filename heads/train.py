@@ -265,4 +265,6 @@ if __name__ == "__main__":
         if len(sys.argv) != 2:
             raise InputError("usage: python -m heads.train JOB.json (heads.run writes and runs such jobs)")
         _die_with_parent()
-        main(Job.read(Path(sys.argv[1])), _own_stdout())
+        job = Job.read(Path(sys.argv[1]))
+        with rundir.holding(job.folder):  # a cluster's worker that was cut off may still be at it
+            main(job, _own_stdout())

@@ -12,12 +12,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract import cluster
-from extract.cluster import Cluster, Needs
+from extract.cluster import Cluster
+from extract.cluster_jobs import Job as ClusterJob
+from extract.cluster_jobs import Needs
 from extract.errors import Failed
 from extract.progress import progress
-from heads.cluster_job import memory
-from heads.threads import ENVIRONMENT
+from heads.cluster_job import ENVIRONMENT, memory
 from heads.tune_crew import MOST_ERRORS
 from heads.tune_study import Study, best_of, finished_of
 from heads.tune_worker import Job
@@ -37,17 +37,18 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
     total, errors, started = max(0, job.trials - counted), 0, 0
     names: list[str] = []
 
-    def process() -> cluster.Job:
+    def process() -> ClusterJob:
         nonlocal started
         started += 1
         names.append(f"{platform.node()}-{os.getpid()}-{started}")
         left = None if job.seconds is None else max(0.0, job.seconds - (time.monotonic() - began))
-        told = json.dumps(asdict(replace(job, worker=names[-1], seconds=left)))
+        train = str(Path(job.train).absolute())
+        told = json.dumps(asdict(replace(job, train=train, worker=names[-1], seconds=left)))
         name = f"tune-{job.task}-{job.head}-{started}"
         needs = Needs(machines.settings.threads, memory(Path(job.work), job.has))
-        return cluster.Job(name, "heads.tune_worker", (), machines.log(name), needs, ENVIRONMENT, told)
+        return ClusterJob(name, "heads.tune_worker", (), machines.log(name), needs, ENVIRONMENT, told)
 
-    def heard(_: cluster.Job, news: dict[str, Any]) -> None:
+    def heard(_: ClusterJob, news: dict[str, Any]) -> None:
         nonlocal errors
         if "error" in news:
             errors += 1
@@ -67,7 +68,7 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
                 bar.advance(finished - counted, note)
                 counted = finished
 
-            def ended(_: cluster.Job, result: dict[str, Any]) -> cluster.Job | None:
+            def ended(_: ClusterJob, result: dict[str, Any]) -> ClusterJob | None:
                 look()
                 return process() if (result["last"] or {}).get("over") == "turn" else None
 

@@ -135,6 +135,37 @@ def free_port() -> int:
         return int(some.getsockname()[1])
 
 
+SECONDS_FOR_ORPHANS = 60.0
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):  # each knows those that it has started
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    return [one for child in children(pid) for one in (child, *descendants(child))]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def began(pid: int) -> str | None:
+    """When a process was started, so that another of its number is not taken for it; None: it is gone."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else fields[18]
+
+
 class Machines:
     """A scheduler and its workers, all of them processes of this test."""
 
@@ -162,6 +193,31 @@ class Machines:
         """A worker that is restarted by its nanny when it is killed."""
         place = ("--local-directory", str(self.folder / "dask"), "--nthreads", "1", "--name", name)
         self._start(name, "dask_worker", f"tcp://{self.host}:{self.port}", *place, *more, root=root, before=before)
+
+    def python(self, name: str) -> int | None:
+        """The worker itself, which its nanny starts again when it is killed; None while it does."""
+        own = [pid for pid in children(self.processes[name].pid) if "spawn_main" in command_line(pid)]
+        return own[0] if own else None
+
+    def jobs(self, name: str, module: str = "") -> list[int]:
+        """The processes of jobs on a worker."""
+        own = self.python(name)
+        return [pid for pid in children(own) if f" -m {module}" in command_line(pid)] if own else []
+
+    def kill(self, name: str) -> list[str]:
+        """SIGKILL a worker; returns what it ran. Its jobs must end by themselves, with all that they have started."""
+        if (own := self.python(name)) is None:
+            return []
+        jobs = self.jobs(name)
+        ran = [command_line(pid).partition(" -m ")[2].split()[0] for pid in jobs]
+        left = {pid: began(pid) for job in jobs for pid in (job, *descendants(job))}
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(own, signal.SIGKILL)
+        until = time.monotonic() + SECONDS_FOR_ORPHANS
+        while left := {pid: when for pid, when in left.items() if when is not None and began(pid) == when}:
+            assert time.monotonic() < until, f"left of a killed worker: {[command_line(pid) for pid in left]}"
+            time.sleep(0.05)
+        return ran
 
     def end(self, name: str, how: int = signal.SIGKILL) -> None:
         process = self.processes.pop(name)

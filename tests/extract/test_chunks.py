@@ -1,0 +1,133 @@
+"""Extraction in jobs, run one after the other in this process: what they are told is all that they know."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from extract import chunks, making, pipeline, run
+from extract.config import Config
+
+
+def test_videos_are_divided_into_jobs_whole_and_in_order():
+    chance = random.Random(0)
+    for _ in range(50):
+        sizes = [chance.randint(0, 9000) for _ in range(chance.randint(0, 60))]
+        slots = chance.randint(1, 40)
+        found = chunks.divided(sizes, slots)
+        assert [i for chunk in found for i in chunk] == list(range(len(sizes))) and all(found)
+        most = min(chunks.MOST, max(chunks.LEAST, sum(sizes) // (chunks.JOBS_PER_SLOT * slots)))
+        assert all(len(chunk) == 1 or sum(sizes[i] for i in chunk) <= most for chunk in found)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "slots", "expected"),
+    [
+        ([], 4, []),
+        ([0, 0, 0], 4, [[0, 1, 2]]),
+        ([400, 400, 400], 1, [[0, 1], [2]]),  # 1,000 frames at least
+        ([50_000], 8, [[0]]),  # a video is never divided
+        ([1000] * 8, 1, [[0, 1], [2, 3], [4, 5], [6, 7]]),  # four jobs for each that can run
+        ([1000] * 8, 2, [[i] for i in range(8)]),
+    ],
+)
+def test_divided_by_hand(sizes, slots, expected):
+    assert chunks.divided(sizes, slots) == expected
+
+
+class OneByOne:
+    """A cluster as far as `chunks.run` knows it."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.names, self.told, self.news = work, [], [], []
+
+    def slots(self) -> int:
+        return 2
+
+    def log(self, name: str) -> Path:
+        return self.work / f"{name}.txt"
+
+    def run(self, what, jobs, heard, ended):
+        assert what == "extract"
+        for job in jobs:
+            assert job.module == "extract.chunks" and job.needs.gpu is False
+            self.names.append(job.name)
+            self.told.append(json.loads(job.stdin))
+            chunks.main(self.told[-1], lambda news: (self.news.append(news), heard(job, news)))  # noqa: B023
+            ended(job, {})
+
+
+@pytest.fixture
+def relative(tmp_path, crops, network_file, monkeypatch) -> Config:
+    """A config whose paths are relative to the current folder, as --set gives them."""
+    network_file(tmp_path / "net.onnx", size=32)
+    monkeypatch.chdir(tmp_path)
+    about = {"path": "net.onnx", "size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "embedding"}
+    return Config.model_validate(
+        {
+            "corpus": {"name": "c", "frames": str(crops.relative_to(tmp_path))},
+            "features": {"networks": ["net"], "engine": "openvino"},
+            "networks": {"net": about},
+        }
+    )
+
+
+def files(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (work / "features" / "net").glob("*.safetensors")}
+
+
+def parts(config: Config, work: Path) -> list[making.Part]:
+    from extract import frames, networks
+
+    videos = frames.list_videos(config.corpus.frames)
+    jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
+    return [making.Part(networks.find("net", config), jobs, work, config.features, "", redo=False)]
+
+
+def test_jobs_make_what_a_run_makes_from_wherever_they_run(relative, tmp_path, monkeypatch):
+    run.main(relative, Path("local"))
+    elsewhere, work = tmp_path / "elsewhere", Path("work")
+    elsewhere.mkdir()
+    cluster = OneByOne(work)
+    beside = cluster.run
+
+    def run_elsewhere(*told):
+        with monkeypatch.context() as moved:
+            moved.chdir(elsewhere)
+            moved.setattr(chunks, "wait_until", lambda seen, what: None)  # it looks where the command was given
+            beside(*told)
+
+    monkeypatch.setattr(cluster, "run", run_elsewhere)
+    chunks.run(cluster, relative, parts(relative, work))
+    assert cluster.names == ["extract-net-1"] and files(work) == files(Path("local")) and len(files(work)) == 3
+
+
+def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
+    work = Path("work")
+    run.main(relative, work)
+    whole = files(work)
+    cluster = OneByOne(work)
+    chunks.run(cluster, relative, parts(relative, work))
+    assert not cluster.names, "nothing is missing"
+    (work / "features" / "net" / "a.safetensors").unlink()
+    chunks.run(cluster, relative, parts(relative, work))
+    assert [video for video, _ in cluster.told[0]["seen"]] == ["a"] and files(work) == whole
+    shutil.rmtree(work / "features")
+    monkeypatch.setattr(chunks, "LEAST", 7)
+    again = OneByOne(work)
+    chunks.run(again, relative, parts(relative, work))
+    assert again.names == ["extract-net-1", "extract-net-2"] and files(work) == whole
+    assert [[video for video, _ in told["seen"]] for told in again.told] == [["a"], ["b_left", "empty"]]
+
+
+def test_a_job_that_is_done_again_does_nothing_again(relative):
+    work = Path("work")
+    cluster = OneByOne(work)
+    chunks.run(cluster, relative, parts(relative, work))
+    before = {path.name: path.stat().st_mtime_ns for path in (work / "features" / "net").glob("*.safetensors")}
+    chunks.main(cluster.told[0], lambda news: None)
+    assert {p.name: p.stat().st_mtime_ns for p in (work / "features" / "net").glob("*.safetensors")} == before

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from extract import frames, making, networks, pipeline, sharing, store
+from extract.config import Config
+
+
+@pytest.fixture
+def part(tmp_path, crops, network_file):
+    """`part(redo=...)` is all of the crops' videos through a small network."""
+    network_file(tmp_path / "net.onnx", size=32)
+    about = {"path": str(tmp_path / "net.onnx"), "size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "logits": "output"}
+    config = Config.model_validate(
+        {
+            "corpus": {"name": "c", "frames": str(crops)},
+            "features": {"networks": ["net"], "engine": "openvino"},
+            "networks": {"net": about},
+        }
+    )
+
+    def make(redo: bool = False) -> making.Part:
+        videos = frames.list_videos([crops])
+        jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
+        return making.Part(networks.find("net", config), jobs, tmp_path / "work", config.features, "", redo)
+
+    return make
+
+
+def test_what_is_missing_is_todo_until_it_is_made(part, tmp_path):
+    one = part()
+    todo = one.todo()
+    assert [job.video for job in todo] == ["a", "b_left", "empty"] and [*map(one.size, todo)] == [7, 3, 0]
+    assert one.name == "net" and one.gpu is False
+    counted = []
+    one.make_of(todo[1:], counted.append)
+    assert sum(counted) == 3 and [job.video for job in part().todo()] == ["a"]
+    assert not one.is_done(todo[0]) and one.is_done(todo[1]) and one.is_done(todo[2])
+    one.make()
+    assert part().todo() == [] and len(store.read(store.path(tmp_path / "work", "net", "a")).frame) == 7
+
+
+def test_a_redo_makes_each_video_once_however_often_it_begins(part, tmp_path):
+    part().make()
+    file = store.path(tmp_path / "work", "net", "a")
+    before = file.stat().st_mtime_ns
+    again = part(redo=True)
+    todo = again.todo()
+    assert [job.video for job in todo] == ["a", "b_left", "empty"]
+    again.make_of(todo[:1], lambda count: None)
+    assert file.stat().st_mtime_ns > before
+    assert [job.video for job in part().todo()] == ["b_left", "empty"], "whoever goes on goes on with the redo"
+    last = part()
+    last.make()
+    last.finish()
+    assert part().todo() == []
+
+
+def test_what_another_process_holds_is_left_to_it(part, tmp_path):
+    """Its video is passed over once it is there, and counted."""
+    one, other = part(), part()
+    todo = one.todo()
+    claims = sharing.Claims(tmp_path / "work" / "features" / "net" / ".locks")
+    assert claims.take("a")
+    counted = []
+
+    def done_by_another(count: int) -> None:
+        counted.append(count)
+        if sum(counted) == 3:  # all but the one that is held
+            claims.release("a")
+            other.make_of([job for job in other.todo() if job.video == "a"], lambda count: None)
+
+    one.make_of(todo, done_by_another)
+    assert sum(counted) == 10 and counted[-1] == 7 and part().todo() == []
+
+
+def test_unreadable_pictures_are_listed_until_they_are_mended(part, crops, tmp_path, capsys):
+    whole = (crops / "a" / "00002.jpg").read_bytes()
+    (crops / "a" / "00002.jpg").write_bytes(b"none")
+    one = part()
+    one.make()
+    one.finish()
+    listed = tmp_path / "work" / "features" / "net" / "failures.json"
+    [failure] = json.loads(listed.read_text())
+    assert failure["picture"] == str(crops / "a" / "00002.jpg")
+    assert "00002.jpg" in capsys.readouterr().err
+    (crops / "a" / "00002.jpg").write_bytes(whole)
+    one = part()
+    assert [job.video for job in one.todo()] == ["a"]
+    one.make()
+    one.finish()
+    assert not listed.exists() and len(store.read(store.path(tmp_path / "work", "net", "a")).frame) == 7

@@ -1,0 +1,101 @@
+"""What heads ask of a cluster, and what a worker does with it; no cluster is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from extract import rundir
+from extract.config import ClusterSettings
+from heads import cluster_job, train
+from heads.table import Source
+from heads.train import Job
+
+
+def job(work: Path, name: str, family: str) -> Job:
+    source = Source("net", ("logits",))
+    some = Path("annotations")
+    return Job(
+        name, "au", {"family": family}, [source], work, some / "train", some / "val", None, 0, "mark", "learning"
+    )
+
+
+class Machines:
+    """Keeps the jobs; each is finished by `finish` before its end is told."""
+
+    settings = ClusterSettings(threads=3)
+
+    def __init__(self, finish) -> None:
+        self.finish, self.sent = finish, []
+
+    def log(self, name: str) -> Path:
+        return Path(f"{name}.txt")
+
+    def run(self, what, jobs, heard, ended):
+        self.sent = jobs
+        for one in jobs:
+            heard(one, {"done": 0.5, "note": "half"})
+            heard(one, {"done": None})
+            self.finish(one)
+            ended(one, {})
+
+
+class Bar:
+    def __init__(self) -> None:
+        self.said: list[tuple[int, str]] = []
+
+    def advance(self, count: int, note: str) -> None:
+        self.said.append((count, note))
+
+
+def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "features" / "net").mkdir(parents=True)
+    (tmp_path / "features" / "net" / "v.safetensors").write_bytes(b"0" * 1000)
+    jobs = [job(tmp_path, "boosted", "lightgbm"), job(tmp_path, "deep", "sequence")]
+
+    def finish(one) -> None:
+        told = Job.of(json.loads(one.stdin))
+        rundir.begin(told.folder)
+        rundir.finish(told.folder, told.mark, {}, [])
+
+    machines, bar = Machines(finish), Bar()
+    cluster_job.run(machines, jobs, "heads au", bar)
+    assert [one.name for one in machines.sent] == ["head-au-boosted", "head-au-deep"]
+    assert [one.needs.gpu for one in machines.sent] == [False, True]
+    for one, ours in zip(machines.sent, jobs, strict=True):
+        told = Job.of(json.loads(one.stdin))
+        assert told.train == tmp_path / "annotations" / "train" and told.val == tmp_path / "annotations" / "val"
+        assert told.mark == ours.mark and told.settings == ours.settings and told.sources == ours.sources
+        assert "CUDA_VISIBLE_DEVICES" not in one.environment and one.environment["PYTHONHASHSEED"] == "0"
+        assert one.needs.threads == 3
+        assert one.needs.memory == int(cluster_job.LIBRARIES_MEMORY + 1000 * cluster_job.ROWS_MEMORY)
+    assert [count for count, _ in bar.said] == [50, 50, 50, 50] and bar.said[0][1] == "boosted: half"
+
+
+def test_a_head_that_another_worker_has_made_meanwhile_is_not_made_again(tmp_path, monkeypatch):
+    told = job(tmp_path, "one", "lightgbm")
+    rundir.begin(told.folder)
+    rundir.finish(told.folder, told.mark, {}, [])
+    monkeypatch.setattr(train, "main", lambda *_: pytest.fail("it was made again"))
+    cluster_job.main(told.as_json(), lambda news: None)
+
+
+def test_a_job_makes_its_head_while_it_holds_the_folder(tmp_path, monkeypatch):
+    told, news = job(tmp_path, "one", "lightgbm"), []
+    held = []
+
+    def make(one: Job, on_progress) -> None:
+        with pytest.raises(TimeoutError):
+            from filelock import FileLock
+
+            FileLock(one.folder / ".lock").acquire(timeout=0)
+        held.append(one)
+        on_progress(0.25, "quarter")
+
+    monkeypatch.setattr(train, "main", make)
+    cluster_job.main(told.as_json(), news.append)
+    assert held == [told] and news == [{"done": 0.25, "note": "quarter"}]
+    assert Job.read(told.folder / "job.json") == told
