@@ -8,14 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from blend import run as blend_run
 from blend.config import Config
-from blend.how import How
 from extract import cluster, config
 from extract import run as extract_run
 from extract.cluster_jobs import Job, Needs
@@ -150,23 +148,9 @@ def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, m
     assert ran["gpu"] == "fast"
 
 
-def test_a_search_of_a_heads_settings_is_shared_by_workers(few_videos, three, server, tmp_path):
-    settings = config.load(HeadsConfig, few_videos)
-    wanted = tune.Search("va", 6, "lightgbm-demo_mt_enet", folds=2, workers=2, study="spread", heartbeat=1)
-    with cluster.at(three.where, SETTINGS, tmp_path):
-        with pytest.raises(InputError, match="--storage"):
-            tune.main(settings, wanted, tmp_path)
-        found = tune.main(settings, replace(wanted, storage=server), tmp_path)
-    done = [trial for trial in found.trials if trial.state.name in ("COMPLETE", "PRUNED")]
-    assert len(done) == 6 and (found.folder / "best.toml").exists()
-    record = json.loads((tmp_path / "cluster" / "tune-va-lightgbm-demo_mt_enet.json").read_text())
-    assert len(record["jobs"]) == 2 and not record["given_up"]
-
-
-def test_a_search_of_a_blend_is_shared_by_workers(few_videos, three, server, tmp_path):
-    how = How(workers=2, storage=server, study="few/va/together")
-    with cluster.at(three.where, SETTINGS, tmp_path):
-        report = blend_run.main(config.load(Config, few_videos), "va", tmp_path, how=how)
-    assert (tmp_path / "blend" / "va" / "submission.txt").exists() and report["searched"] >= report["equal"]
-    record = json.loads((tmp_path / "cluster" / "blend-va.json").read_text())
-    assert len(record["jobs"]) == 2 and not record["given_up"] and not list((tmp_path / "cluster").glob("*.pool"))
+def test_a_search_on_a_cluster_needs_a_storage_that_machines_share(few_videos, three, tmp_path):
+    """Searches themselves are in test_cluster_chain."""
+    wanted = tune.Search("va", 6, "lightgbm-demo_mt_enet", workers=2)
+    with cluster.at(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match="--storage"):
+        tune.main(config.load(HeadsConfig, few_videos), wanted, tmp_path)
+    assert not (tmp_path / "features").exists()
