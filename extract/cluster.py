@@ -7,6 +7,7 @@ is harmless. Dask hands the jobs out; which steps use a cluster is decided once,
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 LOCAL = "local"
+SECONDS_OF_A_MOMENT = 0.5
+"""Thousands of jobs are handed over at once; the scheduler is not asked for each."""
 SECONDS_UNTIL_SEEN = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
 HELP = "Where the jobs run: local, dask://HOST:PORT (a scheduler), or slurm (as the config's cluster.* says)."
@@ -53,7 +56,8 @@ class Cluster:
         """Addresses of workers that came later and do not belong to the run."""
         self._expected = expected
         self._topic = f"affect-heads-{expected['secret']}"
-        self._slots = 1
+        self._slots, self._asked = 1, -math.inf
+        self._workers: dict[str, dict[str, Any]] = {}
         self.workers()
         client.subscribe_topic(self._topic, lambda event: self.news.put(("news", event[1])))
 
@@ -79,10 +83,12 @@ class Cluster:
         Run(self, cluster_report.Record(self.where, self.work, what), on_news, on_end, on_look).work(jobs)
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """What the scheduler knows of each worker that is there, by address. Raises what Dask raises."""
-        found: dict[str, dict[str, Any]] = self.client.scheduler_info(n_workers=-1)["workers"]
-        self._slots = max(1, sum(worker["nthreads"] for worker in found.values()))
-        return found
+        """What the scheduler knew of each worker a moment ago, by address. Raises what Dask raises."""
+        if time.monotonic() - self._asked > SECONDS_OF_A_MOMENT:
+            self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            self._slots = max(1, sum(worker["nthreads"] for worker in self._workers.values()))
+            self._asked = time.monotonic()
+        return self._workers
 
     def submit(self, job: Job, threads: int, claimed: dict[str, float], only: Sequence[str]) -> Future:
         """Hand a job over; `only`: to one of these workers, empty: to any. Raises what Dask raises."""
