@@ -135,7 +135,7 @@ def free_port() -> int:
         return int(some.getsockname()[1])
 
 
-SECONDS_FOR_ORPHANS = 60.0
+SECONDS_FOR_ORPHANS, SECONDS_TO_START = 60.0, 120.0
 
 
 def children(pid: int) -> list[int]:
@@ -188,6 +188,12 @@ class Machines:
 
     def scheduler(self) -> None:
         self._start("scheduler", "dask_scheduler", "--host", self.host, "--port", str(self.port))
+        until = time.monotonic() + SECONDS_TO_START
+        while True:  # a busy machine may take longer than a command would wait
+            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+                return
+            assert time.monotonic() < until, (self.folder / "scheduler.txt").read_text()
+            time.sleep(0.05)
 
     def worker(self, name: str, *more: str, root: Path = HERE, before: tuple[str, ...] = ()) -> None:
         """A worker that is restarted by its nanny when it is killed."""
