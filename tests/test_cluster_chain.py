@@ -21,7 +21,7 @@ from heads.tune_study import Study, finished_of
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "3"))
+KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "2"))
 """Workers killed in each test; the full trial is 10."""
 HEADS = max(3, KILLS - 2)
 WORKERS = ("one", "two", "three")
@@ -210,7 +210,7 @@ def trials_of(server: str, name: str) -> list:
 def test_a_shared_search_of_a_blend_on_killed_workers_counts_every_trial_once(few_videos, machines, server, tmp_path):
     work = tmp_path / "work"
     asked = ("--task", "va", "--workers", "2", "--storage", server, "--study", "few/va/storm")
-    longer = ("--set", f"blend.va.trials={300 + 300 * KILLS}", "--set", "blend.va.fold_trials=12")
+    longer = ("--set", f"blend.va.trials={200 + 200 * KILLS}", "--set", "blend.va.fold_trials=12")
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where)
         storm = Storm(some, work, process, 0.5)
@@ -225,7 +225,7 @@ def test_a_shared_search_of_a_blend_on_killed_workers_counts_every_trial_once(fe
     drawn = [(t.user_attrs[WORKER], t.user_attrs[OWN_NUMBER]) for t in found if START not in t.user_attrs]
     starts = sorted(t.user_attrs[START] for t in found if START in t.user_attrs)
     assert len(set(drawn)) == len(drawn) and starts == list(range(len(starts)))
-    settings = BlendSettings(trials=300 + 300 * KILLS)
+    settings = BlendSettings(trials=200 + 200 * KILLS)
     assert len(drawn) == search.draws(settings.trials - len(starts), settings)
     assert restarts(steps(work)["blend-va"]) <= KILLS
     assert (work / "blend" / "va" / "submission.txt").exists() and not list((work / "cluster").glob("*.pool"))
