@@ -6,6 +6,7 @@ job that has ended is known to have ended, even if its worker is lost in the mom
 
 from __future__ import annotations
 
+import json
 import queue
 import sys
 import time
@@ -171,11 +172,11 @@ class Run:
         if (one := self._open.get(said["job"])) is None:
             return
         if "result" in said:
-            ours = one.future is not None and said["key"] == one.future.key
-            if ours or said["result"].get("code") == 0:  # one that was cut off may finish what was given to another
+            ours, result = one.future is not None and said["key"] == one.future.key, json.loads(said["result"])
+            if ours or result["code"] == 0:  # one that was cut off may finish what was given to another
                 if not ours:
                     self._cancel([one])
-                self._ended(one, said["result"])
+                self._ended(one, result)
         elif "started" in said["news"]:
             self._record.started(one.job, said["by"])
         else:

@@ -119,7 +119,7 @@ def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, 
     result = here | {"code": code, "tail": tail, "last": last, "seconds": round(time.monotonic() - began, 2)}
     if code != 0 and not wanted:
         return result | {"unwanted": True}
-    tell({"result": result})
+    tell({"result": json.dumps(result)})  # as text: the topic would make lists tuples
     return result
 
 

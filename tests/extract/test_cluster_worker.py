@@ -87,7 +87,7 @@ def test_a_job_is_a_process_whose_end_is_told(worker, expected, tmp_path):
     assert log[0].startswith("--- some on worker one (") and log[-1] == "told on stdin" == result["tail"][-1]
     assert all(one["job"] == "some" and one["by"] == "one" and one["key"] == "key" for one in worker.told)
     first, *_, last = worker.told
-    assert first["news"].keys() == {"started"} and last["result"] == result
+    assert first["news"].keys() == {"started"} and json.loads(last["result"]) == result
 
 
 def test_the_project_that_was_looked_at_is_the_one_that_runs(worker, expected, tmp_path, monkeypatch):
