@@ -256,6 +256,10 @@ def machines() -> Callable[..., AbstractContextManager[Machines]]:
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, machines: Any) -> Iterator[Machines]:
-    """A scheduler with three workers."""
+    """A scheduler with three workers, all of them there."""
+    from distributed import Client
+
     with machines(tmp_path_factory.mktemp("three"), "one", "two", "three") as some:
+        with Client(f"tcp://{some.host}:{some.port}", set_as_default=False) as client:
+            client.wait_for_workers(3, timeout=SECONDS_TO_START)
         yield some
