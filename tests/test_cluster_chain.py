@@ -183,7 +183,7 @@ def test_the_chain_on_killed_workers_and_without_its_scheduler(chain, machines, 
 
 
 def test_a_search_on_killed_workers_makes_the_trials_of_a_local_one(few_videos, machines, server, tmp_path):
-    """One process of the search at a time: it draws what it would have drawn, wherever it is."""
+    """One process of the search at a time: it draws what it would have drawn, wherever it is, until a trial is lost."""
     local, work, trials = tmp_path / "local", tmp_path / "work", 4 * KILLS
     asked = ("--task", "va", "--head", "lightgbm-demo_mt_enet", "--folds", "2", "--trials", str(trials))
     ended_well(start("heads.tune", few_videos, local, *asked))
@@ -201,11 +201,18 @@ def test_a_search_on_killed_workers_makes_the_trials_of_a_local_one(few_videos, 
     lost = [trial for trial in here.trials() if trial.state.name == "FAIL"]
     there.close()
     here.close()
-    assert len(together) == trials and [t.params for t in together] == [t.params for t in alone]
-    assert [t.values for t in together] == [t.values for t in alone]
-    for one, other in zip(together, alone, strict=True):
-        made = work / folder / "trials" / str(one.number) / "oof.parquet"
-        assert made.read_bytes() == (local / folder / "trials" / str(other.number) / "oof.parquet").read_bytes()
+    assert len(together) == trials
+    if not lost:  # a trial that was begun again comes later, and what is drawn after it differs
+        assert [t.params for t in together] == [t.params for t in alone]
+    made = {work: {}, local: {}}
+    for place, found in ((work, together), (local, alone)):
+        for trial in found:
+            oof = (place / folder / "trials" / str(trial.number) / "oof.parquet").read_bytes()
+            made[place][json.dumps(trial.params, sort_keys=True)] = trial.values, oof
+    same = made[work].keys() & made[local].keys()
+    assert same and all(made[work][params] == made[local][params] for params in same)
+    if not lost:
+        assert len(same) == trials
     kept = {path.name for path in (work / folder / "trials").iterdir()}
     assert kept == {str(trial.number) for trial in together} and len(lost) <= KILLS
     assert restarts(steps(work)["tune-va-lightgbm-demo_mt_enet"]) <= KILLS
