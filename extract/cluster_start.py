@@ -104,7 +104,10 @@ def _wait(client: Client, where: str, batch: Batch | None) -> None:
 
 
 def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
-    """Raise InputError unless every worker has the project as it is here and sees the work folder."""
+    """Raise InputError unless every worker has the project as it is here and sees the work folder.
+
+    One that is lost while it is looked at is none: whatever takes its place is looked at by its first job.
+    """
 
     def look(expected: dict[str, Any]) -> str:  # sent by value: a worker may not have the project at all
         try:
@@ -113,7 +116,8 @@ def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
             return f"it cannot import the project ({error}); install the same version there"
         return str(cluster_worker.differs(expected))
 
-    found = client.run(look, expected, on_error="return")
+    answers = client.run(look, expected, on_error="return")
+    found = {address: said for address, said in answers.items() if not isinstance(said, OSError)}
     names = {address: worker["name"] for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()}
     refused = [f"worker {names.get(address, address)} ({address}): {said}" for address, said in found.items() if said]
     if refused:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import types
 
 import pytest
 
@@ -69,3 +70,20 @@ def test_no_scheduler_and_no_workers_are_one_line_each_with_what_to_start(machin
         ):
             pytest.fail("it was let in")
     assert cluster.current() is None and not list((tmp_path / "work").glob(".cluster-*"))
+
+
+def test_a_worker_that_is_lost_while_it_is_looked_at_is_no_bad_input():
+    from distributed.comm import CommClosedError
+
+    answers = {"tcp://a": "", "tcp://b": CommClosedError("Stream is closed")}
+    workers = {address: {"name": address[-1]} for address in (*answers, "tcp://c")}
+    client = types.SimpleNamespace(
+        run=lambda *_, **__: answers, scheduler_info=lambda n_workers: {"workers": workers if n_workers == -1 else {}}
+    )
+    cluster_start._check(client, "slurm", {})
+    answers["tcp://c"] = "it has another numpy"
+    with pytest.raises(InputError, match=r"^--cluster slurm: worker c \(tcp://c\): it has another numpy$"):
+        cluster_start._check(client, "slurm", {})
+    answers["tcp://c"] = ValueError("odd")
+    with pytest.raises(InputError, match=r"worker c \(tcp://c\): odd$"):
+        cluster_start._check(client, "slurm", {})
