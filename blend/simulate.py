@@ -10,6 +10,7 @@ same code as in blend.run; the test set is then scored. The defaults of [blend.<
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -64,6 +65,15 @@ def _pair(job: tuple[str, str, int, int, int, int]) -> list[dict[str, Any]]:
     return simulate_draw.pair(*job)
 
 
+def as_json_value(value: Any) -> Any:
+    """JSON has no NaN: what so few draws do not define is null."""
+    if isinstance(value, dict):
+        return {key: as_json_value(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json_value(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 EXAMPLES = """Examples:
 
 python -m blend.simulate --task va --draws 50                one task, fewer draws
@@ -86,9 +96,9 @@ def command(
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
         found = main(list(TASKS) if task == "all" else [task], draws, seed, workers, trials)
         if out is not None:
-            rundir.write_json(out, found)
+            rundir.write_json(out, as_json_value(found))
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(as_json_value(found), indent=2, allow_nan=False))
             return
         from blend.simulate_table import show
 

@@ -134,6 +134,11 @@ def test_json_is_all_there_is_on_stdout_and_the_same_as_in_the_file(tmp_path, mo
     assert said == json.loads((tmp_path / "out.json").read_text()) == {"va": {"official": {"draws": 2}}}
 
 
+def test_what_is_not_defined_is_null_in_json():
+    found = simulate.as_json_value({"va": [{"mean": float("nan"), "draws": 2}, (np.inf, 0.5, "x", True)]})
+    assert found == {"va": [{"mean": None, "draws": 2}, [None, 0.5, "x", True]]}
+
+
 def test_an_unknown_task_is_one_line():
     done = subprocess.run([sys.executable, "-m", "blend.simulate", "--task", "age"], capture_output=True, text=True)
     assert done.returncode == 2
