@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -135,7 +134,7 @@ def _blended(data: Data, seen: Config, folder: Path, seed: int, made_of: Mapping
     if (known := _kept(kept, mark)) is None:
         report = run.main(seen, task, folder / "seen", seed, **given)
         counts = _counts(data, made_of, folder / "seen" / "blend" / task / "params.json")
-        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), {"counts": counts})
+        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
     return known
 
 
@@ -178,7 +177,7 @@ def _kept(path: Path, mark: str) -> Scores | None:
     return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
 
 
-def _keep(path: Path, mark: str, scores: Scores, more: Mapping[str, Any] = MappingProxyType({})) -> Scores:
+def _keep(path: Path, mark: str, scores: Scores, **more: Any) -> Scores:
     rundir.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1], **more})
     return scores
 

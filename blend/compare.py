@@ -121,9 +121,9 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     """
     from blend.report_videos import tables
 
-    mine, theirs = (tables(sorted(one.videos, key=lambda v: v["video"]), key) for one in (run, against))
-    labelled = [one["labelled"] for one in sorted(run.videos, key=lambda v: v["video"])]
-    found = gain(run.report["task"], [mine], [theirs], labelled, draws, seed)
+    mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
+    labelled = [video["labelled"] for video in mine]
+    found = gain(run.report["task"], [tables(mine, key)], [tables(theirs, key)], labelled, draws, seed)
     return {"of": run.name, "against": against.name, **found}
 
 
