@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "3"))
 """Workers killed; the full trial is 10."""
 CUT = float(os.environ.get("AFFECT_HEADS_CUT", "5"))
-"""Seconds without a network; the full trial is 60, for which FRAMES must be many enough."""
+"""Seconds without a network; the full trial is 60, with FRAMES of 25000 on two quiet cores."""
 SETTINGS = ClusterSettings()
 FRAMES = int(os.environ.get("AFFECT_HEADS_FRAMES", "1200"))
 """Of each video."""
