@@ -198,8 +198,9 @@ document.getElementById("out").addEventListener("click", () => zoom(2));
 document.getElementById("all").addEventListener("click", () => { first = 0; last = count; show(); });
 if (video) {
   video.addEventListener("error", () => video.remove());
-  video.addEventListener("timeupdate", () => { if (!video.paused) go(rowAt(video.currentTime), false); });
-  const follow = () => { if (!video.paused) go(rowAt(video.currentTime), false); if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow); };
+  const at = () => { if (!video.seeking) go(rowAt(video.currentTime), false); };
+  for (const moved of ["timeupdate", "seeked", "pause", "ended"]) video.addEventListener(moved, at);
+  const follow = () => { if (!video.paused) at(); if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow); };
   if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow);
 }
 window.addEventListener("resize", show);

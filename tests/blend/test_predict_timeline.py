@@ -3,13 +3,15 @@
 import base64
 import json
 import re
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from blend import predict_table, predict_timeline
+from blend import annotate_video, predict_table, predict_timeline
 from blend.params import Params
+from blend.predict_source import Timing
 from blend.predict_table import score_name
 from heads.tasks import AU, EXPR, VA
 
@@ -139,3 +141,37 @@ def test_in_chromium_it_is_drawn_and_moved_by_keyboard_without_an_error_or_a_req
     tab.close()
     assert problems == [] and overflow <= 0
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] and len(asked) <= 2
+
+
+def film(path):
+    """A clip of 60 frames, 30 a second."""
+    pictures = (np.full((48, 64, 3), 4 * k, np.uint8) for k in range(60))
+    annotate_video.write(path, pictures, (64, 48), Timing(Fraction(30), np.arange(60) / 30))
+
+
+def test_in_chromium_the_timeline_follows_the_video_and_the_video_the_timeline(browser, table, tmp_path):
+    """Sought while it stands still, played to its last frame, and moved from the timeline."""
+    some = table[table["frame"] <= 60].assign(time=lambda rows: (rows["frame"] - 1) / 30)
+    facts = said(table) | {"frames": 60, "rate": 30.0, "seconds": 2.0, "files": {"video": "film.mp4"}}
+    (tmp_path / "timeline.html").write_text(predict_timeline.render(some, facts, params()), encoding="utf-8")
+    film(tmp_path / "film.mp4")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "timeline.html").as_uri())
+    tab.wait_for_function("!document.querySelector('video') || document.querySelector('video').readyState > 1")
+    if not tab.locator("video").count():
+        tab.close()
+        pytest.skip("this Chromium plays no H.264")
+    for row in (17, 59, 0, 31):
+        tab.evaluate("time => { document.querySelector('video').currentTime = time; }", row / 30 + 0.001)
+        tab.wait_for_function(f"document.getElementById('at').value === '{row}'")
+        assert f"frame {row + 1} of 60" in tab.locator("output").first.text_content()
+    tab.locator("canvas").first.focus()
+    for key, row in (("End", 59), ("Home", 0)):
+        tab.keyboard.press(key)
+        there = f"Math.floor(document.querySelector('video').currentTime * 30) === {row}"
+        tab.wait_for_function(f"!document.querySelector('video').seeking && {there}")
+        assert tab.locator("#at").input_value() == str(row)
+    tab.keyboard.press(" ")
+    tab.wait_for_function("document.querySelector('video').ended")
+    tab.wait_for_function("document.getElementById('at').value === '59'")
+    tab.close()
