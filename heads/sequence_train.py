@@ -58,12 +58,13 @@ def device() -> torch.device:
 
 
 def quiet_torch() -> None:
-    """Torch as heads use it: deterministic, one thread an operation."""
+    """Torch as heads use it: deterministic, one thread an operation; on a GPU attention is plain matrix products."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     if torch.cuda.is_available():  # the quick kinds of attention add up in any order
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def predicted(model: Encoder, task: Task, rows: Rows, course: Course, overlap: float | None = None) -> NDArray[Any]:

@@ -88,6 +88,24 @@ torch.save([*found.parameters(), torch.from_numpy(scores)], sys.argv[1])
     assert os.environ.get(threads.VARIABLE) != "2"
 
 
+def test_on_a_gpu_attention_is_left_no_kind_that_adds_up_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    sdp, kinds = torch.backends.cuda, ("flash", "mem_efficient", "cudnn", "math")
+    before = {kind: getattr(sdp, f"{kind}_sdp_enabled")() for kind in kinds}
+    threads_before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    try:
+        for kind in kinds:
+            getattr(sdp, f"enable_{kind}_sdp")(True)
+        sequence_train.quiet_torch()
+        assert [kind for kind in kinds if getattr(sdp, f"{kind}_sdp_enabled")()] == ["math"]
+    finally:
+        for kind, was in before.items():
+            getattr(sdp, f"enable_{kind}_sdp")(was)
+        torch.set_num_threads(threads_before)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warns)
+
+
 @pytest.mark.parametrize("step", [1, 3])
 def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step: int) -> None:
     rows, network = labelled().rows, model().eval()
