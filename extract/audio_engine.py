@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,13 +153,14 @@ class OpenVinoHearing(Layout):
 
 
 class TorchHearing(Layout):
-    """Runs by torch, on CUDA where there is one; results come at once."""
+    """Runs by torch, on CUDA where there is one, by the picture engine's arithmetic; results come at once."""
 
     def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
-        """Raises UnsupportedOperator for a network that torch cannot run."""
+        """Raises UnsupportedOperator for a network that torch cannot run, InputError for what the device refuses."""
         import torch
 
         from extract.onnx_torch import OnnxModule, UnsupportedOperator
+        from extract.torch_engine import arithmetic
 
         super().__init__(path, name, wanted, shaped)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -169,15 +171,18 @@ class TorchHearing(Layout):
             module = OnnxModule(self.onnx, list(wanted.values()), tuple(self.shape))
         except UnsupportedOperator as error:
             raise UnsupportedOperator(f'{path}: {error}; features.engine = "openvino" runs it on CPU') from error
-        self._module = module.to(self._device).eval()
+        self._arithmetic = partial(arithmetic, self._device, self._lowered, f"the audio network {name!r}")
+        with self._arithmetic():
+            self._module = module.to(self._device).eval()
 
     def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
-        """Run one stretch of the layout's shape."""
+        """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
         import torch
 
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._lowered):
+        with self._arithmetic():
             found = self._module(torch.from_numpy(sound).to(self._device, self._module.dtype))
-        done({kind: one[0].float().cpu().numpy() for kind, one in zip(self.wanted, found, strict=True)})
+            rows = {kind: one[0].float().cpu().numpy() for kind, one in zip(self.wanted, found, strict=True)}
+        done(rows)
 
     def flush(self) -> None:
         """Nothing waits."""

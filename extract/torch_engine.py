@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class TorchEngine:
         self.network = network
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._lowered = precision == "bf16"
-        self.runs = f"torch {torch.__version__} on {self._hardware()}, {precision}"
+        self.runs = f"torch {torch.__version__} on {hardware(self._device)}, {precision}"
         cuda = self._device.type == "cuda"
         if cuda:
             torch.set_float32_matmul_precision("highest")  # no TF32, whatever the process did before
@@ -149,21 +149,8 @@ class TorchEngine:
         there = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         return there.float().sub_(self._mean).div_(self._std).to(self._module.dtype)
 
-    @contextmanager
-    def _arithmetic(self) -> Iterator[None]:
-        """Full fp32, or bf16 by autocast; the same algorithms every time. What the device refuses is an InputError."""
-        try:
-            with (
-                torch.inference_mode(),
-                torch.autocast(self._device.type, torch.bfloat16, enabled=self._lowered),
-                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            ):
-                yield
-        except RuntimeError as error:  # memory that others use, a GPU too old for this torch, a lost driver
-            raise InputError(
-                f"{self._hardware()}: torch cannot run {self._batch} pictures of {self.network.name!r} at once there "
-                f'({str(error).splitlines()[0]}); features.engine = "openvino" runs it on CPU'
-            ) from error
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return arithmetic(self._device, self._lowered, f"{self._batch} pictures of {self.network.name!r} at once")
 
     def _width(self, path: Path, name: str) -> int:
         shape = self._module.shapes[name]
@@ -191,8 +178,30 @@ class TorchEngine:
                     f'features.engine = "openvino" runs them one by one'
                 )
 
-    def _hardware(self) -> str:
-        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
+
+@contextmanager
+def arithmetic(device: torch.device, lowered: bool, what: str) -> Iterator[None]:
+    """Full fp32, or (`lowered`) bf16 by autocast; the same algorithms every time.
+
+    What the device refuses is an InputError that says it cannot run `what`.
+    """
+    try:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=lowered),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    except RuntimeError as error:  # memory that others use, a GPU too old for this torch, a lost driver
+        raise InputError(
+            f"{hardware(device)}: torch cannot run {what} there ({str(error).splitlines()[0]}); "
+            f'features.engine = "openvino" runs it on CPU'
+        ) from error
+
+
+def hardware(device: torch.device) -> str:
+    """What a device is called: "CPU", or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def _fixed_batch(model: Any) -> int:

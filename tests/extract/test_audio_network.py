@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from extract import audio, audio_clips, config, store
+from extract import audio, audio_clips, audio_engine, config, store
 from extract.audio_network import AudioNetwork, between, log_mels
 from extract.config import AudioSettings, Config, Features
 from extract.errors import InputError
@@ -72,6 +72,44 @@ def test_one_vector_is_of_the_stretch_around_the_frames_own_time(tmp_path, engin
     expected = np.array([stretch(samples, t, 800) @ weights for t in times])
     np.testing.assert_allclose(found, expected, atol=0.003)  # kept as float16
     assert found.dtype == np.float16
+
+
+def hearing(path, precision="fp32"):
+    return audio_engine.TorchHearing(path, "mine", {"embedding": "out"}, lambda stated: ([1, 800], 1), precision)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_torch_hears_without_tf32_and_always_by_the_same_algorithms(tmp_path, precision):
+    import torch
+
+    one_vector(tmp_path / "net.onnx")
+    engine, seen, came = hearing(tmp_path / "net.onnx", precision), [], []
+    cudnn, cuda = torch.backends.cudnn, engine._device.type
+
+    def look(module, given):
+        seen.append((cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32))
+        assert torch.is_inference_mode_enabled() and torch.is_autocast_enabled(cuda) == (precision == "bf16")
+
+    engine._module.register_forward_pre_hook(look)
+    before = (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    engine.submit(np.zeros((1, 800), np.float32), came.append)
+    assert seen == [(False, True, False, False)] and came[0]["embedding"].dtype == np.float32
+    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before
+
+
+def test_what_the_device_refuses_is_one_line_and_a_callbacks_error_its_own(tmp_path, monkeypatch):
+    one_vector(tmp_path / "net.onnx")
+    engine, sound = hearing(tmp_path / "net.onnx"), np.zeros((1, 800), np.float32)
+
+    def refuse(*_):
+        raise RuntimeError("CUDA error: no kernel image is available\nmore")
+
+    with pytest.raises(RuntimeError, match="no kernel"):
+        engine.submit(sound, refuse)
+    monkeypatch.setattr("extract.onnx_torch.OnnxModule.forward", refuse)
+    said = r"the audio network 'mine' there \(CUDA [^\n]*\); features\.engine = \"openvino\" runs it on CPU$"
+    with pytest.raises(InputError, match=said):
+        engine.submit(sound, refuse)
 
 
 def test_several_frames_can_share_one_stretch(tmp_path):
