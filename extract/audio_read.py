@@ -26,7 +26,7 @@ class Unreadable(Exception):
 
 @dataclass
 class Heard:
-    """What came out of a file: `samples` on the grid, the loudest of them, and packets that could not be decoded."""
+    """What came out of a file: `samples` on the grid, the loudest of them, and pieces that could not be decoded."""
 
     samples: int = 0
     peak: float = 0.0
@@ -52,9 +52,15 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
 
 
 def _resampled(container: Any, rate: int, heard: Heard) -> Iterator[Block]:
+    import av
+
     placed = _Placed(rate)
     for frame in _decoded(container, container.streams.audio[0], heard):
-        yield from placed.take(frame)
+        try:
+            yield from placed.take(frame)
+        except av.FFmpegError:  # damage that was decoded as a form of sound that there is not
+            heard.damaged += 1
+            placed.forget()
     yield from placed.rest()
 
 
@@ -83,9 +89,7 @@ def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
                 return
             yield from packet.decode()
         except (av.FFmpegError, OSError):
-            heard.damaged += 1
-            if heard.damaged > 1000:  # nothing but damage
-                return
+            heard.damaged += 1  # where reading itself fails, there are no packets behind
 
 
 def _counted(some: Iterator[Block], heard: Heard) -> Iterator[Block]:
@@ -130,15 +134,20 @@ class _Placed:
             yield from self._give(self._resampler.resample(None))
         self._resampler = None
 
+    def forget(self) -> None:
+        """Drop the frame that cannot be resampled; the next begins at its own time."""
+        self._resampler, self._form = None, None
+
     def _restart(self, form: tuple[Any, ...], time: float) -> None:
         import av
 
         self._form, self._next = form, round(time * self._rate)
-        self._resampler = av.AudioResampler(format="fltp", layout=form[1], rate=self._rate)
+        self._resampler = av.AudioResampler(format="flt", layout=form[1], rate=self._rate)
 
     def _give(self, frames: list[Any]) -> Iterator[Block]:
         for frame in frames:
-            samples = frame.to_ndarray().mean(0, dtype=np.float32)
+            # interleaved: of 8 and more planes, PyAV's to_ndarray ends the process
+            samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1, dtype=np.float32)
             start, self._next = self._next, self._next + len(samples)
             if self._behind is not None and start < self._behind:  # said twice: the first stays
                 samples, start = samples[self._behind - start :], self._behind

@@ -1,5 +1,6 @@
 """Times of pictures and sound from real containers, against the times that were written into them."""
 
+import wave
 from fractions import Fraction
 
 import av
@@ -155,15 +156,70 @@ def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
     assert 20 < len(picture_times(tmp_path / "cut.mkv")) < 100
 
 
-def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
-    path = audio_clips.write_sound(tmp_path / "v.mp3", audio_clips.tone(440, 6), "mp3")
+def damaged_aac(path, seconds, begin, end, seed=0):
+    """A 440 Hz tone with random bytes from `begin` to `end`, parts of its length."""
+    audio_clips.write_sound(path, audio_clips.tone(440, seconds), "aac")
     data = bytearray(path.read_bytes())
-    for place in range(len(data) // 3, len(data) // 2):
-        data[place] = 0x55
+    at = data.index(b"mdat") + 4
+    length = int.from_bytes(data[at - 8 : at - 4], "big") - 8
+    place = slice(at + int(begin * length), at + int(end * length))
+    data[place] = np.random.default_rng(seed).bytes(place.stop - place.start)
     path.write_bytes(bytes(data))
-    found, said = heard(path), Heard()
+    return path
+
+
+def is_tone(found, begin, end):
+    """Whether the 440 Hz tone sounds in its place between these seconds."""
+    part = slice(int(begin * 16_000), int(end * 16_000))
+    return np.corrcoef(found[part], audio_clips.tone(440, 120, 0.5, 16_000)[part])[0, 1] > 0.99
+
+
+def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
+    path = damaged_aac(tmp_path / "v.m4a", 6, 1 / 3, 2 / 3)
+    said = Heard()
+    parts = list(blocks(path, 16_000, said))
+    assert 80 < said.damaged < 100  # of 48,000 / 1,024 a second
+    found = heard(path)
+    assert is_tone(found, 0.1, 1.8) and not found[int(2.1 * 16_000) : int(3.9 * 16_000)].any()
+    assert is_tone(found, 4.2, 5.9)
+    assert said.samples == sum(len(samples) for _, samples in parts) < 4.1 * 16_000
+
+
+def test_a_long_damaged_piece_does_not_end_the_sound(tmp_path):
+    path = damaged_aac(tmp_path / "v.m4a", 60, 0.2, 0.8, seed=1)
+    said = Heard()
     list(blocks(path, 16_000, said))
-    assert np.abs(found[:16_000]).max() > 0.4 and said.samples <= len(found) < 7 * 16_000
+    assert said.damaged > 1500
+    found = heard(path)
+    assert is_tone(found, 1, 11) and is_tone(found, 49, 59)
+
+
+@pytest.mark.parametrize("seed", [49, 64, 86])
+def test_damage_that_looks_like_more_channels(tmp_path, seed):
+    found = heard(damaged_aac(tmp_path / "v.m4a", 10, 0.2, 0.8, seed))
+    assert is_tone(found, 0.1, 1.8)
+
+
+def write_channels(path, channels):
+    """A second of wave file of which only the last channel sounds."""
+    samples = np.zeros((16_000, channels), "<i2")
+    samples[:, -1] = audio_clips.tone(440, 1, 0.5, 16_000) * 32767
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 16, 64])
+def test_many_channels_become_their_mean(tmp_path, channels):
+    found = heard(write_channels(tmp_path / "v.wav", channels))
+    np.testing.assert_allclose(found, audio_clips.tone(440, 1, 0.5 / channels, 16_000), atol=1e-4)
+
+
+def test_sound_that_cannot_be_resampled_is_damage(tmp_path):
+    said = Heard()
+    assert not list(blocks(write_channels(tmp_path / "v.wav", 65), 16_000, said))
+    assert said.damaged and not said.samples
 
 
 def test_a_cover_picture_is_no_video(tmp_path):
