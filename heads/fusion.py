@@ -77,7 +77,7 @@ class Fusion(Sequence):
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
         """See Head.fit; the facts count the rows without an optional stream."""
         facts = super().fit(train, dev, seed, on_progress)
-        parts = {"train": _there(train.rows), "dev": _there(dev.rows)}
+        parts = {"train": train.rows.present, "dev": dev.rows.present}
         without = {part: {name: int((~there).sum()) for name, there in of.items()} for part, of in parts.items()}
         return facts | {"streams": [stream.name for stream in self.parts], "rows_without": without}
 
@@ -87,7 +87,7 @@ class Fusion(Sequence):
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Of each network's columns by itself, an optional one's over the rows that have it."""
         mean, deviation = np.zeros(rows.width, np.float32), np.ones(rows.width, np.float32)
-        there = _there(rows)
+        there = rows.present
         pairs = [(b, at) for b, at in zip(rows.blocks, _columns(rows), strict=True) if b.kind != PRESENT]
         for network in dict.fromkeys(block.network for block, _ in pairs):
             own = [(block, at) for block, at in pairs if block.network == network]
@@ -102,8 +102,3 @@ class Fusion(Sequence):
 def _columns(rows: Rows) -> list[NDArray[np.int64]]:
     """Which columns of a batch each block is."""
     return np.split(np.arange(rows.width), np.cumsum([block.values.shape[1] for block in rows.blocks])[:-1])
-
-
-def _there(rows: Rows) -> dict[str, NDArray[np.bool_]]:
-    """Of each optional network, which rows have its features, [N]."""
-    return {b.network: b.values[rows.pick][:, 0] > 0.5 for b in rows.blocks if b.kind == PRESENT}

@@ -172,14 +172,19 @@ def by_video(rows: Rows) -> table.Frames:
 
 
 def _learn_columns(work: Path, sources: tuple[Source, ...], settings: HeadSettings, rows: Rows) -> TemporalColumns:
-    """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time."""
+    """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time.
+
+    An optional network's are learnt from the frames that have it: not from the zeros of a video without sound.
+    """
     found: list[temporal.Components] = []
     every = -(-len(rows) // MOST_FOR_COMPONENTS)
     thinned = by_video(rows.take(np.arange(0, len(rows), every)))
     if any(table.kind == "embedding" for table in settings.temporal):
         for source in sources:
             if "embedding" in (*source.kinds, *source.beside):
-                only = (Source(source.network, ("embedding",)),)
+                only = [Source(source.network, ("embedding",), optional=source.optional)]
+                if source.optional:  # the others say which frames there are
+                    only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
                 sample = table.load(work, only, thinned, keep=thinned)
                 found += temporal.fit(sample, settings.temporal).components
     return TemporalColumns(tuple(settings.temporal), tuple(found))

@@ -92,6 +92,11 @@ class Rows:
         """[videos + 1]: rows ends[v] to ends[v + 1] - 1 are those of video v. Of rows in their order."""
         return np.searchsorted(self.video, np.arange(len(self.videos) + 1))
 
+    @property
+    def present(self) -> dict[str, NDArray[np.bool_]]:
+        """Of each optional network, which rows have its features, [N]."""
+        return {b.network: b.values[self.pick][:, 0] > 0.5 for b in self.blocks if b.kind == PRESENT}
+
     def take(self, index: NDArray[np.generic]) -> Rows:
         """The rows at `index` (numbers or mask), as a view: no features are copied."""
         return replace(self, video=self.video[index], frame=self.frame[index], pick=self.pick[index])

@@ -1,13 +1,15 @@
 """Temporal columns: what the frames around a frame look like, per video, as further columns of a table.
 
-Windows are in frame numbers, not rows: frames without features do not count, and a video's ends cut windows off. With
-w frames on each side, of the frames that are there,
+Windows are in frame numbers, not rows: frames without features do not count, and a video's ends cut windows off. Nor
+do frames count that an optional network lacks: its temporal columns are 0 there, like its others. With w frames on each
+side, of the frames that are there,
 
 - mean and std (population) are those of frames t - w to t + w;
 - difference is the mean of frames t to t + w less the mean of frames t - w to t: how the value moves. Frame t is on
   both sides, so that it is defined next to gaps and ends as everywhere (0 for a frame that is alone).
 
-Embeddings are first reduced to principal components, learnt from train's rows and scaled to variance 1 there.
+Embeddings are first reduced to principal components, learnt from train's rows (those that have the network) and scaled
+to variance 1 there.
 """
 
 from __future__ import annotations
@@ -80,22 +82,22 @@ class TemporalColumns:
             width, name = min(table.components, width), "embedding.pc{}"
         wanted = [(window, statistic) for window in table.windows for statistic in table.statistics]
         dtype = np.float16 if table.kind == "embedding" else np.float32
-        out = np.empty((len(rows), len(wanted) * width), dtype)
+        out = np.zeros((len(rows), len(wanted) * width), dtype)
+        there = rows.present.get(block.network, np.ones(len(rows), bool))
         for start, end in zip(rows.ends[:-1], rows.ends[1:], strict=True):
-            values = self._values(rows, block, start, end, table)
-            for i, made in enumerate(statistics(values, rows.frame[start:end], wanted)):
-                out[start:end, i * width : (i + 1) * width] = (
-                    np.clip(made, -HALF, HALF) if dtype == np.float16 else made
-                )
+            own = start + np.flatnonzero(there[start:end])
+            values = self._values(rows, block, own, table)
+            for i, made in enumerate(statistics(values, rows.frame[own], wanted)):
+                out[own, i * width : (i + 1) * width] = np.clip(made, -HALF, HALF) if dtype == np.float16 else made
         names = tuple(f"{name.format(c)}.{statistic}{window}" for window, statistic in wanted for c in range(width))
         return Block(block.network, KIND, out, names)
 
-    def _values(self, rows: Rows, block: Block, start: int, end: int, table: Temporal) -> NDArray[np.float64]:
-        """What the statistics of one video are of, [n, width]."""
+    def _values(self, rows: Rows, block: Block, own: NDArray[np.int64], table: Temporal) -> NDArray[np.float64]:
+        """What the statistics of one video are of, [n, width]; `own` are those of its rows that have the network."""
         if table.kind != "embedding":
-            return block.values[start:end].astype(np.float64)
+            return block.values[own].astype(np.float64)
         learnt = next(c for c in self.components if c.network == block.network)
-        return learnt.of(replace(rows, blocks=(block,)).batch(slice(start, end)))[:, : table.components]
+        return learnt.of(replace(rows, blocks=(block,)).batch(own))[:, : table.components]
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""
@@ -122,9 +124,16 @@ class TemporalColumns:
 
 
 def fit(rows: Rows, tables: Sequence[Temporal]) -> TemporalColumns:
-    """Learn what the tables need from train's rows: the components of every embedding among them, else nothing."""
+    """Learn what the tables need from train's rows: the components of every embedding among them, else nothing.
+
+    An optional network's are learnt from the rows that have it.
+    """
     most = max((table.components for table in tables if table.kind == "embedding"), default=0)
-    learnt = [principal(rows, i, most) for i, block in enumerate(rows.blocks) if most and block.kind == "embedding"]
+    there, learnt = rows.present, []
+    for i, block in enumerate(rows.blocks):
+        if most and block.kind == "embedding":
+            own = rows.take(np.flatnonzero(there[block.network])) if block.network in there else rows
+            learnt.append(principal(own, i, most))
     return TemporalColumns(tuple(tables), tuple(learnt))
 
 

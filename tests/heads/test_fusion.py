@@ -158,6 +158,22 @@ def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: 
     assert [len(scores) for _, scores in found.values()] == [36, 36]
 
 
+def test_components_are_not_learnt_from_the_zeros_of_a_video_without_sound(corpus: Any) -> None:
+    sources = (Source("one", ("embedding",)), Source("two", ("embedding",), optional=True))
+    temporal = [{"of": "embedding", "windows": [2], "statistics": ["mean"], "components": 2}]
+    asked = settings(networks=["one", "two"], optional=["two"], temporal=temporal)
+    annotations = labels_of.read_folder(corpus.folder / "au" / "train", TASKS["au"])
+    without = {video: some for video, some in annotations.items() if video != "t1"}
+    expected = learn.prepare(corpus.work, sources, asked, without, TASKS["au"]).temporal.components[1]
+    path = store.path(corpus.work, "two", "t1")
+    found = store.read(path)
+    found.embedding[:] = 0
+    store.write(path, found, {"mark": "two", "soundless": "no sound in it"})
+    learnt = learn.prepare(corpus.work, sources, asked, annotations, TASKS["au"]).temporal.components[1]
+    np.testing.assert_array_equal(learnt.mean, expected.mean)
+    np.testing.assert_array_equal(learnt.axes, expected.axes)
+
+
 @pytest.mark.parametrize("width", [3, 5])
 def test_the_width_is_each_streams(width: int) -> None:
     with pytest.raises(ValueError, match="does not fit"):

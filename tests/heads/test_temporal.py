@@ -127,6 +127,71 @@ def test_more_components_than_dimensions_that_vary_are_zero_and_never_noise() ->
     assert (temporal.fit(alone, columns.tables).add(alone).blocks[-1].values == 0).all(), "one row, nothing varies"
 
 
+def optional(base: Rows, there: np.ndarray) -> Rows:
+    """The rows, where network `one` is optional and absent where `there` [N] is False."""
+    blocks = []
+    for block in base.blocks:
+        values = np.where(there[:, None], block.values, 0) if block.network == "one" else block.values
+        blocks.append(replace(block, values=values.astype(block.values.dtype)))
+    present = Block("one", table.PRESENT, there[:, None].astype(np.float32))
+    return replace(base, blocks=(*blocks[:2], present, *blocks[2:]))
+
+
+def test_a_frame_that_an_optional_network_lacks_is_no_zero() -> None:
+    there = np.arange(1, 12) != 6
+    bare = table.bare({"a": np.arange(1, 12, dtype=np.int32)})
+    values = np.full((11, 2), 0.8, np.float32) * there[:, None]
+    present = Block("one", table.PRESENT, there[:, None].astype(np.float32))
+    some = replace(bare, blocks=(Block("one", "va", values), present))
+    made = temporal.fit(some, [Temporal(of="va", windows=[2])]).add(some).blocks[-1].values
+    np.testing.assert_allclose(made[there], np.tile([0.8, 0.8, 0, 0, 0, 0], (10, 1)), atol=1e-6)
+    assert not made[5].any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.floats(0, 1))
+def test_columns_of_an_optional_network_are_those_of_its_own_frames(seed: int, window: int, share: float) -> None:
+    base, rng = rows(seed), np.random.default_rng(seed)
+    there = (rng.random(len(base)) < share) & (base.video != rng.integers(4))
+    some = optional(base, there)
+    tables = [
+        Temporal(of="logits", windows=[window], statistics=[statistic]) for statistic in ("mean", "std", "difference")
+    ]
+    made = temporal.fit(some, tables).add(some)
+    columns = {name: made.batch()[:, i] for i, name in enumerate(made.columns)}
+    for start, end in zip(base.ends[:-1], base.ends[1:], strict=True):
+        for network, width, own in (("one", 3, there), ("two", 2, np.ones(len(base), bool))):
+            block = next(b for b in some.blocks if (b.network, b.kind) == (network, "logits"))
+            at = start + np.flatnonzero(own[start:end])
+            for column in range(width):
+                for statistic in ALL:
+                    expected = np.zeros(end - start)
+                    values = block.values[at][:, [column]].astype(np.float64)
+                    expected[at - start] = naive(values, base.frame[at], window, statistic)[:, 0]
+                    found = columns[f"{network}.logits.{column}.{statistic}{window}"][start:end]
+                    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_components_of_an_optional_network_are_learnt_and_made_where_it_is() -> None:
+    base = rows(dims=9)
+    there = (np.random.default_rng(5).random(len(base)) < 0.7) & (base.video != 1)
+    some = optional(base, there)
+    tables = [Temporal(of="embedding?", windows=[4], components=3)]
+    columns, own = temporal.fit(some, tables), temporal.fit(base.take(there), tables)
+    np.testing.assert_array_equal(columns.components[0].axes, own.components[0].axes)
+    np.testing.assert_array_equal(columns.components[0].mean, own.components[0].mean)
+    made = columns.add(some).blocks[-1].values
+    components = own.components[0].of(base.blocks[0].values.astype(np.float32))
+    assert not made[~there].any()
+    for start, end in zip(base.ends[:-1], base.ends[1:], strict=True):
+        at = start + np.flatnonzero(there[start:end])
+        for i, statistic in enumerate(ALL):
+            expected = naive(components[at], base.frame[at], 4, statistic)
+            np.testing.assert_allclose(made[at, 3 * i : 3 * i + 3], expected, atol=5e-3)
+    nowhere = optional(base, np.zeros(len(base), bool))
+    assert not temporal.fit(nowhere, tables).add(nowhere).blocks[-1].values.any()
+
+
 def test_components_of_many_rows_are_the_same_as_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     base = rows(3)
     tables = [Temporal(of="embedding?", components=2)]
