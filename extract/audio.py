@@ -78,12 +78,14 @@ class LogMel:
 class Job:
     """One video: its sound (None: there is none), and its last frame with a face (None: faces do not matter).
 
-    A video without any face (0) has no frames: every other network lacks it, and it is predicted from the prior.
+    `pictures` is the file whose pictures' times are the frames' times; None: that of the sound. A video without any
+    face (0) has no frames: every other network lacks it, and it is predicted from the prior.
     """
 
     video: str
     file: Path | None
     frames: int | None = None
+    pictures: Path | None = None
 
 
 def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
@@ -98,7 +100,8 @@ def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
             f"folder of <video>.mp4, <video>.wav and the like"
         )
     files = audio_files.list_files(corpus.videos)
-    found = [Job(name, audio_files.find(name, files), last) for name, last in frames.items()]
+    of = {name: audio_files.find(name, files) for name in frames}
+    found = [Job(name, of[name].sound, last, of[name].video) for name, last in frames.items()]
     lacking = [job.video for job in found if job.file is None]
     if len(lacking) > corpus.missing_videos * len(found):
         raise InputError(
@@ -200,10 +203,11 @@ def features_of(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures
     """A video's features, why it has no sound (empty: it has), and how many pieces of sound could not be decoded.
 
     There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
-    file has no pictures, frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    file without pictures has no video beside it, frame k is at (k - 1) / fps seconds, up to the end of the sound.
     """
     least = job.frames or 0
-    times = audio_read.picture_times(job.file) if job.file is not None and job.frames != 0 else np.empty(0)
+    pictures = job.pictures or job.file
+    times = audio_read.picture_times(pictures) if pictures is not None and job.frames != 0 else np.empty(0)
     soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
     if job.file is not None and job.frames != 0:
         try:
@@ -240,8 +244,8 @@ def _frames_heard(path: Path, rate: int, fps: float) -> int:
 
 def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
     """What a video's features hang on beside the network."""
-    size = job.file.stat().st_size if job.file is not None else 0
-    sound = f"{job.file.name}:{size}" if job.file is not None else ""
+    files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
+    sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
     return {"sound": sound, "pictures": f"{job.frames}, {corpus.fps:g} a second", "corpus": version}
 
 

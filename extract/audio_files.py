@@ -1,8 +1,12 @@
-"""Which file holds a video's sound: `<video>.mp4`, or a sound file of that name, in the folders of corpus.videos."""
+"""Which files of the folders of corpus.videos hold a video's sound and the times of its pictures.
+
+`<video>.mp4` holds both; where a sound file of that name is beside it, the sound is that file's.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from extract import video
@@ -13,12 +17,20 @@ SIDES = ("_left", "_right")
 """A video with two people is two folders of crops, and one file."""
 
 
-def list_files(folders: list[Path]) -> dict[str, Path]:
-    """Name without extension -> file, over one or several folders; where a video has a sound file beside, that counts.
+@dataclass(frozen=True)
+class Files:
+    """The file of a video's pictures, and that of its sound."""
+
+    video: Path | None = None
+    sound: Path | None = None
+
+
+def list_files(folders: list[Path]) -> dict[str, Files]:
+    """Name without extension -> video and sound file of that name, over one or several folders.
 
     Raises InputError where a folder cannot be read or none holds such a file, and where two would be one video's.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, Files] = {}
     for folder in folders:
         try:
             files = sorted(Path(entry.path) for entry in os.scandir(folder) if not entry.is_dir())
@@ -29,14 +41,14 @@ def list_files(folders: list[Path]) -> dict[str, Path]:
         for file in files:
             if file.name[0] == "." or file.suffix.lower() not in (*video.EXTENSIONS, *SOUND):
                 continue
-            other = found.get(file.stem)
-            if other is not None and _is_sound(other) == _is_sound(file):
+            kind = "sound" if file.suffix.lower() in SOUND else "video"
+            files_of = found.get(file.stem, Files())
+            if (other := getattr(files_of, kind)) is not None:
                 raise InputError(
-                    f"{file}: the sound of {file.stem!r} is also in {other}; each video may have one file: rename or "
-                    f"remove one of them"
+                    f"{file}: the {kind} of {file.stem!r} is also in {other}; each video may have one file, and one of "
+                    f"sound beside it: rename or remove one of them"
                 )
-            if other is None or _is_sound(file):
-                found[file.stem] = file
+            found[file.stem] = replace(files_of, **{kind: file})
     if not found:
         raise InputError(
             f"{folders[0]}: no videos or sound files here; expected <video>.mp4, <video>.wav and the like: correct "
@@ -45,12 +57,12 @@ def list_files(folders: list[Path]) -> dict[str, Path]:
     return found
 
 
-def find(name: str, files: dict[str, Path]) -> Path | None:
-    """The file of a video: its own, else for `_left` and `_right` that of the whole video; None where there is none."""
-    if name in files:
-        return files[name]
-    return next((files.get(name.removesuffix(side)) for side in SIDES if name.endswith(side)), None)
+def find(name: str, files: dict[str, Files]) -> Files:
+    """The files that hold a video's pictures and its sound, which may be one; None where there is none.
 
-
-def _is_sound(path: Path) -> bool:
-    return path.suffix.lower() in SOUND
+    `_left` and `_right` take from the whole video what they have not of their own.
+    """
+    whole = next((name.removesuffix(side) for side in SIDES if name.endswith(side)), name)
+    own, shared = files.get(name, Files()), files.get(whole, Files())
+    video = own.video or shared.video
+    return Files(video, own.sound or own.video or shared.sound or shared.video)

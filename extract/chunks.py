@@ -88,9 +88,13 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, some
         told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder.absolute())] for job in some]}
     else:
         told |= {"corpus": part.corpus_version}
-        told |= {"heard": [[job.video, job.file and str(job.file.absolute()), job.frames] for job in some]}
+        told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in some]}
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.chunks", (), cluster.log(name), needs, stdin=json.dumps(told))
+
+
+def _full(path: Path | None) -> str | None:
+    return path and str(path.absolute())
 
 
 def main(told: dict[str, Any], say: Any) -> None:
@@ -102,7 +106,10 @@ def main(told: dict[str, Any], say: Any) -> None:
         part: Part = making.Part(network, jobs, work, config.features, told["corpus"], redo=False)
     else:
         listener = audio.listener_of(told["network"], config)
-        heard = [audio.Job(video, path and Path(path), last) for video, path, last in told["heard"]]
+        heard = [
+            audio.Job(video, path and Path(path), last, pictures and Path(pictures))
+            for video, path, last, pictures in told["heard"]
+        ]
         part = audio.Part(told["network"], listener, heard, config.corpus, work, told["corpus"], redo=False)
     todo: list[Any] = part.todo()
     everything: list[Any] = [*part.jobs]

@@ -80,6 +80,27 @@ def test_a_second_run_does_nothing_and_other_sound_is_noticed(corpus):
     assert len(read(corpus, "spoken").frame) == 30 and len(read(corpus, "mute").frame) == 40
 
 
+def test_a_sound_file_beside_a_video_keeps_the_times_of_the_pictures(tmp_path):
+    """25 pictures a second and a click 50 s into the sound file: the frames of 50 s hear it, whatever corpus.fps is."""
+    times = [Fraction(k, 25) for k in range(52 * 25)]
+    (tmp_path / "videos").mkdir()
+    pictures = audio_clips.write_video(tmp_path / "videos" / "v.mp4", times, None)
+    audio_clips.write_sound(tmp_path / "videos" / "v.wav", audio_clips.clicks([50.0], 52, length=0.1))
+    (tmp_path / "crops" / "v").mkdir(parents=True)
+    (tmp_path / "crops" / "v" / "00001.jpg").touch()
+    run.main(settings(tmp_path), tmp_path / "work")
+    found = read(tmp_path, "v")
+    assert len(found.frame) == 52 * 25
+    loud = found.embedding[:, :BANDS].astype(float).sum(1)
+    assert abs(int(np.argmax(loud)) - 50 * 25) <= 1
+    first = store.path(tmp_path / "work", "audio", "v").stat().st_mtime_ns
+    run.main(settings(tmp_path), tmp_path / "work")
+    assert store.path(tmp_path / "work", "audio", "v").stat().st_mtime_ns == first
+    audio_clips.write_video(pictures, times[:100], None)
+    run.main(settings(tmp_path), tmp_path / "work")
+    assert len(read(tmp_path, "v").frame) == 100, "another video beside the same sound is noticed"
+
+
 def test_the_same_file_gives_the_same_bytes(corpus):
     run.main(settings(corpus), corpus / "work")
     first = (corpus / "work" / "features" / "audio" / "two_left.safetensors").read_bytes()

@@ -14,23 +14,36 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_sound_file_beside_a_video_counts_and_the_rest_is_left_out(folder):
+def test_every_name_has_its_files_and_the_rest_is_left_out(folder):
     found = audio_files.list_files([folder])
-    assert {name: path.name for name, path in found.items()} == {
-        "a": "a.mp4",
-        "b": "b.wav",
-        "c": "c.mp4",
-        "c_left": "c_left.flac",
+    assert {name: [path and path.name for path in (files.video, files.sound)] for name, files in found.items()} == {
+        "a": ["a.mp4", None],
+        "b": ["b.avi", "b.wav"],
+        "c": ["c.mp4", None],
+        "c_left": [None, "c_left.flac"],
     }
 
 
-def test_both_people_share_the_sound_of_their_video_unless_they_have_their_own(folder):
-    files = audio_files.list_files([folder])
-    for video, expected in {"a": "a.mp4", "a_left": "a.mp4", "a_right": "a.mp4", "c_left": "c_left.flac",
-                            "c_right": "c.mp4", "b_left": "b.wav"}.items():  # fmt: skip
-        assert audio_files.find(video, files) == folder / expected
-    assert audio_files.find("d", files) is None and audio_files.find("d_left", files) is None
-    assert audio_files.find("a_up", files) is None
+@pytest.mark.parametrize(
+    ("video", "pictures", "sound"),
+    [
+        ("a", "a.mp4", "a.mp4"),
+        ("a_left", "a.mp4", "a.mp4"),
+        ("a_right", "a.mp4", "a.mp4"),
+        ("b", "b.avi", "b.wav"),
+        ("b_left", "b.avi", "b.wav"),
+        ("c_left", "c.mp4", "c_left.flac"),
+        ("c_right", "c.mp4", "c.mp4"),
+    ],
+)
+def test_a_sound_file_has_the_sound_and_the_video_the_pictures_of_both_people(folder, video, pictures, sound):
+    found = audio_files.find(video, audio_files.list_files([folder]))
+    assert found == audio_files.Files(folder / pictures, folder / sound)
+
+
+@pytest.mark.parametrize("video", ["d", "d_left", "a_up"])
+def test_no_file(folder, video):
+    assert audio_files.find(video, audio_files.list_files([folder])) == audio_files.Files()
 
 
 def test_several_folders_and_two_files_of_one_video(folder, tmp_path):
@@ -39,7 +52,7 @@ def test_several_folders_and_two_files_of_one_video(folder, tmp_path):
     (other / "d.mkv").touch()
     assert set(audio_files.list_files([folder, other])) == {"a", "b", "c", "c_left", "d"}
     (other / "a.mov").touch()
-    with pytest.raises(InputError, match=rf"{re.escape(str(other))}/a\.mov: the sound of 'a' is also in .*a\.mp4"):
+    with pytest.raises(InputError, match=rf"{re.escape(str(other))}/a\.mov: the video of 'a' is also in .*a\.mp4"):
         audio_files.list_files([folder, other])
 
 

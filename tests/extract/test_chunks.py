@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from extract import chunks, making, pipeline, run
+from extract import audio, audio_clips, chunks, making, pipeline, run, store
 from extract.config import Config
 
 
@@ -104,6 +105,19 @@ def test_jobs_make_what_a_run_makes_from_wherever_they_run(relative, tmp_path, m
     monkeypatch.setattr(cluster, "run", run_elsewhere)
     chunks.run(cluster, relative, parts(relative, work))
     assert cluster.names == ["extract-net-1"] and files(work) == files(Path("local")) and len(files(work)) == 3
+
+
+def test_jobs_hear_the_sound_file_at_the_times_of_the_video(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("videos").mkdir()
+    audio_clips.write_video(Path("videos/v.mp4"), [Fraction(k, 10) for k in range(20)], None)
+    audio_clips.write_sound(Path("videos/v.wav"), audio_clips.tone(440, 2))
+    config = Config.model_validate({"corpus": {"name": "c", "videos": "videos"}, "features": {"networks": ["audio"]}})
+    work = Path("work")
+    jobs = audio.jobs(config.corpus, audio.frames_of(config))
+    heard = audio.Part("audio", audio.LogMel(), jobs, config.corpus, work, "", redo=False)
+    chunks.run(OneByOne(work), config, [heard])
+    assert not heard.todo() and len(store.read(store.path(work, "audio", "v")).frame) == 20
 
 
 def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
