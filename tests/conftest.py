@@ -16,7 +16,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# a machine may stand still for a while in any example
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # OpenCV reads this once, at the process's first video; extract.video sets it before its own, a test may come earlier
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -62,7 +62,7 @@ def test_four_workers_the_command_killed_and_started_again(make_corpus):
     how = How(workers=4)
     first = start(corpus, how, together, trials=150, fold_trials=1, folds=2)
     study = together / "blend" / "va" / "study.db"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while len(children(first.pid)) < 3 or not study.exists():
         assert first.poll() is None and time.monotonic() < until
         time.sleep(0.02)

@@ -28,7 +28,7 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     rows = bench.rows_of(found)
     finished = [row[1:] for row in rows if row[0] == "lama, limit 200 s: both algorithms finished in"]
     assert finished == [("12 outputs", "12 outputs", "yes")]
-    assert all(m["gigabytes"] is None or 0.1 < m["gigabytes"] < 8 for m in (found["mlp"], found["lightgbm"], lama))
+    assert all(m["gigabytes"] is None or m["gigabytes"] > 0.1 for m in (found["mlp"], found["lightgbm"], lama))
 
 
 def test_what_is_asked_for_is_held_against_what_was_measured() -> None:

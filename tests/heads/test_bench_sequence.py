@@ -16,7 +16,7 @@ def test_an_epoch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert one["rows_per_second"] == pytest.approx(one["rows"] / one["epoch_seconds"])
     expected = one["reading_seconds"] + 20 * (one["epoch_seconds"] + one["dev_seconds"])
     assert one["run_seconds"] == pytest.approx(expected)
-    assert one["gigabytes"] is None or 0.1 < one["gigabytes"] < bench_sequence.MOST_GB
+    assert one["gigabytes"] is None or one["gigabytes"] > 0.1
     assert ("GPU", "there is none") in bench_sequence.rows_of(found) or "cuda" in found
 
 

@@ -159,7 +159,7 @@ def weights(layers: int, streams: int, outputs: int) -> int:
 def test_they_learn_from_features_of_the_published_shapes(file: Path, store_of_both: Path):
     task = task_of(file)
     raw = tomllib.loads(file.read_text())
-    quick = {"lama": {"timeout": 30}, "sequence": {"epochs": 1}, "fusion": {"epochs": 1}}.get(raw["family"], {})
+    quick = {"sequence": {"epochs": 1}, "fusion": {"epochs": 1}}.get(raw["family"], {})
     section = {task: {"use": [str(file)], file.stem: quick}}
     config = heads_config.Config.model_validate(
         {"corpus": {"name": "x"}, "features": {"networks": [VGAF, MTL]}, "heads": section}

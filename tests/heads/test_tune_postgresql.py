@@ -27,11 +27,12 @@ SPACE = """
 family = "lightgbm"
 networks = ["two"]
 inputs = ["logits"]
-trees = ["tune", "int", 2, 6]
+trees = ["tune", "int", 30, 90]
+patience = 1000
 num_leaves = ["tune", "logint", 3, 31]
 learning_rate = ["tune", "loguniform", 0.01, 0.3]
 """
-"""A whole head, so that the standard ones may change: it learns in much less than a second."""
+"""A whole head, so that the standard ones may change. Its trees take some time, so that it can be killed at work."""
 
 
 def children(pid: int) -> list[int]:
