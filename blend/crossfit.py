@@ -1,7 +1,8 @@
 """What the search is worth on videos it has not seen: the whole search inside by-video folds, decided on the held-out
 videos.
 
-Frames of one video are alike, so folds and resamples are made of whole videos.
+Frames of one video are alike, so folds and resamples are made of whole videos, folds of whole recordings: two faces of
+one recording share its sound.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ class CrossFit:
 def cross_fit(
     pool: Pool, settings: BlendSettings, seed: int, on_trial: Callable[[], None] = lambda: None
 ) -> CrossFit | None:
-    """Search inside each fold's complement, decide the fold. None for a single annotated video: nothing is left to
-    search on.
+    """Search inside each fold's complement, decide the fold. None for a single annotated recording: nothing is left
+    to search on.
 
-    Five folds, or as many as there are annotated videos if that is fewer.
+    Five folds, or as many as there are annotated recordings if that is fewer.
     """
     folds = split(pool, settings.folds, seed)
     if len(folds) < 2:
@@ -125,8 +126,10 @@ def table_of(pool: Pool, decided: NDArray[np.generic]) -> counts.Table:
 
 
 def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
-    """Videos -> at most `folds` folds that resemble each other in size and in what is annotated (heads.split.folds)."""
-    return by_video.folds(_content(pool), _annotated(pool), folds, search.derive(seed, "folds"))
+    """Videos -> at most `folds` folds of whole recordings that resemble each other in size and in what is annotated
+    (heads.split.folds).
+    """
+    return by_video.folds(pool.videos, _content(pool), _annotated(pool), folds, search.derive(seed, "folds"))
 
 
 def _content(pool: Pool) -> NDArray[np.float64]:

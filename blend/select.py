@@ -44,7 +44,7 @@ class Way:
     params: Params
     score: float | None
     crossed: CrossFit | None
-    """None for a single annotated video."""
+    """None for a single annotated recording."""
     chosen: Candidate | None = None
     """What cross-fitted selection chose."""
 
@@ -73,7 +73,7 @@ class Selection:
         self.finisher = SOLVERS[self.task](exact, part_seed, exactly=True)
 
     def select(self) -> Way | None:
-        """The selected blend; None for a single annotated video."""
+        """The selected blend; None for a single annotated recording."""
         if len(self.folds) < 2:
             return None
         with smooth.threads(self.pool.scores.size):

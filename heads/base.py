@@ -72,7 +72,7 @@ class HeadSettings(Strict):
     temporal: list[Temporal] = Field(default=[])
     """[[temporal]] tables: columns beside `inputs`."""
     folds: int = Field(default=0, ge=0)
-    """2 or more: also predict train out of fold, by video (`oof.parquet`)."""
+    """2 or more: also predict train out of fold, by recording (`oof.parquet`; see heads.split)."""
     refit_val: bool = False
     """Also learn from train and validation together, with what was chosen on train alone (`test_trainval.parquet`)."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from extract import frames
 from extract.errors import InputError
-from heads import labels, table, testlist
+from heads import labels, split, table, testlist
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import Task
@@ -24,7 +24,8 @@ def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
     """Annotations of train and val by video, and the listed test frames by video (empty without a list).
 
     Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
-    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`).
+    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`). Two
+    sides of one recording in different parts are a warning: official lists may have them.
     """
     paths = config.corpus.task(task.place)
     annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
@@ -36,7 +37,10 @@ def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
 
 
 def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlist.TestList | None) -> None:
-    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos."""
+    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos.
+
+    Where it is another side of a recording (`x_left` and `x_right`: see heads.split), warn: a head may know its sound.
+    """
     (train_folder, train), (val_folder, val) = parts["train"], parts["val"]
     if both := sorted(train.keys() & val.keys()):
         raise InputError(
@@ -49,6 +53,27 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlis
                 f"{listed.path}: line {listed.line(both[0])} lists the video {both[0]!r}, which is annotated in "
                 f"{folder} too ({len(both)} are); test videos may not be learnt from"
             )
+    named = {part: (folder, sorted(some)) for part, (folder, some) in parts.items()}
+    if listed:
+        named["test"] = listed.path, sorted(listed.names)
+    _warn_of_sides(named)
+
+
+def _warn_of_sides(named: dict[str, tuple[Path, list[str]]]) -> None:
+    """One line for the recordings of which one side is in another part than the other."""
+    everybody = {video for _, videos in named.values() for video in videos}
+    sides: dict[str, dict[str, str]] = {}
+    for part, (_, videos) in named.items():
+        for video in videos:
+            sides.setdefault(split.recording(video, everybody), {})[part] = video
+    if apart := [where for where in sides.values() if len(where) > 1]:
+        (part, video), (other, beside) = [*apart[0].items()][:2]  # in order of the parts
+        print(
+            f"warning: {named[other][0]}: {beside!r} is of the same recording as {video!r} in {named[part][0]} "
+            f"({len(apart)} such recordings): scores in {other} of heads that hear may be of sound that was learnt in "
+            f"{part}",
+            file=sys.stderr,
+        )
 
 
 def _same_videos(config: Config, task: Task, annotations: Annotations, listed: testlist.TestList | None) -> None:

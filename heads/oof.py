@@ -1,4 +1,4 @@
-"""Out-of-fold predictions of train: every frame predicted by a head that learnt from other videos.
+"""Out-of-fold predictions of train: every frame predicted by a head that learnt from other recordings.
 
 A blend can then be fitted on more than validation. A finished fold stays in the head's folder until all is done, so
 that a killed run goes on with the next one.
@@ -32,17 +32,19 @@ def predict(
 
     All that is learnt, components of temporal columns among it, is learnt anew from the other folds, with a dev slice
     of their own. Folds that were finished under the same `mark` are not made again. Raises NothingToLearn where fewer
-    than two videos have annotated frames with features.
+    than two recordings have annotated frames with features.
     """
     known = {video: annotations[video] for video in learn.by_video(prepared.labelled.rows)}
     held = split.folds_of(known, prepared.task, prepared.settings.folds, prepared.seed)
     if len(held) < 2:
         raise NothingToLearn(
             f"folds = {prepared.settings.folds} needs two or more videos with annotated frames that have features of "
-            f"{', '.join(source.network for source in prepared.sources)}; there is {len(known)}"
+            f"{', '.join(source.network for source in prepared.sources)}; there is {len(held)} (two sides of one "
+            f"recording are one)"
         )
-    for i, video in enumerate(sorted(annotations.keys() - known.keys())):
-        held[i % len(held)].append(video)  # nothing to learn from, but it may have features
+    own = {split.recording(video, annotations): fold for fold in held for video in fold}
+    for i, video in enumerate(sorted(annotations.keys() - known.keys())):  # nothing to learn from, but maybe features
+        own.get(split.recording(video, annotations), held[i % len(held)]).append(video)
     reports: list[dict[str, Any]] = []
     found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):

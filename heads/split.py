@@ -1,8 +1,12 @@
-"""Slices and folds of videos: frames of one video never stand on both sides."""
+"""Slices and folds of videos: frames of one recording never stand on both sides.
+
+A recording is a video, or two that are called `x_left` and `x_right` (or `x`): two faces on one sound track, which a
+head that hears would otherwise know from the other side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,32 @@ SHARE = 0.2
 DRAWS = 200
 BINS = np.linspace(-1, 1, 6)[1:-1]
 """VA is compared by histograms of five bins per dimension."""
+SIDES = ("_left", "_right")
+"""What is behind the name of a recording in those of its two faces."""
+
+
+def recording(video: str, among: Container[str]) -> str:
+    """The recording that a video is of: its name, without the side where the other side, or `x` itself, is `among` the
+    videos.
+    """
+    for side in SIDES:
+        if video.endswith(side):
+            whole = video.removesuffix(side)
+            return whole if sum(f"{whole}{other}" in among for other in ("", *SIDES)) > 1 else video
+    return video
+
+
+def recordings(videos: Sequence[str]) -> NDArray[np.int64]:
+    """The number of the recording that each of these videos is of, [V]: 0, 1, ... in order of their first videos."""
+    among, numbers = set(videos), dict[str, int]()
+    return np.array([numbers.setdefault(recording(v, among), len(numbers)) for v in videos], np.int64)
+
+
+def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Sums [recordings, ...] of what each video [V, ...] has."""
+    sums = np.zeros((int(of.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(sums, of, values)
+    return sums
 
 
 def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
@@ -31,19 +61,26 @@ def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: i
 
 
 def dev_videos(
-    counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, share: float = SHARE, draws: int = DRAWS
+    videos: Sequence[str],
+    counts: NDArray[np.float64],
+    frames: NDArray[np.int64],
+    seed: int,
+    share: float = SHARE,
+    draws: int = DRAWS,
 ) -> NDArray[np.bool_]:
-    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws.
+    """Choose about `share` of the recordings for the dev slice, all videos of each: a mask [V], the best of `draws`
+    seeded random draws.
 
-    Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
-    frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos
-    without labelled frames are never chosen. With fewer than two labelled videos nothing is chosen.
+    Best means: every label that occurs in two recordings or more occurs on both sides, then label rates and the number
+    of frames nearest to the whole. `videos` [V] are names, counts [V, K] label counts and frames [V] labelled frames;
+    videos without labelled frames are never chosen. With fewer than two labelled recordings nothing is chosen.
     """
-    usable = np.flatnonzero(frames > 0)
-    chosen = np.zeros(len(frames), bool)
+    of = recordings(videos)
+    sizes, counts = _together(of, frames), _together(of, counts)
+    usable = np.flatnonzero(sizes > 0)
     if len(usable) < 2:
-        return chosen
-    counts, sizes = counts[usable], frames[usable].astype(np.float64)
+        return np.zeros(len(of), bool)
+    counts, sizes = counts[usable], sizes[usable]
     both = (counts > 0).sum(0) >= 2
     rates = counts.sum(0) / sizes.sum()
     rng = np.random.default_rng(seed)
@@ -56,17 +93,22 @@ def dev_videos(
         off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - share)
         if (cost := 1000.0 * lacking + off) < best_cost:
             best, best_cost = draw, cost
-    chosen[usable[best]] = True
-    return chosen
+    return np.isin(of, usable[best]) & (frames > 0)
 
 
-def folds(content: NDArray[np.float64], known: NDArray[np.bool_], count: int, seed: int) -> list[list[int]]:
-    """Videos -> at most `count` folds that resemble each other in all columns of `content` [V, K] (frames, labels).
+def folds(
+    videos: Sequence[str], content: NDArray[np.float64], known: NDArray[np.bool_], count: int, seed: int
+) -> list[list[int]]:
+    """Numbers of videos -> at most `count` folds of whole recordings that resemble each other in all columns of
+    `content` [V, K] (frames, labels). `videos` [V] are names.
 
-    Greedy: the heaviest video first, each to the fold that stays closest to its fair share of every column. Only videos
-    that are `known` [V] (have a labelled frame) make folds; the others follow at the end. Fewer folds than asked for
-    where fewer videos are known; none where none is. Each fold's videos rise, and so do the folds.
+    Greedy: the heaviest recording first, each to the fold that stays closest to its fair share of every column. Only
+    recordings with a video that is `known` [V] (has a labelled frame) make folds; the others follow at the end. Fewer
+    folds than asked for where fewer recordings are known; none where none is. Each fold's videos rise, and so do the
+    folds.
     """
+    of = recordings(videos)
+    content, known = _together(of, content), _together(of, known) > 0
     count = min(count, int(known.sum()))
     if count < 1:
         return []
@@ -88,14 +130,16 @@ def folds(content: NDArray[np.float64], known: NDArray[np.bool_], count: int, se
         fold = int(np.argmin(after))
         members[fold].append(int(v))
         filled[fold] += share[v]
-    return sorted(sorted(fold) for fold in members)
+    return sorted(np.flatnonzero(np.isin(of, fold)).tolist() for fold in members)
 
 
 def folds_of(annotations: Mapping[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
-    """Annotated videos -> at most `count` folds alike in size and labels, by the annotations alone (see `folds`)."""
+    """Annotated videos -> at most `count` folds of whole recordings, alike in size and labels, by the annotations alone
+    (see `folds`).
+    """
     names = sorted(annotations)
     known = np.array([int(annotations[name].valid.sum()) for name in names], np.int64)
     truth = np.concatenate([annotations[name].values[annotations[name].valid] for name in names])
     video = np.repeat(np.arange(len(names), dtype=np.int32), known)
     content = np.column_stack([known, label_counts(truth, video, len(names), task)])
-    return [[names[v] for v in fold] for fold in folds(content, known > 0, count, seed)]
+    return [[names[v] for v in fold] for fold in folds(names, content, known > 0, count, seed)]

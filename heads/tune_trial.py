@@ -40,15 +40,16 @@ Kept = dict[int, tuple[Labelled, TemporalColumns]]
 
 
 def folds(annotations: dict[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
-    """Videos of train -> `count` folds alike in size and labels; from the annotations alone, so all trials share them.
+    """Videos of train -> `count` folds of whole recordings, alike in size and labels; from the annotations alone, so
+    all trials share them.
 
-    Raises InputError where fewer than two videos are annotated.
+    Raises InputError where fewer than two recordings are annotated.
     """
     made = split.folds_of(annotations, task, count, seed)
     if len(made) < 2:
         raise InputError(
             f"task {task.name!r}: {len(made)} video of train is annotated; a search needs 2 or more, because it scores "
-            f"videos that the head has not learnt from"
+            f"videos that the head has not learnt from (two sides of one recording are one)"
         )
     return made
 

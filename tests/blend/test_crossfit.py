@@ -35,6 +35,17 @@ def test_folds_resemble_each_other(make_pool):
     assert unevenness(crossfit.split(pool, 5, seed=0)) < np.quantile(drawn, 0.1)
 
 
+def test_two_sides_of_a_recording_are_held_out_together(make_pool):
+    pool = make_pool("au", videos=7)
+    names = ("a_left", "a_right", "b", "b_left", "c_left", "d_right", "e")
+    for seed in range(5):
+        folds = crossfit.split(replace(pool, videos=names), 5, seed)
+        assert len(folds) == 5 and sorted(v for fold in folds for v in fold) == list(range(7))
+        assert all(len({0, 1} & {*fold}) in (0, 2) and len({2, 3} & {*fold}) in (0, 2) for fold in folds)
+    pair = make_pool("au", videos=2)
+    assert crossfit.cross_fit(replace(pair, videos=("x_left", "x_right")), SETTINGS, 0) is None
+
+
 def without(pool, video):
     """The pool with no annotated frame in one video."""
     keep = pool.video_of != video

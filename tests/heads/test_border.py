@@ -47,6 +47,30 @@ def test_a_video_in_two_parts_is_refused(corpus):
         border.read(config(corpus), EXPR)
 
 
+def test_two_sides_of_a_recording_in_two_parts_are_one_line_of_warning(corpus, capsys):
+    border.read(config(corpus, frames=[]), EXPR)
+    assert not capsys.readouterr().err
+    for video, name in {
+        "train/v3": "x_left",
+        "val/v30": "x_right",
+        "train/v4": "y_left",
+        "train/v5": "y_right",
+    }.items():
+        path = corpus / f"{video}.txt"
+        path.rename(path.with_stem(name))
+    border.read(config(corpus, frames=[]), EXPR)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"warning: .*val: 'x_right' is of the same recording as 'x_left' in .*train \(1 such recordings\): .*",
+        line,
+    )
+    with (corpus / "list.txt").open("a") as listed:
+        listed.write("y/00001.jpg,\n")
+    border.read(config(corpus, frames=[]), EXPR)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "(2 such recordings)" in line
+
+
 def test_a_test_video_that_is_annotated_is_refused_with_its_line(corpus):
     with (corpus / "list.txt").open("a") as listed:
         listed.write("v25/00001.jpg,\n")

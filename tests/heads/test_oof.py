@@ -89,6 +89,40 @@ def test_one_video_is_too_few(corpus: Corpus, tmp_path: Path) -> None:
         oof.predict(prepared, annotations, tmp_path, "mark", quiet)
 
 
+def renamed(corpus: Corpus, video: str, name: str) -> None:
+    annotation = corpus.folder / "expr" / "train" / f"{video}.txt"
+    annotation.rename(annotation.with_stem(name))
+    found = store.path(corpus.work, "one", video)
+    store.write(store.path(corpus.work, "one", name), store.read(found), {"mark": "one"})
+    found.unlink()
+
+
+def test_two_sides_of_a_recording_are_predicted_by_a_head_that_saw_neither(corpus: Corpus, tmp_path: Path) -> None:
+    for video, name in {"t0": "a_left", "t5": "a_right", "t1": "b_left", "t4": "b_right"}.items():
+        renamed(corpus, video, name)
+    path = corpus.folder / "expr" / "train" / "b_right.txt"
+    path.write_text(EXPR.header + "\n" + "-1\n" * corpus.frames)  # features, but nothing to learn from
+    prepared, annotations = prepare(corpus, folds=4)
+    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    held = [fold["videos"] for fold in report["oof_folds"]]
+    assert held == [["a_left", "a_right"], ["b_left", "b_right"], ["t2"], ["t3"]]
+    for seed in range(10):
+        part = learn.slices(prepared.labelled, EXPR, seed, 1)
+        names = prepared.labelled.rows.videos
+        dev, train = ({names[v] for v in some.rows.video} for some in (part.dev, part.train))
+        assert len({"a_left", "a_right"} & dev) in (0, 2) and dev.isdisjoint(train) and dev
+
+
+def test_two_sides_of_one_recording_are_too_few(corpus: Corpus, tmp_path: Path) -> None:
+    renamed(corpus, "t0", "a_left")
+    renamed(corpus, "t1", "a_right")
+    for video in corpus.videos["train"][2:]:
+        store.path(corpus.work, "one", video).unlink()
+    prepared, annotations = prepare(corpus)
+    with pytest.raises(InputError, match=r"needs two or more videos .*; there is 1 \(two sides of one recording are"):
+        oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+
+
 def test_fewer_videos_than_folds_are_each_a_fold(corpus: Corpus, tmp_path: Path) -> None:
     prepared, annotations = prepare(corpus, folds=50)
     report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
