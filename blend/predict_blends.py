@@ -46,6 +46,8 @@ class Trained:
     """The folders of the heads that it uses."""
     networks: tuple[str, ...]
     """What features they read, in order of their names."""
+    optional: frozenset[str] = frozenset()
+    """Those of the networks that every head that reads them can do without."""
 
     @property
     def params(self) -> Params:
@@ -139,10 +141,12 @@ def _read(folder: Path) -> Trained:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
     made_of = _made_of(folder)
-    networks: set[str] = set()
+    networks: dict[str, bool] = {}
     for head, where in heads.items():
-        networks |= _networks(head, where, made_of.get(head), folder)
-    return Trained(folder, work, task, blend, heads, tuple(sorted(networks)))
+        for network, optional in _networks(head, where, made_of.get(head), folder).items():
+            networks[network] = optional and networks.get(network, True)
+    spare = frozenset(network for network, optional in networks.items() if optional)
+    return Trained(folder, work, task, blend, heads, tuple(sorted(networks)), spare)
 
 
 def _place(folder: Path) -> tuple[str, Path]:
@@ -166,8 +170,8 @@ def _made_of(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> set[str]:
-    """The networks that a head reads. Raises InputError where the head cannot predict."""
+def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> dict[str, bool]:
+    """The networks that a head reads, and whether it can do without. Raises InputError where it cannot predict."""
     if not where.is_dir():
         raise InputError(
             f"{blend / PARAMS}: head {head!r} cannot predict: there is no {where}; if it was other people's "
@@ -176,8 +180,8 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> set[s
     about = where / MODEL / "model.json"
     try:
         sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
-        networks = {str(source["network"]) for source in sources}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
             f"python -m blend.run again"

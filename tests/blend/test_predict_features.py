@@ -1,13 +1,22 @@
 """Features of a new video: those of pictures and of sound, for each face."""
 
+import json
+
 import av
+import cv2
 import numpy as np
 import pytest
 
-from blend import predict_features
+from blend import apply, predict_blends, predict_features
+from blend.params import Params
+from blend.predict_blends import Trained
 from blend.predict_source import Clip
 from extract import faces, store
 from extract.errors import InputError
+from extract.rundir import write_json
+from heads import table
+from heads.table import Source
+from heads.tasks import TASKS
 
 NETWORKS = {"features": {"networks": ["audio", "demo_enet"]}}
 
@@ -34,13 +43,51 @@ def test_two_faces_share_the_sound_and_a_face_that_is_never_there_has_no_frames(
     assert np.ptp(np.asarray(heard.embedding, np.float32)) > 0
 
 
-def test_a_folder_of_crops_has_no_sound(tmp_path):
+def crops_of(tmp_path, frames):
+    """A folder of crops, and what looking for faces finds in it."""
     folder = tmp_path / "v"
     folder.mkdir()
-    import cv2
-
-    cv2.imwrite(str(folder / "00001.jpg"), np.zeros((8, 8, 3), np.uint8))
+    for k in range(1, frames + 1):
+        cv2.imwrite(str(folder / f"{k:05d}.jpg"), np.full((8, 8, 3), 20 * k % 256, np.uint8))
     clip = Clip(folder, 30)
-    found = clip.find_faces(tmp_path / "work", 1, 112, None)
+    return clip, clip.find_faces(tmp_path / "work", 1, 112, None)
+
+
+def trained(folder, optional):
+    task = TASKS["va"]
+    blend = apply.Blend(Params("va", task.outputs, ("a",), (1.0,)), {"valence": 0, "arousal": 0}, "train")
+    return Trained(folder, folder, task, blend, {"a": folder / "a"}, ("audio", "demo_enet"), frozenset(optional))
+
+
+def test_a_folder_of_crops_has_no_sound(tmp_path):
+    clip, found = crops_of(tmp_path, 1)
+    some = [trained(tmp_path / "one", ["audio"]), trained(tmp_path / "other", [])]
     with pytest.raises(InputError, match="a folder of crops has no sound, but heads read 'audio'; give the video"):
-        predict_features.extract([], NETWORKS, clip, found, tmp_path / "work")
+        predict_features.extract(some, NETWORKS, clip, found, tmp_path / "work")
+
+
+@pytest.mark.parametrize("frames", [3, 40])
+def test_sound_that_every_head_can_do_without_is_absent_from_a_folder_of_crops(tmp_path, frames):
+    clip, found = crops_of(tmp_path, frames)
+    work, some = tmp_path / "work", [trained(tmp_path / "one", ["audio"])]
+    for _ in range(2):
+        predict_features.extract(some, NETWORKS, clip, found, work)
+    sources = (Source("demo_enet", ("embedding",)), Source("audio", ("embedding",), optional=True))
+    rows = table.load(work, sources, ["v"])
+    assert rows.frame.tolist() == list(range(1, frames + 1)) and rows.columns[-1] == "audio.present.0"
+    assert not rows.present["audio"].any() and rows.blocks[0].values.any()
+
+
+def test_a_network_is_optional_where_every_head_of_the_blend_can_do_without(tmp_path):
+    """Read from the models' files, also those that are older than optional networks."""
+    work, params = tmp_path / "work", Params("va", TASKS["va"].outputs, ("a", "b"), (0.5, 0.5))
+    write_json(work / "blend" / "va" / "params.json", params.as_json() | {"prior": {"valence": 0, "arousal": 0}})
+    reads = {"a": {"audio": True, "x": True}, "b": {"audio": True, "x": False, "y": None}}
+    for head, networks in reads.items():
+        model = work / "heads" / "va" / head / "model"
+        model.mkdir(parents=True)
+        sources = [{"network": n} | ({} if may is None else {"optional": may}) for n, may in networks.items()]
+        (model / "model.json").write_text(json.dumps({"sources": sources}))
+        (model / "DONE").touch()
+    [one] = predict_blends.find([work / "blend" / "va"])
+    assert one.networks == ("audio", "x", "y") and one.optional == {"audio"}
