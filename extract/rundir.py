@@ -128,12 +128,23 @@ def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[st
     write_text(folder / DONE, "\n".join(lines) + "\n")
 
 
+def lock_of(path: Path) -> FileLock:
+    """A lock of the kernel's on a file, not yet held. To acquire it raises OSError where the file system has none.
+
+    Never a file whose mere presence locks, which filelock would take instead: nobody frees that for a killed process.
+    """
+    return FileLock(path, fallback_to_soft=False)
+
+
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once."""
+    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once.
+
+    Raises InputError where the folder cannot be written, or its file system has no locks.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = lock_of(folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:

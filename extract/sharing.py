@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from extract.rundir import unwritable
+from extract.rundir import lock_of, unwritable
 
 SECONDS_BETWEEN_LOOKS = 0.3
 
@@ -36,10 +36,10 @@ class Claims:
         self._held: dict[str, FileLock] = {}
 
     def take(self, video: str) -> bool:
-        """Hold a video unless another process does. Raises InputError where the folder cannot be written."""
+        """Hold a video unless another process does. Raises InputError where the folder cannot be written or locked."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._folder / f"{video}.lock")
+            lock = lock_of(self._folder / f"{video}.lock")
             lock.acquire(timeout=0)
         except Timeout:
             return False

@@ -1,12 +1,14 @@
 import errno
+import fcntl
 import json
+import os
 import select
 import subprocess
 import sys
 
 import pytest
 
-from extract import rundir
+from extract import rundir, sharing
 from extract.errors import InputError
 
 
@@ -114,7 +116,7 @@ def test_opening_a_folder_sweeps_what_killed_processes_left(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from extract import rundir
+from extract import rundir, sharing
 with rundir.holding(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -133,3 +135,17 @@ def test_a_second_process_waits_for_a_held_folder_and_says_so(tmp_path):
         assert waits.stdout.readline() == "held\n"
         waits.communicate("go on\n")
     assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_without_locks_of_the_kernels_a_folder_is_refused(tmp_path, monkeypatch):
+    """A marker file in their place would hold for ever what was killed on another host."""
+
+    def missing(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    refused = pytest.raises(InputError, match=r"cannot be written \(Function not implemented\); choose another folder")
+    with refused, rundir.holding(tmp_path):
+        pytest.fail("it was held")
+    with refused:
+        sharing.Claims(tmp_path).take("a")
