@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from extract import audio, errors, frames, making, networks, parent, pipeline
+from extract import audio, errors, frames, making, networks, parent, pipeline, store
 from extract import config as configs
 from extract.cluster import Cluster, wait_until
 from extract.cluster_jobs import Job, Needs
@@ -31,7 +31,10 @@ Part = making.Part | audio.Part
 
 
 def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
-    """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays."""
+    """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays.
+
+    Returns when this machine sees all that was made, videos with unreadable pictures among them.
+    """
     settings = config.model_dump(mode="json", include=set(SECTIONS))
     configs.resolve(settings, Path.cwd())
     jobs: list[Job] = []
@@ -46,6 +49,7 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
             jobs.append(_job(cluster, settings, part, name, some))
     if not jobs:
         return
+    before = {name: [_file(part, one) for one in some] for name, (part, some, _) in videos.items()}
     done = dict.fromkeys(videos, 0)
     with progress("extract", total=sum(size for *_, size in videos.values()), unit="frames") as bar:
 
@@ -55,8 +59,12 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
 
         def ended(job: Job, _: dict[str, Any]) -> None:
             part, some, size = videos[job.name]
-            for one in some:
-                wait_until(lambda one=one: part.is_done(one), part.work / "features" / part.name / one.video)  # type: ignore[misc]
+            for one, old in zip(some, before[job.name], strict=True):
+                # what has a picture that could not be read this time is made, and yet to be made again by another run
+                wait_until(
+                    lambda one=one, old=old: part.is_done(one) or _file(part, one) != old,  # type: ignore[misc]
+                    store.path(part.work, part.name, one.video),
+                )
             at(job, size)
 
         cluster.run("extract", jobs, lambda job, news: at(job, int(news.get("done", 0))), ended)
@@ -74,6 +82,15 @@ def divided(sizes: list[int], slots: int) -> list[list[int]]:
         found[-1].append(i)
         full += size
     return found
+
+
+def _file(part: Part, job: Any) -> tuple[int, int] | None:
+    """What changes when a video's features are made again; None: there are none."""
+    try:
+        about = store.path(part.work, part.name, job.video).stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
 
 
 def _frames(part: Part) -> int:

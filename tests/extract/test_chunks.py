@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
 from fractions import Fraction
@@ -10,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from extract import audio, audio_clips, chunks, making, pipeline, run, store
+from extract import audio, audio_clips, chunks, cluster, making, pipeline, run, store
 from extract.config import Config
+from extract.errors import Failed
 
 
 def test_videos_are_divided_into_jobs_whole_and_in_order():
@@ -145,3 +148,36 @@ def test_a_job_that_is_done_again_does_nothing_again(relative):
     before = {path.name: path.stat().st_mtime_ns for path in (work / "features" / "net").glob("*.safetensors")}
     chunks.main(cluster.told[0], lambda news: None)
     assert {p.name: p.stat().st_mtime_ns for p in (work / "features" / "net").glob("*.safetensors")} == before
+
+
+def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypatch):
+    """Its video is made and told of; the next run tries the picture again, and waits until that is seen."""
+    work, read, refused = Path("work"), Path.read_bytes, [True]
+
+    def reading(path: Path) -> bytes:
+        if refused[0] and path.parent.name == "a" and path.name == "00002.jpg":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    made = OneByOne(work)
+    chunks.run(made, relative, some := parts(relative, work))
+    some[0].finish()
+    assert made.names == ["extract-net-1"] and len(files(work)) == 3
+    [failure] = json.loads((work / "features" / "net" / "failures.json").read_text())
+    assert failure["picture"].endswith("a/00002.jpg") and "Permission denied" in failure["reason"]
+    before, refused[0] = files(work), False
+    again = OneByOne(work)
+    chunks.run(again, relative, some := parts(relative, work))
+    some[0].finish()
+    assert [video for video, _ in again.told[0]["seen"]] == ["a"]
+    assert [name for name, found in files(work).items() if found != before[name]] == ["a.safetensors"]
+    assert not (work / "features" / "net" / "failures.json").exists()
+
+
+def test_a_job_whose_videos_are_not_seen_here_is_no_end(relative, monkeypatch):
+    monkeypatch.setattr(chunks, "main", lambda told, say: None)
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    with pytest.raises(Failed, match=r"a\.safetensors: a worker has finished it, but it is not seen here"):
+        chunks.run(OneByOne(Path("work")), relative, parts(relative, Path("work")))
