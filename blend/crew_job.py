@@ -42,7 +42,10 @@ def run(
     study: SharedStudy,
     on_trials: Callable[[int], None],
 ) -> None:
-    """Let `workers` processes draw until `wanted` trials are finished, or until `until`. Raises as `Cluster.run`."""
+    """Let `workers` processes draw until `wanted` trials are finished, or until `until` (time.monotonic).
+
+    Processes that begin late, or once more, end with the others. Raises as `Cluster.run`.
+    """
     counted = 0
 
     def look() -> None:
@@ -57,9 +60,10 @@ def run(
     what = f"blend-{pool.task.name}"
     path = cluster_report.folder(machines.work).resolve() / f"{what}.{secrets.token_hex(8)}.pool"
     with rundir.writing(path) as temporary:
+        temporary.touch(0o600)  # a storage's URL may hold a password
         temporary.write_bytes(pickle.dumps((copies.distinct(pool), settings, seed, where, wanted)))
-    left = None if until is None else max(0.0, until - time.monotonic())
-    told = json.dumps({"pool": str(path), "seconds": left})
+    end = None if until is None else time.time() + until - time.monotonic()
+    told = json.dumps({"pool": str(path), "until": end})
     needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)
     names = [f"{what}-{number}" for number in range(1, workers + 1)]
     try:
@@ -71,10 +75,11 @@ def run(
 
 
 def main(told: dict[str, Any]) -> None:
-    """Draw and score until there are enough."""
+    """Draw and score until there are enough, or until the moment `until` (time.time) if one is told."""
     pool, settings, seed, where, wanted = pickle.loads(Path(told["pool"]).read_bytes())  # our own run's file
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"  # drawn: a retried job is another worker
-    crew.work(pool, settings, seed, where, wanted, name, threads.given() or 1, told["seconds"])
+    left = None if told["until"] is None else max(0.0, told["until"] - time.time())
+    crew.work(pool, settings, seed, where, wanted, name, threads.given() or 1, left)
 
 
 if __name__ == "__main__":
