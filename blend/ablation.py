@@ -27,7 +27,7 @@ from extract import run as extract_run
 from extract.errors import InputError
 from extract.progress import progress
 from heads import config as heads_config
-from heads import labels, learn
+from heads import features, labels, learn
 from heads import run as heads_run
 from heads.code_mark import code_mark
 from heads.config import Spec
@@ -129,7 +129,7 @@ def facts(data: Data) -> dict[str, Any]:
     return {
         "task": data.task.name,
         "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
-        "features": {network: heads_run.features_mark(data.work, network, videos) for network in data.networks},
+        "features": {network: features.mark(data.work, network, videos) for network in data.networks},
         "annotations": {
             part: {
                 video: hashlib.sha256(one.values.tobytes() + one.valid.tobytes()).hexdigest()

@@ -151,10 +151,10 @@ def at(where: str, settings: ClusterSettings, work: Path) -> Iterator[None]:
             _current = None
 
 
-def wait_until(seen: Callable[[], bool], what: Path) -> None:
+def wait_until(seen: Callable[[], bool], what: Path, who: str = "a worker has finished it") -> None:
     """Wait until this machine sees what another has written. Raises Failed where it does not come."""
     until = time.monotonic() + SECONDS_UNTIL_SEEN
     while not seen():
         if time.monotonic() > until:
-            raise Failed(f"{what}: a worker has finished it, but it is not seen here; is the work folder shared?")
+            raise Failed(f"{what}: {who}, but it is not seen here; is the work folder shared?")
         time.sleep(0.5)

@@ -2,8 +2,9 @@
 
     python -m heads.cluster_job < JOB.json
 
-is such a job on a worker: `heads.train` while holding the head's folder. A worker that was cut off may still be at
-it when the job is given to another: that one waits, and finds the head finished or the folder free.
+is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A
+worker that was cut off may still be at it when the job is given to another: that one waits, and finds the head finished
+or the folder free.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from extract import cluster_jobs, errors, parent, rundir, store
 from extract.cluster import Cluster, wait_until
 from extract.cluster_jobs import Needs
 from extract.progress import Progress
-from heads import threads, train
+from heads import features, labels, testlist, threads, train
 from heads.base import FAMILIES, family
+from heads.tasks import find
 from heads.train import Job
 
 LIBRARIES_MEMORY = 1_500_000_000
@@ -71,14 +73,30 @@ def memory(work: Path, networks: Iterable[str]) -> int:
 
 
 def main(told: dict[str, Any], say: Any) -> None:
-    """Make a head, unless another process has made it meanwhile."""
+    """Make a head, unless another process has made it meanwhile.
+
+    Raises as `train.main`, and Failed where this machine does not see the features that the command saw.
+    """
     job = Job.of(told)
     with rundir.holding(job.folder):
         if rundir.is_done(job.folder, job.mark):
             return
+        wait_for_features(job)
         rundir.begin(job.folder)
         job.write(Path(job.folder) / "job.json")
         train.main(job, lambda done, note: say({"done": round(done, 4), "note": note}))
+
+
+def wait_for_features(job: Job) -> None:
+    """Wait until this machine sees the features of the job's mark: one that is not seen yet is taken for no face."""
+    task = find(job.task)
+    parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]
+    parts.append(set(testlist.read(job.test, task).names) if job.test is not None else set())
+    wait_until(
+        lambda: job.features == {n: [features.mark(job.work, n, some) for some in parts] for n in job.features},
+        job.work / "features",
+        features.SEEN,
+    )
 
 
 if __name__ == "__main__":

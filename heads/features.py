@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import store
+from extract import rundir, store
 from extract.errors import InputError
+
+SEEN = "the command found it whole"
+"""Why a process elsewhere waits for them (extract.cluster.wait_until)."""
 
 
 def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int32], dict[str, NDArray[np.generic]]]:
@@ -111,3 +114,23 @@ def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
             f"python -m extract.run again"
         )
     return frames.astype(np.int32), widths
+
+
+def mark(work: Path, network: str, videos: Iterable[str]) -> str:
+    """Fingerprint of a network's features of these videos, from the hashes in their metadata: no features are read.
+
+    Raises InputError for a damaged file, and where they are of different weights.
+    """
+    found = []
+    for video in sorted(videos):
+        path = store.path(work, network, video)
+        if path.exists():
+            if (about := store.about(path)) is None:
+                raise InputError(f"{path}: damaged feature file; delete it and run python -m extract.run again")
+            found.append((video, about.get("mark"), about.get("content")))
+    if len(marks := {mark for _, mark, _ in found}) > 1:
+        raise InputError(
+            f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
+            f"delete the folder and run python -m extract.run again"
+        )
+    return rundir.fingerprint([network, found])

@@ -64,7 +64,7 @@ def _up_to_date(
     specs = _chosen(heads_config.plan(config, facts.name, work, only or ()), only)
     known = {*annotations["train"], *annotations["val"]}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = [{n: features_mark(work, n, sorted(some)) for n in networks} for some in (known, set(listed))]
+    marks = [{n: features.mark(work, n, some) for n in networks} for some in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
     for part, some in annotations.items():
         border.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
@@ -95,6 +95,7 @@ def _up_to_date(
                     seed,
                     mark,
                     learning,
+                    {s.network: [part[s.network] for part in marks] for s in spec.sources},
                 )
             )
     processes.run_all(todo, f"heads {task}")
@@ -152,23 +153,6 @@ def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
         if name not in names:
             raise InputError(f"--head {name}: no such head; there are {', '.join(names)}")
     return [spec for spec in specs if not only or spec.name in only]
-
-
-def features_mark(work: Path, network: str, videos: list[str]) -> str:
-    """Fingerprint of a network's features of these videos, from the hashes in their metadata: no features are read."""
-    found = []
-    for video in videos:
-        path = store.path(work, network, video)
-        if path.exists():
-            if (about := store.about(path)) is None:
-                raise InputError(f"{path}: damaged feature file; delete it and run python -m extract.run again")
-            found.append((video, about.get("mark"), about.get("content")))
-    if len(marks := {mark for _, mark, _ in found}) > 1:
-        raise InputError(
-            f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
-            f"delete the folder and run python -m extract.run again"
-        )
-    return rundir.fingerprint([network, found])
 
 
 def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:

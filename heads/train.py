@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class Job:
     """Fingerprint of all that decides the results."""
     learning: str
     """Fingerprint of what decides the model: not of the test list."""
+    features: dict[str, list[str]] = field(default_factory=dict)
+    """Of each network, `heads.features.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
 
     @property
     def folder(self) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.console import console
 from extract.errors import InputError
-from heads import border, labels, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
+from heads import border, features, labels, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
 from heads import config as heads_config
 from heads import run as heads_run
 from heads.config import Config
@@ -103,7 +104,7 @@ def main(config: Config, search: Search, work: Path) -> Found:
         seed=search.seed,
         prune=search.prune,
         heartbeat=search.heartbeat,
-        seconds=search.seconds,
+        until=None if search.seconds is None else time.time() + search.seconds,
     )
     tune_trial.folds(annotations["train"], task, search.folds, search.seed)
     facts = _facts(config, job, work, annotations["train"])
@@ -127,7 +128,7 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
         "folds": job.folds,
         "seed": job.seed,
         "annotations": rundir.fingerprint(hashes)[:16],
-        "features": {network: heads_run.features_mark(work, network, videos)[:16] for network in job.has},
+        "features": {network: features.mark(work, network, videos)[:16] for network in job.has},
     }
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as the storage gives it back
 

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,7 +31,6 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
     A worker that is lost takes no trial with it: its heart beats no more, and another process retries it. Raises as
     `Cluster.run`, and Failed where trials keep failing.
     """
-    began = time.monotonic()
     counted = len(finished_of(study.trials()))
     total, errors, started = max(0, job.trials - counted), 0, 0
     names: list[str] = []
@@ -41,9 +39,8 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
         nonlocal started
         started += 1
         names.append(f"{platform.node()}-{os.getpid()}-{started}")
-        left = None if job.seconds is None else max(0.0, job.seconds - (time.monotonic() - began))
         train = str(Path(job.train).absolute())
-        told = json.dumps(asdict(replace(job, train=train, worker=names[-1], seconds=left)))
+        told = json.dumps(asdict(replace(job, train=train, worker=names[-1])))
         name = f"tune-{job.task}-{job.head}-{started}"
         needs = Needs(machines.settings.threads, memory(Path(job.work), job.has))
         return ClusterJob(name, "heads.tune_worker", (), machines.log(name), needs, ENVIRONMENT, told)

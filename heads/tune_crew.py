@@ -52,7 +52,6 @@ class Crew:
     _said: dict[str, str] = field(init=False, default_factory=dict)
     _news: News = field(init=False, default_factory=queue.Queue)
     _doing: str = field(init=False, default="")
-    _until: float | None = field(init=False, default=None)
     _started: int = field(init=False, default=0)
     _deaths: int = field(init=False, default=0)
     _errors: int = field(init=False, default=0)
@@ -65,8 +64,6 @@ class Crew:
         However it ends, no process is left and their unfinished trials are free to be retried. Raises InputError for
         bad input, Failed where processes keep dying or trials keep failing, RuntimeError for a bug in a process.
         """
-        if self.job.seconds is not None:
-            self._until = time.monotonic() + self.job.seconds
         self._counted = len(finished_of(self.study.trials()))
         total = max(0, self.job.trials - self._counted)
         try:
@@ -84,7 +81,6 @@ class Crew:
         """Start one process. Its stdin stays open for as long as we live."""
         self._started += 1
         name = f"{platform.node()}-{os.getpid()}-{self._started}"
-        left = None if self._until is None else max(0.0, self._until - time.monotonic())
         threads = dict.fromkeys(THREADS, str(max(1, pipeline.cores() // self.workers)))
         environment = os.environ | ENVIRONMENT | threads
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -104,7 +100,7 @@ class Crew:
         assert process.stdin is not None and process.stdout is not None
         threading.Thread(target=self._read, args=(name, process.stdout), daemon=True).start()
         with suppress(OSError):  # it died already: `_listen` will hear of it
-            process.stdin.write(json.dumps(asdict(replace(self.job, worker=name, seconds=left))) + "\n")
+            process.stdin.write(json.dumps(asdict(replace(self.job, worker=name))) + "\n")
             process.stdin.flush()
 
     def _read(self, name: str, stream: IO[str]) -> None:

@@ -93,6 +93,11 @@ class Study:
         """Let go of the storage."""
         tune_storage.close(self.storage)
 
+    def facts(self) -> dict[str, Any]:
+        """What decides the study's scores."""
+        found: dict[str, Any] = patiently(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
+        return found
+
     def trials(self) -> list[FrozenTrial]:
         """Every trial, first to last."""
         found: list[FrozenTrial] = patiently(lambda: self.storage.get_all_trials(self.id, deepcopy=False))

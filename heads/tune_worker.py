@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract import errors, rundir
+from extract.cluster import wait_until
 from extract.config import check
 from extract.errors import InputError
 from heads import config as heads_config
-from heads import labels, learn, tune_space, tune_trial
+from heads import features, labels, learn, tune_space, tune_trial
 from heads.base import HeadSettings, family
 from heads.learn import NothingToLearn, Prepared
 from heads.table import Source
@@ -70,8 +71,8 @@ class Job:
     prune: bool
     heartbeat: int
     worker: str = ""
-    seconds: float | None = None
-    """Claim no trial after so many."""
+    until: float | None = None
+    """Claim no trial after this moment (time.time): it is the same for a process that begins late, or once more."""
 
     def open(self, facts: dict[str, Any] | None = None) -> Study:
         """The study (see Study.open)."""
@@ -107,11 +108,20 @@ class Worker:
         self._kept: tune_trial.Kept = {}
 
     def run(self) -> str:
-        """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on)."""
-        began = time.monotonic()
+        """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on).
+
+        Raises Failed where this machine does not see the features that the study is of: one that is not seen yet would
+        be taken for no face.
+        """
+        marks, work = self.study.facts().get("features", {}), Path(self.job.work)
+        wait_until(
+            lambda: marks == {n: features.mark(work, n, self._annotations)[:16] for n in marks},
+            work / "features",
+            features.SEEN,
+        )
         for _ in range(TRIALS_PER_PROCESS):
             while True:
-                if self.job.seconds is not None and time.monotonic() - began >= self.job.seconds:
+                if self.job.until is not None and time.time() >= self.job.until:
                     return "time"
                 job = self.job
                 claimed = self.study.claim(job.trials, job.worker, self.space, job.start, job.seed)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from extract import rundir
+from extract import cluster, rundir, store
+from extract import config as extract_config
 from extract.config import ClusterSettings
-from heads import cluster_job, train
+from extract.errors import Failed
+from heads import cluster_job, processes, train
+from heads import run as heads_run
+from heads.config import Config
 from heads.table import Source
 from heads.train import Job
 
@@ -20,6 +24,16 @@ def job(work: Path, name: str, family: str) -> Job:
     return Job(
         name, "au", {"family": family}, [source], work, some / "train", some / "val", None, 0, "mark", "learning"
     )
+
+
+@pytest.fixture
+def told(corpus, monkeypatch) -> Job:
+    """What a worker is told of a head, as heads.run makes it."""
+    jobs: list[Job] = []
+    monkeypatch.setattr(processes, "run_all", lambda some, what: jobs.extend(some))
+    text = '[heads.va]\nuse = ["lightgbm"]\n[heads.va.lightgbm]\ntrees = 5\n'
+    heads_run.main(extract_config.load(Config, corpus.toml(text)), "va", corpus.work)
+    return jobs[0]
 
 
 class Machines:
@@ -83,9 +97,8 @@ def test_a_head_that_another_worker_has_made_meanwhile_is_not_made_again(tmp_pat
     cluster_job.main(told.as_json(), lambda news: None)
 
 
-def test_a_job_makes_its_head_while_it_holds_the_folder(tmp_path, monkeypatch):
-    told, news = job(tmp_path, "one", "lightgbm"), []
-    held = []
+def test_a_job_makes_its_head_while_it_holds_the_folder(told, monkeypatch):
+    news, held = [], []
 
     def make(one: Job, on_progress) -> None:
         with pytest.raises(TimeoutError):
@@ -99,3 +112,30 @@ def test_a_job_makes_its_head_while_it_holds_the_folder(tmp_path, monkeypatch):
     cluster_job.main(told.as_json(), news.append)
     assert held == [told] and news == [{"done": 0.25, "note": "quarter"}]
     assert Job.read(told.folder / "job.json") == told
+
+
+@pytest.mark.parametrize("video", ["t3", "v1", "x0"])
+def test_a_head_waits_for_features_that_its_worker_does_not_see_yet(corpus, told, video, monkeypatch):
+    """Without them it would learn, as if no face had been found, and count as what it is told to be."""
+    path = store.path(corpus.work, "one", video)
+    hidden, made, slept = path.rename(path.with_suffix(".hidden")), [], []
+
+    def seen_at_last(_: float) -> None:
+        slept.append(not made)
+        if len(slept) == 3:
+            hidden.rename(path)
+
+    monkeypatch.setattr(cluster.time, "sleep", seen_at_last)
+    monkeypatch.setattr(train, "main", lambda job, on_progress: made.append(path.exists()))
+    cluster_job.main(told.as_json(), lambda news: None)
+    assert made == [True] and slept == [True] * 3
+
+
+@pytest.mark.parametrize("video", ["t3", "v1", "x0"])
+def test_features_that_its_worker_never_sees_are_one_line(corpus, told, video, monkeypatch):
+    store.path(corpus.work, "one", video).unlink()
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(train, "main", lambda *_: pytest.fail("it was made"))
+    with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
+        cluster_job.main(told.as_json(), lambda news: None)
+    assert not (told.folder / "job.json").exists()

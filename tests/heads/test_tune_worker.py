@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from extract import rundir
-from extract.errors import InputError
-from heads import tune_study, tune_worker
+from extract import cluster, rundir, store
+from extract.config import ClusterSettings
+from extract.errors import Failed, InputError
+from heads import features, tune_cluster, tune_study, tune_worker
 from heads.lightgbm_head import LightGbm
 from heads.tune_space import leaves
 from heads.tune_study import Claimed
@@ -159,8 +160,46 @@ def test_no_trial_is_begun_after_the_time_nor_too_many_in_one_process(
 ) -> None:
     monkeypatch.setattr(tune_worker, "TRIALS_PER_PROCESS", 1)
     assert worker.run() == "turn" and len(worker.study.trials()) == 1
-    worker.job = replace(worker.job, seconds=0.0)
+    worker.job = replace(worker.job, until=time.time())
     assert worker.run() == "time" and len(worker.study.trials()) == 1
+
+
+def test_a_process_that_begins_late_has_no_more_time(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait for a slot of a cluster, and those that are begun again, are told the same moment."""
+    sent: list[Any] = []
+
+    class Machines:
+        settings = ClusterSettings()
+
+        def log(self, name: str) -> Path:
+            return corpus.folder / name
+
+        def run(self, what: str, some: list[Any], *_: Any) -> None:
+            sent.extend(Job(**json.loads(one.stdin)) for one in some)
+
+    mine = job(corpus, trials=9, until=time.time() + 3600.0)
+    study = mine.open({})
+    tune_cluster.run(Machines(), mine, study, 4, lambda trials: None)  # type: ignore[arg-type]
+    assert [one.until for one in sent] == [mine.until] * 4
+    monkeypatch.setattr(tune_worker.time, "time", lambda: sent[-1].until)
+    assert Worker(sent[-1], study, lambda news: None).run() == "time" and study.trials() == []
+    study.close()
+
+
+def test_no_trial_is_begun_on_features_that_are_not_seen_yet(
+    corpus: Corpus, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, path = [f"t{k}" for k in range(6)], store.path(corpus.work, "two", "t3")
+    study = job(corpus).open({"features": {"two": features.mark(corpus.work, "two", videos)[:16]}})
+    hidden = path.rename(path.with_suffix(".hidden"))
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
+        Worker(job(corpus), study, told.append).run()
+    assert study.trials() == []
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 60.0)
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: hidden.rename(path))
+    assert Worker(job(corpus), study, told.append).run() == "enough" and len(study.trials()) == 2
+    study.close()
 
 
 def test_rows_are_read_again_only_for_other_columns(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
