@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import audio_files, audio_logmel, audio_read, networks, sharing, store, tabular
+from extract import audio_files, audio_logmel, audio_read, audio_times, networks, sharing, store, tabular
 from extract import redo as redone
 from extract.audio_read import Block, Heard
 from extract.config import Config, Corpus
@@ -200,14 +200,14 @@ def _one(
 
 
 def features_of(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
-    """A video's features, why it has no sound (empty: it has), and how many pieces of sound could not be decoded.
+    """A video's features, why it has no sound (empty: it has), and how many pieces of sound are damaged or misplaced.
 
     There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
     file without pictures has no video beside it, frame k is at (k - 1) / fps seconds, up to the end of the sound.
     """
     least = job.frames or 0
     pictures = job.pictures or job.file
-    times = audio_read.picture_times(pictures) if pictures is not None and job.frames != 0 else np.empty(0)
+    times = audio_times.picture_times(pictures) if pictures is not None and job.frames != 0 else np.empty(0)
     soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
     if job.file is not None and job.frames != 0:
         try:
@@ -282,7 +282,8 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
         print(f"warning: {len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}", file=sys.stderr)
     for job, pieces in damaged[:NAMED]:
-        print(f"warning: {job.file}: {pieces} pieces of the sound cannot be decoded: silence there", file=sys.stderr)
+        what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
+        print(f"warning: {job.file}: {what}: silence there", file=sys.stderr)
 
 
 def frames_of(config: Config) -> Mapping[str, int | None]:

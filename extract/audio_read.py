@@ -1,7 +1,7 @@
-"""A file's sound as mono samples on its own clock, and the times of its pictures, both in bounded memory.
+"""A file's sound as mono samples on its own clock, in bounded memory.
 
-Sample i of the grid is at i / rate seconds of the file's clock, on which its pictures have their times, too: sound that
-begins later than the pictures, pauses or drifts stays where it belongs.
+Sample i of the grid is at i / rate seconds of the file's clock, on which its pictures have their times, too (see
+extract.audio_times): sound that begins later than the pictures, pauses or drifts stays where it belongs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 DRIFT = 0.008
 """Seconds by which decoded sound may lie off its stated time before it is moved there: half a frame at 60 a second."""
+BACK = 1.0
+"""Seconds by which the clock must run back to have begun anew; by less, something is said twice."""
 Block = tuple[int, NDArray[np.float32]]
 """The first sample's place on the grid, and the samples, in [-1, 1]."""
 
@@ -26,7 +28,7 @@ class Unreadable(Exception):
 
 @dataclass
 class Heard:
-    """What came out of a file: `samples` on the grid, the loudest of them, and pieces that could not be decoded."""
+    """What came out of a file: `samples` on the grid, the loudest of them, and pieces not to be decoded or placed."""
 
     samples: int = 0
     peak: float = 0.0
@@ -37,7 +39,8 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
 
     Blocks come in order, do not overlap, and may leave gaps; one is about a second long where there is none. Packets
-    that cannot be decoded leave gaps and are counted in `heard`. Raises Unreadable before the first block.
+    that cannot be decoded leave gaps and are counted in `heard`; so is what is left out behind a place where the clock
+    begins anew. Raises Unreadable before the first block.
     """
     import av
 
@@ -54,7 +57,7 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
 def _resampled(container: Any, rate: int, heard: Heard) -> Iterator[Block]:
     import av
 
-    placed = _Placed(rate)
+    placed = _Placed(rate, heard)
     for frame in _decoded(container, container.streams.audio[0], heard):
         try:
             yield from placed.take(frame)
@@ -104,8 +107,8 @@ def _counted(some: Iterator[Block], heard: Heard) -> Iterator[Block]:
 class _Placed:
     """Resamples decoded frames and says where on the grid they belong."""
 
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
+    def __init__(self, rate: int, heard: Heard) -> None:
+        self._rate, self._heard = rate, heard
         self._resampler: Any = None
         self._form: tuple[Any, ...] | None = None
         self._expected: float | None = None
@@ -150,66 +153,7 @@ class _Placed:
             samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1, dtype=np.float32)
             start, self._next = self._next, self._next + len(samples)
             if self._behind is not None and start < self._behind:  # said twice: the first stays
+                self._heard.damaged += self._behind - start > BACK * self._rate
                 samples, start = samples[self._behind - start :], self._behind
             self._behind = max(self._next, self._behind if self._behind is not None else self._next)
             yield start, samples
-
-
-def picture_times(path: Path) -> NDArray[np.float64]:
-    """Seconds of every picture of a video file, rising; empty where there are none. Decodes only where it must.
-
-    A picture's number is its place in what the decoder gives (see extract.video), which is the order of the times.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                return np.empty(0)
-            stream = container.streams.video[0]
-            if stream.disposition & av.stream.Disposition.attached_pic:  # a cover of a sound file
-                return np.empty(0)
-            times = _stated_times(container, stream)
-    except (av.FFmpegError, OSError, ValueError):
-        return np.empty(0)
-    return times if times is not None else _decoded_times(path)
-
-
-def _stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
-    """The times that the packets state; None where they do not state one for every picture."""
-    import av
-
-    shown: list[int | None] = []
-    decoding: list[int | None] = []
-    began = False
-    try:
-        for packet in container.demux(stream):
-            began = began or packet.is_keyframe
-            if packet.size and began and not packet.is_discard:
-                shown.append(packet.pts)
-                decoding.append(packet.dts)
-    except (av.FFmpegError, OSError):
-        pass  # a file that breaks off has the pictures before
-    for stamps in (shown, decoding):  # AVI states only the latter: one picture after the other at a constant rate
-        known = [stamp for stamp in stamps if stamp is not None]
-        if len(known) == len(stamps) and len(set(known)) == len(known):
-            return np.asarray(np.sort(np.array(known, np.int64)) * float(stream.time_base), np.float64)
-    return None
-
-
-def _decoded_times(path: Path) -> NDArray[np.float64]:
-    """The times that the decoder gives; pictures without one follow the one before at the usual rate."""
-    import av
-
-    times: list[float] = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        step = 1 / float(stream.average_rate or 25)
-        try:
-            for frame in container.decode(stream):
-                time = frame.time if frame.time_base else None
-                times.append(time if time is not None else times[-1] + step if times else 0.0)
-        except (av.FFmpegError, OSError):
-            pass
-    return np.maximum.accumulate(np.array(times, np.float64)) if times else np.empty(0)

@@ -20,7 +20,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from extract import audio, audio_clips, audio_read, errors
+from extract import audio, audio_clips, audio_times, errors
 from extract.audio_logmel import BANDS
 
 LONGEST = 47_435
@@ -80,7 +80,7 @@ def _measured(path: Path, clicks: NDArray[np.float64], fps: float) -> tuple[floa
     features, soundless, _ = audio.features_of(audio.LogMel(), audio.Job("video", path), fps)
     seconds, peak = time.perf_counter() - began, _peak()
     assert features.embedding is not None and not soundless
-    off = distances(audio_read.picture_times(path), features.embedding, clicks)
+    off = distances(audio_times.picture_times(path), features.embedding, clicks)
     return seconds, peak, before, features.embedding.nbytes / 1e6, float(np.abs(off).max() * fps)
 
 

@@ -1,0 +1,110 @@
+"""The times of a video file's pictures, on the clock on which its sound has its own, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""FFmpeg's names of containers in which a packet is a whole picture and states its time."""
+CODECS = ("h264", "hevc")
+"""Codecs of which every such packet behind a clean beginning is shown: others have pictures that are not."""
+INTERLACED = (2, 3, 4, 5)
+"""FFmpeg's numbers for pictures of two fields, which may be a packet each."""
+LOOKED_AT = 50
+"""Pictures at the beginning that are decoded although packets are trusted, to see whether they agree."""
+BACK = 1.0
+"""Seconds by which a clock must run back to have begun anew; REORDERED pictures if they are longer."""
+REORDERED = 20
+
+
+def picture_times(path: Path) -> NDArray[np.float64]:
+    """Seconds of every picture of a video file, rising; empty where there are none. Decodes where packets may mislead.
+
+    A picture's number is its place in what the decoder gives (see extract.video), which is the order of the times.
+    Where the clock begins anew, it is continued at the usual rate.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                return np.empty(0)
+            stream = container.streams.video[0]
+            if stream.disposition & av.stream.Disposition.attached_pic:  # a cover of a sound file
+                return np.empty(0)
+            times = stated_times(container, stream)
+        if times is not None:
+            first = decoded_times(path, LOOKED_AT)
+            if len(first) == min(len(times), LOOKED_AT) and np.allclose(first, times[: len(first)], rtol=0, atol=1e-6):
+                return times
+        return decoded_times(path)
+    except (av.FFmpegError, OSError, ValueError):
+        return np.empty(0)
+
+
+def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
+    """The times that the packets state; None where the decoder may give other pictures than there are packets."""
+    import av
+
+    if container.format.name not in FORMATS or stream.codec_context.name not in CODECS:
+        return None
+    if getattr(stream.codec_context, "field_order", INTERLACED[0]) in INTERLACED:  # older PyAV does not tell
+        return None
+    stamps: list[int] = []
+    try:
+        for packet in container.demux(stream):
+            if not packet.size and packet.pts is None:  # the end
+                continue
+            whole = packet.size and not packet.is_discard and not packet.is_corrupt and packet.pts is not None
+            # a stream cut out of a longer one begins with pictures that lack what they were predicted from
+            if not whole or (packet.pts < stamps[0] if stamps else not packet.is_keyframe):
+                return None
+            stamps.append(packet.pts)
+    except (av.FFmpegError, OSError):  # it breaks off
+        return None
+    if len(set(stamps)) < len(stamps):
+        return None
+    return np.asarray(np.sort(np.array(stamps, np.int64)) * float(stream.time_base), np.float64)
+
+
+def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
+    """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        step = 1 / float(stream.average_rate or 25)
+        times: list[float] = []
+        shift, latest = 0.0, -np.inf
+        for time in islice(_decoded(container, stream), most):
+            now = time + shift if time is not None else times[-1] + step if times else 0.0
+            if now < latest - max(BACK, REORDERED * step):
+                shift, now = shift + latest + step - now, latest + step
+            latest = max(latest, now)
+            times.append(now)
+    return np.sort(np.array(times, np.float64))  # some files have the right times in the wrong order
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[float | None]:
+    """Seconds of each picture, None where it has no time; what cannot be decoded is passed over."""
+    import av
+
+    packets, began = container.demux(stream), False
+    while True:
+        try:
+            if (packet := next(packets, None)) is None:
+                return
+            if packet.is_corrupt and not began:  # as extract.video, which numbers the pictures
+                continue
+            for frame in packet.decode():
+                began = True
+                yield frame.time if frame.time_base else None
+        except (av.FFmpegError, OSError):
+            pass  # where reading itself fails, there are no packets behind
