@@ -88,13 +88,11 @@ RESERVED = ("equal", "greedy", "searched")
 """Rows of the report that are no heads."""
 
 
-def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
-    """The heads of a task that the config asks for and the extracted features allow, in order of the config.
+def wanted(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple[str, HeadSettings]]:
+    """Name and settings of each head that the config asks for, in its order; looks at no features.
 
-    Where the config names none: all standard ones, of those `on_request` only what is `asked` for by name.
-
-    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError for an unknown head, file or
-    setting, for networks named that lack an input, and where no head is left.
+    Where the config names none: all standard ones, of those `on_request` only what is `asked` for by name. Raises
+    InputError for an unknown head, file or setting.
     """
     section: TaskHeads = getattr(config.heads, task)
     use = section.use if section.use is not None else _by_default(section, task, asked)
@@ -102,11 +100,22 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
             raise InputError(f"config: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}")
+    names = [name_of(entry) for entry in use]
+    return [
+        (name, read_head(entry, task, section.overrides.get(name, {}))) for name, entry in zip(names, use, strict=True)
+    ]
+
+
+def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
+    """The heads that the config asks for (see `wanted`) and the extracted features allow, in order of the config.
+
+    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `wanted`, for networks named
+    that lack an input, and where no head is left.
+    """
+    heads = wanted(config, task, asked)
     has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     specs: list[Spec] = []
-    for entry in use:
-        name = name_of(entry)
-        settings = read_head(entry, task, section.overrides.get(name, {}))
+    for name, settings in heads:
         for spec in specs_of(name, settings, _usable(has, settings, task, work)):
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
@@ -118,8 +127,8 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
     if not specs:
         found = "; ".join(f"{network}: {', '.join(there)}" for network, there in has.items())
         raise InputError(
-            f"heads.{task}: no head can be trained: none of {', '.join(use)} finds the inputs it needs in "
-            f"the networks' features ({found})"
+            f"heads.{task}: no head can be trained: none of {', '.join(name for name, _ in heads)} finds the inputs it "
+            f"needs in the networks' features ({found})"
         )
     return specs
 

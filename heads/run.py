@@ -43,7 +43,9 @@ def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] |
     without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
     """
     facts = find(task)
-    early = None if config.corpus.demo else border.read(config, facts)  # hours of extraction must not end at a typo
+    for part in SUBTASKS if task in SUBTASKS else (task,):  # hours of extraction must not end at a typo
+        heads_config.wanted(config, find(part).name, only or ())
+    early = None if config.corpus.demo else border.read(config, facts)
     config = extract_run.main(config, work)
     annotations, listed = early or border.read(config, facts)
     with rundir.holding(work / "heads" / task):

@@ -337,6 +337,7 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(small, tmp_path, monkeypatch
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()
     assert line.startswith("error: ") and said in line
+    assert not list((tmp_path / "w").glob("features/*/*.safetensors")), "said before hours of extraction"
 
 
 def test_a_video_without_any_face_is_predicted_from_the_training_prior_and_counted(small, undisturbed, tmp_path):
