@@ -83,16 +83,45 @@ def _larger(blocks: Iterator[Block], size: int) -> Iterator[Block]:
 
 
 def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
+    """The stream's frames.
+
+    Damage may make AAC's decoder believe in other channels, in which it then finds nothing. So where they change behind
+    damage, a new decoder takes over, and the change is believed if that says the same of the next packet.
+    """
     import av
 
-    packets = container.demux(stream)
+    packets, decoder = container.demux(stream), stream.codec_context
+    form: tuple[Any, ...] | None = None
+    doubtful: tuple[Any, ...] | None = None
     while True:
         try:
             if (packet := next(packets, None)) is None:
                 return
-            yield from packet.decode()
+            frames = decoder.decode(packet)
         except (av.FFmpegError, OSError):
             heard.damaged += 1  # where reading itself fails, there are no packets behind
+            doubtful = None
+            continue
+        for frame in frames:
+            now = _form(frame)
+            if now not in (form, doubtful) and heard.damaged and form and decoder.name == "aac":
+                heard.damaged += 1
+                decoder, doubtful = _new_decoder(stream), now
+                break
+            form, doubtful = now, None
+            yield frame
+
+
+def _new_decoder(stream: Any) -> Any:
+    import av
+
+    decoder = av.CodecContext.create(stream.codec_context.name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
+
+
+def _form(frame: Any) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _counted(some: Iterator[Block], heard: Heard) -> Iterator[Block]:
@@ -121,7 +150,7 @@ class _Placed:
     def take(self, frame: Any) -> Iterator[Block]:
         """Blocks that are ready after one more decoded frame."""
         time = float(frame.time) if frame.time is not None else self._expected or 0.0
-        form = frame.format.name, frame.layout.name, frame.sample_rate
+        form = _form(frame)
         if self._expected is None or form != self._form or abs(time - self._expected) > DRIFT:
             yield from self.rest()
             self._restart(form, time)

@@ -177,7 +177,7 @@ def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
 
 
 def test_a_long_damaged_piece_does_not_end_the_sound(tmp_path):
-    path = damaged_aac(tmp_path / "v.m4a", 60, 0.2, 0.8, seed=1)
+    path = damaged_aac(tmp_path / "v.m4a", 60, 0.2, 0.8)
     said = Heard()
     list(blocks(path, 16_000, said))
     assert said.damaged > 1500
@@ -188,7 +188,7 @@ def test_a_long_damaged_piece_does_not_end_the_sound(tmp_path):
 @pytest.mark.parametrize("seed", [49, 64, 86])
 def test_damage_that_looks_like_more_channels(tmp_path, seed):
     found = heard(damaged_aac(tmp_path / "v.m4a", 10, 0.2, 0.8, seed))
-    assert is_tone(found, 0.1, 1.8)
+    assert is_tone(found, 0.1, 1.8) and is_tone(found, 8.3, 9.9)
 
 
 def write_channels(path, channels):
