@@ -6,6 +6,7 @@ import getpass
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ SECONDS_UNTIL_ASKED_AGAIN = 60.0
 SECONDS_BETWEEN_LOOKS = 20.0
 """At the queue, for batch jobs that have ended before their worker came."""
 MOST_SILENT = 3
-"""So many of these in a row are no accident."""
+"""So many of these in a row, each in place of the one before, are no accident."""
 
 
 class Batch:
@@ -40,7 +41,9 @@ class Batch:
         self._refused_at: float | None = None
         self._looked = time.monotonic()
         self._heard_of: set[str] = set()
-        self._silent = 0
+        self._nodes = settings.nodes
+        self._silent: Counter[str] = Counter()
+        """Of each worker, how many jobs that were to bring it ended one after the other before it came."""
         try:
             self._memory = parse_bytes(settings.memory)
         except ValueError as error:
@@ -91,38 +94,47 @@ class Batch:
         """Ask for batch jobs in place of those that have ended, by their walltime or the batch system's will.
 
         Raises InputError with what sbatch says where it takes none at all (else that is a warning, and asked again),
-        and where jobs end before their workers come.
+        and where jobs end before their workers come. With other workers there, that is a warning too, and the run goes
+        on with one fewer.
         """
         if self._refusals:
             said, self._refused_at = self._refusals[-1], time.monotonic()
             self._refusals.clear()
-            if not any(job.job_id for job in self.cluster.workers.values()):
+            if not any(job.job_id for job in [*self.cluster.workers.values()]):
                 raise InputError(f"--cluster slurm: sbatch: {said}")
             print(f"warning: sbatch: {said}", file=sys.stderr)
         if self._refused_at is not None and time.monotonic() - self._refused_at > SECONDS_UNTIL_ASKED_AGAIN:
             self._refused_at = None
             self._forget(job_id=None)
         self._look_at_the_queue()
-        self.cluster.scale(jobs=self._settings.nodes)  # dask-jobqueue itself forgets those whose workers went away
+        self.cluster.scale(jobs=self._nodes)  # dask-jobqueue itself forgets those whose workers went away
 
     def _look_at_the_queue(self) -> None:
         """Find jobs of which nothing was ever heard, and that are in the queue no more."""
+        # Dask's own thread changes these tables at any time: they are copied before they are walked
         jobs = {name: job.job_id for name, job in [*self.cluster.workers.items()] if job.job_id}
-        there = {worker["name"] for worker in self.cluster.scheduler_info["workers"].values()}
-        if there:
-            self._heard_of |= {number for name, number in jobs.items() if name in there}
-            self._silent = 0
-        silent = set(jobs.values()) - self._heard_of
+        there = {worker["name"] for worker in [*self.cluster.scheduler_info["workers"].values()]}
+        for name in jobs.keys() & there:
+            self._heard_of.add(jobs[name])
+            del self._silent[name]
+        silent = {name: number for name, number in jobs.items() if number not in self._heard_of}
         if not silent or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
-        for number in silent - queued(default=silent):
-            self._silent += 1
-            if self._silent >= MOST_SILENT:
-                raise InputError(
-                    f"--cluster slurm: {self._silent} batch jobs ended before their workers came; their own output in "
-                    f"{self.logs} says why"
+        left = queued(default=set(silent.values()))
+        for name, number in silent.items():
+            if number in left:
+                continue
+            self._silent[name] += 1
+            if self._silent[name] >= MOST_SILENT:
+                said = f"{self._silent[name]} batch jobs ended before their workers came"
+                if not there:
+                    raise InputError(f"--cluster slurm: {said}; their own output in {self.logs} says why")
+                print(
+                    f"warning: {said}, and no more are asked for in their place; {self.logs} says why", file=sys.stderr
                 )
+                self._nodes -= 1
+                del self.cluster.worker_spec[name]
             self._forget(number)
 
     def _forget(self, job_id: str | None) -> None:

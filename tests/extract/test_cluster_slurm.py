@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -80,7 +81,7 @@ def running(folder: Path) -> dict[str, int]:
 
 def registered(work: Path, number: str) -> bool:
     """Whether a batch job's worker has come: it says so in its output. Its first video takes it much longer."""
-    return any("Registered to:" in path.read_text() for path in (work / "cluster" / "slurm").glob(f"*{number}*"))
+    return any("Registered to:" in path.read_text() for path in (work / "cluster" / "slurm").glob(f"*-{number}.out"))
 
 
 def start(config: Path, work: Path) -> subprocess.Popen[str]:
@@ -168,6 +169,42 @@ def test_batch_jobs_that_end_before_their_workers_come_are_not_waited_for(slurm,
     finally:
         batch.close()
     assert len(list(slurm.glob("job.*"))) == 3
+
+
+def test_a_node_on_which_batch_jobs_end_at_once_is_not_asked_for_ever_while_others_work(
+    slurm, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(cluster_slurm, "SECONDS_BETWEEN_LOOKS", 0.0)
+    wanted = ClusterSettings(
+        interface="lo", nodes=2, memory="1GB", job_script_prologue=[f"mkdir {slurm}/good || exit 1"]
+    )
+    batch = cluster_slurm.Batch(wanted, tmp_path)
+    try:
+        with monkeypatch.context() as patient:  # the good one's worker takes some seconds to come
+            patient.setattr(cluster_slurm, "SECONDS_BETWEEN_LOOKS", math.inf)
+            until = time.monotonic() + 120
+            while not batch.cluster.scheduler_info["workers"] or len([*slurm.glob("pid.*")]) < 2:
+                assert time.monotonic() < until
+                batch.keep()
+                time.sleep(0.1)
+        for _ in range(30):
+            batch.keep()
+            while len(running(slurm)) > 1:  # those that end at once
+                time.sleep(0.02)
+            batch.cluster.sync(settled, batch.cluster)
+        assert len(list(slurm.glob("job.*"))) == 4, "the good one, and three that ended at once"
+        assert len(running(slurm)) == 1 and len(batch.cluster.scheduler_info["workers"]) == 1
+        [name] = {worker["name"] for worker in batch.cluster.scheduler_info["workers"].values()}
+        assert [*batch.cluster.workers] == [name]
+    finally:
+        batch.close()
+    said = capfd.readouterr().err
+    assert said.count("warning: 3 batch jobs ended before their workers came, and no more are asked for") == 1
+
+
+async def settled(batch) -> None:
+    """Dask's own thread has submitted what was asked for."""
+    await batch
 
 
 def test_what_sbatch_refuses_is_one_line_and_exit_code_2(few_videos, slurm, tmp_path):
