@@ -37,7 +37,7 @@ class Order:
     weight: NDArray[np.float32]
     """[n]; not used for several outputs."""
     video: NDArray[np.int64]
-    """[n]: rows of one recording, which have one number, stay on one side of a fold."""
+    """[n]: rows of one video stay on one side of a fold."""
     seed: int
     settings: dict[str, Any]
     """Those of heads.lama_head.LamaSettings that a fit needs."""

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import split
 from heads.table import Labelled
 
 
@@ -17,14 +16,15 @@ def evenly(rows: int, wanted: int) -> NDArray[np.int64]:
 
 
 class Both:
-    """Rows of train, then of dev: truth, recordings, and features of some of them."""
+    """Rows of train, then of dev: truth, videos, and features of some of them."""
 
     def __init__(self, train: Labelled, dev: Labelled) -> None:
         self.parts = (train, dev)
         self.truth: NDArray[Any] = np.concatenate([train.truth, dev.truth])
-        own, others = (split.recordings(part.rows.videos)[part.rows.video] for part in self.parts)
-        self.video: NDArray[np.int64] = np.concatenate([own, others + len(train.rows.videos)])
-        """[N]: a number per recording (see heads.split), other ones in dev than in train."""
+        self.video: NDArray[np.int64] = np.concatenate(
+            [train.rows.video.astype(np.int64), dev.rows.video.astype(np.int64) + len(train.rows.videos)]
+        )
+        """[N]: a number per video, other ones in dev than in train."""
 
     def __len__(self) -> int:
         return len(self.truth)

@@ -51,8 +51,7 @@ class Slices:
 def cut(
     labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers of train and of dev, by recording (see heads.split); of train every `stride`-th labelled frame of a
-    video.
+    """Row numbers of train and of dev, by video; of train every `stride`-th labelled frame of a video.
 
     The dev slice depends on the labels and the seed alone, so all heads of a task that see the same frames share it.
     """
@@ -60,7 +59,7 @@ def cut(
     held = np.zeros(videos, bool)
     if dev:
         counts = split.label_counts(labelled.truth, video, videos, task)
-        held = split.dev_videos(labelled.rows.videos, counts, np.bincount(video, minlength=videos), seed)
+        held = split.dev_videos(counts, np.bincount(video, minlength=videos), seed)
     return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 

@@ -1,7 +1,7 @@
-"""Slices and folds of videos: frames of one recording never stand on both sides.
+"""Slices and folds of videos: frames of one video never stand on both sides, in folds not even of one recording.
 
-A recording is a video, or two that are called `x_left` and `x_right` (or `x`): two faces on one sound track, which a
-head that hears would otherwise know from the other side.
+A recording is a video, or two that are called `x_left` and `x_right` (or `x`): two faces on one sound track. A head
+that hears would know one from the other, and its out-of-fold score would say too much.
 """
 
 from __future__ import annotations
@@ -61,26 +61,19 @@ def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: i
 
 
 def dev_videos(
-    videos: Sequence[str],
-    counts: NDArray[np.float64],
-    frames: NDArray[np.int64],
-    seed: int,
-    share: float = SHARE,
-    draws: int = DRAWS,
+    counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, share: float = SHARE, draws: int = DRAWS
 ) -> NDArray[np.bool_]:
-    """Choose about `share` of the recordings for the dev slice, all videos of each: a mask [V], the best of `draws`
-    seeded random draws.
+    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws.
 
-    Best means: every label that occurs in two recordings or more occurs on both sides, then label rates and the number
-    of frames nearest to the whole. `videos` [V] are names, counts [V, K] label counts and frames [V] labelled frames;
-    videos without labelled frames are never chosen. With fewer than two labelled recordings nothing is chosen.
+    Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
+    frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos
+    without labelled frames are never chosen. With fewer than two labelled videos nothing is chosen.
     """
-    of = recordings(videos)
-    sizes, counts = _together(of, frames), _together(of, counts)
-    usable = np.flatnonzero(sizes > 0)
+    usable = np.flatnonzero(frames > 0)
+    chosen = np.zeros(len(frames), bool)
     if len(usable) < 2:
-        return np.zeros(len(of), bool)
-    counts, sizes = counts[usable], sizes[usable]
+        return chosen
+    counts, sizes = counts[usable], frames[usable].astype(np.float64)
     both = (counts > 0).sum(0) >= 2
     rates = counts.sum(0) / sizes.sum()
     rng = np.random.default_rng(seed)
@@ -93,7 +86,8 @@ def dev_videos(
         off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - share)
         if (cost := 1000.0 * lacking + off) < best_cost:
             best, best_cost = draw, cost
-    return np.isin(of, usable[best]) & (frames > 0)
+    chosen[usable[best]] = True
+    return chosen
 
 
 def folds(

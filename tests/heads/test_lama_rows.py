@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from heads.lama_rows import Both, evenly
@@ -27,7 +25,4 @@ def test_train_and_dev_are_one_table_and_their_videos_stay_apart() -> None:
     np.testing.assert_array_equal(both.truth, data.truth[order])
     assert len(both) == 30 and [len(np.unique(both.video[i : i + 10])) for i in (0, 10, 20)] == [1, 1, 1]
     assert len(np.unique(both.video)) == 3
-    sides = replace(data, rows=replace(rows, videos=("a_left", "a_right", "b_left")))
-    both = Both(sides.take(rows.video != 2), sides.take(rows.video == 2))
-    assert len(np.unique(both.video[:20])) == 1 and len(np.unique(both.video)) == 2, "two sides are one recording"
     assert both.features(np.arange(3)).shape == (3, 2)
