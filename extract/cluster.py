@@ -52,8 +52,8 @@ class Cluster:
         self.client, self.where, self.settings, self.work, self.keep = client, where, settings, work, keep
         self.news: queue.Queue[tuple[str, Any]] = queue.Queue()
         """("news", what a worker says of a job) or ("ended", the name of a job whose future has ended)"""
-        self.refused: set[str] = set()
-        """Addresses of workers that came later and do not belong to the run."""
+        self.refused: dict[str, dict[str, Any]] = {}
+        """What workers said that came later and do not belong to the run, by address."""
         self._expected = expected
         self._topic = f"affect-heads-{expected['secret']}"
         self._slots, self._asked = 1, -math.inf
@@ -77,7 +77,8 @@ class Cluster:
         `on_news` with what a job says meanwhile, `on_look` now and then.
 
         A job that fails is tried on other workers, the others go on. At the end raises InputError where one found bad
-        input, Failed where one failed on three workers; Failed at once where the scheduler is gone. Leaves
+        input, on two workers if there are two (a full disk may be one worker's own), and Failed where one failed three
+        times, each time on another worker as long as there is one; Failed at once where the scheduler is gone. Leaves
         `<work>/cluster/<what>.json`.
         """
         Run(self, cluster_report.Record(self.where, self.work, what), on_news, on_end, on_look).work(jobs)
@@ -94,14 +95,19 @@ class Cluster:
         """Hand a job over; `only`: to one of these workers, empty: to any. Raises what Dask raises."""
 
         def start(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, Any]:
-            try:  # sent by value: a worker that came later may not have the project at all
-                from extract import cluster_worker
-            except ImportError as error:
-                from distributed import get_worker
+            import platform
 
-                here = {"worker": str(get_worker().name), "address": get_worker().address, "host": "?"}
-                return here | {"refused": f"it cannot import the project ({error})"}
-            return cluster_worker.run(job, expected, topic)
+            from distributed import get_worker
+
+            here = {"worker": str(get_worker().name), "address": get_worker().address, "host": platform.node()}
+            try:
+                try:  # sent by value: a worker that came later may not have the project at all
+                    from extract import cluster_worker
+                except ImportError as error:
+                    return here | {"refused": f"it cannot import the project ({error})"}
+                return cluster_worker.run(job, expected, topic)
+            except Exception as error:  # its folders, its processes: told with its address, others are tried
+                return here | {"code": 1, "tail": [f"{type(error).__name__}: {' '.join(str(error).split())}"]}
 
         future = self.client.submit(
             start,
@@ -120,7 +126,7 @@ class Cluster:
         """Leave a worker out from now on."""
         if result["address"] not in self.refused:
             print(f"warning: worker {result['worker']} is left out: {result['refused']}", file=sys.stderr)
-        self.refused.add(result["address"])
+        self.refused[result["address"]] = result
 
 
 _current: Cluster | None = None

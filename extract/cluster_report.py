@@ -28,6 +28,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 
+def bad_input(result: dict[str, Any]) -> str:
+    """The line of a job's log that says so; empty: it failed in another way."""
+    said = [line for line in result["tail"] if line.startswith("error: ")]
+    return said[-1] if said and result["code"] == 2 else ""
+
+
+def without_worker(why: str) -> dict[str, Any]:
+    """A result that no worker told."""
+    return {"worker": "?", "address": "", "host": "?", "code": None, "tail": [why], "seconds": 0.0}
+
+
 class Record:
     """The jobs of one step, as they start and end."""
 
@@ -58,6 +69,7 @@ class Record:
 
     def given_up(self, job: Job, failures: list[dict[str, Any]]) -> None:
         """It has failed too often."""
+        self._of(job)  # it may never have begun
         self._lost.append((job, failures))
         workers = ", ".join(failure["worker"] for failure in failures)
         print(f"warning: {job.name} failed on {workers}; its log is {job.log}", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract import cluster_jobs
 from extract.cluster_jobs import Job
-from extract.cluster_report import Record
+from extract.cluster_report import Record, bad_input, without_worker
 from extract.errors import Failed, InputError
 
 if TYPE_CHECKING:
@@ -32,9 +32,14 @@ MOST_STARTS = 10
 """Starts of a job whose workers were lost: by it, or by a batch system that needs them elsewhere."""
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_FOR_OTHERS = 30.0
-"""How long a job may find no worker but such as do not belong to the run, before it is given up."""
+"""How long a job may find no worker but such as do not belong to the run, before it is given up; and how long it may
+claim what no worker has, before it is handed over with other claims."""
+SECONDS_FOR_A_RESULT = 30.0
+"""How long one is asked for: a worker that held it may be lost just then; Dask does the job again."""
 SECONDS_UNTIL_SAID = 10.0
 """A worker that was killed comes back in less; then it is said what a job waits for."""
+Workers = dict[str, dict[str, Any]]
+"""What the scheduler knows of each, by address."""
 OnNews = Callable[[Job, dict[str, Any]], None]
 OnEnd = Callable[[Job, dict[str, Any]], "Job | None"]
 OnLook = Callable[[], None]
@@ -50,10 +55,13 @@ class _Open:
     claimed: dict[str, float] = field(default_factory=dict)
     only: list[str] = field(default_factory=list)
     """Workers it may run on; empty: any."""
+    started: bool = False
+    """Whether a worker has begun what was handed over last."""
     failures: list[dict[str, Any]] = field(default_factory=list)
-    refusal: dict[str, Any] = field(default_factory=dict)
-    """What the last worker said that does not belong to the run."""
     waits_since: float = 0.0
+    """Since when there are none but refused workers."""
+    unfit_since: float = 0.0
+    """Since when no worker has what it claims."""
 
 
 class Run:
@@ -72,13 +80,18 @@ class Run:
         try:
             for job in jobs:
                 self._add(job)
+            news = self._cluster.news
             while self._open:
-                if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
-                    looked = time.monotonic()
+                if time.monotonic() - looked <= SECONDS_BETWEEN_LOOKS:
+                    with suppress(queue.Empty):
+                        self._hear(*news.get(timeout=SECONDS_BETWEEN_LOOKS))
+                    continue
+                for _ in range(news.qsize()):  # what was told counts, whatever became of its worker since
+                    self._hear(*news.get())
+                looked = time.monotonic()
+                if self._open:
                     self._look()
                     self._on_look()
-                with suppress(queue.Empty):
-                    self._hear(*self._cluster.news.get(timeout=SECONDS_BETWEEN_LOOKS))
         finally:
             with suppress(Failed):
                 self._cancel([*self._open.values()])
@@ -92,18 +105,31 @@ class Run:
         self._submit(one)
 
     def _submit(self, one: _Open) -> None:
-        """Hand a job over, to another worker than those that it failed on if there is one."""
+        """Hand a job over, to another worker than those that it failed on if there is one; it waits where there is no
+        worker to claim anything of.
+        """
         with self._answering():
             workers = self._cluster.workers()
-            belong = [address for address in workers if address not in self._cluster.refused]
-            if not belong and self._cluster.refused:
-                one.future, one.waits_since = None, one.waits_since or time.monotonic()
+            able = self._able(one, workers)
+            one.future, one.started, one.unfit_since = None, False, 0.0
+            if not able:
+                one.waits_since = (one.waits_since or time.monotonic()) if workers else 0.0
                 return
-            failed = {failure["address"] for failure in one.failures}
             one.waits_since = 0.0
-            one.only = ([a for a in belong if a not in failed] or belong) if failed or self._cluster.refused else []
-            one.claimed, threads = cluster_jobs.claims(one.job, [workers[a].get("resources") or {} for a in belong])
+            one.only = able if one.failures or self._cluster.refused else []
+            one.claimed, threads = cluster_jobs.claims(one.job, [_has(workers[address]) for address in able])
             one.future = self._cluster.submit(one.job, threads, one.claimed, one.only)
+
+    def _belong(self, workers: Workers) -> list[str]:
+        return [address for address in workers if address not in self._cluster.refused]
+
+    def _untried(self, one: _Open, workers: Workers) -> list[str]:
+        failed = {failure["address"] for failure in one.failures}
+        return [address for address in self._belong(workers) if address not in failed]
+
+    def _able(self, one: _Open, workers: Workers) -> list[str]:
+        """The workers to hand a job to."""
+        return self._untried(one, workers) or self._belong(workers)
 
     def _cancel(self, some: Sequence[_Open]) -> None:
         futures = [one.future for one in some if one.future is not None]
@@ -128,28 +154,51 @@ class Run:
         )
 
     def _look(self) -> None:
-        """Is the scheduler still there, and some worker for every job?"""
-        futures = [one.future for one in self._open.values() if one.future is not None]
-        if self._cluster.client.status != "running" or any(future.status == "lost" for future in futures):
+        """Is the scheduler still there, and some worker for every job? If not, the job is handed over anew."""
+        if self._cluster.client.status != "running":
             raise self._gone()
         self._cluster.keep()
         with self._answering():
             workers = self._cluster.workers()
-        for one in [*self._open.values()]:
-            if one.future is None:
-                self._submit(one)
-                if one.waits_since and time.monotonic() - one.waits_since > SECONDS_FOR_OTHERS:
-                    self._give_up(one, one.refusal)
-            elif one.only and not one.future.done() and workers.keys().isdisjoint(one.only):
-                self._cancel([one])
-                self._submit(one)
-        self._say_what_lacks([worker.get("resources") or {} for worker in workers.values()])
+        for one in self._open.values():
+            if one.future is not None and one.future.done():  # Dask tells an end once, and not that of one done again
+                self._cluster.news.put(("ended", one.job.name))
+        again = [one for one in self._open.values() if self._astray(one, workers)]
+        self._cancel(again)
+        for one in again:
+            self._submit(one)
+            if one.waits_since and time.monotonic() - one.waits_since > SECONDS_FOR_OTHERS:
+                self._give_up(one, [*self._cluster.refused.values()][-1])
+        self._say_what_lacks(workers)
 
-    def _say_what_lacks(self, has: list[dict[str, float]]) -> None:
+    def _astray(self, one: _Open, workers: Workers) -> bool:
+        """Whether a job is to be handed over anew: it waits for workers, is tied to others than those that could begin
+        it now, or has claimed for long what none has.
+        """
+        if one.future is None:
+            return True
+        if one.future.done():
+            return False
+        gone = workers.keys().isdisjoint(one.only)
+        if one.only and (gone or (not one.started and {*one.only} != {*self._able(one, workers)})):
+            return True
+        if not self._unfit(one, workers):
+            one.unfit_since = 0.0
+            return False
+        one.unfit_since = one.unfit_since or time.monotonic()
+        return time.monotonic() - one.unfit_since > SECONDS_FOR_OTHERS
+
+    def _unfit(self, one: _Open, workers: Workers) -> bool:
+        """Whether none of the workers it was handed to has what it claims."""
+        belong = self._belong(workers)
+        some = {*belong}.intersection(one.only) if one.only else belong
+        return not any(cluster_jobs.fits(one.claimed, _has(workers[address])) for address in some)
+
+    def _say_what_lacks(self, workers: Workers) -> None:
         """Say once what jobs wait for if that lasts: any worker at all, or one with what a job claims."""
-        unfit = [one for one in self._open.values() if not any(cluster_jobs.fits(one.claimed, some) for some in has)]
+        unfit = [one for one in self._open.values() if one.future is not None and self._unfit(one, workers)]
         lacks = ""
-        if not has:
+        if not self._belong(workers):
             lacks = f"{self._cluster.where} has no workers left; waiting for some"
         elif unfit:
             claimed = " ".join(f"{name}={amount:g}" for name, amount in unfit[0].claimed.items())
@@ -171,36 +220,42 @@ class Run:
             return
         if (one := self._open.get(said["job"])) is None:
             return
+        ours = one.future is not None and said["key"] == one.future.key
         if "result" in said:
-            ours, result = one.future is not None and said["key"] == one.future.key, json.loads(said["result"])
+            result = json.loads(said["result"])
             if ours or result["code"] == 0:  # one that was cut off may finish what was given to another
                 if not ours:
                     self._cancel([one])
                 self._ended(one, result)
         elif "started" in said["news"]:
+            one.started = one.started or ours
             self._record.started(one.job, said["by"])
         else:
             self._on_news(one.job, said["news"])
 
     def _future_ended(self, one: _Open, future: Future) -> None:
-        """A job ended without a word: mostly its worker was lost."""
+        """A job ended without a word: mostly its worker was lost. Dask may be about to do it again by now."""
         from distributed import KilledWorker
 
-        if future.status == "finished":
+        status = future.status
+        if status == "finished":
             with self._answering():
-                result = future.result()
+                try:
+                    result = future.result(timeout=SECONDS_FOR_A_RESULT)
+                except TimeoutError:
+                    return
             if result is None or "unwanted" in result:
                 self._lost(one, "its workers went away")
             else:
                 self._ended(one, result)
-        elif future.status == "error":
+        elif status == "error":
             error = future.exception()
             why = " ".join(str(error).split())
             if isinstance(error, KilledWorker):
                 self._lost(one, why)
             else:
-                self._ended(one, _without_worker(why))
-        else:
+                self._ended(one, without_worker(why))
+        elif status == "cancelled":
             self._look()
             raise Failed(f"the scheduler {self._cluster.where} has dropped {one.job.name}; the same command goes on")
 
@@ -209,11 +264,14 @@ class Run:
         if self._record.starts(one.job) < MOST_STARTS:
             self._submit(one)
         else:
-            self._record.failed(one.job, _without_worker(why), why)
-            self._give_up(one, _without_worker(why))
+            self._record.failed(one.job, without_worker(why), why)
+            self._give_up(one, without_worker(why))
 
     def _ended(self, one: _Open, result: dict[str, Any]) -> None:
-        """A job's process has ended: done, bad input, or once more elsewhere."""
+        """A job's process has ended: done, bad input, or once more elsewhere.
+
+        Bad input is believed when another worker says the same, or there is no other: one may lack rights, or space.
+        """
         job = one.job
         if result.get("code") == 0:
             self._record.done(job, result)
@@ -224,16 +282,19 @@ class Run:
         elif "refused" in result:
             self._record.failed(job, result, result["refused"])
             self._cluster.refuse(result)
-            one.refusal = result
             self._submit(one)
-        elif result["code"] == 2 and (said := [line for line in result["tail"] if line.startswith("error: ")]):
-            self._bad.append(InputError(said[-1].removeprefix("error: ")))
-            self._record.failed(job, result, said[-1])
-            del self._open[job.name]
         else:
-            self._record.failed(job, result, " ".join(result["tail"][-1:]))
+            said = bad_input(result)
+            self._record.failed(job, result, said or " ".join(result["tail"][-1:]))
             one.failures.append(result)
-            if len(one.failures) < MOST_TRIES:
+            with self._answering():
+                others = self._untried(one, self._cluster.workers())
+            same = {failure["worker"] for failure in one.failures if bad_input(failure) == said}
+            if said and (len(same) > 1 or not others):
+                on = f"worker{'s' * (len(same) > 1)} {', '.join(sorted(same))}"
+                self._bad.append(InputError(f"{said.removeprefix('error: ')} (on {on})"))
+                del self._open[job.name]
+            elif len(one.failures) < MOST_TRIES:
                 self._submit(one)
             else:
                 self._give_up(one, result)
@@ -243,6 +304,5 @@ class Run:
         del self._open[one.job.name]
 
 
-def _without_worker(why: str) -> dict[str, Any]:
-    """A result that no worker told."""
-    return {"worker": "?", "address": "", "host": "?", "code": None, "tail": [why], "seconds": 0.0}
+def _has(worker: dict[str, Any]) -> dict[str, float]:
+    return worker.get("resources") or {}

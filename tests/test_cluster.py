@@ -104,12 +104,15 @@ def test_a_job_that_fails_on_three_workers_is_told_with_its_log_and_the_others_g
     assert (tmp_path / "cluster" / "logs" / "bad.txt").read_text().count("SystemExit: it is broken") == 3
 
 
-def test_bad_input_in_a_job_is_bad_input_of_the_run_and_not_tried_again(three, tmp_path):
+def test_bad_input_that_two_workers_find_in_a_job_is_bad_input_of_the_run(three, tmp_path):
     odd = Job("odd", "extract.tabular", ("none.csv", "--name", "x", "--work", str(tmp_path)), tmp_path / "log.txt")
-    with cluster.at(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match=r"^none\.csv: "):
+    with (
+        cluster.at(three.where, SETTINGS, tmp_path),
+        pytest.raises(InputError, match=r"^none\.csv: .* \(on workers \w+, \w+\)$"),
+    ):
         cluster.current().run("odd", [odd], lambda *_: None, lambda *_: None)
     [record] = json.loads((tmp_path / "cluster" / "odd.json").read_text())["jobs"]
-    assert len(record["failures"]) == 1
+    assert len({failure["worker"] for failure in record["failures"]}) == len(record["failures"]) == 2
 
 
 def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(few_videos, three, tmp_path):
@@ -131,7 +134,7 @@ def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, m
         some.worker("plain", "--resources", "THREADS=4 MEMORY=8e9")
         some.worker("fast", "--resources", "THREADS=4 MEMORY=8e9 GPU=1")
         with cluster.at(some.where, SETTINGS, tmp_path):
-            while len(cluster.current().client.nthreads()) < 2:
+            while len(cluster.current().workers()) < 2:  # what jobs are claimed by
                 time.sleep(0.1)
             jobs = [job(tmp_path, "small", show), job(tmp_path, "wide", show, needs=Needs(3, 10**9))]
             jobs.append(job(tmp_path, "gpu", show, needs=Needs(64, 10**12, gpu=True)))
