@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,18 @@ def without_project(folder: Path) -> Path:
 
 
 def waiting(work: Path, name: str) -> Job:
-    """A job that ends when the file `go` is there."""
-    statement = f"import os, time\nwhile not os.path.exists({str(work / 'go')!r}): time.sleep(0.05)"
+    """A job that says so when it has begun, and ends when the file `go` is there."""
+    say = "import json, os, time\nprint(json.dumps(dict(begun=1)))"
+    statement = f"{say}\nwhile not os.path.exists({str(work / 'go')!r}): time.sleep(0.05)"
     return Job(name, "timeit", ("-n", "1", "-r", "1", statement), work / "cluster" / "logs" / f"{name}.txt")
+
+
+SECONDS = 300.0
+"""What a test waits for has come by then, or never does."""
+
+
+def in_time(until: float) -> None:
+    assert time.monotonic() < until, "it has not come"
 
 
 def record_of(work: Path) -> dict[str, dict]:
@@ -73,20 +83,24 @@ def record_of(work: Path) -> dict[str, dict]:
 
 
 def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_path, capfd):
-    """Jobs that they were given go to the one that belongs, and count as no failure of it."""
+    """Jobs that they were given go to those that belong, one that comes last too, and count as no failure of them."""
     with machines(tmp_path, "good") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours, done = cluster.current(), []
+        ours, done, until = cluster.current(), [], time.monotonic() + SECONDS
 
         def look() -> None:
-            if len(some.processes) == 2:
+            in_time(until)
+            if "stale" not in some.processes:
                 some.worker("stale", root=old_version(tmp_path / "old"))
+            elif ours.refused and "none" not in some.processes:
                 some.worker("none", root=without_project(tmp_path / "none"))
-            if len(ours.refused) == 2:
+            elif len(ours.refused) == 2 and "late" not in some.processes:
+                some.worker("late")
+            elif any(" on worker late (" in log.read_text() for log in (tmp_path / "cluster" / "logs").iterdir()):
                 (tmp_path / "go").touch()
 
         jobs = [waiting(tmp_path, f"job{k}") for k in range(8)]
         ours.run("some", jobs, lambda job, news: None, lambda job, result: done.append(result["worker"]), look)
-    assert done == ["good"] * 8
+    assert len(done) == 8 and {*done} == {"good", "late"}
     said = capfd.readouterr().err
     assert said.count("worker stale is left out: it has another version of the project, code ") == 1
     assert said.count("worker none is left out: it cannot import the project (") == 1
@@ -97,10 +111,11 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
 def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(cluster_run, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
     with machines(tmp_path, "good") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours = cluster.current()
+        ours, begun, until = cluster.current(), [], time.monotonic() + SECONDS
 
         def look() -> None:
-            if [*some.processes] == ["scheduler", "good"]:
+            in_time(until)
+            if begun and [*some.processes] == ["scheduler", "good"]:
                 some.worker("stale", root=old_version(tmp_path / "old"))
             elif "good" in some.processes and len(ours.workers()) == 2:
                 some.end("good")
@@ -108,7 +123,7 @@ def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_p
                 (tmp_path / "go").touch()
                 some.worker("better")
 
-        ours.run("some", [waiting(tmp_path, "one")], lambda job, news: None, lambda job, result: None, look)
+        ours.run("some", [waiting(tmp_path, "one")], lambda job, news: begun.append(news), lambda *_: None, look)
     one = record_of(tmp_path)["one"]
     assert one["starts"] == ["good", "better"] and [failure["worker"] for failure in one["failures"]] == ["stale"]
     assert "worker stale is left out" in capfd.readouterr().err

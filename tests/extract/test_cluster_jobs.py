@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extract.cluster_jobs import Job, Needs, claims, fits
@@ -52,6 +52,7 @@ resources = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.builds(Needs, st.integers(1, 64), st.integers(1, 10**12), st.booleans()), st.lists(resources, min_size=1))
 def test_there_is_always_a_worker_that_can_take_the_job(needs, has):
     claimed, threads = claims(job(needs), has)

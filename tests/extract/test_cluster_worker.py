@@ -137,9 +137,12 @@ def test_jobs_on_gpus_get_one_each(monkeypatch):
         assert seen is None and none == "-1", "where workers do not say, a job sees what the worker sees"
 
 
-def test_progress_is_told_at_most_once_a_second_and_all_else_at_once():
+def test_progress_is_told_at_most_once_a_second_and_all_else_at_once(monkeypatch):
+    now = iter((100.0, 100.4, 100.8, 101.2))
+    monkeypatch.setattr(cluster_worker, "time", SimpleNamespace(monotonic=lambda: next(now)))
     lines: queue.Queue[str | None] = queue.Queue()
-    for line in ('{"done": 1}', "a library's words", '{"done": 2}', '{"error": "x", "trial": 3}', '{"done": 3}', None):
+    said = ('{"done": 1}', "a library's words", '{"done": 2}', '{"error": "x", "trial": 3}', '{"done": 3}', None)
+    for line in said:
         lines.put(line)
     told: list = []
     last = cluster_worker._follow(lines, told.append, lambda: True)
