@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -173,12 +174,25 @@ def began(pid: int) -> str | None:
     return None if state in "ZX" else fields[18]
 
 
+def stand_still(pid: int) -> bool:
+    """Stop a process until it is sent SIGCONT. False: it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    while began(pid) is not None:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT":
+                return True
+        time.sleep(0.001)
+    return False
+
+
 class Machines:
     """A scheduler and its workers, all of them processes of this test."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self.folder, self.host, self.port = folder, host, free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.chance = random.Random(0)
         self.scheduler()
 
     @property
@@ -212,20 +226,53 @@ class Machines:
         own = [pid for pid in children(self.processes[name].pid) if "spawn_main" in command_line(pid)]
         return own[0] if own else None
 
-    def jobs(self, name: str, module: str = "") -> list[int]:
-        """The processes of jobs on a worker."""
+    def there(self, count: int) -> None:
+        """Wait until so many workers have come: a command would not wait as long on a busy machine."""
+        from distributed import Client
+
+        with Client(f"tcp://{self.host}:{self.port}", set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=SECONDS_TO_START)
+
+    def jobs(self, name: str, module: str = "") -> dict[int, str]:
+        """The processes of jobs on a worker, with their command lines."""
         own = self.python(name)
-        return [pid for pid in children(own) if f" -m {module}" in command_line(pid)] if own else []
+        lines = {pid: command_line(pid) for pid in (children(own) if own else [])}
+        return {pid: line for pid, line in lines.items() if f" -m {module}" in line}
+
+    def hold(
+        self, module: str, made: Callable[[], set[Any]] = set, more: int = 0, moment: float = 0.01
+    ) -> tuple[str, int] | None:
+        """Let a job of a module stand still once there is so much more of what is `made`: its worker and its process.
+
+        Till then it goes on for moments (seconds), and what is made is looked at in between: so it does not end unseen,
+        however quick the machine is. None: no such job runs.
+        """
+        before = made()
+        names = [name for name in self.processes if name != "scheduler"]
+        for name in self.chance.sample(names, len(names)):
+            for pid in self.jobs(name, module):
+                while stand_still(pid):
+                    if len(made() - before) >= more:
+                        return name, pid
+                    os.kill(pid, signal.SIGCONT)
+                    time.sleep(moment)
+                more = 0  # it has ended: the next one is stopped at once
+        return None
 
     def kill(self, name: str) -> list[str]:
-        """SIGKILL a worker; returns what it ran. Its jobs must end by themselves, with all that they have started."""
+        """SIGKILL a worker; returns what it ran. Its jobs must end by themselves, with all that they have started, and
+        go on before where they stood still.
+        """
         if (own := self.python(name)) is None:
             return []
         jobs = self.jobs(name)
-        ran = [command_line(pid).partition(" -m ")[2].split()[0] for pid in jobs]
+        ran = [line.partition(" -m ")[2].split()[0] for line in jobs.values()]
         left = {pid: began(pid) for job in jobs for pid in (job, *descendants(job))}
         with contextlib.suppress(ProcessLookupError):
             os.kill(own, signal.SIGKILL)
+        for job in jobs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job, signal.SIGCONT)
         until = time.monotonic() + SECONDS_FOR_ORPHANS
         while left := {pid: when for pid, when in left.items() if when is not None and began(pid) == when}:
             assert time.monotonic() < until, f"left of a killed worker: {[command_line(pid) for pid in left]}"
@@ -249,6 +296,8 @@ def _machines(folder: Path, *names: str, host: str = "127.0.0.1") -> Iterator[Ma
     try:
         for name in names:
             some.worker(name)
+        if names:
+            some.there(len(names))
         yield some
     finally:
         some.close()
@@ -264,9 +313,5 @@ def machines() -> Callable[..., AbstractContextManager[Machines]]:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, machines: Any) -> Iterator[Machines]:
     """A scheduler with three workers, all of them there."""
-    from distributed import Client
-
     with machines(tmp_path_factory.mktemp("three"), "one", "two", "three") as some:
-        with Client(f"tcp://{some.host}:{some.port}", set_as_default=False) as client:
-            client.wait_for_workers(3, timeout=SECONDS_TO_START)
         yield some

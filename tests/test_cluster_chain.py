@@ -79,29 +79,24 @@ def finished(work: Path) -> dict[str, tuple[int, int]]:
 class Storm:
     """Kills workers while a command runs; sees to it that what was finished at any kill is the same at the end."""
 
-    def __init__(self, some, work: Path, process: subprocess.Popen[str], pause: float = 1.0) -> None:
-        """`pause`: seconds that jobs may run before a kill, at most."""
-        self.some, self.work, self.process, self.pause = some, work, process, pause
+    def __init__(self, some, work: Path, process: subprocess.Popen[str]) -> None:
+        self.some, self.work, self.process = some, work, process
         self.chance = random.Random(KILLS)
         self.seen: dict[str, tuple[int, int]] = {}
         self.hit: Counter[str] = Counter()
 
-    def kill(self, module: str, kills: int, made: Callable[[], int] | None = None) -> None:
-        """Kill that many workers at random moments while jobs of a module run; with `made`, each after more of that."""
-        before = made() if made is not None else 0
+    def kill(self, module: str, kills: int, made: Callable[[], set], most: int = 1, moment: float = 0.01) -> None:
+        """Kill that many workers while jobs of a module run, each when a few more things are made, `most` at most."""
         while kills and self.process.poll() is None:
-            time.sleep(0.05 if made is None else 0.3)
-            if made is not None and made() <= before:
+            if (held := self.some.hold(module, made, self.chance.randint(1, most), moment)) is None:
+                time.sleep(0.02)
                 continue
-            if not any(self.some.jobs(name, module) for name in WORKERS):
-                continue
-            time.sleep(self.chance.uniform(0.0, self.pause))
+            time.sleep(self.chance.uniform(0.0, 0.3))  # the others go on
             self.look()
-            busy = [name for name in WORKERS if self.some.jobs(name, module)]
-            if busy and self.process.poll() is None and (ran := self.some.kill(self.chance.choice(busy))):
-                self.hit.update(ran)
-                kills -= 1
-                before = made() if made is not None else 0
+            ran = self.some.kill(held[0])
+            assert ran == [module]
+            self.hit.update(ran)
+            kills -= 1
 
     def look(self) -> None:
         now = finished(self.work)
@@ -115,11 +110,19 @@ class Storm:
 
 def stopped(some, process: subprocess.Popen[str]) -> int:
     """A head's process that stands still from now on."""
-    while not (found := [pid for name in WORKERS for pid in some.jobs(name, "heads.cluster_job")]):
+    while (held := some.hold("heads.cluster_job")) is None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    os.kill(found[0], signal.SIGSTOP)
-    return found[0]
+    return held[1]
+
+
+def written(work: Path, *names: str) -> set[tuple[str, int]]:
+    """The files by such names, each time that it was written."""
+    found = set()
+    for path in (path for name in names for path in work.glob(name)):
+        with contextlib.suppress(FileNotFoundError):  # a temporary one
+            found.add((str(path), path.stat().st_mtime_ns))
+    return found
 
 
 def steps(work: Path) -> dict[str, dict]:
@@ -135,15 +138,13 @@ def restarts(record: dict) -> int:
 
 def test_the_chain_on_killed_workers_and_without_its_scheduler(chain, machines, tmp_path, record_property):
     """Kills in extraction and in training, then the scheduler's, then the same command once more."""
-    local, work, began = tmp_path / "local", tmp_path / "work", time.monotonic()
+    local, work = tmp_path / "local", tmp_path / "work"
     ended_well(start("blend.run", chain, local, "--task", "au"))
-    took = time.monotonic() - began
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", chain, work, "--task", "au", "--cluster", some.where)
-        storm = Storm(some, work, process, 0.3)  # jobs of the few videos are short
-        storm.kill("extract.chunks", max(1, KILLS // 3))
-        storm.pause = took / 10
-        storm.kill("heads.cluster_job", KILLS - storm.kills)
+        storm = Storm(some, work, process)
+        storm.kill("extract.chunks", max(1, KILLS // 3), lambda: written(work, "features/*/*.safetensors"), 2)
+        storm.kill("heads.cluster_job", KILLS - storm.kills, lambda: written(work, "heads/au/*/*"), 4)
         held = stopped(some, process)  # so that there is a head left when the first is finished
         while not list(work.glob("heads/au/*/DONE")):
             assert process.poll() is None, process.communicate()
@@ -161,6 +162,7 @@ def test_the_chain_on_killed_workers_and_without_its_scheduler(chain, machines, 
         some.scheduler()
         for name in WORKERS:
             some.worker(name)
+        some.there(len(WORKERS))
         ended_well(start("blend.run", chain, work, "--task", "au", "--cluster", some.where))
         storm.look()
         ended_well(start("blend.run", chain, work, "--task", "au", "--cluster", some.where))
@@ -191,8 +193,8 @@ def test_a_search_on_killed_workers_makes_the_trials_of_a_local_one(few_videos, 
     url = ("--storage", server, "--heartbeat", "1")
     with machines(tmp_path, *WORKERS) as some:
         process = start("heads.tune", few_videos, work, *asked, *url, "--cluster", some.where)
-        storm = Storm(some, work, process, 0.5)
-        storm.kill("heads.tune_worker", KILLS, lambda: len([*work.glob("tune/va/*/trials/*/DONE")]))
+        storm = Storm(some, work, process)
+        storm.kill("heads.tune_worker", KILLS, lambda: written(work, "tune/va/*/trials/*/DONE"))
         ended_well(process)
     assert storm.hit == {"heads.tune_worker": KILLS}
     folder = "tune/va/lightgbm-demo_mt_enet"
@@ -231,14 +233,24 @@ def trials_of(server: str, name: str) -> list:
     return found
 
 
+def stored(server: str) -> set[int]:
+    """All trials of the server, without any lock: a process that stands still may hold one."""
+    import psycopg
+
+    with psycopg.connect(server) as connection:
+        if connection.execute("SELECT to_regclass('trials')").fetchone() == (None,):
+            return set()
+        return {number for (number,) in connection.execute("SELECT trial_id FROM trials")}
+
+
 def test_a_shared_search_of_a_blend_on_killed_workers_counts_every_trial_once(few_videos, machines, server, tmp_path):
     work = tmp_path / "work"
     asked = ("--task", "va", "--workers", "2", "--storage", server, "--study", "few/va/storm")
     longer = ("--set", f"blend.va.trials={200 + 200 * KILLS}", "--set", "blend.va.fold_trials=12")
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where)
-        storm = Storm(some, work, process, 0.5)
-        storm.kill("blend.crew_job", KILLS, lambda: len(trials_of(server, "few/va/storm")))
+        storm = Storm(some, work, process)
+        storm.kill("blend.crew_job", KILLS, lambda: stored(server), 1, 0.2)
         ended_well(process)
         storm.look()
         ended_well(start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where))
