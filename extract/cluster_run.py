@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from extract import cluster_jobs
 from extract.cluster_jobs import Job
+from extract.cluster_open import Open
 from extract.cluster_report import Record, bad_input, without_worker
 from extract.errors import Failed, InputError
 
@@ -45,32 +45,13 @@ OnEnd = Callable[[Job, dict[str, Any]], "Job | None"]
 OnLook = Callable[[], None]
 
 
-@dataclass
-class _Open:
-    """A job on its way."""
-
-    job: Job
-    future: Future | None = None
-    """None: it waits for a worker that belongs to the run."""
-    claimed: dict[str, float] = field(default_factory=dict)
-    only: list[str] = field(default_factory=list)
-    """Workers it may run on; empty: any."""
-    started: bool = False
-    """Whether a worker has begun what was handed over last."""
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    waits_since: float = 0.0
-    """Since when there are none but refused workers."""
-    unfit_since: float = 0.0
-    """Since when no worker has what it claims."""
-
-
 class Run:
     """One step's jobs; see `Cluster.run`."""
 
     def __init__(self, cluster: Cluster, record: Record, on_news: OnNews, on_end: OnEnd, on_look: OnLook) -> None:
         self._cluster, self._record = cluster, record
         self._on_news, self._on_end, self._on_look = on_news, on_end, on_look
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, Open] = {}
         self._bad: list[InputError] = []
         self._lacking: tuple[str, float, bool] = "", 0.0, False
 
@@ -101,10 +82,10 @@ class Run:
         self._record.raise_failures()
 
     def _add(self, job: Job) -> None:
-        self._open[job.name] = one = _Open(job)
+        self._open[job.name] = one = Open(job)
         self._submit(one)
 
-    def _submit(self, one: _Open) -> None:
+    def _submit(self, one: Open) -> None:
         """Hand a job over, to another worker than those that it failed on if there is one; it waits where there is no
         worker to claim anything of.
         """
@@ -123,15 +104,15 @@ class Run:
     def _belong(self, workers: Workers) -> list[str]:
         return [address for address in workers if address not in self._cluster.refused]
 
-    def _untried(self, one: _Open, workers: Workers) -> list[str]:
+    def _untried(self, one: Open, workers: Workers) -> list[str]:
         failed = {failure["address"] for failure in one.failures}
         return [address for address in self._belong(workers) if address not in failed]
 
-    def _able(self, one: _Open, workers: Workers) -> list[str]:
+    def _able(self, one: Open, workers: Workers) -> list[str]:
         """The workers to hand a job to."""
         return self._untried(one, workers) or self._belong(workers)
 
-    def _cancel(self, some: Sequence[_Open]) -> None:
+    def _cancel(self, some: Sequence[Open]) -> None:
         futures = [one.future for one in some if one.future is not None]
         if futures and self._cluster.client.status == "running":
             with self._answering():
@@ -171,7 +152,7 @@ class Run:
                 self._give_up(one, [*self._cluster.refused.values()][-1])
         self._say_what_lacks(workers)
 
-    def _astray(self, one: _Open, workers: Workers) -> bool:
+    def _astray(self, one: Open, workers: Workers) -> bool:
         """Whether a job is to be handed over anew: it waits for workers, is tied to others than those that could begin
         it now, or has claimed for long what none has.
         """
@@ -188,7 +169,7 @@ class Run:
         one.unfit_since = one.unfit_since or time.monotonic()
         return time.monotonic() - one.unfit_since > SECONDS_FOR_OTHERS
 
-    def _unfit(self, one: _Open, workers: Workers) -> bool:
+    def _unfit(self, one: Open, workers: Workers) -> bool:
         """Whether none of the workers it was handed to has what it claims."""
         belong = self._belong(workers)
         some = {*belong}.intersection(one.only) if one.only else belong
@@ -233,7 +214,7 @@ class Run:
         else:
             self._on_news(one.job, said["news"])
 
-    def _future_ended(self, one: _Open, future: Future) -> None:
+    def _future_ended(self, one: Open, future: Future) -> None:
         """A job ended without a word: mostly its worker was lost. Dask may be about to do it again by now."""
         from distributed import KilledWorker
 
@@ -259,7 +240,7 @@ class Run:
             self._look()
             raise Failed(f"the scheduler {self._cluster.where} has dropped {one.job.name}; the same command goes on")
 
-    def _lost(self, one: _Open, why: str) -> None:
+    def _lost(self, one: Open, why: str) -> None:
         """Once more, unless it was often enough."""
         if self._record.starts(one.job) < MOST_STARTS:
             self._submit(one)
@@ -267,7 +248,7 @@ class Run:
             self._record.failed(one.job, without_worker(why), why)
             self._give_up(one, without_worker(why))
 
-    def _ended(self, one: _Open, result: dict[str, Any]) -> None:
+    def _ended(self, one: Open, result: dict[str, Any]) -> None:
         """A job's process has ended: done, bad input, or once more elsewhere.
 
         Bad input is believed when another worker says the same, or there is no other: one may lack rights, or space.
@@ -299,7 +280,7 @@ class Run:
             else:
                 self._give_up(one, result)
 
-    def _give_up(self, one: _Open, result: dict[str, Any]) -> None:
+    def _give_up(self, one: Open, result: dict[str, Any]) -> None:
         self._record.given_up(one.job, one.failures or [result])
         del self._open[one.job.name]
 
