@@ -12,9 +12,8 @@ from blend import formats
 from blend.check_lines import lines_of, values
 from blend.formats import KINDS, Kind
 from extract.errors import InputError
+from extract.frames import whole
 
-SIDES = ("_left", "_right")
-"""A video with two people is two entries of the list, and one raw video."""
 TASKS = ("au", "expr", "va")
 
 
@@ -122,8 +121,7 @@ def _frames_of(folder: Path, video: str) -> int | None:
     """Frames as the organisers of ABAW-3 counted them: OpenCV's count plus one. None where there is no such video."""
     import cv2
 
-    names = [video, *(video.removesuffix(side) for side in SIDES if video.endswith(side))]
-    for name in names:
+    for name in dict.fromkeys((video, whole(video))):
         for path in sorted(folder.glob("*")):
             if path.stem == name and path.is_file():
                 capture = cv2.VideoCapture(str(path))

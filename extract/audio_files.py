@@ -11,10 +11,9 @@ from pathlib import Path
 
 from extract import video
 from extract.errors import InputError
+from extract.frames import whole
 
 SOUND = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".mka", ".ac3")
-SIDES = ("_left", "_right")
-"""A video with two people is two folders of crops, and one file."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ def find(name: str, files: dict[str, Files]) -> Files:
 
     `_left` and `_right` take from the whole video what they have not of their own.
     """
-    whole = next((name.removesuffix(side) for side in SIDES if name.endswith(side)), name)
-    own, shared = files.get(name, Files()), files.get(whole, Files())
+    own, shared = files.get(name, Files()), files.get(whole(name), Files())
     video = own.video or shared.video
     return Files(video, own.sound or own.video or shared.sound or shared.video)

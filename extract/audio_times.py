@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.audio_read import BACK
+
 FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """FFmpeg's names of containers in which a packet is a whole picture and states its time."""
 CODECS = ("h264", "hevc")
@@ -18,9 +20,8 @@ INTERLACED = (2, 3, 4, 5)
 """FFmpeg's numbers for pictures of two fields, which may be a packet each."""
 LOOKED_AT = 50
 """Pictures at the beginning that are decoded although packets are trusted, to see whether they agree."""
-BACK = 1.0
-"""Seconds by which a clock must run back to have begun anew; REORDERED pictures if they are longer."""
 REORDERED = 20
+"""Pictures by which a clock may run back without having begun anew, where they are longer than BACK."""
 
 
 def picture_times(path: Path) -> NDArray[np.float64]:

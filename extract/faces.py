@@ -20,10 +20,11 @@ from typing import Any
 from extract import boxes, crops, sharing, video
 from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
+from extract.frames import SIDES as TWO
 from extract.progress import progress
 from extract.rundir import write_json
 
-SIDES = {1: ("",), 2: ("_left", "_right")}
+SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
 FILE_SIZE = "file size"
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from extract.errors import InputError
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
+SIDES = ("_left", "_right")
+"""What is behind a video's name in those of the two people in it: each is a folder of crops and an entry of a list."""
 PICTURE_LIKE = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|avif|heic|ppm)", re.IGNORECASE)
+
+
+def whole(video: str) -> str:
+    """A video's name without the side; itself where it has none."""
+    return next((video.removesuffix(side) for side in SIDES if video.endswith(side)), video)
 
 
 @dataclass(frozen=True)

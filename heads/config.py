@@ -96,11 +96,11 @@ def wanted(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple
     """
     section: TaskHeads = getattr(config.heads, task)
     use = section.use if section.use is not None else _by_default(section, task, asked)
-    known = {name_of(entry) for entry in use} | set(standard(task))
+    names = [name_of(entry) for entry in use]
+    known = {*names, *standard(task)}
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
             raise InputError(f"config: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}")
-    names = [name_of(entry) for entry in use]
     return [
         (name, read_head(entry, task, section.overrides.get(name, {}))) for name, entry in zip(names, use, strict=True)
     ]

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.frames import SIDES, whole
 from heads.labels import Annotation
 from heads.tasks import Task
 
@@ -18,19 +19,14 @@ SHARE = 0.2
 DRAWS = 200
 BINS = np.linspace(-1, 1, 6)[1:-1]
 """VA is compared by histograms of five bins per dimension."""
-SIDES = ("_left", "_right")
-"""What is behind the name of a recording in those of its two faces."""
 
 
 def recording(video: str, among: Container[str]) -> str:
     """The recording that a video is of: its name, without the side where the other side, or `x` itself, is `among` the
     videos.
     """
-    for side in SIDES:
-        if video.endswith(side):
-            whole = video.removesuffix(side)
-            return whole if sum(f"{whole}{other}" in among for other in ("", *SIDES)) > 1 else video
-    return video
+    name = whole(video)
+    return name if sum(f"{name}{side}" in among for side in ("", *SIDES)) > 1 else video
 
 
 def recordings(videos: Sequence[str]) -> NDArray[np.int64]:

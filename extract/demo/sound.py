@@ -11,13 +11,13 @@ import wave
 
 import numpy as np
 
+from ..frames import whole
 from . import affect, plan
 from .plan import DemoVideo
 
 FPS = 25.0
 """Frames per second of the demo: frame k is at (k - 1) / FPS seconds."""
 RATE = 16_000
-SIDES = ("_left", "_right")
 HARMONICS = 10
 OCTAVES_PER_AROUSAL, DECIBELS_PER_AROUSAL = 0.8, 24.0
 LOUDNESS, NOISE = -30.0, -62.0
@@ -26,7 +26,7 @@ LOUDNESS, NOISE = -30.0, -62.0
 
 def track_name(video: str) -> str:
     """The name of a video's sound: that of the video without its side."""
-    return next((video.removesuffix(side) for side in SIDES if video.endswith(side)), video)
+    return whole(video)
 
 
 def tracks(rows: tuple[DemoVideo, ...]) -> dict[str, list[DemoVideo]]:
