@@ -126,10 +126,11 @@ def table_of(pool: Pool, decided: NDArray[np.generic]) -> counts.Table:
 
 
 def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
-    """Videos -> at most `folds` folds of whole recordings that resemble each other in size and in what is annotated
-    (heads.split.folds).
+    """Videos -> at most `folds` folds of whole recordings and people that resemble each other in size and in what is
+    annotated (heads.split.folds).
     """
-    return by_video.folds(pool.videos, _content(pool), _annotated(pool), folds, search.derive(seed, "folds"))
+    fold_seed = search.derive(seed, "folds")
+    return by_video.folds(pool.videos, _content(pool), _annotated(pool), folds, fold_seed, pool.person_of)
 
 
 def _content(pool: Pool) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from blend import timeline
 from extract.errors import InputError
+from heads import split
 from heads.labels import Annotation
 from heads.predictions import Predictions
 from heads.tasks import Task
@@ -49,6 +50,20 @@ class Pool:
     """Videos without any prediction: all of their frames hold the training prior."""
     own: NDArray[np.bool_] | None = None
     """[H, T]: a head has a prediction of its own here; elsewhere it was filled."""
+    people: tuple[str, ...] | None = None
+    """The person in each video, in their order, where `corpus.people` tells."""
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The number of the person, or else of the recording, that each video is of, [V]: folds and draws keep them
+        together (heads.split.groups).
+        """
+        return split.groups(self.videos, self.person_of)
+
+    @property
+    def person_of(self) -> dict[str, str] | None:
+        """Video -> person, where `corpus.people` tells."""
+        return None if self.people is None else dict(zip(self.videos, self.people, strict=True))
 
     @property
     def known(self) -> Truth:
@@ -92,6 +107,7 @@ class Pool:
             present=self.present[rows],
             own=None if self.own is None else self.own[:, rows],
             truth=truth,
+            people=None if self.people is None else tuple(self.people[v] for v in keep),
             without_face=tuple(video for video in self.without_face if video in videos),
         )
 

@@ -35,6 +35,25 @@ def recordings(videos: Sequence[str]) -> NDArray[np.int64]:
     return np.array([numbers.setdefault(recording(v, among), len(numbers)) for v in videos], np.int64)
 
 
+def groups(videos: Sequence[str], people: Mapping[str, str] | None = None) -> NDArray[np.int64]:
+    """The number of the group that each of these videos belongs to, [V]: 0, 1, ... in order of their first videos.
+
+    A group is what must not stand on both sides of a split: a recording and, where `people` (video -> person) says so,
+    all recordings of a person. Videos that `people` does not name are grouped by recording alone.
+    """
+    of = recordings(videos)
+    first: dict[str, int] = {}
+    for v, video in enumerate(videos):
+        if people is None or video not in people:
+            continue
+        target = first.setdefault(people[video], int(of[v]))
+        if of[v] != target:
+            low, high = sorted((int(of[v]), int(target)))
+            of[of == high] = low
+            first = {person: low if number == high else number for person, number in first.items()}
+    return np.unique(of, return_inverse=True)[1].astype(np.int64)
+
+
 def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.float64]:
     """Sums [recordings, ...] of what each video [V, ...] has."""
     sums = np.zeros((int(of.max(initial=-1)) + 1, *values.shape[1:]))
@@ -87,17 +106,22 @@ def dev_videos(
 
 
 def folds(
-    videos: Sequence[str], content: NDArray[np.float64], known: NDArray[np.bool_], count: int, seed: int
+    videos: Sequence[str],
+    content: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    count: int,
+    seed: int,
+    people: Mapping[str, str] | None = None,
 ) -> list[list[int]]:
-    """Numbers of videos -> at most `count` folds of whole recordings that resemble each other in all columns of
-    `content` [V, K] (frames, labels). `videos` [V] are names.
+    """Numbers of videos -> at most `count` folds of whole recordings (and people: see `groups`) that resemble each
+    other in all columns of `content` [V, K] (frames, labels). `videos` [V] are names.
 
     Greedy: the heaviest recording first, each to the fold that stays closest to its fair share of every column. Only
     recordings with a video that is `known` [V] (has a labelled frame) make folds; the others follow at the end. Fewer
     folds than asked for where fewer recordings are known; none where none is. Each fold's videos rise, and so do the
     folds.
     """
-    of = recordings(videos)
+    of = groups(videos, people)
     content, known = _together(of, content), _together(of, known) > 0
     count = min(count, int(known.sum()))
     if count < 1:
@@ -123,13 +147,15 @@ def folds(
     return sorted(np.flatnonzero(np.isin(of, fold)).tolist() for fold in members)
 
 
-def folds_of(annotations: Mapping[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
-    """Annotated videos -> at most `count` folds of whole recordings, alike in size and labels, by the annotations alone
-    (see `folds`).
+def folds_of(
+    annotations: Mapping[str, Annotation], task: Task, count: int, seed: int, people: Mapping[str, str] | None = None
+) -> list[list[str]]:
+    """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels, by the
+    annotations alone (see `folds`).
     """
     names = sorted(annotations)
     known = np.array([int(annotations[name].valid.sum()) for name in names], np.int64)
     truth = np.concatenate([annotations[name].values[annotations[name].valid] for name in names])
     video = np.repeat(np.arange(len(names), dtype=np.int32), known)
     content = np.column_stack([known, label_counts(truth, video, len(names), task)])
-    return [[names[v] for v in fold] for fold in folds(names, content, known > 0, count, seed)]
+    return [[names[v] for v in fold] for fold in folds(names, content, known > 0, count, seed, people)]
