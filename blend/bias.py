@@ -27,33 +27,42 @@ FLOOR = 1e-4
 
 
 def pulled(bias: NDArray[np.float64], truth: NDArray[np.int8], video_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each number times n / (n + PULL), n being how many videos show the class: frames of one video are alike."""
+    """Each number times n / (n + PULL), n being how many videos (or people) show the class: frames of one are alike."""
     shown = np.array([len(np.unique(video_of[truth == c])) for c in range(CLASSES)])
     return bias * shown / (shown + PULL)
 
 
-def adjusted(truth: NDArray[np.int8], tau: float) -> NDArray[np.float64]:
-    """-tau times the log prior of the classes in `truth`, mean 0, [8]."""
-    log_prior = np.log(np.maximum(np.bincount(truth, minlength=CLASSES) / max(len(truth), 1), FLOOR))
+def adjusted(truth: NDArray[np.int8], tau: float, weight: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """-tau times the log prior of the classes in `truth` (weighted [N]), mean 0, [8]."""
+    weight = _ones(truth) if weight is None else weight
+    shares = np.bincount(truth, weights=weight, minlength=CLASSES) / max(float(weight.sum()), 1e-9)
+    log_prior = np.log(np.maximum(shares, FLOOR))
     return -tau * (log_prior - log_prior.mean())
 
 
-def prior(scores: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.float64]:
-    """The adjustment with the best of TAUS; the smallest of equals."""
-    tried = [adjusted(truth, float(tau)) for tau in TAUS]
-    values = [macro_f1(scores, truth, bias) for bias in tried]
+def prior(
+    scores: NDArray[np.float32], truth: NDArray[np.int8], weight: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """The adjustment with the best of TAUS; the smallest of equals. `weight` [N] of each frame; None: all alike."""
+    tried = [adjusted(truth, float(tau), weight) for tau in TAUS]
+    values = [macro_f1(scores, truth, bias, weight) for bias in tried]
     return tried[int(np.argmax(values))]
 
 
-def free(scores: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Eight numbers in [-3, 3], one after the other the best for given others, until none helps; mean 0."""
-    bias, reached = np.zeros(CLASSES), macro_f1(scores, truth, np.zeros(CLASSES))
+def free(
+    scores: NDArray[np.float32], truth: NDArray[np.int8], weight: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """Eight numbers in [-3, 3], one after the other the best for given others, until none helps; mean 0. `weight` as in
+    `prior`.
+    """
+    weight = _ones(truth) if weight is None else weight
+    bias, reached = np.zeros(CLASSES), macro_f1(scores, truth, np.zeros(CLASSES), weight)
     logs = np.log(np.maximum(scores, 1e-12)).astype(np.float32)
     grid = np.linspace(-LIMIT, LIMIT, STEPS)
     for _ in range(SWEEPS):
         before = reached
         for c in range(CLASSES):
-            values = _along(logs, truth, bias, c, grid)
+            values = _along(logs, truth, weight, bias, c, grid)
             best = int(np.argmax(values))
             if values[best] > reached + 1e-12:
                 bias[c], reached = grid[best], float(values[best])
@@ -62,33 +71,42 @@ def free(scores: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.flo
     return bias - bias.mean()
 
 
-def macro_f1(scores: NDArray[np.float32], truth: NDArray[np.int8], bias: NDArray[np.float64]) -> float:
-    """Macro F1 of the biased argmax."""
-    table = confusion(scores, truth, factors(bias))
+def macro_f1(
+    scores: NDArray[np.float32],
+    truth: NDArray[np.int8],
+    bias: NDArray[np.float64],
+    weight: NDArray[np.float32] | None = None,
+) -> float:
+    """Macro F1 of the biased argmax, of frames weighted [N]."""
+    table = confusion(scores, truth, factors(bias), _ones(truth) if weight is None else weight)
     return float(f1(np.diag(table), table.sum(0), table.sum(1)).mean())
 
 
+def _ones(truth: NDArray[np.int8]) -> NDArray[np.float32]:
+    return np.ones(len(truth), np.float32)
+
+
 @njit(cache=True)
-def confusion(scores, truth, factor):  # type: ignore[no-untyped-def]
-    """Truth x argmax of factor * scores, [8, 8]; the first of equals wins."""
-    table = np.zeros((CLASSES, CLASSES), np.int64)
+def confusion(scores, truth, factor, weight):  # type: ignore[no-untyped-def]
+    """Truth x argmax of factor * scores, summed weights [8, 8]; the first of equals wins."""
+    table = np.zeros((CLASSES, CLASSES))
     for i in range(len(scores)):
         best, highest = 0, scores[i, 0] * factor[0]
         for c in range(1, CLASSES):
             value = scores[i, c] * factor[c]
             if value > highest:
                 best, highest = c, value
-        table[truth[i], best] += 1
+        table[truth[i], best] += weight[i]
     return table
 
 
 @njit(cache=True)
-def _along(logs, truth, bias, c, grid):  # type: ignore[no-untyped-def]
-    """Macro F1 for every value in `grid` of class c's bias. A frame becomes c from some value on: counted once."""
+def _along(logs, truth, weight, bias, c, grid):  # type: ignore[no-untyped-def]
+    """Weighted macro F1 for every value in `grid` of class c's bias. A frame becomes c from some value on: counted once."""
     steps, width = len(grid), grid[1] - grid[0]
-    moves = np.zeros((steps + 1, CLASSES, 2), np.int64)  # [first step that takes it, from class, truly so]
-    gains = np.zeros(steps + 1, np.int64)
-    actual = np.zeros(CLASSES, np.int64)
+    moves = np.zeros((steps + 1, CLASSES, 2))  # [first step that takes it, from class, truly so]
+    gains = np.zeros(steps + 1)
+    actual = np.zeros(CLASSES)
     for i in range(len(logs)):
         other = -1
         for j in range(CLASSES):
@@ -96,10 +114,10 @@ def _along(logs, truth, bias, c, grid):  # type: ignore[no-untyped-def]
                 other = j
         margin = logs[i, other] + bias[other] - logs[i, c]
         at = min(max(int(np.ceil((margin - grid[0]) / width)), 0), steps)  # the first value that is not below it
-        moves[at, other, int(truth[i] == other)] += 1
-        gains[at] += truth[i] == c
-        actual[truth[i]] += 1
-    predicted, right = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+        moves[at, other, int(truth[i] == other)] += weight[i]
+        gains[at] += weight[i] * (truth[i] == c)
+        actual[truth[i]] += weight[i]
+    predicted, right = np.zeros(CLASSES), np.zeros(CLASSES)
     for j in range(CLASSES):
         predicted[j] = moves[:, j].sum()
         right[j] = moves[:, j, 1].sum()
@@ -113,7 +131,7 @@ def _along(logs, truth, bias, c, grid):  # type: ignore[no-untyped-def]
         right[c] += gains[s]
         total = 0.0
         for j in range(CLASSES):
-            if predicted[j] + actual[j] > 0:
+            if predicted[j] + actual[j] > 1e-9:
                 total += 2.0 * right[j] / (predicted[j] + actual[j])
         values[s] = total / CLASSES
     return values

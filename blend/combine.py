@@ -28,12 +28,12 @@ def scores(
     """Blended and smoothed scores of every frame, [T, C]; weights and k as in `Params`, weights in the pool's order of
     heads.
     """
-    channels = pool.scores.shape[2]
+    channels, seen = pool.scores.shape[2], pool.seen if kernel == "median" else None
     table = np.stack([np.broadcast_to(np.asarray(w, np.float32), channels) for w in weights])
     used = np.flatnonzero(table.any(1))  # a head with weight 0 costs nothing
     if 0 < len(used) < len(table):
-        return _blend(pool.scores[used], table[used], pool.offsets, kernel, k)
-    return _blend(pool.scores, table, pool.offsets, kernel, k)
+        return _blend(pool.scores[used], table[used], pool.offsets, kernel, k, seen)
+    return _blend(pool.scores, table, pool.offsets, kernel, k, seen)
 
 
 def _blend(
@@ -42,13 +42,14 @@ def _blend(
     offsets: NDArray[np.int64],
     kernel: str,
     k: int | Sequence[int],
+    seen: NDArray[np.bool_] | None,
 ) -> NDArray[np.float32]:
     if isinstance(k, int | np.integer):
-        return smooth.blend_and_smooth(scores, table, offsets, kernel, int(k))
+        return smooth.blend_and_smooth(scores, table, offsets, kernel, int(k), seen)
     out = np.empty(scores.shape[1:], np.float32)
     for width in sorted(set(k)):
         some = np.flatnonzero(np.asarray(k) == width)
-        out[:, some] = smooth.blend_and_smooth(scores[:, :, some], table[:, some], offsets, kernel, int(width))
+        out[:, some] = smooth.blend_and_smooth(scores[:, :, some], table[:, some], offsets, kernel, int(width), seen)
     return out
 
 

@@ -137,7 +137,7 @@ def gain(
     """
     import numpy as np
 
-    from blend import counts, crossfit
+    from blend import counts, crossfit, interval
 
     def scores(tables: Sequence[Table]) -> NDArray[np.float64]:
         return np.mean([counts.draw(task, table, draws, seed) for table in tables], 0)
@@ -149,14 +149,14 @@ def gain(
     drawn = drawn[np.isfinite(drawn)]
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return found | {"interval": None, "better_in": None}
-    wider = crossfit.widening(np.array(labelled, np.int64))
+    wider = interval.widening(np.array(labelled, np.int64))
     low, high = gained + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
     better = float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
     return found | {"interval": [float(low), float(high)], "better_in": better}
 
 
 def _facts(run: Run, key: str) -> dict[str, Any]:
-    from blend import counts, crossfit
+    from blend import counts, crossfit, interval
     from blend.report_videos import tables
 
     report = run.report

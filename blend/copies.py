@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,21 @@ def distinct(pool: Pool) -> Pool:
     keep = [h for h, head in enumerate(pool.heads) if head not in copies]
     heads = tuple(pool.heads[h] for h in keep)
     return replace(pool, heads=heads, scores=np.ascontiguousarray(pool.scores[keep]))
+
+
+def distinct_without(pool: Pool, folds: Sequence[Sequence[int]]) -> dict[int | None, tuple[int, ...]]:
+    """Numbers of the heads that are no copies of earlier ones on the videos outside a fold, for each fold; None: on all
+    videos.
+    """
+    rows = [np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in fold]) for fold in folds]
+    marks = [[hashlib.blake2b(np.ascontiguousarray(own[at]).data).digest() for at in rows] for own in pool.scores]
+    found: dict[int | None, tuple[int, ...]] = {}
+    for without in (None, *range(len(folds))):
+        first: dict[bytes, int] = {}
+        for h, mark in enumerate(marks):
+            first.setdefault(b"".join(m for f, m in enumerate(mark) if f != without), h)
+        found[without] = tuple(first.values())
+    return found
 
 
 def spread(

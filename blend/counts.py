@@ -32,6 +32,13 @@ def per_video(
     return table
 
 
+def summed(table: Table, group_of: NDArray[np.int64]) -> Table:
+    """Tables of videos [V, ...], summed over the groups 0, 1, ... that they belong to [V]: [G, ...]."""
+    found = np.zeros((int(group_of.max()) + 1, *table.shape[1:]))
+    np.add.at(found, group_of, table)
+    return found
+
+
 def outputs(task: str, table: Table) -> NDArray[np.float64]:
     """Score of each output from summed tables [..., rows, columns] -> [..., outputs]; NaN: a CCC not defined."""
     if task == "au":

@@ -1,8 +1,8 @@
 """What the search is worth on videos it has not seen: the whole search inside by-video folds, decided on the held-out
 videos.
 
-Frames of one video are alike, so folds and resamples are made of whole videos, folds of whole recordings: two faces of
-one recording share its sound.
+Frames of one video are alike, and so are videos of one person: folds and resamples are made of whole groups (see
+`blend.pool.Pool.groups`), people where they are known, recordings elsewhere: two faces of one recording share its sound.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blend import combine, counts, search
+from blend import combine, counts, interval, search
 from blend.combine import Params
 from blend.config import BlendSettings
 from blend.pool import Pool
 from heads import split as by_video
-
-LUCK = 1.2
-"""The blend, too, depends on which videos it was found on, which no draw of finished decisions shows. With less than
-this, too few intervals held the test score in `blend.simulate` at the official sets' sizes.
-"""
-
 
 @dataclass(frozen=True)
 class CrossFit:
@@ -37,11 +31,15 @@ class CrossFit:
     pooled: float | None
     """The official score over the held-out decisions of all videos together."""
     interval: tuple[float, float] | None
-    """95 % for the score of a test set of as many videos; see `interval`."""
+    """95 % for the score of a test set of as many videos, or people; see `blend.interval`."""
 
 
 def cross_fit(
-    pool: Pool, settings: BlendSettings, seed: int, on_trial: Callable[[], None] = lambda: None
+    pool: Pool,
+    settings: BlendSettings,
+    seed: int,
+    on_trial: Callable[[], None] = lambda: None,
+    test_groups: int | None = None,
 ) -> CrossFit | None:
     """Search inside each fold's complement, decide the fold. None for a single annotated recording: nothing is left
     to search on.
@@ -56,7 +54,7 @@ def cross_fit(
         others = pool.select([v for v in range(len(pool.videos)) if v not in held])
         seed_of_fold = search.derive(seed, "fold", number)
         found.append(search.search(others, settings, fold_trials(settings), seed_of_fold, None, on_trial).params)
-    return evaluate(pool, folds, [pool.select(fold) for fold in folds], found, settings, seed)
+    return evaluate(pool, folds, [pool.select(fold) for fold in folds], found, settings, seed, test_groups)
 
 
 def evaluate(
@@ -66,8 +64,12 @@ def evaluate(
     found: Sequence[Params],
     settings: BlendSettings,
     seed: int,
+    test_groups: int | None = None,
 ) -> CrossFit:
-    """Decide each fold with the blend that was found without it; `parts` are the pools of the folds."""
+    """Decide each fold with the blend that was found without it; `parts` are the pools of the folds.
+
+    `test_groups`: how many people or recordings the test set has; None: as many as are annotated here.
+    """
     scores, pieces = [], []
     for part, params in zip(parts, found, strict=True):
         own = combine.combine(part, params)
@@ -77,41 +79,18 @@ def evaluate(
     for held, own in zip(folds, pieces, strict=True):
         decided[_rows(pool, held)] = own
     pooled = number_or_none(pool.score(decided))
-    return CrossFit(
-        tuple(tuple(fold) for fold in folds),
-        tuple(found),
-        tuple(scores),
-        pooled,
-        interval(pool, table_of(pool, decided), pooled, settings.draws, seed),
+    table, frames = by_group(pool, table_of(pool, decided))
+    bounds = interval.interval(
+        pool.task.name, table, frames, pooled, settings.draws, search.derive(seed, "interval"), test_groups
     )
+    return CrossFit(tuple(tuple(fold) for fold in folds), tuple(found), tuple(scores), pooled, bounds)
 
 
-def interval(
-    pool: Pool, table: counts.Table, centre: float | None, draws: int, seed: int
-) -> tuple[float, float] | None:
-    """95 % for the score of a test set of as many videos as are annotated here, around `centre`, from per-video counts.
-
-    Validation is one sample of videos and test another, so the spread over draws of the videos counts twice in
-    variance. Draws of few videos spread too little, and long videos make them fewer: deviations are widened as
-    Student's t is for Kish's effective number of videos, and at least by LUCK.
-    """
-    known = _annotated(pool)
-    drawn = counts.draw(pool.task.name, table[known], draws, search.derive(seed, "interval"), keep=True)
-    drawn = drawn[np.isfinite(drawn)]
-    if centre is None or not len(drawn):
-        return None
-    wider = np.sqrt(2) * widening(np.bincount(pool.video_of, minlength=len(pool.videos))[known])
-    low, high = centre + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
-    return float(low), float(high)
-
-
-def widening(frames: NDArray[np.int64]) -> float:
-    """How much wider intervals from so few videos (annotated frames of each) must be than bootstrap ones."""
-    from scipy.stats import norm, t
-
-    effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
-    student = float(t.ppf(0.975, effective - 1) / norm.ppf(0.975))
-    return max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))
+def by_group(pool: Pool, table: counts.Table) -> tuple[counts.Table, NDArray[np.int64]]:
+    """Counts [V, ...] of videos -> of the annotated groups (people, or recordings) [G, ...], and their frames [G]."""
+    frames = np.bincount(pool.groups[pool.video_of], minlength=int(pool.groups.max()) + 1)
+    summed = counts.summed(table, pool.groups)
+    return summed[frames > 0], frames[frames > 0]
 
 
 def fold_trials(settings: BlendSettings) -> int:

@@ -66,6 +66,12 @@ class Pool:
         return None if self.people is None else dict(zip(self.videos, self.people, strict=True))
 
     @property
+    def seen(self) -> NDArray[np.bool_] | None:
+        """[T]: some head has a prediction of its own here; None where that is so everywhere."""
+        seen = self.present if self.own is None else self.own.any(0)
+        return None if seen.all() else np.ascontiguousarray(seen)
+
+    @property
     def known(self) -> Truth:
         """The truth. Raises ValueError for a pool without one (test)."""
         if self.truth is None:

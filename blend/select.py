@@ -1,40 +1,39 @@
 """Cross-fitted selection: kernel, k and every optional part by held-out score, the numbers averaged over the folds.
 
-What is chosen: first k, then each part in its turn, then k nearby and each part again. A part other than the usual one
-is taken only where it gains on held-out videos by more than chance: the gain must exceed MARGIN standard errors of
-itself, over draws of the videos. The usual parts are those that did best in `blend.simulate`.
+It begins with the usual blend: weights by greedy selection, averaged over the folds, nothing smoothed, no bias, no
+filter; and takes one step after the other (k, other weights, the part of the task, a filter, a k for each output, train's
+out-of-fold predictions), each only where it gains on held-out people by more than MARGIN standard errors of the gain.
 
-The estimate of what that is worth on other videos is nested: for each fold, the selection is made on the others alone.
+Nested to the last choice: what decides a fold is chosen and found without it. The scores that this choice goes by are
+of blends found without two folds, the one to be decided and the one that they are scored on; what is found on "all but
+f and g" serves both, so five folds need ten such subsets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blend import combine, copies, counts, folded, search, smooth
+from blend.choices import Options, options
 from blend.config import BlendSettings
-from blend.crossfit import CrossFit, evaluate, number_or_none, split
+from blend.crossfit import CrossFit, by_group, evaluate, number_or_none, split
+from blend.folded import LeftOut
 from blend.params import Params
 from blend.pool import Pool
-from blend.solve import SOLVERS, Candidate, Solution, average
-from extract.errors import InputError
+from blend.solve import SOLVERS, Candidate, Solution, Solver, average
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
-MARGIN = 2.0
-"""Standard errors by which an unusual part must gain; 0 and 1 let in parts that lost on test in the simulation."""
+MARGIN = 1.0
+"""Standard errors by which a step must gain."""
 DRAWS = 200
-"""Draws of the videos for that standard error."""
+"""Draws of the people (or recordings) for that standard error."""
 NEAR = 2
 """Widths on either side that are tried again with the chosen parts."""
-QUICK = {"au": "exact", "expr": "off", "va": "scale"}
-"""Parts with which all widths are tried at first: those that cost least."""
-PRETRAINED = "pretrained"
-"""Heads whose names begin so are tried as filters."""
 
 
 @dataclass(frozen=True)
@@ -58,141 +57,112 @@ class Way:
 class Selection:
     """Cross-fitted selection on a pool with truth, and what weights that are given are worth."""
 
-    def __init__(self, pool: Pool, settings: BlendSettings, seed: int) -> None:
-        """Raises InputError where settings name a head that there is not, or ask for what a task does not have."""
+    def __init__(
+        self,
+        pool: Pool,
+        settings: BlendSettings,
+        seed: int,
+        folds: Sequence[Sequence[int]] | None = None,
+        test_groups: int | None = None,
+    ) -> None:
+        """`folds`: lists of video numbers that hold every video once; None: made as settings say. `test_groups`: people
+        or recordings of the test set that intervals are for.
+
+        Raises InputError where settings name a head that there is not, or ask for what a task does not have.
+        """
         self.whole, self.settings, self.seed = pool, copies.renamed(pool, settings), seed
-        self.pool, self.task = copies.distinct(pool), pool.task.name
+        self.pool, self.task, self.test_groups = copies.distinct(pool), pool.task.name, test_groups
         self.options = options(self.pool, self.settings)
-        self.folds = split(pool, settings.select_folds, seed)
-        self._parts: list[Pool] = []
+        self.folds = split(pool, settings.select_folds, seed) if folds is None else [list(fold) for fold in folds]
         part_seed = search.derive(seed, "thresholds")
         self.solver = SOLVERS[self.task](folded.of(self.pool, self.folds), part_seed)
-        exact = self.solver.folded
+        self.finisher = self._finisher(self.solver, part_seed)
+        self._distinct = copies.distinct_without(self.pool, self.folds)
+        self._groups, self._parts = pool.groups, list[Pool]()
+        self._held: dict[tuple[Candidate, int | None], counts.Table] = {}
+
+    def _finisher(self, solver: Solver, seed: int) -> Solver:
+        """The solver that finds the final numbers, on all frames."""
+        exact = solver.folded
         if exact.step > 1:
-            exact = folded.of(self.pool, self.folds, len(pool.known.rows))
-        self.finisher = SOLVERS[self.task](exact, part_seed, exactly=True)
+            exact = folded.of(exact.pool, exact.folds, len(exact.pool.known.rows))
+        return SOLVERS[self.task](exact, seed, exactly=True)
 
     def select(self) -> Way | None:
-        """The selected blend; None for a single annotated recording."""
+        """The selected blend; None for a single annotated person or recording."""
         if len(self.folds) < 2:
             return None
         with smooth.threads(self.pool.scores.size):
-            everything = range(len(self.folds))
-            chosen = self.choose(everything)
-            params = self.averaged(chosen)
-            made = []
-            for f in everything:
-                own = self.choose([g for g in everything if g != f])
-                made.append(self.params(own, self.solution(own, f)))
-            return self._way(params, made, chosen)
+            chosen = self.choose()
+            made = [self.averaged(self.choose(f), f) for f in range(len(self.folds))]
+            return self._way(self.averaged(chosen), made, chosen)
 
     def alone(self, weights: NDArray[np.float64]) -> Way:
         """Given weights [H] of the distinct heads; kernel, k and thresholds are the best ones on the same videos."""
         part = {"au": "fixed" if self.settings.thresholds == "fixed" else "exact", "expr": "off", "va": ""}[self.task]
         each = np.broadcast_to(weights[:, None], (len(weights), len(self.pool.task.outputs)))
 
-        def tuned(subset: int) -> Params:
+        def tuned(left_out: LeftOut) -> Params:
             tried = [Candidate(kernel, k, part=part) for kernel in self.settings.kernels for k in self.ks]
-            scores = [self.solver.folded.parts(c.kernel, c.k, weights)[subset].mean() for c in tried]  # type: ignore[arg-type]
+            scores = [self.solver.folded.parts(c.kernel, c.k, weights)[left_out].mean() for c in tried]  # type: ignore[arg-type]
             best = tried[int(np.argmax(scores))]
-            return self.params(best, self.finisher.solve(best, subset, each))
+            return self.params(best, self.finisher.solve(best, left_out, self._distinct[None], each))
 
         with smooth.threads(self.pool.scores.size):
             folds = range(len(self.folds))
-            return self._way(tuned(len(self.folds)), [tuned(f) for f in folds] if len(folds) > 1 else None)
+            return self._way(tuned(()), [tuned((f,)) for f in folds] if len(folds) > 1 else None)
 
     def _way(self, params: Params, made: list[Params] | None, chosen: Candidate | None = None) -> Way:
         self._parts = self._parts or [self.whole.select(fold) for fold in self.folds]
         crossed = None
         if made is not None:
-            crossed = evaluate(self.whole, self.folds, self._parts, made, self.settings, self.seed)
+            whole, settings = self.whole, self.settings
+            crossed = evaluate(whole, self.folds, self._parts, made, settings, self.seed, self.test_groups)
         score = number_or_none(self.whole.score(combine.combine(self.whole, params)))
         return Way(params, score, crossed, chosen)
 
-    def averaged(self, chosen: Candidate) -> Params:
-        """The mean of what the folds find."""
-        return self.params(chosen, average([self.solution(chosen, f) for f in range(len(self.folds))]))
+    def averaged(self, chosen: Candidate, without: int | None = None) -> Params:
+        """The mean of what is found on all videos but those of each fold; with `without`, never on that fold's.
 
-    def choose(self, folds: Sequence[int], options: Mapping[str, Sequence[str]] | None = None) -> Candidate:
-        """The selection made on some of the folds' held-out tables, among `options` (None: what settings allow)."""
-        videos = [v for f in folds for v in self.folds[f]]
-        options = options or self.options
-        usual = {field: values[0] for field, values in options.items()}
-        quick = usual | ({"part": QUICK[self.task]} if len(options["part"]) > 1 else {})
-        kernels = self.settings.kernels
-        found = self._best([Candidate(kernel, k, **quick) for kernel in kernels for k in self.ks], videos)
-        found = self._with_parts(replace(found, **usual), options, videos)
-        near = self._near(found.k)
-        found = self._best([replace(found, kernel=kernel, k=k) for kernel in kernels for k in near], videos)
-        return self._with_own_k(self._with_parts(found, options, videos), folds)
-
-    def _best(self, tried: Sequence[Candidate], videos: Sequence[int]) -> Candidate:
-        """The first of the best by score on held-out videos."""
-        return max(tried, key=lambda candidate: self._score(self._held(candidate, videos)))
-
-    def _near(self, k: int | tuple[int, ...]) -> list[int]:
-        """The widths around k, itself included."""
-        at = self.ks.index(k)  # type: ignore[arg-type]
-        return self.ks[max(0, at - NEAR) : at + NEAR + 1]
-
-    def _with_parts(self, found: Candidate, options: Mapping[str, Sequence[str]], videos: Sequence[int]) -> Candidate:
-        """The candidate with every part that pays, one after the other."""
-        for field, values in options.items():
-            plain = replace(found, **{field: values[0]})
-            others = [replace(found, **{field: value}) for value in values[1:]]
-            found = plain
-            if others:
-                best = self._best(others, videos)
-                found = best if self._pays(self._held(best, videos), self._held(plain, videos)) else plain
-        return found
-
-    def _with_own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
-        """The candidate with a k for every output, if that is wanted, or "auto" and pays.
-
-        Each output takes the k with its best held-out score. What that is worth is told by folds that had no say in it.
+        Where only one fold is left, what is found on it.
         """
-        if self.settings.per_output_k is False:
-            return found
-        own = self._own_k(found, folds)
-        if self.settings.per_output_k is True or own == found or len(folds) < 2:
-            return own if self.settings.per_output_k is True else found
-        honest, plain = [], []
-        for f in folds:
-            without = self._own_k(found, [g for g in folds if g != f])
-            honest.append(self._held(without, self.folds[f]))
-            plain.append(self._held(found, self.folds[f]))
-        return own if self._pays(np.concatenate(honest), np.concatenate(plain)) else found
+        others = self._visible(without)
+        subsets = [_left_out(without, f) for f in others] if len(others) > 1 else [_left_out(without)]
+        return self.params(chosen, average([self.solution(chosen, subset, without) for subset in subsets]))
 
-    def _own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
-        videos = [v for f in folds for v in self.folds[f]]
-        tables = [self._held(replace(found, k=k), videos).sum(0) for k in self.ks]
-        scores = np.nan_to_num(np.stack([counts.outputs(self.task, table) for table in tables]))
-        return replace(found, k=tuple(self.ks[i] for i in scores.argmax(0)))
+    def solution(self, candidate: Candidate, left_out: LeftOut, without: int | None = None) -> Solution:
+        """Weights as found on the rows looked at, the rest on all frames. Heads that are copies of others outside the
+        fold `without` count as one.
+        """
+        heads = self._distinct[without]
+        return self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
+
+    def held(self, candidate: Candidate, without: int | None = None) -> counts.Table:
+        """Tables [V, ...] of all videos, each decided with what was found on the other folds, never on `without`'s.
+
+        Those of the fold `without` are 0.
+        """
+        key = candidate, without
+        if key not in self._held:
+            heads, solver = self._distinct[without], self.solver
+            for f in self._visible(without):
+                own = solver.table(candidate, solver.solve(candidate, _left_out(without, f), heads))
+                table = self._held.setdefault(key, np.zeros_like(own))
+                table[self.folds[f]] = own[self.folds[f]]
+        return self._held[key]
+
+    def _visible(self, without: int | None) -> list[int]:
+        return [f for f in range(len(self.folds)) if f != without]
+
+    def choose(self, without: int | None = None) -> Candidate:
+        """The selection among what settings allow, made without the videos of a fold."""
+        return _Choice(self, without, self.options).candidate()
 
     @property
     def ks(self) -> list[int]:
         """The widths tried."""
         widest = self.settings.widest(self.task)
         return sorted({k for k in KS if k <= widest} | {min(widest, KS[-1])})
-
-    def _held(self, candidate: Candidate, videos: Sequence[int]) -> counts.Table:
-        return self.solver.held(candidate)[list(videos)]
-
-    def _score(self, table: counts.Table) -> float:
-        return float(np.nan_to_num(counts.score(self.task, table.sum(0))))
-
-    def _pays(self, other: counts.Table, plain: counts.Table) -> bool:
-        """Whether one way beats another by more than chance: per-video tables of the same held-out videos."""
-        gain = self._score(other) - self._score(plain)
-        if gain <= 0:
-            return False
-        seed = search.derive(self.seed, "pays")
-        drawn = [counts.draw(self.task, table, DRAWS, seed) for table in (other, plain)]
-        return gain > MARGIN * float(np.nanstd(drawn[0] - drawn[1]))
-
-    def solution(self, candidate: Candidate, subset: int) -> Solution:
-        """Weights as found on the rows looked at, the rest on all frames."""
-        return self.finisher.solve(candidate, subset, self.solver.weights(candidate, subset))
 
     def params(self, candidate: Candidate, solution: Solution) -> Params:
         """A solution as params of the whole pool: copies of heads weigh nothing."""
@@ -216,31 +186,88 @@ class Selection:
         )  # fmt: skip
 
 
-def options(pool: Pool, settings: BlendSettings) -> dict[str, list[str]]:
-    """Fields of Candidate -> what may be chosen, the usual first. Raises InputError for a filter of an unknown head."""
-    each = {True: ["each"], False: ["shared", "equal"], "auto": ["shared", "equal", "each"]}
-    found = {"weights": each[settings.per_output_weights]}
-    if pool.task.name == "au":
-        rules = ["pulled", "bootstrap", "exact", "plug-in", "fixed"]
-        return found | {"part": rules if settings.thresholds in ("auto", "search") else [settings.thresholds]}
-    if pool.task.name == "expr":
-        return found | {
-            "part": ["pulled", "off", "prior", "free"] if settings.bias == "auto" else [settings.bias],
-            "filter": _filters(pool, settings.filter),
-        }
-    return found | {"part": _moment_parts(settings)}
+class _Choice:
+    """One walk from the usual blend to the chosen one, that never looks at the fold `without`."""
+
+    def __init__(self, selection: Selection, without: int | None, options: Options) -> None:
+        self.selection, self.without, self.options = selection, without, options
+        self.folds = selection._visible(without)
+        self.videos = [v for f in self.folds for v in selection.folds[f]]
+        self.groups = np.unique(selection._groups[self.videos], return_inverse=True)[1]
+
+    def candidate(self) -> Candidate:
+        """Step by step. With a single fold, where nothing can be held out, the usual blend."""
+        kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
+        found = Candidate(kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0])
+        if len(self.folds) < 2:
+            return found
+        found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in ks])
+        found = self._best(found, [replace(found, weights=kind) for kind in options.weights])
+        for part in options.parts:  # from few numbers to many
+            found = self._best(found, [replace(found, part=part, strength=s) for s in options.strengths(part)])
+        near = self._near(found.k)
+        found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in near])
+        found = self._best(found, [replace(found, filter=head) for head in options.filters])
+        return self._with_own_k(found)
+
+    def _best(self, found: Candidate, tried: Sequence[Candidate]) -> Candidate:
+        """The best on held-out videos (the first of equals) if it beats `found` by more than chance; else `found`."""
+        others = [candidate for candidate in tried if candidate != found]
+        if not others:
+            return found
+        best = others[int(np.argmax([self._score(self._held(candidate)) for candidate in others]))]
+        return best if self._pays(self._held(best), self._held(found)) else found
+
+    def _near(self, k: int | tuple[int, ...]) -> list[int]:
+        """The widths around k, itself included."""
+        at = self.selection.ks.index(k)  # type: ignore[arg-type]
+        return self.selection.ks[max(0, at - NEAR) : at + NEAR + 1]
+
+    def _with_own_k(self, found: Candidate) -> Candidate:
+        """The candidate with a k for every output, if that is wanted, or "auto" and pays.
+
+        Each output takes the k with its best held-out score. What that is worth is told by folds that had no say in it.
+        """
+        wanted = self.selection.settings.per_output_k
+        if wanted is False:
+            return found
+        own = self._own_k(found, self.folds)
+        if wanted is True or own == found:
+            return own
+        told = np.zeros_like(self._held(found))
+        for f in self.folds:
+            other = self._own_k(found, [g for g in self.folds if g != f])
+            mine = np.isin(self.videos, self.selection.folds[f])
+            told[mine] = self._held(other)[mine]
+        return own if self._pays(told, self._held(found)) else found
+
+    def _own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
+        ks = self.selection.ks
+        mine = np.isin(self.videos, [v for f in folds for v in self.selection.folds[f]])
+        tables = [self._held(replace(found, k=k))[mine].sum(0) for k in ks]
+        scores = np.nan_to_num(np.stack([counts.outputs(self.selection.task, table) for table in tables]))
+        return replace(found, k=tuple(ks[i] for i in scores.argmax(0)))
+
+    def _held(self, candidate: Candidate) -> counts.Table:
+        """Tables of the visible videos."""
+        return self.selection.held(candidate, self.without)[self.videos]
+
+    def _score(self, table: counts.Table) -> float:
+        return float(np.nan_to_num(counts.score(self.selection.task, table.sum(0))))
+
+    def _pays(self, other: counts.Table, plain: counts.Table) -> bool:
+        """Whether one way beats another by more than chance, on the same held-out videos.
+
+        A standard error from few groups is too small, and is widened as a sample's standard deviation is.
+        """
+        gain, groups = self._score(other) - self._score(plain), int(self.groups.max()) + 1
+        if gain <= 0 or groups < 2:
+            return False
+        seed, task = search.derive(self.selection.seed, "pays"), self.selection.task
+        drawn = [counts.draw(task, counts.summed(table, self.groups), DRAWS, seed) for table in (other, plain)]
+        return gain > MARGIN * float(np.nanstd(drawn[0] - drawn[1])) * math.sqrt(groups / (groups - 1))
 
 
-def _filters(pool: Pool, wanted: str) -> list[str]:
-    if wanted == "auto":
-        return ["", *(head for head in pool.heads if head.startswith(PRETRAINED))]
-    if wanted != "off" and wanted not in pool.heads:
-        raise InputError(f"blend.expr.filter: no head is named {wanted!r}; there are {', '.join(pool.heads)}")
-    return ["" if wanted == "off" else wanted]
-
-
-def _moment_parts(settings: BlendSettings) -> list[str]:
-    """ "", "scale", "shift" or "scale shift": those that the switches allow, the usual (scale) first."""
-    both = {True: [True], False: [False], "auto": [True, False]}
-    scales, shifts = both[settings.scale], sorted(both[settings.shift])
-    return [" ".join(["scale"] * a + ["shift"] * b) for b in shifts for a in scales]
+def _left_out(*folds: int | None) -> LeftOut:
+    """A subset's name, from the folds that it lacks."""
+    return tuple(sorted(f for f in folds if f is not None))

@@ -2,7 +2,7 @@
 
 The box is the published one: the mean over the 2k + 1 frames around each frame, cut off at the video's ends. The
 Gaussian has sigma = k frames, reaches 4 sigma, and is normalised over the frames that exist. The median takes the box's
-window.
+window, and of it only frames that were seen: copies of a neighbour would vote twice.
 """
 
 from __future__ import annotations
@@ -34,15 +34,31 @@ def threads(size: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def smooth(values: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str, k: int) -> NDArray[np.float32]:
-    """Smooth every video of [T, C] with `kernel` of KERNELS and k >= 0 (frames); k = 0 changes nothing."""
-    return blend_and_smooth(values[None], np.ones((1, values.shape[1]), np.float32), offsets, kernel, k)
+def smooth(
+    values: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    kernel: str,
+    k: int,
+    seen: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Smooth every video of [T, C] with `kernel` of KERNELS and k >= 0 (frames); k = 0 changes nothing. `seen` as in
+    `blend_and_smooth`.
+    """
+    return blend_and_smooth(values[None], np.ones((1, values.shape[1]), np.float32), offsets, kernel, k, seen)
 
 
 def blend_and_smooth(
-    scores: NDArray[np.float32], weights: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str, k: int
+    scores: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    kernel: str,
+    k: int,
+    seen: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """sum_h weights[h, c] scores[h, t, c], smoothed: [H, T, C] and [H, C] -> [T, C].
+
+    `seen` [T] tells frames with a prediction of their own from filled ones, which the median leaves out; a window
+    without a seen frame takes all of its frames. None: all are seen.
 
     One video at a time, so that its blend stays in the cache while it is smoothed. The result does not depend on the
     number of threads nor on the other videos: every sum runs within one video, in the same order.
@@ -55,6 +71,7 @@ def blend_and_smooth(
         KERNELS.index(kernel),
         k,
         gaussian_weights(k),
+        np.ones(0, bool) if seen is None else seen,
         out,
     )
     return out
@@ -68,7 +85,7 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64]:
 
 
 @njit(cache=True, parallel=True)
-def _all_videos(scores, weights, offsets, kernel, k, taps, out):  # type: ignore[no-untyped-def]
+def _all_videos(scores, weights, offsets, kernel, k, taps, seen, out):  # type: ignore[no-untyped-def]
     for v in prange(len(offsets) - 1):
         a, b = offsets[v], offsets[v + 1]
         if k == 0:
@@ -81,7 +98,7 @@ def _all_videos(scores, weights, offsets, kernel, k, taps, out):  # type: ignore
         elif kernel == 1:
             _gaussian(blended, taps, out[a:b])
         else:
-            _median(blended, k, out[a:b])
+            _median(blended, k, seen[a:b], out[a:b])
 
 
 @njit(cache=True)
@@ -139,20 +156,26 @@ def _gaussian(x, taps, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _median(x, k, out):  # type: ignore[no-untyped-def]
-    """A sorted window per channel; each step takes one value in and one out. Even counts: mean of the middle two."""
+def _median(x, k, seen, out):  # type: ignore[no-untyped-def]
+    """A sorted window per channel; each step takes one value in and one out. Even counts: mean of the middle two.
+
+    An empty `seen` stands for frames that are all seen.
+    """
     length, channels = x.shape
     window = np.empty(min(2 * k + 2, length), np.float32)  # one more than the window: in comes before out
+    every = len(seen) == 0
     for c in range(channels):
         count = 0
         for t in range(-k, length):
-            if t + k < length:
+            if t + k < length and (every or seen[t + k]):
                 count = _insert(window, count, x[t + k, c])
-            if t - k - 1 >= 0:
+            if t - k - 1 >= 0 and (every or seen[t - k - 1]):
                 count = _remove(window, count, x[t - k - 1, c])
-            if t >= 0:
+            if t >= 0 and count > 0:
                 middle = count // 2
                 out[t, c] = window[middle] if count % 2 else 0.5 * (window[middle - 1] + window[middle])
+            elif t >= 0:
+                out[t, c] = np.median(x[max(0, t - k) : t + k + 1, c])
 
 
 @njit(cache=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blend import bias, counts, decide, shift, threshold, threshold_rules
-from blend.folded import Folded, FoldedVa, va_table
+from blend.folded import Folded, FoldedVa, LeftOut, va_table
 from heads import metrics
 
 SURE = np.append(np.round(np.arange(0.95, 0.49, -0.05), 2), 1.0)[::-1]
 """Levels of certainty tried for the filter; above 1 nothing is sure."""
+
+Heads = tuple[int, ...]
+"""Numbers of the heads that are no copies of others, rising."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class Candidate:
     k: int | tuple[int, ...]
     """A tuple where every output has its own."""
     weights: str = "shared"
-    """"equal", "shared" (one per head) or "each" (one per head and output)."""
+    """"equal", "best" (one head alone), "shared" (one per head) or "each" (one per head and output)."""
     part: str = ""
     """au: a rule for thresholds. expr: a rule for the bias. va: "", "scale", "shift" or "scale shift"."""
     filter: str = ""
     """expr: the head whose sure decisions win, "" for none."""
+    mix: float = 1.0
+    """How much of the weights is what was found; the rest is equal weights."""
+    strength: float = 1.0
+    """How far the part's numbers go from what they are without it: 0 none of the way, 1 all of it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,14 @@ class Solution:
     scale: NDArray[np.float64] | None = None
     shift: NDArray[np.float64] | None = None
 
+    def shrunk(self, strength: float) -> Solution:
+        """The same with thresholds, bias, scale and shift a part of the way from what they are when unused."""
+        if strength == 1.0:
+            return self
+        unused = {"thresholds": decide.DEFAULT_THRESHOLD, "bias": 0.0, "scale": 1.0, "shift": 0.0}
+        there = {name: value for name in unused if (value := getattr(self, name)) is not None}
+        return replace(self, **{name: unused[name] + strength * (v - unused[name]) for name, v in there.items()})
+
 
 def average(solutions: list[Solution]) -> Solution:
     """The mean of every number."""
@@ -54,47 +69,48 @@ def average(solutions: list[Solution]) -> Solution:
 
 
 class Solver:
-    """Solutions of candidates on the subsets of a folded pool (subset s < F: all folds but s; F: all videos).
+    """Solutions of candidates on the subsets of a folded pool (`blend.folded`), and what they do to each video.
 
     `exactly`: thresholds of the rule "exact" are found among the frames, not among counts.
     """
 
     def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
         self.folded, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
-        self._held: dict[Candidate, NDArray[np.float64]] = {}
 
-    def solve(self, candidate: Candidate, subset: int, weights: NDArray[np.float64] | None = None) -> Solution:
-        """What is found on a subset; for weights [H, C] that were found elsewhere, if given."""
+    def solve(
+        self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
+    ) -> Solution:
+        """What is found on a subset, from some of the heads; for weights [H, C] that were found elsewhere, if given."""
+        w = self.weights(candidate, left_out, heads) if weights is None else weights
+        return self._numbers(candidate, left_out, w).shrunk(candidate.strength)
+
+    def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
+        """The part's numbers for given weights, in full strength."""
         raise NotImplementedError
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         """The table of `counts` of each video, [V, ...]."""
         raise NotImplementedError
 
-    def weights(self, candidate: Candidate, subset: int) -> NDArray[np.float64]:
+    def weights(self, candidate: Candidate, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
         """Weights of a candidate on a subset, [H, C]."""
-        heads, outputs = len(self.pool.heads), len(self.pool.task.outputs)
+        outputs = len(self.pool.task.outputs)
+        equal = np.zeros((len(self.pool.heads), outputs))
+        equal[list(heads)] = 1 / len(heads)
         if candidate.weights == "equal":
-            return np.full((heads, outputs), 1 / heads)
-        each = candidate.weights == "each"
-        if isinstance(candidate.k, int):
-            return self.folded.weights(candidate.kernel, candidate.k, subset, each)
-        own = [self.folded.weights(candidate.kernel, k, subset, each)[:, c] for c, k in enumerate(candidate.k)]
-        return np.stack(own, axis=1)
+            return equal
+        ks = candidate.k if isinstance(candidate.k, tuple) else (candidate.k,) * outputs
+        own = {k: self._found(candidate, k, left_out, heads) for k in set(ks)}
+        found = np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
+        return candidate.mix * found + (1 - candidate.mix) * equal
 
-    def held(self, candidate: Candidate) -> NDArray[np.float64]:
-        """Tables of all videos, each with what was found on the other folds, [V, ...]."""
-        if candidate not in self._held:
-            found = [self.table(candidate, self.solve(candidate, f)) for f in range(len(self.folded.folds))]
-            table = np.empty_like(found[0])
-            for fold, own in zip(self.folded.folds, found, strict=True):
-                table[fold] = own[fold]
-            self._held[candidate] = table
-        return self._held[candidate]
-
-    def inside(self, subset: int) -> list[int]:
-        """The videos of a subset."""
-        return sorted(v for f, fold in enumerate(self.folded.folds) if f != subset for v in fold)
+    def _found(self, candidate: Candidate, k: int, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
+        """Weights as found with one k, [H, C]."""
+        if candidate.weights != "best":
+            return self.folded.weights(candidate.kernel, k, left_out, heads, candidate.weights == "each")
+        one = np.eye(len(self.pool.heads))
+        scores = [self.folded.parts(candidate.kernel, k, one[h])[left_out].mean() for h in heads]
+        return np.repeat(one[heads[int(np.argmax(scores))]][:, None], len(self.pool.task.outputs), axis=1)
 
 
 class AuSolver(Solver):
@@ -103,33 +119,32 @@ class AuSolver(Solver):
     def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
         super().__init__(folded, seed, exactly)
         self._kept: dict[tuple[str, Any, bytes], threshold_rules.Counts] = {}
-        self._averaged: dict[tuple[str, Any, bytes, int], NDArray[np.float64]] = {}
 
     def _counts(self, candidate: Candidate, weights: NDArray[np.float64]) -> threshold_rules.Counts:
         key = candidate.kernel, candidate.k, weights.tobytes()
         if key not in self._kept:
-            while len(self._kept) > len(self.folded.folds):
+            while len(self._kept) > len(self.folded.subsets):
                 self._kept.pop(next(iter(self._kept)))
             blended = self.folded.blend(candidate.kernel, candidate.k, weights)
             truth, video_of = self.folded.truth, self.folded.video_of
             self._kept[key] = threshold_rules.per_video(blended, truth, video_of, len(self.pool.videos))
         return self._kept[key]
 
-    def solve(self, candidate: Candidate, subset: int, weights: NDArray[np.float64] | None = None) -> Solution:
-        w = self.weights(candidate, subset) if weights is None else weights
+    def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         if candidate.part == "exact" and self.exactly:
-            rows = np.flatnonzero(self.folded.fold_of != subset)
-            blended = self.folded.blend(candidate.kernel, candidate.k, w)
+            rows = np.flatnonzero(self.folded.inside(left_out))
+            blended = self.folded.blend(candidate.kernel, candidate.k, weights)
             truth = np.ascontiguousarray(self.folded.truth[rows].T)
-            return Solution(w, thresholds=threshold.best(threshold.columns(blended, rows), truth)[0])
-        counted = self._counts(candidate, w)[:, self.inside(subset)]
-        if candidate.part not in ("bootstrap", "pulled"):
-            return Solution(w, thresholds=threshold_rules.fit(candidate.part, counted, self.seed))
-        key = candidate.kernel, candidate.k, w.tobytes(), subset
-        if key not in self._averaged:
-            self._averaged[key] = threshold_rules.bootstrap(counted, self.seed)
-        found = self._averaged[key]
-        return Solution(w, thresholds=threshold_rules.pulled(found, counted) if candidate.part == "pulled" else found)
+            return Solution(weights, thresholds=threshold.best(threshold.columns(blended, rows), truth)[0])
+        videos = self.folded.videos(left_out)
+        counted = self._counts(candidate, weights)[:, videos]
+        counted = counted * self.folded.video_weight[videos].astype(np.float32)[:, None, None]
+        groups = np.unique(self.folded.groups[videos], return_inverse=True)[1]
+        if groups.max() + 1 < len(videos):  # several videos of one person count as one
+            whole = np.zeros((2, groups.max() + 1, *counted.shape[2:]), np.float32)
+            np.add.at(whole, (slice(None), groups), counted)
+            counted = whole
+        return Solution(weights, thresholds=threshold_rules.fit(candidate.part, counted, self.seed))
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         assert solution.thresholds is not None
@@ -144,29 +159,37 @@ class ExprSolver(Solver):
 
     def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
         super().__init__(folded, seed, exactly)
-        self._free: dict[tuple[str, Any, bytes, int], NDArray[np.float64]] = {}
+        self._free: dict[tuple[str, Any, bytes, LeftOut], NDArray[np.float64]] = {}
 
-    def solve(self, candidate: Candidate, subset: int, weights: NDArray[np.float64] | None = None) -> Solution:
-        w = self.weights(candidate, subset) if weights is None else weights
-        inside = self.folded.fold_of != subset
-        truth = self.folded.truth[inside]
-        if candidate.part == "off" and not candidate.filter:
-            return Solution(w)
-        blended = np.ascontiguousarray(self.folded.blend(candidate.kernel, candidate.k, w)[inside])
-        key = candidate.kernel, candidate.k, w.tobytes(), subset
-        if candidate.part in ("free", "pulled") and key not in self._free:
-            self._free[key] = bias.free(blended, truth)
-        added = self._free.get(key) if candidate.part in ("free", "pulled") else None
-        if added is not None and candidate.part == "pulled":
-            added = bias.pulled(added, truth, self.folded.video_of[inside])
-        if candidate.part == "prior":
-            added = bias.prior(blended, truth)
+    def solve(
+        self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
+    ) -> Solution:
+        """As for any task; how sure the filter's head must be is found last, beside the bias as it is used."""
+        found = super().solve(candidate, left_out, heads, weights)
         if not candidate.filter:
-            return Solution(w, bias=added)
-        plain = decide.decide("expr", blended, bias=added)
+            return found
+        inside = self.folded.inside(left_out)
+        truth = self.folded.truth[inside]
+        plain = decide.decide("expr", self.folded.blend(candidate.kernel, candidate.k, found.weights), bias=found.bias)
         sure = self._sure(candidate)[inside]
-        scores = [metrics.macro_f1(truth, decide.override(plain, sure, t)) for t in SURE]
-        return Solution(w, bias=added, sure=np.asarray(SURE[int(np.argmax(scores))]))
+        scores = [metrics.macro_f1(truth, decide.override(plain[inside], sure, t)) for t in SURE]
+        return replace(found, sure=np.asarray(SURE[int(np.argmax(scores))]))
+
+    def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
+        if candidate.part == "off":
+            return Solution(weights)
+        inside = self.folded.inside(left_out)
+        truth, weight = self.folded.truth[inside], self.folded.weight[inside]
+        blended = np.ascontiguousarray(self.folded.blend(candidate.kernel, candidate.k, weights)[inside])
+        if candidate.part == "prior":
+            return Solution(weights, bias=bias.prior(blended, truth, weight))
+        key = candidate.kernel, candidate.k, weights.tobytes(), left_out
+        if key not in self._free:
+            self._free[key] = bias.free(blended, truth, weight)
+        added = self._free[key]
+        if candidate.part == "pulled":
+            added = bias.pulled(added, truth, self.folded.groups[self.folded.video_of[inside]])
+        return Solution(weights, bias=added)
 
     def _sure(self, candidate: Candidate) -> NDArray[np.float32]:
         alone = [[float(head == candidate.filter)] * len(self.pool.task.outputs) for head in self.pool.heads]
@@ -185,11 +208,10 @@ class VaSolver(Solver):
 
     folded: FoldedVa
 
-    def solve(self, candidate: Candidate, subset: int, weights: NDArray[np.float64] | None = None) -> Solution:
-        w = self.weights(candidate, subset) if weights is None else weights
-        sums = self.folded.moments(candidate.kernel, candidate.k)[self.inside(subset)].sum(0)
-        scale, moved = shift.matched(sums, w, "scale" in candidate.part, "shift" in candidate.part)
-        return Solution(w, scale=scale, shift=moved)
+    def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
+        sums = self.folded.sums(candidate.kernel, candidate.k, left_out)
+        scale, moved = shift.matched(sums, weights, "scale" in candidate.part, "shift" in candidate.part)
+        return Solution(weights, scale=scale, shift=moved)
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         assert solution.scale is not None and solution.shift is not None

@@ -49,7 +49,7 @@ def fit(rule: str, counts: Counts, seed: int = 0) -> NDArray[np.float64]:
     """Thresholds [C] by a rule, from the counts [2, V, C, BINS] of the videos it may see. A unit that never occurs gets
     0.5 (or the common threshold).
 
-    Rules: "fixed", "exact" (to within 1/256), "bootstrap", "pulled", "plug-in".
+    Rules: "fixed", "exact" (to within 1/256), "bootstrap", "pulled", "plug-in", "pulled-plug-in".
     """
     if rule == "fixed":
         return np.full(counts.shape[2], DEFAULT_THRESHOLD)
@@ -57,6 +57,8 @@ def fit(rule: str, counts: Counts, seed: int = 0) -> NDArray[np.float64]:
         return exact(counts.sum(1))
     if rule == "plug-in":
         return plug_in(counts.sum(1))
+    if rule == "pulled-plug-in":
+        return pulled(plug_in(counts.sum(1)), counts)
     averaged = bootstrap(counts, seed)
     return averaged if rule == "bootstrap" else pulled(averaged, counts)
 

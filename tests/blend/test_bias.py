@@ -27,7 +27,7 @@ def test_macro_f1_equals_scikit_learn(seed):
     scores, truth, _ = problem(seed)
     added = np.random.default_rng(seed).normal(size=8)
     assert bias.macro_f1(scores, truth, added) == pytest.approx(macro(scores, truth, added), abs=1e-9)
-    table = bias.confusion(scores, truth, np.ones(8, np.float32))
+    table = bias.confusion(scores, truth, np.ones(8, np.float32), np.ones(len(truth), np.float32))
     np.testing.assert_array_equal(table, confusion_matrix(truth, scores.argmax(1), labels=range(8)))
 
 
@@ -38,7 +38,7 @@ def test_one_class_is_moved_to_its_best_value(seed):
     added = np.random.default_rng(seed).normal(size=8)
     grid = np.linspace(-bias.LIMIT, bias.LIMIT, bias.STEPS)
     c = seed % 8
-    values = bias._along(np.log(scores), truth, added, c, grid)
+    values = bias._along(np.log(scores), truth, np.ones(len(truth), np.float32), added, c, grid)
     for g in range(0, len(grid), 7):
         moved = added.copy()
         moved[c] = grid[g] + 1e-6  # a frame whose margin is met becomes c
@@ -68,6 +68,18 @@ def test_the_adjustment_is_a_multiple_of_the_log_prior():
     assert added[0] - added[1] == pytest.approx(-0.5 * np.log(4))
     assert np.isfinite(added).all() and added[7] == added.max()  # a class that was not seen is thought rare
     np.testing.assert_array_equal(bias.adjusted(truth, 0.0), np.zeros(8))
+
+
+def test_weights_of_frames_are_as_good_as_repeating_them():
+    scores, truth, _ = problem(3)
+    weight = np.random.default_rng(0).integers(1, 4, len(truth))
+    repeated, again = np.repeat(scores, weight, axis=0), np.repeat(truth, weight)
+    weight = weight.astype(np.float32)
+    added = np.linspace(-1, 1, 8)
+    assert bias.macro_f1(scores, truth, added, weight) == pytest.approx(bias.macro_f1(repeated, again, added), abs=1e-9)
+    np.testing.assert_allclose(bias.prior(scores, truth, weight), bias.prior(repeated, again), atol=1e-9)
+    np.testing.assert_allclose(bias.free(scores, truth, weight), bias.free(repeated, again), atol=1e-9)
+    np.testing.assert_allclose(bias.adjusted(truth, 1.0, weight), bias.adjusted(again, 1.0), atol=1e-9)
 
 
 def test_degenerate_frames():

@@ -55,6 +55,24 @@ def test_blending_first_equals_a_naive_blend(kernel):
     )
 
 
+def test_the_median_leaves_out_filled_frames():
+    """Against a naive loop; a window that saw nothing takes all its frames, and other kernels take them always."""
+    rng = np.random.default_rng(4)
+    offsets = timeline.offsets_of([30, 1, 25])
+    x, seen = rng.random((56, 2)).astype(np.float32), rng.random(56) < 0.5
+    seen[10:20] = False
+    for k in (1, 2, 6):
+        expected = np.empty(x.shape)
+        for a, b in pairwise(offsets):
+            for t in range(a, b):
+                near = np.arange(max(a, t - k), min(b, t + k + 1))
+                expected[t] = np.median(x[near[seen[near]] if seen[near].any() else near].astype(float), 0)
+        np.testing.assert_allclose(smooth.smooth(x, offsets, "median", k, seen), expected, atol=1e-6)
+        for kernel in ("box", "gaussian"):
+            same = smooth.smooth(x, offsets, kernel, k)
+            np.testing.assert_array_equal(smooth.smooth(x, offsets, kernel, k, seen), same)
+
+
 def test_other_videos_and_the_number_of_threads_do_not_matter():
     rng = np.random.default_rng(2)
     x = rng.random((300, 3)).astype(np.float32)

@@ -11,8 +11,10 @@ from blend.solve import SOLVERS, Candidate, Solution, average
 
 FOLDS = [[0, 4], [1, 2], [3, 5]]
 CANDIDATES = {
-    "au": [Candidate("box", 2, part=rule) for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")],
+    "au": [Candidate("box", 2, part=rule) for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")]
+    + [Candidate("box", 1, "best", "pulled-plug-in", mix=0.5, strength=0.5)],
     "expr": [Candidate("box", 2, part=rule) for rule in ("off", "prior", "free", "pulled")]
+    + [Candidate("box", 1, "best", "pulled", strength=0.5)]
     + [Candidate("box", 2, part="off", filter="head0"), Candidate("box", 1, "each", "pulled", "head2")],
     "va": [Candidate("box", 2, part=part) for part in ("", "scale", "shift", "scale shift")],
 }
@@ -20,6 +22,7 @@ CANDIDATES = {
     task: [*some, Candidate("gaussian", 1, "equal", some[-1].part), replace(some[0], weights="each")]
     for task, some in CANDIDATES.items()
 }
+HEADS = (0, 1, 2)
 ALL = [(task, candidate) for task, some in CANDIDATES.items() for candidate in some]
 
 
@@ -44,7 +47,7 @@ def test_its_tables_are_those_of_deciding(make_pool, name, candidate):
             pool, scores=pool.scores * np.float32(0.3), truth=replace(pool.known, values=pool.known.values / 4)
         )
     solver = SOLVERS[name](folded.of(pool, FOLDS), 0)
-    found = solver.solve(candidate, 1)
+    found = solver.solve(candidate, (1,), HEADS)
     if name == "au":
         found = replace(found, thresholds=np.ceil(found.thresholds * 256) / 256)
     decided = combine.combine(pool, as_params(pool, candidate, found))[pool.known.rows]
@@ -53,25 +56,55 @@ def test_its_tables_are_those_of_deciding(make_pool, name, candidate):
 
 
 @pytest.mark.parametrize(("name", "candidate"), ALL)
-def test_a_solution_does_not_hang_on_the_fold_left_out(make_pool, name, candidate):
+def test_a_solution_does_not_hang_on_the_folds_left_out(make_pool, name, candidate):
     pool = make_pool(name)
-    truth = pool.known.values.copy()
-    held = np.isin(pool.video_of, FOLDS[1])
-    truth[held] = np.random.default_rng(0).permutation(truth[held])
-    other = replace(pool, truth=replace(pool.known, values=truth))
-    one, two = (SOLVERS[name](folded.of(some, FOLDS), 0) for some in (pool, other))
-    for key, value in vars(one.solve(candidate, 1)).items():
-        again = getattr(two.solve(candidate, 1), key)
-        np.testing.assert_array_equal(value, again) if value is not None else None
-    table = one.held(candidate)
-    for f, fold in enumerate(FOLDS):
-        np.testing.assert_array_equal(table[fold], one.table(candidate, one.solve(candidate, f))[fold])
+    for left_out in ((1,), (0, 2)):
+        truth = pool.known.values.copy()
+        held = np.isin(pool.video_of, [v for f in left_out for v in FOLDS[f]])
+        truth[held] = np.random.default_rng(0).permutation(truth[held])
+        other = replace(pool, truth=replace(pool.known, values=truth))
+        one, two = (SOLVERS[name](folded.of(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other))
+        for key, value in vars(one).items():
+            np.testing.assert_array_equal(value, getattr(two, key)) if value is not None else None
+
+
+def test_numbers_go_a_part_of_the_way():
+    found = Solution(np.ones((1, 2)), np.array([0.9, 0.1]), np.array([2.0, -2.0]), None, np.array([3.0, 1.0]), np.ones(2))
+    half = found.shrunk(0.5)
+    np.testing.assert_allclose(half.thresholds, [0.7, 0.3])
+    np.testing.assert_allclose(half.bias, [1, -1])
+    np.testing.assert_allclose(half.scale, [2, 1])
+    np.testing.assert_allclose(half.shift, [0.5, 0.5])
+    assert half.sure is None and found.shrunk(1.0) is found
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_weights_of_one_head_alone_and_of_a_mixture(make_pool, name):
+    """Heads are of falling quality; one that is a copy elsewhere has no share."""
+    pool = make_pool(name, videos=12, length=(100, 120))
+    solver = SOLVERS[name](folded.of(pool, [[v] for v in range(12)]), 0)
+    best = solver.weights(Candidate("box", 1, "best"), (3,), HEADS)
+    np.testing.assert_array_equal(best[:, 0], [1, 0, 0])
+    mixed = solver.weights(Candidate("box", 1, "best", mix=0.5), (3,), (0, 2))
+    np.testing.assert_allclose(mixed, np.repeat([[0.75], [0], [0.25]], len(pool.task.outputs), axis=1))
+
+
+def test_long_videos_count_less_per_frame(make_pool):
+    """Moments of n frames weigh as n^(1 - POWER); thresholds come from counts that are weighted so."""
+    pool = make_pool("va", length=(10, 90))
+    some = folded.of(pool, FOLDS)
+    frames = np.bincount(pool.video_of, minlength=6)
+    np.testing.assert_allclose(some.video_weight, (frames / frames.mean()) ** -folded.POWER)
+    moments = some.moments("box", 2)
+    np.testing.assert_allclose(
+        some.sums("box", 2, (1,)), sum(moments[v] * some.video_weight[v] for v in (0, 3, 4, 5)), rtol=1e-9
+    )
 
 
 def test_exact_thresholds_are_found_among_the_frames_when_it_matters(make_pool):
     pool = make_pool("au")
     candidate = Candidate("box", 1, part="exact")
-    found = SOLVERS["au"](folded.of(pool, FOLDS), 0, exactly=True).solve(candidate, 1)
+    found = SOLVERS["au"](folded.of(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
     some = pool.select([0, 3, 4, 5])
     blended = threshold.columns(combine.scores(some, found.weights.tolist(), "box", 1), some.known.rows)
     np.testing.assert_array_equal(found.thresholds, threshold.best(blended, some.known.values.T.astype(np.uint8))[0])
