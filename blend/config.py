@@ -31,8 +31,8 @@ class BlendSettings(Strict):
     run.
     """
     sampler: Literal["tpe", "cmaes", "grid"] = "tpe"
-    """Optuna's sampler. "cmaes" needs the package cmaes. "grid": every blend of `weight_step`, `grid_k` and `kernels` is
-    tried, as published blends were found; `trials` counts for nothing.
+    """Optuna's sampler. "cmaes" needs the package cmaes. "grid": every blend of `weight_step`, `grid_k` and `kernels`
+    is tried, as published blends were found; `trials` counts for nothing.
     """
     weight_step: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.1
     """Grid: weights are its multiples, of sum 1. 1 must be one of them."""
@@ -160,7 +160,7 @@ class BlendSection(Strict):
             for key, value in given.items():
                 if isinstance(value, list) and len(value) != len(outputs):
                     names = ", ".join(outputs)
-                    raise ValueError(f"blend.{task}.{key}: {len(value)} numbers; expected {len(outputs)}: of {names}")
+                    raise ValueError(f"blend.{task}.{key}: {len(value)} given, {len(outputs)} expected: of {names}")
             if settings.weights is not None:
                 each = np.array([np.broadcast_to(w, len(outputs)) for w in settings.weights.values()])
                 if not (each.reshape(-1, len(outputs)).sum(0) > 0).all():

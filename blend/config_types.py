@@ -45,7 +45,9 @@ Bias = Annotated[
     Literal["auto", "off", "prior", "free", "pulled"] | list[Number],
     _expected("auto, off, prior, free, pulled, or a list of one number for each class"),
 ]
+Plain = Annotated[bool, Field(strict=True)] | Literal["auto"]
+"""A Switch beside numbers: 0 is not false."""
 Scale = Annotated[
-    Switch | Positive | list[Positive], _expected("true, false, auto, a number above 0, or one for each output")
+    Plain | Positive | list[Positive], _expected("true, false, auto, a number above 0, or one for each output")
 ]
-Shift = Annotated[Switch | Number | list[Number], _expected("true, false, auto, a number, or one for each output")]
+Shift = Annotated[Plain | Number | list[Number], _expected("true, false, auto, a number, or one for each output")]
