@@ -26,7 +26,7 @@ def weights(pool: Pool, settings: BlendSettings) -> NDArray[np.float64] | None:
     each = [np.broadcast_to(settings.weights.get(head, 0.0), len(task.outputs)) for head in pool.heads]
     given = np.array(each, np.float64)
     total = given.sum(0)
-    return given if (total == 1).all() else given / total
+    return given if np.allclose(total, 1, rtol=0, atol=1e-9) else given / total  # as written, where that may be
 
 
 def k(settings: BlendSettings) -> int | tuple[int, ...] | None:

@@ -18,10 +18,9 @@ def board(report: Report) -> list[dict[str, Any]]:
     heads = sorted(plain, key=lambda head: (*(-(s or 0.0) for s in (alone[head]["cross_fitted"], plain[head])), head))
     rows = [_row(head, plain[head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
     rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
-    greedy = report["tuned"]["greedy"]
-    rows.append(
-        _row("greedy selection", None, None, {"tuned": greedy["score"], "k": greedy["k"]}, ("tuned", "greedy"), "score")
-    )
+    if greedy := report["tuned"].get("greedy"):  # not where weights are given
+        one = {"tuned": greedy["score"], "k": greedy["k"]}
+        rows.append(_row("greedy selection", None, None, one, ("tuned", "greedy"), "score"))
     for name in sorted(report["ways"], key=lambda name: name == report["select"]):
         submitted = name == report["select"]
         title = NAMES[name] + (" (submitted)" if submitted else "")

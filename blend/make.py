@@ -155,9 +155,9 @@ def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
         heads = ", ".join(some.learnt_from_both)
         text = f"the main blend on heads that have learnt from train and validation ({heads})"
         all_of.append(Entry("train_val", text, outcome.chosen.params, some.both, "train+val"))
-    trial = outcome.found.best_start("greedy")
-    greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
-    all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
+    if (trial := outcome.found.best_start("greedy")) is not None:
+        greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
+        all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
     all_of += [Entry("next_head", f"another single head, {head}", alone[head], target) for head in ranked[1:2]]
     return all_of
 

@@ -58,8 +58,9 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
         **{key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table},
         "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
         "tuned": {
-            name.removeprefix("head "): {"score": found.best_start(name).score, "k": found.best_start(name).k}
+            name.removeprefix("head "): {"score": trial.score, "k": trial.k}
             for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
+            if (trial := found.best_start(name)) is not None
         },
         "score_against_k": _curve(pool, params, settings.widest(task.name)),
         "copies": dict(found.copies),
