@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from blend.study import Trials
 
-START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
 RESCORED = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""
@@ -108,7 +107,7 @@ def count(pool: Pool, settings: BlendSettings, trials: int) -> int:
     space = Space(*copies.to_search(pool, settings))
     if settings.sampler == "grid":
         return grid.count(space)
-    starts = len(_starts(space))
+    starts = len(space.starts())
     return max(trials, starts) if space.distributions() else starts
 
 
@@ -145,7 +144,7 @@ class _Search:
         self.made: list[Trial] = []
 
     def run(self, trials: int, on_trial: Callable[[], None], until: float | None = None) -> Found:
-        names = _starts(self.space)
+        names = self.space.starts()
         done = self.journal.trials() if self.journal is not None else []
         total = max(trials, len(names)) if self.space.distributions() else len(names)
         first_refined = len(names) + draws(total - len(names), self.settings)
@@ -276,15 +275,6 @@ class _Search:
         )
         chosen = replace(best[1], heads=whole.heads, weights=copies.spread(whole, heads, best[1].weights))
         return Found(chosen, best[0], made, tuple(copies.of(whole).items()))
-
-
-def _starts(space: Space) -> list[tuple[str, Any]]:
-    """(name, k) of the trials that come first, in order."""
-    ks = [k for k in START_KS[space.task] if k <= space.widest] if space.k is None else [space.k]
-    if space.weights is not None:
-        return [("given", k) for k in ks]
-    names = [f"head {head}" for head in space.pool.heads] + ["equal"]
-    return [(name, k) for name in names for k in ks] + [("greedy", -1)]
 
 
 def draws(rest: int, settings: BlendSettings) -> int:

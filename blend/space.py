@@ -19,6 +19,7 @@ from extract.errors import InputError
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 BIAS = 3.0
 TAU = 1.5
 NEVER = 1.0
@@ -99,6 +100,14 @@ class Space:
         if self.extras.filter is not None:
             found["sure"] = FloatDistribution(0.5, NEVER)
         return found
+
+    def starts(self) -> list[tuple[str, Any]]:
+        """(name, k) of the trials that come first, in order; the greedy selection takes the k of the best equal ones."""
+        ks = [k for k in START_KS[self.task] if k <= self.widest] if self.k is None else [self.k]
+        if self.weights is not None:
+            return [("given", k) for k in ks]
+        names = [f"head {head}" for head in self.pool.heads] + ["equal"]
+        return [(name, k) for name in names for k in ks] + [("greedy", -1)]
 
     def start(self, raw: list[float], k: int | tuple[int, ...]) -> dict[str, Any]:
         """Optuna's parameters of a start: weights (not yet scaled) and k, everything else as if it were not there.
