@@ -63,6 +63,7 @@ def make(
     ks, train = report["score_against_k"]["k"], made_of.paths.train
     report |= report_details.build(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
+    report["prior_from"] = made_of.prior_from
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
     several.clear(out)

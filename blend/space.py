@@ -102,7 +102,7 @@ class Space:
         return found
 
     def starts(self) -> list[tuple[str, Any]]:
-        """(name, k) of the trials that come first, in order; the greedy selection takes the k of the best equal ones."""
+        """(name, k) of the trials that come first, in order; the greedy selection takes the best equal k."""
         ks = [k for k in START_KS[self.task] if k <= self.widest] if self.k is None else [self.k]
         if self.weights is not None:
             return [("given", k) for k in ks]

@@ -55,7 +55,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         each = ", ".join(f"{head} {at('submission', 'filled_by_head', head)}" for head in counts)
         found.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
-        found.append(f"No face was found in {', '.join(faceless)}: predicted from the training prior.")
+        of = "training" if report.get("prior_from", "train") == "train" else "validation"
+        found.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
     return found
 
 

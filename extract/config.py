@@ -31,7 +31,8 @@ class Strict(BaseModel):
 class TaskPaths(Strict):
     """Where one task's official annotations lie: folders of `<video>.txt`, and the official test list."""
 
-    train: Path
+    train: Path | None = None
+    """Only what learns needs it: our heads, not a blend of other people's predictions."""
     val: Path
     test: Path | None = None
 
@@ -74,7 +75,7 @@ class Corpus(Strict):
         if paths is None:
             raise InputError(
                 f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
-                f"train, val and (optional) test to the config"
+                f"val, train (unless nothing of ours is trained) and (optional) test to the config"
             )
         return paths
 
