@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blend.leaderboard import HEADER, board
+from blend.leaderboard import HEADER, board, leader
 from blend.page_values import UNDEFINED, at, plain, pointer, shown, value
 from extract.console import console
 
@@ -34,7 +34,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     """The same, with places in the report (`blend.page_values.at`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
     found = [
-        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {at('searched')} on the validation videos it was "
+        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {at('submitted')} on the validation videos it was "
         f"made from.",
         _made_of(report),
     ]
@@ -92,7 +92,7 @@ def _held_out(report: dict[str, Any]) -> list[str]:
     )
     found = [
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
-        f"reaches {at('cross_fitted', 'pooled')}: expect that on new videos, not the first number ({interval})."
+        f"reaches {at('expected')}: expect that on new videos, not the first number ({interval})."
     ]
     alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
     if (best := best_head(report)) is not None:
@@ -107,6 +107,8 @@ def _held_out(report: dict[str, Any]) -> list[str]:
                 f"The other way, {WAYS[name]}, reaches {at('ways', name, 'tuned')} on the videos it was made from and "
                 f"{at('ways', name, 'cross_fitted')} on held-out ones."
             )
+    if (first := leader(report)) is not None:
+        found.append(f"The leader on held-out videos is {first.name}, with {at(*first.place)}.")
     return found
 
 

@@ -80,7 +80,7 @@ def test_the_demo_ends_with_a_checked_submission_and_a_report(demo, task):
     assert any("demo_enet" in head for head in report["heads"]) and any(
         "demo_mt_enet" in head for head in report["heads"]
     )
-    assert report["searched"] >= max(*report["heads"].values(), report["equal"])
+    assert report["submitted"] >= max(*report["heads"].values(), report["equal"])
     assert len(report["cross_fitted"]["folds"]) == 5
     low, high = report["interval"]
     assert low <= report["cross_fitted"]["pooled"] <= high

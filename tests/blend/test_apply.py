@@ -79,7 +79,7 @@ def test_it_scores_on_annotations(finished, tmp_path):
         assert found["frames"] == len(truth) and found["videos"] == 3 and found["videos_without_annotation"] == []
         report = json.loads((blend / "report.json").read_text())
         on_val = apply.main(params, corpus.heads, None, None, corpus.val)
-        assert on_val.scored["score"] == pytest.approx(report["searched"], abs=1e-9)
+        assert on_val.scored["score"] == pytest.approx(report["submitted"], abs=1e-9)
         assert on_val.scored["per_output"] == pytest.approx(report["per_output"], abs=1e-9)
         assert on_val.videos_without_predictions == ["val4"]
 

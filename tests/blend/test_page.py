@@ -188,5 +188,5 @@ def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     table |= {"test": None, "seconds": 0.0, "submissions": None}
     json.dumps(table, allow_nan=False)
     found = Page(page.render(table, page_timeline.make(pool, outcome)))
-    assert dict(found.numbers)["/searched"] == "undefined"
+    assert dict(found.numbers)["/submitted"] == "undefined"
     assert all(agrees(text, page_values.value(table, at)) for at, text in found.numbers)
