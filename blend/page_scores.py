@@ -140,7 +140,9 @@ def _k_table(report: Report) -> str:
 
 def _published(report: Report, lines: list[dict[str, Any]]) -> str:
     """The published curves with ours beside them."""
-    curves = published.curves(report.get("corpus", ""), report["task"])
+    videos = report.get("videos", [])
+    frames = sum(one["labelled"] for one in videos)
+    curves = published.curves(report["task"], [one["video"] for one in videos], frames)
     if not curves:
         return ""
     theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
