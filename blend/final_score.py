@@ -1,6 +1,6 @@
 """Reads the truth of a test set, after the submission has been written. Only the demo corpus has one.
 
-(`blend.ablation`, which selects nothing, is the only other place that reads it.)
+(`blend.ablation` and `blend.ablation_sequences`, which select nothing, are the only other places that read it.)
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def make(
     report |= report_details.build(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["prior_from"] = made_of.prior_from
+    report["heads_tuned_here"] = config.corpus.demo and bool(made_of.ours)
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
     several.clear(out)

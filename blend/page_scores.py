@@ -7,6 +7,7 @@ from typing import Any
 from blend import charts, charts_scores, published
 from blend.leaderboard import HEADER, board
 from blend.page_values import at, cell, details, figure, marked, paragraph, section, table, wide, words
+from blend.summary import TUNED_HERE
 
 Report = dict[str, Any]
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
@@ -30,7 +31,7 @@ def scores(report: Report) -> str:
     return section(
         "scores",
         "Scores on validation",
-        paragraph(explained, "soft"),
+        paragraph(f"{explained} {TUNED_HERE}" if report.get("heads_tuned_here") else explained, "soft"),
         '<div class="pair">',
         figure(charts_scores.leaderboard(rows), legend=charts_scores.leaderboard_legend()),
         table(header, lines, chosen),

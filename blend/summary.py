@@ -15,6 +15,11 @@ def number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.4f}"
 
 
+TUNED_HERE = (
+    "The standard heads' settings were tuned on these validation videos: their scores here, and the blend's, are "
+    "somewhat too good on held-out ones, too."
+)
+"""Where `heads_tuned_here`: on the demo (see the README)."""
 WAYS = {
     "cross_fitted": "averaged over folds, its parts chosen by what they reach on held-out videos",
     "tuned": "tuned on all validation videos",
@@ -39,6 +44,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         _made_of(report),
     ]
     found += _held_out(report)
+    if report.get("heads_tuned_here"):
+        found.append(TUNED_HERE)
     if report["test"] is not None:
         found.append(
             f"On the test videos, whose truth is known for this corpus, the submission scores {at('test', 'score')}."
