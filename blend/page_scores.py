@@ -195,11 +195,15 @@ def search(report: Report) -> str:
     found = report.get("search")
     if not found or not found["score"]:
         return ""
+    flat = "Where the line has been flat for long, more trials will hardly help; what matters most is worth a finer choice."
     text = (
         "The search tries the single heads, equal weights and a greedy selection first, then draws, then refines "
-        "the best. Where the line has been flat for long, more trials will hardly help; what matters most is worth "
-        "a finer choice."
+        f"the best. {flat}"
     )
+    if "grid" in found["start"]:
+        text = "Every point of a grid of weights, kernels and widths was tried; nothing was drawn."
+    elif "given" in found["start"]:
+        text = "The weights are given. " + (flat if len(found["start"]) > 1 else "Nothing was left to search.")
     parts = [figure(charts_scores.history(found), legend=charts_scores.history_legend(found))]
     if found["importance"]:
         matter = {name: share for name, share in found["importance"].items() if share >= LEAST}

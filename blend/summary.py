@@ -50,8 +50,9 @@ def lines(report: dict[str, Any]) -> list[str]:
         found.append(
             f"On the test videos, whose truth is known for this corpus, the submission scores {at('test', 'score')}."
         )
+    as_one = "" if "given" in report.get("search", {}).get("start", []) else ": they were searched as one"
     for copy, head in report["copies"].items():
-        found.append(f"{copy} is a copy of {head}: they were searched as one.")
+        found.append(f"{copy} is a copy of {head}{as_one}.")
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
     found.append(
         f"The submission holds all {at('submission', 'frames')} {of}; {at('submission', 'filled')} had no prediction "
