@@ -1,21 +1,24 @@
 """A blend elsewhere: params.json and prediction files -> the same submission, without labels and without a study.
 
     python -m blend.apply params.json --predictions mlp=preds/mlp --test list.txt --out submission.txt
+    python -m blend.apply params.json --predictions mlp=preds/mlp --annotations val
 
-Videos without any prediction take the prior that params.json carries, so the file is equal to that of blend.run.
+Videos without any prediction take the prior that params.json carries, so the file is equal to that of blend.run. With
+annotations the blend is scored, on the listed frames or, without a list, on whatever is annotated.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blend import others
+from blend.summary import number
 from extract import errors
 from extract.errors import InputError
 from extract.rundir import read_json
@@ -36,6 +39,15 @@ class Blend:
     params: Params
     prior: dict[str, float]
     test_from: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many pictures were decided, which videos were taken for the prior, and what it scores (`blend.score`)."""
+
+    pictures: int
+    videos_without_predictions: list[str]
+    scored: dict[str, Any] | None
 
 
 def read(path: Path, prior: Path | None = None) -> Blend:
@@ -63,15 +75,23 @@ def read(path: Path, prior: Path | None = None) -> Blend:
     return Blend(params, {name: float(known[name]) for name in params.outputs}, str(table.get("test_from", "train")))
 
 
-def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> tuple[int, list[str]]:
-    """Write the submission of the listed frames. `given`: a folder (or file) of predictions by name of the head.
+def main(
+    blend: Blend, given: dict[str, Path], test: Path | None, out: Path | None, annotations: Path | None = None
+) -> Applied:
+    """Decide the listed frames, write the submission, score it. `given`: a folder (or file) of predictions by name of
+    the head.
 
-    Returns how many pictures it has, and the videos without predictions, that were taken for the prior. Heads that
-    weigh nothing are not needed. Raises InputError for predictions that are missing or bad.
+    `test` is the official list; None: every frame that `annotations` (a folder in the official format) have, and the
+    heads' predictions of val. `out` is the submission's path; None: none is written. Heads that weigh nothing are not
+    needed. Raises InputError for predictions that are missing or bad, and annotations of none of the listed frames.
     """
     from blend import combine, pool, submission
     from blend.ingredients import as_row
-    from heads import testlist
+    from blend.score import score
+    from heads import labels, testlist
+
+    if test is None and annotations is None:
+        raise InputError("nothing says which frames: give --test, the official list, or --annotations to score on")
 
     params = needed(blend).params
     if lacking := [head for head in params.heads if head not in given]:
@@ -82,15 +102,29 @@ def main(blend: Blend, given: dict[str, Path], test: Path, out: Path) -> tuple[i
     if unused := sorted(set(given) - set(params.heads)):
         print(f"the blend does not use {', '.join(unused)}: left out", file=sys.stderr)
     task = TASKS[params.task]
-    listed = testlist.read(test, task)
+    truth = labels.read_folder(annotations, task) if annotations is not None else {}
+    if test is not None:
+        listed = testlist.read(test, task)
+    else:
+        assert annotations is not None
+        listed = testlist.from_lengths({video: len(one.valid) for video, one in truth.items()}, task, annotations)
     found = {}
     for head in params.heads:
-        again = others.find(given[head], BOTH) if blend.test_from == "train+val" else None
-        some = others.read(again or others.need(given[head], "test"), task)
+        again = others.find(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
+        some = others.read(again or others.need(given[head], "val" if test is None else "test"), task)
         found[head] = others.only(some, listed.names) if given[head].is_file() else some
     target = pool.for_test(task, found, listed, as_row(blend.prior, task))
-    submission.write(out, listed, target, combine.combine(target, params))
-    return len(listed.images), list(target.without_face)
+    decided = combine.combine(target, params)
+    if out is not None:
+        submission.write(out, listed, target, decided)
+    scored = None
+    if annotations is not None:
+        scored = score(listed, decided[submission.rows(listed, target)], truth, task)
+        if not scored["frames"]:
+            raise InputError(
+                f"{annotations}: no valid annotation of any frame that {listed.path} lists; nothing to score"
+            )
+    return Applied(len(listed.images), list(target.without_face), scored)
 
 
 def needed(blend: Blend) -> Blend:
@@ -114,7 +148,9 @@ def _named(params: Params) -> tuple[str, ...]:
 EXAMPLES = """Examples:
 
 python -m blend.apply runs/demo/blend/au/params.json --predictions mlp=preds/mlp --predictions lightgbm=preds/lightgbm
---test list.txt --out submission.txt"""
+--test list.txt --out submission.txt
+
+python -m blend.apply params.json --predictions mlp=preds/mlp --annotations Validation_Set --json    its score"""
 
 
 def command(
@@ -122,22 +158,40 @@ def command(
     predictions: Annotated[
         list[str],
         typer.Option(
-            metavar="NAME=FOLDER", help="Test predictions of a head of the blend: test.parquet, .csv or .txt."
+            metavar="NAME=FOLDER",
+            help="A head's predictions: test.parquet, .csv or .txt (val... where only --annotations are given).",
         ),
     ],
-    test: Annotated[Path, typer.Option(help="The official test list.")],
-    out: Annotated[Path, typer.Option(help="The submission to write.")],
+    test: Annotated[Path | None, typer.Option(help="The official test list.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The submission to write.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Score on these: a folder of <video>.txt in the official format.")
+    ] = None,
     prior: Annotated[Path | None, typer.Option(help="Another prior for videos without a face, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Apply a blend to predictions: the same submission, without labels and without a study."""
     with errors.exits():
-        pictures, faceless = main(read(params, prior), others.parse(predictions), test, out)
+        if out is None and annotations is None:
+            raise InputError("nothing to do: give --out, the submission to write, or --annotations to score on")
+        made = main(read(params, prior), others.parse(predictions), test, out, annotations)
         if as_json:
-            print(json.dumps({"file": str(out), "pictures": pictures, "videos_without_predictions": faceless}))
+            print(json.dumps({"file": None if out is None else str(out)} | asdict(made)))
             return
-        note = f"; predicted from the prior: {', '.join(faceless)}" if faceless else ""
-        print(f"{out}: {pictures:,} pictures{note}")
+        faceless = ", ".join(made.videos_without_predictions)
+        note = f"; predicted from the prior: {faceless}" if faceless else ""
+        print(f"{out or params}: {made.pictures:,} pictures{note}")
+        if made.scored is not None:
+            _tell(made.scored)
+
+
+def _tell(scored: dict[str, Any]) -> None:
+    """The score in words, and of every output."""
+    lacking = len(scored["videos_without_annotation"])
+    more = f"; {lacking} listed videos have no annotation" if lacking else ""
+    where = f"{scored['frames']:,} frames of {scored['videos']} videos{more}"
+    print(f"{scored['metric']} {number(scored['score'])} on {where}")
+    print(", ".join(f"{name} {number(part)}" for name, part in scored["per_output"].items()))
 
 
 if __name__ == "__main__":

@@ -5,30 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from blend.leaderboard import leader
+
 FILES = ("submission.txt", "params.json", "report.json", "report.html", "study.db", "networks.json")
 
 
 def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The scores of a report (None: undefined) and the files that are in its folder, by name.
 
-    `expected` is the cross-fitted score, which is what to expect on test, with its 95 % interval.
+    `expected` is the cross-fitted score, which is what to expect on test, with its 95 % interval; `submitted` is the
+    score of the same blend on the videos that it was made from, `searched` that of the search, and `leader` is whatever
+    is best on held-out videos.
     """
     parts = report.get("parts")
     found = {
         "task": report["task"],
         "metric": report["metric"],
-        "expected": _expected(report),
+        "expected": report["expected"],
         "interval": report["interval"],
+        "submitted": report["submitted"],
         "searched": report["searched"],
         "equal": report["equal"],
         "best_head": _best(report),
+        "leader": _leader(report),
         "test": report["test"]["score"] if isinstance(report["test"], dict) else report["test"],
         "seed": report["seed"],
         "seconds": report["seconds"],
     }
     if parts is not None:
         found["parts"] = {
-            name: {"expected": part["cross_fitted"], "interval": part["interval"], "searched": part["searched"]}
+            name: {key: part[key] for key in ("expected", "interval", "submitted", "searched")}
             for name, part in parts.items()
         }
     names = [*FILES, *(one["file"] for one in _submissions(report))]
@@ -38,10 +44,10 @@ def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _expected(report: dict[str, Any]) -> float | None:
-    crossed = report["cross_fitted"]
-    score: float | None = crossed["pooled"] if isinstance(crossed, dict) else crossed
-    return score
+def _leader(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Of the multi-task challenge every part has its own."""
+    first = leader(report) if "baselines" in report else None
+    return None if first is None else {"name": first.name, "score": first.score, "submitted": first.submitted}
 
 
 def _best(report: dict[str, Any]) -> dict[str, Any] | None:

@@ -203,7 +203,8 @@ def worst_of(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[str]:
     return [row["video"] for row in sorted(pulling, key=lambda row: (row["influence"], row["video"]))[:count]]
 
 
-STARTS = (("single heads", 2), ("equal weights", 3), ("greedy selection", 4), ("drawn", 0), ("refined", 1))
+STARTS = (("single heads", 2), ("equal weights", 3), ("greedy selection", 4), ("drawn", 0), ("refined", 1),
+          ("grid", 0), ("given weights", 5))  # fmt: skip
 """Kinds of trials and their series."""
 
 
@@ -211,7 +212,13 @@ def kind_of(start: str | None) -> str:
     """The kind of trial, as `STARTS` names it."""
     if start is None:
         return "drawn"
-    return {"equal": "equal weights", "greedy": "greedy selection", "refined": "refined"}.get(start, "single heads")
+    return {
+        "equal": "equal weights",
+        "greedy": "greedy selection",
+        "refined": "refined",
+        "grid": "grid",
+        "given": "given weights",
+    }.get(start, "single heads")
 
 
 def history(search: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from blend.counts import Table
 
 DRAWS = 10_000
-NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "searched", "interval")
+NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
     for other in runs[1:]:
         _comparable(runs[0], other)
     held_out = all(run.report["held_out"] for run in runs)
-    key = "counts" if held_out else "counts_searched"
+    key = "counts" if held_out else "counts_submitted"
     pairs = [(j, i) for j in range(1, len(runs)) for i in range(j)]
     return {
         "task": runs[0].report["task"],
         "metric": runs[0].report["metric"],
-        "compared": "held_out" if held_out else "searched",
+        "compared": "held_out" if held_out else "submitted",
         "videos": len(runs[0].videos),
         "draws": draws,
         "seed": seed,
@@ -168,7 +168,7 @@ def _facts(run: Run, key: str) -> dict[str, Any]:
         "run": run.name,
         "score": score,
         "interval": report["interval"] if key == "counts" else None,
-        "searched": report["searched"],
+        "submitted": report["submitted"],
         "select": report["select"],
         "kernel": report["kernel"],
         "k": report["k"],
@@ -206,7 +206,7 @@ def show(found: dict[str, Any]) -> None:
         band = f"{run['interval'][0]:.4f} to {run['interval'][1]:.4f}" if run["interval"] else ""
         gain = first.get(run["run"])
         against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
-        cells = (run["run"], number(run["score"]) if held else "", band, number(run["searched"]))
+        cells = (run["run"], number(run["score"]) if held else "", band, number(run["submitted"]))
         table.add_row(*cells, shown(run["k"], 0), str(len(run["heads"])), against)
     out.print(table)
     what = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 import heads.config
+from blend.config_types import Bias, Kernel, Scale, Shift, Switch, Thresholds, Weights, Width, Widths
 from extract.config import Strict
+from heads.tasks import TASKS
 
 K_MAX = {"au": 50, "expr": 100, "va": 100}
 """Published optima are 5 (au) and 50 (expr, va); twice to ten times that is searched."""
@@ -15,14 +18,9 @@ K_MAX = {"au": 50, "expr": 100, "va": 100}
 ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
 """Keys that only one task has."""
 
-Switch = bool | Literal["auto"]
-"""Use an optional part of the space: always, never, or ("auto") where it pays on held-out videos. Without cross-fitting
-nothing can tell that, so with select = "tuned" auto means never.
-"""
-
 
 class BlendSettings(Strict):
-    """The search for one task's blend."""
+    """The search for one task's blend. A number that is given is neither searched nor refined."""
 
     select: Literal["cross_fitted", "tuned"] = "cross_fitted"
     """Which blend params.json gets. "tuned": the one that scores best on the validation videos. "cross_fitted": the
@@ -32,9 +30,27 @@ class BlendSettings(Strict):
     """Trials of the search in all, the starts (single heads, equal weights, greedy selection) included; these always
     run.
     """
-    sampler: Literal["tpe", "cmaes"] = "tpe"
-    """Optuna's sampler. "cmaes" needs the package cmaes."""
-    kernels: list[Literal["box", "gaussian", "median"]] = Field(default=["box"], min_length=1)
+    sampler: Literal["tpe", "cmaes", "grid"] = "tpe"
+    """Optuna's sampler. "cmaes" needs the package cmaes. "grid": every blend of `weight_step`, `grid_k` and `kernels`
+    is tried, as published blends were found; `trials` counts for nothing.
+    """
+    weight_step: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.1
+    """Grid: weights are its multiples, of sum 1. 1 must be one of them."""
+    grid_k: list[Width] | None = Field(default=None, min_length=1)
+    """Grid: the widths tried. None: 0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100 as far as `k_max`."""
+    weights: Weights = None
+    """Head = weight, or a weight for each output; heads that are not named weigh nothing. Scaled to sum 1 for each
+    output. None: searched.
+    """
+    sigma: Widths = None
+    """Short for kernel = "gaussian" and k = sigma."""
+    k: Widths = None
+    """Frames on either side of the smoothing window (sigma of the Gaussian); one for all outputs, or one for each.
+    None: searched.
+    """
+    kernel: Kernel | None = None
+    """Short for kernels = [kernel]."""
+    kernels: list[Kernel] = Field(default=["box"], min_length=1)
     """Smoothing kernels to choose among."""
     k_max: int | None = Field(default=None, ge=0)
     """The widest smoothing tried: 2 k + 1 frames, or sigma = k. None: 50 for au, 100 for expr and va."""
@@ -42,22 +58,25 @@ class BlendSettings(Strict):
     """Weights of its own for every unit, class or dimension."""
     per_output_k: Switch = False
     """A k of its own for every unit, class or dimension."""
-    thresholds: Literal["auto", "exact", "search", "fixed", "bootstrap", "pulled", "plug-in"] = "auto"
+    thresholds: Thresholds = "auto"
     """au. "exact": the best ones, by counting. "search": Optuna draws them. "fixed": 0.5. "bootstrap": the best ones
     averaged over draws of the videos. "pulled": those, pulled towards a common one by how few videos show the unit.
     "plug-in": half the F1 that calibrated probabilities can reach. "auto": whichever scores best on held-out videos;
-    exact with select = "tuned".
+    exact with select = "tuned". A number for all units, or one for each: these.
     """
-    bias: Literal["auto", "off", "prior", "free", "pulled"] = "auto"
+    bias: Bias = "auto"
     """expr: a number per class, added to the logarithm of its score. "prior": a multiple of the log class prior (logit
     adjustment). "free": eight numbers. "pulled": those, pulled towards 0 by how few videos show the class.
+    A number for each class: these.
     """
     filter: str = "auto"
     """expr: a head whose sure decisions replace the blend's; "off"; "auto": any head named pretrained..."""
-    scale: Switch = "auto"
-    """va: stretch the blend to the truth's standard deviation."""
-    shift: Switch = "auto"
-    """va: move the blend to the truth's mean."""
+    scale: Scale = "auto"
+    """va: stretch the blend to the truth's standard deviation; a number, or one for each output: by these. (What is
+    decided is scale * score + shift.)
+    """
+    shift: Shift = "auto"
+    """va: move the blend to the truth's mean; a number, or one for each output: by these."""
     folds: int = Field(default=5, ge=2)
     """By-video folds of the cross-fitted score."""
     select_folds: int = Field(default=5, ge=2)
@@ -74,11 +93,43 @@ class BlendSettings(Strict):
     missing_frames: float = Field(default=0.5, ge=0, le=1)
     """The largest part of the frames that other people's predictions may lack; fewer are filled and counted."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, table: Any) -> Any:
+        """What sigma and kernel are short for, written out."""
+        full = dict(table) if isinstance(table, dict) else {}
+        for key in ("sigma", "kernel"):
+            if (value := full.get(key)) is None:
+                continue
+            meant: dict[str, Any] = {"k": value, "kernel": "gaussian"} if key == "sigma" else {"kernels": [value]}
+            for other, known in meant.items():
+                if full.get(other) not in (None, known):
+                    found = full[other]
+                    raise ValueError(f"{key} = {value!r} means {other} = {known!r}; found {other} = {found!r}, too")
+                full[other] = known
+        return full or table
+
     @model_validator(mode="after")
-    def _can_be_cross_fitted(self) -> BlendSettings:
+    def _agree(self) -> BlendSettings:
         if self.select == "cross_fitted" and self.thresholds == "search":
             raise ValueError('thresholds = "search" needs select = "tuned"; "exact" finds the best ones by counting')
+        for given, searched in (("weights", "per_output_weights"), ("k", "per_output_k")):
+            if getattr(self, given) is not None and getattr(self, searched) is not False:
+                raise ValueError(f"{given} is given, so {searched} has nothing to search; leave one out")
+        if self.sampler == "grid":
+            self._can_be_a_grid()
         return self
+
+    def _can_be_a_grid(self) -> None:
+        if abs(round(1 / self.weight_step) * self.weight_step - 1) > 1e-9:
+            raise ValueError(f"weight_step = {self.weight_step!r}: 1 must be a multiple of it, as of 0.1 or 0.05")
+        off = {"per_output_weights": (False, "auto"), "per_output_k": (False, "auto"), "filter": ("off", "auto")}
+        for key, allowed in off.items():
+            if getattr(self, key) not in allowed:
+                raise ValueError(f'sampler = "grid" cannot search {key} = {getattr(self, key)!r}; "tpe" can')
+        if self.bias in ("prior", "free", "pulled") or self.thresholds == "search":
+            key = "thresholds" if self.thresholds == "search" else "bias"
+            raise ValueError(f'sampler = "grid" cannot search {key} = {getattr(self, key)!r}; "tpe" can')
 
     def widest(self, task: str) -> int:
         """The k_max that holds for a task."""
@@ -98,6 +149,22 @@ class BlendSection(Strict):
             for key in sorted(getattr(self, task).model_fields_set & ONLY.keys()):
                 if ONLY[key] != task:
                     raise ValueError(f"blend.{task}.{key}: only {ONLY[key]} has {key}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_for_each_output(self) -> BlendSection:
+        for task, outputs in ((task, TASKS[task].outputs) for task in K_MAX):
+            settings: BlendSettings = getattr(self, task)
+            given = {key: getattr(settings, key) for key in ("k", "sigma", "thresholds", "bias", "scale", "shift")}
+            given |= {f"weights.{head}": weight for head, weight in (settings.weights or {}).items()}
+            for key, value in given.items():
+                if isinstance(value, list) and len(value) != len(outputs):
+                    names = ", ".join(outputs)
+                    raise ValueError(f"blend.{task}.{key}: {len(value)} given, {len(outputs)} expected: of {names}")
+            if settings.weights is not None:
+                each = np.array([np.broadcast_to(w, len(outputs)) for w in settings.weights.values()])
+                if not (each.reshape(-1, len(outputs)).sum(0) > 0).all():
+                    raise ValueError(f"blend.{task}.weights: no head weighs anything; expected a number above 0")
         return self
 
 

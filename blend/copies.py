@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,22 @@ def spread(
 
 
 def renamed(pool: Pool, settings: BlendSettings) -> BlendSettings:
-    """Settings that name a copy (as the filter's head) name the head that it is a copy of."""
+    """Settings that name a copy (as the filter's head, or with a given weight) name the head that it is a copy of."""
     found = of(pool)
-    return settings.model_copy(update={"filter": found[settings.filter]}) if settings.filter in found else settings
+    update: dict[str, Any] = {}
+    if settings.filter in found:
+        update["filter"] = found[settings.filter]
+    if settings.weights is not None and found.keys() & settings.weights.keys():
+        merged: dict[str, Any] = {}
+        for head, weight in settings.weights.items():
+            name = found.get(head, head)
+            merged[name] = (np.asarray(merged.get(name, 0.0)) + weight).tolist()
+        update["weights"] = merged
+    return settings.model_copy(update=update) if update else settings
+
+
+def to_search(pool: Pool, settings: BlendSettings) -> tuple[Pool, BlendSettings]:
+    """The pool of distinct heads, and settings that name no other. Where weights are given nothing is searched among
+    heads: the pool as it is, so that the blend is the one that is written.
+    """
+    return (pool, settings) if settings.weights is not None else (distinct(pool), renamed(pool, settings))

@@ -61,7 +61,7 @@ def run(
     path = cluster_report.folder(machines.work).resolve() / f"{what}.{secrets.token_hex(8)}.pool"
     with rundir.writing(path) as temporary:
         temporary.touch(0o600)  # a storage's URL may hold a password
-        temporary.write_bytes(pickle.dumps((copies.distinct(pool), settings, seed, where, wanted)))
+        temporary.write_bytes(pickle.dumps((*copies.to_search(pool, settings), seed, where, wanted)))
     end = None if until is None else time.time() + until - time.monotonic()
     told = json.dumps({"pool": str(path), "until": end})
     needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)

@@ -47,6 +47,8 @@ class Ingredients:
     """Other people's heads: folders, or files."""
     prior: dict[str, float]
     """What a video without any prediction is taken for, per output."""
+    prior_from: str
+    """"train" or "validation": the annotations that it is the mean of."""
     settings: BlendSettings
     seed: int
     missing_videos: float
@@ -102,14 +104,16 @@ def gather(
         folders = heads_run.main(config, task, work, seed, names)
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+    paths = config.corpus.task(task)
     if both := sorted(set(folders) & set(given)):
         raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
     return config, Ingredients(
         facts,
-        config.corpus.task(task),
+        paths,
         folders,
         given,
         {name: float(prior[name]) for name in facts.outputs},
+        "validation" if paths.train is None else "train",
         settings,
         seed,
         config.corpus.missing_videos,
@@ -117,12 +121,16 @@ def gather(
 
 
 def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
-    """The checked corpus and its prior, without features."""
+    """The checked corpus and its prior, without features: from training annotations, or from those of validation where
+    the corpus names no others.
+    """
     from heads import border
 
     config = extract_run.main(config, work) if config.corpus.demo else config
-    annotations, _ = border.read(config, task)
-    return config, heads_run.prior(annotations["train"], task)
+    annotations, _ = border.read(config, task, learning=False)
+    if "train" in annotations:
+        return config, heads_run.prior(annotations["train"], task)
+    return config, heads_run.prior(annotations["val"], task, "validation")
 
 
 def pools(made_of: Ingredients) -> Pools:

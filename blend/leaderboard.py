@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 Report = dict[str, Any]
@@ -18,10 +19,9 @@ def board(report: Report) -> list[dict[str, Any]]:
     heads = sorted(plain, key=lambda head: (*(-(s or 0.0) for s in (alone[head]["cross_fitted"], plain[head])), head))
     rows = [_row(head, plain[head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
     rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
-    greedy = report["tuned"]["greedy"]
-    rows.append(
-        _row("greedy selection", None, None, {"tuned": greedy["score"], "k": greedy["k"]}, ("tuned", "greedy"), "score")
-    )
+    if greedy := report["tuned"].get("greedy"):  # not where weights are given
+        one = {"tuned": greedy["score"], "k": greedy["k"]}
+        rows.append(_row("greedy selection", None, None, one, ("tuned", "greedy"), "score"))
     for name in sorted(report["ways"], key=lambda name: name == report["select"]):
         submitted = name == report["select"]
         title = NAMES[name] + (" (submitted)" if submitted else "")
@@ -30,6 +30,37 @@ def board(report: Report) -> list[dict[str, Any]]:
         test = {"cross_fitted": report["test"]["score"]}
         rows.append(_row("the submission, on test", None, None, test, ("test",), held="score"))
     return rows
+
+
+@dataclass(frozen=True)
+class Leader:
+    """What is best on held-out videos: in words, where its score stands in the report, the score."""
+
+    name: str
+    place: tuple[str, ...]
+    score: float
+    submitted: bool = False
+
+
+def leader(report: Report) -> Leader | None:
+    """The best on held-out videos of the heads alone, equal weights, and both ways to a blend; None where nothing is
+    held out. Of equals, a single head before equal weights before the submitted blend before the other way.
+    """
+    rivals = [(f"the head {name} alone", ("baselines", name)) for name in report["baselines"] if name != "equal"]
+    rivals.append(("equal weights", ("baselines", "equal")))
+    ways = sorted(report["ways"], key=lambda name: name != report["select"])  # the submitted one first
+    rivals += [(_way(name, report["select"]), ("ways", name)) for name in ways]
+    found = []
+    for name, (part, key) in rivals:
+        score = report[part].get(key, {}).get("cross_fitted")
+        if score is not None:
+            submitted = part == "ways" and key == report["select"]
+            found.append(Leader(name, (part, key, "cross_fitted"), score, submitted))
+    return max(found, key=lambda one: one.score, default=None)
+
+
+def _way(name: str, selected: str) -> str:
+    return "the submitted blend" if name == selected else f'the other way to a blend (select = "{name}")'
 
 
 def _row(

@@ -63,6 +63,8 @@ def make(
     ks, train = report["score_against_k"]["k"], made_of.paths.train
     report |= report_details.build(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
+    report["prior_from"] = made_of.prior_from
+    report["heads_tuned_here"] = config.corpus.demo and bool(made_of.ours)
     report["submission"] = _submitted(out, some, target, made_of)
     results = list(RESULTS)
     several.clear(out)
@@ -155,9 +157,9 @@ def _entries(some: Pools, target: Pool, outcome: Outcome) -> list[Entry]:
         heads = ", ".join(some.learnt_from_both)
         text = f"the main blend on heads that have learnt from train and validation ({heads})"
         all_of.append(Entry("train_val", text, outcome.chosen.params, some.both, "train+val"))
-    trial = outcome.found.best_start("greedy")
-    greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
-    all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
+    if (trial := outcome.found.best_start("greedy")) is not None:
+        greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
+        all_of.append(Entry("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
     all_of += [Entry("next_head", f"another single head, {head}", alone[head], target) for head in ranked[1:2]]
     return all_of
 

@@ -27,7 +27,7 @@ def places(report: Report) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
 
 def _places(at_: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """By column; an empty path: there is no such number."""
-    names = {"equal": "equal", "blend": "searched", "held out": "cross_fitted", "95 % interval": "interval"}
+    names = {"equal": "equal", "blend": "submitted", "held out": "expected", "95 % interval": "interval"}
     return {"best head": best, **{column: (*at_, key) for column, key in names.items()}, "test": test}
 
 

@@ -43,13 +43,15 @@ class Point:
 class Extras:
     """Optional parts of the space that a trial's score takes into account."""
 
-    fixed: bool = False
-    """au: thresholds of 0.5 where a point has none, instead of the best ones."""
+    thresholds: tuple[float, ...] | None = None
+    """au: these where a point has none, instead of the best ones."""
+    bias: tuple[float, ...] | None = None
+    """expr: these where a point has none."""
     filter: str | None = None
     """expr: the head whose sure decisions win, for points with `sure`."""
-    scale: bool = False
-    shift: bool = False
-    """va: matched to the truth's moments."""
+    scale: bool | tuple[float, ...] = False
+    shift: bool | tuple[float, ...] = False
+    """va: matched to the truth's moments, or given; what is given is as in `blend.shift.matched`."""
 
 
 class Objective:
@@ -79,11 +81,10 @@ def make(pool: Pool, extras: Extras | None = None) -> Objective:
 
 def _au(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     truth = np.ascontiguousarray(pool.known.values.T)
-    half = (decide.DEFAULT_THRESHOLD,) * len(truth)
 
     def parts(point: Point) -> NDArray[np.float64]:
         blended = threshold.columns(combine.scores(pool, point.weights, point.kernel, point.k), pool.known.rows)
-        cut = half if point.thresholds is None and extras.fixed else point.thresholds
+        cut = extras.thresholds if point.thresholds is None else point.thresholds
         return threshold.best_f1(blended, truth) if cut is None else threshold.f1_at(blended, truth, np.array(cut))
 
     return parts
@@ -94,7 +95,7 @@ def _expr(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
 
     def parts(point: Point) -> NDArray[np.float64]:
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
-        added = point.bias if point.tau is None else bias.adjusted(truth, point.tau)
+        added = (point.bias or extras.bias) if point.tau is None else bias.adjusted(truth, point.tau)
         factor = np.ones(CLASSES, np.float32) if added is None else decide.factors(added)
         if extras.filter is None or point.sure is None:
             table = _confusion(blended, rows, truth, factor)
@@ -166,12 +167,22 @@ class _Va:
         self, mean: NDArray[np.float64], spread: NDArray[np.float64], covariance: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """CCC [C] from the blend's mean less the truth's, its variance and its covariance with the truth."""
-        if self.extras.scale:
+        scale, moved = self.extras.scale, self.extras.shift
+        factor = np.ones(len(spread))
+        if isinstance(scale, tuple):
+            factor = np.array(scale)
+        elif scale:
             known = (spread > 1e-12) & (self.variance > 1e-12)
             factor = np.where(known, np.sqrt(self.variance / np.where(known, spread, 1)), 1.0)
             factor = np.clip(factor, 1 / shift.LARGEST, shift.LARGEST)
-            spread, covariance = spread * factor**2, covariance * factor
-        below = spread + self.variance + (0 if self.extras.shift else mean**2)
+        if isinstance(moved, tuple):
+            mean = factor * (mean + self.mean) + np.array(moved) - self.mean
+        elif moved:
+            mean = np.zeros(len(spread))
+        elif isinstance(scale, tuple):
+            mean = factor * (mean + self.mean) - self.mean
+        spread, covariance = spread * factor**2, covariance * factor
+        below = spread + self.variance + mean**2
         return np.divide(2 * covariance, below, out=np.zeros(len(below)), where=below > 0)
 
     def _long_way(self, point: Point) -> NDArray[np.float64]:

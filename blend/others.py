@@ -21,7 +21,7 @@ from heads.tasks import Task
 
 SUFFIXES = (".parquet", ".csv", ".txt")
 IMAGE_COLUMNS = ("image_location", "image")
-RESERVED = ("equal", "greedy", "searched", "none")
+RESERVED = ("equal", "greedy", "searched", "submitted", "none")
 """Names that mean something else in the report or on the command line."""
 
 

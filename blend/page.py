@@ -92,9 +92,9 @@ def summary(report: dict[str, Any]) -> str:
 def _expected(report: dict[str, Any]) -> str:
     """The one number to take home."""
     if report["cross_fitted"] is None:
-        number, what, band = at("searched"), "on the one video that it was made from", ""
+        number, what, band = at("submitted"), "on the one video that it was made from", ""
     else:
-        number, what = at("cross_fitted", "pooled"), "to be expected on new videos"
+        number, what = at("expected"), "to be expected on new videos"
         low, high = at("interval", 0), at("interval", 1)
         band = f'<p class="range">95 % interval {marked(f"{low} to {high}", report)}</p>' if report["interval"] else ""
     return (

@@ -7,6 +7,7 @@ from typing import Any
 from blend import charts, charts_scores, published
 from blend.leaderboard import HEADER, board
 from blend.page_values import at, cell, details, figure, marked, paragraph, section, table, wide, words
+from blend.summary import TUNED_HERE
 
 Report = dict[str, Any]
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
@@ -30,7 +31,7 @@ def scores(report: Report) -> str:
     return section(
         "scores",
         "Scores on validation",
-        paragraph(explained, "soft"),
+        paragraph(f"{explained} {TUNED_HERE}" if report.get("heads_tuned_here") else explained, "soft"),
         '<div class="pair">',
         figure(charts_scores.leaderboard(rows), legend=charts_scores.leaderboard_legend()),
         table(header, lines, chosen),
@@ -140,7 +141,9 @@ def _k_table(report: Report) -> str:
 
 def _published(report: Report, lines: list[dict[str, Any]]) -> str:
     """The published curves with ours beside them."""
-    curves = published.curves(report.get("corpus", ""), report["task"])
+    videos = report.get("videos", [])
+    frames = sum(one["labelled"] for one in videos)
+    curves = published.curves(report["task"], [one["video"] for one in videos], frames)
     if not curves:
         return ""
     theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
@@ -192,11 +195,15 @@ def search(report: Report) -> str:
     found = report.get("search")
     if not found or not found["score"]:
         return ""
+    flat = "Where the line has been flat for long, more trials will hardly help; what matters most is worth a finer choice."
     text = (
         "The search tries the single heads, equal weights and a greedy selection first, then draws, then refines "
-        "the best. Where the line has been flat for long, more trials will hardly help; what matters most is worth "
-        "a finer choice."
+        f"the best. {flat}"
     )
+    if "grid" in found["start"]:
+        text = "Every point of a grid of weights, kernels and widths was tried; nothing was drawn."
+    elif "given" in found["start"]:
+        text = "The weights are given. " + (flat if len(found["start"]) > 1 else "Nothing was left to search.")
     parts = [figure(charts_scores.history(found), legend=charts_scores.history_legend(found))]
     if found["importance"]:
         matter = {name: share for name, share in found["importance"].items() if share >= LEAST}

@@ -9,6 +9,7 @@ frames, everything chosen on the validation videos themselves, frames without a 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 Curve = dict[int, float]
 """Score at each k."""
@@ -37,7 +38,24 @@ embeddings. va: EmotiEffNet MLP; with MT-EmotiEffNet, weight .5 (k = 0: before s
 """
 
 
-def curves(corpus: str, task: str) -> dict[str, Curve]:
-    """The published curves of a task where the corpus is Aff-Wild2, by its name; else none."""
-    name = re.sub(r"[^a-z0-9]", "", corpus.lower())
-    return CURVES[task] if "affwild2" in name else {}
+VALIDATION = {"au": (105, 445_845), "expr": (70, 284_230), "va": (76, 382_021)}
+"""Videos and annotated frames of Aff-Wild2's validation parts (ABAW-5), as published: with a face and without."""
+NAME = re.compile(r"(\d+-\d+-\d+x\d+(-\d+)?|\d+|video\d+(_\d+)?)(_left|_right)?")
+"""How Aff-Wild2's videos are called: 10-60-1280x720_right, 102, video10_1_left."""
+SIZED = re.compile(r"\d+-\d+-\d+x\d+")
+"""The form that no other corpus is known to have; a part of every official set has it."""
+NEARLY = 0.01
+"""Releases of the annotations differ by less, as a part of the frames."""
+
+
+def curves(task: str, videos: Sequence[str], frames: int) -> dict[str, Curve]:
+    """The published curves of a task where the annotated validation videos are Aff-Wild2's; else none.
+
+    Told from the annotations: as many videos and (to 1 %) valid frames as the official part has, and names of the
+    official forms. It holds no list of names, so other Aff-Wild2 videos of the same number and total length would pass
+    for them; a corpus that is merely called so, a part of the official set, or another release with more videos do not.
+    """
+    known, annotated = VALIDATION[task]
+    named = all(NAME.fullmatch(video) for video in videos) and any(SIZED.match(video) for video in videos)
+    theirs = named and len(videos) == known and abs(frames - annotated) <= NEARLY * annotated
+    return CURVES[task] if theirs else {}

@@ -31,6 +31,9 @@ class Plan:
     """Each output's score depends on that output's numbers alone."""
     each_weights: bool = False
     each_k: bool = False
+    weights: bool = True
+    k: bool = True
+    """Whether they may: not where they are given."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,12 @@ class Refiner:
 
 def _moves(state: State, step: float, plan: Plan) -> Iterator[Move]:
     """Every move in its turn; each is applied to the state as it is then."""
-    for h in range(len(state.weights)):
+    for h in range(len(state.weights) if plan.weights else 0):
         yield "weights", lambda now, group, h=h: _toward(now, group, h, step)
         yield "weights", lambda now, group, h=h: _away(now, group, h, step)
     for sign in (1, -1):
-        yield "k", lambda now, group, sign=sign: _wider(now, group, sign, step, plan.widest)
+        if plan.k:
+            yield "k", lambda now, group, sign=sign: _wider(now, group, sign, step, plan.widest)
         if state.thresholds is not None:
             yield "thresholds", lambda now, group, sign=sign: _added(now, "thresholds", group, sign * step / 2, 0, 1)
         if state.bias is not None:

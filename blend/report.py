@@ -23,10 +23,12 @@ CURVE = (0, 1, 2, 3, 5, 7, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200)
 def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> dict[str, Any]:
     """All of report.json that validation can tell. Scores that are not defined are None.
 
-    `searched` is the score of params.json on the videos it was found on, `cross_fitted`, `interval` and `optimism`
-    belong to the way it was found (`select`). `ways` has the same for both ways, `baselines` for every head alone and
-    for equal weights, with their k and thresholds tuned; their `score`, like `heads` and `equal`, is unsmoothed and,
-    for au, cut at 0.5: what one would hand in without a search. `tuned` is what the search starts from.
+    `submitted` is the score of params.json on the videos it was made from, `expected` that of the same procedure on
+    held-out videos, which is what to expect on others (None: nothing could be held out); `cross_fitted`, `interval` and
+    `optimism` say more of it. `searched` is the score that the search (the way "tuned") reached on its videos. `ways`
+    has the same for both ways, `baselines` for every head alone and for equal weights, with their k and thresholds
+    tuned; their `score`, like `heads` and `equal`, is unsmoothed and, for au, cut at 0.5: what one would hand in
+    without a search. `tuned` is what the search starts from.
     """
     task, chosen, found = pool.task, outcome.chosen, outcome.found
     params, crossed = chosen.params, chosen.crossed
@@ -41,7 +43,9 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
         "select": outcome.select,
         "heads": heads,
         "equal": equal,
-        "searched": chosen.score,
+        "submitted": chosen.score,
+        "searched": outcome.ways[outcomes.TUNED].score,
+        "expected": crossed.pooled if crossed is not None else None,
         "cross_fitted": _folds(pool, crossed),
         "interval": worth["interval"],
         "interval_of": "a test set of as many videos" if crossed is not None else None,
@@ -58,8 +62,9 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
         **{key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table},
         "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
         "tuned": {
-            name.removeprefix("head "): {"score": found.best_start(name).score, "k": found.best_start(name).k}
+            name.removeprefix("head "): {"score": trial.score, "k": trial.k}
             for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
+            if (trial := found.best_start(name)) is not None
         },
         "score_against_k": _curve(pool, params, settings.widest(task.name)),
         "copies": dict(found.copies),

@@ -64,7 +64,7 @@ def facts(pool: Pool, decided: Decided, params: Params) -> list[dict[str, Any]]:
     `score`: of the outputs that occur in the video alone (au, expr), or the mean CCC within it (va); None where it is
     not defined. `influence`: the held-out score of all videos less that of the others, over outputs that the others
     have; the most negative pulls the score down most. `counts`: `blend.counts` of the held-out decisions,
-    `counts_searched` of params.json's. `truth` tells whether two blends were made on the same labels.
+    `counts_submitted` of params.json's. `truth` tells whether two blends were made on the same labels.
     """
     task, videos = pool.task.name, len(pool.videos)
     truth, video_of = pool.known, pool.video_of
@@ -86,7 +86,7 @@ def facts(pool: Pool, decided: Decided, params: Params) -> list[dict[str, Any]]:
                 "influence": crossfit.number_or_none(influence(task, total, held[v])),
                 "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
                 "counts": _plain(task, held[v]),
-                "counts_searched": _plain(task, made_on[v]),
+                "counts_submitted": _plain(task, made_on[v]),
             }
         )
     return found

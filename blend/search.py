@@ -3,7 +3,8 @@
 Every single head, equal weights and a greedy selection are tried first, so the result cannot end below them; the
 sampler draws; a pattern search around the best ends it. Trial i draws from a sampler that is seeded by (seed, i) and
 sees trials 0 .. i - 1: a search that was killed and goes on from its journal makes the same trials as one that ran
-through. Heads that are copies of each other are searched as one.
+through. Heads that are copies of each other are searched as one. Numbers that are given (weights, k, ...) are those of
+every trial; with sampler = "grid" all points of a grid are tried, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blend import combine, copies, objective, smooth
+from blend import combine, copies, grid, objective, smooth
 from blend.config import BlendSettings
 from blend.objective import Point
 from blend.params import Params
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from blend.study import Trials
 
-START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 GREEDY_ROUNDS = 12
 RESCORED = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""
@@ -44,8 +44,8 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class Trial:
-    """One tried blend; `start` names the baselines ("head mlp", "equal", "greedy") and "refined"; None: drawn by the
-    sampler. Weights are those of all heads of the pool.
+    """One tried blend; `start` names the baselines ("head mlp", "equal", "greedy"), "given" (weights), "grid" and
+    "refined"; None: drawn by the sampler. Weights are those of all heads of the pool.
     """
 
     point: Point
@@ -75,11 +75,13 @@ class Found:
     copies: tuple[tuple[str, str], ...] = ()
     """(head, the one that it is a copy of)"""
 
-    def best_start(self, name: str) -> Trial:
-        """The best of the trials that started as `name`; a copy of a head started as that head."""
+    def best_start(self, name: str) -> Trial | None:
+        """The best of the trials that started as `name`; a copy of a head started as that head. None where none did,
+        as with given weights.
+        """
         head = dict(self.copies).get(name.removeprefix("head "))
         name = f"head {head}" if head is not None and name.startswith("head ") else name
-        return max((trial for trial in self.trials if trial.start == name), key=lambda trial: trial.score)
+        return max((t for t in self.trials if t.start == name), key=lambda trial: trial.score, default=None)
 
 
 def search(
@@ -92,15 +94,21 @@ def search(
     until: float | None = None,
 ) -> Found:
     """Search the blend of a pool with truth; `on_trial` is called after each trial. Trials in `journal` are not done
-    again. After `until` (`time.monotonic`) none is drawn; the starts and the refinement are made all the same.
+    again. After `until` (`time.monotonic`) none is drawn; the starts and the refinement are made all the same, of a
+    grid the first point.
     """
     with smooth.threads(pool.scores.size):
-        return _Search(pool, settings, seed, journal).run(trials, on_trial, until)
+        made = _Search(pool, settings, seed, journal)
+        return made.run_grid(on_trial, until) if settings.sampler == "grid" else made.run(trials, on_trial, until)
 
 
 def count(pool: Pool, settings: BlendSettings, trials: int) -> int:
     """How many trials `search` will make."""
-    return max(trials, len(_starts(copies.distinct(pool), settings)))
+    space = Space(*copies.to_search(pool, settings))
+    if settings.sampler == "grid":
+        return grid.count(space)
+    starts = len(space.starts())
+    return max(trials, starts) if space.distributions() else starts
 
 
 def derive(seed: int, *parts: object) -> int:
@@ -126,8 +134,8 @@ class _Search:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.whole, self.pool = whole, copies.distinct(whole)
-        self.settings, self.seed, self.journal = copies.renamed(whole, settings), seed, journal
+        self.whole, self.seed, self.journal = whole, seed, journal
+        self.pool, self.settings = copies.to_search(whole, settings)
         if settings.sampler == "cmaes" and find_spec("cmaes") is None:
             raise InputError(f'blend.{whole.task.name}.sampler = "cmaes" needs a package: pip install cmaes')
         self.space = Space(self.pool, self.settings)
@@ -136,9 +144,9 @@ class _Search:
         self.made: list[Trial] = []
 
     def run(self, trials: int, on_trial: Callable[[], None], until: float | None = None) -> Found:
-        names = _starts(self.pool, self.settings)
+        names = self.space.starts()
         done = self.journal.trials() if self.journal is not None else []
-        total = max(trials, len(names))
+        total = max(trials, len(names)) if self.space.distributions() else len(names)
         first_refined = len(names) + draws(total - len(names), self.settings)
         refiner: Refiner | None = None
         late, i = False, -1
@@ -164,17 +172,36 @@ class _Search:
             on_trial()
         return self._choose(refiner)
 
+    def run_grid(self, on_trial: Callable[[], None], until: float | None = None) -> Found:
+        """Every point of the grid, in order."""
+        from optuna.trial import create_trial
+
+        done = self.journal.trials() if self.journal is not None else []
+        for i, (start, point) in enumerate(grid.points(self.space)):
+            if i < len(done):
+                score = done[i].value
+            elif i and until is not None and time.monotonic() > until:
+                break
+            else:
+                score = self.score.score(point)
+                if self.journal is not None:
+                    self.journal.add(create_trial(value=score, user_attrs=attributes(point)))
+            assert score is not None
+            self.made.append(Trial(point, score, start))
+            on_trial()
+        return self._choose(None)
+
     def _make(self, i: int, names: list[tuple[str, int]], asked: Point | None) -> FrozenTrial:
         if i < len(names):
             return self._start(*names[i])
         return self._drawn(derive(self.seed, i)) if asked is None else self._asked(asked)
 
-    def _start(self, name: str, k: int) -> FrozenTrial:
+    def _start(self, name: str, k: int | tuple[int, ...]) -> FrozenTrial:
         raw = [1.0] * len(self.pool.heads)
         if name.startswith("head "):
             raw = [float(f"head {head}" == name) for head in self.pool.heads]
         elif name == "greedy":
-            k = int(max((t for t in self.made if t.start == "equal"), key=lambda trial: trial.score).k)  # type: ignore[arg-type]
+            k = max((t for t in self.made if t.start == "equal"), key=lambda trial: trial.score).k
             raw = self._greedy(k)
         chosen = self.space.start(raw, k)
         return self._add(chosen, self.score.score(self.space.point(chosen)), {"start": name})
@@ -186,7 +213,7 @@ class _Search:
         self.study.add_trial(create_trial(params=chosen, distributions=space, value=value, user_attrs=notes))
         return self.study.get_trials(deepcopy=False)[-1]
 
-    def _greedy(self, k: int) -> list[float]:
+    def _greedy(self, k: int | tuple[int, ...]) -> list[float]:
         """Ensemble selection with replacement (Caruana et al., ICML 2004): add the head that helps most until none
         does.
 
@@ -230,7 +257,7 @@ class _Search:
         """The best trial by the official score; the earlier of equals."""
         ranked = sorted(range(len(self.made)), key=lambda i: (-self.made[i].score, i))
         compared = [
-            i for i, trial in enumerate(self.made) if trial.start is not None and trial.k == 0
+            i for i, trial in enumerate(self.made) if trial.start not in (None, "grid") and trial.k == 0
         ]  # what the report compares with
         least = self.made[ranked[0]].score - CLOSE if self.space.is_official else -np.inf
         points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared}) if self.made[i].score >= least]
@@ -248,14 +275,6 @@ class _Search:
         )
         chosen = replace(best[1], heads=whole.heads, weights=copies.spread(whole, heads, best[1].weights))
         return Found(chosen, best[0], made, tuple(copies.of(whole).items()))
-
-
-def _starts(pool: Pool, settings: BlendSettings) -> list[tuple[str, int]]:
-    """(name, k) of the trials that come first, in order."""
-    widest = settings.widest(pool.task.name)
-    ks = [k for k in START_KS[pool.task.name] if k <= widest]
-    names = [f"head {head}" for head in pool.heads] + ["equal"]
-    return [(name, k) for name in names for k in ks] + [("greedy", -1)]
 
 
 def draws(rest: int, settings: BlendSettings) -> int:

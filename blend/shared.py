@@ -150,7 +150,7 @@ def run(
     starts = Memory()
     search.search(pool, settings, 0, seed, starts)
     count = len(starts.made)
-    wanted = count + search.draws(max(0, trials - count), settings)
+    wanted = count + search.draws(search.count(pool, settings, trials) - count, settings)
     try:
         study.add_starts(starts.made)
         if (machines := cluster.current()) is not None and where.url:
@@ -158,7 +158,7 @@ def run(
 
             crew_job.run(machines, pool, settings, seed, where, wanted, workers, until, study, on_trials)
         else:
-            Crew(copies.distinct(pool), settings, seed, where, wanted, workers, until).run(study, on_trials)
+            Crew(*copies.to_search(pool, settings), seed, where, wanted, workers, until).run(study, on_trials)
         finished = study.in_order()
     finally:
         study.close()

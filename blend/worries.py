@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from blend.leaderboard import leader
 from blend.page_values import at
-from blend.summary import best_head
 
 WIDE = 0.1
 """Of an interval; published differences between systems are smaller."""
@@ -59,19 +59,20 @@ def _optimism(report: dict[str, Any]) -> list[str]:
         return []
     return [
         f"On the videos it was made from the blend scores {at('optimism')} more than on held-out ones. That part is "
-        f"fitting, not skill: do not report {at('searched')}."
+        f"fitting, not skill: do not report {at('submitted')}."
     ]
 
 
 def _not_better(report: dict[str, Any]) -> list[str]:
-    best = best_head(report)
-    if best is None or report["cross_fitted"] is None or report["cross_fitted"]["pooled"] is None:
+    first = leader(report)
+    if first is None or first.submitted or report["expected"] is None:
         return []
-    if report["baselines"][best]["cross_fitted"] < report["cross_fitted"]["pooled"]:
-        return []
+    paid = {"baselines": "blending has not paid so far", "ways": "the way that was chosen has not paid so far"}
+    if first.place[1] == "equal":
+        paid["baselines"] = "choosing weights has not paid so far"
     return [
-        f"On held-out videos the head {best} alone is at least as good ({at('baselines', best, 'cross_fitted')} "
-        f"against {at('cross_fitted', 'pooled')}): blending has not paid so far."
+        f"On held-out videos the leader is {first.name}, not the submitted blend ({at(*first.place)} against "
+        f"{at('expected')}): {paid[first.place[0]]}."
     ]
 
 

@@ -31,7 +31,8 @@ class Strict(BaseModel):
 class TaskPaths(Strict):
     """Where one task's official annotations lie: folders of `<video>.txt`, and the official test list."""
 
-    train: Path
+    train: Path | None = None
+    """Only what learns needs it: our heads, not a blend of other people's predictions."""
     val: Path
     test: Path | None = None
 
@@ -74,7 +75,7 @@ class Corpus(Strict):
         if paths is None:
             raise InputError(
                 f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
-                f"train, val and (optional) test to the config"
+                f"val, train (unless nothing of ours is trained) and (optional) test to the config"
             )
         return paths
 
@@ -188,9 +189,18 @@ C = TypeVar("C", bound=Config)
 def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings).
 
-    Relative paths in the file are relative to the file. Raises InputError that names the file and the key: for a file
-    that is missing or not TOML, an unknown key (the known ones are listed), a missing or wrong value.
+    Relative paths in the file are relative to the file. `extends = "other.toml"` takes that file's keys where this one
+    has none. Raises InputError that names the file and the key: for a file that is missing or not TOML, an unknown key
+    (the known ones are listed), a missing or wrong value.
     """
+    raw = _read(path)
+    for override in overrides or []:
+        _set(raw, override)
+    return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+
+
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a file and of those that it extends, with absolute paths."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -202,9 +212,21 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     resolve(raw, path.resolve().parent)
-    for override in overrides or []:
-        _set(raw, override)
-    return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    if (extends := raw.pop("extends", None)) is None:
+        return raw
+    if not isinstance(extends, str):
+        raise InputError(f"{path}: key 'extends': {extends!r}; expected the path of one config file")
+    base = path.resolve().parent / Path(extends).expanduser()
+    if base.resolve() in (seen := (*extended_by, path.resolve())):
+        raise InputError(f"{path}: key 'extends': {extends!r} extends this file; one of the two has to stand alone")
+    return _over(_read(base, seen), raw)
+
+
+def _over(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw`, with what only `base` has; tables are joined key by key."""
+    both = {key: _over(base[key], raw[key]) for key in base.keys() & raw.keys()
+            if isinstance(base[key], dict) and isinstance(raw[key], dict)}  # fmt: skip
+    return base | raw | both
 
 
 S = TypeVar("S", bound=BaseModel)

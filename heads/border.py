@@ -20,15 +20,23 @@ Annotations = dict[str, dict[str, Annotation]]
 Listed = dict[str, NDArray[np.int32]]
 
 
-def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
-    """Annotations of train and val by video, and the listed test frames by video (empty without a list).
+def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations, Listed]:
+    """Annotations of "train" and "val" by video, and the listed test frames by video (empty without a list). Where
+    nothing is learnt, "train" may be missing.
 
     Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
     have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`). Two
     sides of one recording in different parts are a warning: official lists may have them.
     """
     paths = config.corpus.task(task.place)
-    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in ("train", "val")}
+    if paths.train is None and learning:
+        where = f"corpus.{task.within or task.name}.train"
+        raise InputError(
+            f"{where} is missing: our heads learn from training annotations; name their folder, or blend other "
+            f"people's predictions alone (--heads none --predictions NAME=FOLDER)"
+        )
+    given = [part for part in ("train", "val") if getattr(paths, part) is not None]
+    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in given}
     listed = testlist.read(paths.test, task) if paths.test else None
     _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
     if config.corpus.frames:
@@ -41,7 +49,8 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlis
 
     Where it is another side of a recording (`x_left` and `x_right`: see heads.split), warn: a head may know its sound.
     """
-    (train_folder, train), (val_folder, val) = parts["train"], parts["val"]
+    val_folder, val = parts["val"]
+    train_folder, train = parts.get("train", (val_folder, {}))
     if both := sorted(train.keys() & val.keys()):
         raise InputError(
             f"{val[both[0]].place(val_folder)}: the video is in {train_folder} too ({len(both)} are); a video may "

@@ -84,7 +84,7 @@ def name_of(entry: str) -> str:
     return path.stem if entry.endswith(".toml") else entry
 
 
-RESERVED = ("equal", "greedy", "searched")
+RESERVED = ("equal", "greedy", "searched", "submitted")
 """Rows of the report that are no heads."""
 
 

@@ -63,6 +63,7 @@ def _up_to_date(
 ) -> dict[str, Path]:
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
+    assert paths.train is not None, "border.read sees to it"
     specs = _chosen(heads_config.plan(config, facts.name, work, only or ()), only)
     known = {*annotations["train"], *annotations["val"]}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
@@ -124,14 +125,14 @@ def _learning(
     )
 
 
-def prior(annotations: dict[str, Annotation], task: Task) -> dict[str, Any]:
+def prior(annotations: dict[str, Annotation], task: Task, part: str = "training") -> dict[str, Any]:
     """What is known of a frame without a face: au each unit's positive rate, expr each class's frequency, va the mean.
 
-    Of all annotated training frames, with or without a face; under "counts" how many, of how many videos.
+    Of all annotated frames of a part, with or without a face; under "counts" how many, of how many videos.
     """
     values = np.concatenate([a.values[a.valid] for a in annotations.values()])
     if not len(values):
-        raise InputError(f"the training annotations of task {task.name!r} have no annotated frame")
+        raise InputError(f"the {part} annotations of task {task.name!r} have no annotated frame")
     if task.name == "expr":
         values = np.eye(len(task.outputs))[values]
     means = values.mean(0, dtype=np.float64)

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -75,12 +77,19 @@ def test_the_demo_ends_with_a_checked_submission_and_a_report(demo, task):
     out = demo / "blend" / task
     for name in ("submission.txt", "report.json", "report.html", "params.json", "study.db", "DONE"):
         assert (out / name).stat().st_size, name
+    schema = json.loads(files("blend").joinpath("params.schema.json").read_text(encoding="utf-8"))
+    table = json.loads((out / "params.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(table)
+    assert not jsonschema.Draft202012Validator(schema).is_valid(table | {"k": -1})
     report = json.loads((out / "report.json").read_text())
+    assert report["heads_tuned_here"] and report["prior_from"] == "train"
+    assert report["expected"] == report["cross_fitted"]["pooled"] == report["ways"][report["select"]]["cross_fitted"]
+    assert report["searched"] == report["ways"]["tuned"]["tuned"]
     assert len(report["heads"]) >= 4
     assert any("demo_enet" in head for head in report["heads"]) and any(
         "demo_mt_enet" in head for head in report["heads"]
     )
-    assert report["searched"] >= max(*report["heads"].values(), report["equal"])
+    assert report["submitted"] >= max(*report["heads"].values(), report["equal"])
     assert len(report["cross_fitted"]["folds"]) == 5
     low, high = report["interval"]
     assert low <= report["cross_fitted"]["pooled"] <= high

@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from blend import apply, run
 from blend.combine import Params
@@ -17,8 +20,8 @@ from heads.tasks import TASKS
 def finished(make_corpus):
     """finished(task) -> (corpus, folder of its finished blend)."""
 
-    def make(name, **settings):
-        corpus = make_corpus(name)
+    def make(name, folder="corpus", **settings):
+        corpus = make_corpus(name, folder=folder)
         run.main(corpus.config(fold_trials=1, folds=2, **settings), name, corpus.work)
         return corpus, corpus.work / "blend" / name
 
@@ -54,6 +57,53 @@ def test_a_head_without_weight_is_not_needed_and_one_with_weight_is(finished, tm
         apply.main(
             apply.read(tmp_path / "params.json"), {"head0": corpus.heads["head0"]}, corpus.test, tmp_path / "x.txt"
         )
+
+
+def test_it_scores_on_annotations(finished, tmp_path):
+    """The file against the truth by plain reading; and on validation what the main job said."""
+    for name, task in TASKS.items():
+        corpus, blend = finished(name, folder=f"corpus_{name}")
+        params, out = apply.read(blend / "params.json"), tmp_path / f"{name}.txt"
+        found = apply.main(params, corpus.heads, corpus.test, out, corpus.truth).scored
+        truth, said = [], []
+        lines = dict(line.split(",", 1) for line in out.read_text().splitlines()[1:])
+        for path in sorted(corpus.truth.glob("*.txt")):
+            for frame, line in enumerate(path.read_text().splitlines()[1:], start=1):
+                values = [float(x) for x in line.split(",")]
+                if task.unlabelled not in values:
+                    truth.append(values)
+                    said.append([float(x) for x in lines[f"{path.stem}/{frame:05d}.jpg"].split(",")])
+        pairs = [np.array(part, np.float32)[:, 0] if name == "expr" else np.array(part, np.float32)
+                 for part in (truth, said)]  # fmt: skip
+        assert found["score"] == pytest.approx(task.score(*(p if name == "va" else p.astype(int) for p in pairs)))
+        assert found["frames"] == len(truth) and found["videos"] == 3 and found["videos_without_annotation"] == []
+        report = json.loads((blend / "report.json").read_text())
+        on_val = apply.main(params, corpus.heads, None, None, corpus.val)
+        assert on_val.scored["score"] == pytest.approx(report["submitted"], abs=1e-9)
+        assert on_val.scored["per_output"] == pytest.approx(report["per_output"], abs=1e-9)
+        assert on_val.videos_without_predictions == ["val4"]
+
+
+def test_annotations_of_other_videos_are_counted_or_refused(finished, tmp_path):
+    corpus, blend = finished("va")
+    params = apply.read(blend / "params.json")
+    shutil.copytree(corpus.truth, tmp_path / "some")
+    (tmp_path / "some" / "test0.txt").unlink()
+    found = apply.main(params, corpus.heads, corpus.test, None, tmp_path / "some").scored
+    assert found["videos_without_annotation"] == ["test0"] and found["videos"] == 2
+    with pytest.raises(InputError, match=r"no valid annotation of any frame that .*test\.txt lists"):
+        apply.main(params, corpus.heads, corpus.test, None, corpus.val)
+    with pytest.raises(InputError, match="nothing says which frames"):
+        apply.main(params, corpus.heads, None, None)
+    app = typer.Typer()
+    app.command()(apply.command)
+    command = [str(blend / "params.json"), "--annotations", str(corpus.val)]
+    for head, folder in corpus.heads.items():
+        command += ["--predictions", f"{head}={folder}"]
+    told = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert told["file"] is None and told["scored"]["metric"] == "mean CCC"
+    words = CliRunner().invoke(app, command).stdout
+    assert f"mean CCC {told['scored']['score']:.4f} on {told['scored']['frames']} frames of 5 videos" in words
 
 
 def test_a_prior_of_ones_own(finished, tmp_path):

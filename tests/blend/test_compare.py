@@ -36,7 +36,7 @@ def test_scores_and_differences_are_the_reports(runs, name):
     assert found["compared"] == "held_out" and found["videos"] == len(reports[0]["videos"])
     for run, report in zip(found["runs"], reports, strict=True):
         assert run["score"] == pytest.approx(report["cross_fitted"]["pooled"])
-        assert run["searched"] == report["searched"] and run["interval"] == report["interval"]
+        assert run["submitted"] == report["submitted"] and run["interval"] == report["interval"]
     (one,) = found["differences"]
     assert one["difference"] == pytest.approx(found["runs"][1]["score"] - found["runs"][0]["score"])
     assert one["interval"][0] <= one["difference"] <= one["interval"][1] and 0 <= one["better_in"] <= 1
@@ -82,7 +82,7 @@ def test_a_blend_that_is_better_on_every_video_is_said_to_be(runs):
 
 def test_a_single_video_is_compared_on_what_blends_were_made_from(runs, capsys):
     found = compare.main(runs("va", videos=1), draws=200)
-    assert found["compared"] == "searched" and found["differences"][0]["interval"] is None
+    assert found["compared"] == "submitted" and found["differences"][0]["interval"] is None
     compare.show(found)
     assert "made from" in capsys.readouterr().out
     assert "a single video says no more" in compare.verdict(found["differences"][0])

@@ -1,8 +1,10 @@
 """The leaderboard's rows stand where they say, in the order of what they are worth, on the terminal and on the page."""
 
+import copy
+
 import pytest
 
-from blend import leaderboard, page_values, summary
+from blend import leaderboard, page_values, summary, worries
 
 KEYS = ("plain", "tuned", "held_out", "k")
 
@@ -49,3 +51,28 @@ def test_where_nothing_is_held_out_plain_scores_rank_and_no_such_score_is_shown(
     assert plain == sorted(plain, reverse=True)
     assert [row["held_out"] for row in rows[:-1]] == [None] * (len(rows) - 1) and rows[-1]["held_out"] == 0.125
     assert {row[3] for row in summary.rows(table)[:-1]} == {""}
+
+
+def test_the_leader_is_the_best_on_held_out_videos_whoever_it_is(make_report):
+    _, _, table = make_report("au")
+    for submitted in table["ways"]:
+        report = copy.deepcopy(table) | {"select": submitted}
+        places = [*(("baselines", name) for name in report["baselines"]), *(("ways", name) for name in report["ways"])]
+        for part, name in places:
+            for other, key in places:
+                report[other][key]["cross_fitted"] = 0.4
+            report[part][name]["cross_fitted"] = report["expected"] = 0.5
+            first = leaderboard.leader(report)
+            assert (first.place, first.score) == ((part, name, "cross_fitted"), 0.5)
+            assert first.submitted == (name == submitted)
+            said = summary.sentences(report)
+            assert sum("The leader on held-out videos" in line for line in said) == 1
+            assert f"The leader on held-out videos is {first.name}, with 0.5000." in said
+            warned = [line for line in worries.worries(report) if "the leader is" in line]
+            assert len(warned) == (not first.submitted)
+        for part, name in places:
+            report[part][name]["cross_fitted"] = 0.5
+        assert leaderboard.leader(report).name == f"the head {next(iter(report['baselines']))} alone", "the simplest"
+        for part, name in places:
+            report[part][name]["cross_fitted"] = None
+        assert leaderboard.leader(report) is None

@@ -64,7 +64,7 @@ def test_the_main_submission_of_heads_that_have_learnt_from_train_and_validation
     report = run.main(corpus.config(fold_trials=1, folds=2, test_from="train+val"), "va", corpus.work)
     assert "head2 has no test_trainval predictions" in capsys.readouterr().err
     assert report["submission"]["learnt_from_train_and_val"] == ["head0", "head1"]
-    assert report["searched"] == before["searched"] and (out / "submission.txt").read_bytes() != usual
+    assert report["submitted"] == before["submitted"] and (out / "submission.txt").read_bytes() != usual
     again = out / "again.txt"
     apply.main(apply.read(out / "params.json"), corpus.heads, corpus.test, again)
     assert again.read_bytes() == (out / "submission.txt").read_bytes()
@@ -91,4 +91,6 @@ def test_another_way_of_selecting_does_not_search_again(make_corpus):
     second = run.main(corpus.config(fold_trials=1, folds=3, select="tuned"), "va", corpus.work)
     assert (out / "study.db").stat().st_mtime_ns == study
     assert [one["select"] for one in (first, second)] == ["cross_fitted", "tuned"]
-    assert first["ways"]["tuned"]["tuned"] == second["ways"]["tuned"]["tuned"] == second["searched"]
+    assert (
+        first["ways"]["tuned"]["tuned"] == second["ways"]["tuned"]["tuned"] == second["searched"] == second["submitted"]
+    )

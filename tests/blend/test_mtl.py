@@ -182,8 +182,8 @@ def test_validation_scores_are_of_exactly_the_valid_rows(challenge):
     truth, said = rows(challenge.folder / "val.txt"), rows(out / "submission.txt")
     assert list(truth) == list(said) and report["submission"]["from"] == "validation"
     for name, expected in by_hand(truth, said).items():
-        assert report["parts"][name]["searched"] == pytest.approx(expected, abs=1e-9)
-    assert report["searched"] == pytest.approx(sum(by_hand(truth, said).values()), abs=1e-9)
+        assert report["parts"][name]["submitted"] == pytest.approx(expected, abs=1e-9)
+    assert report["submitted"] == pytest.approx(sum(by_hand(truth, said).values()), abs=1e-9)
     counts = {
         "va": sum(min(row[:2]) > -5 for row in truth.values()),
         "expr": sum(row[2] >= 0 for row in truth.values()),

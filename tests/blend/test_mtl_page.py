@@ -8,7 +8,8 @@ from blend import mtl, mtl_page, page_values
 def part(score, test=None, interval=(0.1, 0.9)):
     return {
         "task": "va", "metric": "mean CCC", "select": "tuned", "heads": {"a": score, "b": None}, "equal": score,
-        "searched": score, "cross_fitted": {"pooled": score} if score else None, "optimism": 0.0,
+        "submitted": score, "searched": score, "expected": score,
+        "cross_fitted": {"pooled": score} if score else None, "optimism": 0.0,
         "interval": None if interval is None else list(interval), "ways": {}, "per_output": {},
         "frames": {"labelled": 1234}, "test": None if test is None else {"score": test},
         "submission": {"path": "submission.txt", "from": "test", "lines": 3, "frames": 2, "videos": 1},
@@ -31,7 +32,7 @@ def test_rows_are_the_parts_and_their_sum(capsys, tmp_path):
 def test_what_is_not_defined_is_said_and_not_summed(test, capsys, tmp_path):
     report = mtl.summed({"va": part(None, test, None), "expr": part(0.5, test), "au": part(0.5, test)}, seed=0)
     report["submissions"] = [{"file": "submissions/1.txt"}]
-    assert report["searched"] is None and report["interval"] is None and report["cross_fitted"] is None
+    assert report["submitted"] is None and report["interval"] is None and report["cross_fitted"] is None
     assert mtl_page.rows(report)[-1][3] == "undefined"
     mtl_page.show(report, tmp_path)
     said = capsys.readouterr().out
@@ -53,7 +54,7 @@ def test_every_number_on_the_page_is_the_reports(page_reader, test):
     found = page_reader.Page(html)
     assert all(page_reader.agrees(text, page_values.value(report, at)) for at, text in found.numbers)
     pointers = {at for at, _ in found.numbers}
-    assert {"/searched", "/cross_fitted", "/interval/1", "/parts/au/best_head/score", "/submission/frames"} <= pointers
+    assert {"/submitted", "/expected", "/interval/1", "/parts/au/best_head/score", "/submission/frames"} <= pointers
     assert ("/test" in pointers) is ("/submissions/1/test" in pointers) is (test is not None)
     assert found.links == ["va/report.html", "expr/report.html", "au/report.html"]
     assert "<va>" not in html and "http:" not in html and "https:" not in html and "default-src 'none'" in html

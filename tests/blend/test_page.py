@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import charts, page, page_timeline, page_values, report, report_details, search, summary
+from blend import charts, page, page_timeline, page_values, published, report, report_details, search, summary
 from blend.config import BlendSettings
 from blend.outcome import Finding
 from blend.pool import Truth
@@ -27,11 +27,17 @@ TASKS = ["au", "expr", "va"]
 PAGES = {}
 
 
+@pytest.fixture(autouse=True)
+def published_curves(monkeypatch):
+    """Pages have the published curves, as if the videos were Aff-Wild2's."""
+    monkeypatch.setattr(published, "curves", lambda task, videos, frames: published.CURVES[task])
+
+
 @pytest.fixture(params=TASKS)
 def made(make_report, request):
     """A report, its timeline and its page, drawn once."""
     if request.param not in PAGES:
-        pool, outcome, table = make_report(request.param, corpus="affwild2")
+        pool, outcome, table = make_report(request.param)
         timeline = page_timeline.make(pool, outcome)
         PAGES[request.param] = table, timeline, page.render(table, timeline)
     return PAGES[request.param]
@@ -44,7 +50,7 @@ def test_every_number_that_is_shown_is_the_reports(made):
     for pointer, text in found.numbers:
         assert agrees(text, page_values.value(table, pointer)), (pointer, text)
     pointers = {pointer for pointer, _ in found.numbers}
-    for pointer in ("/searched", "/cross_fitted/pooled", "/interval/0", "/optimism", "/test/score", "/equal"):
+    for pointer in ("/submitted", "/expected", "/interval/0", "/optimism", "/test/score", "/equal"):
         assert pointer in pointers
     assert {f"/heads/{head}" for head in table["heads"]} <= pointers
     assert {f"/per_output/{name}" for name in table["per_output"]} <= pointers
@@ -188,5 +194,5 @@ def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     table |= {"test": None, "seconds": 0.0, "submissions": None}
     json.dumps(table, allow_nan=False)
     found = Page(page.render(table, page_timeline.make(pool, outcome)))
-    assert dict(found.numbers)["/searched"] == "undefined"
+    assert dict(found.numbers)["/submitted"] == "undefined"
     assert all(agrees(text, page_values.value(table, at)) for at, text in found.numbers)

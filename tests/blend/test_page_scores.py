@@ -2,11 +2,15 @@
 
 import re
 
-from blend import page_scores
+from blend import page_scores, published, summary
 
 
 def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):
-    ours, theirs = (page_scores.smoothing(make_report("va", corpus=corpus)[2]) for corpus in ("demo", "affwild2"))
+    table = make_report("va", corpus="affwild2")[2]
+    ours = page_scores.smoothing(table)  # a name is not enough
+    videos, frames = published.VALIDATION["va"]
+    table |= {"videos": [{"video": f"{v}-30-640x360", "labelled": frames // videos} for v in range(videos)]}
+    theirs = page_scores.smoothing(table | {"corpus": "mine"})
     assert "Savchenko 2023" in theirs and "published blend" in theirs and theirs.count('class="chart"') == 2
     assert "published" not in ours and ours.count('class="chart"') == 1 and "without smoothing" in ours
 
@@ -31,3 +35,23 @@ def test_a_search_too_short_for_importance_says_so(make_report):
     assert "Too few trials to say which numbers matter." in page_scores.search(table)
     table["search"]["score"] = []
     assert page_scores.search(table) == ""
+
+
+def test_a_search_that_drew_nothing_says_what_it_did(make_report):
+    table = make_report("va")[2]
+    assert "then draws, then refines" in page_scores.search(table)
+    for starts, said in ((["head a", "grid", "equal"], "Every point of a grid"), (["given"], "Nothing was left to search"),
+                         (["given", "refined"], "The weights are given. Where the line")):  # fmt: skip
+        table["search"] |= {"start": starts, "score": [0.5] * len(starts), "importance": None}
+        html = page_scores.search(table)
+        assert said in html and "draws, then" not in html
+        legend = {"grid": "grid", "given": "given weights"}[next(s for s in starts if s in ("grid", "given"))]
+        assert legend in html
+
+
+def test_what_was_tuned_on_what_stands_beside_the_table(make_report):
+    table = make_report("va")[2]
+    for here in (True, False):
+        table["heads_tuned_here"] = here
+        told = [page_scores.scores(table), " ".join(summary.sentences(table))]
+        assert all(("settings were tuned on these validation videos" in text) == here for text in told)

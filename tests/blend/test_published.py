@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from blend import published
@@ -10,9 +11,34 @@ from blend import published
 RECIPE = Path(__file__).parents[3] / "shared" / "recipe.md"
 
 
-def test_they_are_shown_for_aff_wild2_alone():
-    assert published.curves("affwild2", "au") and published.curves("Aff-Wild2_val", "expr")
-    assert published.curves("demo", "va") == {}
+FRAMES = Path(__file__).parents[3] / "shared" / "data" / "affwild2_frames" / "frames.parquet"
+NAMES = ["10-60-1280x720_right", "122-60-1920x1080-1", "102", "video10_1_left", "video5"]
+
+
+def official(task):
+    """Names and number of frames like those of the official validation part."""
+    videos, frames = published.VALIDATION[task]
+    return [*NAMES, *(str(500 + i) for i in range(videos - len(NAMES)))], frames
+
+
+def test_they_are_shown_for_aff_wild2s_validation_videos_alone():
+    for task in published.CURVES:
+        videos, frames = official(task)
+        assert published.curves(task, videos, frames) is published.CURVES[task]
+        assert published.curves(task, videos, round(frames * 1.005)), "another release"
+        assert published.curves(task, videos[:-1], frames) == {}, "a part of them"
+        assert published.curves(task, [*videos, "501_left"], frames) == {}
+        assert published.curves(task, videos, round(frames * 0.5)) == {}, "every second frame"
+        assert published.curves(task, ["album_7", *videos[1:]], frames) == {}
+        assert published.curves(task, [str(i) for i in range(len(videos))], frames) == {}, "numbered"
+        assert published.curves(task, [], 0) == {}
+
+
+def test_every_name_of_aff_wild2_has_an_official_form():
+    if not FRAMES.exists():
+        pytest.skip("the frame index of Aff-Wild2 is not there")
+    names = pd.read_parquet(FRAMES, columns=["video"])["video"].unique()
+    assert len(names) == 594 and all(published.NAME.fullmatch(name) for name in names)
 
 
 def test_they_peak_where_the_papers_do():

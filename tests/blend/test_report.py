@@ -46,7 +46,8 @@ def test_its_numbers_are_those_of_the_parts(build, name, select):
         assert table["heads"][head] == pytest.approx(pool.task.score(truth, direct(pool, scores)), abs=1e-9)
         assert table["baselines"][head]["score"] == table["heads"][head]
     assert table["select"] == select
-    assert table["searched"] == way.score == pool.score(combine.combine(pool, way.params))
+    assert table["submitted"] == way.score == pool.score(combine.combine(pool, way.params))
+    assert table["expected"] == way.crossed.pooled and table["searched"] == outcome.ways["tuned"].score
     assert np.mean(list(table["per_output"].values())) == pytest.approx(way.score, abs=1e-9)
     assert table["weights"] == way.params.as_json()["weights"]
     assert table["cross_fitted"]["folds"] == list(way.crossed.scores)
@@ -116,7 +117,7 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
         pool, scores=np.full_like(pool.scores, 0.5), truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
     )
     table = report.build(flat, Finding(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0)
-    assert table["heads"] == dict.fromkeys(flat.heads) and table["searched"] is None
+    assert table["heads"] == dict.fromkeys(flat.heads) and table["submitted"] is None and table["searched"] is None
     assert table["cross_fitted"]["mean"] is None and table["interval"] is None
     json.dumps(table, allow_nan=False)
 
@@ -126,4 +127,4 @@ def test_the_terminal_says_what_to_worry_about(make_report, tmp_path, capsys):
     summary.show(table, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert worries.worries(table) and said.count(" ! ") == len(worries.worries(table))
-    assert "blend, cross-fitted (submitted)" in said and f"{table['searched']:.4f}" in said
+    assert "blend, cross-fitted (submitted)" in said and f"{table['submitted']:.4f}" in said

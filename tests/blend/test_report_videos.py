@@ -50,7 +50,9 @@ def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name)
         assert row["labelled"] == mine.sum() and row["frames"] == np.diff(pool.offsets)[v]
     held = report_videos.tables(rows)
     assert counts.score(name, held.sum(0)) == pytest.approx(table["cross_fitted"]["pooled"])
-    assert counts.score(name, report_videos.tables(rows, "counts_searched").sum(0)) == pytest.approx(table["searched"])
+    assert counts.score(name, report_videos.tables(rows, "counts_submitted").sum(0)) == pytest.approx(
+        table["submitted"]
+    )
     json.dumps(rows, allow_nan=False)
 
 

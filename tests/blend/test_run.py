@@ -38,7 +38,7 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_i
     searched = report["ways"]["tuned"]["tuned"]
     assert searched >= max(*report["heads"].values(), report["equal"])
     assert searched >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
-    assert report["searched"] == report["ways"][report["select"]]["tuned"]
+    assert report["submitted"] == report["ways"][report["select"]]["tuned"]
     assert len(report["cross_fitted"]["folds"]) == 5
     assert report["frames"]["videos_without_face"] == ["val4"]
     assert report["submission"]["videos_without_face"] == ["test2"]
@@ -196,7 +196,7 @@ def test_the_summary_names_every_file(make_corpus, capsys):
         "head0",
         "submission.txt",
         "report.html",
-        f"{report['searched']:.4f}",
+        f"{report['submitted']:.4f}",
     ):
         assert text in shown
     assert np.isfinite(report["seconds"])

@@ -12,12 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from blend import run
+from blend import ingredients, run
 from blend.config import Config
 from extract import config as configs
 from extract import run as extract_run
 from extract.errors import InputError
-from heads import predictions, testlist
+from heads import border, predictions, testlist
 from heads.tasks import TASKS
 
 
@@ -76,6 +76,32 @@ def make_team(make_corpus):
         return Team(make_corpus(name, seed, **sizes))
 
     return make
+
+
+def test_validation_annotations_and_predictions_are_enough(make_team):
+    for name in TASKS:
+        team = make_team(name, folder=f"corpus_{name}")
+
+        def gathered(team=team, name=name):
+            settings = configs.load(Config, team.config)
+            return ingredients.gather(settings, name, team.folder / "work", 0, ["none"], team.theirs)[1]
+
+        assert gathered().prior_from == "train"
+        shutil.rmtree(team.folder / "train")
+        team.config.write_text(team.config.read_text().replace('train = "train"\n', ""))
+        found = gathered()
+        lines = [line.split(",") for path in sorted(team.corpus.val.glob("*.txt"))
+                 for line in path.read_text().splitlines()[1:]]  # fmt: skip
+        values = np.array([[float(x) for x in line] for line in lines])
+        values = values[(values != team.task.unlabelled).all(1)]
+        means = np.eye(8)[values[:, 0].astype(int)].mean(0) if name == "expr" else values.mean(0)
+        assert found.prior_from == "validation"
+        assert list(found.prior.values()) == pytest.approx(means.tolist(), abs=1e-6)
+        with pytest.raises(InputError, match=rf"corpus\.{name}\.train is missing: our heads learn"):
+            border.read(configs.load(Config, team.config), team.task)
+    report = team.run(heads=["none"])
+    assert report["prior_from"] == "validation" and report["data"]["train"] is None
+    assert report["submission"]["frames"] > 0
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -16,9 +16,13 @@ def calm():
         "task": "au",
         "interval": [0.48, 0.54],
         "optimism": 0.01,
-        "searched": 0.52,
+        "select": "cross_fitted",
+        "submitted": 0.52,
+        "searched": 0.53,
+        "expected": 0.51,
         "cross_fitted": {"pooled": 0.51},
-        "baselines": {"mlp": {"cross_fitted": 0.49}, "equal": {"cross_fitted": 0.6}},
+        "baselines": {"mlp": {"cross_fitted": 0.49}, "equal": {"cross_fitted": 0.5}},
+        "ways": {"cross_fitted": {"cross_fitted": 0.51}, "tuned": {"cross_fitted": 0.5}},
         "k": 5,
         "score_against_k": {"k": [0, 5, 10], "score": [0.1, 0.2, 0.1]},
         "per_output": {"AU1": 0.5, "AU2": 0.5, "AU4": 0.4},
@@ -47,7 +51,21 @@ def test_nothing_is_said_of_a_report_where_nothing_is_wrong(calm):
         ("/interval/1", 0.7, "The interval is wide, 0.4800 to 0.7000: 9 validation videos"),
         ("/interval", None, "could not be estimated"),
         ("/optimism", 0.08, "scores 0.0800 more than on held-out ones"),
-        ("/baselines/mlp/cross_fitted", 0.51, "the head mlp alone is at least as good (0.5100 against 0.5100)"),
+        (
+            "/baselines/mlp/cross_fitted",
+            0.51,
+            "the leader is the head mlp alone, not the submitted blend (0.5100 against",
+        ),
+        (
+            "/baselines/equal/cross_fitted",
+            0.6,
+            "is equal weights, not the submitted blend (0.6000 against 0.5100): choos",
+        ),
+        (
+            "/ways/tuned/cross_fitted",
+            0.55,
+            'is the other way to a blend (select = "tuned"), not the submitted blend (0.55',
+        ),
         ("/k", 10, "k = 10 is the widest that was tried"),
         ("/videos/0/influence", -0.05, "pull the score down: a (-0.0500)"),
         ("/per_output_held_out/AU4", 0.05, "Far below the others: AU4 (0.0500)"),
@@ -64,8 +82,10 @@ def test_each_cause_is_said_and_nothing_else(calm, pointer, value, said):
 
 
 def test_a_report_of_one_video_or_without_details_still_says_what_it_can(calm):
-    calm |= {"interval": None, "optimism": None, "cross_fitted": None, "per_output_held_out": None}
+    calm |= {"interval": None, "optimism": None, "cross_fitted": None, "expected": None, "per_output_held_out": None}
     calm["baselines"]["mlp"]["cross_fitted"] = None
+    calm["baselines"]["equal"]["cross_fitted"] = None
+    calm["ways"] = {"tuned": {"cross_fitted": None}}
     del calm["videos"], calm["data"]
     calm["k"] = [1, 2, 3]
     assert len(worries(calm)) == 1
