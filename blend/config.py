@@ -61,13 +61,13 @@ class BlendSettings(Strict):
     thresholds: Thresholds = "auto"
     """au. "exact": the best ones, by counting. "search": Optuna draws them. "fixed": 0.5. "bootstrap": the best ones
     averaged over draws of the videos. "pulled": those, pulled towards a common one by how few videos show the unit.
-    "plug-in": half the F1 that calibrated probabilities can reach. "auto": whichever scores best on held-out videos;
-    exact with select = "tuned". A number for all units, or one for each: these.
+    "plug-in": half the F1 that calibrated probabilities can reach. "pulled-plug-in": those, pulled likewise. "auto":
+    pulled-plug-in; exact with select = "tuned". A number for all units, or one for each: these.
     """
     bias: Bias = "auto"
     """expr: a number per class, added to the logarithm of its score. "prior": a multiple of the log class prior (logit
-    adjustment). "free": eight numbers. "pulled": those, pulled towards 0 by how few videos show the class.
-    A number for each class: these.
+    adjustment). "free": eight numbers. "pulled": those, pulled towards 0 by how few videos show the class. "auto": off,
+    unless prior or pulled pays on held-out videos. A number for each class: these.
     """
     filter: str = "auto"
     """expr: a head whose sure decisions replace the blend's; "off"; "auto": any head named pretrained..."""
@@ -77,6 +77,10 @@ class BlendSettings(Strict):
     """
     shift: Shift = "auto"
     """va: move the blend to the truth's mean; a number, or one for each output: by these."""
+    out_of_fold: Switch = "auto"
+    """Weights, thresholds, biases, scale and shift are the mean of what validation and what train's out-of-fold
+    predictions give; of heads that all have these (`folds` of a head).
+    """
     folds: int = Field(default=5, ge=2)
     """By-video folds of the cross-fitted score."""
     select_folds: int = Field(default=5, ge=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,3 +40,21 @@ def numbers(value: Any, outputs: int) -> NDArray[np.float64] | None:
     if value is None or isinstance(value, bool | str):
         return None
     return np.broadcast_to(np.asarray(value, np.float64), outputs).copy()
+
+
+@dataclass(frozen=True)
+class Given:
+    """All numbers that settings give: weights [H, C], the others [C]; None where they are found."""
+
+    weights: NDArray[np.float64] | None = None
+    thresholds: NDArray[np.float64] | None = None
+    bias: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+    shift: NDArray[np.float64] | None = None
+
+
+def given(pool: Pool, settings: BlendSettings) -> Given:
+    """What settings give for a pool. Raises InputError as `weights`."""
+    outputs = len(pool.task.outputs)
+    of_task = {"au": ("thresholds",), "expr": ("bias",), "va": ("scale", "shift")}[pool.task.name]
+    return Given(weights(pool, settings), **{key: numbers(getattr(settings, key), outputs) for key in of_task})

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from blend import combine, copies, counts, folded, search, smooth
+from blend import combine, copies, counts, fixed, folded, search, smooth
 from blend.choices import Options, options
 from blend.config import BlendSettings
 from blend.crossfit import CrossFit, by_group, evaluate, number_or_none, split
@@ -32,6 +32,7 @@ MARGIN = 1.0
 """Standard errors by which a step must gain."""
 DRAWS = 200
 """Draws of the people (or recordings) for that standard error."""
+BAGGED = True
 NEAR = 2
 """Widths on either side that are tried again with the chosen parts."""
 
@@ -64,19 +65,23 @@ class Selection:
         seed: int,
         folds: Sequence[Sequence[int]] | None = None,
         test_groups: int | None = None,
+        train: Pool | None = None,
     ) -> None:
         """`folds`: lists of video numbers that hold every video once; None: made as settings say. `test_groups`: people
-        or recordings of the test set that intervals are for.
+        or recordings of the test set that intervals are for. `train`: the same heads' out-of-fold predictions of train,
+        of people who are not in `pool`.
 
         Raises InputError where settings name a head that there is not, or ask for what a task does not have.
         """
-        self.whole, self.settings, self.seed = pool, copies.renamed(pool, settings), seed
-        self.pool, self.task, self.test_groups = copies.distinct(pool), pool.task.name, test_groups
-        self.options = options(self.pool, self.settings)
+        self.whole, self.seed, self.task, self.test_groups = pool, seed, pool.task.name, test_groups
+        self.pool, self.settings = copies.to_search(pool, settings)
+        self.options = options(self.pool, self.settings, train is not None)
+        self.given = fixed.given(self.pool, self.settings)
         self.folds = split(pool, settings.select_folds, seed) if folds is None else [list(fold) for fold in folds]
         part_seed = search.derive(seed, "thresholds")
-        self.solver = SOLVERS[self.task](folded.of(self.pool, self.folds), part_seed)
+        self.solver = SOLVERS[self.task](folded.of(self.pool, self.folds), part_seed, given=self.given)
         self.finisher = self._finisher(self.solver, part_seed)
+        self._train = None if train is None else self._on_train(train, part_seed)
         self._distinct = copies.distinct_without(self.pool, self.folds)
         self._groups, self._parts = pool.groups, list[Pool]()
         self._held: dict[tuple[Candidate, int | None], counts.Table] = {}
@@ -86,7 +91,14 @@ class Selection:
         exact = solver.folded
         if exact.step > 1:
             exact = folded.of(exact.pool, exact.folds, len(exact.pool.known.rows))
-        return SOLVERS[self.task](exact, seed, exactly=True)
+        return SOLVERS[self.task](exact, seed, True, self.given)
+
+    def _on_train(self, train: Pool, seed: int) -> tuple[Solver, Solver]:
+        """The two solvers again, on all of train."""
+        at = [train.heads.index(head) for head in self.pool.heads]
+        same = replace(train, heads=self.pool.heads, scores=train.scores[at], own=None)
+        solver = SOLVERS[self.task](folded.of(same, [range(len(train.videos))]), seed, given=self.given)
+        return solver, self._finisher(solver, seed)
 
     def select(self) -> Way | None:
         """The selected blend; None for a single annotated person or recording."""
@@ -100,6 +112,8 @@ class Selection:
     def alone(self, weights: NDArray[np.float64]) -> Way:
         """Given weights [H] of the distinct heads; kernel, k and thresholds are the best ones on the same videos."""
         part = {"au": "fixed" if self.settings.thresholds == "fixed" else "exact", "expr": "off", "va": ""}[self.task]
+        if self.task == "au" and self.given.thresholds is not None:
+            part = "given"
         each = np.broadcast_to(weights[:, None], (len(weights), len(self.pool.task.outputs)))
 
         def tuned(left_out: LeftOut) -> Params:
@@ -135,7 +149,11 @@ class Selection:
         fold `without` count as one.
         """
         heads = self._distinct[without]
-        return self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
+        found = self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
+        if not candidate.with_train or self._train is None:
+            return found
+        solver, finisher = self._train
+        return average([found, finisher.solve(candidate, (), heads, solver.weights(candidate, (), heads))])
 
     def held(self, candidate: Candidate, without: int | None = None) -> counts.Table:
         """Tables [V, ...] of all videos, each decided with what was found on the other folds, never on `without`'s.
@@ -146,7 +164,14 @@ class Selection:
         if key not in self._held:
             heads, solver = self._distinct[without], self.solver
             for f in self._visible(without):
-                own = solver.table(candidate, solver.solve(candidate, _left_out(without, f), heads))
+                others = [g for g in self._visible(without) if g != f]
+                if BAGGED and len(others) > 1:
+                    found = average([solver.solve(candidate, _left_out(without, f, g), heads) for g in others])
+                else:
+                    found = solver.solve(candidate, _left_out(without, f), heads)
+                if candidate.with_train and self._train is not None:
+                    found = average([found, self._train[0].solve(candidate, (), heads)])
+                own = solver.table(candidate, found)
                 table = self._held.setdefault(key, np.zeros_like(own))
                 table[self.folds[f]] = own[self.folds[f]]
         return self._held[key]
@@ -159,8 +184,10 @@ class Selection:
         return _Choice(self, without, self.options).candidate()
 
     @property
-    def ks(self) -> list[int]:
-        """The widths tried."""
+    def ks(self) -> list[int | tuple[int, ...]]:
+        """The widths tried; only the given one (or ones, of the outputs) where there is one."""
+        if (given := fixed.k(self.settings)) is not None:
+            return [given]
         widest = self.settings.widest(self.task)
         return sorted({k for k in KS if k <= widest} | {min(widest, KS[-1])})
 
@@ -198,7 +225,9 @@ class _Choice:
     def candidate(self) -> Candidate:
         """Step by step. With a single fold, where nothing can be held out, the usual blend."""
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
-        found = Candidate(kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0])
+        found = Candidate(
+            kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0], with_train=options.with_train[0]
+        )
         if len(self.folds) < 2:
             return found
         found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in ks])
@@ -208,6 +237,7 @@ class _Choice:
         near = self._near(found.k)
         found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in near])
         found = self._best(found, [replace(found, filter=head) for head in options.filters])
+        found = self._best(found, [replace(found, with_train=both) for both in options.with_train])
         return self._with_own_k(found)
 
     def _best(self, found: Candidate, tried: Sequence[Candidate]) -> Candidate:

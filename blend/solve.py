@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend import bias, counts, decide, shift, threshold, threshold_rules
+from blend.fixed import Given
 from blend.folded import Folded, FoldedVa, LeftOut, va_table
 from heads import metrics
 
@@ -27,15 +28,19 @@ class Candidate:
     k: int | tuple[int, ...]
     """A tuple where every output has its own."""
     weights: str = "shared"
-    """"equal", "best" (one head alone), "shared" (one per head) or "each" (one per head and output)."""
+    """"equal", "best" (one head alone), "shared" (one per head), "each" (one per head and output) or "given"."""
     part: str = ""
-    """au: a rule for thresholds. expr: a rule for the bias. va: "", "scale", "shift" or "scale shift"."""
+    """au: a rule for thresholds. expr: a rule for the bias. va: "", "scale", "shift" or "scale shift". "given" in place
+    of a rule: the numbers of the settings.
+    """
     filter: str = ""
     """expr: the head whose sure decisions win, "" for none."""
     mix: float = 1.0
     """How much of the weights is what was found; the rest is equal weights."""
     strength: float = 1.0
     """How far the part's numbers go from what they are without it: 0 none of the way, 1 all of it."""
+    with_train: bool = False
+    """Numbers are the mean of what validation and what train's out-of-fold predictions give."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,21 @@ def average(solutions: list[Solution]) -> Solution:
     means: dict[str, Any] = {}
     for field in fields(Solution):
         values = [getattr(solution, field.name) for solution in solutions]
-        means[field.name] = None if values[0] is None else np.mean(values, axis=0)
+        alike = values[0] is None or all(np.array_equal(values[0], value) for value in values)
+        means[field.name] = values[0] if alike else np.mean(values, axis=0)  # given numbers stay as they are written
     return Solution(**means)
 
 
 class Solver:
     """Solutions of candidates on the subsets of a folded pool (`blend.folded`), and what they do to each video.
 
-    `exactly`: thresholds of the rule "exact" are found among the frames, not among counts.
+    `exactly`: thresholds of the rule "exact" are found among the frames, not among counts. `given`: numbers that
+    candidates may call for.
     """
 
-    def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
+    def __init__(self, folded: Folded, seed: int, exactly: bool = False, given: Given | None = None) -> None:
         self.folded, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
+        self.given = given or Given()
 
     def solve(
         self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
@@ -99,6 +107,9 @@ class Solver:
         equal[list(heads)] = 1 / len(heads)
         if candidate.weights == "equal":
             return equal
+        if candidate.weights == "given":
+            assert self.given.weights is not None
+            return self.given.weights
         ks = candidate.k if isinstance(candidate.k, tuple) else (candidate.k,) * outputs
         own = {k: self._found(candidate, k, left_out, heads) for k in set(ks)}
         found = np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
@@ -116,8 +127,8 @@ class Solver:
 class AuSolver(Solver):
     """Counts of each video's scores stand for the frames: thresholds are found and applied to within 1/256."""
 
-    def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
-        super().__init__(folded, seed, exactly)
+    def __init__(self, folded: Folded, seed: int, exactly: bool = False, given: Given | None = None) -> None:
+        super().__init__(folded, seed, exactly, given)
         self._kept: dict[tuple[str, Any, bytes], threshold_rules.Counts] = {}
 
     def _counts(self, candidate: Candidate, weights: NDArray[np.float64]) -> threshold_rules.Counts:
@@ -131,6 +142,8 @@ class AuSolver(Solver):
         return self._kept[key]
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
+        if candidate.part == "given":
+            return Solution(weights, thresholds=self.given.thresholds)
         if candidate.part == "exact" and self.exactly:
             rows = np.flatnonzero(self.folded.inside(left_out))
             blended = self.folded.blend(candidate.kernel, candidate.k, weights)
@@ -157,8 +170,8 @@ class AuSolver(Solver):
 class ExprSolver(Solver):
     """Frames are decided again for every candidate."""
 
-    def __init__(self, folded: Folded, seed: int, exactly: bool = False) -> None:
-        super().__init__(folded, seed, exactly)
+    def __init__(self, folded: Folded, seed: int, exactly: bool = False, given: Given | None = None) -> None:
+        super().__init__(folded, seed, exactly, given)
         self._free: dict[tuple[str, Any, bytes, LeftOut], NDArray[np.float64]] = {}
 
     def solve(
@@ -176,8 +189,8 @@ class ExprSolver(Solver):
         return replace(found, sure=np.asarray(SURE[int(np.argmax(scores))]))
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
-        if candidate.part == "off":
-            return Solution(weights)
+        if candidate.part in ("off", "given"):
+            return Solution(weights, bias=self.given.bias)
         inside = self.folded.inside(left_out)
         truth, weight = self.folded.truth[inside], self.folded.weight[inside]
         blended = np.ascontiguousarray(self.folded.blend(candidate.kernel, candidate.k, weights)[inside])
@@ -210,7 +223,9 @@ class VaSolver(Solver):
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         sums = self.folded.sums(candidate.kernel, candidate.k, left_out)
-        scale, moved = shift.matched(sums, weights, "scale" in candidate.part, "shift" in candidate.part)
+        wanted = {"scale": self.given.scale, "shift": self.given.shift}
+        scale, moved = (name in candidate.part if value is None else value for name, value in wanted.items())
+        scale, moved = shift.matched(sums, weights, scale, moved)
         return Solution(weights, scale=scale, shift=moved)
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, crossfit, select, smooth
+from blend import combine, crossfit, folded, select, smooth
 from blend.config import BlendSettings
 from blend.pool import Truth
 from blend.select import Selection
-from blend.solve import Candidate
+from blend.solve import SOLVERS, Candidate
 from extract.errors import InputError
 
 TASKS = ["au", "expr", "va"]
@@ -17,7 +17,7 @@ SETTINGS = BlendSettings(select_folds=4, k_max=5, draws=200)
 
 
 def settings(**changes):
-    return SETTINGS.model_copy(update=changes)
+    return BlendSettings(**(SETTINGS.model_dump() | changes))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -163,6 +163,12 @@ FORCED = [
     ("va", {"scale": True, "shift": True}, lambda params: set(params.scale) != {1.0}),
     ("va", {"per_output_k": True, "kernels": ["gaussian"]}, lambda params: len(params.k) == 2),
     ("va", {"per_output_weights": "auto", "per_output_k": "auto"}, lambda params: True),
+    ("au", {"thresholds": 0.3, "k": 3}, lambda params: set(params.thresholds) == {0.3} and params.k == 3),
+    ("au", {"weights": {"head0": 0.75, "head2": 0.25}}, lambda params: params.weights == (0.75, 0.0, 0.25)),
+    ("au", {"k": list(range(12)), "kernels": ["median"]}, lambda params: params.k == tuple(range(12))),
+    ("expr", {"bias": [0.1] * 7 + [-0.7], "k": 0}, lambda params: params.bias == (0.1,) * 7 + (-0.7,)),
+    ("va", {"scale": 1.5, "shift": [0.1, -0.1]}, lambda params: params.scale == (1.5, 1.5) and params.shift == (0.1, -0.1)),
+    ("va", {"scale": 1.5, "shift": False}, lambda params: params.shift == (0, 0)),
 ]
 
 
@@ -174,6 +180,15 @@ def test_what_settings_fix_is_kept(make_pool, name, changes, holds):
     assert all(holds(params) for params in way.crossed.params)
     assert np.isfinite(way.crossed.pooled)
     assert way.score == pool.score(combine.combine(pool, way.params))
+
+
+def test_with_every_number_given_nothing_is_chosen_and_nothing_too_good(make_pool):
+    pool = make_pool("au", heads=3)
+    given = settings(weights={"head0": 0.6, "head1": [0.4] * 12}, k=2, kernels=["gaussian"], thresholds=[0.5] * 12)
+    way = Selection(pool, given, 0).select()
+    assert {params.kernel for params in (way.params, *way.crossed.params)} == {"gaussian"}
+    assert all(params == way.params for params in way.crossed.params)
+    assert way.score == pytest.approx(way.crossed.pooled, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -211,3 +226,32 @@ def test_one_annotated_video_leaves_nothing_to_hold_out(make_pool):
     assert selection.select() is None
     way = selection.alone(np.full(3, 1 / 3))
     assert way.crossed is None and way.score is not None
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_train_out_of_fold_counts_half_where_it_is_wanted(make_pool, name):
+    """Numbers are the mean of validation's and train's, in the folds as in the blend; heads go by name."""
+    pool, train = make_pool(name), make_pool(name, seed=5, videos=10)
+    turned = replace(train, heads=train.heads[::-1], scores=train.scores[::-1])
+    both = settings(out_of_fold=True, k=1)
+    selection = Selection(pool, both, 0, train=turned)
+    chosen = selection.choose()
+    assert chosen.with_train and selection.choose(0).with_train
+    alone = Selection(pool, both, 0)
+    assert not alone.choose().with_train
+    on_train = SOLVERS[name](folded.of(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
+    for f in range(4):
+        mine, theirs = selection.solution(chosen, (f,)), alone.solution(chosen, (f,))
+        for key in ("weights", "thresholds", "bias", "scale", "shift"):
+            if getattr(mine, key) is not None:
+                mean = (getattr(theirs, key) + getattr(on_train, key)) / 2
+                np.testing.assert_allclose(getattr(mine, key), mean, atol=1e-9)
+    assert Selection(pool, settings(out_of_fold=False), 0, train=turned).select() == Selection(pool, SETTINGS, 0).select()
+
+
+def test_train_is_used_where_it_pays_and_not_where_its_scores_are_others(make_pool):
+    """Few validation videos and many of train help; train whose scores are shifted does not get in."""
+    few, many = make_pool("va", videos=5, length=(20, 30)), make_pool("va", seed=9, videos=40, length=(50, 60))
+    wrong = replace(many, scores=-many.scores)
+    chosen = [Selection(few, settings(shift=True), 0, train=train).choose().with_train for train in (many, wrong)]
+    assert not chosen[1]
