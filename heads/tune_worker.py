@@ -71,6 +71,7 @@ class Job:
     prune: bool
     heartbeat: int
     worker: str = ""
+    people: dict[str, str] | None = None  # video -> its group, where people are known
     until: float | None = None
     """Claim no trial after this moment (time.time): it is the same for a process that begins late, or once more."""
 
@@ -103,7 +104,7 @@ class Worker:
         self.task = TASKS[job.task]
         self.space = tune_space.leaves(job.raw, job.head)
         self._annotations = labels.read_folder(Path(job.train), self.task)
-        self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed)
+        self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed, job.people)
         self._rows: Prepared | None = None
         self._kept: tune_trial.Kept = {}
 
@@ -239,7 +240,7 @@ class Worker:
             self._rows, self._kept = None, {}  # the old ones go before the new ones come
             work, seed = Path(self.job.work), self.job.seed
             try:
-                rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
+                rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed, people=self.job.people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(with_rows(self._folds, rows))) < 2:
