@@ -37,7 +37,7 @@ def read(config: Config, task: Task) -> tuple[Annotations, Listed]:
     named = _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
     annotated = [video for some in annotations.values() for video in some]
     person_of = people.read(config.corpus, {*annotated, *(listed.names if listed else ())})
-    people.warn_of_unknown(config.corpus, person_of, annotated)
+    people.check(config.corpus, person_of, annotated)
     _warn_of_sides(named)
     _warn_of_people(named, person_of or {})
     if config.corpus.frames:
@@ -78,8 +78,8 @@ def _warn_of_people(named: Named, person_of: dict[str, str]) -> None:
         if both := sorted(person for person, where in first.items() if part in where and other in where):
             print(
                 f"warning: {named[other][0]}: the person {both[0]!r} of {first[both[0]][other]!r} is also in "
-                f"{first[both[0]][part]!r} of {named[part][0]} ({len(both)} such people): scores in {other} say too much "
-                f"of people whom nobody has seen",
+                f"{first[both[0]][part]!r} of {named[part][0]} ({len(both)} such people): scores in {other} say "
+                f"too much of people whom nobody has seen",
                 file=sys.stderr,
             )
 

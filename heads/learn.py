@@ -52,7 +52,7 @@ class Slices:
 def cut(
     labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers of train and of dev, by video, or by `rows.group`; of train every `stride`-th labelled frame of a video.
+    """Row numbers of train and of dev, by video, or by `rows.group`; of a train video every `stride`-th labelled frame.
 
     The dev slice depends on the labels and the seed alone, so all heads of a task that see the same frames share it.
     """

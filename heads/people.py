@@ -1,4 +1,4 @@
-"""Who is in which video: `corpus.people`, a table, or `corpus.people_pattern`, which finds the person in a video's name.
+"""Who is in which video: `corpus.people`, a table, or `corpus.people_pattern`, which finds people in videos' names.
 
 Frames of one person are alike, in whatever video they are. A head that has learnt from one of them, or thresholds that
 were chosen on one, do better on the others than on people they have never seen, so folds, slices, draws and counts go
@@ -26,19 +26,13 @@ def read(corpus: Corpus, videos: Collection[str]) -> dict[str, str] | None:
     """Video -> person, of those of these videos whose person is known; None where the config does not tell people.
 
     Raises InputError where it tells them twice, for a table that cannot be read or contradicts itself (`read_table`),
-    one that names none of the videos, and for a pattern that is no regular expression, or fits none of them.
+    and for a pattern that is no regular expression.
     """
     if corpus.people is not None and corpus.people_pattern is not None:
         raise InputError("config: corpus.people and corpus.people_pattern are both given; expected one: leave one out")
     if corpus.people is not None:
         table = read_table(corpus.people)
-        found = {video: table[video] for video in sorted(videos) if video in table}
-        if videos and not found:
-            raise InputError(
-                f"{corpus.people}: names none of the corpus's {len(videos)} videos (its first is {next(iter(table))!r},"
-                f" the corpus's {min(videos)!r}); expected names as those of the annotation files; {REMEDY}"
-            )
-        return found
+        return {video: table[video] for video in sorted(videos) if video in table}
     if corpus.people_pattern is not None:
         return _matched(corpus.people_pattern, videos)
     return None
@@ -53,25 +47,29 @@ def _matched(pattern: str, videos: Collection[str]) -> dict[str, str]:
             f"config: corpus.people_pattern = {pattern!r} is no regular expression: {error}; expected one whose group "
             f"1, or whole match, is the person, as '^\\d+'"
         ) from None
-    found = {}
-    for video in sorted(videos):
-        if (match := finds.search(video)) is not None and (person := match[1 if finds.groups else 0]):
-            found[video] = person
-    if videos and not found:
-        raise InputError(
-            f"config: corpus.people_pattern = {pattern!r} fits none of the corpus's {len(videos)} videos (first: "
-            f"{min(videos)!r}); expected a regular expression that finds the person in a video's name"
-        )
-    return found
+    found = {video: finds.search(video) for video in sorted(videos)}
+    return {
+        video: person
+        for video, match in found.items()
+        if match is not None and (person := match[1 if finds.groups else 0])
+    }
 
 
-def warn_of_unknown(corpus: Corpus, people: dict[str, str] | None, videos: Collection[str]) -> None:
-    """One line on stderr where a table lacks some of these videos: their recordings stand for their people."""
-    if corpus.people is None or people is None:
+def check(corpus: Corpus, people: dict[str, str] | None, videos: Collection[str]) -> None:
+    """Refuse people that are of none of these videos; where a table lacks some, say so in one line on stderr: their
+    recordings stand for their people. A pattern need not fit every name.
+    """
+    if people is None or not (unknown := sorted(set(videos) - people.keys())):
         return
-    if unknown := sorted(set(videos) - people.keys()):
+    if not people:
+        told = corpus.people or f"config: corpus.people_pattern = {corpus.people_pattern!r}"
+        raise InputError(
+            f"{told}: fits none of the corpus's {len(unknown)} videos (first: {unknown[0]!r}); expected the person of "
+            f"each, by the name that its annotation file has: {REMEDY}"
+        )
+    if corpus.people is not None:
         print(
-            f"warning: {corpus.people}: no person for the video {unknown[0]!r} ({len(unknown)} of {len(videos)} "
+            f"warning: {corpus.people}: no person for the video {unknown[0]!r} ({len(unknown)} of {len(set(videos))} "
             f"annotated videos have none): such are kept together by recording alone",
             file=sys.stderr,
         )

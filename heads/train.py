@@ -151,7 +151,9 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
     with _of(job.train):
-        prepared = learn.prepare(job.work, job.sources, settings, train, task, job.seed, settings.folds < 2, people=job.people)
+        prepared = learn.prepare(
+            job.work, job.sources, settings, train, task, job.seed, settings.folds < 2, people=job.people
+        )
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
 

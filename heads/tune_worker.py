@@ -238,9 +238,9 @@ class Worker:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
         if self._rows is None or self._rows.sources != sources or self._rows.settings.temporal != settings.temporal:
             self._rows, self._kept = None, {}  # the old ones go before the new ones come
-            work, seed = Path(self.job.work), self.job.seed
+            job, work = self.job, Path(self.job.work)
             try:
-                rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed, people=self.job.people)
+                rows = learn.prepare(work, sources, settings, self._annotations, self.task, job.seed, people=job.people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(with_rows(self._folds, rows))) < 2:
