@@ -20,14 +20,14 @@ from extract.errors import InputError
 from heads import split
 
 THRESHOLD = 0.75
-"""Of the cosine; set on faces that the demo draws, with each of its two networks. Of 13,944 pairs of videos of different
-people (84 in two videos each, playing different expressions) none was above it (the highest 0.73), nor any of the demo's
-own 21 videos of train and validation (0.55). Every second frame of a video and the others are always above it (0.96 and
-more), the first half of a video and the second in 7 of 21; one person in two videos with different expressions in 4 %:
-networks that have learnt from drawn faces hardly know people. On photographs, with a network that has learnt from real
-faces (nothing was set on them): two halves of an album of 8 pictures or more in 22 of 34, of 14 or more in 19 of 23, and
-halves of different albums never (0.41). So what is found is hardly ever chance, but where nothing is found people may
-still be in several videos.
+"""Of the cosine; set on faces that the demo draws, with each of its two networks. Of 13,944 pairs of videos of
+different people (84 in two videos each, playing different expressions) none was above it (the highest 0.73), nor any
+of the demo's own 21 videos of train and validation (0.55). Every second frame of a video and the others are always
+above it (0.98 and more), the first half of a video and the second in 7 of 21; one person in two videos with different
+expressions in 4 %: networks that have learnt from drawn faces hardly know people. On photographs, with a network that
+has learnt from real faces (nothing was set on them): two halves of an album of 8 pictures or more in 22 of 34, of 14
+or more in 19 of 23, and halves of different albums never (0.41). So what is found is hardly ever chance, but where
+nothing is found people may still be in several videos.
 """
 FRAMES = 64
 """Of each video, evenly spaced."""
