@@ -117,13 +117,18 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     """How much better `run` is than `against`, on the same draws of the videos.
 
     The interval is around the difference found, its deviations widened as those of `blend.crossfit` are for few videos
-    of unequal lengths.
+    of unequal lengths. Videos of one person (or recording) are drawn together.
     """
+    import numpy as np
+
     from blend.report_videos import tables
 
     mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
-    labelled = [video["labelled"] for video in mine]
-    found = gain(run.report["task"], [tables(mine, key)], [tables(theirs, key)], labelled, draws, seed)
+    of = np.unique([video.get("group", -1 - v) for v, video in enumerate(mine)], return_inverse=True)[1]
+    labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
+    summed = [np.stack([table[of == g].sum(0) for g in range(of.max() + 1)]) for table in
+              (tables(mine, key), tables(theirs, key))]  # fmt: skip
+    found = gain(run.report["task"], [summed[0]], [summed[1]], labelled, draws, seed)
     return {"of": run.name, "against": against.name, **found}
 
 

@@ -19,7 +19,7 @@ from extract import run as extract_run
 from extract import rundir
 from extract.config import TaskPaths
 from extract.errors import InputError
-from heads import labels, predictions
+from heads import labels, people, predictions
 from heads import run as heads_run
 from heads.code_mark import code_mark
 from heads.tasks import Task, find
@@ -52,6 +52,8 @@ class Ingredients:
     settings: BlendSettings
     seed: int
     missing_videos: float
+    people: dict[str, str] | None = None
+    """Validation video -> person, where `corpus.people` tells."""
 
     @property
     def heads(self) -> dict[str, Path]:
@@ -107,6 +109,7 @@ def gather(
     paths = config.corpus.task(task)
     if both := sorted(set(folders) & set(given)):
         raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
+    paths = config.corpus.task(task)
     return config, Ingredients(
         facts,
         paths,
@@ -117,6 +120,7 @@ def gather(
         settings,
         seed,
         config.corpus.missing_videos,
+        people.read(config.corpus, labels.videos(paths.val, facts)),
     )
 
 
@@ -143,7 +147,7 @@ def pools(made_of: Ingredients) -> Pools:
     annotations = labels.read_folder(paths.val, task)
     lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
     found = {head: _read(made_of, head, "val", lengths) for head in made_of.heads}
-    validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs)
+    validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs, people=made_of.people)
     _check_faceless(made_of, validation, paths.val)
     if paths.test is None:
         listed = _all_of(paths.val, lengths, task)
@@ -245,6 +249,7 @@ def search_facts(made_of: Ingredients) -> dict[str, Any]:
         "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
         "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
+        **({} if made_of.people is None else {"people": rundir.fingerprint(made_of.people)}),
     }
 
 

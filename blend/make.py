@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blend import (
+    alike,
     combine,
     crossfit,
     ingredients,
@@ -26,6 +27,7 @@ from blend.config import Config
 from blend.how import How
 from blend.ingredients import Ingredients, Pools
 from blend.outcome import CROSS_FITTED, EQUAL, TUNED, Finding, Outcome
+from blend.page_values import plain
 from blend.pool import Pool
 from blend.search import Found
 from blend.several import Entry
@@ -65,7 +67,10 @@ def make(
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["prior_from"] = made_of.prior_from
     report["heads_tuned_here"] = config.corpus.demo and bool(made_of.ours)
+    report["alike"] = alike.facts(config, made_of, work)
     report["submission"] = _submitted(out, some, target, made_of)
+    for line in alike.worry(report):
+        print(f"warning: {plain(line, report)}", file=sys.stderr)
     results = list(RESULTS)
     several.clear(out)
     report["submissions"] = None
@@ -80,7 +85,8 @@ def make(
     report["seconds"] = round(time.monotonic() - began, 2)
     crossed = outcome.ways[TUNED].crossed
     if crossed is not None and len(crossed.folds) < made_of.settings.folds:
-        print(f"only {len(crossed.folds)} validation videos: cross-fitted in as many folds", file=sys.stderr)
+        what = "validation videos" if some.validation.people is None else "people in validation"
+        print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
     rundir.write_json(out / "report.json", report)
     pictures = config.corpus.frames if made_of.settings.thumbnails else []
     faces = page_faces.make(some.validation, pictures)

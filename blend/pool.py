@@ -6,7 +6,7 @@ order of files, folders and rows never matters.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,7 +51,7 @@ class Pool:
     own: NDArray[np.bool_] | None = None
     """[H, T]: a head has a prediction of its own here; elsewhere it was filled."""
     people: tuple[str, ...] | None = None
-    """The person in each video, in their order, where `corpus.people` tells."""
+    """The person in each video, in their order, where `corpus.people` tells; "" where it tells of others only."""
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -63,7 +63,9 @@ class Pool:
     @property
     def person_of(self) -> dict[str, str] | None:
         """Video -> person, where `corpus.people` tells."""
-        return None if self.people is None else dict(zip(self.videos, self.people, strict=True))
+        if self.people is None:
+            return None
+        return {video: person for video, person in zip(self.videos, self.people, strict=True) if person}
 
     @property
     def seen(self) -> NDArray[np.bool_] | None:
@@ -125,9 +127,10 @@ def for_validation(
     prior: NDArray[np.float32],
     where: str = "validation",
     others: Collection[str] = (),
+    people: Mapping[str, str] | None = None,
 ) -> Pool:
     """The pool of the annotated videos. A timeline is as long as the annotation, or to the last prediction if that is
-    later. `others` names the heads that are not ours.
+    later. `others` names the heads that are not ours; `people` is who is in which video, where that is known.
 
     Raises InputError where predictions are of unknown videos or differ in their videos, and where no frame is
     annotated.
@@ -142,7 +145,8 @@ def for_validation(
             f"{where}: not one validly annotated frame in {len(lengths)} videos; nothing to choose a blend by"
         )
     values = np.concatenate([annotations[video].values[annotations[video].valid] for video in pool.videos])
-    return replace(pool, truth=Truth(rows, values))
+    who = None if people is None else tuple(people.get(video, "") for video in pool.videos)
+    return replace(pool, truth=Truth(rows, values), people=who)
 
 
 def for_test(

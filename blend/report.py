@@ -75,8 +75,8 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
 
 
 def frames(pool: Pool) -> dict[str, Any]:
-    """Of the validly annotated frames: how many, with a prediction of every head, and filled; and videos without any
-    face.
+    """Of the validly annotated frames: how many, with a prediction of every head, filled, and of how many people; and
+    videos without any face. Where people are not known (`people_known`), recordings stand for them.
     """
     present = int(pool.present[pool.known.rows].sum())
     return {
@@ -84,6 +84,8 @@ def frames(pool: Pool) -> dict[str, Any]:
         "with_features": present,
         "filled": len(pool.known.rows) - present,
         "videos": len(pool.videos),
+        "people": len(np.unique(pool.groups[np.unique(pool.video_of)])),
+        "people_known": pool.people is not None,
         "videos_without_face": list(pool.without_face),
     }
 

@@ -20,6 +20,7 @@ def build(
     says whether videos, confusion, reliability and density are of videos that the blend was made without.
     """
     decided = report_videos.decide(pool, outcome.chosen)
+    videos = report_videos.facts(pool, decided, outcome.chosen.params)
     parts = pool.task.per_output(pool.known.values, decided.decisions)
     found: dict[str, Any] = {
         "corpus": corpus,
@@ -27,7 +28,8 @@ def build(
         "per_output_held_out": {name: number_or_none(part) for name, part in zip(pool.task.outputs, parts, strict=True)}
         if decided.held_out
         else None,
-        "videos": report_videos.facts(pool, decided, outcome.chosen.params),
+        "videos": videos,
+        "people": report_videos.people(pool, videos),
         "heads_against_k": {"k": list(ks), "score": report_curves.against_k(pool, outcome, ks)},
         "reliability": report_curves.reliability(pool, decided),
         "search": report_search.facts(pool, outcome.found, seed),

@@ -64,7 +64,8 @@ def facts(pool: Pool, decided: Decided, params: Params) -> list[dict[str, Any]]:
     `score`: of the outputs that occur in the video alone (au, expr), or the mean CCC within it (va); None where it is
     not defined. `influence`: the held-out score of all videos less that of the others, over outputs that the others
     have; the most negative pulls the score down most. `counts`: `blend.counts` of the held-out decisions,
-    `counts_submitted` of params.json's. `truth` tells whether two blends were made on the same labels.
+    `counts_submitted` of params.json's. `truth` tells whether two blends were made on the same labels. `group` is the
+    number of the person, or else the recording, that the video is of; `person` is there where people are known.
     """
     task, videos = pool.task.name, len(pool.videos)
     truth, video_of = pool.known, pool.video_of
@@ -72,13 +73,15 @@ def facts(pool: Pool, decided: Decided, params: Params) -> list[dict[str, Any]]:
     made_on = crossfit.table_of(pool, combine.combine(pool, params))
     labelled = np.bincount(video_of, minlength=videos)
     filled = np.bincount(video_of, weights=~pool.present[truth.rows], minlength=videos)
-    total = held.sum(0)
+    total, group = held.sum(0), pool.groups
     found = []
     for v in np.flatnonzero(labelled):
         mine = video_of == v
         found.append(
             {
                 "video": pool.videos[v],
+                "group": int(group[v]),
+                **({} if pool.people is None else {"person": pool.people[v] or None}),
                 "frames": int(pool.offsets[v + 1] - pool.offsets[v]),
                 "labelled": int(labelled[v]),
                 "filled": int(filled[v]),
@@ -87,6 +90,28 @@ def facts(pool: Pool, decided: Decided, params: Params) -> list[dict[str, Any]]:
                 "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
                 "counts": _plain(task, held[v]),
                 "counts_submitted": _plain(task, made_on[v]),
+            }
+        )
+    return found
+
+
+def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """A table per person from that of the videos (`facts`), in the order of their names; None where nobody is known.
+
+    `influence` is as in `facts`: the held-out score of all videos less that of those without the person.
+    """
+    if pool.people is None:
+        return None
+    task, held = pool.task.name, tables(videos)
+    found = []
+    for person in sorted({one["person"] for one in videos} - {None}):
+        mine = [v for v, one in enumerate(videos) if one["person"] == person]
+        found.append(
+            {
+                "person": person,
+                "videos": [videos[v]["video"] for v in mine],
+                "labelled": sum(videos[v]["labelled"] for v in mine),
+                "influence": crossfit.number_or_none(influence(task, held.sum(0), held[mine].sum(0))),
             }
         )
     return found
@@ -102,7 +127,7 @@ def within(task: str, table: counts.Table) -> float:
 
 
 def influence(task: str, total: counts.Table, own: counts.Table) -> float:
-    """What a video does to the score of all: their counts, and its own. NaN where nothing is left without it."""
+    """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
     others = total - own
     change = counts.outputs(task, total) - counts.outputs(task, others)
     if task == "va":

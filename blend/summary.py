@@ -26,6 +26,8 @@ WAYS = {
 }
 
 
+FEW_PEOPLE = 6
+"""With fewer in validation a score is said to be of these people."""
 NAMED = 4
 """Heads in one sentence."""
 
@@ -38,7 +40,8 @@ def sentences(report: dict[str, Any]) -> list[str]:
 def lines(report: dict[str, Any]) -> list[str]:
     """The same, with places in the report (`blend.page_values.at`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    found = [
+    found = _few_people(report)
+    found += [
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {at('submitted')} on the validation videos it was "
         f"made from.",
         _made_of(report),
@@ -66,6 +69,20 @@ def lines(report: dict[str, Any]) -> list[str]:
         of = "training" if report.get("prior_from", "train") == "train" else "validation"
         found.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
     return found
+
+
+def _few_people(report: dict[str, Any]) -> list[str]:
+    """That the numbers are of these people, where they are few; nothing else may be read before it."""
+    frames = report["frames"]
+    if frames.get("people", FEW_PEOPLE) >= FEW_PEOPLE:
+        return []
+    alone, known = frames["people"] == 1, frames["people_known"]
+    who = ("person" if alone else "people") if known else ("recording" if alone else "recordings")
+    whose = "this person" if alone else "these people"
+    return [
+        f"The validation videos are of {at('frames', 'people')} {who}, so every score below speaks of "
+        f"{whose if known else 'the people in ' + ('it' if alone else 'them')} only, not of others."
+    ]
 
 
 def _made_of(report: dict[str, Any]) -> str:

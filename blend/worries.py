@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from blend import alike
 from blend.leaderboard import leader
 from blend.page_values import at
 
@@ -34,7 +35,9 @@ def worries(report: dict[str, Any]) -> list[str]:
         *_optimism(report),
         *_not_better(report),
         *_widest(report),
+        *alike.worry(report),
         *_videos(report),
+        *_people(report),
         *_outputs(report),
         *_rare(report),
         *_filled(report),
@@ -48,9 +51,10 @@ def _interval(report: dict[str, Any]) -> list[str]:
     low, high = report["interval"]
     if high - low <= WIDE:
         return []
+    who = f" of {at('frames', 'people')} people" if report["frames"].get("people_known") else ""
     return [
-        f"The interval is wide, {at('interval', 0)} to {at('interval', 1)}: {at('frames', 'videos')} validation videos "
-        f"say little about others. Smaller differences between blends mean nothing here."
+        f"The interval is wide, {at('interval', 0)} to {at('interval', 1)}: {at('frames', 'videos')} validation videos"
+        f"{who} say little about others. Smaller differences between blends mean nothing here."
     ]
 
 
@@ -91,6 +95,17 @@ def _videos(report: dict[str, Any]) -> list[str]:
         return []
     named = ", ".join(f"{row['video']} ({at('videos', i, 'influence')})" for i, row in pulling[:MOST])
     return [f"Single videos pull the score down: {named}. Look at them in the timeline: are labels and faces right?"]
+
+
+def _people(report: dict[str, Any]) -> list[str]:
+    """As `_videos`, of people with several videos."""
+    rows = [(i, row) for i, row in enumerate(report.get("people") or []) if len(row["videos"]) > 1]
+    pulling = [(i, row) for i, row in rows if row["influence"] is not None and row["influence"] < -PULL]
+    if not pulling:
+        return []
+    pulling.sort(key=lambda pair: pair[1]["influence"])
+    named = ", ".join(f"{row['person']} ({at('people', i, 'influence')})" for i, row in pulling[:MOST])
+    return [f"Single people, with all their videos, pull the score down: {named}."]
 
 
 def _outputs(report: dict[str, Any]) -> list[str]:

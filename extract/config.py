@@ -53,6 +53,10 @@ class Corpus(Strict):
     va: TaskPaths | None = None
     mtl: TaskPaths | None = None
     """The multi-task challenge: one annotation file for train and one for val, not folders."""
+    people: Path | None = None
+    """A table `video,person` (CSV or Parquet): folds and slices keep all videos of a person together (heads.people)."""
+    people_pattern: str | None = None
+    """Instead of it: a regular expression that finds the person in a video's name, as its group 1 or whole match."""
     missing_tail: float = Field(default=0.25, ge=0, le=1)
     """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
     missing_videos: float = Field(default=0.05, ge=0, le=1)
@@ -267,6 +271,7 @@ def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
 PATH_KEYS = {
     ("corpus", "frames"),
     ("corpus", "videos"),
+    ("corpus", "people"),
     ("audio", "path"),
     ("networks", "path"),
     ("features", "weights"),

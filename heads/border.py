@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from extract import frames
 from extract.errors import InputError
-from heads import labels, split, table, testlist
+from heads import labels, people, split, table, testlist
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import Task
 
 Annotations = dict[str, dict[str, Annotation]]
 Listed = dict[str, NDArray[np.int32]]
+Named = dict[str, tuple[Path, list[str]]]
+"""Part -> where it was read from, and its videos, sorted."""
 
 
 def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations, Listed]:
@@ -25,8 +28,9 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     nothing is learnt, "train" may be missing.
 
     Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
-    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`). Two
-    sides of one recording in different parts are a warning: official lists may have them.
+    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`), and
+    for people that contradict each other (heads.people). Two sides of one recording, or videos of one person, in
+    different parts are a warning: official lists may have them.
     """
     paths = config.corpus.task(task.place)
     if paths.train is None and learning:
@@ -38,16 +42,20 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     given = [part for part in ("train", "val") if getattr(paths, part) is not None]
     annotations = {part: labels.read_folder(getattr(paths, part), task) for part in given}
     listed = testlist.read(paths.test, task) if paths.test else None
-    _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
+    named = _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
+    annotated = [video for some in annotations.values() for video in some]
+    person_of = people.read(config.corpus, {*annotated, *(listed.names if listed else ())})
+    people.check(config.corpus, person_of, annotated)
+    _warn_of_sides(named)
+    _warn_of_people(named, person_of or {})
     if config.corpus.frames:
         _same_videos(config, task, annotations, listed)
     return annotations, listed.videos if listed else {}
 
 
-def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlist.TestList | None) -> None:
-    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos.
-
-    Where it is another side of a recording (`x_left` and `x_right`: see heads.split), warn: a head may know its sound.
+def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlist.TestList | None) -> Named:
+    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos. Returns the parts'
+    places and videos, the test list's among them.
     """
     val_folder, val = parts["val"]
     train_folder, train = parts.get("train", (val_folder, {}))
@@ -65,11 +73,28 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: testlis
     named = {part: (folder, sorted(some)) for part, (folder, some) in parts.items()}
     if listed:
         named["test"] = listed.path, sorted(listed.names)
-    _warn_of_sides(named)
+    return named
 
 
-def _warn_of_sides(named: dict[str, tuple[Path, list[str]]]) -> None:
-    """One line for the recordings of which one side is in another part than the other."""
+def _warn_of_people(named: Named, person_of: dict[str, str]) -> None:
+    """One line for every two parts that have a person in common: a head may know the face."""
+    first: dict[str, dict[str, str]] = {}
+    for part, (_, videos) in named.items():
+        for video in videos:
+            if video in person_of:
+                first.setdefault(person_of[video], {}).setdefault(part, video)
+    for part, other in itertools.combinations(named, 2):
+        if both := sorted(person for person, where in first.items() if part in where and other in where):
+            print(
+                f"warning: {named[other][0]}: the person {both[0]!r} of {first[both[0]][other]!r} is also in "
+                f"{first[both[0]][part]!r} of {named[part][0]} ({len(both)} such people): scores in {other} say "
+                f"too much of people whom nobody has seen",
+                file=sys.stderr,
+            )
+
+
+def _warn_of_sides(named: Named) -> None:
+    """One line for the recordings of which one side is in another part than the other: a head may know their sound."""
     everybody = {video for _, videos in named.values() for video in videos}
     sides: dict[str, dict[str, str]] = {}
     for part, (_, videos) in named.items():

@@ -54,6 +54,11 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
     return {path.stem: read(path, task) for path in files(folder)}
 
 
+def videos(folder: Path, task: Task) -> list[str]:
+    """The annotated videos, by name. Raises InputError as `files`, and for a damaged file of several videos."""
+    return sorted(read_folder(folder, task)) if folder.is_file() else [path.stem for path in files(folder)]
+
+
 def files(folder: Path) -> list[Path]:
     """The annotation files of a folder, sorted by name; a file is itself. Raises InputError where there are none."""
     if folder.is_file():

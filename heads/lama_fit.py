@@ -2,7 +2,8 @@
 
 LightAutoML drops an algorithm that fails or finds too little time; here every failure is raised, its own clock is set
 so far off that it drops nothing, and who called (heads.lama_pool) ends a process that takes too long. Folds are by
-video (the `group` role), and algorithms are untuned unless asked for, so that the clock does not change the result.
+video, or person (the `group` role), and algorithms are untuned unless asked for, so that the clock does not change the
+result.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Order:
     weight: NDArray[np.float32]
     """[n]; not used for several outputs."""
     video: NDArray[np.int64]
-    """[n]: rows of one video stay on one side of a fold."""
+    """[n]: rows of one video (or person, where people are known) stay on one side of a fold."""
     seed: int
     settings: dict[str, Any]
     """Those of heads.lama_head.LamaSettings that a fit needs."""

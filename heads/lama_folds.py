@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 def fold_groups(video: NDArray[np.integer], label: NDArray[np.generic] | None, cv: int, seed: int) -> NDArray[np.int64]:
     """Group of each row, one group per fold: whole videos, with each class of `label` spread evenly where it can be.
 
-    label is None for regression. With fewer videos than folds, each video is cut into `cv` stretches of frames.
+    `video` are the numbers of what stays together: videos, or people. label is None for regression. With fewer of them
+    than folds, the rows of each are cut into `cv` stretches.
     """
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     groups = np.unique(video, return_inverse=True)[1]
     if groups.max() + 1 < cv:
-        start = np.searchsorted(groups, groups)  # rows are sorted by video
-        size = np.bincount(groups)[groups]
-        return np.minimum((np.arange(len(groups)) - start) * cv // size, cv - 1)
+        order = np.argsort(groups, kind="stable")  # rows of a person need not stand together
+        size = np.bincount(groups)
+        place = np.empty(len(groups), np.int64)
+        place[order] = np.arange(len(groups)) - (np.cumsum(size) - size)[groups[order]]
+        return np.minimum(place * cv // size[groups], cv - 1)
     folds = np.zeros(len(groups), np.int64)
     counts = np.bincount(label.astype(np.int64)) if label is not None else np.array([0])
     if counts.max() >= cv:

@@ -1,4 +1,5 @@
-"""From a work folder to what a head learns from: labelled rows with temporal columns, cut into train and dev by video.
+"""From a work folder to what a head learns from: labelled rows with temporal columns, cut into train and dev by video,
+or by person where people are known.
 
     prepared = prepare(work, sources, settings, annotations, task, seed)
     model, facts = fit(prepared, prepared.part, seed)
@@ -51,7 +52,7 @@ class Slices:
 def cut(
     labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers of train and of dev, by video; of train every `stride`-th labelled frame of a video.
+    """Row numbers of train and of dev, by video, or by `rows.group`; of a train video every `stride`-th labelled frame.
 
     The dev slice depends on the labels and the seed alone, so all heads of a task that see the same frames share it.
     """
@@ -59,7 +60,8 @@ def cut(
     held = np.zeros(videos, bool)
     if dev:
         counts = split.label_counts(labelled.truth, video, videos, task)
-        held = split.dev_videos(counts, np.bincount(video, minlength=videos), seed)
+        frames = np.bincount(video, minlength=videos)
+        held = split.dev_videos(counts, frames, seed, of=labelled.rows.group)
     return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 
@@ -94,6 +96,8 @@ class Prepared:
     """Its train and dev slices for `seed`: views."""
     temporal: TemporalColumns
     """What makes the temporal columns of other videos: `temporal.add(rows)`, or `load`."""
+    people: Mapping[str, str] | None = None
+    """Video -> who must stay together in folds, too (heads.split.groups)."""
 
     def load(self, videos: Iterable[str]) -> Rows:
         """All frames with features of some videos (val, test, held-out train), with the same columns."""
@@ -132,8 +136,10 @@ def prepare(
     seed: int = 0,
     thin: bool = False,
     dev: bool = True,
+    people: Mapping[str, str] | None = None,
 ) -> Prepared:
-    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them.
+    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them: by `people`
+    (video -> person) where they are known.
 
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
@@ -143,7 +149,7 @@ def prepare(
     has features.
     """
     sources = tuple(sources)
-    known = table.labelled(table.bare(table.frames(work, sources, annotations)), annotations, task)
+    known = table.labelled(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
     _some(known, sources)
     train, held = cut(known, task, seed, settings.stride, dev)
     columns = _learn_columns(work, sources, settings, known.rows)
@@ -153,10 +159,14 @@ def prepare(
     extend = columns.add if columns.tables else None
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
-    labelled = Labelled(rows, known.truth)
-    return Prepared(
-        work, sources, settings, task, seed, labelled, _slices(labelled, train, held, settings.stride), columns
-    )
+    labelled = Labelled(_grouped(rows, people), known.truth)
+    part = _slices(labelled, train, held, settings.stride)
+    return Prepared(work, sources, settings, task, seed, labelled, part, columns, people)
+
+
+def _grouped(rows: Rows, people: Mapping[str, str] | None) -> Rows:
+    """Rows that know which videos belong together, where people are known."""
+    return rows if people is None else replace(rows, group=split.groups(rows.videos, people))
 
 
 def _some(known: Labelled, sources: tuple[Source, ...]) -> None:

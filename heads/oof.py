@@ -32,19 +32,21 @@ def predict(
 
     All that is learnt, components of temporal columns among it, is learnt anew from the other folds, with a dev slice
     of their own. Folds that were finished under the same `mark` are not made again. Raises NothingToLearn where fewer
-    than two recordings have annotated frames with features.
+    than two recordings (or people, where they are known) have annotated frames with features.
     """
     known = {video: annotations[video] for video in learn.by_video(prepared.labelled.rows)}
-    held = split.folds_of(known, prepared.task, prepared.settings.folds, prepared.seed)
+    people = split.name_groups(annotations, prepared.people)
+    held = split.folds_of(known, prepared.task, prepared.settings.folds, prepared.seed, people)
     if len(held) < 2:
         raise NothingToLearn(
             f"folds = {prepared.settings.folds} needs two or more videos with annotated frames that have features of "
             f"{', '.join(source.network for source in prepared.sources)}; there is {len(held)} (two sides of one "
-            f"recording are one)"
+            f"recording are one{', and so are all videos of a person' if people is not None else ''})"
         )
-    own = {split.recording(video, annotations): fold for fold in held for video in fold}
+    group = dict(zip(annotations, split.groups([*annotations], people).tolist(), strict=True))
+    own = {group[video]: fold for fold in held for video in fold}
     for i, video in enumerate(sorted(annotations.keys() - known.keys())):  # nothing to learn from, but maybe features
-        own.get(split.recording(video, annotations), held[i % len(held)]).append(video)
+        own.get(group[video], held[i % len(held)]).append(video)
     reports: list[dict[str, Any]] = []
     found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):

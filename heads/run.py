@@ -15,7 +15,7 @@ from extract import cluster, errors, rundir, store
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.errors import InputError
-from heads import border, features, labels, processes
+from heads import border, features, labels, people, processes, split
 from heads import config as heads_config
 from heads.code_mark import code_mark
 from heads.config import Config, Spec
@@ -66,6 +66,7 @@ def _up_to_date(
     assert paths.train is not None, "border.read sees to it"
     specs = _chosen(heads_config.plan(config, facts.name, work, only or ()), only)
     known = {*annotations["train"], *annotations["val"]}
+    person_of = people.read(config.corpus, known)
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: features.mark(work, n, some) for n in networks} for some in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
@@ -82,7 +83,9 @@ def _up_to_date(
     code = code_mark()
     todo = []
     for spec in specs:
-        learning = _learning(task, spec, seed, hashes, marks[0], code)
+        learnt_from = known if spec.settings.refit_val else annotations["train"]
+        together = split.name_groups(learnt_from, person_of)
+        learning = _learning(task, spec, seed, hashes, marks[0], code, together)
         mark = rundir.fingerprint([learning, listing, [marks[1][s.network] for s in spec.sources]])
         if not rundir.is_done(head_folder(work, task, spec.name), mark):
             todo.append(
@@ -99,6 +102,7 @@ def _up_to_date(
                     mark,
                     learning,
                     {s.network: [part[s.network] for part in marks] for s in spec.sources},
+                    together,
                 )
             )
     processes.run_all(todo, f"heads {task}")
@@ -106,9 +110,18 @@ def _up_to_date(
 
 
 def _learning(
-    task: str, spec: Spec, seed: int, hashes: dict[str, list[tuple[str, str]]], features: dict[str, str], code: str
+    task: str,
+    spec: Spec,
+    seed: int,
+    hashes: dict[str, list[tuple[str, str]]],
+    features: dict[str, str],
+    code: str,
+    together: dict[str, str] | None,
 ) -> str:
-    """Fingerprint of all that a trained head hangs on: where it is the same, nothing is learnt again."""
+    """Fingerprint of all that a trained head hangs on: where it is the same, nothing is learnt again.
+
+    Of people (`together`: video -> group) it has which videos belong together, not what they are called.
+    """
     return rundir.fingerprint(
         {
             "task": task,
@@ -121,6 +134,7 @@ def _learning(
             "versions": {
                 name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
             },
+            **({} if together is None else {"people": together}),
         }
     )
 

@@ -1,12 +1,13 @@
 """Slices and folds of videos: frames of one video never stand on both sides, in folds not even of one recording.
 
 A recording is a video, or two that are called `x_left` and `x_right` (or `x`): two faces on one sound track. A head
-that hears would know one from the other, and its out-of-fold score would say too much.
+that hears would know one from the other, and its out-of-fold score would say too much. Where people are known
+(`corpus.people`), slices and folds keep all recordings of a person together, too: a head knows people by their faces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,16 @@ def groups(videos: Sequence[str], people: Mapping[str, str] | None = None) -> ND
     return np.unique(of, return_inverse=True)[1].astype(np.int64)
 
 
+def name_groups(videos: Iterable[str], people: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Video -> the name of its group among these `videos`: people for `groups` that keeps some of them together as all
+    of them are. A recording of two people ties these, also where only one of its sides is looked at. None for None.
+    """
+    if people is None:
+        return None
+    names = sorted(videos)
+    return {video: str(group) for video, group in zip(names, groups(names, people).tolist(), strict=True)}
+
+
 def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.float64]:
     """Sums [recordings, ...] of what each video [V, ...] has."""
     sums = np.zeros((int(of.max(initial=-1)) + 1, *values.shape[1:]))
@@ -76,14 +87,23 @@ def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: i
 
 
 def dev_videos(
-    counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, share: float = SHARE, draws: int = DRAWS
+    counts: NDArray[np.float64],
+    frames: NDArray[np.int64],
+    seed: int,
+    share: float = SHARE,
+    draws: int = DRAWS,
+    of: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws.
+    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws. With `of` [V],
+    the number of each video's group, about `share` of the groups: whole ones.
 
     Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
     frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos
-    without labelled frames are never chosen. With fewer than two labelled videos nothing is chosen.
+    without labelled frames are never chosen. With fewer than two labelled videos (or groups) nothing is chosen.
     """
+    if of is not None:
+        whole = _together(of, frames).astype(np.int64)
+        return dev_videos(_together(of, counts), whole, seed, share, draws)[of] & (frames > 0)
     usable = np.flatnonzero(frames > 0)
     chosen = np.zeros(len(frames), bool)
     if len(usable) < 2:

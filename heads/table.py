@@ -73,6 +73,10 @@ class Rows:
     """[N]: 1-based frame numbers."""
     blocks: tuple[Block, ...]
     pick: NDArray[np.int64]
+    group: NDArray[np.int64] | None = None
+    """[videos], where people are known: the number of the group of each of `videos` (heads.split.groups). Slices and
+    folds keep groups together, else videos.
+    """
 
     def __len__(self) -> int:
         return len(self.pick)

@@ -56,6 +56,8 @@ class Job:
     """Fingerprint of what decides the model: not of the test list."""
     features: dict[str, list[str]] = field(default_factory=dict)
     """Of each network, `heads.features.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
+    people: dict[str, str] | None = None
+    """Video -> the name of its group, of all videos that are learnt from, where people are known."""
 
     @property
     def folder(self) -> Path:
@@ -129,6 +131,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "train": str(job.train),
         "val": str(job.val),
         "test": str(job.test) if job.test else None,
+        **({} if job.people is None else {"people": len(set(job.people.values()))}),
     }
 
 
@@ -148,7 +151,9 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
     with _of(job.train):
-        prepared = learn.prepare(job.work, job.sources, settings, train, task, job.seed, thin=settings.folds < 2)
+        prepared = learn.prepare(
+            job.work, job.sources, settings, train, task, job.seed, settings.folds < 2, people=job.people
+        )
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
 
@@ -222,7 +227,9 @@ def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progres
     The model's head is used up: it has been saved. Validation scores are never of this one.
     """
     settings, task = model.head.settings, model.head.task
-    prepared = learn.prepare(job.work, job.sources, settings, annotations, task, job.seed, thin=True, dev=False)
+    prepared = learn.prepare(
+        job.work, job.sources, settings, annotations, task, job.seed, thin=True, dev=False, people=job.people
+    )
     part, head = prepared.part, model.head
     if head.learns_dev:
         head = learn.new(prepared)

@@ -23,7 +23,7 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.console import console
 from extract.errors import InputError
-from heads import border, features, labels, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
+from heads import border, features, labels, people, split, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
 from heads import config as heads_config
 from heads import run as heads_run
 from heads.config import Config
@@ -104,9 +104,10 @@ def main(config: Config, search: Search, work: Path) -> Found:
         seed=search.seed,
         prune=search.prune,
         heartbeat=search.heartbeat,
+        people=split.name_groups(annotations["train"], people.read(config.corpus, annotations["train"])),
         until=None if search.seconds is None else time.time() + search.seconds,
     )
-    tune_trial.folds(annotations["train"], task, search.folds, search.seed)
+    tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
     facts = _facts(config, job, work, annotations["train"])
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
@@ -129,6 +130,7 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
         "seed": job.seed,
         "annotations": rundir.fingerprint(hashes)[:16],
         "features": {network: features.mark(work, network, videos)[:16] for network in job.has},
+        **({} if job.people is None else {"people": rundir.fingerprint(job.people)[:16]}),
     }
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as the storage gives it back
 

@@ -39,17 +39,20 @@ Kept = dict[int, tuple[Labelled, TemporalColumns]]
 """Rows by the number of the fold that their temporal columns have not seen."""
 
 
-def folds(annotations: dict[str, Annotation], task: Task, count: int, seed: int) -> list[list[str]]:
-    """Videos of train -> `count` folds of whole recordings, alike in size and labels; from the annotations alone, so
-    all trials share them.
+def folds(
+    annotations: dict[str, Annotation], task: Task, count: int, seed: int, people: dict[str, str] | None = None
+) -> list[list[str]]:
+    """Videos of train -> `count` folds of whole recordings (and `people`: video -> person), alike in size and labels;
+    from the annotations alone, so all trials share them.
 
-    Raises InputError where fewer than two recordings are annotated.
+    Raises InputError where fewer than two recordings or people are annotated.
     """
-    made = split.folds_of(annotations, task, count, seed)
+    made = split.folds_of(annotations, task, count, seed, people)
     if len(made) < 2:
         raise InputError(
             f"task {task.name!r}: {len(made)} video of train is annotated; a search needs 2 or more, because it scores "
-            f"videos that the head has not learnt from (two sides of one recording are one)"
+            f"videos that the head has not learnt from (two sides of one recording are one"
+            f"{', and so are all videos of a person' if people is not None else ''})"
         )
     return made
 

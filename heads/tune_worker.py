@@ -71,6 +71,7 @@ class Job:
     prune: bool
     heartbeat: int
     worker: str = ""
+    people: dict[str, str] | None = None  # video -> its group, where people are known
     until: float | None = None
     """Claim no trial after this moment (time.time): it is the same for a process that begins late, or once more."""
 
@@ -103,7 +104,7 @@ class Worker:
         self.task = TASKS[job.task]
         self.space = tune_space.leaves(job.raw, job.head)
         self._annotations = labels.read_folder(Path(job.train), self.task)
-        self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed)
+        self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed, job.people)
         self._rows: Prepared | None = None
         self._kept: tune_trial.Kept = {}
 
@@ -237,9 +238,9 @@ class Worker:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
         if self._rows is None or self._rows.sources != sources or self._rows.settings.temporal != settings.temporal:
             self._rows, self._kept = None, {}  # the old ones go before the new ones come
-            work, seed = Path(self.job.work), self.job.seed
+            job, work = self.job, Path(self.job.work)
             try:
-                rows = learn.prepare(work, sources, settings, self._annotations, self.task, seed)
+                rows = learn.prepare(work, sources, settings, self._annotations, self.task, job.seed, people=job.people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(with_rows(self._folds, rows))) < 2:

@@ -151,3 +151,95 @@ def test_folds_of_annotated_videos_do_not_hang_on_features_or_order(tiny: Any, t
     assert all(set(fold) - {"t2"} for fold in made), "an annotated video in each"
     assert split.folds_of(dict(reversed(annotations.items())), TASKS[task], 3, seed=1) == made
     assert len(split.folds_of(annotations, TASKS[task], 99, seed=1)) == 5
+
+
+def before(counts: Any, frames: Any, seed: int, share: float = 0.2, draws: int = 200) -> Any:
+    """dev_videos as it was before people were known."""
+    usable, chosen = np.flatnonzero(frames > 0), np.zeros(len(frames), bool)
+    if len(usable) < 2:
+        return chosen
+    counts, sizes = counts[usable], frames[usable].astype(np.float64)
+    both, rates = (counts > 0).sum(0) >= 2, counts.sum(0) / sizes.sum()
+    rng, size = np.random.default_rng(seed), min(max(1, round(share * len(usable))), len(usable) - 1)
+    found: list[tuple[float, Any]] = []
+    for _ in range(draws):
+        draw = rng.permutation(len(usable))[:size]
+        dev = counts[draw].sum(0)
+        lacking = (both & ((dev == 0) | (dev == counts.sum(0)))).sum()
+        off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - share)
+        found.append((1000.0 * lacking + off, draw))
+    chosen[usable[min(found, key=lambda pair: pair[0])[1]]] = True
+    return chosen
+
+
+def test_without_people_the_dev_slice_is_that_of_before() -> None:
+    rng = np.random.default_rng(11)
+    for case in range(30):
+        videos = int(rng.integers(0, 25))
+        frames = rng.integers(0, 60, videos) * (rng.random(videos) < 0.8)
+        counts = rng.integers(0, 9, (videos, 5)) * (frames > 0)[:, None]
+        np.testing.assert_array_equal(split.dev_videos(counts, frames, case), before(counts, frames, case))
+        alone = np.arange(videos)  # people in one video each change nothing either
+        np.testing.assert_array_equal(split.dev_videos(counts, frames, case, of=alone), before(counts, frames, case))
+
+
+def naive_groups(videos: list[str], people: dict[str, str] | None) -> list[set[str]]:
+    """Merge whatever shares a recording or a person until nothing more does."""
+    found = [{video} for video in videos]
+
+    def tied(a: str, b: str) -> bool:
+        same = split.recording(a, videos) == split.recording(b, videos)
+        return same or (people is not None and a in people and people[a] == people.get(b))
+
+    while True:
+        pair = next(
+            ((x, y) for i, x in enumerate(found) for y in found[:i] if any(tied(a, b) for a in x for b in y)), None
+        )
+        if pair is None:
+            return found
+        found = [one for one in found if one not in pair] + [pair[0] | pair[1]]
+
+
+def test_groups_are_what_shares_a_recording_or_a_person_step_by_step() -> None:
+    chain = ["x_left", "x_right", "y_left", "y_right", "z", "w"]
+    told = {"x_left": "1", "x_right": "2", "y_left": "2", "y_right": "3", "z": "3"}
+    assert split.groups(chain, told).tolist() == [0, 0, 0, 0, 0, 1]
+    assert split.groups(chain).tolist() == split.groups(chain, {}).tolist() == [0, 0, 1, 1, 2, 3]
+    assert split.groups(["b", "a"], {"a": "b"}).tolist() == [0, 1], "a person may be called as a video is"
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        videos = [
+            f"{'abcdef'[i // 3]}{('', '_left', '_right')[i % 3]}" for i in rng.permutation(18)[: rng.integers(1, 15)]
+        ]
+        people = {video: str(rng.integers(0, 8)) for video in videos if rng.random() < 0.7}
+        for told in (people, None):
+            numbers = split.groups(videos, told)
+            made = [{v for v, n in zip(videos, numbers, strict=True) if n == g} for g in range(numbers.max() + 1)]
+            assert sorted(map(sorted, made)) == sorted(map(sorted, naive_groups(videos, told)))
+            assert list(dict.fromkeys(numbers.tolist())) == list(range(numbers.max() + 1)), "in order of first videos"
+        named = split.name_groups(videos, people)
+        some = [video for video in videos if rng.random() < 0.6]
+        assert named is not None and set(named) == set(videos)
+        whole = dict(zip(videos, split.groups(videos, people).tolist(), strict=True))
+        again = split.groups(some, named).tolist()
+        assert [again.index(n) for n in again] == [[whole[v] for v in some].index(whole[v]) for v in some]
+    assert split.name_groups(["a"], None) is None
+
+
+def test_folds_and_dev_slices_hold_whole_people_and_resemble_the_whole() -> None:
+    rng = np.random.default_rng(8)
+    for seed in range(10):
+        videos = names(30)
+        people = {video: f"p{rng.integers(0, 9)}" for video in videos if rng.random() < 0.9}
+        of = split.groups(videos, people)
+        frames = rng.integers(0, 80, 30)
+        counts = rng.integers(0, 20, (30, 4)) * (frames > 0)[:, None]
+        made = split.folds(videos, np.column_stack([frames, counts]), frames > 0, 4, seed, people)
+        assert sorted(v for fold in made for v in fold) == list(range(30)) and len(made) == 4
+        assert sum(len(np.unique(of[fold])) for fold in made) == len(np.unique(of))
+        dev = split.dev_videos(counts, frames, seed, of=of)
+        labelled = frames > 0
+        assert not set(of[dev]) & set(of[~dev & labelled]) and dev.any() and not dev[~labelled].any()
+        known = len(np.unique(of[labelled]))
+        assert len(np.unique(of[dev])) == max(1, round(0.2 * known))
+    assert not split.dev_videos(np.ones((5, 2)), np.full(5, 9), 0, of=np.zeros(5, np.int64)).any(), "one person"
