@@ -102,7 +102,7 @@ def confusion(scores, truth, factor, weight):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _along(logs, truth, weight, bias, c, grid):  # type: ignore[no-untyped-def]
-    """Weighted macro F1 for every value in `grid` of class c's bias. A frame becomes c from some value on: counted once."""
+    """Weighted macro F1 for every value in `grid` of class c's bias. From some value on a frame becomes c."""
     steps, width = len(grid), grid[1] - grid[0]
     moves = np.zeros((steps + 1, CLASSES, 2))  # [first step that takes it, from class, truly so]
     gains = np.zeros(steps + 1)

@@ -161,7 +161,7 @@ def gain(
 
 
 def _facts(run: Run, key: str) -> dict[str, Any]:
-    from blend import counts, crossfit, interval
+    from blend import counts, crossfit
     from blend.report_videos import tables
 
     report = run.report

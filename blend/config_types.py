@@ -38,8 +38,12 @@ Weights = Annotated[
     _expected("a table of heads: head = a number >= 0, or head = [one for each output]"),
 ]
 Thresholds = Annotated[
-    Literal["auto", "exact", "search", "fixed", "bootstrap", "pulled", "plug-in", "pulled-plug-in"] | Threshold | list[Threshold],
-    _expected("auto, exact, search, fixed, bootstrap, pulled, plug-in, pulled-plug-in, a number from 0 to 1, or one for each unit"),
+    Literal["auto", "exact", "search", "fixed", "bootstrap", "pulled", "plug-in", "pulled-plug-in"]
+    | Threshold
+    | list[Threshold],
+    _expected(
+        "auto, exact, search, fixed, bootstrap, pulled, plug-in, pulled-plug-in, a number from 0 to 1 or one for each unit"
+    ),
 ]
 Bias = Annotated[
     Literal["auto", "off", "prior", "free", "pulled"] | list[Number],

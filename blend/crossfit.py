@@ -2,7 +2,7 @@
 videos.
 
 Frames of one video are alike, and so are videos of one person: folds and resamples are made of whole groups (see
-`blend.pool.Pool.groups`), people where they are known, recordings elsewhere: two faces of one recording share its sound.
+`blend.pool.Pool.groups`), people where they are known, else recordings: two faces of one recording share its sound.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from blend.combine import Params
 from blend.config import BlendSettings
 from blend.pool import Pool
 from heads import split as by_video
+
 
 @dataclass(frozen=True)
 class CrossFit:

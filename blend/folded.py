@@ -46,7 +46,9 @@ class Folded:
         self.video_weight = (frames / frames.mean()) ** -power
         self.weight = self.video_weight[self.video_of].astype(np.float32)
         numbers = range(len(self.folds))
-        self.subsets: list[LeftOut] = [left for n in range(4) for left in combinations(numbers, n) if n < len(self.folds)]
+        self.subsets: list[LeftOut] = [
+            left for n in range(3) for left in combinations(numbers, n) if n < len(self.folds)
+        ]
         self._keep = np.array([[f not in left for f in numbers] for left in self.subsets], np.float64)
         self._smoothed: dict[tuple[str, int], NDArray[np.float32]] = {}
         self._parts: dict[tuple[str, int, bytes], NDArray[np.float64]] = {}

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from blend import others
 from blend.config import BlendSettings, Config
 from extract import run as extract_run
-from extract import rundir
 from extract.config import TaskPaths
 from extract.errors import InputError
-from heads import labels, people, predictions
+from heads import labels, people, predictions, split
 from heads import run as heads_run
-from heads.code_mark import code_mark
 from heads.tasks import Task, find
 
 if TYPE_CHECKING:
@@ -33,6 +30,9 @@ NONE = ["none"]
 """`--heads none`: nothing of ours."""
 BOTH = "test_trainval"
 """Test predictions of a head that has learnt from train and validation."""
+OOF = "oof"
+"""Predictions of train, each video by a head that has not learnt from it."""
+OPTIONAL = (BOTH, OOF)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Ingredients:
     missing_videos: float
     people: dict[str, str] | None = None
     """Validation video -> person, where `corpus.people` tells."""
+    others: dict[str, str] | None = None
+    """The same of train and test."""
 
     @property
     def heads(self) -> dict[str, Path]:
@@ -61,14 +63,14 @@ class Ingredients:
         return dict(sorted({**self.ours, **self.theirs}.items()))
 
     def file(self, head: str, part: str) -> Path | None:
-        """The prediction file of a head; None for test predictions of train and validation that it does not have.
+        """The prediction file of a head; None where it has none of those that a head need not have (OPTIONAL).
 
         Raises InputError where val or test predictions are missing.
         """
         if head in self.theirs:
-            return others.find(self.theirs[head], part) if part == BOTH else others.need(self.theirs[head], part)
+            return others.find(self.theirs[head], part) if part in OPTIONAL else others.need(self.theirs[head], part)
         path = self.ours[head] / f"{part}.parquet"
-        return path if part != BOTH or path.exists() else None
+        return path if part not in OPTIONAL or path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ class Pools:
     """The target as predicted by heads that have learnt from train and validation, where at least one has."""
     learnt_from_both: tuple[str, ...] = ()
     """These heads."""
+    train: Pool | None = None
+    """Train as predicted out of fold, without people who are in validation, where every head has such predictions."""
+    test_groups: int | None = None
+    """People of the test set, or recordings where people are not known; None where there is no test list."""
 
 
 def gather(
@@ -120,8 +126,21 @@ def gather(
         settings,
         seed,
         config.corpus.missing_videos,
-        people.read(config.corpus, labels.videos(paths.val, facts)),
+        *_who(config, facts),
     )
+
+
+def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+    """Who is in which video of validation, and of train and test; None where the config does not tell."""
+    from heads import testlist
+
+    paths = config.corpus.task(task.place)
+    here = people.read(config.corpus, labels.videos(paths.val, task))
+    if here is None:
+        return None, None
+    others = [*(labels.videos(paths.train, task) if paths.train is not None and paths.train.exists() else ())]
+    others += testlist.read(paths.test, task).videos if paths.test is not None else ()
+    return here, people.read(config.corpus, others)
 
 
 def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
@@ -149,9 +168,10 @@ def pools(made_of: Ingredients) -> Pools:
     found = {head: _read(made_of, head, "val", lengths) for head in made_of.heads}
     validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs, people=made_of.people)
     _check_faceless(made_of, validation, paths.val)
+    train = _out_of_fold(made_of, validation, prior)
     if paths.test is None:
         listed = _all_of(paths.val, lengths, task)
-        return Pools(validation, validation, listed, "validation")
+        return Pools(validation, validation, listed, "validation", train=train)
     listed = testlist.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
     found = {head: _read(made_of, head, "test", lengths, annotations) for head in made_of.heads}
@@ -161,7 +181,32 @@ def pools(made_of: Ingredients) -> Pools:
         head: _read(made_of, head, BOTH, lengths) for head in made_of.heads if made_of.file(head, BOTH) is not None
     }
     both = pool.for_test(task, found | again, listed, prior, made_of.theirs) if again else None
-    return Pools(validation, target, listed, "test", both, tuple(again))
+    groups = int(split.groups([*listed.videos], made_of.others).max()) + 1
+    return Pools(validation, target, listed, "test", both, tuple(again), train, groups)
+
+
+def _out_of_fold(made_of: Ingredients, validation: Pool, prior: NDArray[np.float32]) -> Pool | None:
+    """Train as every head predicts it out of fold, without recordings and people of validation; None where a head has
+    no such predictions, or nothing is left.
+    """
+    from blend import pool
+
+    task, train = made_of.task, made_of.paths.train
+    if made_of.settings.out_of_fold is False or train is None:
+        return None
+    if any(made_of.file(head, OOF) is None for head in made_of.heads):
+        return None
+    annotations = labels.read_folder(train, task)
+    everybody = [*validation.videos, *annotations]
+    of = split.groups(everybody, {**(made_of.people or {}), **(made_of.others or {})})
+    known = set(of[: len(validation.videos)].tolist())
+    apart = {name for name, group in zip(everybody, of.tolist(), strict=True) if group not in known}
+    annotations = {name: one for name, one in annotations.items() if name in apart}
+    if not any(one.valid.any() for one in annotations.values()):
+        return None
+    lengths = {name: len(one.valid) for name, one in annotations.items()}
+    found = {head: others.only(_read(made_of, head, OOF, lengths), apart) for head in made_of.heads}
+    return pool.for_validation(task, found, annotations, prior, "train", made_of.theirs, made_of.others)
 
 
 def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
@@ -235,47 +280,3 @@ def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
         f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
         f"if no face was found in them, raise corpus.missing_videos"
     )
-
-
-def search_facts(made_of: Ingredients) -> dict[str, Any]:
-    """Everything that decides the search's trials: a study of other facts is of another search."""
-    drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws", "thumbnails"}
-    return {
-        "task": made_of.task.name,
-        "seed": made_of.seed,
-        "settings": made_of.settings.model_dump(mode="json", exclude=drop),
-        "heads": {head: _hash(made_of.file(head, "val")) for head in made_of.heads},
-        "prior": made_of.prior,
-        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
-        "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
-        "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
-        **({} if made_of.people is None else {"people": rundir.fingerprint(made_of.people)}),
-    }
-
-
-def shared_facts(made_of: Ingredients) -> dict[str, Any]:
-    """The same for a search that several processes share: it does not hang on how many trials are asked for."""
-    facts = search_facts(made_of)
-    settings = {key: value for key, value in facts["settings"].items() if key != "trials"}
-    return facts | {"settings": settings, "made_by": "several processes"}
-
-
-def all_facts(made_of: Ingredients) -> dict[str, Any]:
-    """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
-    test = made_of.paths.test
-    return search_facts(made_of) | {
-        "settings": made_of.settings.model_dump(mode="json"),
-        "test_list": rundir.file_hash(test) if test else None,
-        "test": {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in made_of.heads}
-        if test
-        else None,
-    }
-
-
-def _hash(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return rundir.file_hash(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such prediction file") from None

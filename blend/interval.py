@@ -15,7 +15,7 @@ from blend import counts
 LUCK = 1.2
 """The blend, too, depends on which videos it was found on, which no draw of finished decisions shows."""
 EDGE = 0.005
-"""Scores nearer to an end of their scale count as this far from it: on the scale without ends they would be infinite."""
+"""Scores nearer to an end of their scale count as so far from it: on the scale without ends they would be infinite."""
 LEVEL = 0.95
 
 

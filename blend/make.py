@@ -16,6 +16,7 @@ from blend import (
     page,
     page_faces,
     page_timeline,
+    provenance,
     report_details,
     search,
     several,
@@ -55,7 +56,8 @@ def make(
     rundir.begin(out)
     found = (search_together if how.shared else _search_alone)(some.validation, made_of, out, how)
     made_of = _as_long(made_of, found, how)
-    finding = Finding(some.validation, made_of.settings, made_of.seed, found)
+    settings, seed = made_of.settings, made_of.seed
+    finding = Finding(some.validation, settings, seed, found, some.test_groups, some.train)
     params = finding.params
     about = several.about(made_of.prior, made_of.settings.test_from)
     rundir.write_json(out / "params.json", params.as_json() | about)
@@ -98,7 +100,7 @@ def make(
 def search_together(validation: Pool, made_of: Ingredients, out: Path, how: How) -> Found:
     """The search with other processes: those started here, and whoever else shares the storage."""
     task, settings = made_of.task.name, made_of.settings
-    where = shared.Where(how.storage, out / "study.db", how.study, ingredients.shared_facts(made_of))
+    where = shared.Where(how.storage, out / "study.db", how.study, provenance.shared_facts(made_of))
     total = search.count(validation, settings, settings.trials)
     with progress(f"blend {task}: search, {how.workers} processes", total, "trials") as bar:
         return shared.run(
@@ -109,7 +111,7 @@ def search_together(validation: Pool, made_of: Ingredients, out: Path, how: How)
 def _search_alone(validation: Pool, made_of: Ingredients, out: Path, how: How) -> Found:
     """The search by this process, kept in study.db."""
     task, settings = made_of.task.name, made_of.settings
-    with Journal(out / "study.db", task, ingredients.search_facts(made_of)) as journal:
+    with Journal(out / "study.db", task, provenance.search_facts(made_of)) as journal:
         if journal.set_aside:
             print(journal.set_aside, file=sys.stderr)
         with progress(f"blend {task}: search", search.count(validation, settings, settings.trials), "trials") as bar:

@@ -54,7 +54,7 @@ def find(where: Path, part: str) -> Path | None:
     Raises InputError where there are several.
     """
     if not where.is_dir():
-        return None if part == "test_trainval" else where
+        return None if part in ("test_trainval", "oof") else where
     found = [path for suffix in SUFFIXES if (path := where / f"{part}{suffix}").is_file()]
     if len(found) > 1:
         raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")

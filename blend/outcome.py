@@ -29,6 +29,8 @@ class Outcome:
     """Every head, and "equal": kernel, k and thresholds tuned, nothing else."""
     select: str
     """The way whose params are used; "tuned" where nothing can be cross-fitted."""
+    test_groups: int | None = None
+    """People (or recordings) of the test set that intervals are for; None: as many as in validation."""
 
     @property
     def chosen(self) -> Way:
@@ -49,9 +51,20 @@ class Outcome:
 class Finding:
     """From a finished search to the outcome. `params` are known at once, everything else with `finish`."""
 
-    def __init__(self, pool: Pool, settings: BlendSettings, seed: int, found: Found) -> None:
-        self.pool, self.settings, self.seed, self.found = pool, settings, seed, found
-        self.selection = Selection(pool, settings, seed)
+    def __init__(
+        self,
+        pool: Pool,
+        settings: BlendSettings,
+        seed: int,
+        found: Found,
+        test_groups: int | None = None,
+        train: Pool | None = None,
+    ) -> None:
+        """`test_groups`: people or recordings of the test set that intervals are for (None: as many as here). `train`:
+        out-of-fold predictions of the same heads.
+        """
+        self.pool, self.settings, self.seed, self.found, self.test_groups = pool, settings, seed, found, test_groups
+        self.selection = Selection(pool, settings, seed, test_groups=test_groups, train=train)
         self._selected = self.selection.select() if settings.select == CROSS_FITTED else None
 
     @property
@@ -61,13 +74,13 @@ class Finding:
 
     def finish(self, on_trial: Callable[[], None] = lambda: None) -> Outcome:
         """Cross-fit the search (which calls `on_trial`), and see what heads are worth alone."""
-        crossed = crossfit.cross_fit(self.pool, self.settings, self.seed, on_trial)
+        crossed = crossfit.cross_fit(self.pool, self.settings, self.seed, on_trial, self.test_groups)
         score = self.pool.score(combine.combine(self.pool, self.found.params))
         tuned = Way(self.found.params, crossfit.number_or_none(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()
         ways = {TUNED: tuned} if selected is None else {CROSS_FITTED: selected, TUNED: tuned}
         select = self.settings.select if self.settings.select in ways else TUNED
-        return Outcome(self.found, ways, self._baselines(), select)
+        return Outcome(self.found, ways, self._baselines(), select, self.test_groups)
 
     def _baselines(self) -> dict[str, Way]:
         distinct, copies = self.selection.pool.heads, dict(self.found.copies)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from blend import combine
+from blend import combine, published
 from blend import outcome as outcomes
 from blend.config import BlendSettings
 from blend.crossfit import CrossFit, number_or_none
@@ -48,7 +48,8 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
         "expected": crossed.pooled if crossed is not None else None,
         "cross_fitted": _folds(pool, crossed),
         "interval": worth["interval"],
-        "interval_of": "a test set of as many videos" if crossed is not None else None,
+        "published_drop": list(published.DROPS[task.name]),
+        "interval_of": _interval_of(pool, outcome) if crossed is not None else None,
         "optimism": worth["optimism"],
         "ways": {name: outcomes.facts(way) for name, way in outcome.ways.items()},
         "baselines": {
@@ -72,6 +73,11 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
         "trials": len(found.trials),
         "seed": seed,
     }
+
+
+def _interval_of(pool: Pool, outcome: Outcome) -> str:
+    what = "videos" if pool.people is None else "people"
+    return f"a test set of {outcome.test_groups or 'as many'} {what} like these"
 
 
 def frames(pool: Pool) -> dict[str, Any]:

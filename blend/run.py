@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from blend import ingredients, others
+from blend import ingredients, others, provenance
 from blend.config import Config
 from blend.how import ALONE, How
 from extract import cluster, errors, rundir
@@ -58,7 +58,7 @@ def _up_to_date(
     """The blend itself, unless it is there."""
     from blend import predict_networks
 
-    facts = ingredients.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
+    facts = provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
     mark = rundir.fingerprint(facts)
     some = None
     if how.storage and not rundir.is_done(out, mark):

@@ -1,8 +1,9 @@
 """Cross-fitted selection: kernel, k and every optional part by held-out score, the numbers averaged over the folds.
 
 It begins with the usual blend: weights by greedy selection, averaged over the folds, nothing smoothed, no bias, no
-filter; and takes one step after the other (k, other weights, the part of the task, a filter, a k for each output, train's
-out-of-fold predictions), each only where it gains on held-out people by more than MARGIN standard errors of the gain.
+filter; and takes one step after the other (k, other weights, the part of the task, a filter, train's out-of-fold
+predictions, a k for each output), each only where it gains on held-out people by more than MARGIN standard errors of
+the gain.
 
 Nested to the last choice: what decides a fold is chosen and found without it. The scores that this choice goes by are
 of blends found without two folds, the one to be decided and the one that they are scored on; what is found on "all but
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from blend import combine, copies, counts, fixed, folded, search, smooth
 from blend.choices import Options, options
 from blend.config import BlendSettings
-from blend.crossfit import CrossFit, by_group, evaluate, number_or_none, split
+from blend.crossfit import CrossFit, evaluate, number_or_none, split
 from blend.folded import LeftOut
 from blend.params import Params
 from blend.pool import Pool
@@ -32,7 +33,6 @@ MARGIN = 1.0
 """Standard errors by which a step must gain."""
 DRAWS = 200
 """Draws of the people (or recordings) for that standard error."""
-BAGGED = True
 NEAR = 2
 """Widths on either side that are tried again with the chosen parts."""
 
@@ -164,11 +164,7 @@ class Selection:
         if key not in self._held:
             heads, solver = self._distinct[without], self.solver
             for f in self._visible(without):
-                others = [g for g in self._visible(without) if g != f]
-                if BAGGED and len(others) > 1:
-                    found = average([solver.solve(candidate, _left_out(without, f, g), heads) for g in others])
-                else:
-                    found = solver.solve(candidate, _left_out(without, f), heads)
+                found = solver.solve(candidate, _left_out(without, f), heads)
                 if candidate.with_train and self._train is not None:
                     found = average([found, self._train[0].solve(candidate, (), heads)])
                 own = solver.table(candidate, found)
@@ -226,7 +222,12 @@ class _Choice:
         """Step by step. With a single fold, where nothing can be held out, the usual blend."""
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
         found = Candidate(
-            kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0], with_train=options.with_train[0]
+            kernels[0],
+            ks[0],
+            options.weights[0],
+            options.parts[0],
+            options.filters[0],
+            with_train=options.with_train[0],
         )
         if len(self.folds) < 2:
             return found

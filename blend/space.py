@@ -77,7 +77,9 @@ class Space:
         """Whether a trial's score is, but for rounding, what `complete` makes of its point: not where thresholds or
         biases follow a rule that trials do not, nor where stretched values are clipped.
         """
-        by_rule = self.rule in ("bootstrap", "pulled", "plug-in", "pulled-plug-in") or (self.bias and self.settings.bias == "pulled")
+        by_rule = self.rule in ("bootstrap", "pulled", "plug-in", "pulled-plug-in") or (
+            self.bias and self.settings.bias == "pulled"
+        )
         return not (by_rule or self.extras.scale or self.extras.shift)
 
     def distributions(self) -> dict[str, Any]:

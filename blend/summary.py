@@ -119,6 +119,12 @@ def _held_out(report: dict[str, Any]) -> list[str]:
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
         f"reaches {at('expected')}: expect that on new videos, not the first number ({interval})."
     ]
+    low, high = report["published_drop"]
+    drop = at("published_drop", 0) if low == high else f"{at('published_drop', 0)} to {at('published_drop', 1)}"
+    found.append(
+        f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on the "
+        f"challenge's test videos than on its validation videos."
+    )
     alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
     if (best := best_head(report)) is not None:
         equal = at("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)

@@ -167,7 +167,11 @@ FORCED = [
     ("au", {"weights": {"head0": 0.75, "head2": 0.25}}, lambda params: params.weights == (0.75, 0.0, 0.25)),
     ("au", {"k": list(range(12)), "kernels": ["median"]}, lambda params: params.k == tuple(range(12))),
     ("expr", {"bias": [0.1] * 7 + [-0.7], "k": 0}, lambda params: params.bias == (0.1,) * 7 + (-0.7,)),
-    ("va", {"scale": 1.5, "shift": [0.1, -0.1]}, lambda params: params.scale == (1.5, 1.5) and params.shift == (0.1, -0.1)),
+    (
+        "va",
+        {"scale": 1.5, "shift": [0.1, -0.1]},
+        lambda params: params.scale == (1.5, 1.5) and params.shift == (0.1, -0.1),
+    ),
     ("va", {"scale": 1.5, "shift": False}, lambda params: params.shift == (0, 0)),
 ]
 
@@ -246,7 +250,9 @@ def test_train_out_of_fold_counts_half_where_it_is_wanted(make_pool, name):
             if getattr(mine, key) is not None:
                 mean = (getattr(theirs, key) + getattr(on_train, key)) / 2
                 np.testing.assert_allclose(getattr(mine, key), mean, atol=1e-9)
-    assert Selection(pool, settings(out_of_fold=False), 0, train=turned).select() == Selection(pool, SETTINGS, 0).select()
+    assert (
+        Selection(pool, settings(out_of_fold=False), 0, train=turned).select() == Selection(pool, SETTINGS, 0).select()
+    )
 
 
 def test_train_is_used_where_it_pays_and_not_where_its_scores_are_others(make_pool):

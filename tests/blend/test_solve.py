@@ -63,13 +63,17 @@ def test_a_solution_does_not_hang_on_the_folds_left_out(make_pool, name, candida
         held = np.isin(pool.video_of, [v for f in left_out for v in FOLDS[f]])
         truth[held] = np.random.default_rng(0).permutation(truth[held])
         other = replace(pool, truth=replace(pool.known, values=truth))
-        one, two = (SOLVERS[name](folded.of(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other))
+        one, two = (
+            SOLVERS[name](folded.of(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other)
+        )
         for key, value in vars(one).items():
             np.testing.assert_array_equal(value, getattr(two, key)) if value is not None else None
 
 
 def test_numbers_go_a_part_of_the_way():
-    found = Solution(np.ones((1, 2)), np.array([0.9, 0.1]), np.array([2.0, -2.0]), None, np.array([3.0, 1.0]), np.ones(2))
+    found = Solution(
+        np.ones((1, 2)), np.array([0.9, 0.1]), np.array([2.0, -2.0]), None, np.array([3.0, 1.0]), np.ones(2)
+    )
     half = found.shrunk(0.5)
     np.testing.assert_allclose(half.thresholds, [0.7, 0.3])
     np.testing.assert_allclose(half.bias, [1, -1])
