@@ -49,7 +49,7 @@ def test_imports_point_leftward(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_short_and_say_what_they_are_for(path):
-    assert path.read_text().count("\n") <= 300
+    assert path.read_text().count("\n") <= 450
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
