@@ -45,6 +45,7 @@ def _over(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
 PATH_KEYS = {
     ("corpus", "frames"),
     ("corpus", "videos"),
+    ("corpus", "people"),
     ("audio", "path"),
     ("networks", "path"),
     ("features", "weights"),
