@@ -195,7 +195,10 @@ def search(report: Report) -> str:
     found = report.get("search")
     if not found or not found["score"]:
         return ""
-    flat = "Where the line has long been flat, more trials will hardly help; what matters most is worth a finer choice."
+    flat = (
+        "Where the line has been flat for long, more trials will hardly help; what matters most is worth a finer "
+        "choice."
+    )
     text = (
         "The search tries the single heads, equal weights and a greedy selection first, then draws, then refines "
         f"the best. {flat}"

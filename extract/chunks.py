@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from extract import audio, errors, frames, making, networks, parent, pipeline, store
-from extract import config as configs
+from extract import audio, config_file, errors, frames, making, networks, parent, pipeline, store
 from extract.cluster import Cluster, wait_until
 from extract.cluster_jobs import Job, Needs
 from extract.config import Config
@@ -36,7 +35,7 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
     Returns when this machine sees all that was made, videos with unreadable pictures among them.
     """
     settings = config.model_dump(mode="json", include=set(SECTIONS))
-    configs.resolve(settings, Path.cwd())
+    config_file.resolve(settings, Path.cwd())
     jobs: list[Job] = []
     videos: dict[str, tuple[Part, list[Any], int]] = {}
     for part in parts:

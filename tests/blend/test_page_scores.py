@@ -40,8 +40,11 @@ def test_a_search_too_short_for_importance_says_so(make_report):
 def test_a_search_that_drew_nothing_says_what_it_did(make_report):
     table = make_report("va")[2]
     assert "then draws, then refines" in page_scores.search(table)
-    for starts, said in ((["head a", "grid", "equal"], "Every point of a grid"), (["given"], "Nothing was left to search"),
-                         (["given", "refined"], "The weights are given. Where the line")):  # fmt: skip
+    for starts, said in (
+        (["head a", "grid", "equal"], "Every point of a grid"),
+        (["given"], "Nothing was left to search"),
+        (["given", "refined"], "The weights are given. Where the line"),
+    ):
         table["search"] |= {"start": starts, "score": [0.5] * len(starts), "importance": None}
         html = page_scores.search(table)
         assert said in html and "draws, then" not in html

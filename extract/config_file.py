@@ -1,0 +1,95 @@
+"""A config's TOML text: read, joined with what it extends, overridden, its paths made absolute. Checks no key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from extract.errors import InputError
+
+
+def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a file and of those that it extends (`extended_by`: those that extend it), with absolute paths.
+
+    Raises InputError for a file that is missing, no UTF-8 text or no TOML, and for files that extend each other.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    resolve(raw, path.resolve().parent)
+    if (extends := raw.pop("extends", None)) is None:
+        return raw
+    if not isinstance(extends, str):
+        raise InputError(f"{path}: key 'extends': {extends!r}; expected the path of one config file")
+    base = path.resolve().parent / Path(extends).expanduser()
+    if base.resolve() in (seen := (*extended_by, path.resolve())):
+        raise InputError(f"{path}: key 'extends': {extends!r} extends this file; one of the two has to stand alone")
+    return _over(read(base, seen), raw)
+
+
+def _over(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw`, with what only `base` has; tables are joined key by key."""
+    both = {key: _over(base[key], raw[key]) for key in base.keys() & raw.keys()
+            if isinstance(base[key], dict) and isinstance(raw[key], dict)}  # fmt: skip
+    return base | raw | both
+
+
+PATH_KEYS = {
+    ("corpus", "frames"),
+    ("corpus", "videos"),
+    ("corpus", "people"),
+    ("audio", "path"),
+    ("networks", "path"),
+    ("features", "weights"),
+} | {("corpus", part) for part in ("train", "val", "test")}
+
+
+HEAD_FILES = ("heads", "use")
+"""Names of standard heads, or paths of head files."""
+
+
+def resolve(raw: dict[str, Any], folder: Path) -> None:
+    """Make the paths of a config absolute, in place: relative ones are relative to `folder`."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(inner) for inner in value]
+        return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+
+    def walk(table: Any, section: str) -> None:
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if (section, key) in PATH_KEYS:
+                table[key] = absolute(value)
+            elif (section, key) == HEAD_FILES and isinstance(value, list):
+                table[key] = [absolute(entry) if str(entry).endswith(".toml") else entry for entry in value]
+            else:
+                walk(value, section)
+
+    for section, table in raw.items():
+        walk(table, section)
+
+
+def override(raw: dict[str, Any], text: str) -> None:
+    """Apply one `key.path=value`; paths given here are relative to the current folder."""
+    key, equals, value_text = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r}: expected key.path=value, as in blend.au.trials=50")
+    try:
+        value = tomllib.loads(f"value = {value_text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = value_text.strip()
+    *parents, last = key.strip().split(".")
+    table = raw
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {text!r}: {parent!r} is not a section")
+    table[last] = value
