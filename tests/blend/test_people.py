@@ -87,16 +87,16 @@ def test_a_persons_influence_is_the_score_less_that_without_the_person(make_repo
 
 def test_the_first_sentence_says_of_how_few_people_the_numbers_are(make_report):
     _, _, table = make_report("va")
-    for people, known, said in (
+    for count, known, said in (
         (5, True, "are of 5 people, so every score below speaks of these people only, not of others."),
         (1, True, "are of 1 person, so every score below speaks of this person only, not of others."),
         (3, False, "are of 3 recordings, so every score below speaks of the people in them only, not of others."),
         (1, False, "are of 1 recording, so every score below speaks of the people in it only, not of others."),
     ):
-        table["frames"] |= {"people": people, "people_known": known}
+        table["frames"] |= {"people": count, "people_known": known}
         assert summary.sentences(table)[0] == f"The validation videos {said}"
-    for people in (6, 60):
-        table["frames"]["people"] = people
+    for count in (6, 60):
+        table["frames"]["people"] = count
         assert summary.sentences(table)[0].startswith("The blend, ")
 
 
@@ -128,7 +128,7 @@ def test_compared_blends_are_drawn_by_person(make_report, tmp_path):
     for one in runs:
         for row in one.report["videos"]:
             del row["group"]  # as older versions left it
-    assert compare.difference(runs[1], runs[0], "counts", 300, 0)["difference"] == found["difference"]
+    assert compare.difference(runs[1], runs[0], "counts", 300, 0)["difference"] == pytest.approx(found["difference"])
 
 
 def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus, capsys):
