@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ("extract", "heads", "blend")
-    for path in (ROOT / package).glob("*.py")
+    for path in (ROOT / package).rglob("*.py")
     if "typer.Typer(" in path.read_text(encoding="utf-8")
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
@@ -34,6 +34,7 @@ MEASURED = {
     "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
     "blend.bench_report": ((), {"frames": 7, "opens": None}),
     "blend.simulate": ((), {"va": {"few": {"draws": 2}}}),
+    "blend.studies.people": ((), {"draws": 2}),
     "extract.bench": ((), {"c": 1.5}),
     "extract.bench_audio": ((), bench_audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
     "extract.bench_cluster": ((), {"ratio": 0.5}),
@@ -98,7 +99,7 @@ def test_what_was_measured_is_all_there_is_on_stdout_with_json(monkeypatch, caps
 
 
 def test_every_command_that_measures_is_tried():
-    assert {module for module in COMMANDS if re.search("bench|ablation|simulate", module)} == set(MEASURED)
+    assert {module for module in COMMANDS if re.search("bench|ablation|simulate|studies", module)} == set(MEASURED)
 
 
 def children(process: int) -> set[int]:

@@ -94,6 +94,7 @@ def test_the_demo_ends_with_a_checked_submission_and_a_report(demo, task):
     low, high = report["interval"]
     assert low <= report["cross_fitted"]["pooled"] <= high
     assert 0 < report["test"]["score"] < 1
+    assert report["alike"]["network"] == "demo_enet" and not report["alike"]["pairs"], "everybody is somebody else"
 
     lines = (out / "submission.txt").read_text().splitlines()
     listed = Path(corpus.paths(demo / "corpus")[task]["test"]).read_text().splitlines()

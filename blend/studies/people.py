@@ -212,6 +212,13 @@ def show(found: dict[str, Any]) -> None:
     print(f"warned where every video is of another person: {found['false_alarms']} of {found['draws']}")
 
 
+EXAMPLES = """Examples:
+
+python -m blend.studies.people --draws 40                the README's table
+
+python -m blend.studies.people --draws 4 --json          fewer corpora, as JSON"""
+
+
 def command(
     draws: Annotated[int, typer.Option(help="Made corpora.", min=2)] = DRAWS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = 0,
@@ -228,5 +235,5 @@ def command(
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(epilog=EXAMPLES)(command)
     app()

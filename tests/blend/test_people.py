@@ -1,0 +1,266 @@
+"""What the blend and its report make of people: folds, influence, counts, sentences, what is made anew, the study."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blend import alike, compare, counts, crossfit, ingredients, page_values, report, report_videos, run, summary
+from blend import pool as pools
+from blend.config import BlendSettings
+from blend.config import Config as BlendConfig
+from blend.studies import people
+from blend.worries import worries
+from extract import run as extract_run
+from extract import store
+from extract.config import Config as Extracted
+from extract.config import TaskPaths
+from extract.errors import InputError
+from extract.rundir import write_json
+from heads import labels, resemblance
+from heads.labels import Annotation
+from heads.predictions import Predictions
+from heads.tasks import TASKS
+
+VA = TASKS["va"]
+
+
+def with_people(pool, names):
+    return replace(pool, people=tuple(names))
+
+
+def test_a_pool_knows_the_people_of_its_videos_and_groups_the_rest_by_recording():
+    frames = np.arange(1, 4, dtype=np.int32)
+    videos = ["12", "a", "b", "x_left", "x_right"]
+    found = {"h": Predictions(VA.outputs, {v: (frames, np.zeros((3, 2), np.float32)) for v in videos})}
+    truth = {v: Annotation(v, np.zeros((3, 2), np.float32), np.ones(3, bool)) for v in videos}
+    prior = np.zeros(2, np.float32)
+    known = pools.for_validation(VA, found, truth, prior, people={"a": "12", "b": "12", "x_left": "Ann"})
+    assert known.people == ("", "12", "12", "Ann", "")
+    assert known.groups.tolist() == [0, 1, 1, 2, 2], "video 12 is not of person 12"
+    assert known.person_of == {"a": "12", "b": "12", "x_left": "Ann"}
+    assert known.select([1, 3]).people == ("12", "Ann")
+    plain = pools.for_validation(VA, found, truth, prior)
+    assert plain.people is None and plain.groups.tolist() == [0, 1, 2, 3, 3]
+    assert report.frames(known)["people"] == 3 and report.frames(known)["people_known"]
+    assert report.frames(plain)["people"] == 4 and not report.frames(plain)["people_known"]
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_no_fold_of_the_cross_fit_splits_a_person(make_pool, name):
+    pool = with_people(make_pool(name, videos=12, length=(8, 15)), "aabbccddeeff")
+    for seed in range(20):
+        folds = crossfit.split(pool, 5, seed)
+        assert len(folds) == 5 and all({v ^ 1 for v in fold} == set(fold) for fold in folds)
+    apart = [crossfit.split(replace(pool, people=None), 5, seed) for seed in range(20)]
+    assert any({v ^ 1 for v in fold} != set(fold) for folds in apart for fold in folds)
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_a_persons_influence_is_the_score_less_that_without_the_person(make_report, name):
+    pool, outcome, table = make_report(name)
+    assert table["people"] is None and all("person" not in row for row in table["videos"])
+    told = with_people(pool, ["Ann", "Ben", "Ann", "", "Cyd", "Ben"])
+    decided = report_videos.decide(told, outcome.chosen)
+    videos = report_videos.facts(told, decided, outcome.chosen.params)
+    assert [row["person"] for row in videos] == ["Ann", "Ben", "Ann", None, "Cyd", "Ben"]
+    assert [row["group"] for row in videos] == [0, 1, 0, 2, 3, 1]
+    rows = report_videos.people(told, videos)
+    assert [row["person"] for row in rows] == ["Ann", "Ben", "Cyd"]
+    truth, video_of = pool.known.values, pool.video_of
+    for row, mine in zip(rows, ([0, 2], [1, 5], [4]), strict=True):
+        assert row["videos"] == [pool.videos[v] for v in mine]
+        out = np.isin(video_of, mine)
+        whole = pool.task.per_output(truth, decided.decisions)
+        others = pool.task.per_output(truth[~out], decided.decisions[~out])
+        left = [name == "va" or bool((truth[~out] == c if name == "expr" else truth[~out][:, c]).any()) for c in
+                range(len(whole))]  # fmt: skip
+        assert row["influence"] == pytest.approx((whole - others)[left].mean(), abs=1e-9)
+        assert row["labelled"] == out.sum()
+    json.dumps(rows, allow_nan=False)
+    assert report_videos.people(with_people(pool, ["Ann"] * 6), videos) is not None
+
+
+def test_the_first_sentence_says_of_how_few_people_the_numbers_are(make_report):
+    _, _, table = make_report("va")
+    for count, known, said in (
+        (5, True, "are of 5 people, so every score below speaks of these people only, not of others."),
+        (1, True, "are of 1 person, so every score below speaks of this person only, not of others."),
+        (3, False, "are of 3 recordings, so every score below speaks of the people in them only, not of others."),
+        (1, False, "are of 1 recording, so every score below speaks of the people in it only, not of others."),
+    ):
+        table["frames"] |= {"people": count, "people_known": known}
+        assert summary.sentences(table)[0] == f"The validation videos {said}"
+    for count in (6, 60):
+        table["frames"]["people"] = count
+        assert summary.sentences(table)[0].startswith("The blend, ")
+
+
+def test_people_who_pull_the_score_down_are_named(make_report):
+    _, _, table = make_report("va")
+    table["people"] = [
+        {"person": "Ann", "videos": ["a", "b"], "labelled": 9, "influence": -0.04},
+        {"person": "Ben", "videos": ["c"], "labelled": 9, "influence": -0.5},
+        {"person": "Cyd", "videos": ["d", "e"], "labelled": 9, "influence": None},
+        {"person": "Dee", "videos": ["f", "g"], "labelled": 9, "influence": -0.06},
+    ]
+    said = [page_values.plain(line, table) for line in worries(table)]
+    (line,) = [one for one in said if one.startswith("Single people")]
+    assert line.endswith("pull the score down: Dee (-0.0600), Ann (-0.0400).")
+
+
+def test_compared_blends_are_drawn_by_person(make_report, tmp_path):
+    for select in ("cross_fitted", "tuned"):
+        _, _, table = make_report("va", select, videos=8)
+        for row, group in zip(table["videos"], [0, 0, 1, 1, 2, 2, 3, 3], strict=True):
+            row["group"] = group
+        write_json(tmp_path / select / "report.json", table)
+    runs = [compare.read(tmp_path / select) for select in ("cross_fitted", "tuned")]
+    found = compare.difference(runs[1], runs[0], "counts", 300, 0)
+    tables = [report_videos.tables(one.videos) for one in (runs[1], runs[0])]
+    summed = [table.reshape(4, 2, *table.shape[1:]).sum(1) for table in tables]
+    drawn = counts.draw("va", summed[0], 300, 0) - counts.draw("va", summed[1], 300, 0)
+    assert found["better_in"] == float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
+    for one in runs:
+        for row in one.report["videos"]:
+            del row["group"]  # as older versions left it
+    assert compare.difference(runs[1], runs[0], "counts", 300, 0)["difference"] == pytest.approx(found["difference"])
+
+
+def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus, capsys):
+    corpus = make_corpus("va")
+    table = corpus.folder / "who.csv"
+
+    def made(people):
+        asked = corpus.config(trials=12)
+        if people is not None:
+            table.write_text("video,person\n" + "".join(f"val{v},{p}\n" for v, p in enumerate(people)))
+            asked = asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
+        found = run.main(asked, "va", corpus.work)
+        facts = ingredients.all_facts(ingredients.gather(asked, "va", corpus.work, 0, None, {})[1])
+        return found, facts
+
+    plain, without = made(None)
+    assert "people" not in without and plain["alike"] is None
+    assert plain["frames"]["people"] == 5 and not plain["frames"]["people_known"]
+    told, facts = made("AABBC")
+    assert facts.keys() - without.keys() == {"people"} and told["seconds"] != plain["seconds"]
+    assert told["frames"]["people"] == 3 and told["people"][0]["videos"] == ["val0", "val1"]
+    folds = [set(fold) for fold in told["cross_fitted"]["videos"]]
+    assert len(folds) == 3 and {"val0", "val1"} in folds
+    assert "only 3 people in validation: cross-fitted in as many folds" in capsys.readouterr().err
+    table.write_text(table.read_text() + "elsewhere,A\n")
+    page = (corpus.work / "blend" / "va" / "report.html").read_text()
+    assert "so every score below speaks of these people only" in page
+    assert made("AABBC") == (told, facts), "another corpus's videos change nothing"
+    assert made("AABBA")[1] != facts
+
+
+@pytest.fixture(scope="module")
+def drawn(few_videos, tmp_path_factory):
+    """A work folder with features of a few of the demo's videos; its validation and train videos."""
+    raw = {"corpus": {"name": "c", "frames": [few_videos.parent / "frames"]}, "features": {"networks": ["demo_enet"]}}
+    folder = tmp_path_factory.mktemp("alike")
+    extract_run.main(Extracted.model_validate(raw), folder)
+    return folder, *(labels.videos(few_videos.parent / "va" / part, VA) for part in ("val", "train"))
+
+
+def test_honest_videos_of_the_demo_raise_no_warning_and_planted_people_are_found(drawn, tmp_path):
+    work, val, train = drawn
+    found = resemblance.find(work, ["none", "demo_enet"], val, train)
+    assert found == resemblance.Resemblance("demo_enet", 6, ())
+    for video, part in ((val[1], "val"), (train[2], "train")):
+        for name in (*val, *train):
+            kept = store.read(store.path(work, "demo_enet", name))
+            pieces = {name: slice(0, None, 2), "planted": slice(1, None, 2)} if name == video else {name: slice(None)}
+            for new, rows in pieces.items():
+                some = store.VideoFeatures(kept.frame[rows], kept.embedding[rows])
+                store.write(store.path(tmp_path / part, "demo_enet", new), some, {})
+        found = resemblance.find(tmp_path / part, ["demo_enet"], [*val, "planted"], train)
+        (pair,) = found.pairs
+        assert {pair.video, pair.other} == {video, "planted"} and pair.part == part and pair.cosine > 0.9
+    apart = resemblance.find(tmp_path / "train", ["demo_enet"], val, [*train, "planted"])
+    assert not apart.pairs, "both are in train: no score is of them"
+    path = store.path(tmp_path / "train", "demo_enet", val[0])
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"damaged feature file .*; delete it and run python -m extract\.run again"):
+        resemblance.find(tmp_path / "train", ["demo_enet"], val, train)
+
+
+def test_only_networks_that_see_are_asked_and_only_where_people_are_not_known(drawn, few_videos):
+    work, val, train = drawn
+    paths = TaskPaths(train=few_videos.parent / "va" / "train", val=few_videos.parent / "va" / "val")
+    made_of = ingredients.Ingredients(VA, paths, {"head": work}, {}, {}, BlendSettings(), 0, 0.05)
+    config = BlendConfig.model_validate(
+        {"corpus": {"name": "c"}, "features": {"networks": ["audio", "x", "demo_enet"]}}
+    )
+    found = alike.facts(config, made_of, work)
+    assert found == {"network": "demo_enet", "videos": len(val) + len(train), "count": 0, "pairs": []}
+    for other in (replace(made_of, people={val[0]: "Ann"}), replace(made_of, ours={}, theirs={"head": work})):
+        assert alike.facts(config, other, work) is None
+    deaf = config.model_copy(update={"features": config.features.model_copy(update={"networks": ["audio"]})})
+    assert alike.facts(deaf, made_of, work) is None
+
+
+def test_alike_is_said_with_the_remedy(make_report):
+    _, _, table = make_report("va")
+    pair = {"video": "a", "other": "b", "part": "val", "cosine": 0.875}
+    assert alike.worry(table) == alike.worry(table | {"alike": None}) == []
+    assert alike.worry(table | {"alike": {"network": "n", "videos": 9, "count": 0, "pairs": []}}) == []
+    for part, what in (("val", "validation"), ("train", "training")):
+        some = table | {"alike": {"network": "n", "videos": 9, "count": 7, "pairs": [pair | {"part": part}]}}
+        (line,) = [page_values.plain(one, some) for one in worries(some) if "looks like" in one]
+        assert line.startswith(
+            f"The validation video a looks like the same person as the {what} video b (cosine 0.8750, 7 such pairs)"
+        )
+        assert "corpus.people, a table video,person" in line
+
+
+def test_cosines_against_a_plain_count_and_edges():
+    rng = np.random.default_rng(0)
+    means, frames = rng.normal(size=(9, 6)) + 50, rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))
+    within = np.cov(frames.T)
+    found = resemblance.cosines(means, within)
+    regular = within + resemblance.SHRINKAGE * np.trace(within) / 6 * np.eye(6)
+    centred = means - means.mean(0)
+    inner = centred @ np.linalg.inv(regular) @ centred.T
+    np.testing.assert_allclose(found, inner / np.sqrt(np.outer(np.diag(inner), np.diag(inner))), atol=1e-9)
+    assert not resemblance.cosines(means[:3], within).any()
+    assert not resemblance.cosines(np.ones((5, 6)), within).any(), "videos that are all the same"
+    assert np.isfinite(resemblance.cosines(means, np.zeros((6, 6)))).all(), "a frame a video"
+    names = ["x_left", "x_right", "y", "z"]
+    high = np.full((4, 4), 0.9)
+    pairs = resemblance.pairs(names, high, {"x_left", "x_right"})
+    assert {(p.video, p.other, p.part) for p in pairs} == {(a, b, "train") for a in names[:2] for b in names[2:]}
+    assert resemblance.find(Path("nowhere"), ["n"], ["a"], ["b"]) is None
+
+
+def test_by_person_the_estimate_is_what_new_people_give_and_by_video_it_is_not_and_that_is_warned_of():
+    found = people.main(4)
+    by_person, by_video = found["person"], found["video"]
+    assert by_video["error"] > 0.15 and by_video["error"] > 5 * by_video["standard_error"]
+    assert abs(by_person["error"]) < min(0.06, by_video["error"] / 3)
+    assert by_video["warned"] == 4 and by_person["warned"] == 0 and found["false_alarms"] == 0
+    assert by_person["test"] > by_video["test"], "the head that knows people is not taken for good"
+
+
+@pytest.mark.slow
+def test_by_person_the_estimate_is_within_two_standard_errors_over_40_draws():
+    found = people.main()
+    by_person, by_video = found["person"], found["video"]
+    print(f"without the table the estimate's error is {by_video['error']:+.4f} ± {by_video['standard_error']:.4f}")
+    assert found["draws"] == 40
+    assert abs(by_person["error"]) <= 2 * by_person["standard_error"], by_person
+    assert by_video["warned"] == 40 and found["false_alarms"] == 0
+
+
+def test_the_study_prints_both_ways_and_repeats_itself(capsys):
+    found = people.main(2, seed=3)
+    assert found == people.main(2, seed=3) and found != people.main(2)
+    people.show(found)
+    said = capsys.readouterr().out
+    assert f"{found['video']['error']:+.4f}" in said and "2 of 2" in said and "0 of 2" in said
