@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """Parts that can be fixed -> the settings that do it."""
+_SHARED = {"per_output_weights": False, "per_output_k": False}
+SIMPLEST: dict[str, dict[str, Any]] = {
+    "au": _SHARED | {"thresholds": "fixed"},
+    "expr": _SHARED | {"bias": "off", "filter": "off"},
+    "va": _SHARED | {"scale": False, "shift": False},
+}
+"""Settings that leave plain decisions."""
 
 
 def measure(
@@ -70,7 +78,7 @@ def measure(
 def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) -> tuple[dict[str, Way], str]:
     """All ways but PLAIN, and the name of the best head."""
     distinct = copies.distinct(validation).heads
-    equal, task = np.full(len(distinct), 1 / len(distinct)), validation.task.name
+    equal = np.full(len(distinct), 1 / len(distinct))
     found = search.search(validation, settings, settings.trials, seed)
     crossed = crossfit.cross_fit(validation, settings, seed) if folded else None
     score = crossfit.number_or_none(validation.score(combine.combine(validation, found.params)))
@@ -80,11 +88,7 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
         raise ValueError("one annotated recording or person cannot be cross-fitted")
     alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)
-    tuned_equal = smoothed = selection.alone(equal)
-    if task == "au":
-        fixed = settings.model_copy(update={"thresholds": "fixed"})
-        smoothed = Selection(validation, fixed, seed).alone(equal)
-    ways = {SMOOTHED: smoothed, EQUAL: tuned_equal, BEST_HEAD: alone[best]}
+    ways = {SMOOTHED: _smoothed(validation, settings, seed), EQUAL: selection.alone(equal), BEST_HEAD: alone[best]}
     return ways | {TUNED: Way(found.params, score, crossed), CROSS_FITTED: selected}, best
 
 
@@ -92,6 +96,15 @@ def _plain(pool: Pool) -> Params:
     distinct = copies.distinct(pool).heads
     weights = copies.spread(pool, distinct, (1 / len(distinct),) * len(distinct))
     return Params(pool.task.name, pool.task.outputs, pool.heads, weights)
+
+
+def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> Way:
+    """Equal weights with smoothing selected and nothing else: the selection on a pool whose one head is their mean."""
+    mean = copies.distinct(pool).scores.mean(0, keepdims=True, dtype=np.float32)
+    one = replace(pool, heads=("equal",), scores=mean, own=None)
+    way = Selection(one, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
+    assert way is not None
+    return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
 
 
 def _score(test: Pool, params: Params) -> float:
