@@ -25,7 +25,8 @@ COMMANDS = sorted(
     if "typer.Typer(" in path.read_text(encoding="utf-8")
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
-ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.simulate", "blend.ablation"}
+ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.ablation"}
+ALL |= {"blend.studies.simulate", "blend.studies.nothing", "blend.studies.splits"}
 ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench_report", "blend.bench_predict"}
 MEASURED = {
     "blend.ablation": (("--task", "va"), []),
@@ -33,8 +34,10 @@ MEASURED = {
     "blend.bench": ((), {"au": {"ms": 1.5}}),
     "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
     "blend.bench_report": ((), {"frames": 7, "opens": None}),
-    "blend.simulate": ((), {"va": {"few": {"draws": 2}}}),
+    "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
+    "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),
+    "blend.studies.splits": (("--task", "va"), {"splits": 2}),
     "extract.bench": ((), {"c": 1.5}),
     "extract.bench_audio": ((), bench_audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
     "extract.bench_cluster": ((), {"ratio": 0.5}),
@@ -99,7 +102,7 @@ def test_what_was_measured_is_all_there_is_on_stdout_with_json(monkeypatch, caps
 
 
 def test_every_command_that_measures_is_tried():
-    assert {module for module in COMMANDS if re.search("bench|ablation|simulate|studies", module)} == set(MEASURED)
+    assert {module for module in COMMANDS if re.search("bench|ablation|studies", module)} == set(MEASURED)
 
 
 def children(process: int) -> set[int]:

@@ -51,7 +51,7 @@ NEVER = {
 LONG = {
     "heads.tune": "a hundred trials; without the variable it is ended by Ctrl-C after the first",
     "sequence": "encoders learn for minutes",
-    "blend.simulate": "simulates for minutes",
+    "blend.studies.": "simulates or trains for an hour",
     "blend.bench": "measures at the size of Aff-Wild2 for minutes",
     "--config configs/affwild2.toml": "the whole of the demo once more",
     "--task mtl": "all three tasks once more",

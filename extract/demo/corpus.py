@@ -171,6 +171,11 @@ def render_video(job: tuple[Path, int, str]) -> str:
     return name
 
 
+def annotation_text(seed: int, name: str, task: str) -> str:
+    """What the official annotation file of a video of the cast holds, were the corpus of this seed."""
+    return "\n".join([HEADERS[task], *_rows(plan.annotation(seed, name, task), task)]) + "\n"
+
+
 def _rows(values: np.ndarray, task: str) -> list[str]:
     """Format annotation rows as the official files do."""
     style = "{:.3f}" if task == "va" else "{:d}"
@@ -185,9 +190,8 @@ def _write_texts(folder: Path) -> None:
         rows = [row for row in DEMO_VIDEOS if task in row.tasks]
         for row in rows:
             home = where["truth"][task] if row.part == "test" else where[task][row.part]
-            lines = [HEADERS[task], *_rows(plan.annotation(SEED, row.name, task), task)]
             sweep(home / f"{row.name}.txt")
-            write_text(home / f"{row.name}.txt", "\n".join(lines) + "\n")
+            write_text(home / f"{row.name}.txt", annotation_text(SEED, row.name, task))
         listed = [_listed(row, task) for row in rows if row.part == "test"]
         sweep(where[task]["test"])
         write_text(where[task]["test"], f"image_location,{HEADERS[task]}\n" + "".join(listed))

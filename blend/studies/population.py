@@ -1,4 +1,4 @@
-"""A made population of videos: truth and the scores of six heads, for `blend.simulate`.
+"""A made population of videos: truth and the scores of six heads, for `blend.studies.simulate`.
 
 Nothing here knows what the estimators do. The constants were set once, before any estimator was tried on it, so that
 with equal weights the pool scores as the published single-frame systems do on validation (per unit and per class about
@@ -23,13 +23,18 @@ from numpy.typing import NDArray
 
 from blend import timeline
 from blend.pool import Pool, Truth
+from blend.studies.kinds import SAME, Kind
 from heads.tasks import TASKS
 
 FRAMES = 300
 """Mean length of a video."""
-SHORTEST, LONGEST = 40, 2000
+SHORTEST = 40
 COMMON_PERSON = 0.25
 """Share of a video's level that all units have in common."""
+OF_PERSON = 0.8
+"""Share of a person, where there are several videos of each, in the variance of what is constant in a video."""
+COMMON_ERROR = 0.75
+"""Share of a shift's constant errors that all heads have in common: they share their features."""
 
 
 @dataclass(frozen=True)
@@ -105,41 +110,62 @@ FOLD_VIDEOS = {"au": 80, "expr": 64, "va": 86}
 """Videos of one of the published folds: a fifth of train and validation."""
 
 
-def draw(task: str, videos: int, rng: np.random.Generator) -> Pool:
+def draw(task: str, videos: int, rng: np.random.Generator, kind: Kind = SAME) -> Pool:
     """A set of videos that shows every unit or class, as the official ones do; drawn again until it does."""
     while True:
-        pool = _MAKERS[task](_Draw(task, videos, rng))
-        values = pool.known.values
-        if task == "va" or (values.any(0).all() if task == "au" else len(np.unique(values)) == len(PRIOR)):
+        pool = _MAKERS[task](_Draw(task, videos, rng, kind))
+        if shows_everything(pool):
             return pool
+
+
+def shows_everything(pool: Pool) -> bool:
+    """Whether every class, or every unit, occurs; always for va."""
+    values = pool.known.values
+    if pool.task.name == "va":
+        return True
+    return bool(values.any(0).all()) if pool.task.name == "au" else len(np.unique(values)) == len(PRIOR)
 
 
 class _Draw:
     """Noise of the right shapes, and the pool made of it."""
 
-    def __init__(self, task: str, videos: int, rng: np.random.Generator) -> None:
+    def __init__(self, task: str, videos: int, rng: np.random.Generator, kind: Kind) -> None:
         self.task, self.videos, self.rng, self.facts = TASKS[task], videos, rng, POPULATIONS[task]
-        spread = self.facts.length_spread
+        self.kind = kind
+        spread = self.facts.length_spread * kind.length_spread
         lengths = np.exp(rng.normal(np.log(FRAMES) - spread**2 / 2, spread, videos))
-        self.offsets = timeline.offsets_of(np.clip(lengths, SHORTEST, LONGEST).astype(int))
+        self.offsets = timeline.offsets_of(np.clip(lengths, SHORTEST, kind.longest).astype(int))
         self.video_of = np.repeat(np.arange(videos), np.diff(self.offsets))
+        self.person_of = np.arange(videos) // kind.videos_of_person
         self.outputs = len(self.task.outputs)
+        self.moves = kind.levels * rng.standard_normal(self.outputs, dtype=np.float32) if kind.levels else np.float32(0)
 
     def per_video(self, columns: int = 0) -> NDArray[np.float32]:
-        return self.rng.standard_normal((self.videos, columns or self.outputs), dtype=np.float32)[self.video_of]
+        found = self.rng.standard_normal((self.videos, columns or self.outputs), dtype=np.float32)
+        if self.kind.videos_of_person > 1:
+            people = self.rng.standard_normal((self.person_of[-1] + 1, found.shape[1]), dtype=np.float32)
+            found = root(OF_PERSON) * people[self.person_of] + root(1 - OF_PERSON) * found
+        return found[self.video_of]
+
+    def noise_of_video(self) -> NDArray[np.float32]:
+        """The noise that is constant per video, variance 1 before the kind's factor."""
+        found = self.per_video()
+        if self.kind.heavy:  # 3 / chi-squared has mean 3, so that Student's t has variance 3
+            found *= np.sqrt(1 / self.rng.chisquare(3, self.videos)).astype(np.float32)[self.video_of, None]
+        return np.float32(self.kind.noise_video) * found
 
     def per_frame(self) -> NDArray[np.float32]:
         return self.rng.standard_normal((len(self.video_of), self.outputs), dtype=np.float32)
 
     def latent(self, level: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A level per video and drift around it, variance 1."""
+        """A level per video and drift around it, variance 1, moved as the kind says."""
         drift = _drift(self.per_frame(), self.offsets, self.facts.memory)
-        return root(self.facts.between) * level + root(1 - self.facts.between) * drift
+        return root(self.facts.between) * level + root(1 - self.facts.between) * drift + self.moves
 
     def noise(self) -> NDArray[np.float32]:
         """The three kinds together, variance 1."""
         facts = self.facts
-        found = root(facts.noise_video) * self.per_video()
+        found = root(facts.noise_video) * self.noise_of_video()
         found += root(facts.noise_drift) * _drift(self.per_frame(), self.offsets, facts.memory)
         return found + root(1 - facts.noise_video - facts.noise_drift) * self.per_frame()
 
@@ -151,16 +177,22 @@ class _Draw:
         return [signal + sigma * head.noise * (common + root(1 - facts.common) * self.noise()) for head in facts.heads]
 
     def constant_errors(self) -> NDArray[np.float32]:
-        """[H, C], the same in every set: they belong to the heads."""
+        """[H, C], the same in every set, for they belong to the heads; and what a shift adds to them."""
         shape = (len(self.facts.heads), self.outputs)
-        return (np.random.default_rng(5).standard_normal(shape) * self.facts.offsets).astype(np.float32)
+        found = np.random.default_rng(5).standard_normal(shape) * self.facts.offsets
+        if self.kind.errors:
+            common, own = self.rng.standard_normal(self.outputs), self.rng.standard_normal(shape)
+            found += self.kind.errors * (root(COMMON_ERROR) * common + root(1 - COMMON_ERROR) * own)
+        return found.astype(np.float32)
 
     def pool(self, scores: list[NDArray[np.float32]], truth: NDArray[np.generic]) -> Pool:
         names = tuple(f"video{v:04d}" for v in range(self.videos))
         heads = tuple(head.name for head in self.facts.heads)
         frames = len(self.video_of)
+        people = tuple(f"person{p:04d}" for p in self.person_of) if self.kind.videos_of_person > 1 else None
         known = Truth(np.arange(frames), truth)
-        return Pool(self.task, heads, names, self.offsets, np.stack(scores), np.ones(frames, bool), known)
+        whole = np.ones(frames, bool)
+        return Pool(self.task, heads, names, self.offsets, np.stack(scores), whole, known, people=people)
 
 
 def _au(made: _Draw) -> Pool:

@@ -1,0 +1,76 @@
+"""A larger demo corpus, every video of it labelled: the demo's train and validation cast, played again by others.
+
+A video of the demo is a function of a seed and its name. Other seeds than the shipped corpus's give other people who
+play other scenes, so this corpus knows nothing of the demo's test videos.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from extract import rundir
+from extract.config import Corpus, TaskPaths
+from extract.demo import corpus, plan
+from extract.progress import progress
+
+SEEDS = (101, 102, 103)
+EACH = 20
+"""Videos of each seed: the first of the cast, 14 of train and 6 of validation."""
+VERSION = f"{corpus.VERSION}; seeds {SEEDS}, {EACH} videos each"
+
+
+def make(folder: Path, processes: int = 2) -> Corpus:
+    """Render and write what is missing; returns the corpus's section of a config. Its parts train and val are 42 and
+    18 videos; whoever splits them anew need not mind.
+    """
+    cast = [(seed, row) for seed in SEEDS for row in plan.DEMO_VIDEOS[:EACH]]
+    frames = folder / "frames"
+    tasks = {
+        task: TaskPaths(train=(folder / task / "train").resolve(), val=(folder / task / "val").resolve())
+        for task in plan.TASKS
+    }
+    done = folder / rundir.DONE
+    if not (done.is_file() and done.read_text(encoding="utf-8") == VERSION + "\n"):
+        with rundir.holding(folder):
+            _render(frames, [(seed, row.name) for seed, row in cast], processes)
+            for task, paths in tasks.items():
+                for seed, row in cast:
+                    if task in row.tasks:
+                        home: Path = getattr(paths, row.part)
+                        text = corpus.annotation_text(seed, row.name, task)
+                        rundir.write_text(home / f"{_name(seed, row.name)}.txt", text)
+            rundir.write_text(done, VERSION + "\n")
+    return Corpus(name="demo-splits", frames=[frames.resolve()], **tasks)
+
+
+def _name(seed: int, video: str) -> str:
+    return f"s{seed}-{video}"
+
+
+def _render(frames: Path, videos: list[tuple[int, str]], processes: int) -> None:
+    """Render the missing videos, each beside `frames` and then moved there."""
+    todo = [(frames, *video) for video in videos if not (frames / _name(*video)).is_dir()]
+    frames.mkdir(parents=True, exist_ok=True)
+    with progress("render the videos", len(todo), "videos") as bar:
+        for _ in _rendered(todo, processes):
+            bar.advance()
+
+
+def _rendered(todo: list[tuple[Path, int, str]], processes: int) -> Iterator[None]:
+    if processes == 1 or len(todo) < 2:
+        yield from map(_video, todo)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(_video, todo)
+
+
+def _video(job: tuple[Path, int, str]) -> None:
+    frames, seed, name = job
+    beside = frames.parent / "rendered" / str(seed)
+    beside.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(beside / name, ignore_errors=True)  # of a run that was killed before it moved it
+    corpus.render_video((beside, seed, name))
+    (beside / name).replace(frames / _name(seed, name))

@@ -1,0 +1,119 @@
+"""Everything that is done on a validation pool, each estimate of it, and what it scores on test pools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from blend import combine, copies, crossfit, search
+from blend.config import BlendSettings
+from blend.params import Params
+from blend.pool import Pool
+from blend.select import Selection, Way
+
+PLAIN, SMOOTHED, EQUAL, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
+TUNED, CROSS_FITTED = "tuned", "cross_fitted"
+WAYS = {
+    PLAIN: "equal weights, unsmoothed, plain decisions",
+    SMOOTHED: "equal weights, smoothed, plain decisions",
+    EQUAL: "equal weights, smoothed, thresholds tuned",
+    BEST_HEAD: "the head with the best held-out score",
+    TUNED: 'select = "tuned"',
+    CROSS_FITTED: 'select = "cross_fitted"',
+}
+"""Ways to a blend. A plain decision is .5, or the largest class."""
+PARTS: dict[str, dict[str, dict[str, Any]]] = {
+    "au": {rule: {"thresholds": rule} for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")},
+    "expr": {rule: {"bias": rule} for rule in ("off", "prior", "free", "pulled")},
+    "va": {
+        "neither": {"scale": False, "shift": False},
+        "scale": {"scale": True, "shift": False},
+        "shift": {"scale": False, "shift": True},
+        "scale and shift": {"scale": True, "shift": True},
+    },
+}
+"""Parts that can be fixed -> the settings that do it."""
+_SHARED = {"per_output_weights": False, "per_output_k": False}
+SIMPLEST: dict[str, dict[str, Any]] = {
+    "au": _SHARED | {"thresholds": "fixed"},
+    "expr": _SHARED | {"bias": "off", "filter": "off"},
+    "va": _SHARED | {"scale": False, "shift": False},
+}
+"""Settings that leave plain decisions."""
+
+
+def measure(
+    validation: Pool, tests: Mapping[str, Pool], settings: BlendSettings, seed: int, folded: bool, parts: bool = False
+) -> dict[str, Any]:
+    """Blend in every way on validation, and score each way on every test pool (its truth is read for that alone).
+
+    `settings` are those of [blend.<task>]; the search makes `settings.trials` trials. `folded`: also the search inside
+    the folds; `parts`: also the selection with each of PARTS fixed.
+
+    Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "chosen": {"kernel",
+    "k"}, "best_head": its name, "videos": of validation}: `own` is the score on the videos searched on, `held` the
+    cross-fitted one; None where it is not defined or was not made.
+    """
+    ways, best = _ways(validation, settings, seed, folded)
+    said = {name: _said(way) for name, way in ways.items()}
+    made = {name: way.params for name, way in ways.items()} | {PLAIN: _plain(validation)}
+    if parts:
+        for part, keys in PARTS[validation.task.name].items():
+            found = Selection(validation, settings.model_copy(update=keys), seed).select()
+            assert found is not None
+            made[f"part {part}"] = found.params
+    chosen = ways[CROSS_FITTED].params
+    return {
+        "videos": len(validation.videos),
+        "said": said,
+        "test": {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()},
+        "chosen": {"kernel": chosen.kernel, "k": list(chosen.k) if isinstance(chosen.k, tuple) else chosen.k},
+        "best_head": best,
+    }
+
+
+def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) -> tuple[dict[str, Way], str]:
+    """All ways but PLAIN, and the name of the best head."""
+    distinct = copies.distinct(validation).heads
+    equal = np.full(len(distinct), 1 / len(distinct))
+    found = search.search(validation, settings, settings.trials, seed)
+    crossed = crossfit.cross_fit(validation, settings, seed) if folded else None
+    score = crossfit.number_or_none(validation.score(combine.combine(validation, found.params)))
+    selection = Selection(validation, settings, seed)
+    selected = selection.select()
+    if selected is None:
+        raise ValueError("one annotated recording or person cannot be cross-fitted")
+    alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
+    best = max(alone, key=lambda head: alone[head].worth)
+    ways = {SMOOTHED: _smoothed(validation, settings, seed), EQUAL: selection.alone(equal), BEST_HEAD: alone[best]}
+    return ways | {TUNED: Way(found.params, score, crossed), CROSS_FITTED: selected}, best
+
+
+def _plain(pool: Pool) -> Params:
+    distinct = copies.distinct(pool).heads
+    weights = copies.spread(pool, distinct, (1 / len(distinct),) * len(distinct))
+    return Params(pool.task.name, pool.task.outputs, pool.heads, weights)
+
+
+def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> Way:
+    """Equal weights with smoothing selected and nothing else: the selection on a pool whose one head is their mean."""
+    mean = copies.distinct(pool).scores.mean(0, keepdims=True, dtype=np.float32)
+    one = replace(pool, heads=("equal",), scores=mean, own=None)
+    way = Selection(one, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
+    assert way is not None
+    return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
+
+
+def _score(test: Pool, params: Params) -> float:
+    """The official score; 0 where it is not defined."""
+    return float(np.nan_to_num(test.score(combine.combine(test, params))))
+
+
+def _said(way: Way) -> dict[str, Any]:
+    """What a way promises before any test is seen."""
+    crossed = way.crossed
+    interval = None if crossed is None or crossed.interval is None else list(crossed.interval)
+    return {"own": way.score, "held": None if crossed is None else crossed.pooled, "interval": interval}

@@ -1,0 +1,188 @@
+"""Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
+
+    python -m blend.studies.nothing --task expr
+
+Truth and scores drift independently of each other, so whatever a blend seems to be worth on validation is luck; an
+estimate that shares labels between the folds shows it. Test is many fresh sets of as many videos, of which the mean
+score is taken, so that the sets' size, which F1 depends on, is the same on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from blend.studies import results
+from blend.studies.kinds import CHECKING_SEED
+from extract import errors
+from extract.errors import InputError
+from extract.progress import progress
+from heads.tasks import TASKS
+
+HEADS, FRAMES, MEMORY = 5, 60, 12
+"""Heads, frames of every video, and frames after which drift has lost 63 % of its correlation."""
+VIDEOS = (10, 30)
+FRESH = 300
+"""Test videos of a draw, in sets of as many as validation has."""
+RATE = 0.25
+"""How often each action unit is on."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "auto": {"per_output_k": "auto", "per_output_weights": "auto", "kernels": ["box", "median"]},
+}
+"""What [blend.<task>] has: the defaults, and every switch that has one on "auto"."""
+BOUND = 0.01
+OUT = Path("runs/studies/nothing.jsonl")
+HEADER = ("task, videos", "settings", "draws", "cross-fitted", "test", "estimate's error", "median k")
+
+
+def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -> list[dict[str, Any]]:
+    """A row for each task, number of videos and settings (see `row`); `out` keeps every draw."""
+    jobs = [
+        {"study": "nothing", "task": task, "videos": videos, "settings": settings, "number": number, "seed": seed}
+        for number in range(draws)
+        for task in tasks
+        for videos in VIDEOS
+        for settings in SETTINGS
+    ]
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {
+        (task, videos, settings): [] for task in tasks for videos in VIDEOS for settings in SETTINGS
+    }
+    code = results.code_of("blend.studies.nothing")
+    with progress("nothing", len(jobs), "draws") as bar:
+        for job, found in results.complete(out, jobs, measured, code, workers):
+            groups[job["task"], job["videos"], job["settings"]].append(found)
+            bar.advance()
+    return [row(*key, some) for key, some in groups.items()]
+
+
+def measured(job: results.Job) -> dict[str, Any]:
+    """One draw: the default's cross-fitted estimate, and what its blend scores on fresh sets on the average."""
+    from blend import combine
+    from blend.config import BlendSettings
+    from blend.select import Selection
+
+    task, videos = job["task"], job["videos"]
+    start = [job["seed"], job["number"], sorted(TASKS).index(task), videos]
+    settings = BlendSettings(draws=100, k_max=20, **SETTINGS[job["settings"]])
+    way = Selection(draw(task, videos, np.random.default_rng(start)), settings, job["number"]).select()
+    assert way is not None and way.crossed is not None
+    rng = np.random.default_rng([*start, 1])
+    fresh = [draw(task, videos, rng) for _ in range(FRESH // videos)]
+    scores = [float(np.nan_to_num(one.score(combine.combine(one, way.params)))) for one in fresh]
+    k = way.params.k
+    return {"held": way.crossed.pooled, "test": float(np.mean(scores)), "k": float(np.mean(k))}
+
+
+def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
+    """Videos whose heads know nothing of the truth: a blend.pool.Pool of HEADS heads."""
+    from blend import timeline
+    from blend.pool import Pool, Truth
+
+    facts = TASKS[task]
+    frames, outputs = videos * FRAMES, len(facts.outputs)
+    signal = _drift(rng.standard_normal((videos, FRAMES, outputs)))
+    found = _drift(rng.standard_normal((HEADS * videos, FRAMES, outputs))).reshape(HEADS, frames, outputs)
+    signal = signal.reshape(frames, outputs)
+    if task == "au":
+        truth: NDArray[np.generic] = (signal > NormalDist().inv_cdf(1 - RATE)).astype(np.uint8)
+        scores = 1 / (1 + np.exp(-found))
+    elif task == "expr":
+        truth = signal.argmax(1).astype(np.int8)
+        scores = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
+    else:
+        truth, scores = np.tanh(0.4 * signal).astype(np.float32), np.tanh(0.4 * found)
+    return Pool(
+        facts,
+        tuple(f"head{h}" for h in range(HEADS)),
+        tuple(f"video{v:02d}" for v in range(videos)),
+        timeline.offsets_of([FRAMES] * videos),
+        scores.astype(np.float32),
+        np.ones(frames, bool),
+        Truth(np.arange(frames), truth),
+    )
+
+
+def _drift(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stationary first-order autoregression along axis 1, variance 1."""
+    keep = np.exp(-1 / MEMORY)
+    for t in range(1, noise.shape[1]):
+        noise[:, t] = keep * noise[:, t - 1] + np.sqrt(1 - keep * keep) * noise[:, t]
+    return noise
+
+
+def row(task: str, videos: int, settings: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The estimate's mean error over draws, its standard error, and whether it is within two of them of 0 and smaller
+    than BOUND. A draw whose estimate is not defined counts as an estimate of 0, as an undefined test score does.
+    """
+    from blend.studies.split_table import error
+
+    held = np.array([one["held"] or 0.0 for one in found])
+    test = np.array([one["test"] for one in found])
+    mean, se = float((held - test).mean()), error(held - test)
+    facts = {"task": task, "videos": videos, "settings": settings, "draws": len(found)}
+    return facts | {
+        "held": float(held.mean()),
+        "test": float(test.mean()),
+        "error": mean,
+        "se": se,
+        "holds": abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se),
+        "k": float(np.median([one["k"] for one in found])),
+    }
+
+
+def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
+    from blend.studies import table
+
+    cells = [
+        [f"{one['task']}, {one['videos']}", one["settings"], str(one["draws"]), f"{one['held']:.3f}",
+         f"{one['test']:.3f}", table.signed({"signed": one["error"], "se": one["se"]}) + ("" if one["holds"] else "*"),
+         f"{one['k']:g}"]
+        for one in rows
+    ]  # fmt: skip
+    if as_markdown:
+        print(table.markdown(HEADER, cells))
+    else:
+        table.show(HEADER, cells)
+    if not all(one["holds"] for one in rows):
+        print(f"*: beyond two standard errors of 0, or not below {BOUND} in size")
+
+
+EXAMPLES = """Examples:
+
+python -m blend.studies.nothing --task va
+
+python -m blend.studies.nothing --draws 400 --workers 8 --markdown"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}, or all.")] = "all",
+    draws: Annotated[int, typer.Option(help="Draws for each task, number of videos and settings.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = CHECKING_SEED,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    out: Annotated[Path, typer.Option(help="Every draw is added to this file; what is in it is not made again.")] = OUT,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Compare the estimate with the truth where heads know nothing."""
+    with errors.exits():
+        if task not in (*TASKS, "all"):
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
+        rows = main(list(TASKS) if task == "all" else [task], draws, seed, workers, out)
+        if as_json:
+            print(json.dumps(results.as_json_value(rows), indent=2, allow_nan=False))
+        else:
+            _print(rows, as_markdown)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -1,0 +1,130 @@
+"""A labelled corpus in three parts, by person: random splits as the folders and lists that the other steps read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.config import Config
+from extract import rundir
+from extract.config import TaskPaths
+from extract.errors import InputError
+from heads import border, labels, split, testlist
+from heads.labels import Annotation
+from heads.tasks import Task
+
+PARTS = ("train", "val", "test")
+SHARES = (0.5, 0.25, 0.25)
+FEWEST_PEOPLE = 8
+"""With fewer, the parts of validation and test would have less than two."""
+DRAWS = 200
+"""Random splits that are drawn until every label that three people show is in all parts; else the best of them."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All labelled videos of a corpus, train and validation together."""
+
+    task: Task
+    annotations: dict[str, Annotation]
+    files: dict[str, Path]
+    """Their annotation files."""
+    groups: dict[str, int]
+    """The person of each, or else the recording (heads.split.groups)."""
+
+
+def read(config: Config, task: Task) -> Labelled:
+    """The labelled videos. Raises InputError for bad annotations, and for too few people."""
+    paths = config.corpus.task(task.place)
+    annotations, files = {}, {}
+    for part, some in border.read(config, task)[0].items():
+        annotations |= {video: one for video, one in some.items() if one.valid.any()}
+        files |= {path.stem: path for path in labels.files(getattr(paths, part))}
+    names = sorted(annotations)
+    groups = split.groups(names, person_of(config, names))
+    if (people := len(set(groups.tolist()))) < FEWEST_PEOPLE:
+        raise InputError(
+            f"{paths.train} and {paths.val}: labelled videos of {people} people; expected {FEWEST_PEOPLE} or more, to "
+            f"make three parts of"
+        )
+    kept = {name: annotations[name] for name in names}
+    return Labelled(task, kept, {name: files[name] for name in names}, dict(zip(names, groups.tolist(), strict=True)))
+
+
+def person_of(config: Config, videos: list[str]) -> Mapping[str, str] | None:
+    """Video -> person, where the config tells."""
+    return None
+
+
+def parts(corpus: Labelled, seed: int, number: int) -> dict[str, list[str]]:
+    """Part -> its videos, of split `number`: whole people, SHARES of them in each. The same numbers, the same split."""
+    names, of = list(corpus.annotations), np.array(list(corpus.groups.values()))
+    shown = _shown(corpus, names, of)
+    wanted = (shown > 0).sum(0) >= len(PARTS)
+    people = len(shown)
+    ends = np.round(np.cumsum(SHARES) * people).astype(int)
+    rng = np.random.default_rng([seed, number])
+    best: NDArray[np.int64] | None = None
+    fewest = np.inf
+    for _ in range(DRAWS):
+        part_of = np.empty(people, np.int64)
+        part_of[rng.permutation(people)] = np.searchsorted(ends, np.arange(people), side="right")
+        lacking = sum(int((~shown[part_of == p].any(0) & wanted).sum()) for p in range(len(PARTS)))
+        if lacking < fewest:
+            best, fewest = part_of, lacking
+        if not lacking:
+            break
+    assert best is not None
+    return {part: [name for name, g in zip(names, of, strict=True) if best[g] == p] for p, part in enumerate(PARTS)}
+
+
+def _shown(corpus: Labelled, names: list[str], of: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which labels each person shows, [people, labels]."""
+    found = [corpus.annotations[name] for name in names]
+    truth = np.concatenate([one.values[one.valid] for one in found])
+    video = np.repeat(np.arange(len(names), dtype=np.int32), [int(one.valid.sum()) for one in found])
+    counts = split.label_counts(truth, video, len(names), corpus.task)
+    shown = np.zeros((int(of.max()) + 1, counts.shape[1]))
+    np.add.at(shown, of, counts)
+    return shown > 0
+
+
+def write(corpus: Labelled, chosen: Mapping[str, list[str]], folder: Path) -> tuple[TaskPaths, Path]:
+    """Lay out a split: annotation folders for train and val and a list for test, and the folder of test's annotations,
+    which only the final scoring may read.
+    """
+    for part, videos in chosen.items():
+        home = folder / part
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        for video in videos:
+            _link(corpus.files[video].resolve(), home / f"{video}.txt")
+    lengths = {video: len(corpus.annotations[video].valid) for video in chosen["test"]}
+    path = (folder / "test.txt").resolve()
+    listed = testlist.from_lengths(lengths, corpus.task, path)
+    rundir.write_text(path, "\n".join([listed.header, *(f"{image}," for image in listed.images)]) + "\n")
+    return TaskPaths(train=(folder / "train").resolve(), val=(folder / "val").resolve(), test=path), folder / "test"
+
+
+def _link(source: Path, target: Path) -> None:
+    """A link, or a copy where the file system has none."""
+    try:
+        os.symlink(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def link_features(work: Path, folder: Path) -> None:
+    """Give a split the features of the whole corpus: nothing is extracted again."""
+    (work / "features").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "features"
+    if not target.exists():
+        target.unlink(missing_ok=True)
+        os.symlink((work / "features").resolve(), target, target_is_directory=True)

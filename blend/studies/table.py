@@ -1,0 +1,202 @@
+"""The simulation's table: errors of the estimates, coverage of the intervals, test scores, and claims about them.
+
+Draws come in pairs that share their sets: all standard errors are those of pair means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.studies.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+
+VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
+RANGE = {"au": (0.0, 1.0), "expr": (0.0, 1.0), "va": (-1.0, 1.0)}
+"""What the metric can be."""
+COVERED = (0.92, 0.98)
+"""How often a 95 % interval should hold the test score, without shift."""
+COMPARED = (TUNED, PLAIN, SMOOTHED, EQUAL)
+"""Ways that the default should not lie below."""
+
+
+def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One line of the table, of draws as `blend.studies.measure` returns them, pairs side by side.
+
+    {"draws", "videos": [least, most], "test": {way: {"mean", "under", "se"}}, "said": {way: {"own", "held": {"signed",
+    "absolute", "se", "draws"}, "inside", "inside_se", "width", "in_range"}}}: `under` is the default's score less the
+    way's, `own` the error (estimate less test score) of the score on the videos searched on, `held` that of the
+    cross-fitted one, `inside` how often the 95 % interval held the test score, `in_range` whether all of its bounds are
+    scores that there can be. What only some pairs have is of those; None where none has.
+    """
+    test = {way: np.array([one["test"][kind][way] for one in results]) for way in results[0]["test"][kind]}
+    default, videos = test[CROSS_FITTED], [one["videos"] for one in results]
+    return {
+        "draws": len(results),
+        "videos": [min(videos), max(videos)],
+        "test": {
+            way: {"mean": float(some.mean()), "under": float((default - some).mean()), "se": error(default - some)}
+            for way, some in test.items()
+        },
+        "said": {way: _estimates(task, way, [one["said"][way] for one in results], test[way])
+                 for way in results[0]["said"]},
+    }  # fmt: skip
+
+
+def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np.float64]) -> dict[str, Any]:
+    own, held = (np.array([np.nan if one[key] is None else one[key] for one in said]) for key in ("own", "held"))
+    found: dict[str, Any] = {"own": errors(own - test), "held": errors(held - test)}
+    known = np.array([one["interval"] is not None for one in said])
+    if not known.any():
+        return found | dict.fromkeys(("inside", "inside_se", "width", "in_range"))
+    low, high = np.array([one["interval"] for one in said if one["interval"] is not None]).T
+    inside = ((low <= test[known]) & (test[known] <= high)).astype(float)
+    least, most = RANGE[task]
+    return found | {
+        "inside": float(inside.mean()),
+        "inside_se": error(inside),
+        "width": float((high - low).mean()),
+        "in_range": bool(low.min() >= least and high.max() <= most),
+    }
+
+
+def errors(values: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Mean, mean size and standard error of what is known of values [draws]; None where nothing is."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    facts = {"signed": float(known.mean()), "absolute": float(np.abs(known).mean())}
+    return facts | {"se": error(known), "draws": len(known)}
+
+
+def error(values: NDArray[np.float64]) -> float | None:
+    """Standard error of the mean, from the means of pairs (of single values where their number is odd)."""
+    pairs = values.reshape(-1, 2).mean(1) if len(values) % 2 == 0 else values
+    return float(pairs.std(ddof=1) / np.sqrt(len(pairs))) if len(pairs) > 1 else None
+
+
+def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
+    """What should be true of a line -> whether it is. The first two are asked only where nothing shifts."""
+    said, found = line["said"], {}
+    if kind == "same":
+        held, own = said[CROSS_FITTED]["held"]["signed"], said[TUNED]["own"]["signed"]
+        found["the cross-fitted estimate's mean error is at most a third of the tuned score's"] = (
+            abs(held) <= abs(own) / 3
+        )
+        low, high = COVERED
+        inside = said[CROSS_FITTED]["inside"]
+        found[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
+    for way in COMPARED:
+        text = f"the default's test score is not below that of {WAYS[way]} by more than a standard error"
+        found[text] = not _above(line, way)
+    bounds = [one["in_range"] for one in said.values() if one["in_range"] is not None]
+    found["no interval leaves the metric's range"] = all(bounds)
+    return found
+
+
+def broken(found: dict[str, Any]) -> list[str]:
+    """A line of text for each claim that does not hold in {task: {size: {kind: line}}}."""
+    return [
+        f"{task}, {VIDEOS[size]} videos, {kind}: not so: {claim}"
+        for task, size, kind, line in _lines(found)
+        for claim, holds in claims(kind, line).items()
+        if not holds
+    ]
+
+
+ESTIMATES = (
+    "task, validation videos",
+    "test",
+    "tuned score's error",
+    "cross-fitted estimate's error",
+    "mean size, tuned / cross-fitted",
+    "95 % held test",
+    "width",
+)
+SCORES = ("task, validation videos", "test", "plain", "smoothed", "equal", "best head", "tuned", "default")
+"""Ways in the order of measure.WAYS."""
+
+
+def estimates(found: dict[str, Any]) -> list[list[str]]:
+    """Cells under ESTIMATES. An interval's coverage is marked with * where it lies outside of COVERED."""
+    made = []
+    for task, size, kind, line in _lines(found):
+        default, own = line["said"][CROSS_FITTED], line["said"][TUNED]["own"]
+        held, inside = default["held"], default["inside"]
+        size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
+        share = f"{100 * inside:.1f} %" + ("" if COVERED[0] <= inside <= COVERED[1] else "*")
+        made.append(
+            [_which(task, size, line), kind, signed(own), signed(held), size_of, share, f"{default['width']:.3f}"]
+        )
+    return made
+
+
+def scores(found: dict[str, Any]) -> list[list[str]]:
+    """Cells under SCORES. A way's is marked with * where the default lies below it by more than a standard error."""
+    made = []
+    for task, size, kind, line in _lines(found):
+        cells = [f"{line['test'][way]['mean']:.3f}" + ("*" if _above(line, way) else "") for way in WAYS]
+        made.append([_which(task, size, line), kind, *cells])
+    return made
+
+
+def _above(line: dict[str, Any], way: str) -> bool:
+    """Whether a way's test score lies above the default's by more than a standard error."""
+    facts = line["test"][way]
+    return bool(facts["under"] < -(facts["se"] or 0.0))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for task, sizes in found.items():
+        for size, kinds in sizes.items():
+            for kind, line in kinds.items():
+                yield task, size, kind, line
+
+
+def _which(task: str, size: str, line: dict[str, Any]) -> str:
+    return f"{task}, {line['videos'][0]}" if size == "official" else f"{task}, {VIDEOS[size]}"
+
+
+def parts(found: dict[str, Any]) -> list[list[str]]:
+    """Cells under PARTS: where parts were fixed one by one."""
+    return [
+        [_which(task, size, line), kind, way.removeprefix("part "), f"{one['mean']:.4f}", gain(one)]
+        for task, size, kind, line in _lines(found)
+        for way, one in line["test"].items()
+        if way.startswith("part ")
+    ]
+
+
+PARTS = ("task, validation videos", "test", "part fixed", "test score", "default's over it")
+
+
+def signed(facts: dict[str, Any] | None) -> str:
+    """+.0123 ± .0045, or a dash."""
+    if facts is None:
+        return "–"
+    return f"{facts['signed']:+.4f}" + (f" ± {facts['se']:.4f}" if facts["se"] is not None else "")
+
+
+def gain(one: dict[str, Any]) -> str:
+    """The default's score less a way's."""
+    return signed({"signed": one["under"], "se": one["se"]})
+
+
+def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """A table for a README."""
+    lines = [header, ["---"] * len(header), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def show(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """A table for people."""
+    from rich.table import Table
+
+    from extract.console import console
+
+    table = Table(*header)
+    for line in cells:
+        table.add_row(*line)
+    console().print(table)
