@@ -20,6 +20,7 @@ from blend import (
     several,
     shared,
     submission,
+    unlabelled,
 )
 from blend import report as reports
 from blend.config import Config
@@ -64,6 +65,9 @@ def make(
     report |= report_details.build(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
     report["submission"] = _submitted(out, some, target, made_of)
+    report["unlabelled_test"] = (
+        unlabelled.facts(some.validation, target, params, made_of.seed) if some.source == "test" else None
+    )
     results = list(RESULTS)
     several.clear(out)
     report["submissions"] = None

@@ -17,18 +17,20 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import t as student
 
 from blend.pool import Pool
-from blend.target_agreement import LAGS, Agreement, agreement, fisher, standardised
+from blend.unlabelled_agreement import LAGS, Agreement, agreement, fisher, standardised
 
 DRAWS = 1000
 SURE = 0.01
 """Part of the draws that may say otherwise."""
+SURE_OF_TIME = 0.001
+"""The same of a move in time: of 31 lags the best is taken."""
 LOST = 1 / 3
 """Of validation's agreement; where less is left, scores are of something else."""
 KNOWN = 0.2
 """Correlations below say nothing: there is no agreement that could be lost."""
 OTHER_COLUMN = 0.2
 """How much Fisher's z must gain by other columns."""
-MOVED = 0.01
+MOVED = 0.02
 """How much Fisher's z must gain by moving scores in time."""
 VIDEO_LEVEL = 0.01
 """So often one of the videos of a set may be called foreign by chance."""
@@ -54,9 +56,16 @@ def find(
 ) -> list[Fault]:
     """The faults of x against y, both [T, C] on the pool `test`, at the frames `rows` [T]; most serious first.
 
-    `validation` is how the same two agree there, where that is known. Each fault has its `kind` ("order", "columns",
-    "sign", "frames" or "video"), correlations on test (`own`, and `other` where it is put differently) and on
-    `validation`, and what it is about: `outputs` and `others`, `lag` in frames (positive: late), or `video` and `like`.
+    `validation` is how the same two agree there, where that is known. Each fault has its `kind`, the correlation on
+    test as it is (`own`), put differently (`other`), and as it is on validation (`usual`), None where it is not known,
+    and what it is about:
+
+    - "columns": `outputs` go with the `others` of y;
+    - "order": all outputs together have nothing to do with y, or go against it;
+    - "sign": the `output` goes against y's;
+    - "frames": x is `lag` frames late (negative: early);
+    - "video": the `video` has nothing to do with y's; it is `like` y's of another (None: of none of these). Here
+      `usual` is the median of the other videos.
     """
     rows = test.present if rows is None else rows
     here = agreement(x, y, test, rows)
@@ -94,7 +103,7 @@ def _columns(
                     "others": [names[c] for c in to[moved]],
                     "own": float(own),
                     "other": float(other),
-                    "validation": None if usual is None else float(expected),
+                    "usual": None if usual is None else float(expected),
                 }
             )
     return found
@@ -125,7 +134,7 @@ def _whole(
     expected = KNOWN if usual is None else float(_mean(usual))
     if expected < KNOWN or np.quantile(draws, 1 - SURE) >= LOST * expected:
         return []
-    return [{"kind": "order", "own": float(own), "validation": None if usual is None else expected}]
+    return [{"kind": "order", "own": float(own), "other": None, "usual": None if usual is None else expected}]
 
 
 def _mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -144,9 +153,10 @@ def _signs(
     return [
         {
             "kind": "sign",
-            "outputs": [names[c]],
+            "output": names[c],
             "own": float(own[c]),
-            "validation": None if usual is None else float(expected[c]),
+            "other": None,
+            "usual": None if usual is None else float(expected[c]),
         }
         for c in np.flatnonzero((own < -KNOWN) & (high < 0) & (expected >= KNOWN))
     ]
@@ -158,7 +168,7 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
     best = int(line.argmax())
     lines = fisher(here.lags(drawn))
     gain = fisher(line[best]) - fisher(line[still])
-    if gain < MOVED or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE) <= 0:
+    if gain < MOVED or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
         return []
     usual = None if validation is None else validation.lags()
     if usual is not None and fisher(usual[best]) - fisher(usual[still]) > gain / 2:
@@ -169,7 +179,7 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
             "lag": int(LAGS[best]),
             "own": float(line[still]),
             "other": float(line[best]),
-            "validation": None if usual is None else float(usual[still]),
+            "usual": None if usual is None else float(usual[still]),
         }
     ]
 
@@ -206,6 +216,7 @@ def _videos(
                     "kind": "video",
                     "video": test.videos[v],
                     "own": float(np.tanh(cosine)),
+                    "other": None,
                     "usual": float(np.tanh(middle[0])),
                     "like": test.videos[like] if foreign else None,
                 }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blend.pool import Pool
 
-LEVEL = 0.005
+LEVEL = 0.002
 """So often chance alone may raise a warning, over all statistics of a submission together."""
 PARTINGS = 4999
 DRAWS = 2000
