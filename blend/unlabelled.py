@@ -66,7 +66,8 @@ def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list
             break
         worst = min(wrong, key=lambda head: _rank(found[head]))
         left.remove(worst)
-        faults += [{"of": f"the head {worst}", "against": _named(left)} | fault for fault in found[worst]]
+        against = f"the head {left[0]}" if len(left) == 1 else "the other heads"
+        faults += [{"of": f"the head {worst}", "against": against} | fault for fault in found[worst]]
     return faults, left
 
 
@@ -87,7 +88,8 @@ def of_decisions(
     if validation is not None and usual is not None:
         known = agreement(as_columns(name, usual, outputs), _mean(validation, heads), validation)
     found = unlabelled_faults.find(as_columns(name, decided, outputs), _mean(test, heads), test, known, seed, rows)
-    return [{"of": SUBMISSION, "against": _named(heads)} | fault for fault in found]
+    against = f"the head {heads[0]}" if len(heads) == 1 else "the heads"
+    return [{"of": SUBMISSION, "against": against} | fault for fault in found]
 
 
 def _against_others(validation: Pool, test: Pool, left: list[str], head: str, seed: int) -> list[Fault]:
@@ -100,10 +102,6 @@ def _rank(found: list[Fault]) -> tuple[bool, float]:
     """What concerns whole files comes before single videos, and the largest loss first."""
     losses = [max(fault[key] for key in ("other", "usual") if fault[key] is not None) - fault["own"] for fault in found]
     return found[0]["kind"] == "video", -max(losses)
-
-
-def _named(heads: list[str]) -> str:
-    return f"the head {heads[0]}" if len(heads) == 1 else "the other heads"
 
 
 def _mean(pool: Pool, heads: list[str]) -> NDArray[np.float32]:

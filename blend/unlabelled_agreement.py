@@ -90,7 +90,7 @@ def agreement(
 ) -> Agreement:
     """Compare x with y, both [T, C] on the pool's timeline, over the frames in `rows` [T] (default: `pool.present`)."""
     rows = pool.present if rows is None else rows
-    variance = x[rows].astype(np.float64).var(0)
+    variance = x[rows].astype(np.float64).var(0) if rows.any() else np.zeros(x.shape[1])
     x, y = standardised(x, rows), standardised(y, rows)
     of = pool.groups
     groups, channels = int(of.max()) + 1, x.shape[1]

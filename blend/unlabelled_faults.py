@@ -87,9 +87,13 @@ def _columns(
 ) -> list[Fault]:
     """Outputs that go with other outputs of the reference, which they fit as well as is usual: a ring of two, or more."""
     _, to = linear_sum_assignment(-fisher(table))
+    there = np.abs(table).max(1) > 0
+    before = UNKNOWN if usual is None else _mean(usual, there) if there.any() else 0.0
+    if not there.any() or table[there, to[there]].mean() < RESTORED * before:
+        return []
     found = []
     for ring in _rings(to):
-        moved = ring[np.abs(table[ring]).max(1) > 0]  # an output that is never decided says nothing
+        moved = ring[there[ring]]  # an output that is never decided says nothing
         if not len(moved) or _gain(table, moved, to) < OTHER_COLUMN:
             continue
         own, other = table[moved, moved].mean(), table[moved, to[moved]].mean()
@@ -129,19 +133,21 @@ def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _whole(
     table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None
 ) -> list[Fault]:
-    """Everything together goes against the reference, or has nothing to do with it."""
-    own, draws = _mean(table), _mean(tables)
-    expected = KNOWN if usual is None else float(_mean(usual))
-    if expected < KNOWN or np.quantile(draws, 1 - SURE) >= LOST * expected:
+    """Every output goes against the reference, or has nothing to do with it."""
+    there = np.abs(table).max(1) > 0
+    expected = np.full(len(table), KNOWN) if usual is None else np.diag(usual)
+    there &= expected >= KNOWN
+    if not there.any() or (np.diag(table)[there] >= HALF * expected[there]).any():
         return []
-    return [{"kind": "order", "own": float(own), "other": None, "usual": None if usual is None else expected}]
+    own, drawn, before = (_mean(one, there) for one in (table, tables, np.diag(expected)))
+    if np.quantile(drawn, 1 - SURE) >= LOST * before:
+        return []
+    return [{"kind": "order", "own": float(own), "other": None, "usual": None if usual is None else float(before)}]
 
 
-def _mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the outputs that have spread, [...]."""
-    own = np.diagonal(table, axis1=-2, axis2=-1)
-    there = np.abs(table).max(-1) > 0
-    return (own * there).sum(-1) / np.maximum(there.sum(-1), 1)
+def _mean(table: NDArray[np.float64], some: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean correlation of some outputs with the same outputs, [...]."""
+    return np.diagonal(table, axis1=-2, axis2=-1)[..., some].mean(-1)
 
 
 def _signs(
@@ -167,7 +173,7 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
     line, still = here.lags(), int(np.flatnonzero(LAGS == 0)[0])
     best = int(line.argmax())
     lines = fisher(here.lags(drawn))
-    gain = fisher(line[best]) - fisher(line[still])
+    gain = float(fisher(line[best]) - fisher(line[still]))
     if gain < MOVED or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
         return []
     usual = None if validation is None else validation.lags()

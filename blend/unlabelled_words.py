@@ -8,8 +8,8 @@ from blend.page_values import at
 
 KEY = "unlabelled_test"
 """Where the facts stand in report.json."""
-MOST = 6
-"""Sentences of one kind; the rest is counted."""
+MOST = 4
+"""Sentences on faults, and on shares; the rest is counted."""
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
@@ -19,12 +19,12 @@ def sentences(report: dict[str, Any]) -> list[str]:
         return []
     faults = [_fault(report, i) for i in range(len(facts["faults"]))]
     odd = [name for name, one in ((facts["shares"] or {}).get("statistics", {})).items() if one["outside"]]
-    return _few(faults, "faults") + _few([_share(report, name) for name in odd], "shares")
+    return _few(faults) + _few([_share(report, name) for name in odd])
 
 
-def _few(some: list[str], what: str) -> list[str]:
+def _few(some: list[str]) -> list[str]:
     more = len(some) - MOST
-    return some[:MOST] + ([f"There are {more} more {what} of this kind in {KEY} of report.json."] if more > 0 else [])
+    return some[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
 def _fault(report: dict[str, Any], i: int) -> str:
