@@ -94,8 +94,8 @@ def _all(found: dict[str, Predictions], task: Task, path: Path) -> TestList:
 
 
 def _decisions(file: Path, task: Task, test: Pool) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """The file's decisions on the pool's timeline, as `blend.decide` makes them, and the frames that are compared: those
-    that are listed and hold predictions of their own. Between listed frames the nearest decision stands.
+    """The file's decisions on the pool's timeline, as `blend.decide` makes them, and the frames that are compared:
+    those that are listed and hold predictions of their own. Between listed frames the nearest decision stands.
     """
     own, lengths = others.read(file, task).videos, np.diff(test.offsets).tolist()
     scores = timeline.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))

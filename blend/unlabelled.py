@@ -60,7 +60,8 @@ def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list
     """
     left, faults = list(test.heads), list[Fault]()
     while len(left) > 1:
-        found = {head: _against_others(validation, test, left, head, seed) for head in left}
+        sums = _sum(validation, left), _sum(test, left)
+        found = {head: _against_others(validation, test, sums, head, seed) for head in left}
         wrong = [head for head in left if found[head]]
         if not wrong:
             break
@@ -86,16 +87,21 @@ def of_decisions(
     name, outputs = test.task.name, len(test.task.outputs)
     known = None
     if validation is not None and usual is not None:
-        known = agreement(as_columns(name, usual, outputs), _mean(validation, heads), validation)
-    found = unlabelled_faults.find(as_columns(name, decided, outputs), _mean(test, heads), test, known, seed, rows)
+        known = agreement(as_columns(name, usual, outputs), _sum(validation, heads), validation)
+    found = unlabelled_faults.find(as_columns(name, decided, outputs), _sum(test, heads), test, known, seed, rows)
     against = f"the head {heads[0]}" if len(heads) == 1 else "the heads"
     return [{"of": SUBMISSION, "against": against} | fault for fault in found]
 
 
-def _against_others(validation: Pool, test: Pool, left: list[str], head: str, seed: int) -> list[Fault]:
-    others = [name for name in left if name != head]
-    known = agreement(_scores(validation, head), _mean(validation, others), validation)
-    return unlabelled_faults.find(_scores(test, head), _mean(test, others), test, known, seed)
+def _against_others(
+    validation: Pool, test: Pool, sums: tuple[NDArray[np.float32], NDArray[np.float32]], head: str, seed: int
+) -> list[Fault]:
+    """Faults of a head against the others; `sums` are those of all of them on both pools."""
+    (usual, before), (own, after) = (
+        (_scores(pool, head), total - standardised(_scores(pool, head), pool.present))
+        for pool, total in zip((validation, test), sums, strict=True)
+    )
+    return unlabelled_faults.find(own, after, test, agreement(usual, before, validation), seed)
 
 
 def _rank(found: list[Fault]) -> tuple[bool, float]:
@@ -104,12 +110,12 @@ def _rank(found: list[Fault]) -> tuple[bool, float]:
     return found[0]["kind"] == "video", -max(losses)
 
 
-def _mean(pool: Pool, heads: list[str]) -> NDArray[np.float32]:
-    """The mean of some heads' scores, each output of each at mean 0 and variance 1, [T, C]."""
+def _sum(pool: Pool, heads: list[str]) -> NDArray[np.float32]:
+    """The sum of some heads' scores, each output of each at mean 0 and variance 1, [T, C]."""
     total = np.zeros(pool.scores.shape[1:], np.float32)
     for head in heads:
         total += standardised(_scores(pool, head), pool.present)
-    return total / np.float32(len(heads))
+    return total
 
 
 def _scores(pool: Pool, head: str) -> NDArray[np.float32]:

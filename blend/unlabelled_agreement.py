@@ -30,7 +30,7 @@ class Agreement:
     products: NDArray[np.float64]
     """[G, C, C]: of x in one output times y in another."""
     moved: NDArray[np.float64]
-    """[G, 3, lags]: within videos, all outputs together, of x times y that many frames earlier, and of their squares."""
+    """[G, 3, lags]: within videos, all outputs together: of x times y so many frames earlier, and of their squares."""
     videos: NDArray[np.float64]
     """[V, 3, C]: of x^2, y^2 and x y in each video."""
     within: NDArray[np.float64]
@@ -51,7 +51,7 @@ class Agreement:
         return found if weights is not None else found[0]
 
     def lags(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Correlation within videos at each of LAGS, [L], or [D, L]. It is highest at +5 where x comes 5 frames late."""
+        """Correlation within videos at each of LAGS, [L], or [D, L]; highest at +5 where x comes 5 frames late."""
         products, own_x, own_y = np.moveaxis(np.einsum("dg,gsl->dsl", self._drawn(weights), self.moved), 1, 0)
         found = _ratio(products, _root(own_x) * _root(own_y))
         return found if weights is not None else found[0]
@@ -65,7 +65,7 @@ class Agreement:
         return _cosines(self.within @ self.variance)
 
     def residuals(self) -> NDArray[np.float64]:
-        """How far x is from what y lets expect of it in each video, [V]: the mean square, over that of the whole set."""
+        """How far x is from what y lets expect of it in each video, [V]: the mean square over the whole set's."""
         slope, frames = self.slope(), np.maximum(self.frames, 1)
         square_x, square_y, products = np.moveaxis(self.videos, 1, 0)
         own = (square_x - 2 * slope * products + slope**2 * square_y) @ self.variance / frames
@@ -73,7 +73,7 @@ class Agreement:
 
     def slope(self) -> NDArray[np.float64]:
         """[C] of the line that expects each output of x from the same output of y."""
-        square_x, square_y, products = self.videos.sum(0)
+        _, square_y, products = self.videos.sum(0)
         return _ratio(products, square_y)
 
     def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def agreement(
 ) -> Agreement:
     """Compare x with y, both [T, C] on the pool's timeline, over the frames in `rows` [T] (default: `pool.present`)."""
     rows = pool.present if rows is None else rows
-    variance = x[rows].astype(np.float64).var(0) if rows.any() else np.zeros(x.shape[1])
+    variance = x[rows].var(0, dtype=np.float64) if rows.any() else np.zeros(x.shape[1])
     x, y = standardised(x, rows), standardised(y, rows)
     of = pool.groups
     groups, channels = int(of.max()) + 1, x.shape[1]
@@ -115,10 +115,14 @@ def agreement(
 
 def standardised(x: NDArray[np.floating], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Mean 0 and variance 1 over `rows` in each output; 0 elsewhere, and where there is no spread."""
-    some = x[rows].astype(np.float64)
-    spread = some.std(0) if len(some) else np.zeros(x.shape[1])
     out = np.zeros(x.shape, np.float32)
-    out[rows] = (some - some.mean(0)) / np.where(spread > 1e-9, spread, np.inf) if len(some) else 0
+    if not rows.any():
+        return out
+    some = x[rows].astype(np.float32)
+    some -= some.mean(0, dtype=np.float64).astype(np.float32)
+    spread = np.sqrt(np.square(some).mean(0, dtype=np.float64))
+    some *= np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 1e-7).astype(np.float32)
+    out[rows] = some
     return out
 
 

@@ -85,7 +85,7 @@ def find(
 def _columns(
     table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None, names: tuple[str, ...]
 ) -> list[Fault]:
-    """Outputs that go with other outputs of the reference, which they fit as well as is usual: a ring of two, or more."""
+    """Outputs that go with other outputs of the reference, as well as is usual: in rings of two, or more."""
     _, to = linear_sum_assignment(-fisher(table))
     there = np.abs(table).max(1) > 0
     before = UNKNOWN if usual is None else _mean(usual, there) if there.any() else 0.0
@@ -130,9 +130,7 @@ def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return found
 
 
-def _whole(
-    table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None
-) -> list[Fault]:
+def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None) -> list[Fault]:
     """Every output goes against the reference, or has nothing to do with it."""
     there = np.abs(table).max(1) > 0
     expected = np.full(len(table), KNOWN) if usual is None else np.diag(usual)
@@ -208,8 +206,10 @@ def _videos(
     for v in judged:
         usual = np.concatenate([known, own[:, judged[judged != v]]], axis=1)
         cosine, inside, off = own[:, v]
+        if usual.shape[1] < 3:
+            break
         usual_off, middle = usual[2], np.median(usual[:2], axis=1)
-        if len(usual_off) < 3 or np.tanh(middle[0]) < KNOWN or off <= usual_off.max():
+        if np.tanh(middle[0]) < KNOWN or off <= usual_off.max():
             continue
         if cosine >= HALF * middle[0] or inside >= HALF * middle[1]:
             continue

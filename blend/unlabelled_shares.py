@@ -43,7 +43,9 @@ class Shares:
         return weights @ self.sums / np.maximum(weights @ self.count, 1)[:, None]
 
 
-def shares(pool: Pool, decided: NDArray[np.generic], scores: NDArray[np.floating], middle: NDArray[np.float64]) -> Shares:
+def shares(
+    pool: Pool, decided: NDArray[np.generic], scores: NDArray[np.floating], middle: NDArray[np.float64]
+) -> Shares:
     """Statistics of decisions (as `blend.decide` makes them) and of blended scores [T, C] on a pool.
 
     au, expr: the share of the frames in which each output is decided; va: its mean, and its mean square about `middle`

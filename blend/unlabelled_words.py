@@ -44,7 +44,9 @@ def _fault(report: dict[str, Any], i: int) -> str:
             f"signs turned, or are lines in another order?"
         )
     if fault["kind"] == "sign":
-        return f"On test {fault['output']} of {of} goes against {against} (correlation {own}{known}): is its sign turned?"
+        return (
+            f"On test {fault['output']} of {of} goes against {against} (correlation {own}{known}): is its sign turned?"
+        )
     if fault["kind"] == "frames":
         when = "late" if fault["lag"] > 0 else "early"
         return (

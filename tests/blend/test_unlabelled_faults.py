@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def made():
 
 
 def shifted(x, offsets, frames=LATE):
-    parts = [x[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    parts = [x[a:b] for a, b in pairwise(offsets)]
     return np.concatenate([part[np.clip(np.arange(len(part)) - frames, 0, len(part) - 1)] for part in parts])
 
 
@@ -110,7 +111,9 @@ def test_a_single_output_with_its_sign_turned_is_named(made):
     scores = test.scores.copy()
     scores[2, :, 1] *= -1
     found, _ = unlabelled.of_heads(validation, replace(test, scores=scores), 0)
-    assert [(one["of"], one["kind"], one["output"]) for one in found] == [(f"the head {test.heads[2]}", "sign", "arousal")]
+    assert [(one["of"], one["kind"], one["output"]) for one in found] == [
+        (f"the head {test.heads[2]}", "sign", "arousal")
+    ]
 
 
 def test_what_validation_shows_too_is_no_fault_of_test(made):
