@@ -68,7 +68,8 @@ class Agreement:
         """How far x is from what y lets expect of it in each video, [V]: the mean square over the whole set's."""
         slope, frames = self.slope(), np.maximum(self.frames, 1)
         square_x, square_y, products = np.moveaxis(self.videos, 1, 0)
-        own = (square_x - 2 * slope * products + slope**2 * square_y) @ self.variance / frames
+        off = (square_x - 2 * slope * products + slope**2 * square_y) @ self.variance
+        own = np.maximum(off, 0) / frames  # rounding may carry it below
         return own / max(float(own @ frames) / frames.sum(), 1e-9)
 
     def slope(self) -> NDArray[np.float64]:
