@@ -2,7 +2,8 @@
 
 TEMPLATE is the official test list or sample file; its header says which task it is. Every picture of it must be in
 FILE once, in the template's order, under the template's header, with the right number of values in range. For ABAW-3,
-FILE is a folder of one text per video (blend.check_folder).
+FILE is a folder of one text per video (blend.check_folder). With --compare, its decisions are held against predictions
+of the same frames, too (blend.check_compare): swapped columns, argmin, shifted frames and the like need no labels.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ python -m blend.check predictions.txt test_set_examples/MTL.txt --all
 
 python -m blend.check EXPR_predictions/ EXPR_test_videos.txt --lengths lengths.csv      ABAW-3: a text per video
 
-Exit code 0: complete, would be accepted; 1: it has problems; 2: it could not be checked."""
+python -m blend.check edited.txt list.txt --compare runs/demo/blend/au --compare preds/theirs
+
+Exit code 0: complete, would be accepted; 1: it has problems, or --compare warns; 2: it could not be checked."""
 
 
 def command(
@@ -104,15 +107,24 @@ def command(
         typer.Option(help="ABAW-3: frames per video, as text `video,frames`, or the folder of the raw videos."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="ABAW-3: au, expr or va; default: from the first header.")] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Do its decisions go with these? A blend's folder, or a folder or file of predictions of test."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Check a submission: every problem with its line number."""
     with errors.exits():
         if not file.exists():
             raise InputError(f"{file}: no such file")
+        odd: list[str] = []
         if file.is_dir():
             from blend import check_folder
 
+            if compare:
+                raise InputError("--compare is for files, not for ABAW-3's folders of a text per video")
             found, what = check_folder.check(file, template, lengths, task)
         else:
             if lengths is not None or task is not None:
@@ -120,9 +132,14 @@ def command(
             wanted = read_template(template)
             found = [f"line {line}: {text}" for line, text in problems(file, wanted)]
             what = f"a submission for {wanted.kind.name}, {len(wanted.images):,} pictures in the template's order"
+            if compare and not found:
+                from blend import check_compare
+
+                odd = check_compare.warnings(file, wanted.kind.name, template, compare)
         if as_json:
-            print(json.dumps({"file": str(file), "complete": not found, "problems": found}, indent=2))
-            raise typer.Exit(1 if found else 0)
+            facts = {"file": str(file), "complete": not found, "problems": found}
+            print(json.dumps(facts | ({"warnings": odd} if compare else {}), indent=2))
+            raise typer.Exit(1 if found or odd else 0)
         for text in found if everything else found[:SHOWN]:
             print(text)
         if found:
@@ -130,7 +147,11 @@ def command(
                 print(f"... and {len(found) - SHOWN:,} more; --all lists them")
             print(f"{file}: {len(found):,} problem{'s' * (len(found) > 1)}; it would not be accepted as complete")
             raise typer.Exit(1)
+        for text in odd:
+            print(f"! {text}")
         print(f"{file}: complete; {what}")
+        if odd:
+            raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from blend import (
     several,
     shared,
     submission,
+    unlabelled,
 )
 from blend import report as reports
 from blend.config import Config
@@ -73,6 +74,9 @@ def make(
     report["submission"] = _submitted(out, some, target, made_of)
     for line in alike.worry(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)
+    report["unlabelled_test"] = (
+        unlabelled.facts(some.validation, target, params, made_of.seed) if some.source == "test" else None
+    )
     results = list(RESULTS)
     several.clear(out)
     report["submissions"] = None

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from blend import page_data, page_outputs, page_scores, page_videos
+from blend import page_data, page_outputs, page_scores, page_unlabelled, page_videos
 from blend.page_faces import Faces
 from blend.page_timeline import Timeline
 from blend.page_values import at, marked
@@ -28,6 +28,7 @@ PARTS = {
     "timeline": "Timeline",
     "search": "Search",
     "data": "Data",
+    "unlabelled": "Test",
     "submission": "Submission",
 }
 TITLES = {"au": "Action units", "expr": "Expressions", "va": "Valence and arousal"}
@@ -49,6 +50,7 @@ def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Face
         page_videos.timeline(report, timeline, faces),
         page_scores.search(report),
         page_data.data(report),
+        page_unlabelled.unlabelled(report),
         page_data.submission(report),
     ]
     links = "".join(

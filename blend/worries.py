@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blend import alike
+from blend import alike, unlabelled_words
 from blend.leaderboard import leader
 from blend.page_values import at
 
@@ -31,6 +31,7 @@ MOST = 4
 def worries(report: dict[str, Any]) -> list[str]:
     """Sentences; empty where nothing stands out. Parts that a report lacks are passed over."""
     return [
+        *unlabelled_words.sentences(report),
         *_interval(report),
         *_optimism(report),
         *_not_better(report),

@@ -148,7 +148,7 @@ REPORTS: dict[tuple, tuple] = {}
 @pytest.fixture
 def make_report(make_pool):
     """make_report(task, select="cross_fitted", ...) -> a pool, its outcome after a short search, its report.json."""
-    from blend import report, report_details, search
+    from blend import report, report_details, search, unlabelled
     from blend.config import BlendSettings
     from blend.outcome import Finding
 
@@ -162,6 +162,7 @@ def make_report(make_pool):
             table |= report_details.build(pool, outcome, 0, table["score_against_k"]["k"], corpus)
             listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
             table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
+            table["unlabelled_test"] = unlabelled.facts(pool, pool, outcome.chosen.params, 0)
             table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
             REPORTS[key] = pool, outcome, table | {"seconds": 1.5, "submissions": None}
         pool, outcome, table = REPORTS[key]

@@ -1,0 +1,167 @@
+"""How often `blend.unlabelled` warns of made predictions of test: of honest ones, and of such with a planted fault.
+
+    python -m blend.simulate_faults --task va --draws 30 --videos 6 --videos 40
+
+Validation and test of a draw come from one made population (`blend.simulate_population`), decided by equal weights. The
+faults are those of published submissions: two columns swapped, argmin in place of argmax (of units the other decision,
+of values their negatives), frames 5 late, one video's predictions in place of another's; once in the decisions, once in
+the scores of one head.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from extract import errors
+from extract.console import console
+from extract.errors import InputError
+from extract.progress import progress
+from heads.tasks import TASKS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from blend.params import Params
+    from blend.pool import Pool
+
+FAULTS = ("columns", "argmin", "frames", "video")
+LATE = 5
+KS = (0, 3, 8)
+"""Frames of smoothing, in turn."""
+WHERE = ("decisions", "head")
+
+
+def main(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
+    """Of so many draws of `videos` validation and as many test videos: in how many an honest test raised a warning
+    (`false_faults`, `false_shares`), by fault and place in how many it was seen (`seen`), and in how many of all faulty
+    heads another head was named, too (`blamed`).
+    """
+    import numpy as np
+
+    from blend import simulate_population as population
+    from blend import unlabelled
+
+    found: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
+    found["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
+    with progress(f"{task}, {videos} videos", draws, "draws") as bar:
+        for number in range(draws):
+            rng = np.random.default_rng([seed, videos, number])
+            pair = population.draw(task, videos, rng), population.draw(task, videos, rng)
+            params = _params(pair[0], KS[number % len(KS)])
+            honest = unlabelled.facts(*pair, params, number)
+            found["false_faults"] += bool(honest["faults"])
+            found["false_shares"] += any(one["outside"] for one in honest["shares"]["statistics"].values())
+            for fault in FAULTS:
+                found["seen"]["decisions"][fault] += _decisions(*pair, params, fault, rng)
+                named, blamed = _head(*pair, fault, rng)
+                found["seen"]["head"][fault] += named
+                found["blamed"] += blamed
+            bar.advance()
+    return found
+
+
+def _params(validation: Pool, k: int) -> Params:
+    """Equal weights; a unit is decided as often as it is annotated."""
+    import numpy as np
+
+    from blend import combine
+
+    task, heads = validation.task, validation.heads
+    params = combine.Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
+    if task.name != "au":
+        return params
+    scores, rates = combine.scores(validation, params.weights, "box", k), validation.known.values.mean(0)
+    cuts = [np.quantile(column, 1 - max(rate, 0.001)) for column, rate in zip(scores.T, rates, strict=True)]
+    return replace(params, thresholds=tuple(map(float, cuts)))
+
+
+def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np.random.Generator) -> bool:
+    from blend import combine, unlabelled
+
+    usual, decided = (combine.combine(pool, params) for pool in (validation, test))
+    if fault == "argmin" and test.task.name == "expr":
+        wrong = combine.scores(test, params.weights, params.kernel, params.k).argmin(1).astype(decided.dtype)
+    else:
+        wrong = plant(decided, test, fault, rng)
+    return bool(unlabelled.of_decisions(validation, test, usual, wrong, list(test.heads), 0))
+
+
+def _head(validation: Pool, test: Pool, fault: str, rng: np.random.Generator) -> tuple[bool, bool]:
+    """Whether the head with the fault was named, and whether another one was."""
+    from blend import unlabelled
+
+    wrong, scores = int(rng.integers(len(test.heads))), test.scores.copy()
+    scores[wrong] = plant(scores[wrong], test, fault, rng)
+    faults, _ = unlabelled.of_heads(validation, replace(test, scores=scores), 0)
+    named = {one["of"] for one in faults}
+    return f"the head {test.heads[wrong]}" in named, bool(named - {f"the head {test.heads[wrong]}"})
+
+
+def plant(x: NDArray[Any], pool: Pool, fault: str, rng: np.random.Generator) -> NDArray[Any]:
+    """Scores [T, C] or decisions of a pool with a fault; which columns or videos, `rng` says."""
+    import numpy as np
+
+    offsets, outputs = pool.offsets, len(pool.task.outputs)
+    if fault == "columns":
+        a, b = rng.choice(outputs, 2, replace=False)
+        if x.ndim == 1:
+            return np.select([x == a, x == b], [b, a], x).astype(x.dtype)
+        out = x.copy()
+        out[:, [a, b]] = x[:, [b, a]]
+        return out
+    if fault == "argmin":
+        return -x if pool.task.name == "va" else 1 - x
+    if fault == "frames":
+        return np.concatenate([x[np.maximum(np.arange(a, b) - LATE, a)] for a, b in pairwise(offsets)])
+    lengths, out = np.diff(offsets), x.copy()
+    to = int(rng.choice(np.flatnonzero(lengths >= np.median(lengths))))
+    source = int(rng.choice([v for v in range(len(lengths)) if v != to]))
+    rows = np.minimum(np.arange(lengths[to]), lengths[source] - 1) + offsets[source]
+    out[offsets[to] : offsets[to + 1]] = x[rows]
+    return out
+
+
+EXAMPLES = """Examples:
+
+python -m blend.simulate_faults --task au --draws 30 --videos 6 --videos 40"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}, or all.")] = "all",
+    draws: Annotated[int, typer.Option(help="Draws for each task and number of videos.", min=1)] = 30,
+    videos: Annotated[list[int] | None, typer.Option(help="Videos on each side; default 6, 20 and 60.", min=2)] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Count warnings of what the unlabelled test says, honest and with planted faults, on made videos."""
+    with errors.exits():
+        if task not in (*TASKS, "all"):
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
+        tasks, sizes = list(TASKS) if task == "all" else [task], videos or [6, 20, 60]
+        found = {name: {size: main(name, size, draws, seed) for size in sizes} for name in tasks}
+        if as_json:
+            print(json.dumps(found, indent=2))
+            return
+        from rich.table import Table
+
+        table = Table(
+            "task", "videos", "honest: faults, shares", *(f"{p}: {f}" for p in WHERE for f in FAULTS), "blamed"
+        )
+        for name, by_size in found.items():
+            for size, one in by_size.items():
+                seen = [f"{one['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
+                honest = f"{one['false_faults']}, {one['false_shares']} of {draws}"
+                table.add_row(name, str(size), honest, *seen, f"{one['blamed']} of {draws * len(FAULTS)}")
+        console().print(table)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()
