@@ -51,6 +51,16 @@ def interval(
     return float(min(low, centre)), float(max(high, centre))
 
 
+def resized(
+    task: str, bounds: tuple[float, float], centre: float, groups: int, test_groups: int
+) -> tuple[float, float]:
+    """An `interval` around `centre` that is for a test set of as many groups, for one of `test_groups`."""
+    factor = np.sqrt((1 + groups / test_groups) / 2)
+    at = unbounded(task, np.array(centre))
+    low, high = bounded(task, at + factor * (unbounded(task, np.array(bounds)) - at))
+    return float(min(low, centre)), float(max(high, centre))
+
+
 def widening(frames: NDArray[np.int64]) -> float:
     """How much wider intervals from so few groups (annotated frames of each, [G]) must be than bootstrap ones."""
     from scipy.stats import norm, t

@@ -54,7 +54,8 @@ def measure(
     the folds; `parts`: also the selection with each of PARTS fixed.
 
     Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "chosen": {"kernel",
-    "k"}, "best_head": its name, "videos": of validation}: `own` is the score on the videos searched on, `held` the
+    "k"}, "best_head": its name, "videos": of validation, "groups": {"validation", name of a pool: people or recordings}}:
+    `own` is the score on the videos searched on, `held` the
     cross-fitted one; None where it is not defined or was not made.
     """
     ways, best = _ways(validation, settings, seed, folded)
@@ -68,6 +69,7 @@ def measure(
     chosen = ways[CROSS_FITTED].params
     return {
         "videos": len(validation.videos),
+        "groups": {name: int(pool.groups.max()) + 1 for name, pool in {"validation": validation, **tests}.items()},
         "said": said,
         "test": {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()},
         "chosen": {"kernel": chosen.kernel, "k": list(chosen.k) if isinstance(chosen.k, tuple) else chosen.k},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blend import interval
 from blend.studies.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
@@ -40,9 +41,18 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
             way: {"mean": float(some.mean()), "under": float((default - some).mean()), "se": error(default - some)}
             for way, some in test.items()
         },
-        "said": {way: _estimates(task, way, [one["said"][way] for one in results], test[way])
+        "said": {way: _estimates(task, way, [_said(task, kind, one, way) for one in results], test[way])
                  for way in results[0]["said"]},
     }  # fmt: skip
+
+
+def _said(task: str, kind: str, one: dict[str, Any], way: str) -> dict[str, Any]:
+    """What a way promised in a draw, its interval for a test set as large as that of `kind`."""
+    said, groups = one["said"][way], one["groups"]
+    if said["interval"] is None:
+        return said
+    bounds = interval.resized(task, said["interval"], said["held"], groups["validation"], groups[kind])
+    return said | {"interval": list(bounds)}
 
 
 def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np.float64]) -> dict[str, Any]:

@@ -92,6 +92,8 @@ def test_bounds_equal_a_bootstrap_by_hand(task):
     expected = np.tanh(bounds) if task == "va" else 1 / (1 + np.exp(-bounds))
     np.testing.assert_allclose([low, high], expected, atol=0.1 * (high - low))
     near = interval.interval(task, table, frames, centre, 4000, 3, test_groups=10**9)
+    resized = interval.resized(task, (low, high), centre, 40, 10**9)
+    np.testing.assert_allclose(resized, near, atol=1e-6)
     free_width = np.diff(interval.unbounded(task, np.array([low, high])))[0]
     near_width = np.diff(interval.unbounded(task, np.array(near)))[0]
     assert near_width == pytest.approx(free_width / np.sqrt(2), rel=1e-6)

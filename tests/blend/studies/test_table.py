@@ -10,7 +10,8 @@ from blend.studies.measure import WAYS
 def result(videos, test, **said):
     """One draw; `said` are (own, held, interval) of each way."""
     estimates = {way: dict(zip(("own", "held", "interval"), one, strict=True)) for way, one in said.items()}
-    return {"videos": videos, "said": estimates, "test": {"same": dict.fromkeys(WAYS, 0.4) | test}}
+    groups = dict.fromkeys(("validation", "same", "shift"), videos)
+    return {"videos": videos, "groups": groups, "said": estimates, "test": {"same": dict.fromkeys(WAYS, 0.4) | test}}
 
 
 def drawn(rng, draws):
