@@ -50,9 +50,9 @@ def _said(task: str, kind: str, one: dict[str, Any], way: str) -> dict[str, Any]
     """What a way promised in a draw, its interval for a test set as large as that of `kind`."""
     said, groups = one["said"][way], one["groups"]
     if said["interval"] is None:
-        return said
+        return said | {"promised": None}
     bounds = interval.resized(task, said["interval"], said["held"], groups["validation"], groups[kind])
-    return said | {"interval": list(bounds)}
+    return said | {"interval": list(bounds), "promised": said["interval"]}
 
 
 def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np.float64]) -> dict[str, Any]:
@@ -64,11 +64,12 @@ def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np
     low, high = np.array([one["interval"] for one in said if one["interval"] is not None]).T
     inside = ((low <= test[known]) & (test[known] <= high)).astype(float)
     least, most = RANGE[task]
+    bounds = np.array([one["promised"] for one in said if one["promised"] is not None])
     return found | {
         "inside": float(inside.mean()),
         "inside_se": error(inside),
         "width": float((high - low).mean()),
-        "in_range": bool(low.min() >= least and high.max() <= most),
+        "in_range": bool(bounds.min() >= least and bounds.max() <= most),
     }
 
 
