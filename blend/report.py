@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
             name: {"score": equal if name == outcomes.EQUAL else heads[name]} | outcomes.facts(way)
             for name, way in outcome.baselines.items()
         },
+        "choice": None if chosen.chosen is None else asdict(chosen.chosen),
         "k": table["k"],
         "kernel": params.kernel,
         "weights": table["weights"],

@@ -46,6 +46,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"made from.",
         _made_of(report),
     ]
+    if (report.get("choice") or {}).get("with_train"):
+        found.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
     found += _held_out(report)
     if report.get("heads_tuned_here"):
         found.append(TUNED_HERE)

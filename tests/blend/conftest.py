@@ -66,6 +66,7 @@ class Corpus:
         self.folder, self.task, self.rng = folder, TASKS[name], np.random.default_rng(seed)
         self.work = folder / "work"
         self.val, self.truth = folder / "val", folder / "truth"
+        self.train = self.val
         self.test = folder / "test.txt"
         self.heads = {f"head{h}": self.work / "heads" / name / f"head{h}" for h in range(heads)}
         self.lengths: dict[str, int] = {}
@@ -92,6 +93,11 @@ class Corpus:
             folder.mkdir(parents=True, exist_ok=True)
             predictions.write(folder / f"{part}.parquet", predictions.Predictions(self.task.outputs, found[head]))
 
+    def add_train(self, videos: int = 4) -> None:
+        """Train of its own, with out-of-fold predictions of every head."""
+        self.train = self.folder / "train"
+        self._part("oof", [f"train{v}" for v in range(videos)], self.train)
+
     def annotate(self, folder: Path, video: str, truth: np.ndarray, valid: np.ndarray) -> None:
         whole = truth.reshape(len(truth), -1).astype(np.float32 if self.task.name == "va" else np.int64)
         rows = np.where(valid[:, None], whole, self.task.unlabelled).astype(whole.dtype)
@@ -107,7 +113,7 @@ class Corpus:
     def config(self, with_test: bool = True, **settings: object) -> object:
         from blend.config import Config
 
-        paths = {"train": str(self.val), "val": str(self.val)} | ({"test": str(self.test)} if with_test else {})
+        paths = {"train": str(self.train), "val": str(self.val)} | ({"test": str(self.test)} if with_test else {})
         return Config.model_validate(
             {
                 "corpus": {"name": "made-up", self.task.name: paths},

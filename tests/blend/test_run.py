@@ -12,7 +12,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from blend import page_values, run, submission
+from blend import ingredients, page_values, run, submission
 from extract.errors import InputError
 from heads import testlist
 from heads.tasks import TASKS
@@ -44,6 +44,44 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_i
     assert report["submission"]["videos_without_face"] == ["test2"]
     assert report["frames"]["with_features"] + report["frames"]["filled"] == report["frames"]["labelled"]
     assert report["submission"]["lines"] == len(listed.images) + 1
+
+
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_out_of_fold_predictions_of_train_count_where_every_head_has_them(make_corpus, name):
+    corpus = make_corpus(name)
+    corpus.add_train()
+    both = run.main(corpus.config(out_of_fold=True), name, corpus.work)
+    assert both["choice"]["with_train"] is True
+    params = json.loads((corpus.work / "blend" / name / "params.json").read_text())
+    again = run.main(corpus.config(out_of_fold=False), name, corpus.work)
+    assert again["choice"]["with_train"] is False, "another setting, another blend"
+    assert json.loads((corpus.work / "blend" / name / "params.json").read_text()) != params
+    assert run.main(corpus.config(), name, corpus.work)["choice"]["with_train"] in (False, True)
+    before = json.loads((corpus.work / "blend" / name / "provenance.json").read_text())
+    path = corpus.train / "train0.txt"
+    path.write_text("\n".join([*path.read_text().splitlines()[:-1], path.read_text().splitlines()[1]]) + "\n")
+    run.main(corpus.config(), name, corpus.work)
+    after = json.loads((corpus.work / "blend" / name / "provenance.json").read_text())
+    assert before["train"] != after["train"], "other labels of train, another blend"
+    (corpus.heads["head1"] / "oof.parquet").unlink()
+    alone = run.main(corpus.config(out_of_fold=True), name, corpus.work)
+    assert alone["choice"]["with_train"] is False
+
+
+def test_people_of_validation_are_left_out_of_train(make_corpus):
+    corpus = make_corpus("va")
+    corpus.add_train()
+    table = corpus.folder / "people.csv"
+    table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v + 3}\n" for v in range(5)))
+    config = corpus.config()
+    config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"people": table})})
+    made_of = ingredients.gather(config, "va", corpus.work, 0, None, {})[1]
+    some = ingredients.pools(made_of)
+    assert some.train.videos == ("train2", "train3"), "train0 and train1 are of people of val3 and val4"
+    assert some.validation.people == ("p0", "p1", "p2", "p3", "p4") and some.train.people == ("p5", "p6")
+    assert some.test_groups == 3
+    table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v}\n" for v in range(5)))
+    assert ingredients.pools(ingredients.gather(config, "va", corpus.work, 0, None, {})[1]).train is None
 
 
 def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_corpus):
