@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from heads import config as heads_config
-from heads import labels, lama_fit, learn, oof, run, split, tune_trial
+from heads import labels, lama_fit, learn, oof, run, split, tune, tune_trial
 from heads.base import FAMILIES, family
 from heads.config import Spec
 from heads.lama_folds import fold_groups
@@ -192,3 +193,24 @@ def test_heads_are_made_anew_where_people_change_and_only_then(
     job = jobs[0]
     assert Job.of(json.loads(json.dumps(job.as_json()))) == job and job.people is not None
     assert marks(None) == plain and all(job.people is None for job in jobs)
+
+
+def test_a_search_goes_by_person_and_is_another_one_where_people_change(
+    tiny: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extract import config as extract_config
+
+    seen: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(tune, "_search", lambda job, facts, plan, search: seen.append((job, facts)))
+    monkeypatch.setattr(tune.extract_run, "main", lambda config, work: config)
+    path, table = tiny.toml(), tiny.folder / "who.csv"
+    for people in (None, PEOPLE, PEOPLE | {"v0": "Ann"}, PEOPLE | {"t2": "Ann"}):
+        table.write_text("video,person\n" + "".join(f"{v},{p}\n" for v, p in (people or PEOPLE).items()))
+        told = [f"corpus.people={table}"] if people else []
+        config = extract_config.load(heads_config.Config, path, told)
+        tune.main(config, tune.Search("au", 1, "lightgbm", network="one"), tiny.work)
+    (plain, without), (job, facts), (_, same), (_, other) = seen
+    assert plain.people is None and "people" not in without and facts.keys() - without.keys() == {"people"}
+    assert facts == same and facts != other
+    again = tune.Job(**json.loads(json.dumps(asdict(job))))
+    assert again == job and again.people is not None and again.people["t0"] == again.people["t3"]
