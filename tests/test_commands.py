@@ -34,6 +34,7 @@ MEASURED = {
     "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
     "blend.bench_report": ((), {"frames": 7, "opens": None}),
     "blend.simulate": ((), {"va": {"few": {"draws": 2}}}),
+    "blend.simulate_faults": ((), {"va": {"6": {"draws": 2}}}),
     "extract.bench": ((), {"c": 1.5}),
     "extract.bench_audio": ((), bench_audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
     "extract.bench_cluster": ((), {"ratio": 0.5}),

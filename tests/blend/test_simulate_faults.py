@@ -29,7 +29,7 @@ def test_each_fault_changes_what_it_says_and_nothing_else(task):
 
 
 def test_an_obvious_fault_is_counted_and_the_same_seed_counts_the_same():
-    found = simulate_faults.main("va", 8, 1, 3)
+    found = simulate_faults.main(["va"], [8], 1, 3)["va"]["8"]
     assert found["seen"]["decisions"]["argmin"] == found["seen"]["head"]["argmin"] == 1
     assert found["false_faults"] == found["blamed"] == 0
-    assert simulate_faults.main("va", 8, 1, 3) == found
+    assert simulate_faults.count("va", 8, 1, 3) == found
