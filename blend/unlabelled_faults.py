@@ -39,7 +39,7 @@ UNKNOWN = 0.7
 SHORT = 40
 """Frames; shorter videos are not judged alone."""
 RESTORED = 0.7
-"""Of validation's agreement; other columns must fit as well."""
+"""Of validation's agreement; other columns, or other frames, must fit as well."""
 HALF = 0.5
 TINY = 1e-6
 
@@ -175,7 +175,9 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
     if gain < MOVED or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
         return []
     usual = None if validation is None else validation.lags()
-    if usual is not None and fisher(usual[best]) - fisher(usual[still]) > gain / 2:
+    if usual is not None and (
+        line[best] < RESTORED * usual[still] or fisher(usual[best]) - fisher(usual[still]) > gain / 2
+    ):
         return []
     return [
         {

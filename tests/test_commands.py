@@ -34,6 +34,7 @@ MEASURED = {
     "blend.bench": ((), {"au": {"ms": 1.5}}),
     "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
     "blend.bench_report": ((), {"frames": 7, "opens": None}),
+    "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),

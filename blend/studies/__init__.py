@@ -7,6 +7,7 @@ draw.py: two sets of videos, each in turn validation and test.
 measure.py: everything that is done on a validation pool, and what it scores on test pools.
 table.py: means, standard errors and coverage, as tables and as claims that hold or do not.
 results.py: results as lines of JSON in a file, so that a killed study goes on.
+faults.py: command; planted faults in unlabelled predictions, and how often they are warned of.
 nothing.py: command; heads that know nothing: the estimate against the truth.
 splits.py: command; random splits by person of a labelled corpus, heads trained on each.
 split_corpus.py: the three parts of a split as the folders and lists that the other steps read.

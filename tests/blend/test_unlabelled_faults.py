@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from blend import combine, page_values, unlabelled, unlabelled_faults, unlabelled_words
-from blend import simulate_population as population
 from blend.combine import Params
+from blend.studies import population
 from heads.tasks import TASKS
 
 VIDEOS = 14

@@ -1,8 +1,8 @@
 """How often `blend.unlabelled` warns of made predictions of test: of honest ones, and of such with a planted fault.
 
-    python -m blend.simulate_faults --task va --draws 30 --videos 6 --videos 40
+    python -m blend.studies.faults --task va --draws 30 --videos 6 --videos 40
 
-Validation and test of a draw come from one made population (`blend.simulate_population`), decided by equal weights. The
+Validation and test of a draw come from one made population (`blend.studies.population`), decided by equal weights. The
 faults are those of published submissions: two columns swapped, argmin in place of argmax (of units the other decision,
 of values their negatives), frames 5 late, one video's predictions in place of another's; once in the decisions, once in
 the scores of one head.
@@ -37,15 +37,20 @@ KS = (0, 3, 8)
 WHERE = ("decisions", "head")
 
 
-def main(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
+def main(tasks: list[str], sizes: list[int], draws: int, seed: int) -> dict[str, Any]:
+    """{task: {number of videos: what `count` finds}}."""
+    return {task: {str(size): count(task, size, draws, seed) for size in sizes} for task in tasks}
+
+
+def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     """Of so many draws of `videos` validation and as many test videos: in how many an honest test raised a warning
     (`false_faults`, `false_shares`), by fault and place in how many it was seen (`seen`), and in how many of all faulty
     heads another head was named, too (`blamed`).
     """
     import numpy as np
 
-    from blend import simulate_population as population
     from blend import unlabelled
+    from blend.studies import population
 
     found: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
     found["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
@@ -129,7 +134,7 @@ def plant(x: NDArray[Any], pool: Pool, fault: str, rng: np.random.Generator) -> 
 
 EXAMPLES = """Examples:
 
-python -m blend.simulate_faults --task au --draws 30 --videos 6 --videos 40"""
+python -m blend.studies.faults --task au --draws 30 --videos 6 --videos 40"""
 
 
 def command(
@@ -143,8 +148,7 @@ def command(
     with errors.exits():
         if task not in (*TASKS, "all"):
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
-        tasks, sizes = list(TASKS) if task == "all" else [task], videos or [6, 20, 60]
-        found = {name: {size: main(name, size, draws, seed) for size in sizes} for name in tasks}
+        found = main(list(TASKS) if task == "all" else [task], videos or [6, 20, 60], draws, seed)
         if as_json:
             print(json.dumps(found, indent=2))
             return
@@ -157,7 +161,7 @@ def command(
             for size, one in by_size.items():
                 seen = [f"{one['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
                 honest = f"{one['false_faults']}, {one['false_shares']} of {draws}"
-                table.add_row(name, str(size), honest, *seen, f"{one['blamed']} of {draws * len(FAULTS)}")
+                table.add_row(name, size, honest, *seen, f"{one['blamed']} of {draws * len(FAULTS)}")
         console().print(table)
 
 
