@@ -42,7 +42,8 @@ Thresholds = Annotated[
     | Threshold
     | list[Threshold],
     _expected(
-        "auto, exact, search, fixed, bootstrap, pulled, plug-in, pulled-plug-in, a number from 0 to 1 or one for each unit"
+        "auto, exact, search, fixed, bootstrap, pulled, plug-in, pulled-plug-in, a number from 0 to 1, or one for each "
+        "unit"
     ),
 ]
 Bias = Annotated[

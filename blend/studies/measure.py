@@ -54,9 +54,9 @@ def measure(
     the folds; `parts`: also the selection with each of PARTS fixed.
 
     Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "chosen": {"kernel",
-    "k"}, "best_head": its name, "videos": of validation, "groups": {"validation", name of a pool: people or recordings}}:
-    `own` is the score on the videos searched on, `held` the
-    cross-fitted one; None where it is not defined or was not made.
+    "k"}, "best_head": its name, "videos": of validation, "groups": {"validation" or name of a pool: its people or
+    recordings}}: `own` is the score on the videos searched on, `held` the cross-fitted one; None where it is not defined
+    or was not made.
     """
     ways, best = _ways(validation, settings, seed, folded)
     said = {name: _said(way) for name, way in ways.items()}
