@@ -135,29 +135,28 @@ def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus
     corpus = make_corpus("va")
     table = corpus.folder / "who.csv"
 
-    def made(people):
-        asked = corpus.config(trials=12)
-        if people is not None:
-            table.write_text("video,person\n" + "".join(f"val{v},{p}\n" for v, p in enumerate(people)))
-            asked = asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
-        found = run.main(asked, "va", corpus.work)
-        facts = ingredients.all_facts(ingredients.gather(asked, "va", corpus.work, 0, None, {})[1])
-        return found, facts
+    def config(people, more=""):
+        asked = corpus.config(trials=8, fold_trials=1, select_folds=3)
+        if people is None:
+            return asked
+        table.write_text("video,person\n" + "".join(f"val{v},{p}\n" for v, p in enumerate(people)) + more)
+        return asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
 
-    plain, without = made(None)
-    assert "people" not in without and plain["alike"] is None
-    assert plain["frames"]["people"] == 5 and not plain["frames"]["people_known"]
-    told, facts = made("AABBC")
-    assert facts.keys() - without.keys() == {"people"} and told["seconds"] != plain["seconds"]
+    def facts(*told):
+        return ingredients.all_facts(ingredients.gather(config(*told), "va", corpus.work, 0, None, {})[1])
+
+    without, known = facts(None), facts("AABBC")
+    assert "people" not in without and known.keys() - without.keys() == {"people"}
+    assert facts("AABBA") != known == facts("AABBC", "elsewhere,A\n"), "another corpus's videos change nothing"
+    told = run.main(config("AABBC"), "va", corpus.work)
     assert told["frames"]["people"] == 3 and told["people"][0]["videos"] == ["val0", "val1"]
+    assert told["alike"] is None
     folds = [set(fold) for fold in told["cross_fitted"]["videos"]]
     assert len(folds) == 3 and {"val0", "val1"} in folds
     assert "only 3 people in validation: cross-fitted in as many folds" in capsys.readouterr().err
-    table.write_text(table.read_text() + "elsewhere,A\n")
     page = (corpus.work / "blend" / "va" / "report.html").read_text()
     assert "so every score below speaks of these people only" in page
-    assert made("AABBC") == (told, facts), "another corpus's videos change nothing"
-    assert made("AABBA")[1] != facts
+    assert run.main(config("AABBC", "elsewhere,A\n"), "va", corpus.work) == told
 
 
 @pytest.fixture(scope="module")
