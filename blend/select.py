@@ -2,8 +2,8 @@
 
 It begins with the usual blend: weights by greedy selection, averaged over the folds, nothing smoothed, no bias, no
 filter; and takes one step after the other (k, other weights, the part of the task, a filter, train's out-of-fold
-predictions, a k for each output), each only where it gains on held-out people by more than MARGIN standard errors of
-the gain.
+predictions, a k for each output), each only where it gains on held-out people by more than MARGIN (or UNUSUAL)
+standard errors of the gain.
 
 Nested to the last choice: what decides a fold is chosen and found without it. The scores that this choice goes by are
 of blends found without two folds, the one to be decided and the one that they are scored on; what is found on "all but
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend import combine, copies, counts, fixed, folded, search, smooth
-from blend.choices import Options, options
+from blend.choices import NONE, Options, options
 from blend.config import BlendSettings
 from blend.crossfit import CrossFit, evaluate, number_or_none, split
 from blend.folded import LeftOut
@@ -30,7 +30,9 @@ from blend.solve import SOLVERS, Candidate, Solution, Solver, average
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 MARGIN = 1.0
-"""Standard errors by which a step must gain."""
+"""Standard errors by which smoothing, a bias and whatever else is not usual must gain."""
+UNUSUAL = 2.0
+"""The same for other weights, thresholds, scale and shift than the usual ones, which did best in the simulation."""
 DRAWS = 200
 """Draws of the people (or recordings) for that standard error."""
 NEAR = 2
@@ -232,22 +234,23 @@ class _Choice:
         if len(self.folds) < 2:
             return found
         found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in ks])
-        found = self._best(found, [replace(found, weights=kind) for kind in options.weights])
+        found = self._best(found, [replace(found, weights=kind) for kind in options.weights], UNUSUAL)
+        margin = MARGIN if options.parts[0] in NONE else UNUSUAL
         for part in options.parts:  # from few numbers to many
-            found = self._best(found, [replace(found, part=part, strength=s) for s in options.strengths(part)])
+            found = self._best(found, [replace(found, part=part, strength=s) for s in options.strengths(part)], margin)
         near = self._near(found.k)
         found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in near])
         found = self._best(found, [replace(found, filter=head) for head in options.filters])
         found = self._best(found, [replace(found, with_train=both) for both in options.with_train])
         return self._with_own_k(found)
 
-    def _best(self, found: Candidate, tried: Sequence[Candidate]) -> Candidate:
+    def _best(self, found: Candidate, tried: Sequence[Candidate], margin: float = MARGIN) -> Candidate:
         """The best on held-out videos (the first of equals) if it beats `found` by more than chance; else `found`."""
         others = [candidate for candidate in tried if candidate != found]
         if not others:
             return found
         best = others[int(np.argmax([self._score(self._held(candidate)) for candidate in others]))]
-        return best if self._pays(self._held(best), self._held(found)) else found
+        return best if self._pays(self._held(best), self._held(found), margin) else found
 
     def _near(self, k: int | tuple[int, ...]) -> list[int]:
         """The widths around k, itself included."""
@@ -286,7 +289,7 @@ class _Choice:
     def _score(self, table: counts.Table) -> float:
         return float(np.nan_to_num(counts.score(self.selection.task, table.sum(0))))
 
-    def _pays(self, other: counts.Table, plain: counts.Table) -> bool:
+    def _pays(self, other: counts.Table, plain: counts.Table, margin: float = MARGIN) -> bool:
         """Whether one way beats another by more than chance, on the same held-out videos.
 
         A standard error from few groups is too small, and is widened as a sample's standard deviation is.
@@ -296,7 +299,7 @@ class _Choice:
             return False
         seed, task = search.derive(self.selection.seed, "pays"), self.selection.task
         drawn = [counts.draw(task, counts.summed(table, self.groups), DRAWS, seed) for table in (other, plain)]
-        return gain > MARGIN * float(np.nanstd(drawn[0] - drawn[1])) * math.sqrt(groups / (groups - 1))
+        return gain > margin * float(np.nanstd(drawn[0] - drawn[1])) * math.sqrt(groups / (groups - 1))
 
 
 def _left_out(*folds: int | None) -> LeftOut:

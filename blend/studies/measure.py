@@ -55,8 +55,8 @@ def measure(
 
     Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "chosen": {"kernel",
     "k"}, "best_head": its name, "videos": of validation, "groups": {"validation" or name of a pool: its people or
-    recordings}}: `own` is the score on the videos searched on, `held` the cross-fitted one; None where it is not defined
-    or was not made.
+    recordings}}. `own` is the score on the videos searched on, `held` the cross-fitted one; None where it is not
+    defined or was not made.
     """
     ways, best = _ways(validation, settings, seed, folded)
     said = {name: _said(way) for name, way in ways.items()}
