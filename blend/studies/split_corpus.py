@@ -15,7 +15,7 @@ from blend.config import Config
 from extract import rundir
 from extract.config import TaskPaths
 from extract.errors import InputError
-from heads import border, labels, split, testlist
+from heads import border, labels, people, split, testlist
 from heads.labels import Annotation
 from heads.tasks import Task
 
@@ -47,19 +47,14 @@ def read(config: Config, task: Task) -> Labelled:
         annotations |= {video: one for video, one in some.items() if one.valid.any()}
         files |= {path.stem: path for path in labels.files(getattr(paths, part))}
     names = sorted(annotations)
-    groups = split.groups(names, person_of(config, names))
-    if (people := len(set(groups.tolist()))) < FEWEST_PEOPLE:
+    groups = split.groups(names, people.read(config.corpus, names))
+    if (count := len(set(groups.tolist()))) < FEWEST_PEOPLE:
         raise InputError(
-            f"{paths.train} and {paths.val}: labelled videos of {people} people; expected {FEWEST_PEOPLE} or more, to "
+            f"{paths.train} and {paths.val}: labelled videos of {count} people; expected {FEWEST_PEOPLE} or more, to "
             f"make three parts of"
         )
     kept = {name: annotations[name] for name in names}
     return Labelled(task, kept, {name: files[name] for name in names}, dict(zip(names, groups.tolist(), strict=True)))
-
-
-def person_of(config: Config, videos: list[str]) -> Mapping[str, str] | None:
-    """Video -> person, where the config tells."""
-    return None
 
 
 def parts(corpus: Labelled, seed: int, number: int) -> dict[str, list[str]]:

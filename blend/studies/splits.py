@@ -80,7 +80,7 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
     from blend import ingredients, pool
     from blend.studies import split_corpus
     from blend.studies.measure import measure
-    from heads import labels, predictions
+    from heads import labels, people, predictions
 
     task, seed = job["task"], job["seed"]
     folder = work / "splits" / task / f"{seed}-{job['number']}"
@@ -92,7 +92,8 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
     validation = ingredients.pools(made_of).validation
     prior = ingredients.as_row(made_of.prior, made_of.task)
     found = {head: predictions.read(path / "test.parquet", made_of.task) for head, path in made_of.ours.items()}
-    test = pool.for_validation(made_of.task, found, labels.read_folder(truth, made_of.task), prior, "test")
+    annotations, who = labels.read_folder(truth, made_of.task), people.read(own.corpus, chosen["test"])
+    test = pool.for_validation(made_of.task, found, annotations, prior, "test", people=who)
     counts = {
         part: {"people": len({corpus.groups[v] for v in videos}), "videos": len(videos),
                "frames": sum(int(corpus.annotations[v].valid.sum()) for v in videos)}

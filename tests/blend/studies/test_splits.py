@@ -32,14 +32,20 @@ class Corpus:
         paths = {part: str(folder / part) for part in ("train", "val")}
         self.config = Config.model_validate(
             {
-                "corpus": {"name": "made-up", "va": paths},
+                "corpus": {"name": "made-up", "va": paths, "people": str(self.people(folder, self.person))},
                 "features": {"networks": ["none"]},
                 "blend": {"va": {"trials": 12, "draws": 100, "folds": 2, "select_folds": 2, "k_max": 2}},
             }
         )
-        monkeypatch.setattr(split_corpus, "person_of", lambda config, videos: self.person)
         monkeypatch.setattr("extract.run.main", lambda config, work, **_: config)
         monkeypatch.setattr("heads.run.main", self.train)
+
+    @staticmethod
+    def people(folder, person):
+        """The table that corpus.people names."""
+        rows = [f"{video},{who}" for video, who in person.items()]
+        (folder / "people.csv").write_text("\n".join(["video,person", *rows]) + "\n")
+        return folder / "people.csv"
 
     def train(self, config, task, work, seed, names):
         self.calls += 1
@@ -104,6 +110,8 @@ def test_splits_are_measured_kept_and_not_made_again(corpus, tmp_path):
         people = [{corpus.person[video] for video in videos} for videos in parts.values()]
         assert sum(map(len, people)) == PEOPLE == len(set().union(*people))
     assert found["parts"]["train"] == {"people": 5, "videos": 10, "frames": 10 * FRAMES}
+    kept = json.loads(out.read_text().splitlines()[0])["results"]
+    assert kept["groups"] == {"validation": 3, "test": 2}, "folds, draws and intervals go by person"
     assert set(found["ways"]) == set(WAYS) and all(0.5 < one["mean"] < 1 for one in found["ways"].values())
     more = splits.main(corpus.config, "va", corpus.work, 3, 0, out)
     assert corpus.calls == 3 and more["splits"] == 3 and more["by_split"][:2] == found["by_split"]
@@ -113,10 +121,8 @@ def test_splits_are_measured_kept_and_not_made_again(corpus, tmp_path):
     assert corpus.calls == 4, "other settings are other splits"
 
 
-def test_too_few_people_are_one_line(corpus, monkeypatch):
-    monkeypatch.setattr(
-        split_corpus, "person_of", lambda config, videos: {v: v[1] if v[1] < "3" else "rest" for v in videos}
-    )
+def test_too_few_people_are_one_line(corpus, tmp_path):
+    corpus.people(tmp_path, {video: video[1] if video[1] < "3" else "rest" for video in corpus.person})
     with pytest.raises(InputError, match="labelled videos of 4 people; expected 8 or more"):
         split_corpus.read(corpus.config, TASKS["va"])
 
