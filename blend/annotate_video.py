@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.predict_source import Timing
+from extract import streams
 from extract.rundir import writing
 
 CODECS = {"libx264": {"preset": "veryfast", "crf": "21"}, "libopenh264": {}, "mpeg4": {"qscale": "3"}}
@@ -79,7 +80,7 @@ class _Sound:
     def __init__(self, container: Any) -> None:
         self.container, self.stream = container, container.streams.audio[0]
         self.packets = container.demux(self.stream)
-        picture = container.streams.video[0]
+        picture = streams.film(container)
         self.start = float((picture.start_time or 0) * picture.time_base)
         self.out: Any = None
         self.next: Any = None
@@ -90,10 +91,10 @@ class _Sound:
         import av
 
         try:
-            container = stack.enter_context(av.open(str(path)))
+            container = stack.enter_context(av.open(streams.location(path)))
         except (av.FFmpegError, OSError, ValueError):
             return None
-        return _Sound(container) if container.streams.audio and container.streams.video else None
+        return _Sound(container) if container.streams.audio and streams.film(container) else None
 
     def open(self, out: Any) -> str:
         """Add a stream for it, if MP4 takes the codec. Returns what becomes of it."""

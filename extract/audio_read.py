@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import streams
+
 DRIFT = 0.008
 """Seconds by which decoded sound may lie off its stated time before it is moved there: half a frame at 60 a second."""
 BACK = 1.0
@@ -45,7 +47,7 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     import av
 
     try:
-        container = av.open(str(path))
+        container = av.open(streams.location(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with container:

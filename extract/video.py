@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import containers
+from extract import containers, streams
 from extract.errors import InputError
 
 EXTENSIONS = (
@@ -106,11 +106,12 @@ def stated_frames(path: Path) -> int:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with av.open(streams.location(path)) as container:
+            if (stream := streams.film(container)) is None:
+                return 0
             seconds, *_ = _stated_seconds(container, stream)
             return int(stream.frames or (seconds or 0) * float(stream.average_rate or 0))
-    except (av.FFmpegError, IndexError, OSError):
+    except (av.FFmpegError, OSError, ValueError):
         return 0
 
 
@@ -122,14 +123,14 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     import av
 
     try:
-        container = av.open(str(path))
+        container = av.open(streams.location(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return
     with container:
-        if not container.streams.video:
+        if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        yield from _read_stream(path, container, container.streams.video[0])
+        yield from _read_stream(path, container, stream)
 
 
 def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
@@ -156,7 +157,7 @@ def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np
 def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, end: float) -> str:
     """Why a video whose last frame ends at the time `end` is not whole, or empty."""
     stated, source, start = _stated_seconds(container, stream)
-    if stated is not None:
+    if stated is not None and container.format.name not in streams.JOINED:  # theirs is FFmpeg's guess
         seconds = end - start
         usual, constant = watch.usual_interval()
         tight = constant and source == "stream" and container.format.name in TIGHT
@@ -179,7 +180,7 @@ class _Decoder:
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
         import av
 
-        began = False
+        began, held = False, []
         while not (began and self.reason):
             try:
                 if (packet := next(self.packets, None)) is None:
@@ -188,12 +189,16 @@ class _Decoder:
                 self.watch.packet(packet, ours := packet.stream.index == self.index)
                 if not ours:
                     continue
-                if packet.is_corrupt:
-                    self.reason = "the data end in the middle of a frame"
+                if packet.is_corrupt:  # the last one of a file that breaks off, or what is before a joint or a loss
+                    held.append(packet)
                     continue
-                for frame in packet.decode():
+                if held and not packet.size:
+                    self.reason = "the data end in the middle of a frame"
+                    break
+                for frame in (frame for each in [*held, packet] for frame in _decoded(each)):
                     began, self.reason = True, ""
                     yield _pixels(frame)
+                held = []
             except (av.FFmpegError, OSError) as error:
                 # streams cut out of longer ones begin with undecodable frames: every player skips those
                 self.reason = f"the next frame cannot be decoded ({error.strerror or error})"
@@ -202,6 +207,18 @@ class _Decoder:
                 yield _pixels(frame)
         except (av.FFmpegError, OSError):
             return
+
+
+def _decoded(packet: Any) -> list[Any]:
+    """The packet's frames. What is known to lack something may have none: other readers go on behind it, too."""
+    import av
+
+    try:
+        return list(packet.decode())
+    except av.FFmpegError:
+        if packet.is_corrupt:
+            return []
+        raise
 
 
 def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
@@ -251,7 +268,7 @@ def _read_with_opencv(path: Path, reason: str) -> Iterator[NDArray[np.uint8]]:
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture()
     try:
-        if not path.stat().st_size or not capture.open(str(path)):
+        if not path.stat().st_size or not capture.open(streams.location(path)):
             raise BrokenVideo(
                 "the file is empty" if not path.stat().st_size else f"no video that can be read: {reason}"
             )
