@@ -55,7 +55,8 @@ def find(where: Path, part: str) -> Path | None:
     """
     if not where.is_dir():
         return None if part == "test_trainval" else where
-    found = [path for suffix in SUFFIXES if (path := where / f"{part}{suffix}").is_file()]
+    named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
+    found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
     if len(found) > 1:
         raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")
     return found[0] if found else None
@@ -86,7 +87,7 @@ def read(path: Path, task: Task) -> Predictions:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not start:
         raise InputError(f"{path}: the file is empty; expected Parquet, or text with the columns video, frame, ...")
-    is_text = start != b"PAR1" and path.suffix != ".parquet"
+    is_text = start != b"PAR1" and path.suffix.lower() != ".parquet"
     found = _read_text(path, task) if is_text else predictions.read(path, task)
     if not found.videos:
         raise InputError(f"{path}: not one prediction in this file")

@@ -211,11 +211,13 @@ def command(
 
 def joined(arguments: list[str]) -> list[str]:
     """`--blend A B C`, as people write it, as `--blend A --blend B --blend C`; A is what it says, B and C are blends
-    where they hold one.
+    where they hold one. What begins like an option but is a file is the file.
     """
     out: list[str] = []
     after = False
     for argument in arguments:
+        if argument.startswith("-") and Path(argument).exists():
+            argument = f"./{argument}"  # a file, however it is called
         if after and out[-1] != "--blend" and _is_blend(Path(argument)):
             out.append("--blend")
         elif argument.startswith("-") or (after and out[-1] != "--blend"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extract import boxes, faces, frame_times, frames, video
 from extract.boxes import Boxes
 from extract.errors import InputError
+from extract.spelling import composed
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
@@ -71,7 +72,7 @@ class Clip:
     @property
     def name(self) -> str:
         """What its results are called."""
-        return self.path.name if self.is_folder else self.path.stem
+        return composed(self.path.name if self.is_folder else self.path.stem)
 
     @property
     def is_folder(self) -> bool:

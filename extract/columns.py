@@ -40,8 +40,8 @@ FORMATS = {
     )
 }  # fmt: skip
 CLOCKS = (
-    "time", "timestamp", "time_stamp", "approx_time", "frame_time", "frame_time_in_ms", "seconds", "milliseconds", "pts",
-    "frame", "frame_idx", "frame_id", "frame_number", "face_id", "index",
+    "time", "timestamp", "time_stamp", "approx_time", "frame_time", "frame_time_in_ms", "seconds", "milliseconds",
+    "pts", "frame", "frame_idx", "frame_id", "frame_number", "face_id", "index",
 )  # fmt: skip
 """Columns, in lower case, that tell of when and whom, not of the face: no features unless the user names them."""
 

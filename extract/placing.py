@@ -121,7 +121,7 @@ class Places:
 
 def is_picture(name: str) -> bool:
     """Whether a name is that of a picture's file."""
-    return frames.PICTURE_LIKE.fullmatch(name) is not None
+    return frames.PICTURE_LIKE.fullmatch(name) is not None and PurePath(name).suffix.lower() not in EXTENSIONS
 
 
 def find(opened: list[Table], plan: Plan, roots: list[Path], vouched: bool) -> Places:
@@ -156,8 +156,9 @@ def find(opened: list[Table], plan: Plan, roots: list[Path], vouched: bool) -> P
         rows = sum(len(values) for _, values in tables.read(table, None, [plan.frame]))
         if rows != len(names):
             raise InputError(
-                f"{table.path}: OpenFace counted the pictures of a folder here (its timestamps are all 0): {rows} rows, "
-                f"but {folders[video]} has {len(names)} pictures; expected a row for each: run OpenFace on that folder"
+                f"{table.path}: OpenFace counted the pictures of a folder here (its timestamps are all 0): {rows} "
+                f"rows, but {folders[video]} has {len(names)} pictures; expected a row for each: run OpenFace on that "
+                f"folder"
             )
     return Places(plan, numbers)
 

@@ -15,7 +15,7 @@ PICTURES = ("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000")
 
 
 def location(path: Path) -> str:
-    """What FFmpeg and OpenCV open: the full path, for a name like `10:30.mp4` would be a protocol's, `-a.mp4` an option's."""
+    """What FFmpeg and OpenCV open: the full path, for a name like `10:30.mp4` would be taken for a protocol."""
     return str(path.absolute())
 
 

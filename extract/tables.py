@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,9 @@ def _odd(table: Table, words: list[str]) -> dict[str, str]:
     for name in words:
         cells, _ = next(read(table, name, []), (None, None))
         some = [] if cells is None else [str(cell).strip() for cell in cells if cell not in (None, *MISSING)]
-        if some and sum(LIKE_NUMBER.fullmatch(cell) is not None for cell in some) >= len(some) / 2:
-            if where := _place(table, [name]):
-                found[name] = where
+        numbers = sum(LIKE_NUMBER.fullmatch(cell) is not None for cell in some)
+        if numbers and numbers >= len(some) / 2 and (where := _place(table, [name])):
+            found[name] = where
     return found
 
 
@@ -124,11 +125,10 @@ def _place(table: Table, names: list[str]) -> str:
     """The first cell of these columns that is no number, and its line (of a Parquet file, its row); empty: none."""
     if table.path.suffix.lower() == ".parquet":
         for name in names:
-            row = 0
-            for cells, _ in read(table, name, []):
-                for row, cell in enumerate([] if cells is None else cells, row + 1):
-                    if cell is not None and not _is_good(str(cell)):
-                        return f"row {row}: {str(cell)[:40]!r}"
+            pieces = (cells for cells, _ in read(table, name, []) if cells is not None)
+            for row, cell in enumerate(chain.from_iterable(pieces), 1):
+                if cell is not None and not _is_good(str(cell)):
+                    return f"row {row}: {str(cell)[:40]!r}"
         return ""
     with open(table.path, newline="", encoding="utf-8-sig", errors="replace") as handle:
         rows = csv.reader(handle)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from extract import containers, streams
 from extract.errors import InputError
+from extract.spelling import composed
 
 EXTENSIONS = (
     ".mp4",
@@ -44,6 +45,7 @@ EXTENSIONS = (
     ".ogv",
     ".mxf",
     ".dv",
+    ".gif",
     ".rm",
     ".rmvb",
 )
@@ -83,12 +85,12 @@ def list_files(folder: Path) -> dict[str, Path]:
         if file.suffix.lower() not in EXTENSIONS:
             left_out.append(file.name)
             continue
-        if file.stem in found:
+        if (name := composed(file.stem)) in found:
             raise InputError(
-                f"{file}: video {file.stem!r} is also {found[file.stem].name}; a video's name is its file's name "
+                f"{file}: video {name!r} is also {found[name].name}; a video's name is its file's name "
                 f"without the extension: rename one of them"
             )
-        found[file.stem] = file
+        found[name] = file
     if not found:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from extract.errors import InputError
 from extract.rundir import writing
+from extract.spelling import composed
 from heads.tasks import Task
 
 SLACK = 1e-6
@@ -79,6 +80,9 @@ def checked(
     Raises InputError as `read` does; `path` is the file to name.
     """
     names, number = np.unique(videos, return_inverse=True)
+    if not all(str(name).isascii() for name in names):
+        names, same = np.unique(np.array([composed(str(name)) for name in names], object), return_inverse=True)
+        number = same[number]
     order = np.lexsort((frames, number))
     number, frames, scores = number[order], frames[order], scores[order]
     _check(path, task, names, number, frames, scores)
