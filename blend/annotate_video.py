@@ -98,7 +98,7 @@ class _Sound:
 
     def open(self, out: Any) -> str:
         """Add a stream for it, if MP4 takes the codec. Returns what becomes of it."""
-        codec = self.stream.codec_context.name
+        codec = streams.codec(self.stream)
         if codec not in SOUND:
             return f"left out ({codec})"
         self.out = out.add_stream_from_template(self.stream)

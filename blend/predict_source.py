@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from extract import boxes, faces, frame_times, frames, video
 from extract.boxes import Boxes
 from extract.errors import InputError
-from extract.spelling import composed
+from extract.spelling import composed, too_long
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
@@ -157,6 +157,8 @@ def clips(paths: list[Path], fps: float) -> list[Clip]:
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
         if not re.fullmatch(r"[^.\x00-\x1f][^\x00-\x1f]*", clip.name):
             raise InputError(f"{path}: its results cannot be called {clip.name!r}; rename it")
+        if why := too_long(clip.name):
+            raise InputError(f"{path}: {why}")
         if clip.name in found:
             raise InputError(
                 f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "

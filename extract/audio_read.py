@@ -53,6 +53,8 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     with container:
         if not container.streams.audio:
             raise Unreadable("no sound in it")
+        if not streams.codec(container.streams.audio[0]):
+            raise Unreadable("there is no decoder for its sound here: convert it, as to AAC")
         yield from _counted(_larger(_resampled(container, rate, heard), rate), heard)
 
 

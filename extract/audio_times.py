@@ -52,7 +52,7 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
     """The times that the packets state; None where the decoder may give other pictures than there are packets."""
     import av
 
-    if container.format.name not in FORMATS or stream.codec_context.name not in CODECS:
+    if container.format.name not in FORMATS or streams.codec(stream) not in CODECS:
         return None
     if getattr(stream.codec_context, "field_order", INTERLACED[0]) in INTERLACED:  # older PyAV does not tell
         return None
@@ -78,7 +78,7 @@ def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     import av
 
     with av.open(streams.location(path)) as container:
-        if (stream := streams.film(container)) is None:
+        if (stream := streams.film(container)) is None or not streams.codec(stream):
             return np.empty(0)
         stream.thread_type = "AUTO"
         step = 1 / float(stream.average_rate or 25)

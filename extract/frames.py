@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
-from extract.spelling import composed
+from extract.spelling import composed, too_long
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 SIDES = ("_left", "_right")
@@ -55,6 +55,8 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:
             name = composed(folder.name)
+            if why := too_long(name):
+                raise InputError(f"{folder}: {why}")
             if name in found:
                 raise InputError(
                     f"{folder}: video {name!r} is also in {found[name].parent}; "

@@ -29,7 +29,12 @@ def film(container: Any) -> Any:
 
     marked = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & marked]
-    return min(streams, key=lambda one: (one.frames == 1, one.codec_context.name in PICTURES), default=None)
+    return min(streams, key=lambda one: (one.frames == 1, codec(one) in PICTURES), default=None)
+
+
+def codec(stream: Any) -> str:
+    """FFmpeg's name of a stream's codec; empty where it has no decoder for it."""
+    return stream.codec_context.name if stream.codec_context is not None else ""
 
 
 def continued(shown: list[int], decoded: list[int], base: Fraction, rate: Fraction) -> list[int]:

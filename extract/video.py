@@ -16,39 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import containers, streams
+from extract import containers, frames, pictures, streams
 from extract.errors import InputError
 from extract.spelling import composed
 
 EXTENSIONS = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".qt",
-    ".avi",
-    ".divx",
-    ".mkv",
-    ".webm",
-    ".mpg",
-    ".mpeg",
-    ".mpe",
-    ".vob",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".3gp",
-    ".3g2",
-    ".wmv",
-    ".asf",
-    ".flv",
-    ".f4v",
-    ".ogv",
-    ".mxf",
-    ".dv",
-    ".gif",
-    ".rm",
-    ".rmvb",
-)
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".vob", ".ts", ".mts",
+    ".m2ts", ".3gp", ".3g2", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv", ".rm", ".rmvb", ".gif",
+)  # fmt: skip
 NAMED = 10
 """Left-out files of which the warning gives the names."""
 SHORTFALL = {"stream": 0.5, "file": 2.0}
@@ -120,10 +95,17 @@ def stated_frames(path: Path) -> int:
 def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield every frame as BGR uint8 [height, width, 3], in order, rotated and mirrored as the file asks for.
 
+    A picture is a video of one frame.
     Raises BrokenVideo, after the good frames, for a file that is no video or breaks off.
     """
     import av
 
+    if path.suffix.lower() not in EXTENSIONS and frames.PICTURE_LIKE.fullmatch(path.name):
+        try:
+            yield np.ascontiguousarray(np.asarray(pictures.decode(path, "RGB"))[:, :, ::-1])
+        except pictures.UnreadablePicture as error:
+            raise BrokenVideo(str(error)) from None
+        return
     try:
         container = av.open(streams.location(path))
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -132,7 +114,10 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     with container:
         if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        yield from _read_stream(path, container, stream)
+        if stream.codec_context is not None:
+            yield from _read_stream(path, container, stream)
+            return
+    yield from _read_with_opencv(path, reason="there is no decoder for its codec here: convert it, as to H.264")
 
 
 def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
@@ -224,7 +209,10 @@ def _decoded(packet: Any) -> list[Any]:
 
 
 def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # some of a kind that PyAV does not know yet
+        side_data = None
     matrix = None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)
     time = frame.time if frame.time_base else None  # frames that the decoder held back may have lost theirs
     return upright(frame.to_ndarray(format="bgr24"), matrix), time

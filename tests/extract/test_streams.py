@@ -136,3 +136,40 @@ def test_thumbnails_and_covers_are_not_the_film(tmp_path):
         np.testing.assert_allclose(means, range(40, 100, 5), atol=4)
         assert video.stated_frames(path) == len(frame_times.of_file(path, 12)[1]) == 12
         assert len(audio_times.picture_times(path)) == 12
+
+
+def test_a_picture_is_a_video_of_one_frame_upright_and_a_damaged_one_is_broken(tmp_path):
+    from PIL import Image
+
+    wide = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    for name, mode in (("a.png", "RGB"), ("a.bmp", "RGB"), ("a.tif", "RGB"), ("a.WebP", "RGB"), ("grey.png", "L")):
+        picture = Image.fromarray(wide).convert(mode)
+        picture.save(tmp_path / name, lossless=True)
+        (frame,) = video.read(tmp_path / name)
+        np.testing.assert_array_equal(frame[:, :, ::-1], np.asarray(picture.convert("RGB")))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a phone held upright: to be turned a quarter clockwise
+    Image.fromarray(wide).save(tmp_path / "phone.jpg", quality=100, subsampling=0, exif=exif)
+    (frame,) = video.read(tmp_path / "phone.jpg")
+    assert np.abs(frame[:, :, ::-1].astype(int) - np.rot90(wide, -1)).mean() < 4
+    assert len(frame_times.of_file(tmp_path / "phone.jpg", 1)[1]) == 1
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "phone.jpg").read_bytes()[:300])
+    assert "damaged picture" in read(tmp_path / "cut.jpg")[1]
+    shades = [Image.new("RGB", (32, 32), (k, k, k)) for k in (40, 120, 200)]
+    shades[0].save(tmp_path / "a.gif", save_all=True, append_images=shades[1:], duration=100)
+    means, broken = read(tmp_path / "a.gif")  # a film
+    assert broken is None
+    np.testing.assert_allclose(means, [40, 120, 200], atol=2)
+    assert video.list_files(tmp_path) == {"a": tmp_path / "a.gif"}
+
+
+def test_the_face_in_a_video_of_one_frame_is_found(tmp_path):
+    from extract import crops
+
+    for count in (1, 2):
+        record(tmp_path / f"{count}.mp4", [90] * count)
+        said = crops.of_video(
+            tmp_path / f"{count}.mp4", [tmp_path / f"out{count}"], 16, lambda _: np.array([[9, 9, 30, 30, 0.9]]),
+            lambda _: None,
+        )  # fmt: skip
+        assert (said["frames"], said["crops"], said["broken"]) == (count, count, None)
