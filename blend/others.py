@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import tables
 from extract.errors import InputError
 from heads import predictions, testlist
 from heads.predictions import Predictions
@@ -101,6 +102,7 @@ def only(found: Predictions, videos: Iterable[str]) -> Predictions:
 
 
 def _read_text(path: Path, task: Task) -> Predictions:
+    tables.check_text(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,14 +128,19 @@ def _table(path: Path, task: Task, names: list[str], body: str) -> Columns:
     """CSV with the columns of the Parquet files; a column without a name (an index) is left out."""
     import pyarrow as pa
 
-    predictions.check_names(path, [name for name in names if name], task)
-    kinds = {"video": pa.string(), "frame": pa.int64()} | dict.fromkeys(task.outputs, pa.float64())
+    predictions.check_names(path, names, task)
+    kinds = {"video": pa.string(), "frame": pa.float64()} | dict.fromkeys(task.outputs, pa.float64())
+    first = body.partition("\n")[0].split(",")
+    if len(first) == len(names):
+        truths = [name for name, cell in zip(names, first, strict=True) if cell.strip().lower() in ("true", "false")]
+        kinds |= dict.fromkeys(set(truths) & set(task.outputs), pa.bool_())
     table = _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body)
     for name in ("video", "frame"):
         if table[name].null_count:
             empty = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
             raise InputError(f"{path}: line {empty + 2}: column {name!r} is empty")
-    return table["video"].to_numpy(), table["frame"].to_numpy(), _scores(table, list(task.outputs))
+    frames = predictions.whole(path, table["frame"].to_numpy(), 2, "line")
+    return table["video"].to_numpy(), frames, _scores(table, list(task.outputs))
 
 
 def _pictures(path: Path, task: Task, names: list[str], body: str) -> Columns:
@@ -200,7 +207,7 @@ def _line(path: Path, names: list[str], kinds: dict[str, object], body: str) -> 
         for name, cell in zip(names, cells, strict=True):
             if name in kinds and name not in ("video", "image"):
                 try:
-                    int(cell) if name == "frame" else float(cell)
+                    float(cell)
                 except ValueError:
                     return f"line {number}: column {name!r} holds {cell[:40]!r}, which is no number"
     return ""

@@ -25,6 +25,10 @@ GREY = 40
 """Of a frame without a picture, in a folder of crops."""
 
 
+class NoVideo(InputError):
+    """Not one frame of a file can be read. Of several videos the others can be predicted."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """How the frames of a video follow each other."""
@@ -89,7 +93,7 @@ class Clip:
     def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> Found:
         """Find, follow and crop the faces below `work`; what is there already is left alone.
 
-        Raises InputError for a file of which no frame can be read.
+        Raises NoVideo for a file of which no frame can be read.
         """
         crops = work / "crops"
         if self.is_folder:
@@ -98,7 +102,7 @@ class Clip:
         record = json.loads(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
-            raise InputError(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
+            raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
         timing = Timing(*frame_times.of_file(self.path, record["frames"]))
         names = tuple(f"{self.name}{side}" for side in faces.SIDES[count])
         return Found(timing, boxes.read(boxes.path(crops, self.name), count), names, crops, broken)

@@ -7,6 +7,7 @@ checks the sections it knows and ignores only the ones further right.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -192,7 +193,7 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     that is missing or not TOML, an unknown key (the known ones are listed), a missing or wrong value.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
@@ -200,11 +201,17 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+        raise InputError(f"{path}: not valid TOML: {error}{escape_hint(str(error))}") from error
     resolve(raw, path.resolve().parent)
     for override in overrides or []:
         _set(raw, override)
     return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+
+
+def escape_hint(problem: str) -> str:
+    """What to do about a backslash, as in the path of a Windows folder; empty where that is not the problem."""
+    escaped = "escaped" in problem or "escape" in problem or "hex value" in problem.lower()
+    return "; write paths with / or in single quotes: 'C:\\data\\frames'" if escaped else ""
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -218,8 +225,10 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str) -> S:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_model_at(kind, first["loc"][:-1]).model_fields))
-            raise InputError(f"{where}: unknown key {key!r}; known keys there: {known}") from None
+            known = sorted(_model_at(kind, first["loc"][:-1]).model_fields)
+            meant = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
+            hint = f" (did you mean {meant[0]!r}?)" if meant else ""
+            raise InputError(f"{where}: unknown key {key!r}{hint}; known keys there: {', '.join(known)}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
         raise InputError(f"{where}: key {key!r}: {first['msg']}; found {first['input']!r}") from None

@@ -67,10 +67,9 @@ def main(
 
     `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
     Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
-    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos are listed in the report
-    (and those whose name is too long for files) and in `<out>/failures.json`, and done again when their file has another
-    size. `redo` does all again, except crops
-    that came from elsewhere.
+    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
+    whose name is too long for files) are listed in the report and in `<out>/failures.json`, and done again when their
+    file has another size. `redo` does all again, except crops that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
     return of_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)

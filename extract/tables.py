@@ -74,7 +74,7 @@ def look(path: Path) -> Table:
             with pq.ParquetFile(path) as file:
                 schema = file.schema_arrow
         else:
-            _check_text(path)
+            check_text(path)
             with _open_csv(path, {}) as reader:
                 schema = reader.schema
     except (pa.ArrowException, OSError) as error:
@@ -92,7 +92,7 @@ def look(path: Path) -> Table:
     return Table(path, raw, numeric, flags, _odd(Table(path, raw, numeric, flags), words))
 
 
-def _check_text(path: Path) -> None:
+def check_text(path: Path) -> None:
     """Raise InputError for a CSV file that is written in another way than UTF-8 with commas."""
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
