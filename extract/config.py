@@ -8,6 +8,7 @@ checks the sections it knows and ignores only the ones further right.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -201,17 +202,12 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}{escape_hint(str(error))}") from error
+        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
+        raise InputError(f"{path}: not valid TOML: {error}{hint}") from error
     resolve(raw, path.resolve().parent)
     for override in overrides or []:
         _set(raw, override)
     return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
-
-
-def escape_hint(problem: str) -> str:
-    """What to do about a backslash, as in the path of a Windows folder; empty where that is not the problem."""
-    escaped = "escaped" in problem or "escape" in problem or "hex value" in problem.lower()
-    return "; write paths with / or in single quotes: 'C:\\data\\frames'" if escaped else ""
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -227,8 +223,8 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str) -> S:
         if first["type"] == "extra_forbidden":
             known = sorted(_model_at(kind, first["loc"][:-1]).model_fields)
             meant = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
-            hint = f" (did you mean {meant[0]!r}?)" if meant else ""
-            raise InputError(f"{where}: unknown key {key!r}{hint}; known keys there: {', '.join(known)}") from None
+            hint = f"; did you mean {meant[0]!r}?" if meant else ""
+            raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
         raise InputError(f"{where}: key {key!r}: {first['msg']}; found {first['input']!r}") from None
