@@ -84,6 +84,8 @@ class _Sound:
         self.start = float((picture.start_time or 0) * picture.time_base)
         self.out: Any = None
         self.next: Any = None
+        self.latest: int | None = None
+        """The time of the last packet that was copied, in its own ticks."""
 
     @staticmethod
     def of(path: Path, stack: ExitStack) -> _Sound | None:
@@ -111,6 +113,11 @@ class _Sound:
             at = float(self.next.pts * self.next.time_base) - self.start
             if at >= seconds:
                 return
+            if self.latest is not None and self.next.pts <= self.latest:
+                # the clock begins anew, as in joined recordings: what is behind belongs to a time that is not known
+                self.next = None
+                return
+            self.latest = self.next.pts
             if at >= 0:
                 shift = round(self.start / self.next.time_base)
                 self.next.pts -= shift
