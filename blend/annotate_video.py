@@ -36,7 +36,7 @@ def write(
 
     with writing(path) as temporary, ExitStack() as stack:
         options = {"movflags": "faststart"}
-        out = stack.enter_context(av.open(str(temporary), "w", format="mp4", options=options))
+        out = stack.enter_context(av.open(streams.location(temporary), "w", format="mp4", options=options))
         stream = _picture_stream(out, size, timing)
         source = _Sound.of(sound, stack) if sound is not None else None
         said = source.open(out) if source is not None else ""

@@ -182,10 +182,10 @@ class _Decoder:
                 if held and not packet.size:
                     self.reason = "the data end in the middle of a frame"
                     break
-                for frame in (frame for each in [*held, packet] for frame in _decoded(each)):
+                ready, held = [*held, packet], []
+                for frame in (frame for each in ready for frame in _decoded(each)):
                     began, self.reason = True, ""
                     yield _pixels(frame)
-                held = []
             except (av.FFmpegError, OSError) as error:
                 # streams cut out of longer ones begin with undecodable frames: every player skips those
                 self.reason = f"the next frame cannot be decoded ({error.strerror or error})"
