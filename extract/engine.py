@@ -89,7 +89,7 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({type(error).__name__})") from error
+        raise InputError(f"{path}: not an ONNX network ({network_check.why_unreadable(path, error)})") from error
     if network.section == "networks":
         network_check.check_input(path, graph, network)
     made = {name: node for node in graph.node for name in node.output}

@@ -17,8 +17,22 @@ if TYPE_CHECKING:
     from extract.networks import Network
 
 CHANNELS = (1, 3)
+LFS = b"version https://git-lfs"
 LARGEST = 65504
 """What float16 holds: embeddings are kept in it."""
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be loaded as ONNX, in the words of its user."""
+    try:
+        with open(path, "rb") as handle:
+            if handle.read(len(LFS)) == LFS:
+                return "a git-lfs pointer in place of the file: `git lfs pull` fetches it"
+    except OSError as problem:
+        return str(problem.strerror)
+    said = " ".join(str(error).split())[:300]
+    lacks = "it keeps its weights in a file beside it: put that there, too; " if "should be stored in" in said else ""
+    return f"{lacks}{type(error).__name__}: {said}"
 
 
 def entry(graph: GraphProto) -> Any:

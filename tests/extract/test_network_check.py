@@ -130,3 +130,18 @@ def test_the_first_bad_frame_is_named_in_every_kind_and_good_values_pass():
             values[[4, 7], 1] = bad
             with pytest.raises(InputError, match=rf"video 'v', frame 14: {kind} is .* \(2 such frames"):
                 network_check.check_values(features, "n", "v")
+
+
+def test_a_file_that_is_not_all_of_the_network_is_told_as_that(tmp_path):
+    path, own = tmp_path / "own.onnx", network(embedding="pooled")
+    save(path)
+    onnx.save_model(
+        onnx.load(path), path, save_as_external_data=True, location="own.data", size_threshold=0, convert_attribute=True
+    )
+    assert engine.OpenVinoEngine(path, own, threads=1).widths == {"embedding": 8}
+    (tmp_path / "own.data").unlink()
+    with pytest.raises(InputError, match=r"own\.onnx: not an ONNX network \(.*own\.data"):
+        engine.expose(path, own)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(InputError, match="a git-lfs pointer in place of the file: `git lfs pull`"):
+        engine.expose(path, own)
