@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -130,7 +131,10 @@ def _place(table: Table, names: list[str]) -> str:
                 if cell is not None and not _is_good(str(cell)):
                     return f"row {row}: {str(cell)[:40]!r}"
         return ""
-    with open(table.path, newline="", encoding="utf-8-sig", errors="replace") as handle:
+    with (
+        open(table.path, newline="", encoding="utf-8-sig", errors="replace") as handle,
+        suppress(csv.Error),  # a cell of 128 kB and more
+    ):
         rows = csv.reader(handle)
         header = next(rows, [])
         wanted = [header.index(table.raw[name]) for name in names if table.raw[name] in header]
