@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.predict_source import Timing
+from extract import streams
 from extract.rundir import writing
 
 CODECS = {"libx264": {"preset": "veryfast", "crf": "21"}, "libopenh264": {}, "mpeg4": {"qscale": "3"}}
@@ -35,7 +36,7 @@ def write(
 
     with writing(path) as temporary, ExitStack() as stack:
         options = {"movflags": "faststart"}
-        out = stack.enter_context(av.open(str(temporary), "w", format="mp4", options=options))
+        out = stack.enter_context(av.open(streams.location(temporary), "w", format="mp4", options=options))
         stream = _picture_stream(out, size, timing)
         source = _Sound.of(sound, stack) if sound is not None else None
         said = source.open(out) if source is not None else ""
@@ -79,10 +80,12 @@ class _Sound:
     def __init__(self, container: Any) -> None:
         self.container, self.stream = container, container.streams.audio[0]
         self.packets = container.demux(self.stream)
-        picture = container.streams.video[0]
+        picture = streams.film(container)
         self.start = float((picture.start_time or 0) * picture.time_base)
         self.out: Any = None
         self.next: Any = None
+        self.latest: int | None = None
+        """The time of the last packet that was copied, in its own ticks."""
 
     @staticmethod
     def of(path: Path, stack: ExitStack) -> _Sound | None:
@@ -90,14 +93,14 @@ class _Sound:
         import av
 
         try:
-            container = stack.enter_context(av.open(str(path)))
+            container = stack.enter_context(av.open(streams.location(path)))
         except (av.FFmpegError, OSError, ValueError):
             return None
-        return _Sound(container) if container.streams.audio and container.streams.video else None
+        return _Sound(container) if container.streams.audio and streams.film(container) else None
 
     def open(self, out: Any) -> str:
         """Add a stream for it, if MP4 takes the codec. Returns what becomes of it."""
-        codec = self.stream.codec_context.name
+        codec = streams.codec(self.stream)
         if codec not in SOUND:
             return f"left out ({codec})"
         self.out = out.add_stream_from_template(self.stream)
@@ -110,6 +113,11 @@ class _Sound:
             at = float(self.next.pts * self.next.time_base) - self.start
             if at >= seconds:
                 return
+            if self.latest is not None and self.next.pts <= self.latest:
+                # the clock begins anew, as in joined recordings: what is behind belongs to a time that is not known
+                self.next = None
+                return
+            self.latest = self.next.pts
             if at >= 0:
                 shift = round(self.start / self.next.time_base)
                 self.next.pts -= shift

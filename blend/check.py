@@ -79,7 +79,7 @@ def problems(path: Path, template: Template) -> list[Problem]:
         else:
             found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
     parts = [lines[number - 1].partition(",") for number in numbers]
-    images, at, wrong = check_lines.images(parts, numbers)
+    images, at, wrong = check_lines.images(parts, numbers, template.images)
     found += wrong + check_lines.values(parts, numbers, template.kind)
     found += check_order.compare(images, at, template.images)
     return sorted(found)

@@ -13,6 +13,8 @@ from blend.check_lines import lines_of, values
 from blend.formats import KINDS, Kind
 from extract.errors import InputError
 from extract.frames import whole
+from extract.spelling import composed
+from extract.streams import location
 
 TASKS = ("au", "expr", "va")
 
@@ -26,8 +28,9 @@ def check(folder: Path, template: Path, lengths: Path | None, task: str | None) 
     wanted = _lengths(template, lengths)
     kind = _kind(folder, task)
     found = []
+    there = {composed(path.stem): path for path in folder.glob("*.txt")}
     for video, frames in wanted.items():
-        path = folder / f"{video}.txt"
+        path = there.get(video, folder / f"{video}.txt")
         if path.is_file():
             found += [f"{path.name}: line {line}: {text}" for line, text in _video(path, frames, kind)]
         else:
@@ -35,7 +38,7 @@ def check(folder: Path, template: Path, lengths: Path | None, task: str | None) 
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.suffix != ".txt" or path.stem not in wanted:
+        if path.suffix != ".txt" or composed(path.stem) not in wanted:
             found.append(f"{path.name}: line 1: no video of the list belongs to this file")
     return found, f"a submission for {kind.name} (ABAW-3), {len(wanted):,} videos, {sum(wanted.values()):,} frames"
 
@@ -106,7 +109,7 @@ def _table(path: Path) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for number, line in enumerate(lines, start=1):
         video, _, count = (part.strip() for part in line.partition(","))
-        video = video.removesuffix(".txt")
+        video = composed(video.removesuffix(".txt"))
         if not video or (number == 1 and count and not count.isdigit()):
             continue
         if count and not (count.isascii() and count.isdigit() and int(count) > 0):
@@ -123,8 +126,8 @@ def _frames_of(folder: Path, video: str) -> int | None:
 
     for name in dict.fromkeys((video, whole(video))):
         for path in sorted(folder.glob("*")):
-            if path.stem == name and path.is_file():
-                capture = cv2.VideoCapture(str(path))
+            if composed(path.stem) == name and path.is_file():
+                capture = cv2.VideoCapture(location(path))
                 count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
                 capture.release()
                 if count > 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from blend.check_order import Problem
 from blend.formats import Kind
 
@@ -32,20 +34,25 @@ def lines_of(data: bytes) -> tuple[list[str], list[Problem]]:
     return lines or [""], found
 
 
-def images(parts: list[tuple[str, str, str]], numbers: range) -> tuple[list[str], list[int] | range, list[Problem]]:
-    """Pictures and their lines, without blank lines; a name with blanks or quotes is said, and taken without them."""
+def images(
+    parts: list[tuple[str, str, str]], numbers: range, expected: Sequence[str] = ()
+) -> tuple[list[str], list[int] | range, list[Problem]]:
+    """Pictures and their lines, without blank lines; a name with blanks or quotes is said, and taken without them,
+    unless it is `expected` to have them.
+    """
     names = [part[0] for part in parts]
     text = "".join(names)
     if "" not in names and '"' not in text and text == "".join(text.split()):
         return names, numbers, []
     found: list[Problem] = []
+    known = set(expected)
     kept: list[str] = []
     at: list[int] = []
     for number, (image, comma, tail) in zip(numbers, parts, strict=True):
         if not image.strip() and not comma and not tail:
             found.append((number, "a blank line"))
             continue
-        clean = "".join(image.split()).replace('"', "")
+        clean = image if image in known else "".join(image.split()).replace('"', "")
         if clean != image:
             what = "quotes" if '"' in image else "blanks"
             found.append((number, f"{what} in the picture's name {image[:80]!r}"))

@@ -23,7 +23,14 @@ def final_score(submission: Path, listed: TestList, truth: Path, task: Task) -> 
     """
     annotations = labels.read_folder(truth, task)
     table = np.loadtxt(
-        submission, delimiter=",", skiprows=1, usecols=range(1, 1 + task.columns), ndmin=2, dtype=np.float32
+        submission,
+        delimiter=",",
+        comments=None,
+        skiprows=1,
+        usecols=range(1, 1 + task.columns),
+        ndmin=2,
+        dtype=np.float32,
+        encoding="utf-8",
     )
     decided = table.astype(labels.DTYPES[task.name])
     found = score(listed, decided[:, 0] if task.name == "expr" else decided, annotations, task)

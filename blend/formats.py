@@ -69,11 +69,11 @@ KINDS: dict[str, Kind] = {
 
 
 def recognise(columns: Sequence[str]) -> Kind | None:
-    """The kind with these columns behind the picture's (blanks do not matter), or None."""
-    names = tuple(column.strip() for column in columns)
-    if names == (*KINDS["mtl"].header[:3], *TASKS["au"].outputs):
+    """The kind with these columns behind the picture's (blanks and case do not matter), or None."""
+    names = [column.strip().lower() for column in columns]
+    if names == [column.lower() for column in (*KINDS["mtl"].header[:3], *TASKS["au"].outputs)]:
         return KINDS["mtl"]
-    return next((kind for kind in KINDS.values() if kind.header == names), None)
+    return next((kind for kind in KINDS.values() if [column.lower() for column in kind.header] == names), None)
 
 
 def _not_in_range(cell: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import tables
 from extract.errors import InputError
 from heads import predictions, testlist
 from heads.predictions import Predictions
@@ -55,7 +56,8 @@ def find(where: Path, part: str) -> Path | None:
     """
     if not where.is_dir():
         return None if part in ("test_trainval", "oof") else where
-    found = [path for suffix in SUFFIXES if (path := where / f"{part}{suffix}").is_file()]
+    named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
+    found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
     if len(found) > 1:
         raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")
     return found[0] if found else None
@@ -86,7 +88,7 @@ def read(path: Path, task: Task) -> Predictions:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not start:
         raise InputError(f"{path}: the file is empty; expected Parquet, or text with the columns video, frame, ...")
-    is_text = start != b"PAR1" and path.suffix != ".parquet"
+    is_text = start != b"PAR1" and path.suffix.lower() != ".parquet"
     found = _read_text(path, task) if is_text else predictions.read(path, task)
     if not found.videos:
         raise InputError(f"{path}: not one prediction in this file")
@@ -100,6 +102,7 @@ def only(found: Predictions, videos: Iterable[str]) -> Predictions:
 
 
 def _read_text(path: Path, task: Task) -> Predictions:
+    tables.check_text(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,14 +128,19 @@ def _table(path: Path, task: Task, names: list[str], body: str) -> Columns:
     """CSV with the columns of the Parquet files; a column without a name (an index) is left out."""
     import pyarrow as pa
 
-    predictions.check_names(path, [name for name in names if name], task)
-    kinds = {"video": pa.string(), "frame": pa.int64()} | dict.fromkeys(task.outputs, pa.float64())
+    predictions.check_names(path, names, task)
+    kinds = {"video": pa.string(), "frame": pa.float64()} | dict.fromkeys(task.outputs, pa.float64())
+    first = body.partition("\n")[0].split(",")
+    if len(first) == len(names):
+        truths = [name for name, cell in zip(names, first, strict=True) if cell.strip().lower() in ("true", "false")]
+        kinds |= dict.fromkeys(set(truths) & set(task.outputs), pa.bool_())
     table = _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body)
     for name in ("video", "frame"):
         if table[name].null_count:
             empty = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
             raise InputError(f"{path}: line {empty + 2}: column {name!r} is empty")
-    return table["video"].to_numpy(), table["frame"].to_numpy(), _scores(table, list(task.outputs))
+    frames = predictions.whole(path, table["frame"].to_numpy(), 2, "line")
+    return table["video"].to_numpy(), frames, _scores(table, list(task.outputs))
 
 
 def _pictures(path: Path, task: Task, names: list[str], body: str) -> Columns:
@@ -199,7 +207,7 @@ def _line(path: Path, names: list[str], kinds: dict[str, object], body: str) -> 
         for name, cell in zip(names, cells, strict=True):
             if name in kinds and name not in ("video", "image"):
                 try:
-                    int(cell) if name == "frame" else float(cell)
+                    float(cell)
                 except ValueError:
                     return f"line {number}: column {name!r} holds {cell[:40]!r}, which is no number"
     return ""

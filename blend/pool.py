@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +214,8 @@ def _check_videos(found: Predictions, what: str, lengths: dict[str, int], unknow
     for video, (frames, _) in found.videos.items():
         if video not in lengths:
             first = f" (its first prediction is of frame {frames[0]})" if len(frames) else ""
+            if (plain := PurePath(video.replace("\\", "/")).stem) in lengths:
+                first += f"; is it {plain!r}? A video's name is without folder and extension"
             raise InputError(f"{_file(found)}{what}: the video {video!r} {unknown}{first}")
         if (last := _last(found, video)) > 2 * lengths[video] + IMPLAUSIBLE:
             raise InputError(

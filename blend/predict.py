@@ -115,7 +115,8 @@ def main(
     Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless
     not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
     settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
-    is done. Raises InputError for blends and videos that cannot be used; videos finished before that stay.
+    is done. Of several videos one that cannot be read is told in what is returned (`broken`, no `frames`), and the
+    others are predicted. Raises InputError for blends and videos that cannot be used; videos finished before that stay.
     """
     from blend import predict_folder, predict_source
     from extract.progress import steps
@@ -126,8 +127,14 @@ def main(
     said = []
     for number, clip in enumerate(clips, 1):
         what = f"{clip.name} ({number} of {len(clips)})" if len(clips) > 1 else clip.name
-        with steps(what, predict_folder.STEPS):
-            said.append(predict_folder.make(predictor, clip, out / clip.name, wanted))
+        try:
+            with steps(what, predict_folder.STEPS):
+                said.append(predict_folder.make(predictor, clip, out / clip.name, wanted))
+        except predict_source.NoVideo as error:
+            if len(clips) == 1:
+                raise
+            nothing = {"video": clip.name, "source": str(clip.path.absolute()), "frames": 0, "faces": [], "files": {}}
+            said.append(nothing | {"broken": str(error)})
     return said
 
 
@@ -144,7 +151,7 @@ def show(said: list[dict[str, Any]]) -> None:
             shown.add_row(name, frames, face["face"], f"{face['frames']:,}", in_words(face))
     console().print(shown)
     for one in said:
-        if not any(face["frames"] for face in one["faces"]):
+        if one["frames"] and not any(face["frames"] for face in one["faces"]):
             print(f"{one['video']}: no face was found in it ({one['frames']:,} frames): its predictions are empty")
         for path in one["files"].values():
             print(path)
@@ -204,18 +211,21 @@ def command(
             show(said)
         broken = [one for one in said if one["broken"]]
         for one in broken:
-            print(f"warning: {one['broken']}; the frames before that were predicted", file=sys.stderr)
+            rest = "the frames before that were" if one["frames"] else "nothing of it was"
+            print(f"warning: {one['broken']}; {rest} predicted", file=sys.stderr)
         if broken:
             sys.exit(1)
 
 
 def joined(arguments: list[str]) -> list[str]:
     """`--blend A B C`, as people write it, as `--blend A --blend B --blend C`; A is what it says, B and C are blends
-    where they hold one.
+    where they hold one. What begins like an option but is a file is the file.
     """
     out: list[str] = []
     after = False
     for argument in arguments:
+        if argument.startswith("-") and Path(argument).exists():
+            argument = f"./{argument}"  # a file, however it is called
         if after and out[-1] != "--blend" and _is_blend(Path(argument)):
             out.append("--blend")
         elif argument.startswith("-") or (after and out[-1] != "--blend"):

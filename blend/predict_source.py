@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from extract import boxes, faces, frame_times, frames, video
 from extract.boxes import Boxes
 from extract.errors import InputError
+from extract.spelling import composed, too_long
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
 GREY = 40
 """Of a frame without a picture, in a folder of crops."""
+
+
+class NoVideo(InputError):
+    """Not one frame of a file can be read. Of several videos the others can be predicted."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Clip:
     @property
     def name(self) -> str:
         """What its results are called."""
-        return self.path.name if self.is_folder else self.path.stem
+        return composed(self.path.name if self.is_folder else self.path.stem)
 
     @property
     def is_folder(self) -> bool:
@@ -88,7 +93,7 @@ class Clip:
     def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> Found:
         """Find, follow and crop the faces below `work`; what is there already is left alone.
 
-        Raises InputError for a file of which no frame can be read.
+        Raises NoVideo for a file of which no frame can be read.
         """
         crops = work / "crops"
         if self.is_folder:
@@ -97,7 +102,7 @@ class Clip:
         record = json.loads(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
-            raise InputError(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
+            raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
         timing = Timing(*frame_times.of_file(self.path, record["frames"]))
         names = tuple(f"{self.name}{side}" for side in faces.SIDES[count])
         return Found(timing, boxes.read(boxes.path(crops, self.name), count), names, crops, broken)
@@ -156,6 +161,8 @@ def clips(paths: list[Path], fps: float) -> list[Clip]:
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
         if not re.fullmatch(r"[^.\x00-\x1f][^\x00-\x1f]*", clip.name):
             raise InputError(f"{path}: its results cannot be called {clip.name!r}; rename it")
+        if why := too_long(clip.name):
+            raise InputError(f"{path}: {why}")
         if clip.name in found:
             raise InputError(
                 f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "

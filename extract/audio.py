@@ -21,6 +21,7 @@ from extract import redo as redone
 from extract.audio_read import Block, Heard
 from extract.config import Config, Corpus
 from extract.errors import InputError
+from extract.network_check import check_values
 from extract.progress import progress
 from extract.rundir import fingerprint, sweep, write_json
 from extract.store import VideoFeatures
@@ -193,6 +194,7 @@ def _one(
 ) -> None:
     """Write one video's features."""
     features, soundless, damaged = features_of(listener, job, corpus.fps)
+    check_values(features, name, job.video)
     file = store.path(work, name, job.video)
     said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | listener.made_by
     store.write(file, features, about | _facts(job, corpus, version) | said)

@@ -12,6 +12,7 @@ from pathlib import Path
 from extract import video
 from extract.errors import InputError
 from extract.frames import whole
+from extract.spelling import composed
 
 SOUND = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".mka", ".ac3")
 
@@ -41,13 +42,14 @@ def list_files(folders: list[Path]) -> dict[str, Files]:
             if file.name[0] == "." or file.suffix.lower() not in (*video.EXTENSIONS, *SOUND):
                 continue
             kind = "sound" if file.suffix.lower() in SOUND else "video"
-            files_of = found.get(file.stem, Files())
+            name = composed(file.stem)
+            files_of = found.get(name, Files())
             if (other := getattr(files_of, kind)) is not None:
                 raise InputError(
-                    f"{file}: the {kind} of {file.stem!r} is also in {other}; each video may have one file, and one of "
+                    f"{file}: the {kind} of {name!r} is also in {other}; each video may have one file, and one of "
                     f"sound beside it: rename or remove one of them"
                 )
-            found[file.stem] = replace(files_of, **{kind: file})
+            found[name] = replace(files_of, **{kind: file})
     if not found:
         raise InputError(
             f"{folders[0]}: no videos or sound files here; expected <video>.mp4, <video>.wav and the like: correct "

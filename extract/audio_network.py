@@ -13,6 +13,7 @@ from extract import audio_engine, audio_logmel, audio_segments
 from extract.audio_read import Block
 from extract.config import AudioSettings, Features
 from extract.errors import InputError
+from extract.network_check import check_width
 from extract.rundir import file_hash
 from extract.store import KINDS
 
@@ -35,6 +36,8 @@ class AudioNetwork:
         wanted = {kind: output for kind in KINDS if (output := getattr(own, kind))}
         self._hop, self._window = round(HOP_SECONDS * own.rate), round(WINDOW_SECONDS * own.rate)
         self._engine = audio_engine.create(own.path, name, wanted, lambda stated: _shape(name, own, stated), settings)
+        for kind, given in self._engine.outputs.items():
+            check_width(f"{own.path}: output {wanted[kind]!r} (audio.{name}.{kind})", kind, given[-1], own.classes)
         decides = own.model_dump(mode="json", exclude={"path", "sha256", "embedding", "logits", "va", "classes"})
         self.about = {
             "network": name,

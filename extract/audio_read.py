@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import streams
+
 DRIFT = 0.008
 """Seconds by which decoded sound may lie off its stated time before it is moved there: half a frame at 60 a second."""
 BACK = 1.0
@@ -45,12 +47,14 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     import av
 
     try:
-        container = av.open(str(path))
+        container = av.open(streams.location(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with container:
         if not container.streams.audio:
             raise Unreadable("no sound in it")
+        if not streams.codec(container.streams.audio[0]):
+            raise Unreadable("there is no decoder for its sound here: convert it, as to AAC")
         yield from _counted(_larger(_resampled(container, rate, heard), rate), heard)
 
 

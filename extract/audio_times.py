@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import streams
 from extract.audio_read import BACK
 
 FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -33,11 +35,8 @@ def picture_times(path: Path) -> NDArray[np.float64]:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                return np.empty(0)
-            stream = container.streams.video[0]
-            if stream.disposition & av.stream.Disposition.attached_pic:  # a cover of a sound file
+        with av.open(streams.location(path)) as container:
+            if (stream := streams.film(container)) is None:
                 return np.empty(0)
             times = stated_times(container, stream)
         if times is not None:
@@ -53,7 +52,7 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
     """The times that the packets state; None where the decoder may give other pictures than there are packets."""
     import av
 
-    if container.format.name not in FORMATS or stream.codec_context.name not in CODECS:
+    if container.format.name not in FORMATS or streams.codec(stream) not in CODECS:
         return None
     if getattr(stream.codec_context, "field_order", INTERLACED[0]) in INTERLACED:  # older PyAV does not tell
         return None
@@ -78,8 +77,9 @@ def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
     import av
 
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+    with av.open(streams.location(path)) as container:
+        if (stream := streams.film(container)) is None or not streams.codec(stream):
+            return np.empty(0)
         stream.thread_type = "AUTO"
         step = 1 / float(stream.average_rate or 25)
         times: list[float] = []
@@ -97,15 +97,18 @@ def _decoded(container: Any, stream: Any) -> Iterator[float | None]:
     """Seconds of each picture, None where it has no time; what cannot be decoded is passed over."""
     import av
 
-    packets, began = container.demux(stream), False
+    packets, held = container.demux(stream), []
     while True:
         try:
             if (packet := next(packets, None)) is None:
                 return
-            if packet.is_corrupt and not began:  # as extract.video, which numbers the pictures
-                continue
-            for frame in packet.decode():
-                began = True
-                yield frame.time if frame.time_base else None
         except (av.FFmpegError, OSError):
-            pass  # where reading itself fails, there are no packets behind
+            continue  # where reading itself fails, there are no packets behind
+        if packet.is_corrupt:  # as extract.video, which numbers the pictures: the last one is not whole
+            held.append(packet)
+            continue
+        for each in [*held, packet] if packet.size else [packet]:
+            with suppress(av.FFmpegError, OSError):
+                for frame in each.decode():
+                    yield frame.time if frame.time_base else None
+        held = []

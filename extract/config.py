@@ -7,6 +7,7 @@ checks the sections it knows and ignores only the ones further right.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -214,8 +215,10 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str) -> S:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_model_at(kind, first["loc"][:-1]).model_fields))
-            raise InputError(f"{where}: unknown key {key!r}; known keys there: {known}") from None
+            known = sorted(_model_at(kind, first["loc"][:-1]).model_fields)
+            meant = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
+            hint = f"; did you mean {meant[0]!r}?" if meant else ""
+            raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
         raise InputError(f"{where}: key {key!r}: {first['msg']}; found {first['input']!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises InputError for a file that is missing, no UTF-8 text or no TOML, and for files that extend each other.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
@@ -23,7 +24,8 @@ def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
+        raise InputError(f"{path}: not valid TOML: {error}{hint}") from error
     resolve(raw, path.resolve().parent)
     if (extends := raw.pop("extends", None)) is None:
         return raw

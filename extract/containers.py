@@ -23,6 +23,8 @@ NEAR = 64
 """Frames between the place where bytes are lost and that where time is: decoders hold frames back."""
 JUMP = 1.75
 """Usual intervals from which an interval lacks a frame; pulled-down film has some of 1.5."""
+BEHIND = 3
+"""Packets behind a place where an MPEG transport stream's count breaks, by which a whole picture begins at a joint."""
 MILLISECOND_CLOCK = 0.0021
 """Seconds by which intervals of a constant rate differ where times are whole milliseconds."""
 
@@ -126,16 +128,32 @@ class Watch:
         self._packets = 0
         self._skips: list[tuple[int, int]] = []
         self._times = array("d")
+        self._broken: tuple[int, int] | None = None
+        """Where the count of a transport stream's packets breaks: our packets, and frames, up to there."""
+        self._torn: list[int] = []
+        """Frames at which such a place is no joint of two recordings."""
 
     def packet(self, packet: Any, ours: bool) -> None:
         """Take the next packet of any stream, in the order of the file; `ours` are those of the pictures."""
         if not packet.size:
             return
         self._packets += ours
+        if ours:
+            self._follow(packet)
         if packet.pos is not None and packet.pos >= 0:
             if self._end is not None and packet.pos - self._end > OVERHEAD:
                 self._skips.append((packet.pos - self._end, len(self._times)))
             self._end = packet.pos + packet.size
+
+    def _follow(self, packet: Any) -> None:
+        """Tell a joint, behind which a recording begins with a whole picture, from a loss."""
+        if packet.is_corrupt:
+            self._broken = self._broken or (self._packets, len(self._times))
+        elif self._broken and packet.is_keyframe:
+            self._broken = None
+        elif self._broken and self._packets - self._broken[0] >= BEHIND:
+            self._torn.append(self._broken[1])
+            self._broken = None
 
     def frame(self, seconds: float) -> None:
         """Take the time of the next frame."""
@@ -152,8 +170,10 @@ class Watch:
 
         An AVI states how many frames there are; those that its recorder dropped take no bytes, lost ones do. MPEG
         program streams have a constant rate, so a gap in time is a loss. Matroska and WebM may pause: only a gap where
-        bytes belong to no packet is one.
+        bytes belong to no packet is one. MPEG transport streams count their packets; at a joint the count begins anew.
         """
+        if torn := [*self._torn, *(self._broken or ())[1:]]:
+            return f"lacks a piece {_place(torn[0], self._times)}"
         if format == "avi":
             missing = stated - self._packets
             skip, frame = max(self._skips, default=(0, 0))
@@ -172,8 +192,9 @@ class Watch:
 
 
 def _said(missing: int, frame: int, times: Any) -> str:
+    return f"lacks about {missing} frames {_place(frame, times)}"
+
+
+def _place(frame: int, times: Any) -> str:
     seconds = times[min(max(frame, 1), len(times)) - 1] if len(times) else 0.0
-    return (
-        f"lacks about {missing} frames behind frame {frame} ({seconds:.1f} s): the file is damaged there; "
-        f"later frames are numbered as they come"
-    )
+    return f"behind frame {frame} ({seconds:.1f} s): the file is damaged there; later frames are numbered as they come"

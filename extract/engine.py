@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import network_check
 from extract.errors import InputError
 from extract.networks import Network
 from extract.threads import given
@@ -88,7 +89,9 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({type(error).__name__})") from error
+        raise InputError(f"{path}: not an ONNX network ({network_check.why_unreadable(path, error)})") from error
+    if network.section == "networks":
+        network_check.check_input(path, graph, network)
     made = {name: node for node in graph.node for name in node.output}
     if network.classifier:
         last = made.get(graph.output[0].name)
@@ -140,6 +143,10 @@ class OpenVinoEngine:
         native = precision == "fp32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.remark = "" if native else REMARKS[PRECISIONS.get(ran, ran)]
         self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
+        shapes = {kind: port.partial_shape for kind, port in self._ports.items()}
+        network_check.check_outputs(
+            path, network, {kind: [axis.get_max_length() for axis in shape] for kind, shape in shapes.items()}
+        )
         # One more request than threads: the next picture waits in the engine, not for Python
         self._queue = ov.AsyncInferQueue(compiled, threads + 1 if threads else 0)
         self._queue.set_callback(self._arrived)
@@ -217,7 +224,10 @@ def _settings(precision: str, threads: int | None) -> dict[str, Any]:
 
 
 def _with_pixels(model: Any, network: Network) -> Any:
-    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least."""
+    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least.
+
+    A network that takes whole numbers gets the pixels as they are.
+    """
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
@@ -226,6 +236,8 @@ def _with_pixels(model: Any, network: Network) -> Any:
     pixels = steps.input()
     pixels.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     pixels.model().set_layout(ov.Layout("NCHW"))
+    if model.input(0).get_element_type().is_integral():  # it takes bytes, and normalises them itself
+        return steps.build()
     pixels.preprocess().convert_element_type(ov.Type.f32)
     pixels.preprocess().mean([INPUT_SCALE * value for value in network.mean])
     pixels.preprocess().scale([INPUT_SCALE * value for value in network.std])

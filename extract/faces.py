@@ -23,6 +23,7 @@ from extract.errors import InputError
 from extract.frames import SIDES as TWO
 from extract.progress import progress
 from extract.rundir import write_json
+from extract.spelling import too_long
 
 SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
@@ -66,9 +67,9 @@ def main(
 
     `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
     Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
-    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos are listed in the report
-    and in `<out>/failures.json`, and done again when their file has another size. `redo` does all again, except crops
-    that came from elsewhere.
+    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
+    whose name is too long for files) are listed in the report and in `<out>/failures.json`, and done again when their
+    file has another size. `redo` does all again, except crops that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
     return of_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)
@@ -86,7 +87,8 @@ def of_files(
     """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    clips = [Clip(name, file, out, faces) for name, file in files.items()]
+    unnamable = {name: f"{file.name}: {why}" for name, file in files.items() if (why := too_long(name))}
+    clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings = {
         "faces": faces,
@@ -114,7 +116,7 @@ def of_files(
                         made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
                         _publish(clip, made, people)
                     claims.release(clip.video)
-    return _report(clips)
+    return _report(clips, out, unnamable)
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
@@ -203,8 +205,8 @@ def _size(file: Path) -> int:
         return -1
 
 
-def _report(clips: list[Clip]) -> Report:
-    report = Report(videos=len(clips))
+def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
+    report = Report(videos=len(clips) + len(unnamable), broken=dict(unnamable))
     for clip in clips:
         record = _record(clip)
         report.crops += record.get("crops", 0)
@@ -212,7 +214,7 @@ def _report(clips: list[Clip]) -> Report:
             report.broken[clip.video] = f"{clip.file.name}: {record['broken']}"
         elif record and not record["crops"]:
             report.without_face.append(clip.video)
-    failures = clips[0].out / "failures.json"
+    failures = out / "failures.json"
     if report.broken:
         write_json(failures, [{"video": name, "reason": reason} for name, reason in report.broken.items()])
     else:

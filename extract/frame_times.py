@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import streams
+
 FALLBACK = Fraction(25)
 """Frames per second of a file that does not say."""
 
@@ -22,14 +24,22 @@ def of_file(path: Path, frames: int) -> tuple[Fraction, NDArray[np.float64]]:
     """
     import av
 
-    rate, stamps, base = FALLBACK, [], Fraction(1)
+    rate, base = FALLBACK, Fraction(1)
+    stamps: list[int] = []
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with av.open(streams.location(path)) as container:
+            if (stream := streams.film(container)) is None:
+                raise ValueError("no picture stream")
             rate = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK)
             base = Fraction(stream.time_base or 1)
-            stamps = [p.pts for p in container.demux(stream) if p.size and p.pts is not None and not p.is_discard]
-    except (av.FFmpegError, IndexError, OSError):
+            order: list[int] = []
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None and not packet.is_discard:
+                    stamps.append(packet.pts)
+                    order.append(packet.pts if packet.dts is None else packet.dts)
+            if container.format.name in streams.JOINED:
+                stamps = streams.continued(stamps, order, base, rate)
+    except (av.FFmpegError, OSError, ValueError):
         pass  # one that only OpenCV can read
     stamps.sort()
     if len(stamps) == frames and all(b > a for a, b in pairwise(stamps)):

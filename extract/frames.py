@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
+from extract.spelling import composed, too_long
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 SIDES = ("_left", "_right")
@@ -53,12 +54,15 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
         if not folders:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:
-            if folder.name in found:
+            name = composed(folder.name)
+            if why := too_long(name):
+                raise InputError(f"{folder}: {why}")
+            if name in found:
                 raise InputError(
-                    f"{folder}: video {folder.name!r} is also in {found[folder.name].parent}; "
+                    f"{folder}: video {name!r} is also in {found[name].parent}; "
                     f"each video may be in one frames folder only"
                 )
-            found[folder.name] = folder
+            found[name] = folder
     return dict(sorted(found.items()))
 
 

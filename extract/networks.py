@@ -190,7 +190,7 @@ def find(name: str, config: Config) -> Network:
                 f"{'positive ' if key == 'std' else ''}numbers for colour {own.colour!r}"
             )
     outputs = {"embedding": own.embedding, "logits": own.logits, "va": own.va}
-    checkpoint = own.path.suffix in (".pt", ".pth")
+    checkpoint = own.path.suffix.lower() in (".pt", ".pth")
     if checkpoint and not (own.arch and own.classes):
         raise InputError(f"networks.{name}: a PyTorch checkpoint also needs arch (timm's name) and classes (in order)")
     if checkpoint and any(outputs.values()):

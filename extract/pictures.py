@@ -37,6 +37,20 @@ class UnreadablePicture(Exception):
 def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     """Decode and resize one picture to uint8 [size, size, channels]: 3 channels for rgb and bgr, 1 for grey.
 
+    Raises UnreadablePicture as `decode`.
+    """
+    picture = decode(path, "L" if colour == "grey" else "RGB")
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture)
+    if colour == "grey":
+        return pixels[:, :, None]
+    return np.ascontiguousarray(pixels[:, :, ::-1]) if colour == "bgr" else pixels
+
+
+def decode(path: Path, mode: str) -> Image.Image:
+    """A picture, upright, in PIL's mode "RGB" or "L".
+
     What it is tells its content, not its name. Grey, palette, CMYK, 16-bit and transparent pictures are converted; EXIF
     rotation is applied. Raises UnreadablePicture for a file that is truncated, empty or no picture.
     """
@@ -51,7 +65,7 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     try:
         with Image.open(BytesIO(data)) as opened:
             picture = _eight_bit(ImageOps.exif_transpose(opened) if "exif" in opened.info else opened)
-            picture = picture.convert("L" if colour == "grey" else "RGB")
+            picture = picture.convert(mode)
             end = END.get(opened.format or "")
     except MemoryError:
         raise
@@ -61,12 +75,7 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
         raise UnreadablePicture(f"damaged picture ({error})") from error
     if end and data[-1] == 0 and not data.rstrip(b"\0").endswith(end):
         raise UnreadablePicture("damaged picture (it ends in zeros: a crash cut it short)")
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
-    if colour == "grey":
-        return pixels[:, :, None]
-    return np.ascontiguousarray(pixels[:, :, ::-1]) if colour == "bgr" else pixels
+    return picture
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from extract import pictures, threads
 from extract.engine import Outputs
 from extract.frames import Frames
+from extract.network_check import check_values
 from extract.networks import Network
 from extract.store import KINDS, VideoFeatures
 
@@ -80,8 +81,9 @@ class _Open:
         self._lock = threading.Lock()  # results arrive on the engine's threads, failures on ours
 
     def arrived(self, row: int, outputs: Outputs) -> None:
-        for kind, array in self.arrays.items():
-            array[row] = outputs[kind]
+        with np.errstate(over="ignore"):  # infinite then, and refused as such
+            for kind, array in self.arrays.items():
+                array[row] = outputs[kind]
         self.good[row] = True
         self._finished_one()
 
@@ -108,7 +110,7 @@ def extract(
     """Run every picture of `jobs` through the engine, in order; None among them means: finish what is open first.
 
     `write(job, features, failures)` is called once per video, in order, as soon as it is complete;
-    `advance(count)` per picture.
+    `advance(count)` per picture. Raises InputError for the first video with a value that is not finite, or too large.
     """
     network = engine.network
     on_the_way: deque[_Open] = deque()
@@ -117,7 +119,9 @@ def extract(
     def write_complete() -> None:
         while on_the_way and not on_the_way[0].left:
             video = on_the_way.popleft()
-            write(video.job, video.features(), video.failures)
+            features = video.features()
+            check_values(features, network.name, video.job.video)
+            write(video.job, features, video.failures)
 
     def submit_oldest() -> None:
         video, row, path, decoded = decoding.popleft()

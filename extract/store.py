@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from extract.errors import InputError
 from extract.rundir import writing
+from extract.spelling import composed
 
 KINDS = {"embedding": np.float16, "logits": np.float32, "va": np.float32}
 
@@ -87,7 +88,7 @@ def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
     folder = work / "features" / network
     names = sorted(
-        file.name.removesuffix(".safetensors") for file in folder.glob("*.safetensors") if file.name[0] != "."
+        composed(file.name.removesuffix(".safetensors")) for file in folder.glob("*.safetensors") if file.name[0] != "."
     )
     if not names:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,16 +20,18 @@ import typer
 from numpy.typing import NDArray
 
 from extract import config as configs
-from extract import errors, store, tables
+from extract import errors, placing, store, tables
 from extract.columns import Choice, Plan, require
 from extract.columns import plan as plan_columns
 from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
+from extract.placing import Places
 from extract.progress import progress
 from extract.replacing import replacing
 from extract.rundir import file_hash, fingerprint
-from extract.tables import Table, by_video
+from extract.spelling import composed
+from extract.tables import Table
 
 LARGEST = {"embedding": 65504.0, "logits": 3.4e38, "va": 3.4e38}
 """What float16 and float32 hold."""
@@ -46,12 +48,21 @@ class Imported:
     without_face: int
 
 
-def main(source: Path, name: str, work: Path, choice: Choice = Choice(), *, redo: bool = False) -> Imported:  # noqa: B008
+def main(
+    source: Path,
+    name: str,
+    work: Path,
+    choice: Choice = Choice(),  # noqa: B008
+    *,
+    redo: bool = False,
+    roots: Sequence[Path] = (),
+) -> Imported:
     """Import a table (or a folder of them) as `<work>/features/<name>/`: all of it, or nothing.
 
     By default the program's action units, or all numbers of a table of unknown origin, become `embedding`. Frames are
     numbered from 1 in the store. A video is what stands in the video column (without folder and extension), else the
-    file. Rows with a missing value, or that say that no face was found, are frames without a face.
+    file; extract.placing tells of tables made from pictures, for which `roots` are the corpus's folders of frames.
+    Rows with a missing value, or that say that no face was found, are frames without a face.
     Raises InputError for frames that are there twice or are no frame numbers, columns that are missing or no numbers,
     values that are infinite or too large for float16, and where `name` is taken.
     """
@@ -64,15 +75,16 @@ def main(source: Path, name: str, work: Path, choice: Choice = Choice(), *, redo
     opened = [first, *(tables.look(file) for file in files[1:])]
     for table in opened[1:]:
         require(table, [plan.video, plan.frame, plan.format.success, *plan.numbers], files[0])
-    about = _about(name, files, plan)
+    places = placing.find(opened, plan, list(roots), choice.frame is not None)
+    about = _about(name, files, plan, places)
     if _is_current(work, name, about, redo):
         return _counted(work, name, plan)
-    frames = _index(opened, plan)
+    frames = _index(opened, places)
     about["videos"] = str(len(frames))
     total = sum(map(len, frames.values()))
     with replacing(work / "features" / name) as folder, progress(f"import {name}", total, "frames") as bar:
         kept = 0
-        for each, numbers, values in _videos(opened, plan, frames):
+        for each, numbers, values in _videos(opened, places, frames):
             good = ~np.isnan(values).any(1)
             features = _features(plan, numbers[good], values[good], each)
             counts = {"pictures": f"{len(values)}:{about['mark']}", "without_face": str(int((~good).sum()))}
@@ -126,15 +138,17 @@ def _counted(work: Path, name: str, plan: Plan) -> Imported:
     return Imported(plan, len(there), rows - without, without)
 
 
-def _about(name: str, files: list[Path], plan: Plan) -> dict[str, str]:
+def _about(name: str, files: list[Path], plan: Plan, places: Places) -> dict[str, str]:
     """What decides the imported values, as metadata of every file; `mark` is the fingerprint of it."""
     hashes = [[file.name, file_hash(file)] for file in files]
+    counted = {video: numbers.tolist() for video, numbers in places.numbers.items()}
+    placed = [fingerprint(counted)] if counted else ["of pictures"] if places.by_picture else []
     decides = {
         "network": name,
         "weights": hashes[0][1] if len(files) == 1 else fingerprint(hashes),
         "table": plan.format.name,
         "columns": json.dumps(plan.kinds),
-        "frames": json.dumps([plan.video, plan.frame, plan.first_frame]),
+        "frames": json.dumps([plan.video, plan.frame, plan.first_frame, *placed]),
     }
     return decides | {"mark": fingerprint(decides), "versions": f"pyarrow {version('pyarrow')}"}
 
@@ -158,24 +172,18 @@ def _rows(
         row += len(values)
 
 
-def _index(opened: list[Table], plan: Plan) -> dict[str, NDArray[np.int64]]:
+def _index(opened: list[Table], places: Places) -> dict[str, NDArray[np.int64]]:
     """Video -> its frame numbers, rising, from 1. Raises InputError that names the row, or video and frame."""
+    plan = places.plan
     found: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
     source: dict[str, Path] = {}
     for table in opened:
-        for row, names, numbers, _ in _rows(table, plan, []):
-            shifted = numbers - plan.first_frame + 1
-            bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted < 2**31)) | (shifted < 1))
-            if len(bad):
-                value = numbers[bad[0]]
-                hint = " (the table counts from 0: add --first-frame 0)" if value == 0 else ""
-                raise InputError(
-                    f"{table.path}: row {row + bad[0]}: {plan.frame} is {value:g}, expected a frame number from "
-                    f"{plan.first_frame}{hint}"
-                )
-            for each, at in by_video(names, table.path, row):
-                found[each].append(shifted[at].astype(np.int64))
+        for row, names, stated, _ in _rows(table, plan, []):
+            for each, _, numbers in places.of(names, stated, table.path, row):
+                found[each].append(numbers)
                 source[each] = table.path
+        if not plan.video and composed(table.path.stem) not in found:  # a video without any face
+            found[composed(table.path.stem)], source[composed(table.path.stem)] = [np.empty(0, np.int64)], table.path
     frames = {each: np.sort(np.concatenate(parts)) for each, parts in sorted(found.items())}
     for each, all_of_it in frames.items():
         if len(twice := all_of_it[1:][np.diff(all_of_it) == 0]):
@@ -183,27 +191,29 @@ def _index(opened: list[Table], plan: Plan) -> dict[str, NDArray[np.int64]]:
                 f"{source[each]}: frame {twice[0] + plan.first_frame - 1} of video {each!r} is there twice; keep one "
                 f"face per frame" + ("" if plan.video else ", or name the column of the videos with --video-column")
             )
-    if not frames:
+    if not any(map(len, frames.values())):
         raise InputError(f"{opened[0].path}: no rows in it")
     return frames
 
 
 def _videos(
-    opened: list[Table], plan: Plan, frames: dict[str, NDArray[np.int64]]
+    opened: list[Table], places: Places, frames: dict[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     """Yield each video once, as soon as all its rows were read: name, frame numbers [N], rising, values [N, C]."""
     parts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = defaultdict(list)
     left = {each: len(numbers) for each, numbers in frames.items()}
     for table in opened:
-        for row, names, numbers, values in _rows(table, plan, plan.numbers):
-            shifted = (numbers - plan.first_frame + 1).astype(np.int64)
-            for each, at in by_video(names, table.path, row):
-                parts[each].append((shifted[at], values[at]))
+        for row, names, stated, values in _rows(table, places.plan, places.plan.numbers):
+            for each, at, numbers in places.of(names, stated, table.path, row):
+                parts[each].append((numbers, values[at]))
                 left[each] -= len(at)
                 if not left[each]:
                     all_numbers, all_values = (np.concatenate(part) for part in zip(*parts.pop(each), strict=True))
                     order = np.argsort(all_numbers)
                     yield each, all_numbers[order], all_values[order]
+    for each, numbers in frames.items():
+        if not len(numbers):
+            yield each, numbers, np.empty((0, len(places.plan.numbers)))
 
 
 def _features(plan: Plan, numbers: NDArray[np.int64], values: NDArray[np.float64], name: str) -> store.VideoFeatures:
@@ -245,7 +255,7 @@ def command(
     logits: Annotated[str | None, typer.Option(help="Columns for the logits.")] = None,
     va: Annotated[str | None, typer.Option(help="The columns of valence and arousal.")] = None,
     video_column: Annotated[str | None, typer.Option(help="Column of the videos; default: the file's name.")] = None,
-    frame_column: Annotated[str, typer.Option(help="Column of the frame numbers.")] = "frame",
+    frame_column: Annotated[str | None, typer.Option(help="Column of the frame numbers; default: frame.")] = None,
     first_frame: Annotated[int | None, typer.Option(help="The table's number for a video's first frame.")] = None,
     config: Annotated[
         Path, typer.Option(help="The run's TOML file; it names the corpus.", show_default=configs.SHOWN)
@@ -262,7 +272,7 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         chosen = (_patterns(columns), _patterns(logits), _patterns(va))
         choice = Choice(format, *chosen, video_column, frame_column, first_frame)
-        done = main(file, name, folder, choice, redo=redo)
+        done = main(file, name, folder, choice, redo=redo, roots=settings.corpus.frames)
         if as_json:
             _print_json(done, folder / "features" / name)
             return

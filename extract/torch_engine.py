@@ -21,6 +21,7 @@ from torch import Tensor
 
 from extract.engine import INPUT_SCALE, Outputs, expose, split
 from extract.errors import InputError
+from extract.network_check import check_outputs
 from extract.networks import Network
 from extract.onnx_torch import OnnxModule, UnsupportedOperator
 
@@ -76,6 +77,7 @@ class TorchEngine:
                 f"{network.colour!r}: {error}"
             ) from error
         self._kinds = {kind: self._width(path, name) for kind, name in wanted.items()}
+        check_outputs(path, network, {kind: self._module.shapes[name] for kind, name in wanted.items()})
         nothing: Outputs = {kind: np.zeros(width, np.float32) for kind, width in self._kinds.items()}
         self.widths = {kind: len(row) for kind, row in split(nothing, network).items()}
         with self._arithmetic():
@@ -145,8 +147,13 @@ class TorchEngine:
             done(split({kind: values[index] for kind, values in rows.items()}, self.network))
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        """uint8 [N, H, W, C] -> (pixel / 255 - mean) / std, [N, C, H, W] in channels-last order."""
+        """uint8 [N, H, W, C] -> (pixel / 255 - mean) / std, [N, C, H, W] in channels-last order.
+
+        A network that takes whole numbers gets the pixels as they are.
+        """
         there = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        if not self._module.dtype.is_floating_point:
+            return there.to(self._module.dtype)
         return there.float().sub_(self._mean).div_(self._std).to(self._module.dtype)
 
     def _arithmetic(self) -> AbstractContextManager[None]:

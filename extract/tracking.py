@@ -14,7 +14,7 @@ START_SCORE = 0.8
 """A face is believed in when the detector was once this sure; after that KEEP_SCORE will do to go on."""
 KEEP_SCORE = 0.6
 SHORTEST = 3
-"""Detections that make a track; fewer are the detector's flicker."""
+"""Detections that make a track; fewer are the detector's flicker, unless the video has no more frames."""
 MEMORY = 15
 """Frames that a person may go undetected (half a second) and still be the same person; no frame of them gets a box."""
 OVERLAP = 0.3
@@ -49,11 +49,13 @@ class Follower:
     def __init__(self) -> None:
         self._open: list[_Growing] = []
         self._closed: list[_Growing] = []
+        self._seen = 0
 
     def add(self, frame: int, detections: NDArray[np.float64]) -> None:
         """Take the detections [K, 5] of a frame; frames come in rising order."""
         detections = np.asarray(detections, np.float64).reshape(-1, 5)
         detections = detections[detections[:, 4] >= KEEP_SCORE]
+        self._seen += 1
         self._closed += [track for track in self._open if frame - track.frames[-1] > MEMORY]
         self._open = [track for track in self._open if frame - track.frames[-1] <= MEMORY]
         taken: set[int] = set()
@@ -68,11 +70,11 @@ class Follower:
         ]
 
     def tracks(self) -> list[Track]:
-        """All tracks of at least SHORTEST frames, by falling weight."""
+        """All tracks of at least SHORTEST frames (of a shorter video: of all of them), by falling weight."""
         joined = [
             Track(np.array(track.frames), np.array(track.boxes))
             for track in self._closed + self._open
-            if len(track.frames) >= SHORTEST
+            if len(track.frames) >= min(SHORTEST, self._seen)
         ]
         return sorted(joined, key=lambda track: (-track.weight, track.frame[0], track.middle))
 

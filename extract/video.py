@@ -16,37 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import containers
+from extract import containers, frames, pictures, streams
 from extract.errors import InputError
+from extract.spelling import composed
 
 EXTENSIONS = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".qt",
-    ".avi",
-    ".divx",
-    ".mkv",
-    ".webm",
-    ".mpg",
-    ".mpeg",
-    ".mpe",
-    ".vob",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".3gp",
-    ".3g2",
-    ".wmv",
-    ".asf",
-    ".flv",
-    ".f4v",
-    ".ogv",
-    ".mxf",
-    ".dv",
-    ".rm",
-    ".rmvb",
-)
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".vob", ".ts", ".mts",
+    ".m2ts", ".3gp", ".3g2", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv", ".rm", ".rmvb", ".gif",
+)  # fmt: skip
 NAMED = 10
 """Left-out files of which the warning gives the names."""
 SHORTFALL = {"stream": 0.5, "file": 2.0}
@@ -83,12 +60,12 @@ def list_files(folder: Path) -> dict[str, Path]:
         if file.suffix.lower() not in EXTENSIONS:
             left_out.append(file.name)
             continue
-        if file.stem in found:
+        if (name := composed(file.stem)) in found:
             raise InputError(
-                f"{file}: video {file.stem!r} is also {found[file.stem].name}; a video's name is its file's name "
+                f"{file}: video {name!r} is also {found[name].name}; a video's name is its file's name "
                 f"without the extension: rename one of them"
             )
-        found[file.stem] = file
+        found[name] = file
     if not found:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:
@@ -106,30 +83,41 @@ def stated_frames(path: Path) -> int:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with av.open(streams.location(path)) as container:
+            if (stream := streams.film(container)) is None:
+                return 0
             seconds, *_ = _stated_seconds(container, stream)
             return int(stream.frames or (seconds or 0) * float(stream.average_rate or 0))
-    except (av.FFmpegError, IndexError, OSError):
+    except (av.FFmpegError, OSError, ValueError):
         return 0
 
 
 def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield every frame as BGR uint8 [height, width, 3], in order, rotated and mirrored as the file asks for.
 
+    A picture is a video of one frame.
     Raises BrokenVideo, after the good frames, for a file that is no video or breaks off.
     """
     import av
 
+    if path.suffix.lower() not in EXTENSIONS and frames.PICTURE_LIKE.fullmatch(path.name):
+        try:
+            yield np.ascontiguousarray(np.asarray(pictures.decode(path, "RGB"))[:, :, ::-1])
+        except pictures.UnreadablePicture as error:
+            raise BrokenVideo(str(error)) from None
+        return
     try:
-        container = av.open(str(path))
+        container = av.open(streams.location(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return
     with container:
-        if not container.streams.video:
+        if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        yield from _read_stream(path, container, container.streams.video[0])
+        if stream.codec_context is not None:
+            yield from _read_stream(path, container, stream)
+            return
+    yield from _read_with_opencv(path, reason="there is no decoder for its codec here: convert it, as to H.264")
 
 
 def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np.uint8]]:
@@ -156,7 +144,7 @@ def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np
 def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, end: float) -> str:
     """Why a video whose last frame ends at the time `end` is not whole, or empty."""
     stated, source, start = _stated_seconds(container, stream)
-    if stated is not None:
+    if stated is not None and container.format.name not in streams.JOINED:  # theirs is FFmpeg's guess
         seconds = end - start
         usual, constant = watch.usual_interval()
         tight = constant and source == "stream" and container.format.name in TIGHT
@@ -179,7 +167,7 @@ class _Decoder:
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
         import av
 
-        began = False
+        began, held = False, []
         while not (began and self.reason):
             try:
                 if (packet := next(self.packets, None)) is None:
@@ -188,10 +176,14 @@ class _Decoder:
                 self.watch.packet(packet, ours := packet.stream.index == self.index)
                 if not ours:
                     continue
-                if packet.is_corrupt:
-                    self.reason = "the data end in the middle of a frame"
+                if packet.is_corrupt:  # the last one of a file that breaks off, or what is before a joint or a loss
+                    held.append(packet)
                     continue
-                for frame in packet.decode():
+                if held and not packet.size:
+                    self.reason = "the data end in the middle of a frame"
+                    break
+                ready, held = [*held, packet], []
+                for frame in (frame for each in ready for frame in _decoded(each)):
                     began, self.reason = True, ""
                     yield _pixels(frame)
             except (av.FFmpegError, OSError) as error:
@@ -204,8 +196,23 @@ class _Decoder:
             return
 
 
+def _decoded(packet: Any) -> list[Any]:
+    """The packet's frames. What is known to lack something may have none: other readers go on behind it, too."""
+    import av
+
+    try:
+        return list(packet.decode())
+    except av.FFmpegError:
+        if packet.is_corrupt:
+            return []
+        raise
+
+
 def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # some of a kind that PyAV does not know yet
+        side_data = None
     matrix = None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)
     time = frame.time if frame.time_base else None  # frames that the decoder held back may have lost theirs
     return upright(frame.to_ndarray(format="bgr24"), matrix), time
@@ -251,7 +258,7 @@ def _read_with_opencv(path: Path, reason: str) -> Iterator[NDArray[np.uint8]]:
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture()
     try:
-        if not path.stat().st_size or not capture.open(str(path)):
+        if not path.stat().st_size or not capture.open(streams.location(path)):
             raise BrokenVideo(
                 "the file is empty" if not path.stat().st_size else f"no video that can be read: {reason}"
             )

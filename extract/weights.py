@@ -69,7 +69,7 @@ def find(network: Network) -> Path:
 
 def _converted(path: Path, network: Network, trusted: bool) -> Path:
     """A PyTorch checkpoint as ONNX; an ONNX file as it is."""
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return path
     from extract.checkpoints import to_onnx
 

@@ -151,6 +151,8 @@ def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
     space, which only heads.tune takes.
     """
     raw, path = read_raw(entry, task)
+    if "inputs" in override and "temporal" not in override:  # a network may lack what it was told not to use
+        raw["temporal"] = [table | {"of": f"{table['of'].removesuffix('?')}?"} for table in raw.get("temporal", [])]
     raw |= override
     if (key := first_leaf(raw)) is not None:
         raise InputError(
@@ -165,7 +167,7 @@ def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
     own = entry.endswith(".toml")
     path = Path(entry).expanduser() if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         hint = "no such head file" if own else f"no standard head of task {task!r} is called {entry!r}"
         raise InputError(f"{path}: {hint}; the standard ones are {', '.join(standard(task))}") from None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
+from extract.spelling import composed
 from heads.tasks import Task
 
 DTYPES = {"au": np.uint8, "expr": np.int8, "va": np.float32}
@@ -51,7 +52,7 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
         return mtl_file.read(folder, task)
     if task.within:
         raise InputError(f"{folder}: no such annotation file; the multi-task challenge has one for all videos")
-    return {path.stem: read(path, task) for path in files(folder)}
+    return {composed(path.stem): read(path, task) for path in files(folder)}
 
 
 def videos(folder: Path, task: Task) -> list[str]:
@@ -65,9 +66,16 @@ def files(folder: Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
-    found = sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
     if not found:
         raise InputError(f"{folder}: no annotation files here; expected one <video>.txt per video")
+    by_video: dict[str, Path] = {}
+    for path in found:
+        if (other := by_video.setdefault(composed(path.stem), path)) is not path:
+            raise InputError(
+                f"{path}: {other.name} is of the same video {composed(path.stem)!r}; expected one file a video: remove "
+                f"or rename one of them"
+            )
     return found
 
 
@@ -100,7 +108,7 @@ def read(path: Path, task: Task) -> Annotation:
     valid = (numbers > task.unlabelled).all(1)
     numbers[~valid] = 0
     values = numbers[:, 0] if task.name == "expr" else numbers
-    return Annotation(path.stem, np.ascontiguousarray(values, DTYPES[task.name]), valid)
+    return Annotation(composed(path.stem), np.ascontiguousarray(values, DTYPES[task.name]), valid)
 
 
 def _parse(body: str, columns: int) -> NDArray[np.float64] | None:

@@ -7,7 +7,6 @@ and boolean scores are read too (0 and 1 are probabilities as well), and columns
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 
 from extract.errors import InputError
 from extract.rundir import writing
+from extract.spelling import composed
+from extract.tables import ROW_NUMBERS
 from heads.tasks import Task
 
 SLACK = 1e-6
 """How far rounding may carry a value out of its range; such values are clipped."""
-INDEX = re.compile(r"__index_level_\d+__")
-"""The column that pandas adds for the index of a table whose rows were picked; it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,9 @@ def checked(
     Raises InputError as `read` does; `path` is the file to name.
     """
     names, number = np.unique(videos, return_inverse=True)
+    if not all(str(name).isascii() for name in names):
+        names, same = np.unique(np.array([composed(str(name)) for name in names], object), return_inverse=True)
+        number = same[number]
     order = np.lexsort((frames, number))
     number, frames, scores = number[order], frames[order], scores[order]
     _check(path, task, names, number, frames, scores)
@@ -92,7 +94,10 @@ def checked(
 
 
 def check_names(path: Path, found: list[str], task: Task) -> None:
-    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order."""
+    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order, beside the
+    row numbers of pandas.
+    """
+    found = [name for name in found if not ROW_NUMBERS.fullmatch(name)]
     expected = ["video", "frame", *task.outputs]
     missing = [name for name in expected if name not in found]
     unknown = [name for name in found if name not in expected]
@@ -119,7 +124,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
+    table = table.drop_columns([name for name in table.column_names if ROW_NUMBERS.fullmatch(name)])
     check_names(path, table.column_names, task)
     for name in table.column_names:
         kind = table.schema.field(name).type
@@ -128,7 +133,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
         right = (
             pa.types.is_string(kind) or pa.types.is_large_string(kind)
             if name == "video"
-            else pa.types.is_integer(kind)
+            else pa.types.is_integer(kind) or pa.types.is_floating(kind)
             if name == "frame"
             else pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
         )
@@ -141,7 +146,21 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
             scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    return table["video"].cast(pa.string()).to_numpy(), table["frame"].cast(pa.int64(), safe=False).to_numpy(), scores
+    return table["video"].cast(pa.string()).to_numpy(), whole(path, table["frame"].to_numpy()), scores
+
+
+def whole(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:
+    """Frame numbers [N] as whole numbers: programs that know of missing values write 1.0 for 1.
+
+    Raises InputError that names the first one that is none; the first of them is on `what` number `first`.
+    """
+    if frames.dtype.kind == "f" and len(
+        bad := np.flatnonzero(~(np.abs(frames) < 2**62) | (frames != np.floor(frames)))
+    ):
+        raise InputError(
+            f"{path}: {what} {first + bad[0]}: frame is {frames[bad[0]]:g}, expected a whole number from 1"
+        )
+    return frames.astype(np.int64)
 
 
 def _check(
@@ -166,7 +185,10 @@ def _check(
     if (bad := np.append(False, (number[1:] == number[:-1]) & (frames[1:] == frames[:-1]))).any():
         raise InputError(f"{at(bad)} occurs more than once ({int(bad.sum())} rows too many)")
     if (bad := ~np.isfinite(scores).all(1)).any():
-        raise InputError(f"{at(bad)}: a score is not finite ({int(bad.sum())} such rows)")
+        raise InputError(
+            f"{at(bad)}: a score is not finite ({int(bad.sum())} such rows): leave out the rows of frames without a "
+            f"prediction, they are filled from their neighbours"
+        )
     if (bad := ((scores < lowest - SLACK) | (scores > 1 + SLACK)).any(1)).any():
         row = int(bad.argmax())
         output = int(((scores[row] < lowest - SLACK) | (scores[row] > 1 + SLACK)).argmax())

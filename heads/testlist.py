@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
+from extract.spelling import composed
 from heads.tasks import Task
 
 IMAGE_COLUMN = "image_location"
@@ -54,7 +55,8 @@ def read(path: Path, task: Task) -> TestList:
     that of the part.
 
     Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
-    header of another task, and a line that names no picture `<video>/<frame number>.jpg`.
+    header of another task (case and commas at its end do not matter), and a line that names no picture
+    `<video>/<frame number>.jpg`.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -63,7 +65,7 @@ def read(path: Path, task: Task) -> TestList:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})") from error
     header, _, body = text.replace("\r\n", "\n").partition("\n")
-    columns = [column.strip() for column in header.split(",")]
+    columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
     if task.within:
         from heads import mtl_file
 
@@ -73,7 +75,7 @@ def read(path: Path, task: Task) -> TestList:
                 f"another task?"
             )
         header = default_header(task)
-    elif tuple(columns[1:]) != task.outputs:
+    elif columns[1:] != [output.lower() for output in task.outputs]:
         raise InputError(
             f"{path}: line 1 is {header[:80]!r}, expected the header {default_header(task)!r}; "
             f"is this the list of another task?"
@@ -101,7 +103,7 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
         frames = np.array(list(map(int, stems)) if digits.isascii() and digits.isdigit() else [0], np.int32)
     except (ValueError, OverflowError):
         return None
-    videos = [video for video, _, _ in parts]
+    videos = [composed(video) for video, _, _ in parts]
     return (videos, frames) if (frames > 0).all() and all(videos) else None
 
 

@@ -58,3 +58,25 @@ def test_reading_the_command_line_loads_nothing_heavy(package):
     code = f"import sys, {package}.run; print(*(name for name in {HEAVY} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert loaded.stdout.split() == []
+
+
+def test_a_file_that_is_called_like_a_package_is_named_in_one_line(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    root = str(Path(__file__).resolve().parents[1])
+    for name, package in (("heads", "blend"), ("extract", "heads"), ("extract", "blend")):
+        folder = tmp_path / f"{name}-{package}"
+        folder.mkdir()
+        (folder / f"{name}.py").write_text("raise RuntimeError('a script of the user, not to be run')\n")
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {package}"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), root])},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {folder / name}.py: hides the package {name!r}")
+        assert done.stderr.count("\n") == 1

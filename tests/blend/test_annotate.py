@@ -175,3 +175,14 @@ def test_a_film_that_cannot_be_finished_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         annotate_video.write(tmp_path / "a.mp4", breaks(), (64, 48), Timing(Fraction(25), np.arange(3) / 25))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_recordings_put_end_to_end_the_sound_ends_where_the_clock_begins_anew(tmp_path):
+    piece = with_sound(tmp_path / "a.ts", "aac").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(piece + piece)
+    frames = [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(50)]
+    timing = Timing(Fraction(25), np.arange(50) / 25)
+    assert annotate_video.write(tmp_path / "b.mp4", iter(frames), (64, 48), timing, tmp_path / "joined.ts") == "copied"
+    assert len(shown(tmp_path / "b.mp4")[0]) == 50
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) == pytest.approx(16000, abs=3000)

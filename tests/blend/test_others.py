@@ -80,7 +80,8 @@ LIST = "image_location,valence,arousal\n"
     ("task", "content", "said"),
     [
         ("va", b"", "the file is empty"),
-        ("va", b"\xff\xfe\x00x", "neither Parquet nor UTF-8 text"),
+        ("va", b"\xff\xfe\x00x", "UTF-16 text; expected UTF-8"),
+        ("va", b"\xe9,frame", "neither Parquet nor UTF-8 text"),
         ("va", "hello\nworld\n", "line 1 is 'hello', expected a header that begins with video,frame"),
         ("va", HEADER, "nothing behind the first line"),
         ("va", "video,frame,valence\nv,1,0\n", "column 'arousal' is missing"),
@@ -89,7 +90,7 @@ LIST = "image_location,valence,arousal\n"
         ("va", HEADER + "v,1,0,0\nv,2,0\n", "line 3 has 3 values, expected 4"),
         ("va", HEADER + "v,1,0,0\n\nv,2,0,0\n", "line 3: column 'frame' is empty"),
         ("va", HEADER + "v,1,0,0\nv,2,0,x\n", "line 3: column 'arousal' holds 'x', which is no number"),
-        ("va", HEADER + "v,1.5,0,0\n", "line 2: column 'frame' holds '1.5', which is no number"),
+        ("va", HEADER + "v,1.5,0,0\n", "line 2: frame is 1.5, expected a whole number"),
         ("va", HEADER + "v,,0,0\n", "line 2: column 'frame' is empty"),
         ("va", HEADER + "v,1,0,0\nv,1,0,0\n", "video 'v' frame 1 occurs more than once"),
         ("va", HEADER + "v,0,0,0\n", "video 'v' frame 0: frames are numbered from 1"),
@@ -164,3 +165,52 @@ def test_the_file_of_a_part(tmp_path):
 def test_only_some_videos():
     found = made(VA)
     assert list(others.only(found, ["NA", "other"]).videos) == ["NA"]
+
+
+def test_what_pandas_and_spreadsheets_add_says_nothing(tmp_path):
+    for task in (VA, AU):
+        expected = made(task)
+        frame = as_frame(expected)
+        frame["frame"] = frame["frame"].astype(float)  # as where rows were missing for a while
+        for index, name in ((True, None), (True, "Unnamed: 0"), (False, None)):
+            frame.to_csv(tmp_path / "val.csv", index=index, index_label=name)
+            assert_same(others.read(tmp_path / "val.csv", task), expected)
+        frame.insert(0, "Unnamed: 0", range(len(frame)))
+        frame.to_parquet(tmp_path / "val.parquet")
+        assert_same(others.read(tmp_path / "val.parquet", task), expected)
+
+
+def test_true_and_false_are_one_and_zero(tmp_path):
+    frame = as_frame(made(AU))
+    hard = frame[list(AU.outputs)] > 0.5
+    expected = {video: hard[frame["video"] == video].to_numpy(np.float32) for video in frame["video"].unique()}
+    for words in (("TRUE", "FALSE"), ("True", "False"), ("true", "false")):
+        cells = hard.replace({True: words[0], False: words[1]}) if words[0] != "True" else hard
+        pd.concat([frame[["video", "frame"]], cells], axis=1).to_csv(tmp_path / "val.csv", index=False)
+        found = others.read(tmp_path / "val.csv", AU)
+        for video, scores in expected.items():
+            np.testing.assert_array_equal(found.videos[video][1], scores)
+
+
+def test_odd_cells_and_other_ways_to_write_text_are_named(tmp_path):
+    path = tmp_path / "val.csv"
+    head = "video,frame,valence,arousal\n"
+    for text, said in (
+        (f"{head}a,1.0,0,0\na,2.5,0,0\n", "line 3: frame is 2.5, expected a whole number"),
+        (f"{head}a,1,0,0\na,2,,0\n", "video 'a' frame 2: a score is not finite .*leave out the rows"),
+        (f"{head}a,1,nan,0\n", "leave out the rows of frames without a prediction"),
+        (f"{head}a,1,50%,0\n", "line 2: column 'valence' holds '50%', which is no number"),
+        (head.replace(",", ";") + "a;1;0,5;0\n", "separated by ';'; expected commas"),
+        (head.replace(",", "\t") + "a\t1\t0\t0\n", "separated by tabs"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"val.csv: .*{said}"):
+            others.read(path, VA)
+    path.write_bytes(f"{head}a,1,0,0\n".encode("utf-16"))
+    with pytest.raises(InputError, match="UTF-16 text; expected UTF-8"):
+        others.read(path, VA)
+    frame = as_frame(made(VA))
+    frame["frame"] += 0.25
+    frame.to_parquet(tmp_path / "val.parquet")
+    with pytest.raises(InputError, match=r"row 1: frame is 1.25, expected a whole number"):
+        others.read(tmp_path / "val.parquet", VA)

@@ -265,6 +265,29 @@ def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, c
     assert len(predict.Predictor.load(copy / "blend" / "va").video(crops)) == 60
 
 
+def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_video_of_one_frame(
+    tmp_path, blends, pictures
+):
+    from PIL import Image
+
+    frame = np.full((200, 320, 3), 90, np.uint8)
+    frame[40:152, 30:142] = pictures[0]
+    Image.fromarray(frame[:, :, ::-1]).save(tmp_path / "photo.png")
+    (tmp_path / "bad.mp4").write_text("no video")
+    clip = film(tmp_path / "good.mp4", pictures, [[(20, 40)]] * 4)
+    app = Typer()
+    app.command()(predict.command)
+    given = [str(tmp_path / "bad.mp4"), str(clip), str(tmp_path / "photo.png"), "--blend", str(blends[2])]
+    done = CliRunner().invoke(app, [*given, "--no-video", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1, done.output
+    assert "bad.mp4: no video that can be read" in done.stderr and "nothing of it was predicted" in done.stderr
+    for name, frames in (("good", 4), ("photo", 1)):
+        table = pd.read_csv(tmp_path / "out" / name / "predictions.csv")
+        assert len(table) == frames and table["valence"].notna().all(), name
+    with pytest.raises(InputError, match="no video that can be read"):
+        predict.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
+
+
 def test_blends_may_stand_behind_one_option(work, tmp_path):
     au, va = work / "blend" / "au", work / "blend" / "va"
     given = ["a.mp4", "--blend", str(au), str(va), "b.mp4", "--faces", "2"]

@@ -69,3 +69,27 @@ def test_the_user_may_say_which_columns_hold_video_and_frame_and_where_counting_
 def test_what_cannot_be_is_refused(choice, text):
     with pytest.raises(InputError, match=text):
         plan(table("video", "frame", "x", "note", text=("video", "note")), choice)
+
+
+def test_clocks_and_counters_are_no_features_unless_they_are_named(capsys):
+    libreface = table("frame_time_in_ms", "frame_idx", "pitch", "au_1", "au_12", "facial_expression",
+                      text=("facial_expression",))  # fmt: skip
+    assert plan(libreface, Choice(frame="frame_idx")).numbers == ["pitch", "au_1", "au_12"]
+    assert "text are left out: facial_expression" in capsys.readouterr().err
+    named = Choice(frame="frame_idx", columns=("frame_time_in_ms", "au_1"))
+    assert plan(libreface, named).numbers == ["frame_time_in_ms", "au_1"]
+    assert plan(table("frame", "Timestamp", "a"), Choice()).numbers == ["a"]
+
+
+def test_openface_without_confidence_is_openface_and_success_no_feature():
+    got = plan(table("frame", "face_id", "timestamp", "success", "AU01_r"), Choice())
+    assert (got.format.name, got.numbers, got.format.success) == ("openface", ["AU01_r"], "success")
+
+
+def test_a_column_of_numbers_with_an_odd_cell_is_refused_with_its_place_if_it_is_wanted():
+    from dataclasses import replace
+
+    odd = replace(table("frame", "a", "b", text=("b",)), odd={"b": "line 7: '50%'"})
+    with pytest.raises(InputError, match=r"t\.csv: line 7: '50%' in column 'b', whose other cells are numbers"):
+        plan(odd, Choice())
+    assert plan(odd, Choice(columns=("a",))).numbers == ["a"]

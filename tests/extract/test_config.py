@@ -52,7 +52,7 @@ def test_overrides_are_toml_values_and_bare_words_are_strings(file):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("corpus.nmae=x", r"run\.toml: unknown key 'corpus\.nmae'; known keys there: .*name"),
+        ("corpus.nmae=x", r"run\.toml: unknown key 'corpus\.nmae'; known keys there: .*name.*; did you mean 'name'\?$"),
         ("features.netwroks=3", r"unknown key 'features\.netwroks'; known keys there: engine, networks, precision"),
         ("networks.net.szie=3", r"unknown key 'networks\.net\.szie'; known keys there: .*size"),
         ("corpus.au.val2=x", r"unknown key 'corpus\.au\.val2'; known keys there: test, train, val"),
@@ -103,3 +103,15 @@ class Everything(config.Config):
 
     passes = ()
     heads: dict[str, object] = {}  # noqa: RUF012
+
+
+def test_a_byte_order_mark_is_no_error_and_a_windows_path_gets_a_hint(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + '[corpus]\nname = "größe"'.replace("größe", "m").encode())
+    assert config.load(config.Config, path).corpus.name == "m"
+    for folder in (r"D:\data\frames", r"C:\Users\me", r"E:\xfiles"):
+        path.write_text(f'[corpus]\nname = "m"\nframes = "{folder}"\n')
+        with pytest.raises(InputError, match=r"run\.toml: not valid TOML: .*line 3.*write paths with / or in single"):
+            config.load(config.Config, path)
+        path.write_text(f"[corpus]\nname = 'm'\nframes = '{folder}'\n")
+        assert str(config.load(config.Config, path).corpus.frames[0]).endswith(folder)

@@ -40,9 +40,9 @@ def bright_squares(pixels):
     return np.array(found, float).reshape(-1, 5)
 
 
-def encode(path, scenes):
+def encode(path, scenes, codec="mpeg4"):
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
-        stream = container.add_stream("mpeg4", rate=24)
+        stream = container.add_stream(codec, rate=24)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 2_000_000
         for boxes in scenes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(boxes), format="bgr24")))
@@ -97,6 +97,34 @@ def test_what_is_broken_is_listed_with_the_reason_and_keeps_the_frames_before(tm
     out, err = capsys.readouterr()
     assert "no face in 1 of them: none" in out
     assert "cut.mp4: breaks off" in err and "text.mov: no video" in err and "Traceback" not in err
+
+
+def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "yunet", lambda path: bright_squares)
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    long = "ü" * 110
+    for name in ("a", "m", "z"):
+        encode(videos / f"{name}.mp4", [[(20 + k, 30, SIDE)] for k in range(6)])
+    data = (videos / "a.mp4").read_bytes()
+    (videos / f"{long}.mp4").write_bytes(data)
+    known = encode(videos / "m.mp4", [[(20 + k, 30, SIDE)] for k in range(6)], "libx264").read_bytes()
+    assert known.count(b"avc1") >= 1
+    (videos / "m.mp4").write_bytes(known.replace(b"avc1", b"q9zz"))  # the codec's name in the track's description
+    for _ in range(2):
+        report = faces.main(videos, tmp_path / "out")
+        assert (report.videos, report.crops, sorted(report.broken)) == (4, 12, ["m", long])
+        assert "no decoder for its codec" in report.broken["m"]
+        assert report.broken[long] == (
+            f"{long}.mp4: its name has 220 bytes, expected at most 210, since files are called after it: rename it"
+        )
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".crops", "a", "failures.json", "z"]
+        when = {path: path.stat().st_mtime_ns for name in "az" for path in (tmp_path / "out" / name).iterdir()}
+        assert len(when) == 12
+    assert {path: path.stat().st_mtime_ns for path in when} == when
+    (videos / "m.mp4").unlink()
+    (videos / f"{long}.mp4").rename(videos / "short.mp4")
+    assert faces.main(videos, tmp_path / "out").broken == {}
 
 
 def test_a_second_run_does_nothing_and_says_the_same(tmp_path, folder, monkeypatch):

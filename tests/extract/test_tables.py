@@ -63,6 +63,45 @@ def test_text_where_numbers_are_expected_is_named(tmp_path):
         read(tmp_path / "t.csv", None, ["x"])
 
 
+def test_a_column_of_numbers_with_an_odd_cell_is_known_with_its_place_and_words_are_not(tmp_path):
+    path = tmp_path / "t.csv"
+    for odd in ("1.#INF", "37%", '"2,25"', "-1.#SNAN", "0.5?"):
+        rows = [f"{k},{k / 8},{odd if k == 70 else k / 4},{'happy' if k % 3 else '7'}" for k in range(1, 90)]
+        rows[40] = '41,1,2,"two\nlines"'  # so that lines are not rows
+        path.write_text("\n".join(["frame,a,b,word", *rows]) + "\n")
+        table = tables.look(path)
+        assert table.numeric == {"frame", "a"} and list(table.odd) == ["b"], odd
+        assert table.odd["b"] == f"line 72: {odd.strip(chr(34))!r}"
+    path.write_text("frame,a\n" + "".join(f'{k},"{k},5"\n' for k in range(1, 9)))  # decimal commas throughout
+    assert tables.look(path).odd == {"a": "line 2: '1,5'"}
+    frame = pd.DataFrame({"frame": range(1, 5), "a": ["1.5", "2", "oops", "3"], "b": list("wxyz")})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert tables.look(tmp_path / "t.parquet").odd == {"a": "row 3: 'oops'"}
+
+
+def test_an_odd_cell_far_behind_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CSV_BLOCK", 200)
+    rows = [f"{k},{'1.#INF' if k == 90 else k / 2}" for k in range(1, 100)]
+    (tmp_path / "t.csv").write_text("\n".join(["frame,x", *rows]))
+    with pytest.raises(InputError, match=r"line 91: '1.#INF' in column 'x', expected a number"):
+        read(tmp_path / "t.csv", None, ["frame", "x"])
+
+
+def test_other_separators_and_utf_16_are_told_as_that(tmp_path):
+    path = tmp_path / "t.csv"
+    for sign, name in ((";", "';'"), ("\t", "tabs")):
+        path.write_text(f"frame{sign}x\n1{sign}0,5\n")
+        with pytest.raises(InputError, match=f"line 1 is .* separated by {name}; expected commas"):
+            tables.look(path)
+    for encoding in ("utf-16", "utf-16-be"):
+        bom = b"" if encoding == "utf-16" else b"\xfe\xff"
+        path.write_bytes(bom + "frame,x\n1,0.5\n".encode(encoding))
+        with pytest.raises(InputError, match="UTF-16 text; expected UTF-8"):
+            tables.look(path)
+    path.write_bytes("frame,x\n1,0.5\n".encode("utf-8-sig"))
+    assert tables.look(path).numeric == {"frame", "x"}
+
+
 @pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.csv", b"frame,x"), ("t.parquet", b"PAR1 cut short")])
 def test_what_is_no_table_is_one_clear_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -100,21 +139,6 @@ def test_files_are_found_in_a_folder_by_name(tmp_path):
     ]:
         with pytest.raises(InputError, match=text):
             tables.find(tmp_path / wrong)
-
-
-def test_rows_are_grouped_by_video_without_folder_and_extension(tmp_path):
-    names = np.array(["in/a.mp4", "b", "in/a.mp4", "c.d", "C:\\x\\a.MOV"], object)
-    groups = [(name, rows.tolist()) for name, rows in tables.by_video(names, tmp_path, 1)]
-    assert groups == [("a", [0, 2]), ("b", [1]), ("c.d", [3]), ("a", [4])]
-
-
-@pytest.mark.parametrize("name", [None, "", ".hidden", "..", "folder/"])
-def test_what_cannot_be_a_videos_name_is_refused(tmp_path, name):
-    if name == "folder/":  # a trailing slash says the same as none
-        assert next(tables.by_video(np.array([name], object), tmp_path, 5))[0] == "folder"
-        return
-    with pytest.raises(InputError, match=r"row 6: "):
-        list(tables.by_video(np.array(["a", name], object), tmp_path, 5))
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):

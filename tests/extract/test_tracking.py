@@ -62,8 +62,17 @@ def test_a_track_begins_with_a_sure_detection_and_goes_on_with_less_sure_ones():
 
 
 def test_flicker_of_the_detector_is_no_face():
-    assert follow({frame: [face(50)] for frame in range(1, SHORTEST)}) == []
-    assert len(follow({frame: [face(50)] for frame in range(1, SHORTEST + 1)})) == 1
+    none = {frame: [] for frame in range(1, 9)}
+    assert follow(none | {frame: [face(50)] for frame in range(1, SHORTEST)}) == []
+    assert len(follow(none | {frame: [face(50)] for frame in range(1, SHORTEST + 1)})) == 1
+
+
+def test_a_face_in_every_frame_of_a_video_of_one_or_two_frames_is_a_face():
+    for count in range(1, SHORTEST):
+        (track,) = follow({frame: [face(50)] for frame in range(1, count + 1)})
+        assert track.frame.tolist() == list(range(1, count + 1))
+        assert sorted(tracking.choose([track], 1, 640)[0]) == track.frame.tolist()
+    assert follow({1: [face(50)], 2: []}) == []
 
 
 def make(frames, x, size=40.0):

@@ -184,3 +184,13 @@ def test_a_best_config_in_the_working_folder(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "mlp_all").mkdir()
     monkeypatch.chdir(tmp_path / "mlp_all")
     assert config.name_of("best.toml") == "mlp_all-best"
+
+
+def test_other_inputs_of_a_standard_head_do_not_ask_for_what_its_temporal_columns_were_of() -> None:
+    has = {"table": ("embedding",), "both": ("embedding", "logits")}
+    settings = config.read_head("lightgbm", "expr", {"inputs": ["embedding"]})
+    specs = {spec.name: spec.sources[0] for spec in config.specs_of("lightgbm", settings, has)}
+    assert specs["lightgbm-table"] == Source("table", ("embedding",))
+    assert specs["lightgbm-both"] == Source("both", ("embedding",), ("logits",))
+    asked = config.read_head("lightgbm", "expr", {"inputs": ["embedding"], "temporal": [{"of": "logits"}]})
+    assert [spec.name for spec in config.specs_of("lightgbm", asked, has)] == ["lightgbm-both"]  # as it says
