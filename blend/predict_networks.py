@@ -27,6 +27,7 @@ AUDIO = "audio"
 def keep(folder: Path, config: Config) -> None:
     """Leave a config's networks in a blend's folder, unless the same are there."""
     found = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
+    _distrust(found)
     found = _absolute({name: section for name, section in found.items() if section is not None})
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
@@ -43,6 +44,17 @@ def _absolute(value: Any) -> Any:
             for key, inner in value.items()
         }
     return value
+
+
+def _distrust(sections: dict[str, Any]) -> None:
+    """Leave out, in place, whether files of a network are trusted: a record may be anybody's, a config is one's own.
+
+    What was trusted once lies in the cache as ONNX, and is found there.
+    """
+    networks = sections.get("networks")
+    for section in networks.values() if isinstance(networks, dict) else ():
+        if isinstance(section, dict):
+            section.pop("trust_pickle", None)
 
 
 def settings(trained: list[Trained], given: Path | None) -> dict[str, Any]:
@@ -84,6 +96,7 @@ def _on_record(trained: Trained) -> dict[str, Any]:
     if not path.exists():
         return {}
     found = read_json(path, f"run {again(trained)} again")
+    _distrust(found)
     return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
 
 
