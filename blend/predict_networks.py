@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from blend.predict_blends import Trained, again
+from blend.predict_blends import FILE, GIVEN, Trained, again
 from extract import config as configs
 from extract import store, tabular
 from extract.config import Config
@@ -19,7 +19,6 @@ from extract.errors import InputError
 from extract.networks import NETWORKS
 from extract.rundir import read_json, write_json
 
-FILE = "networks.json"
 SECTIONS = ("features", "networks", "audio")
 AUDIO = "audio"
 
@@ -29,6 +28,7 @@ def keep(folder: Path, config: Config) -> None:
     found = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
     _distrust(found)
     found = _absolute({name: section for name, section in found.items() if section is not None})
+    found |= {GIVEN: list(config._given)}
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
             return
@@ -119,4 +119,4 @@ def check(trained: list[Trained], work: Path, video: str) -> None:
             )
 
 
-_OF_A_VIDEO = ("mark", "content", "video", "pictures", "unreadable", "engine", "versions")
+_OF_A_VIDEO = ("mark", "content", "arrays", "checksum", "video", "pictures", "unreadable", "engine", "versions")

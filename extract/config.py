@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from extract.errors import InputError
 
@@ -180,6 +180,7 @@ class Config(BaseModel):
     networks: dict[str, NetworkSettings] = {}
     audio: dict[str, AudioSettings] = {}
     cluster: ClusterSettings = ClusterSettings()
+    _given: tuple[str, ...] = PrivateAttr(default=())  # arguments of a command that give this config
 
 
 C = TypeVar("C", bound=Config)
@@ -204,7 +205,10 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     resolve(raw, path.resolve().parent)
     for override in overrides or []:
         _set(raw, override)
-    return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    config = check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    where = [] if path == DEFAULT else ["--config", str(path.absolute())]
+    config._given = (*where, *(part for override in overrides or [] for part in ("--set", override)))
+    return config
 
 
 S = TypeVar("S", bound=BaseModel)

@@ -1,8 +1,8 @@
 """Run folders: files appear whole or not at all, and DONE is the last thing written.
 
 A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`: the fingerprint
-of everything that decides the result, then the hash of each result. A folder without it, with another fingerprint, or
-with a result that is gone or another one, is unfinished.
+of everything that decides the result, then the hash of each result and of itself. A folder without it, with another
+fingerprint, or with a result that is gone or another one, is unfinished.
 """
 
 from __future__ import annotations
@@ -100,11 +100,38 @@ def code_hash(*packages: Path) -> str:
 def is_done(folder: Path, mark: str) -> bool:
     """True if `folder` was finished with this fingerprint and its results are still what they were."""
     try:
-        said, *results = (folder / DONE).read_text(encoding="utf-8").splitlines()
-        hashes = (line.split("  ", 1) for line in results)
-        return said == mark and all(file_hash(folder / name) == sha256 for sha256, name in hashes)
+        return results(folder)[0] == mark and damage(folder) is None
     except (OSError, ValueError):
         return False
+
+
+def damage(folder: Path, beside: bool = True) -> Path | None:
+    """The first result of a finished folder that is gone or another one; DONE itself where that is. None: all is well.
+
+    Not `beside`: of the results that lie in the folder itself alone.
+    """
+    try:
+        there = results(folder)[1]
+    except (OSError, ValueError):
+        return folder / DONE
+    for name, sha256 in there.items():
+        if beside or not name.startswith(".."):
+            with suppress(OSError):
+                if file_hash(folder / name) == sha256:
+                    continue
+            return folder / name
+    return None
+
+
+def results(folder: Path) -> tuple[str, dict[str, str]]:
+    """What DONE says: the fingerprint, and each result's hash. Raises OSError where there is none, ValueError for one
+    that is not what was written.
+    """
+    mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
+    found = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
+    if found.pop(DONE, None) != fingerprint([mark, found]):
+        raise ValueError(f"{folder / DONE}: not what was written")
+    return mark, found
 
 
 def begin(folder: Path) -> None:
@@ -124,8 +151,9 @@ def begin(folder: Path) -> None:
 def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[str]) -> None:
     """Close a folder: provenance first, DONE last on purpose. No DONE, no result."""
     write_json(folder / "provenance.json", provenance)
-    lines = [mark, *(f"{file_hash(folder / name)}  {name}" for name in results)]
-    write_text(folder / DONE, "\n".join(lines) + "\n")
+    hashes = {name: file_hash(folder / name) for name in dict.fromkeys((*results, "provenance.json"))}
+    hashes[DONE] = fingerprint([mark, hashes])
+    write_text(folder / DONE, "\n".join([mark, *(f"{sha256}  {name}" for name, sha256 in hashes.items())]) + "\n")
 
 
 def lock_of(path: Path) -> FileLock:

@@ -21,7 +21,7 @@ from heads.code_mark import code_mark
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import MTL, NAMES, SUBTASKS, Task, find
-from heads.train import Job, head_folder
+from heads.train import MODEL, Job, head_folder
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
@@ -83,7 +83,8 @@ def _up_to_date(
     for spec in specs:
         learning = _learning(task, spec, seed, hashes, marks[0], code)
         mark = rundir.fingerprint([learning, listing, [marks[1][s.network] for s in spec.sources]])
-        if not rundir.is_done(head_folder(work, task, spec.name), mark):
+        folder = head_folder(work, task, spec.name)
+        if not (rundir.is_done(folder, mark) and rundir.is_done(folder / MODEL, learning)):
             todo.append(
                 Job(
                     spec.name,

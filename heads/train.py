@@ -168,10 +168,8 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
         report["trainval"] = _both(job, model, {**train, **val}, part(2))
     report["seconds"] = round(time.monotonic() - began, 2)
     rundir.write_json(job.folder / MODEL / "learnt.json", report)
-    made = [
-        path for path in sorted(job.folder.rglob("*")) if path.parent.name in (MODEL, BOTH) or path.suffix == ".parquet"
-    ]
-    results = [os.path.relpath(path, job.folder / MODEL) for path in made if oof.FOLDS not in path.parts]
+    parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / BOTH).rglob("*"))
+    results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
     rundir.finish(job.folder / MODEL, job.learning, _provenance(job), results)
     shutil.rmtree(job.folder / oof.FOLDS, ignore_errors=True)
 
