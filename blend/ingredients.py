@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,8 @@ class Ingredients:
     settings: BlendSettings
     seed: int
     missing_videos: float
+    hashes: dict[str, Any] | None = None
+    """Of all the files, as they were read (blend.steady); None: they are not read yet."""
 
     @property
     def heads(self) -> dict[str, Path]:
@@ -83,11 +86,18 @@ class Pools:
 
 
 def gather(
-    config: Config, task: str, work: Path, seed: int, names: list[str] | None, given: dict[str, Path]
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    names: list[str] | None,
+    given: dict[str, Path],
+    hold: ExitStack | None = None,
 ) -> tuple[Config, Ingredients]:
     """Bring our heads up to date (`names`: only these, ["none"]: none) and find everything else.
 
-    Returns the config with the corpus's paths filled in. Raises InputError for bad input.
+    Returns the config with the corpus's paths filled in. Until `hold` is closed nobody changes our heads. Raises
+    InputError for bad input.
     """
     facts = find(task)
     settings = getattr(config.blend, facts.name)
@@ -99,7 +109,7 @@ def gather(
         folders: dict[str, Path] = {}
         config, prior = _without_ours(config, facts, work)
     else:
-        folders = heads_run.main(config, task, work, seed, names)
+        folders = heads_run.main(config, task, work, seed, names, hold)
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     if both := sorted(set(folders) & set(given)):
@@ -225,16 +235,29 @@ def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
     )
 
 
+def hashes(made_of: Ingredients) -> dict[str, Any]:
+    """Of all files that the blend is made of."""
+    test, heads = made_of.paths.test, made_of.heads
+    of_test = {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    return {
+        "heads": {head: _hash(made_of.file(head, "val")) for head in heads},
+        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
+        "test_list": rundir.file_hash(test) if test else None,
+        "test": of_test if test else None,
+    }
+
+
 def search_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
+    known = made_of.hashes or hashes(made_of)
     drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws", "thumbnails"}
     return {
         "task": made_of.task.name,
         "seed": made_of.seed,
         "settings": made_of.settings.model_dump(mode="json", exclude=drop),
-        "heads": {head: _hash(made_of.file(head, "val")) for head in made_of.heads},
+        "heads": known["heads"],
         "prior": made_of.prior,
-        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
+        "annotations": known["annotations"],
         "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
@@ -249,13 +272,11 @@ def shared_facts(made_of: Ingredients) -> dict[str, Any]:
 
 def all_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
-    test = made_of.paths.test
+    known = made_of.hashes or hashes(made_of)
     return search_facts(made_of) | {
         "settings": made_of.settings.model_dump(mode="json"),
-        "test_list": rundir.file_hash(test) if test else None,
-        "test": {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in made_of.heads}
-        if test
-        else None,
+        "test_list": known["test_list"],
+        "test": known["test"],
     }
 
 

@@ -156,23 +156,25 @@ def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[st
     write_text(folder / DONE, "\n".join([mark, *(f"{sha256}  {name}" for name, sha256 in hashes.items())]) + "\n")
 
 
-def lock_of(path: Path) -> FileLock:
+def lock_of(path: Path, shared: bool = False) -> FileLock:
     """A lock of the kernel's on a file, not yet held. To acquire it raises OSError where the file system has none.
 
+    `shared`: within a thread, whoever asks for this path gets the same lock, and may hold it within itself.
     Never a file whose mere presence locks, which filelock would take instead: nobody frees that for a killed process.
     """
-    return FileLock(path, fallback_to_soft=False)
+    return FileLock(path.absolute(), fallback_to_soft=False, is_singleton=shared)
 
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once.
+    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once. Whoever
+    holds it may hold it once more.
 
     Raises InputError where the folder cannot be written, or its file system has no locks.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_of(folder / ".lock")
+        lock = lock_of(folder / ".lock", shared=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:

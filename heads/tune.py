@@ -107,9 +107,9 @@ def main(config: Config, search: Search, work: Path) -> Found:
         until=None if search.seconds is None else time.time() + search.seconds,
     )
     tune_trial.folds(annotations["train"], task, search.folds, search.seed)
-    facts = _facts(config, job, work, annotations["train"])
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
+        facts = _facts(config, job, work, annotations["train"])  # not before the wait
         return _search(job, facts, plan, search)
 
 
