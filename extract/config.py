@@ -39,7 +39,7 @@ class TaskPaths(Strict):
 class Corpus(Strict):
     """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)
     demo: bool = False
     """Render the embedded corpus into the work folder instead of reading one."""
     frames: list[Path] = []

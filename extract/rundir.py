@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -55,6 +55,17 @@ def sweep(path: Path) -> None:
     """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)
+
+
+def log_file(path: Path, keep: bool = False) -> IO[bytes]:
+    """A file that a process writes to as it goes: a new one, or (`keep`) going on at its end.
+
+    Never what a link in its place leads to: such a link goes.
+    """
+    if not keep or path.is_symlink():
+        path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if keep else os.O_EXCL)
+    return os.fdopen(os.open(path, flags, 0o666), "ab" if keep else "wb")
 
 
 def write_text(path: Path, text: str) -> None:

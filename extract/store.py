@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import names
 from extract.errors import InputError
 from extract.rundir import fingerprint, writing
 
@@ -39,7 +40,9 @@ class VideoFeatures:
 
 
 def path(work: Path, network: str, video: str) -> Path:
-    """Where one video's features lie."""
+    """Where one video's features lie. Raises InputError for names that cannot be files."""
+    names.check("network", network)
+    names.check(names.VIDEO, video)
     return work / "features" / network / f"{video}.safetensors"
 
 
@@ -135,10 +138,10 @@ def described(handle: Any) -> dict[str, str]:
 
 def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
-    folder = work / "features" / network
-    names = sorted(
+    folder = work / "features" / names.check("network", network)
+    found = sorted(
         file.name.removesuffix(".safetensors") for file in folder.glob("*.safetensors") if file.name[0] != "."
     )
-    if not names:
+    if not found:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")
-    return names
+    return found

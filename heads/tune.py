@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import cluster, errors, rundir
+from extract import cluster, errors, names, rundir
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.console import console
@@ -86,7 +86,7 @@ def main(config: Config, search: Search, work: Path) -> Found:
     annotations, _ = early or border.read(config, task)
     has = {network: heads_config.kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     name, raw, kinds = tune_plan.on_networks(plan, has)
-    study = search.study or name
+    study = names.check("study", search.study or name, "--study")
     folder = work / "tune" / task.name / study
     job = Job(
         task=task.name,
