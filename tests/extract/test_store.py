@@ -77,6 +77,28 @@ def test_every_changed_bit_is_noticed(tmp_path):
             np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
 
 
+def test_the_hash_of_an_array_sees_bits_signs_and_exchanges():
+    rng = np.random.default_rng(0)
+    for shape, kind in (((700, 96), np.float16), ((3001, 8), np.float32), ((0, 8), np.float32), ((90_000,), np.int32)):
+        whole = rng.normal(size=shape).astype(kind) if kind != np.int32 else np.arange(*shape, dtype=kind)
+        known = store.array_hash(whole)
+        assert store.array_hash(whole.copy()) == known != store.array_hash(whole.reshape(-1, 1, *shape[1:]))
+        for _ in range(50 if whole.size else 0):
+            bent = whole.copy()
+            bent.reshape(-1).view(np.uint8)[rng.integers(bent.nbytes)] ^= 1 << rng.integers(8)
+            assert store.array_hash(bent) != known
+            rows = rng.choice(len(whole), 2, replace=False)
+            bent = whole.copy()
+            bent[rows] = bent[rows[::-1]]
+            assert store.array_hash(bent) != known
+        if whole.size:
+            assert store.array_hash(-whole) != known
+            assert store.array_hash(whole[::-1]) != known
+            half = whole.reshape(-1).copy()
+            half[::2] *= -1
+            assert store.array_hash(half.reshape(shape)) != known
+
+
 def test_files_of_before_there_were_hashes_are_read(tmp_path):
     from safetensors.numpy import save
 
