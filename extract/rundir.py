@@ -68,6 +68,15 @@ def log_file(path: Path, keep: bool = False) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, 0o666), "ab" if keep else "wb")
 
 
+def set_aside(path: Path) -> Path:
+    """Give a file another name beside it, that no file has: `<name>.old.db`, `<name>.old-2.db`, ...; returns it."""
+    number = 1
+    while (old := path.with_suffix(f".old{'' if number == 1 else f'-{number}'}{path.suffix}")).exists():
+        number += 1
+    os.replace(path, old)
+    return old
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with `\\n` line ends, whole or not at all."""
     with writing(path) as temporary:
@@ -153,7 +162,7 @@ def begin(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
-        for left in folder.glob(".*.part"):
+        for left in (*folder.glob(".*.part"), *folder.glob(".*.part-journal")):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error

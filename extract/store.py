@@ -70,8 +70,8 @@ def write(target: Path, features: VideoFeatures, metadata: dict[str, str]) -> No
 def array_hash(array: NDArray[Any]) -> str:
     """A hash (hex) of an array's type, shape and values, against damage, not malice.
 
-    It is the SHA-256 of sums along both sides of blocks of BLOCK words, which takes a third of the time of SHA-256 itself.
-    Any one changed value changes it.
+    It is the SHA-256 of sums along both sides of blocks of BLOCK words, which takes a third of the time of SHA-256
+    itself. Any one changed value changes it.
     """
     found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
