@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import platform
 import secrets
 import time
@@ -18,13 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from blend import copies, crew
 from blend.config import BlendSettings
-from blend.pool import Pool
+from blend.pool import Pool, Truth
 from blend.shared import SharedStudy, Where
 from extract import cluster_report, errors, parent, rundir, threads
 from extract.cluster import Cluster
 from extract.cluster_jobs import Job, Needs
+from heads.tasks import find
 
 MEMORY = 1_000_000_000
 """Bytes of a process beside the pool, which it holds three times at most: as it was read and in two orders."""
@@ -61,7 +63,7 @@ def run(
     path = cluster_report.folder(machines.work).resolve() / f"{what}.{secrets.token_hex(8)}.pool"
     with rundir.writing(path) as temporary:
         temporary.touch(0o600)  # a storage's URL may hold a password
-        temporary.write_bytes(pickle.dumps((*copies.to_search(pool, settings), seed, where, wanted)))
+        temporary.write_bytes(_told(*copies.to_search(pool, settings), seed, where, wanted))
     end = None if until is None else time.time() + until - time.monotonic()
     told = json.dumps({"pool": str(path), "until": end})
     needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)
@@ -76,10 +78,46 @@ def run(
 
 def main(told: dict[str, Any]) -> None:
     """Draw and score until there are enough, or until the moment `until` (time.time) if one is told."""
-    pool, settings, seed, where, wanted = pickle.loads(Path(told["pool"]).read_bytes())  # our own run's file
+    pool, settings, seed, where, wanted = _heard(Path(told["pool"]))
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"  # drawn: a retried job is another worker
     left = None if told["until"] is None else max(0.0, told["until"] - time.time())
     crew.work(pool, settings, seed, where, wanted, name, threads.given() or 1, left)
+
+
+ARRAYS = ("offsets", "scores", "present", "own")
+
+
+def _told(pool: Pool, settings: BlendSettings, seed: int, where: Where, wanted: int) -> bytes:
+    """What a process needs to know: arrays and text, nothing that could run."""
+    from safetensors.numpy import save
+
+    arrays = {name: getattr(pool, name) for name in ARRAYS if getattr(pool, name) is not None}
+    if pool.truth is not None:
+        arrays |= {"rows": pool.truth.rows, "values": pool.truth.values}
+    about = {
+        "pool": {name: getattr(pool, name) for name in ("heads", "videos", "without_face", "people")},
+        "task": pool.task.place,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "where": [where.url, str(where.path), where.name, where.facts],
+        "wanted": wanted,
+    }
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"about": json.dumps(about)})
+
+
+def _heard(path: Path) -> tuple[Pool, BlendSettings, int, Where, int]:
+    """The inverse of `_told`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as handle:
+        about = json.loads(handle.metadata()["about"])
+        arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    names = {name: None if some is None else tuple(some) for name, some in about["pool"].items()}
+    truth = Truth(arrays.pop("rows"), arrays.pop("values")) if "rows" in arrays else None
+    url, file, study, facts = about["where"]
+    settings = BlendSettings.model_validate(about["settings"])
+    pool = Pool(task=find(about["task"]), truth=truth, **arrays, **names)
+    return pool, settings, about["seed"], Where(url, Path(file), study, facts), about["wanted"]
 
 
 if __name__ == "__main__":

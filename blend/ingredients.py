@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from blend import others
 from blend.config import BlendSettings, Config
 from extract import run as extract_run
+from extract import rundir
 from extract.config import TaskPaths
 from extract.errors import InputError
 from heads import labels, people, predictions, split
@@ -56,6 +58,8 @@ class Ingredients:
     """Validation video -> person, where `corpus.people` tells."""
     others: dict[str, str] | None = None
     """The same of train and test."""
+    hashes: dict[str, Any] | None = None
+    """Of all the files, as they were read (blend.steady); None: they are not read yet."""
 
     @property
     def heads(self) -> dict[str, Path]:
@@ -93,11 +97,18 @@ class Pools:
 
 
 def gather(
-    config: Config, task: str, work: Path, seed: int, names: list[str] | None, given: dict[str, Path]
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    names: list[str] | None,
+    given: dict[str, Path],
+    hold: ExitStack | None = None,
 ) -> tuple[Config, Ingredients]:
     """Bring our heads up to date (`names`: only these, ["none"]: none) and find everything else.
 
-    Returns the config with the corpus's paths filled in. Raises InputError for bad input.
+    Returns the config with the corpus's paths filled in. Until `hold` is closed nobody changes our heads. Raises
+    InputError for bad input.
     """
     facts = find(task)
     settings = getattr(config.blend, facts.name)
@@ -109,10 +120,9 @@ def gather(
         folders: dict[str, Path] = {}
         config, prior = _without_ours(config, facts, work)
     else:
-        folders = heads_run.main(config, task, work, seed, names)
+        folders = heads_run.main(config, task, work, seed, names, hold)
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
-    paths = config.corpus.task(task)
     if both := sorted(set(folders) & set(given)):
         raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
     paths = config.corpus.task(task)
@@ -280,3 +290,34 @@ def _check_faceless(made_of: Ingredients, some: Pool, where: Path) -> None:
         f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
         f"if no face was found in them, raise corpus.missing_videos"
     )
+
+
+def hashes(made_of: Ingredients) -> dict[str, Any]:
+    """Of all files that the blend is made of."""
+    test, heads = made_of.paths.test, made_of.heads
+    of_test = {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    return {
+        "heads": {head: _hash(made_of.file(head, "val")) for head in heads},
+        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
+        "test_list": rundir.file_hash(test) if test else None,
+        "test": of_test if test else None,
+        "out_of_fold": {head: _hash(made_of.file(head, OOF)) for head in heads},
+        "train": _train(made_of),
+    }
+
+
+def _train(made_of: Ingredients) -> str | None:
+    """Train's annotations, where a blend may look at them."""
+    train = made_of.paths.train
+    if train is None or any(made_of.file(head, OOF) is None for head in made_of.heads):
+        return None
+    return rundir.fingerprint({path.name: rundir.file_hash(path) for path in labels.files(train)})
+
+
+def _hash(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return rundir.file_hash(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prediction file") from None

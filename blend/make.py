@@ -86,7 +86,8 @@ def make(
         if some.both is None and some.source == "test":
             left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
         report["submissions"] = {"files": list(written.files), "left_out": left_out}
-        results += [entry["file"] for entry in written.files]
+        texts = [Path(entry["file"]) for entry in written.files]
+        results += [str(one) for text in texts for one in (text, text.with_suffix(".json"))]
     _score_on_test(config, made_of, work, out, some, report)
     report["seconds"] = round(time.monotonic() - began, 2)
     crossed = outcome.ways[TUNED].crossed

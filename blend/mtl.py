@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,21 @@ def main(
     each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError for bad
     input.
     """
+    while (report := _made(config, work, seed, heads, predictions, submissions, how)) is None:
+        pass
+    return report
+
+
+def _made(
+    config: Config,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    predictions: dict[str, Path],
+    submissions: int,
+    how: How,
+) -> dict[str, Any] | None:
+    """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
     for place, part in SUBTASKS.items():
@@ -61,28 +77,48 @@ def main(
         reports[part.name] = own
     out = work / "blend" / MTL
     paths = extract_run.resolve(config, work).corpus.task(MTL)
+    with ExitStack() as hold:
+        for folder in (out, *(out / part for part in reports)):
+            hold.enter_context(rundir.holding(folder))
+        if not all(_is_of(out / part, report) for part, report in reports.items()):
+            return None
+        return _joined(out, paths.test, reports, seed, began)
+
+
+def _is_of(folder: Path, report: dict[str, Any]) -> bool:
+    """Whether a part's folder is finished, and holds this report."""
+    try:
+        there = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return rundir.is_done(folder, rundir.results(folder)[0]) and there == json.loads(json.dumps(report))
+    except (OSError, ValueError):
+        return False
+
+
+def _joined(
+    out: Path, test: Path | None, reports: dict[str, dict[str, Any]], seed: int, began: float
+) -> dict[str, Any]:
+    """One submission and one report of the parts, unless that is there. All four folders are held."""
     facts = {
-        "parts": {place: rundir.file_hash(work / "blend" / place / rundir.DONE) for place in SUBTASKS},
-        "test_list": rundir.file_hash(paths.test) if paths.test else None,
+        "parts": {part: rundir.file_hash(out / part / rundir.DONE) for part in reports},
+        "test_list": rundir.file_hash(test) if test else None,
         "seed": seed,
         "code": rundir.code_hash(Path(__file__).parent),
     }
     mark = rundir.fingerprint(facts)
-    with rundir.holding(out):
-        if rundir.is_done(out, mark):
-            found: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
-            return found
-        rundir.begin(out)
-        header = checker.read_template(paths.test).header if paths.test else mtl_file.HEADER
-        report = summed(reports, seed)
-        join([out / part / "submission.txt" for part in reports], header, out / "submission.txt")
-        report["submissions"] = _several(out, reports, header)
-        report["seconds"] = round(time.monotonic() - began, 2)
-        rundir.write_json(out / "report.json", report)
-        rundir.write_text(out / "report.html", mtl_page.render(report))
-        results = ["submission.txt", "report.json", "report.html"]
-        rundir.finish(out, mark, facts, results + [one["file"] for one in report["submissions"]])
-        return report
+    if rundir.is_done(out, mark):
+        found: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return found
+    rundir.begin(out)
+    header = checker.read_template(test).header if test else mtl_file.HEADER
+    report = summed(reports, seed)
+    join([out / part / "submission.txt" for part in reports], header, out / "submission.txt")
+    report["submissions"] = _several(out, reports, header)
+    report["seconds"] = round(time.monotonic() - began, 2)
+    rundir.write_json(out / "report.json", report)
+    rundir.write_text(out / "report.html", mtl_page.render(report))
+    results = ["submission.txt", "report.json", "report.html"]
+    rundir.finish(out, mark, facts, results + [one["file"] for one in report["submissions"]])
+    return report
 
 
 def join(parts: list[Path], header: str, out: Path) -> None:

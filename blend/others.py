@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import tables
+from extract import names, tables
 from extract.errors import InputError
 from heads import predictions, testlist
 from heads.predictions import Predictions
@@ -40,6 +40,7 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
             raise InputError(f"--predictions {entry!r}: expected NAME=FOLDER, as in theirs=predictions/theirs")
         if name in RESERVED or set(name) & set(", /\\\n"):
             raise InputError(f"--predictions {entry!r}: no head may be called {name!r}; choose another name")
+        names.check("head", name, f"--predictions {entry!r}")
         if name in found:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
         found[name] = Path(text.strip()).expanduser()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blend import smooth
+from extract import names
 from extract.errors import InputError
 from heads.tasks import TASKS
 
@@ -113,6 +114,8 @@ class _Reader:
             raise self.error(f"heads {heads!r}; expected a list of names")
         if len(set(heads)) < len(heads):
             raise self.error(f"heads {heads!r}; expected every name once")
+        for head in heads:
+            names.check("head", head, self.where)
         return tuple(heads)
 
     def weights(self, heads: tuple[str, ...], outputs: int) -> tuple[float | tuple[float, ...], ...]:

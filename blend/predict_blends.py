@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from heads.model import Model
 
 PARAMS = "params.json"
+FILE = "networks.json"
+GIVEN = "given"
+"""What blend.run leaves of its config (blend.predict_networks), and therein the arguments that gave it."""
+VAL = "val.parquet"
 MODEL = "model"
 """Of a head's folder: the model that has learnt from train alone."""
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
@@ -48,6 +54,8 @@ class Trained:
     """What features they read, in order of their names."""
     optional: frozenset[str] = frozenset()
     """Those of the networks that every head that reads them can do without."""
+    params_hash: str = ""
+    """Of the params.json that `blend` was read from."""
 
     @property
     def params(self) -> Params:
@@ -57,7 +65,7 @@ class Trained:
     @cached_property
     def models(self) -> dict[str, Model]:
         """The heads, ready to predict. Raises InputError for a model that is damaged or of another version."""
-        from heads.model import Model
+        from heads.model import Damaged, Model
 
         for name in QUIET:
             os.environ.setdefault(name, ENVIRONMENT[name])
@@ -66,6 +74,8 @@ class Trained:
             try:
                 with _quiet():
                     found[head] = Model.load(folder / MODEL)
+            except Damaged as error:
+                raise InputError(f"{error}: {again(self)} makes it anew") from None
             except InputError:
                 raise
             except Exception as error:  # each library has its own kinds for damaged files
@@ -73,13 +83,15 @@ class Trained:
                     f"{folder / MODEL}: the model cannot be read ({type(error).__name__}: {error}); it is damaged or "
                     f"of another version: {again(self)} makes it anew"
                 ) from error
+            if rundir.file_hash(folder / MODEL / rundir.DONE) != self.mark["models"][head]:
+                raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
         return found
 
-    @property
+    @cached_property
     def mark(self) -> dict[str, Any]:
         """What decides its predictions: the blend's file and those of the models."""
         models = {head: rundir.file_hash(folder / MODEL / rundir.DONE) for head, folder in self.heads.items()}
-        return {"params": rundir.file_hash(self.folder / PARAMS), "models": models}
+        return {"params": self.params_hash or rundir.file_hash(self.folder / PARAMS), "models": models}
 
 
 @contextmanager
@@ -97,9 +109,21 @@ def _quiet() -> Iterator[None]:
 
 
 def again(trained: Trained) -> str:
-    """The command that makes the blend."""
-    task = MTL if trained.task.within else trained.task.name
-    return f"python -m blend.run --task {task} --work {trained.work}"
+    """The command that makes the blend, and what is damaged or missing of its heads."""
+    return _again(trained.folder, trained.work, trained.task)
+
+
+def _again(folder: Path, work: Path, task: Task) -> str:
+    """The same with the config and the seed that are on record; without, the config is to be filled in."""
+    name = MTL if task.within else task.name
+    given: Any = ["--config", "CONFIG.toml"]
+    seed = 0
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
+    return f"python -m blend.run {shlex.join(arguments)}"
 
 
 def find(folders: Iterable[Path]) -> list[Trained]:
@@ -135,18 +159,35 @@ def _read(folder: Path) -> Trained:
         hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
         raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
     place, work = _place(folder)
-    blend = apply.needed(apply.read(folder / PARAMS))
     task = find_task(place)
+    params_hash = rundir.file_hash(folder / PARAMS)
+    _check_params(folder, params_hash, _again(folder, work, task))
+    blend = apply.needed(apply.read(folder / PARAMS))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
     made_of = _made_of(folder)
     networks: dict[str, bool] = {}
     for head, where in heads.items():
-        for network, optional in _networks(head, where, made_of.get(head), folder).items():
+        for network, optional in _networks(head, where, made_of.get(head), folder, _again(folder, work, task)).items():
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
-    return Trained(folder, work, task, blend, heads, tuple(sorted(networks)), spare)
+    return Trained(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
+
+
+def _check_params(folder: Path, found: str, advice: str) -> None:
+    """Raise InputError where params.json is not the one that the finished folder was left with."""
+    if not (folder / rundir.DONE).exists():
+        return
+    try:
+        known = rundir.results(folder)[1].get(PARAMS)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{error}; {advice} makes the blend anew") from None
+    if known != found:
+        raise InputError(
+            f"{folder / PARAMS}: not what blend.run left there; {advice} makes it anew (a blend of your own belongs in "
+            f"another folder, for blend.apply)"
+        )
 
 
 def _place(folder: Path) -> tuple[str, Path]:
@@ -170,7 +211,7 @@ def _made_of(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> dict[str, bool]:
+def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: str) -> dict[str, bool]:
     """The networks that a head reads, and whether it can do without. Raises InputError where it cannot predict."""
     if not where.is_dir():
         raise InputError(
@@ -178,19 +219,22 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path) -> dict[
             f"predictions, blend without it: python -m blend.run without --predictions {head}=..."
         )
     about = where / MODEL / "model.json"
+    if not (where / MODEL / rundir.DONE).is_file():
+        raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
+        learnt_with = rundir.results(where / MODEL)[1].get(f"../{VAL}", made_of)
         sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
-            f"python -m blend.run again"
+            f"{advice}"
         ) from None
-    predictions = where / "val.parquet"
-    if made_of and predictions.is_file() and rundir.file_hash(predictions) != made_of:
+    predictions = where / VAL
+    now = rundir.file_hash(predictions) if predictions.is_file() else learnt_with
+    if made_of and {learnt_with, now} != {made_of}:
         raise InputError(
-            f"{where}: head {head!r} was trained again since {blend / PARAMS} was made; run python -m blend.run again"
+            f"{where}: head {head!r} was trained again since {blend / PARAMS} was made, or its {VAL} is damaged; run "
+            f"{advice}"
         )
-    if not (where / MODEL / rundir.DONE).is_file():
-        raise InputError(f"{where / MODEL}: head {head!r} is not finished; run python -m blend.run again")
     return networks

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from blend.predict_blends import Trained, again
+from blend.predict_blends import FILE, GIVEN, Trained, again
 from extract import config as configs
 from extract import store, tabular
 from extract.config import Config
@@ -19,7 +19,6 @@ from extract.errors import InputError
 from extract.networks import NETWORKS
 from extract.rundir import read_json, write_json
 
-FILE = "networks.json"
 SECTIONS = ("features", "networks", "audio")
 AUDIO = "audio"
 
@@ -27,7 +26,9 @@ AUDIO = "audio"
 def keep(folder: Path, config: Config) -> None:
     """Leave a config's networks in a blend's folder, unless the same are there."""
     found = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
+    _distrust(found)
     found = _absolute({name: section for name, section in found.items() if section is not None})
+    found |= {GIVEN: list(config._given)}
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
             return
@@ -43,6 +44,17 @@ def _absolute(value: Any) -> Any:
             for key, inner in value.items()
         }
     return value
+
+
+def _distrust(sections: dict[str, Any]) -> None:
+    """Leave out, in place, whether files of a network are trusted: a record may be anybody's, a config is one's own.
+
+    What was trusted once lies in the cache as ONNX, and is found there.
+    """
+    networks = sections.get("networks")
+    for section in networks.values() if isinstance(networks, dict) else ():
+        if isinstance(section, dict):
+            section.pop("trust_pickle", None)
 
 
 def settings(trained: list[Trained], given: Path | None) -> dict[str, Any]:
@@ -84,6 +96,7 @@ def _on_record(trained: Trained) -> dict[str, Any]:
     if not path.exists():
         return {}
     found = read_json(path, f"run {again(trained)} again")
+    _distrust(found)
     return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
 
 
@@ -106,4 +119,4 @@ def check(trained: list[Trained], work: Path, video: str) -> None:
             )
 
 
-_OF_A_VIDEO = ("mark", "content", "video", "pictures", "unreadable", "engine", "versions")
+_OF_A_VIDEO = ("mark", "content", "arrays", "checksum", "video", "pictures", "unreadable", "engine", "versions")

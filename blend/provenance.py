@@ -6,27 +6,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from blend.ingredients import BOTH, OOF, Ingredients
+from blend import ingredients
+from blend.ingredients import Ingredients
 from extract import rundir
-from extract.errors import InputError
-from heads import labels
 from heads.code_mark import code_mark
 
 
 def search_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
+    known = made_of.hashes or ingredients.hashes(made_of)
     drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws", "thumbnails"}
     drop.add("out_of_fold")
     return {
         "task": made_of.task.name,
         "seed": made_of.seed,
         "settings": made_of.settings.model_dump(mode="json", exclude=drop),
-        "heads": {head: _hash(made_of.file(head, "val")) for head in made_of.heads},
+        "heads": known["heads"],
         "prior": made_of.prior,
-        "annotations": rundir.fingerprint({p.name: rundir.file_hash(p) for p in labels.files(made_of.paths.val)}),
+        "annotations": known["annotations"],
+        **({} if made_of.people is None else {"people": rundir.fingerprint([made_of.people, made_of.others])}),
         "code": [rundir.code_hash(Path(__file__).parent), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
-        **({} if made_of.people is None else {"people": rundir.fingerprint([made_of.people, made_of.others])}),
     }
 
 
@@ -39,30 +39,8 @@ def shared_facts(made_of: Ingredients) -> dict[str, Any]:
 
 def all_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
-    test = made_of.paths.test
+    known = made_of.hashes or ingredients.hashes(made_of)
     return search_facts(made_of) | {
         "settings": made_of.settings.model_dump(mode="json"),
-        "out_of_fold": {head: _hash(made_of.file(head, OOF)) for head in made_of.heads},
-        "train": _train_facts(made_of),
-        "test_list": rundir.file_hash(test) if test else None,
-        "test": {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in made_of.heads}
-        if test
-        else None,
+        **{key: known[key] for key in ("test_list", "test", "out_of_fold", "train")},
     }
-
-
-def _train_facts(made_of: Ingredients) -> str | None:
-    """Train's annotations, where a blend may look at them."""
-    train = made_of.paths.train
-    if train is None or any(made_of.file(head, OOF) is None for head in made_of.heads):
-        return None
-    return rundir.fingerprint({path.name: rundir.file_hash(path) for path in labels.files(train)})
-
-
-def _hash(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return rundir.file_hash(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such prediction file") from None

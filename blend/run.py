@@ -5,14 +5,16 @@ missing.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from blend import ingredients, others, provenance
+from blend import ingredients, others, provenance, steady
 from blend.config import Config
 from blend.how import ALONE, How
+from blend.ingredients import Ingredients
 from extract import cluster, errors, rundir
 from extract import config as extract_config
 from extract.errors import InputError
@@ -46,35 +48,54 @@ def main(
         with steps("blend mtl", tuple(SUBTASKS)):
             return mtl.main(config, work, seed, heads, predictions or {}, submissions, how)
     with steps(f"blend {task}", ("extract", "heads", "blend")):
-        step("extract")
-        config, made_of = ingredients.gather(config, task, work, seed, heads, predictions or {})
-        step("blend")
-        return _up_to_date(config, made_of, work, work / "blend" / task, submissions, how)
+        given = predictions or {}
+        while (report := _made(config, task, work, seed, heads, given, submissions, how)) is None:
+            pass
+        return report
 
 
-def _up_to_date(
-    config: Config, made_of: ingredients.Ingredients, work: Path, out: Path, submissions: int, how: How
-) -> dict[str, Any]:
-    """The blend itself, unless it is there."""
+def _made(
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    given: dict[str, Path],
+    submissions: int,
+    how: How,
+) -> dict[str, Any] | None:
+    """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
     from blend import predict_networks
 
-    facts = provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
-    mark = rundir.fingerprint(facts)
-    some = None
-    if how.storage and not rundir.is_done(out, mark):
+    out = work / "blend" / task
+
+    def facts_of(made_of: Ingredients) -> dict[str, Any]:
+        return provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
+
+    def is_done(made_of: Ingredients) -> bool:
+        return rundir.is_done(out, rundir.fingerprint(facts_of(made_of)))
+
+    step("extract")
+    with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
+        config, made_of = ingredients.gather(config, task, work, seed, heads, given, hold)
+        made_of, some = steady.read(made_of, is_done)
+    step("blend")
+    if how.storage and some is not None:
         from blend import make
 
-        some = ingredients.pools(made_of)
         make.search_together(some.validation, made_of, out, how)  # not holding the folder: another may help from there
+    facts = facts_of(made_of)
     with rundir.holding(out):
         predict_networks.keep(out, config)
-        if rundir.is_done(out, mark):
+        if is_done(made_of):
             report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
             return report
+        if some is None:
+            return None
         from blend import make
 
         report, results = make.make(config, made_of, some, work, out, submissions, how)
-        rundir.finish(out, mark, facts, results)
+        rundir.finish(out, rundir.fingerprint(facts), facts, results)
         return report
 
 

@@ -158,8 +158,7 @@ class _Search:
                 refiner = self._refiner()
             asked = refiner.ask() if refiner is not None else None
             if i < len(done):
-                frozen = done[i]
-                self.study.add_trial(frozen)
+                frozen = self._known(done[i], len(names) <= i < first_refined, derive(self.seed, i))
             else:
                 frozen = self._make(i, names, asked)
                 if self.journal is not None and not late:  # a search with more time goes on drawing
@@ -195,6 +194,18 @@ class _Search:
         if i < len(names):
             return self._start(*names[i])
         return self._drawn(derive(self.seed, i)) if asked is None else self._asked(asked)
+
+    def _known(self, frozen: FrozenTrial, drawn: bool, seed: int) -> FrozenTrial:
+        """Take in a finished trial of the journal, without what Optuna's CMA-ES keeps beside it: a pickle, and the file
+        may be anybody's. That sampler draws it again instead, which brings it to the same state.
+        """
+        for name in [name for name in frozen.system_attrs if name.startswith("cma:")]:
+            del frozen.system_attrs[name]
+        if drawn and self.settings.sampler == "cmaes":
+            self._ask(seed, lambda _: float(frozen.value or 0.0))
+        else:
+            self.study.add_trial(frozen)
+        return frozen
 
     def _start(self, name: str, k: int | tuple[int, ...]) -> FrozenTrial:
         raw = [1.0] * len(self.pool.heads)
@@ -232,6 +243,10 @@ class _Search:
         return [float(c) for c in chosen / chosen.max()]
 
     def _drawn(self, seed: int) -> FrozenTrial:
+        return self._ask(seed, lambda chosen: self.score.score(self.space.point(chosen)))
+
+    def _ask(self, seed: int, score: Callable[[dict[str, Any]], float]) -> FrozenTrial:
+        """A trial that the sampler draws, with its score."""
         import optuna
 
         with warnings.catch_warnings():
@@ -241,7 +256,7 @@ class _Search:
             else:
                 self.study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False)
         trial = self.study.ask(fixed_distributions=self.space.distributions())
-        self.study.tell(trial, self.score.score(self.space.point(trial.params)))
+        self.study.tell(trial, score(trial.params))
         return self.study.get_trials(deepcopy=False)[-1]
 
     def _refiner(self) -> Refiner:

@@ -10,7 +10,6 @@ depends on who was faster, so only a search by one process alone repeats its byt
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from blend.config import BlendSettings
 from blend.pool import Pool
 from extract import cluster
 from extract.errors import InputError
+from extract.rundir import set_aside
 from heads.tune_storage import patiently
 from heads.tune_study import Study
 
@@ -57,8 +57,7 @@ class Where:
         except InputError as error:
             if self.url or not self.path.exists():
                 raise
-            old = self.path.with_suffix(".old.db")
-            os.replace(self.path, old)
+            old = set_aside(self.path)
             return self.open(), f"{error}; it is kept as {old.name}, and the search begins anew"
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from extract.rundir import set_aside
+from heads.tune_storage import refuse_if_closed
 from heads.tune_study import differences
 
 if TYPE_CHECKING:
@@ -90,11 +92,13 @@ class Journal:
         except KeyError:
             reason = f"it holds no study of {name}"
         except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
+            if storage is not None:
+                _close(storage)
+            refuse_if_closed(self.path, error)
             reason = f"unreadable: {type(error).__name__}"
         if storage is not None:
             _close(storage)
-        old = self.path.with_suffix(".old.db")
-        os.replace(self.path, old)
+        old = set_aside(self.path)
         Path(f"{self.path}-journal").unlink(missing_ok=True)
         self.set_aside = (
             f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"

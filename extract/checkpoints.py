@@ -1,18 +1,19 @@
 """PyTorch checkpoints (`.pt`) -> ONNX, once: weights into timm's architecture of today, whatever timm wrote the file.
 
-A pickled module is read without running any of its code: classes other than tensors become empty shells, and only the
-parameters and buffers found in them are used. It is still refused unless its hash is known or the user says otherwise,
-because nothing shows that an unknown module's layers compute what timm's architecture of that name computes.
+No checkpoint's code is run, of whatever format (zip, legacy, tar): classes other than tensors become empty shells, and
+only tensors found in them are used. A pickled module is still refused unless its hash is known or the user says
+otherwise, because nothing shows that an unknown module's layers compute what timm's architecture of that name computes.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 import types
 import warnings
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from extract.errors import InputError
 from extract.rundir import file_hash, writing
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 OPSET = 11
 """Of the published ONNX files."""
-WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
-"""Keys under which training scripts store the state."""
+WRAPPERS = ("state_dict_ema", "state_dict", "model", "model_state_dict", "net")
+"""Keys under which training scripts store the state; the averaged weights come first, as in timm."""
+PREFIXES = ("module.", "model.", "_orig_mod.")
+"""What wrappers (DataParallel, Lightning, torch.compile) put before every name."""
 
 
 def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int, trusted: bool) -> Path:
@@ -44,9 +47,7 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does."""
     state = read_state(checkpoint, trusted=trusted)
     # the published vgaf module wraps its classifier in a Sequential
-    state = {
-        name.replace("classifier.0.", "classifier.").removeprefix("module."): value for name, value in state.items()
-    }
+    state = {name.replace("classifier.0.", "classifier."): value for name, value in _bare(state).items()}
     try:
         model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
     except RuntimeError as error:
@@ -66,44 +67,61 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     return model.eval()
 
 
+def _bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state without what wrappers put before all of its names."""
+    while prefix := next((one for one in PREFIXES if all(name.startswith(one) for name in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
 def read_state(checkpoint: Path, *, trusted: bool) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by name. Plain state dicts always; pickled modules only where `trusted`."""
+    """Parameters and buffers by name. State dicts always, whatever else lies beside; modules only where `trusted`."""
     import torch
 
-    try:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{checkpoint}: no such file") from None
-    except Exception:  # a pickled module, or no checkpoint at all
-        found = _read_module(checkpoint, trusted)
+    found = _read(checkpoint)
     for key in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
+        if isinstance(found, dict) and isinstance(found.get(key), dict | Shell):
             found = found[key]
-    state = (
-        {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
-        if isinstance(found, dict)
-        else {}
-    )
+    if isinstance(found, Shell) and not trusted:
+        raise InputError(
+            f"{checkpoint}: not a plain state dict but a whole module, and its hash is not a known one; if it is from "
+            f"somebody you trust, set trust_pickle = true in its [networks.<name>] section: none of its code is run, "
+            f"but nothing then shows that its layers are the stated ones"
+        )
+    items = found.items() if isinstance(found, dict) else _walk(found)
+    state = {str(name): value for name, value in items if isinstance(value, torch.Tensor)}
     if not state:
         raise InputError(f"{checkpoint}: no weights in it; expected a state dict or a module saved by torch.save")
     return state
 
 
-def _read_module(checkpoint: Path, trusted: bool) -> dict[str, torch.Tensor]:
+def _read(checkpoint: Path) -> Any:
+    """What a checkpoint of any of torch's formats holds: tensors and plain values as they are, all else as shells."""
     import torch
 
-    if not trusted:
-        raise InputError(
-            f"{checkpoint}: not a plain state dict, and its hash is not a known one; if it is a pickled module from "
-            f"somebody you trust, set trust_pickle = true in its [networks.<name>] section: nothing then shows that "
-            f"its layers are the stated ones"
-        )
-    shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=pickle.load, __name__="shells")
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: no such file")
     try:
-        module = torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
+        records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
+    except RuntimeError:  # no zip file
+        records = []
+    if "constants.pkl" in records:
+        raise InputError(
+            f"{checkpoint}: a TorchScript archive, which is a program; save the weights instead: "
+            f"torch.save(module.state_dict(), FILE)"
+        )
+    shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=_load, __name__="shells")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the source of a module's classes is not here
+            return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
         raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
-    return dict(_walk(module))
+
+
+def _load(handle: IO[bytes], **settings: Any) -> Any:
+    """`pickle.load` that runs nothing: what torch calls for the parts of its older formats."""
+    return _ShellUnpickler(handle, **settings).load()
 
 
 class Shell:
@@ -117,6 +135,14 @@ class Shell:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Shell:
         return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        """Of a list's kin: nothing is kept."""
+
+    extend = add = append
 
 
 ALLOWED = {
@@ -135,7 +161,7 @@ class _ShellUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ALLOWED:
             return ALLOWED[module, name] or super().find_class(module, name)
-        if module == "torch" and name.endswith("Storage"):
+        if module == "torch" and re.fullmatch(r"[A-Za-z0-9]+Storage", name):
             return super().find_class(module, name)
         return type(name, (Shell,), {})
 

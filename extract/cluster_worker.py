@@ -157,7 +157,7 @@ def _start(job: dict[str, Any], here: dict[str, str], device: str | None) -> sub
         environment["CUDA_VISIBLE_DEVICES"] = device
     log = Path(job["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as stderr:
+    with rundir.log_file(log, keep=True) as stderr:
         stderr.write(f"--- {job['name']} on worker {here['worker']} ({here['host']})\n".encode())
         stderr.flush()
         process = subprocess.Popen(

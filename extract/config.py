@@ -11,7 +11,7 @@ import difflib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from extract import config_file
 from extract.errors import InputError
@@ -41,7 +41,7 @@ class TaskPaths(Strict):
 class Corpus(Strict):
     """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)
     demo: bool = False
     """Render the embedded corpus into the work folder instead of reading one."""
     frames: list[Path] = []
@@ -186,6 +186,7 @@ class Config(BaseModel):
     networks: dict[str, NetworkSettings] = {}
     audio: dict[str, AudioSettings] = {}
     cluster: ClusterSettings = ClusterSettings()
+    _given: tuple[str, ...] = PrivateAttr(default=())  # arguments of a command that give this config
 
 
 C = TypeVar("C", bound=Config)
@@ -201,7 +202,10 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     raw = config_file.read(path)
     for override in overrides or []:
         config_file.override(raw, override)
-    return check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    config = check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    where = [] if path == DEFAULT else ["--config", str(path.absolute())]
+    config._given = (*where, *(part for override in overrides or [] for part in ("--set", override)))
+    return config
 
 
 S = TypeVar("S", bound=BaseModel)

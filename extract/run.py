@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from extract import audio, chunks, cluster, errors, frames, making, networks, pipeline, tabular
+from extract import audio, chunks, cluster, errors, frames, making, names, networks, pipeline, tabular
 from extract import config as configs
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
@@ -29,6 +29,8 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
             "config: key 'features.networks' is missing: name the networks whose features the heads use (a blend of "
             "other people's predictions alone needs none: python -m blend.run --heads none --predictions NAME=FOLDER)"
         )
+    for name in config.features.networks:
+        names.check("network", name, "config: features.networks")
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}

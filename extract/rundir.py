@@ -1,8 +1,8 @@
 """Run folders: files appear whole or not at all, and DONE is the last thing written.
 
 A step's folder holds its results, `provenance.json` (what they were made from, for people) and `DONE`: the fingerprint
-of everything that decides the result, then the hash of each result. A folder without it, with another fingerprint, or
-with a result that is gone or another one, is unfinished.
+of everything that decides the result, then the hash of each result and of itself. A folder without it, with another
+fingerprint, or with a result that is gone or another one, is unfinished.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -55,6 +55,26 @@ def sweep(path: Path) -> None:
     """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)
+
+
+def log_file(path: Path, keep: bool = False) -> IO[bytes]:
+    """A file that a process writes to as it goes: a new one, or (`keep`) going on at its end.
+
+    Never what a link in its place leads to: such a link goes.
+    """
+    if not keep or path.is_symlink():
+        path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if keep else os.O_EXCL)
+    return os.fdopen(os.open(path, flags, 0o666), "ab" if keep else "wb")
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file another name beside it, that no file has: `<name>.old.db`, `<name>.old-2.db`, ...; returns it."""
+    number = 1
+    while (old := path.with_suffix(f".old{'' if number == 1 else f'-{number}'}{path.suffix}")).exists():
+        number += 1
+    os.replace(path, old)
+    return old
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,11 +120,38 @@ def code_hash(*packages: Path) -> str:
 def is_done(folder: Path, mark: str) -> bool:
     """True if `folder` was finished with this fingerprint and its results are still what they were."""
     try:
-        said, *results = (folder / DONE).read_text(encoding="utf-8").splitlines()
-        hashes = (line.split("  ", 1) for line in results)
-        return said == mark and all(file_hash(folder / name) == sha256 for sha256, name in hashes)
+        return results(folder)[0] == mark and damage(folder) is None
     except (OSError, ValueError):
         return False
+
+
+def damage(folder: Path, beside: bool = True) -> Path | None:
+    """The first result of a finished folder that is gone or another one; DONE itself where that is. None: all is well.
+
+    Not `beside`: of the results that lie in the folder itself alone.
+    """
+    try:
+        there = results(folder)[1]
+    except (OSError, ValueError):
+        return folder / DONE
+    for name, sha256 in there.items():
+        if beside or not name.startswith(".."):
+            with suppress(OSError):
+                if file_hash(folder / name) == sha256:
+                    continue
+            return folder / name
+    return None
+
+
+def results(folder: Path) -> tuple[str, dict[str, str]]:
+    """What DONE says: the fingerprint, and each result's hash. Raises OSError where there is none, ValueError for one
+    that is not what was written.
+    """
+    mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
+    found = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
+    if found.pop(DONE, None) != fingerprint([mark, found]):
+        raise ValueError(f"{folder / DONE}: not what was written")
+    return mark, found
 
 
 def begin(folder: Path) -> None:
@@ -115,7 +162,7 @@ def begin(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
-        for left in folder.glob(".*.part"):
+        for left in (*folder.glob(".*.part"), *folder.glob(".*.part-journal")):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -124,27 +171,30 @@ def begin(folder: Path) -> None:
 def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[str]) -> None:
     """Close a folder: provenance first, DONE last on purpose. No DONE, no result."""
     write_json(folder / "provenance.json", provenance)
-    lines = [mark, *(f"{file_hash(folder / name)}  {name}" for name in results)]
-    write_text(folder / DONE, "\n".join(lines) + "\n")
+    hashes = {name: file_hash(folder / name) for name in dict.fromkeys((*results, "provenance.json"))}
+    hashes[DONE] = fingerprint([mark, hashes])
+    write_text(folder / DONE, "\n".join([mark, *(f"{sha256}  {name}" for name, sha256 in hashes.items())]) + "\n")
 
 
-def lock_of(path: Path) -> FileLock:
+def lock_of(path: Path, shared: bool = False) -> FileLock:
     """A lock of the kernel's on a file, not yet held. To acquire it raises OSError where the file system has none.
 
+    `shared`: within a thread, whoever asks for this path gets the same lock, and may hold it within itself.
     Never a file whose mere presence locks, which filelock would take instead: nobody frees that for a killed process.
     """
-    return FileLock(path, fallback_to_soft=False)
+    return FileLock(path.absolute(), fallback_to_soft=False, is_singleton=shared)
 
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once.
+    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once. Whoever
+    holds it may hold it once more.
 
     Raises InputError where the folder cannot be written, or its file system has no locks.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_of(folder / ".lock")
+        lock = lock_of(folder / ".lock", shared=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:

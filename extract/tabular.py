@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from extract import config as configs
 from extract import errors, placing, store, tables
+from extract import names as file_names
 from extract.columns import Choice, Plan, require
 from extract.columns import plan as plan_columns
 from extract.config import Config
@@ -66,6 +67,7 @@ def main(
     Raises InputError for frames that are there twice or are no frame numbers, columns that are missing or no numbers,
     values that are infinite or too large for float16, and where `name` is taken.
     """
+    file_names.check("network", name, "--name")
     if not NAME.fullmatch(name) or name in NETWORKS:
         why = "the project has a network of that name" if name in NETWORKS else "expected letters, digits and ._-"
         raise InputError(f"--name {name}: {why}; choose another name")
@@ -80,6 +82,8 @@ def main(
     if _is_current(work, name, about, redo):
         return _counted(work, name, plan)
     frames = _index(opened, places)
+    for each in frames:
+        file_names.check(file_names.VIDEO, each, source)
     about["videos"] = str(len(frames))
     total = sum(map(len, frames.values()))
     with replacing(work / "features" / name) as folder, progress(f"import {name}", total, "frames") as bar:

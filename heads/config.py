@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from extract import config as extract_config
+from extract import names as file_names
 from extract import store
 from extract.errors import InputError
 from heads import features
@@ -97,6 +98,8 @@ def wanted(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple
     section: TaskHeads = getattr(config.heads, task)
     use = section.use if section.use is not None else _by_default(section, task, asked)
     names = [name_of(entry) for entry in use]
+    for name in names:
+        file_names.check("head", name, f"config: heads.{task}.use")
     known = {*names, *standard(task)}
     for name, override in section.overrides.items():
         if name not in known or not isinstance(override, dict):
@@ -117,6 +120,7 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
     specs: list[Spec] = []
     for name, settings in heads:
         for spec in specs_of(name, settings, _usable(has, settings, task, work)):
+            file_names.check("head", spec.name, f"config: heads.{task}.use")
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
             if all(source.optional for source in spec.sources):

@@ -19,22 +19,25 @@ SEEN = "the command found it whole"
 def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int32], dict[str, NDArray[np.generic]]]:
     """A file's frames and the wanted kinds of its features; the others are not read.
 
-    Raises InputError for a damaged file and a kind that is missing.
+    Raises InputError for a damaged file (what is read is compared with its hashes) and a kind that is missing.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as handle:
+            about = store.described(handle)
             there = set(handle.keys())
-            for kind in kinds:
+            for kind in (wanted := tuple(kinds)):
                 if kind not in there:
                     raise InputError(
                         f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
                         f"and run python -m extract.run again"
                     )
-            return handle.get_tensor("frame"), {kind: handle.get_tensor(kind) for kind in kinds}
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+            found = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted)}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise store.damaged(path, error) from error
+    store.check(path, about, found)
+    return found.pop("frame"), found
 
 
 def filled(
@@ -66,10 +69,6 @@ def class_names(path: Path) -> tuple[str, ...]:
     if "columns" in about:  # an imported table: {kind: names of its columns}
         return tuple(json.loads(about["columns"]).get("logits", ()))
     return tuple(json.loads(about["outputs"])[-1] or ()) if "outputs" in about else ()
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: damaged feature file ({error}); delete it and run python -m extract.run again")
 
 
 def checked(
@@ -104,10 +103,11 @@ def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
 
     try:
         with safe_open(path, framework="numpy") as handle:
-            frames = handle.get_tensor("frame")
+            about, frames = store.described(handle), handle.get_tensor("frame")
             widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+    except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+        raise store.damaged(path, error) from error
+    store.check(path, about, {"frame": frames})
     if (np.diff(frames) <= 0).any() or (frames < 1).any():
         raise InputError(
             f"{path}: frame numbers must start at 1 or later and rise; delete the file and run "
@@ -126,7 +126,7 @@ def mark(work: Path, network: str, videos: Iterable[str]) -> str:
         path = store.path(work, network, video)
         if path.exists():
             if (about := store.about(path)) is None:
-                raise InputError(f"{path}: damaged feature file; delete it and run python -m extract.run again")
+                raise store.damaged(path, "no metadata, or damaged ones")
             found.append((video, about.get("mark"), about.get("content")))
     if len(marks := {mark for _, mark, _ in found}) > 1:
         raise InputError(

@@ -128,7 +128,12 @@ class Lama(Head):
         }
 
     def _refuse(self) -> None:
-        """Raise InputError for algorithms that would be left out in silence."""
+        """Raise InputError for algorithms that would be left out in silence, and for stacks."""
+        if len(self.settings.use_algos) > 1:
+            raise InputError(
+                f"lama: use_algos has {len(self.settings.use_algos)} levels; a head learns one: give one list, as in "
+                f"use_algos = [{json.dumps(self.settings.algorithms)}]"
+            )
         together = not self.settings.per_output and self.task.name != "expr"
         for algorithm in self.settings.algorithms:
             if together and algorithm in SINGLE:
@@ -204,18 +209,15 @@ class Lama(Head):
         return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
-        """Each automl in a file of its own (heads.lama_scorer; read a pickle only if you wrote it), and what for."""
-        files = []
+        """Each automl in a JSON file of its own (heads.lama_scorer), and what for."""
         for i, model in enumerate(self.models):
-            files.append(f"automl_{i}.{'json' if lama_scorer.is_plain(model) else 'pickle'}")
-            with writing(folder / files[-1]) as temporary:
+            with writing(folder / f"automl_{i}.json") as temporary:
                 temporary.write_bytes(model)
-        about = {"targets": [asdict(t) for t in self.targets], "base": self.base, "files": files}
-        write_json(folder / "lama.json", about)
+        write_json(folder / "lama.json", {"targets": [asdict(t) for t in self.targets], "base": self.base})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
         about = json.loads((folder / "lama.json").read_text())
         self.base, self.scorers = about["base"], None
         self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
-        self.models = [(folder / name).read_bytes() for name in about["files"]]
+        self.models = [(folder / f"automl_{i}.json").read_bytes() for i in range(len(self.targets))]

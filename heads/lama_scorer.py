@@ -1,15 +1,13 @@
-"""What is left of an automl when it has learnt: as plain numbers where it can be, else the automl as a pickle.
+"""What is left of an automl when it has learnt: plain numbers and texts, never a pickle, which could run code.
 
-LightAutoML takes seconds to be imported and passes every chunk through pandas. Its linear models and its boosters on
-the columns themselves need neither: a fitted automl is then shares, standardisation, coefficients and LightGBM's own
-text, and its scores are LightAutoML's to 1e-6, which is looked at every time one is made. Anything else (forests,
-CatBoost, XGBoost) stays what it is.
+LightAutoML takes seconds to be imported and passes every chunk through pandas. What it has learnt needs neither: its
+linear models are standardisation and coefficients, its boosters their library's own text, its forests arrays, each with
+a share. The scores are LightAutoML's to 1e-6, which is looked at every time one is made.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.lama_library import NAMES, frame_of, lightautoml, short
+from heads.lama_forest import Forests
+from heads.lama_library import NAMES, frame_of, short
 from heads.lama_rows import evenly
+from heads.lama_saved import PACKAGES, Saved
 from heads.lama_trees import Forest
 
 Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -84,41 +84,29 @@ class Boosters:
         return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
 
 
-KINDS: dict[str, type[Linear] | type[Boosters]] = {"linear": Linear, "boosters": Boosters}
+Part = Linear | Boosters | Forests | Saved
+KINDS: dict[str, type[Part]] = {"linear": Linear, "boosters": Boosters, "forests": Forests, "saved": Saved}
 
 
 def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
-    """A fitted automl as bytes; `x` [n, columns] are features that it learnt from."""
-    try:
-        parts = [(share, _part(pipe, algorithm)) for share, pipe, algorithm in shares(automl)]
-    except NotPlain:
-        return pickle.dumps(automl)
+    """A fitted automl as JSON; `x` [n, columns] are features that it learnt from.
+
+    Raises NotPlain where it has a part that is not known here, or where its own scores are others.
+    """
+    parts = [(share, _part(automl, pipe, algorithm)) for share, pipe, algorithm in shares(automl)]
     some = x[evenly(len(x), LOOKED_AT)]
     plain, own = _blend(parts)(some), automl.predict(frame_of(some)).data
     if plain.shape != own.shape or not np.allclose(plain, own, rtol=0, atol=TOLERANCE):
-        return pickle.dumps(automl)
+        apart = float(np.abs(plain - own).max()) if plain.shape == own.shape else f"{plain.shape}, {own.shape}"
+        raise NotPlain(f"its scores as plain numbers are others ({apart})")
     kinds = {kind: name for name, kind in KINDS.items()}
     return json.dumps([{"kind": kinds[type(part)], "share": share, **vars(part)} for share, part in parts]).encode()
 
 
 def loads(model: bytes) -> Scores:
-    """What predicts, of `dumps`' bytes. Read only what you wrote: a pickle can run anything."""
-    if is_plain(model):
-        parts = [(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in json.loads(model)]
-        return _blend(parts)
-    with lightautoml():
-        automl = pickle.loads(model)
-
-    def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = automl.predict(frame_of(x)).data
-        return found
-
-    return scores
-
-
-def is_plain(model: bytes) -> bool:
-    """Whether the bytes are JSON, not a pickle."""
-    return model.startswith(b"[")
+    """What predicts, of `dumps`' bytes. Raises ValueError for bytes that are no such JSON, a pickle among them."""
+    raws = json.loads(model.decode("utf-8"))
+    return _blend([(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in raws])
 
 
 def shares(automl: Any) -> Iterator[tuple[float, Any, Any]]:
@@ -129,14 +117,20 @@ def shares(automl: Any) -> Iterator[tuple[float, Any, Any]]:
         yield float(share), pipe, algorithm
 
 
-def _part(pipe: Any, algorithm: Any) -> Linear | Boosters:
+def _part(automl: Any, pipe: Any, algorithm: Any) -> Part:
     """One algorithm of an automl of one level. Raises NotPlain."""
     name = short(algorithm.name).removeprefix("Tuned_")
-    if name == NAMES["linear_l2"]:
+    ours = {long: ours for ours, long in NAMES.items()}.get(name)
+    if ours == "linear_l2":
         return _linear(pipe, algorithm)
-    if name == NAMES["lgb"]:
+    if ours == "lgb":
         texts = [model.model_to_string() for model in algorithm.models]
         return Boosters(_columns(algorithm.features, ""), texts, _link_of(texts[0]))
+    if ours == "rf":  # what it fills in is for features that are not finite, and there are none
+        columns = _columns(algorithm.features, "fillnamed__fillinf__")
+        return Forests.of(columns, algorithm.models, automl.task.name)
+    if ours in PACKAGES:
+        return Saved.of(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
     raise NotPlain(name)
 
 
@@ -192,7 +186,7 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _blend(parts: Sequence[tuple[float, Linear | Boosters]]) -> Scores:
+def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:
     """Scores by share; a part with none is not asked."""
     scorers = [(share, part.scorer()) for share, part in parts if share > 0]
     whole = sum(share for share, _ in scorers)

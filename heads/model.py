@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import store
+from extract import rundir, store
 from extract.config import check
 from extract.errors import InputError
 from extract.rundir import write_json
@@ -27,6 +27,10 @@ from heads.temporal import TemporalColumns
 
 GROUP = 65_536
 """Rows that are in memory at a time where whole splits are predicted, and the rest of the video they end in."""
+
+
+class Damaged(InputError):
+    """A file of a finished model is gone, or not what it was."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +103,24 @@ class Model:
 
     @staticmethod
     def load(folder: Path) -> Model:
-        """Read what `save` wrote: the same predictions to the bit."""
+        """Read what `save` wrote: the same predictions to the bit.
+
+        Raises Damaged, before any library sees it, for a file that is not the one whose hash the folder's DONE has.
+        """
+        _check(folder)
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         kind = family(about["settings"]["family"])
         head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
         head.load(folder)
-        return Model(
-            head,
-            tuple(Source.of(source) for source in about["sources"]),
-            TemporalColumns.load(folder),
-            tuple(about["columns"]),
-        )
+        temporal = TemporalColumns.load(folder)
+        _check(folder)  # what was read is what was compared, also where somebody learns it anew meanwhile
+        return Model(head, tuple(Source.of(source) for source in about["sources"]), temporal, tuple(about["columns"]))
+
+
+def _check(folder: Path) -> None:
+    """Raise Damaged where a file of a finished model is not what it was."""
+    if (folder / rundir.DONE).exists() and (file := rundir.damage(folder, beside=False)) is not None:
+        raise Damaged(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
 
 
 def _groups(there: table.Frames) -> Iterator[list[str]]:

@@ -71,7 +71,7 @@ def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> 
     job.write(job.folder / "job.json")
     environment = threads.environment(_gpu(job)) | {VARIABLE: str(cores)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    with open(job.folder / "log.txt", "wb") as log:
+    with rundir.log_file(job.folder / "log.txt") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "heads.train", str(job.folder / "job.json")],
             env=environment,

@@ -15,13 +15,13 @@ from extract import cluster, errors, rundir, store
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.errors import InputError
-from heads import border, features, labels, people, processes, split
+from heads import border, features, inputs, people, processes, split
 from heads import config as heads_config
 from heads.code_mark import code_mark
 from heads.config import Config, Spec
 from heads.labels import Annotation
 from heads.tasks import MTL, NAMES, SUBTASKS, Task, find
-from heads.train import Job, head_folder
+from heads.train import MODEL, Job, head_folder
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
@@ -33,23 +33,34 @@ LIBRARIES = {
 }
 
 
-def main(config: Config, task: str, work: Path, seed: int = 0, only: list[str] | None = None) -> dict[str, Path]:
+def main(
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int = 0,
+    only: list[str] | None = None,
+    hold: contextlib.ExitStack | None = None,
+) -> dict[str, Path]:
     """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them.
     A part of the multi-task challenge is a task of its own ("mtl/va").
 
     Runs extract first where features are missing. Finished heads whose settings, annotations, features and libraries
     are unchanged are kept, so a killed run goes on with the first unfinished head; where only the test list or its
     features changed, the kept model predicts them. Writes `prior.json`: what a video
-    without any face is predicted as. Raises InputError for bad input; heads finished before that stay.
+    without any face is predicted as. Until `hold` is closed nobody changes the heads: what reads them closes it.
+    Raises InputError for bad input; heads finished before that stay.
     """
     facts = find(task)
     for part in SUBTASKS if task in SUBTASKS else (task,):  # hours of extraction must not end at a typo
         heads_config.wanted(config, find(part).name, only or ())
-    early = None if config.corpus.demo else border.read(config, facts)
+    early = None if config.corpus.demo else inputs.read(config, facts)
     config = extract_run.main(config, work)
-    annotations, listed = early or border.read(config, facts)
-    with rundir.holding(work / "heads" / task):
-        return _up_to_date(config, facts, work, seed, only, annotations, listed)
+    with contextlib.ExitStack() as here:
+        (hold or here).enter_context(rundir.holding(work / "heads" / task))
+        paths = config.corpus.task(facts.place)
+        if early is None or inputs.hashes(paths.train, paths.val, paths.test) != early[2]:  # hours may have passed
+            early = inputs.read(config, facts)
+        return _up_to_date(config, facts, work, seed, only, *early)
 
 
 def _up_to_date(
@@ -60,6 +71,7 @@ def _up_to_date(
     only: list[str] | None,
     annotations: border.Annotations,
     listed: border.Listed,
+    hashes: inputs.Hashes,
 ) -> dict[str, Path]:
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
@@ -75,19 +87,16 @@ def _up_to_date(
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         border.check_heads(facts.name, specs, work, part, videos)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
-    hashes = {
-        part: [(path.name, rundir.file_hash(path)) for path in labels.files(getattr(paths, part))]
-        for part in ("train", "val")
-    }
-    listing = rundir.file_hash(paths.test) if paths.test else None
+    annotated = {part: hashes[part] for part in ("train", "val")}
     code = code_mark()
     todo = []
     for spec in specs:
         learnt_from = known if spec.settings.refit_val else annotations["train"]
         together = split.name_groups(learnt_from, person_of)
-        learning = _learning(task, spec, seed, hashes, marks[0], code, together)
-        mark = rundir.fingerprint([learning, listing, [marks[1][s.network] for s in spec.sources]])
-        if not rundir.is_done(head_folder(work, task, spec.name), mark):
+        learning = _learning(task, spec, seed, annotated, marks[0], code, together)
+        mark = rundir.fingerprint([learning, hashes["test"], [marks[1][s.network] for s in spec.sources]])
+        folder = head_folder(work, task, spec.name)
+        if not (rundir.is_done(folder, mark) and rundir.is_done(folder / MODEL, learning)):
             todo.append(
                 Job(
                     spec.name,
@@ -103,6 +112,7 @@ def _up_to_date(
                     learning,
                     {s.network: [part[s.network] for part in marks] for s in spec.sources},
                     together,
+                    hashes,
                 )
             )
     processes.run_all(todo, f"heads {task}")

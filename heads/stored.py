@@ -35,6 +35,8 @@ class Stored:
     at: NDArray[np.int64]
     """[rows]: which row of its file each is; -1: none, its values are 0."""
     width: int
+    seen: dict[Path, tuple[int, ...]]
+    """Of each file, what tells that it is replaced or written to (`_seen`): rows are not compared with hashes."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,12 +69,12 @@ class Stored:
 
         first = int(rows[0])
         try:
+            if _seen(path) != self.seen[path]:
+                raise OSError("it is another file than before")
             with safe_open(path, framework="numpy") as handle:
                 found = handle.get_slice(self.kind)[first : int(rows[-1]) + 1]
         except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path}: changed or damaged while it was read ({error}); run python -m extract.run again"
-            ) from error
+            raise InputError(f"{path}: changed or damaged while it was read ({error}); start again") from error
         return found[rows - first]  # type: ignore[no-any-return]
 
 
@@ -94,4 +96,13 @@ def embedding(
             at.append(np.full(len(frames), -1))
     ends = np.concatenate([[0], np.cumsum([len(some) for some in at])]).astype(np.int64)
     whole = np.concatenate(at).astype(np.int64) if at else np.empty(0, np.int64)
-    return Stored(kind, network, tuple(files), ends, whole, width)
+    return Stored(kind, network, tuple(files), ends, whole, width, {path: _seen(path) for path in files})
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """Inode, size and time of change of a file; nothing of none."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns

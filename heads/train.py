@@ -26,7 +26,7 @@ import numpy as np
 from extract import errors, rundir
 from extract.config import check
 from extract.errors import InputError
-from heads import labels, learn, oof, predictions, table, testlist
+from heads import inputs, labels, learn, oof, predictions, table, testlist
 from heads.base import OnProgress, family
 from heads.labels import Annotation
 from heads.learn import Slices
@@ -58,6 +58,8 @@ class Job:
     """Of each network, `heads.features.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
     people: dict[str, str] | None = None
     """Video -> the name of its group, of all videos that are learnt from, where people are known."""
+    inputs: inputs.Hashes = field(default_factory=dict)
+    """Hashes of the annotations and the test list (heads.inputs), as heads.run saw them; none: nothing is compared."""
 
     @property
     def folder(self) -> Path:
@@ -84,6 +86,9 @@ class Job:
         sources = [Source.of(source) for source in raw.pop("sources")]
         paths = {key: Path(raw.pop(key)) for key in ("work", "train", "val")}
         test = raw.pop("test")
+        for part in ("train", "val"):  # JSON has no tuples
+            if part in raw.get("inputs", {}):
+                raw["inputs"] = raw["inputs"] | {part: [tuple(one) for one in raw["inputs"][part]]}
         return Job(**raw, **paths, sources=sources, test=Path(test) if test else None)
 
 
@@ -116,6 +121,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
             predictions.write(job.folder / name, found)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
+    _check_inputs(job, task, ("train", "val", "test"))
     rundir.write_json(job.folder / "report.json", report)
     rundir.finish(job.folder, job.mark, _provenance(job), [*results, "report.json"])
     on_progress(1.0, "done")
@@ -172,13 +178,24 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     if settings.refit_val:
         report["trainval"] = _both(job, model, {**train, **val}, part(2))
     report["seconds"] = round(time.monotonic() - began, 2)
+    _check_inputs(job, task, ("train", "val"))
     rundir.write_json(job.folder / MODEL / "learnt.json", report)
-    made = [
-        path for path in sorted(job.folder.rglob("*")) if path.parent.name in (MODEL, BOTH) or path.suffix == ".parquet"
-    ]
-    results = [os.path.relpath(path, job.folder / MODEL) for path in made if oof.FOLDS not in path.parts]
+    parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / BOTH).rglob("*"))
+    results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
     rundir.finish(job.folder / MODEL, job.learning, _provenance(job), results)
     shutil.rmtree(job.folder / oof.FOLDS, ignore_errors=True)
+
+
+def _check_inputs(job: Job, task: Task, which: tuple[str, ...]) -> None:
+    """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
+    if not job.inputs:
+        return
+    now = {part: some for part, some in inputs.hashes(job.train, job.val, job.test).items() if part in which}
+    parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]
+    if "test" in which:
+        parts.append(set(testlist.read(job.test, task).names) if job.test is not None else set())
+    if what := inputs.changed(job.inputs, now, job.features, job.work, parts):
+        raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
 
 
 @contextmanager

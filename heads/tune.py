@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import cluster, errors, rundir
+from extract import cluster, errors, names, rundir
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.console import console
@@ -86,7 +86,7 @@ def main(config: Config, search: Search, work: Path) -> Found:
     annotations, _ = early or border.read(config, task)
     has = {network: heads_config.kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     name, raw, kinds = tune_plan.on_networks(plan, has)
-    study = search.study or name
+    study = names.check("study", search.study or name, "--study")
     folder = work / "tune" / task.name / study
     job = Job(
         task=task.name,
@@ -108,9 +108,9 @@ def main(config: Config, search: Search, work: Path) -> Found:
         until=None if search.seconds is None else time.time() + search.seconds,
     )
     tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
-    facts = _facts(config, job, work, annotations["train"])
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
+        facts = _facts(config, job, work, annotations["train"])  # not before the wait
         return _search(job, facts, plan, search)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from extract import pipeline
+from extract import pipeline, rundir
 from extract.errors import Failed, InputError
 from extract.progress import Progress, progress
 from heads.processes import ROOT, TAIL
@@ -86,7 +86,7 @@ class Crew:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         log = self._log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "wb") as stderr:
+        with rundir.log_file(log) as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "heads.tune_worker"],
                 env=environment,

@@ -63,6 +63,7 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
     try:
         return _sqlite(path, heartbeat), guard
     except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study
+        refuse_if_closed(path, error)
         raise InputError(
             f"{path}: not a readable study ({_first_line(error)}); move the file away to begin anew"
         ) from error
@@ -71,6 +72,29 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
 def _sqlite(path: Path, heartbeat: int) -> RDBStorage:
     # the path is given to SQLite itself: in a URL, a folder's ? or { would mean something
     return _storage("sqlite://", heartbeat, creator=partial(sqlite3.connect, path, timeout=SECONDS_FOR_LOCK))
+
+
+CLOSED = {
+    "SQLITE_BUSY": "another program holds it: close that (a database browser?), or ask who else works here",
+    "SQLITE_LOCKED": "another program holds it: close that, or ask who else works here",
+    "SQLITE_READONLY": "it may not be written: see its permissions, and those of its folder",
+    "SQLITE_PERM": "it may not be written: see its permissions, and those of its folder",
+    "SQLITE_CANTOPEN": "it cannot be opened: see its permissions, and those of its folder",
+    "SQLITE_FULL": "the disk is full: free some space",
+    "SQLITE_IOERR": "the disk does not do what it is asked: see whether it is full or broken",
+}
+"""What SQLite says of a file that may be whole, but cannot be used now -> what to do."""
+
+
+def refuse_if_closed(path: Path, error: BaseException) -> None:
+    """Raise Failed where a study's file may be whole but cannot be used now: it is not taken for a damaged one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        name = getattr(cause, "sqlite_errorname", None) or ""
+        for code, what in CLOSED.items():
+            if name.startswith(code):
+                raise Failed(f"{path}: {what}; nothing was changed, then the same command goes on") from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def open_postgresql(url: URL, name: str, heartbeat: int) -> tuple[RDBStorage, Guard]:

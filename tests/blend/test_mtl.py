@@ -81,7 +81,9 @@ class Challenge:
         section = {"corpus": {"name": "c", "mtl": paths}, "features": {"networks": ["n"]}, "blend": settings}
         return Config.model_validate(section)
 
-    def trained(self, config: Config, task: str, work: Path, seed: int, only: list[str] | None) -> dict[str, Path]:
+    def trained(
+        self, config: Config, task: str, work: Path, seed: int, only: list[str] | None, hold: object = None
+    ) -> dict[str, Path]:
         names = only or self.heads
         return {head: self.work / "heads" / task / head for head in self.heads if head in names}
 

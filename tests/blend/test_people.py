@@ -9,7 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import alike, compare, counts, crossfit, ingredients, page_values, report, report_videos, run, summary
+from blend import (
+    alike,
+    compare,
+    counts,
+    crossfit,
+    ingredients,
+    page_values,
+    provenance,
+    report,
+    report_videos,
+    run,
+    summary,
+)
 from blend import pool as pools
 from blend.config import BlendSettings
 from blend.config import Config as BlendConfig
@@ -143,7 +155,7 @@ def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus
         return asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
 
     def facts(*told):
-        return ingredients.all_facts(ingredients.gather(config(*told), "va", corpus.work, 0, None, {})[1])
+        return provenance.all_facts(ingredients.gather(config(*told), "va", corpus.work, 0, None, {})[1])
 
     without, known = facts(None), facts("AABBC")
     assert "people" not in without and known.keys() - without.keys() == {"people"}

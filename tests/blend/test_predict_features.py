@@ -11,7 +11,7 @@ from blend import apply, predict_blends, predict_features
 from blend.params import Params
 from blend.predict_blends import Trained
 from blend.predict_source import Clip
-from extract import faces, store
+from extract import faces, rundir, store
 from extract.errors import InputError
 from extract.rundir import write_json
 from heads import table
@@ -88,6 +88,6 @@ def test_a_network_is_optional_where_every_head_of_the_blend_can_do_without(tmp_
         model.mkdir(parents=True)
         sources = [{"network": n} | ({} if may is None else {"optional": may}) for n, may in networks.items()]
         (model / "model.json").write_text(json.dumps({"sources": sources}))
-        (model / "DONE").touch()
+        rundir.finish(model, "mark", {}, ["model.json"])
     [one] = predict_blends.find([work / "blend" / "va"])
     assert one.networks == ("audio", "x", "y") and one.optional == {"audio"}

@@ -41,6 +41,20 @@ def test_a_network_of_ones_own_is_found_again_from_any_folder(tmp_path, monkeypa
     Config.model_validate({"corpus": {"name": "x"}, **found})
 
 
+def test_a_record_cannot_say_that_a_pickle_is_trusted(tmp_path):
+    one = trained(tmp_path / "blend", "mine")
+    predict_networks.keep(one.folder, config(mine=OWN | {"trust_pickle": True}))
+    assert "trust_pickle" not in (one.folder / "networks.json").read_text()
+    record = {"features": {"networks": ["mine"]}, "networks": {"mine": OWN | {"trust_pickle": True}}}
+    (one.folder / "networks.json").write_text(json.dumps(record))
+    assert "trust_pickle" not in predict_networks.settings([one], None)["networks"]["mine"]
+    (tmp_path / "mine.toml").write_text(
+        '[corpus]\nname = "c"\n[features]\nnetworks = ["mine"]\n[networks.mine]\npath = "m.pt"\nsize = 8\n'
+        'mean = [0, 0, 0]\nstd = [1, 1, 1]\narch = "resnet10t"\nclasses = ["a"]\ntrust_pickle = true\n'
+    )
+    assert predict_networks.settings([one], tmp_path / "mine.toml")["networks"]["mine"]["trust_pickle"] is True
+
+
 def test_a_config_given_takes_the_place_of_the_record(tmp_path):
     one = trained(tmp_path / "blend", "mine")
     (tmp_path / "mine.toml").write_text(

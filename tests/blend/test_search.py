@@ -1,5 +1,7 @@
 """The search beats what it starts from, repeats itself, and goes on where it was."""
 
+import os
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from blend import combine, search
 from blend.config import BlendSettings
+from blend.shared import Memory
 from blend.study import Journal
 from extract.errors import InputError
 
@@ -148,6 +151,24 @@ def test_cmaes_draws_and_resumes(make_pool, tmp_path):
     through = search.search(pool, settings, 50, seed=1)
     assert len({trial.point for trial in through.trials if trial.start is None}) > 10
     assert interrupted(pool, settings, 50, 1, tmp_path, 30) == through
+
+
+def test_a_pickle_in_the_trials_of_cmaes_is_not_run(make_pool, tmp_path):
+    """Optuna's CMA-ES keeps its state as a pickle beside the trials; a study may be anybody's."""
+    pytest.importorskip("cmaes")
+
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "exploded"),))
+
+    pool, settings, kept = make_pool("va"), BlendSettings(sampler="cmaes"), Memory()
+    through = search.search(pool, settings, 50, 1, kept)
+    done = kept.made[:30]
+    assert any("cma:" in name for trial in done for name in trial.system_attrs), "the package keeps its state so"
+    for trial in done:
+        trial.system_attrs["cma:optimizer:0"] = pickle.dumps(Bomb()).hex()
+    assert search.search(pool, settings, 50, 1, Memory(done)) == through
+    assert not (tmp_path / "exploded").exists()
 
 
 def test_a_sampler_whose_package_is_missing_and_a_filter_of_no_head_are_said(make_pool, monkeypatch):

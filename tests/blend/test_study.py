@@ -4,7 +4,9 @@ import sqlite3
 
 import pytest
 
+from blend import study
 from blend.study import Journal
+from extract.errors import Failed
 
 MARK = {"task": "au", "seed": 0, "heads": {"one": "0123456789abcdef" * 4}}
 
@@ -71,6 +73,32 @@ def test_a_damaged_file_is_set_aside(tmp_path, content):
         journal.add(trial(0.25))
     with Journal(tmp_path / "study.db", "au", MARK) as journal:
         assert len(journal.trials()) == 1
+
+
+def test_a_file_that_another_program_holds_or_that_may_not_be_written_is_left_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "SECONDS_FOR_LOCK", 0.1)
+    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+        journal.add(trial(0.25))
+    whole = (tmp_path / "study.db").read_bytes()
+    connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Failed, match=r"study\.db: another program holds it: .*nothing was changed"):
+        Journal(tmp_path / "study.db", "au", MARK)
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert (tmp_path / "study.db").read_bytes() == whole and [p.name for p in tmp_path.iterdir()] == ["study.db"]
+    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+        assert len(journal.trials()) == 1
+
+
+def test_what_was_set_aside_is_never_overwritten(tmp_path):
+    for number in range(3):
+        with Journal(tmp_path / "study.db", "au", MARK | {"seed": number}) as journal:
+            journal.add(trial(number / 4))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["study.db", "study.old-2.db", "study.old.db"]
+    for name, seed in (("study.old.db", 0), ("study.old-2.db", 1), ("study.db", 2)):
+        with Journal(tmp_path / name, "au", MARK | {"seed": seed}) as journal:
+            assert [t.value for t in journal.trials()] == [seed / 4]
 
 
 def test_an_unfinished_transaction_leaves_no_trial(tmp_path):

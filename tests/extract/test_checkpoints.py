@@ -1,6 +1,13 @@
+import argparse
+import contextlib
+import io
 import os
+import pickle
 import subprocess
 import sys
+import tarfile
+import warnings
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -105,11 +112,93 @@ class Bomb:
         return (os.mkdir, (self.path,))
 
 
-def test_reading_a_pickled_module_runs_none_of_its_code(tmp_path):
-    torch.save({"model": {"weight": torch.ones(2)}, "bomb": Bomb(str(tmp_path / "exploded"))}, tmp_path / "bomb.pt")
-    with pytest.raises(InputError):
-        checkpoints.read_state(tmp_path / "bomb.pt", trusted=True)
+def legacy(*parts):
+    """A checkpoint of the format before zip: pickles one after the other, a number first that tells it."""
+    return b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, *parts))
+
+
+def tar(members):
+    """A checkpoint of the first format."""
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for name, content in members.items():
+                facts = tarfile.TarInfo(name)
+                facts.size = len(content)
+                archive.addfile(facts, io.BytesIO(content))
+        return file.getvalue()
+
+
+def bombs(folder, bomb):
+    """Checkpoints of every format that torch reads, each with a bomb in one of its places."""
+    torch.save({"a": torch.zeros(2)}, folder / "whole.zip")
+    one = pickle.dumps(bomb, 2)
+    for where in ("data.pkl", ".data/serialization_id", "byteorder"):
+        with zipfile.ZipFile(folder / "whole.zip") as whole, io.BytesIO() as file:
+            with zipfile.ZipFile(file, "w") as out:
+                for name in whole.namelist():
+                    out.writestr(name, one if name.endswith(where) else whole.read(name))
+            yield file.getvalue()
+    yield from (one, legacy(bomb), legacy(1001, bomb), legacy(1001, {}, bomb), legacy(1001, {}, {"a": bomb}, [bomb]))
+    yield pickle.dumps({"state_dict": {"w": bomb}}, pickle.HIGHEST_PROTOCOL)
+    empty = {"storages": pickle.dumps(0, 2) + pickle.dumps([], 2), "tensors": pickle.dumps(0, 2), "pickle": one}
+    yield tar(empty)
+    for name in ("storages", "tensors"):
+        yield tar(empty | {name: one})
+        yield tar(empty | {name: pickle.dumps(1, 2) + one, "pickle": pickle.dumps({}, 2)})
+
+
+def test_no_format_of_checkpoints_runs_code(tmp_path):
+    mark = tmp_path / "exploded"
+    for number, content in enumerate(bombs(tmp_path, Bomb(str(mark)))):
+        (tmp_path / "bomb.pt").write_bytes(content)
+        for trusted in (False, True):
+            with contextlib.suppress(InputError):
+                checkpoints.read_state(tmp_path / "bomb.pt", trusted=trusted)
+            assert not mark.exists(), (number, trusted)
+    os.mkdir(mark)  # what a bomb does is seen
+    assert mark.exists()
+
+
+def test_what_lies_beside_the_weights_needs_no_trust(tmp_path):
+    """timm's own checkpoints hold the arguments of the run (a Namespace); they are neither read nor run."""
+    beside = {"args": argparse.Namespace(lr=0.1), "bomb": Bomb(str(tmp_path / "exploded"))}
+    torch.save({"state_dict": {"fc.weight": torch.ones(2)}, **beside}, tmp_path / "timm.pt")
+    torch.save({"state_dict": {"fc.weight": torch.ones(2)}, **beside}, tmp_path / "old.pt",
+               _use_new_zipfile_serialization=False)  # fmt: skip
+    for name in ("timm.pt", "old.pt"):
+        state = checkpoints.read_state(tmp_path / name, trusted=False)
+        torch.testing.assert_close(state, {"fc.weight": torch.ones(2)})
     assert not (tmp_path / "exploded").exists()
+
+
+def test_old_modules_are_read_in_their_format_too(tmp_path):
+    module = torch.nn.Linear(3, 2)
+    torch.save(module, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match="trust_pickle = true"):
+        checkpoints.read_state(tmp_path / "old.pt", trusted=False)
+    state = checkpoints.read_state(tmp_path / "old.pt", trusted=True)
+    torch.testing.assert_close(state, dict(module.state_dict()), rtol=0, atol=0)
+
+
+def test_a_torchscript_archive_is_refused_with_what_to_do(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    for trusted in (False, True):
+        with pytest.raises(InputError, match=r"script\.pt: a TorchScript archive.*torch\.save\(module\.state_dict"):
+            checkpoints.read_state(tmp_path / "script.pt", trusted=trusted)
+
+
+def test_prefixes_of_wrappers_and_averaged_weights(timm, tmp_path):
+    module = timm.create_model("resnet10t", num_classes=8)
+    averaged = {f"module.{name}": value + 1 for name, value in module.state_dict().items()}
+    for prefix in ("module.", "model.", "_orig_mod.", "module._orig_mod."):
+        torch.save({prefix + name: value for name, value in module.state_dict().items()}, tmp_path / "a.pt")
+        built = checkpoints.build(tmp_path / "a.pt", arch="resnet10t", outputs=8, trusted=False)
+        torch.testing.assert_close(built.state_dict(), module.state_dict(), rtol=0, atol=0)
+    torch.save({"state_dict": module.state_dict(), "state_dict_ema": averaged}, tmp_path / "a.pt")
+    built = checkpoints.build(tmp_path / "a.pt", arch="resnet10t", outputs=8, trusted=False)
+    torch.testing.assert_close(built.state_dict()["fc.bias"], module.state_dict()["fc.bias"] + 1, rtol=0, atol=0)
 
 
 def test_wrapped_state_dicts_are_found(tmp_path):

@@ -149,3 +149,61 @@ def test_without_locks_of_the_kernels_a_folder_is_refused(tmp_path, monkeypatch)
         pytest.fail("it was held")
     with refused:
         sharing.Claims(tmp_path).take("a")
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "other").write_bytes(b"precious")
+    (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
+    for keep in (False, True):
+        (tmp_path / "log.txt").unlink()
+        (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
+        with rundir.log_file(tmp_path / "log.txt", keep) as log:
+            log.write(b"said")
+        assert (tmp_path / "precious").read_bytes() == b"precious"
+        assert not (tmp_path / "log.txt").is_symlink() and (tmp_path / "log.txt").read_bytes() == b"said"
+    with rundir.log_file(tmp_path / "log.txt", keep=True) as log:
+        log.write(b" more")
+    assert (tmp_path / "log.txt").read_bytes() == b"said more"
+    (tmp_path / "log.txt").unlink()
+    os.link(tmp_path / "other", tmp_path / "log.txt")
+    with rundir.log_file(tmp_path / "log.txt") as log:
+        log.write(b"said")
+    assert (tmp_path / "other").read_bytes() == b"precious"
+
+
+def test_a_folder_may_be_held_again_by_who_holds_it_and_by_nobody_else(tmp_path):
+    import threading
+
+    moments = []
+
+    def other():
+        with rundir.holding(tmp_path):
+            moments.append("other")
+
+    with rundir.holding(tmp_path):
+        thread = threading.Thread(target=other)
+        with rundir.holding(tmp_path):
+            thread.start()
+            thread.join(0.3)
+        moments.append("still held")
+        thread.join(0.3)
+        moments.append("let go")
+    thread.join()
+    assert moments == ["still held", "let go", "other"]
+
+
+def test_damage_to_any_result_and_to_done_itself_is_found(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/one", "a/two", "beside"):
+        (tmp_path / name).write_text(name * 9)
+    rundir.finish(tmp_path / "a", "mark", {"x": 1}, ["one", "two", "../beside"])
+    assert rundir.is_done(tmp_path / "a", "mark") and rundir.damage(tmp_path / "a") is None
+    for name in ("a/one", "a/two", "beside", "a/provenance.json", "a/DONE"):
+        whole = (tmp_path / name).read_bytes()
+        for bent in (b"", whole[:-1], bytes([whole[0] ^ 1]) + whole[1:], None):
+            (tmp_path / name).unlink() if bent is None else (tmp_path / name).write_bytes(bent)
+            assert not rundir.is_done(tmp_path / "a", "mark")
+            assert rundir.damage(tmp_path / "a").resolve() == tmp_path / name
+            assert (rundir.damage(tmp_path / "a", beside=False) is None) == (name == "beside")
+            (tmp_path / name).write_bytes(whole)

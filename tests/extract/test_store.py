@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_what_is_written_is_read_with_its_types(tmp_path):
         np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
     assert (read.frame.dtype, read.embedding.dtype, read.logits.dtype) == (np.int32, np.float16, np.float32)
     assert read.va is None and read.has() == ("embedding", "logits")
-    assert store.about(path) == {"mark": "m", "content": store.about(path)["content"]}
+    assert store.about(path).keys() == {"mark", "content", "arrays", "checksum"} and store.about(path)["mark"] == "m"
 
 
 def test_the_content_hash_follows_the_arrays_alone(tmp_path):
@@ -54,6 +56,63 @@ def test_a_file_cut_short_is_not_done_and_is_named(tmp_path, length):
     assert store.about(path) is None
     with pytest.raises(InputError, match=r"a\.safetensors: damaged feature file"):
         store.read(path)
+
+
+def test_every_changed_bit_is_noticed(tmp_path):
+    """Of the header, the metadata and the arrays: refused, or (spaces of the header) nothing has changed."""
+    path, rng = tmp_path / "a.safetensors", np.random.default_rng(0)
+    store.write(path, some(), {"mark": "m", "outputs": '["a", "b"]'})
+    whole = path.read_bytes()
+    for at in rng.integers(0, len(whole), 400):
+        bent = bytearray(whole)
+        bent[at] ^= 1 << rng.integers(8)
+        path.write_bytes(bent)
+        try:
+            read, about = store.read(path), store.about(path)
+        except InputError as error:
+            assert "a.safetensors: " in str(error)
+            continue
+        assert chr(whole[at]).isspace() and about == store.about(path)
+        for kind in ("frame", "embedding", "logits"):
+            np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
+
+
+def test_the_hash_of_an_array_sees_bits_signs_and_exchanges():
+    rng = np.random.default_rng(0)
+    for shape, kind in (((700, 96), np.float16), ((3001, 8), np.float32), ((0, 8), np.float32), ((90_000,), np.int32)):
+        whole = rng.normal(size=shape).astype(kind) if kind != np.int32 else np.arange(*shape, dtype=kind)
+        known = store.array_hash(whole)
+        assert store.array_hash(whole.copy()) == known != store.array_hash(whole.reshape(-1, 1, *shape[1:]))
+        for _ in range(50 if whole.size else 0):
+            bent = whole.copy()
+            bent.reshape(-1).view(np.uint8)[rng.integers(bent.nbytes)] ^= 1 << rng.integers(8)
+            assert store.array_hash(bent) != known
+            rows = rng.choice(len(whole), 2, replace=False)
+            bent = whole.copy()
+            bent[rows] = bent[rows[::-1]]
+            assert store.array_hash(bent) != known
+        if whole.size:
+            assert store.array_hash(-whole) != known
+            assert store.array_hash(whole[::-1]) != known
+            half = whole.reshape(-1).copy()
+            half[::2] *= -1
+            assert store.array_hash(half.reshape(shape)) != known
+
+
+def test_files_of_before_there_were_hashes_are_read(tmp_path):
+    from safetensors.numpy import save
+
+    about = json.dumps({"mark": "m", "content": "c"})
+    (tmp_path / "a").write_bytes(save({"frame": some().frame, "logits": some().logits}, {"about": about}))
+    np.testing.assert_array_equal(store.read(tmp_path / "a").logits, some().logits)
+
+
+def test_the_advice_fits_where_the_features_are_from(tmp_path):
+    for name in ("a", "b"):
+        store.write(tmp_path / f"{name}.safetensors", some(), {"table": "x.csv"})
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"delete it and import the table again: python -m extract\.tabular"):
+        store.read(tmp_path / "a.safetensors")
 
 
 def test_videos_are_listed_without_half_written_ones(tmp_path):

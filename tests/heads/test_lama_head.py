@@ -159,13 +159,19 @@ def test_time_is_kept_free_for_predicting_and_never_most_of_it(
     assert left[0] - left[1] == pytest.approx(kept)
 
 
-@pytest.mark.parametrize(("algorithm", "suffix"), [("lgb", "json"), ("rf", "pickle")])
-def test_files_are_plain_where_they_can_be(algorithm: str, suffix: str, tmp_path: Path) -> None:
+def test_every_algorithm_is_kept_as_text(tmp_path: Path) -> None:
     data = va_data()
-    ours = head("va", use_algos=[[algorithm]])
-    ours.fit(data, nothing(data), 0)
-    ours.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"automl_{i}.{suffix}" for i in (0, 1)] + ["lama.json"]
-    again = head("va")
-    again.load(tmp_path)
-    np.testing.assert_array_equal(again.predict(data.rows), ours.predict(data.rows))
+    for algorithm in ("lgb", "rf"):
+        ours = head("va", use_algos=[[algorithm]])
+        ours.fit(data, nothing(data), 0)
+        ours.save(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["automl_0.json", "automl_1.json", "lama.json"]
+        again = head("va")
+        again.load(tmp_path)
+        np.testing.assert_array_equal(again.predict(data.rows), ours.predict(data.rows))
+
+
+def test_stacks_are_refused() -> None:
+    data = va_data()
+    with pytest.raises(InputError, match=r'use_algos has 2 levels; .*use_algos = \[\["lgb", "linear_l2"\]\]'):
+        head("va", use_algos=[["lgb"], ["linear_l2"]]).fit(data, nothing(data), 0)

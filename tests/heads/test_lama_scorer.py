@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import base64
 import json
+import os
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,11 +66,19 @@ def unseen(n: int = 500) -> np.ndarray:
         ("binary", ["lgb"]),
         ("multilabel", ["linear_l2"]),
         ("multi:reg", ["linear_l2"]),
+        ("binary", ["lgb", "rf"]),
+        ("multiclass", ["rf"]),
+        ("reg", ["rf"]),
+        ("multilabel", ["rf"]),
+        ("multi:reg", ["rf"]),
     ],
 )
 def test_plain_numbers_score_as_lightautoml_does(kind: str, algorithms: list[str], automls: list[Any]) -> None:
-    model = lama_fit.fit(order(kind, use_algos=[algorithms])).model
-    assert lama_scorer.is_plain(model)
+    agrees(order(kind, use_algos=[algorithms]), automls)
+
+
+def agrees(given: Order, automls: list[Any]) -> None:
+    model = lama_fit.fit(given).model
     x = unseen()
     with lama_library.lightautoml():
         expected = automls[0].predict(lama_library.frame_of(x)).data
@@ -86,26 +98,46 @@ def test_both_algorithms_count_by_their_share() -> None:
 
 
 def test_boosters_of_many_leaves_are_lightgbms_own(automls: list[Any]) -> None:
-    given = order("binary", n=1200, use_algos=[["lgb"]], num_leaves=40)
-    model = lama_fit.fit(given).model
-    assert lama_scorer.is_plain(model)
-    with lama_library.lightautoml():
-        expected = automls[0].predict(lama_library.frame_of(unseen())).data
-    np.testing.assert_allclose(lama_scorer.loads(model)(unseen()), expected, rtol=0, atol=1e-6)
+    agrees(order("binary", n=1200, use_algos=[["lgb"]], num_leaves=40), automls)
 
 
-@pytest.mark.parametrize("why", ["a forest", "scores that differ"])
-def test_what_is_not_plain_stays_a_pickle_and_scores_the_same(
-    why: str, automls: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if why == "scores that differ":
-        monkeypatch.setattr(lama_scorer, "TOLERANCE", -1.0)
-    given = order("binary", use_algos=[["rf" if why == "a forest" else "linear_l2"]])
-    model = lama_fit.fit(given).model
-    assert not lama_scorer.is_plain(model)
-    with lama_library.lightautoml():
-        expected = automls[0].predict(lama_library.frame_of(unseen(50))).data
-        np.testing.assert_array_equal(lama_scorer.loads(model)(unseen(50)), expected)
+@pytest.mark.parametrize("algorithm", ["cb", "xgb"])
+def test_libraries_that_are_asked_for_keep_their_own_files(algorithm: str, automls: list[Any]) -> None:
+    pytest.importorskip({"cb": "catboost", "xgb": "xgboost"}[algorithm])
+    for kind in ("binary", "multiclass", "reg") + (("multilabel", "multi:reg") if algorithm == "cb" else ()):
+        automls.clear()
+        agrees(order(kind, use_algos=[[algorithm]]), automls)
+
+
+def test_scores_that_differ_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lama_scorer, "TOLERANCE", -1.0)
+    with pytest.raises(lama_scorer.NotPlain, match="scores as plain numbers are others"):
+        lama_fit.fit(order("binary", use_algos=[["linear_l2"]]))
+
+
+def test_a_pickle_is_no_model_and_none_of_its_code_runs(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "exploded"),))
+
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(ValueError):
+            lama_scorer.loads(pickle.dumps(Bomb(), protocol))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_damaged_trees_end_in_an_error_not_in_an_endless_walk() -> None:
+    (forest,) = json.loads(lama_fit.fit(order("reg", use_algos=[["rf"]])).model)
+    whole = base64.b64decode(forest["folds"][0]["left"])
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        bent = np.frombuffer(whole, "<i4").copy()
+        inner = rng.choice(np.flatnonzero(bent >= 0))
+        bent[inner] = rng.choice([0, inner - 1, 2**30])
+        forest["folds"][0]["left"] = base64.b64encode(bent.tobytes()).decode()
+        if bent.tobytes() != whole:
+            with pytest.raises((ValueError, IndexError)):
+                lama_scorer.loads(json.dumps([forest]).encode())(unseen())
 
 
 def test_links() -> None:

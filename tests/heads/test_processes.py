@@ -14,6 +14,7 @@ from heads.train import Job
 FAKE = """
 import os, sys, json
 from pathlib import Path
+from extract import rundir
 from heads.train import Job
 job = Job.read(Path(sys.argv[-1]))
 print("a library prints something")
@@ -30,7 +31,7 @@ if how == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 (job.folder / "cores").write_text(os.environ["AFFECT_HEADS_THREADS"])
 if how == "well":
-    (job.folder / "DONE").write_text(job.mark)
+    rundir.finish(job.folder, job.mark, {}, [])
 """
 
 

@@ -1,0 +1,116 @@
+"""Random forests of scikit-learn as arrays of numbers: kept as text, and scored without scikit-learn."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+NODES = {"start": "<i4", "column": "<i4", "threshold": "<f8", "left": "<i4", "right": "<i4", "value": "<f8"}
+"""Arrays of one forest, its trees one after the other, and their types in the file."""
+
+
+@dataclass(frozen=True)
+class Forests:
+    """One forest per fold."""
+
+    columns: list[int]
+    folds: list[dict[str, str]]
+    """Each forest's arrays (NODES), base64; `value` [nodes, outputs] is what a leaf says."""
+
+    @staticmethod
+    def of(columns: list[int], models: list[Any], kind: str) -> Forests:
+        """The forests of fitted scikit-learn models; `kind` is LightAutoML's task."""
+        return Forests(columns, [_encoded(model.estimators_, kind) for model in models])
+
+    def scorer(self) -> Any:
+        """The mean of the folds' scores; features [n, columns] -> [n, outputs]."""
+        forests = [_decoded(fold) for fold in self.folds]
+
+        def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
+            some = np.ascontiguousarray(x[:, self.columns], np.float32)
+            found: NDArray[np.float64] = np.mean([_mean_of_trees(some, *forest) for forest in forests], axis=0)
+            return found
+
+        return scores
+
+
+def _leaves(tree: Any, kind: str) -> NDArray[np.float64]:
+    """What each node of a tree says, [nodes, outputs]: a value, or the chances of classes."""
+    value = np.asarray(tree.value, np.float64)  # [nodes, outputs, classes]
+    if kind in ("reg", "multi:reg"):
+        return value[:, :, 0]
+    chances = value / value.sum(2, keepdims=True)
+    return chances[:, 0, :] if kind == "multiclass" else chances[:, :, 1]
+
+
+def _encoded(trees: list[Any], kind: str) -> dict[str, str]:
+    parts = [one.tree_ for one in trees]
+    start = np.cumsum([0] + [part.node_count for part in parts])
+    arrays = {
+        "start": start[:-1],
+        "column": np.concatenate([part.feature for part in parts]),
+        "threshold": np.concatenate([part.threshold for part in parts]),
+        "left": np.concatenate([part.children_left for part in parts]),
+        "right": np.concatenate([part.children_right for part in parts]),
+        "value": np.concatenate([_leaves(part, kind) for part in parts]),
+    }
+    return {name: base64.b64encode(arrays[name].astype(kind).tobytes()).decode() for name, kind in NODES.items()}
+
+
+def _decoded(fold: dict[str, str]) -> tuple[NDArray[Any], ...]:
+    """A forest's arrays, in the order of NODES. Raises ValueError where they do not fit together."""
+    start, column, threshold, left, right, value = (
+        np.frombuffer(base64.b64decode(fold[name], validate=True), kind) for name, kind in NODES.items()
+    )
+    nodes = len(column)
+    inner = left >= 0
+    at = np.append(start, nodes)
+    beyond = np.repeat(np.diff(at), np.diff(at))  # nodes of the tree that each node is of
+    place = np.arange(nodes) - np.repeat(at[:-1], np.diff(at))
+    fits = (
+        len(threshold) == len(left) == len(right) == nodes
+        and nodes > 0
+        and len(value) % nodes == 0
+        and (left[inner] > place[inner]).all()  # children come behind: a walk ends
+        and (right[inner] > place[inner]).all()
+        and (left[inner] < beyond[inner]).all()
+        and (right[inner] < beyond[inner]).all()
+        and (column[inner] >= 0).all()
+    )
+    if not fits:
+        raise ValueError("the trees of a forest are damaged")
+    return start, column, threshold, left, right, value.reshape(nodes, -1)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _walk(
+    x: NDArray[np.float32],
+    start: NDArray[np.int32],
+    column: NDArray[np.int32],
+    threshold: NDArray[np.float64],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    value: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    for r in range(len(x)):
+        for first in start:
+            node = first
+            while left[node] >= 0:
+                goes_left = np.float64(x[r, column[node]]) <= threshold[node]
+                node = first + (left[node] if goes_left else right[node])
+            for c in range(out.shape[1]):
+                out[r, c] += value[node, c]
+
+
+def _mean_of_trees(x: NDArray[np.float32], *forest: NDArray[Any]) -> NDArray[np.float64]:
+    if len(forest[1]) and int(forest[1].max()) >= x.shape[1]:
+        raise IndexError(f"these trees look at column {int(forest[1].max())} of {x.shape[1]}")
+    out = np.zeros((len(x), forest[-1].shape[1]))
+    _walk(x, *forest, out)
+    return out / len(forest[0])
