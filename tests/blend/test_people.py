@@ -205,7 +205,7 @@ def test_honest_videos_of_the_demo_raise_no_warning_and_planted_people_are_found
 def test_only_networks_that_see_are_asked_and_only_where_people_are_not_known(drawn, few_videos):
     work, val, train = drawn
     paths = TaskPaths(train=few_videos.parent / "va" / "train", val=few_videos.parent / "va" / "val")
-    made_of = ingredients.Ingredients(VA, paths, {"head": work}, {}, {}, BlendSettings(), 0, 0.05)
+    made_of = ingredients.Ingredients(VA, paths, {"head": work}, {}, {}, "train", BlendSettings(), 0, 0.05)
     config = BlendConfig.model_validate(
         {"corpus": {"name": "c"}, "features": {"networks": ["audio", "x", "demo_enet"]}}
     )
