@@ -155,7 +155,10 @@ def gain(
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return found | {"interval": None, "better_in": None}
     wider = interval.widening(np.array(labelled, np.int64))
-    low, high = gained + wider * (np.quantile(drawn, [0.025, 0.975]) - drawn.mean())
+    widest = 2.0 if task == "va" else 1.0  # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
+    free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))
+    at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
+    low, high = widest * np.tanh(at + wider * (np.quantile(free, [0.025, 0.975]) - free.mean()))
     better = float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
     return found | {"interval": [float(low), float(high)], "better_in": better}
 

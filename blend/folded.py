@@ -25,6 +25,8 @@ ROWS = 20_000
 BINS = 256
 ROUNDS = 10
 POWER = 0.5
+TYPICAL = 300
+"""Annotated frames of a video that weighs 1; what other videos have must not matter, not even to a rounding."""
 
 LeftOut = tuple[int, ...]
 """Folds that a subset lacks, rising; at most two."""
@@ -35,15 +37,16 @@ class Folded:
 
     def __init__(self, pool: Pool, folds: Sequence[Sequence[int]], rows: int = ROWS, power: float = POWER) -> None:
         self.pool, self.folds = pool, [list(fold) for fold in folds]
-        self.step = step = max(1, -(-len(pool.known.rows) // rows))
-        self.rows, self.truth = pool.known.rows[::step], np.ascontiguousarray(pool.known.values[::step])
-        self.video_of = pool.video_of[::step]
+        self.step = max(1, -(-int(pool.offsets[-1]) // rows))
+        taken = _every(pool.video_of, self.step)
+        self.rows, self.truth = pool.known.rows[taken], np.ascontiguousarray(pool.known.values[taken])
+        self.video_of = pool.video_of[taken]
         fold_of = np.empty(len(pool.videos), np.int64)
         for f, fold in enumerate(self.folds):
             fold_of[fold] = f
         self.fold_of, self.groups = fold_of[self.video_of], pool.groups
         frames = np.maximum(np.bincount(pool.video_of, minlength=len(pool.videos)), 1)
-        self.video_weight = (frames / frames.mean()) ** -power
+        self.video_weight = (frames / TYPICAL) ** -power
         self.weight = self.video_weight[self.video_of].astype(np.float32)
         numbers = range(len(self.folds))
         self.subsets: list[LeftOut] = [
@@ -166,6 +169,13 @@ def va_table(
     pp = np.einsum("vci,ic->vc", p, blend)
     one, t = sums[:, :, heads + 1], sums[:, :, heads]
     return np.stack([one[..., -1], t[..., -1], p[..., -1], t[..., heads], pp, p[..., heads]], axis=1)
+
+
+def _every(video_of: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    """Places of every `step`th frame of each video, from its first on; video_of [N] rises."""
+    places = np.arange(len(video_of))
+    first = np.searchsorted(video_of, video_of)
+    return places[(places - first) % step == 0]
 
 
 def of(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None) -> Folded:

@@ -93,7 +93,9 @@ class Pools:
     train: Pool | None = None
     """Train as predicted out of fold, without people who are in validation, where every head has such predictions."""
     test_groups: int | None = None
-    """People of the test set, or recordings where people are not known; None where there is no test list."""
+    """People of the test set, or recordings where people are not known; None where there is no test list, or where who
+    is in test is not known and who is in validation is.
+    """
 
 
 def gather(
@@ -185,13 +187,14 @@ def pools(made_of: Ingredients) -> Pools:
     listed = testlist.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
     found = {head: _read(made_of, head, "test", lengths, annotations) for head in made_of.heads}
-    target = pool.for_test(task, found, listed, prior, made_of.theirs)
+    target = pool.for_test(task, found, listed, prior, made_of.theirs, made_of.others)
     _check_faceless(made_of, target, paths.test)
     again = {
         head: _read(made_of, head, BOTH, lengths) for head in made_of.heads if made_of.file(head, BOTH) is not None
     }
-    both = pool.for_test(task, found | again, listed, prior, made_of.theirs) if again else None
-    groups = int(split.groups([*listed.videos], made_of.others).max()) + 1
+    both = pool.for_test(task, found | again, listed, prior, made_of.theirs, made_of.others) if again else None
+    alike = (validation.people is None) == (target.people is None)
+    groups = int(target.groups.max()) + 1 if alike else None
     return Pools(validation, target, listed, "test", both, tuple(again), train, groups)
 
 
@@ -215,8 +218,16 @@ def _out_of_fold(made_of: Ingredients, validation: Pool, prior: NDArray[np.float
     if not any(one.valid.any() for one in annotations.values()):
         return None
     lengths = {name: len(one.valid) for name, one in annotations.items()}
-    found = {head: others.only(_read(made_of, head, OOF, lengths), apart) for head in made_of.heads}
-    return pool.for_validation(task, found, annotations, prior, "train", made_of.theirs, made_of.others)
+    try:
+        found = {head: others.only(_read(made_of, head, OOF, lengths), apart) for head in made_of.heads}
+        made = pool.for_validation(task, found, annotations, prior, "train", made_of.theirs, made_of.others)
+        _check_faceless(made_of, made, train)
+    except InputError as error:
+        if made_of.settings.out_of_fold is True:
+            raise
+        print(f"out-of-fold predictions of train are left out: {error}", file=sys.stderr)
+        return None
+    return made
 
 
 def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:

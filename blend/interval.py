@@ -32,7 +32,7 @@ def interval(
 
     `table` [G, ...] has the counts of each group's held-out decisions (`blend.counts`), `frames` [G] its annotated
     frames. Bounds lie in [0, 1] (F1) or [-1, 1] (CCC) and hold `centre` between them. None where the score is not
-    defined, or fewer than two groups are there.
+    defined, fewer than two groups are there, or all draws score the same.
 
     The spread over draws counts once for validation and again, for its own size, for test. Draws of few groups spread
     too little, and long videos make them fewer: deviations are widened as Student's t is for Kish's effective number of
@@ -42,7 +42,7 @@ def interval(
         return None
     drawn = counts.draw(task, table, draws, seed, keep=True)
     drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    if not len(drawn) or np.ptp(drawn) < 1e-12:
         return None
     free = unbounded(task, drawn)
     tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()

@@ -160,7 +160,7 @@ def summed(reports: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
         **{key: _sum([part[key] for part in parts.values()]) for key in ("submitted", "searched", "expected")},
         "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
         "interval": None if None in intervals else [sum(one[side] for one in intervals) for side in (0, 1)],
-        "interval_of": "a test set of as many videos; the parts' intervals added, which is rather too wide",
+        "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
         "test": None if None in tested else _sum([one["score"] for one in tested]),
         "parts": parts,
         "submission": {key: sent[key] for key in ("path", "from", "lines", "frames", "videos")},

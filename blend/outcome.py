@@ -24,11 +24,11 @@ class Outcome:
 
     found: Found
     ways: dict[str, Way]
-    """By the values of `select`: "tuned", and "cross_fitted" where two videos or more are annotated."""
+    """By the values of `select`: "cross_fitted" and "tuned"."""
     baselines: dict[str, Way]
     """Every head, and "equal": kernel, k and thresholds tuned, nothing else."""
     select: str
-    """The way whose params are used; "tuned" where nothing can be cross-fitted."""
+    """The way whose params are used."""
     test_groups: int | None = None
     """People (or recordings) of the test set that intervals are for; None: as many as in validation."""
 
@@ -78,9 +78,8 @@ class Finding:
         score = self.pool.score(combine.combine(self.pool, self.found.params))
         tuned = Way(self.found.params, crossfit.number_or_none(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()
-        ways = {TUNED: tuned} if selected is None else {CROSS_FITTED: selected, TUNED: tuned}
-        select = self.settings.select if self.settings.select in ways else TUNED
-        return Outcome(self.found, ways, self._baselines(), select, self.test_groups)
+        ways = {CROSS_FITTED: selected, TUNED: tuned}
+        return Outcome(self.found, ways, self._baselines(), self.settings.select, self.test_groups)
 
     def _baselines(self) -> dict[str, Way]:
         distinct, copies = self.selection.pool.heads, dict(self.found.copies)

@@ -26,7 +26,7 @@ def scores(report: Report) -> str:
     explained = (
         "Plain: unsmoothed, and for action units cut at 0.5. Tuned: smoothing, thresholds and all else chosen, "
         "scored on the same videos. Held out: the same, scored on videos that were left out; compare by this one. "
-        "Below it the 95 % interval for the score on a test set of as many videos."
+        "Below it the 95 % interval for the score on the test set."
     )
     return section(
         "scores",

@@ -156,14 +156,18 @@ def for_test(
     listed: TestList,
     prior: NDArray[np.float32],
     others: Collection[str] = (),
+    people: Mapping[str, str] | None = None,
 ) -> Pool:
     """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is
-    later. `others` names the heads that are not ours.
+    later. `others` names the heads that are not ours; `people` is who is in which video, taken where it tells of every
+    listed video: groups of people and of recordings cannot be counted together.
 
     Raises InputError where heads differ in their videos, or have predictions of a video that is not listed.
     """
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
-    return _pool(task, found, lengths, prior, "test", f"is not in {listed.path}", others)
+    pool = _pool(task, found, lengths, prior, "test", f"is not in {listed.path}", others)
+    who = tuple((people or {}).get(video, "") for video in pool.videos)
+    return replace(pool, people=who if all(who) else None)
 
 
 def _pool(

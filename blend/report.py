@@ -77,7 +77,7 @@ def build(pool: Pool, outcome: Outcome, settings: BlendSettings, seed: int) -> d
 
 
 def _interval_of(pool: Pool, outcome: Outcome) -> str:
-    what = "videos" if pool.people is None else "people"
+    what = "recordings" if pool.people is None else "people"
     return f"a test set of {outcome.test_groups or 'as many'} {what} like these"
 
 

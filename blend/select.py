@@ -92,7 +92,7 @@ class Selection:
         """The solver that finds the final numbers, on all frames."""
         exact = solver.folded
         if exact.step > 1:
-            exact = folded.of(exact.pool, exact.folds, len(exact.pool.known.rows))
+            exact = folded.of(exact.pool, exact.folds, int(exact.pool.offsets[-1]))
         return SOLVERS[self.task](exact, seed, True, self.given)
 
     def _on_train(self, train: Pool, seed: int) -> tuple[Solver, Solver]:
@@ -102,13 +102,11 @@ class Selection:
         solver = SOLVERS[self.task](folded.of(same, [range(len(train.videos))]), seed, given=self.given)
         return solver, self._finisher(solver, seed)
 
-    def select(self) -> Way | None:
-        """The selected blend; None for a single annotated person or recording."""
-        if len(self.folds) < 2:
-            return None
+    def select(self) -> Way:
+        """The selected blend; of a single person or recording the usual one, as nothing can be held out."""
         with smooth.threads(self.pool.scores.size):
-            chosen = self.choose()
-            made = [self.averaged(self.choose(f), f) for f in range(len(self.folds))]
+            chosen, folds = self.choose(), range(len(self.folds))
+            made = [self.averaged(self.choose(f), f) for f in folds] if len(folds) > 1 else None
             return self._way(self.averaged(chosen), made, chosen)
 
     def alone(self, weights: NDArray[np.float64]) -> Way:
@@ -217,11 +215,14 @@ class _Choice:
     def __init__(self, selection: Selection, without: int | None, options: Options) -> None:
         self.selection, self.without, self.options = selection, without, options
         self.folds = selection._visible(without)
-        self.videos = [v for f in self.folds for v in selection.folds[f]]
+        known = np.bincount(selection.pool.video_of, minlength=len(selection.pool.videos)) > 0
+        self.videos = [v for f in self.folds for v in selection.folds[f] if known[v]]
         self.groups = np.unique(selection._groups[self.videos], return_inverse=True)[1]
 
     def candidate(self) -> Candidate:
-        """Step by step. With a single fold, where nothing can be held out, the usual blend."""
+        """Step by step. The usual blend where nothing can be held out, or only two people are there: what decides one
+        of them would then be chosen on nobody.
+        """
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
         found = Candidate(
             kernels[0],
@@ -231,7 +232,7 @@ class _Choice:
             options.filters[0],
             with_train=options.with_train[0],
         )
-        if len(self.folds) < 2:
+        if len(self.folds) < 2 or len(self.selection.folds) < 3:
             return found
         found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in ks])
         found = self._best(found, [replace(found, weights=kind) for kind in options.weights], UNUSUAL)
@@ -260,7 +261,8 @@ class _Choice:
     def _with_own_k(self, found: Candidate) -> Candidate:
         """The candidate with a k for every output, if that is wanted, or "auto" and pays.
 
-        Each output takes the k with its best held-out score. What that is worth is told by folds that had no say in it.
+        Each output takes the k with its best held-out score. What that is worth is told by folds whose scores had no
+        say in it (their labels had, where other folds' numbers were found), so it must gain as an unusual step does.
         """
         wanted = self.selection.settings.per_output_k
         if wanted is False:
@@ -273,7 +275,7 @@ class _Choice:
             other = self._own_k(found, [g for g in self.folds if g != f])
             mine = np.isin(self.videos, self.selection.folds[f])
             told[mine] = self._held(other)[mine]
-        return own if self._pays(told, self._held(found)) else found
+        return own if self._pays(told, self._held(found), UNUSUAL) else found
 
     def _own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
         ks = self.selection.ks

@@ -35,8 +35,6 @@ class Candidate:
     """
     filter: str = ""
     """expr: the head whose sure decisions win, "" for none."""
-    mix: float = 1.0
-    """How much of the weights is what was found; the rest is equal weights."""
     strength: float = 1.0
     """How far the part's numbers go from what they are without it: 0 none of the way, 1 all of it."""
     with_train: bool = False
@@ -112,8 +110,7 @@ class Solver:
             return self.given.weights
         ks = candidate.k if isinstance(candidate.k, tuple) else (candidate.k,) * outputs
         own = {k: self._found(candidate, k, left_out, heads) for k in set(ks)}
-        found = np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
-        return candidate.mix * found + (1 - candidate.mix) * equal
+        return np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
 
     def _found(self, candidate: Candidate, k: int, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
         """Weights as found with one k, [H, C]."""

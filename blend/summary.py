@@ -111,7 +111,10 @@ def _held_out(report: dict[str, Any]) -> list[str]:
     """What is to be expected on other videos, and whether the search is worth it."""
     crossed, chosen = report["cross_fitted"], report["select"]
     if crossed is None:
-        return ["There is only one annotated validation video, so what the blend is worth on others cannot be told."]
+        return [
+            "Only one person or recording is annotated in validation. Nothing can be held out, so nothing was chosen "
+            "by it, and what the blend is worth on others cannot be told."
+        ]
     interval = (
         f"95 % interval for {report['interval_of']}: {at('interval', 0)} to {at('interval', 1)}"
         if report["interval"] is not None

@@ -7,6 +7,7 @@ Two questions of the predictions of test. Are the decisions spread over the outp
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ def facts(validation: Pool, test: Pool, params: Params, seed: int) -> dict[str, 
     """For report.json: `shares` of validation and test compared, and the `faults` found on test, first of all those of
     single heads. Neither pool's truth is looked at. Equal arguments give equal numbers.
     """
+    if (validation.people is None) != (test.people is None):  # people and recordings cannot be counted together
+        validation, test = replace(validation, people=None), replace(test, people=None)
     usual, decided = (combine.combine(pool, params) for pool in (validation, test))
     faults, kept = of_heads(validation, test, seed)
     return {

@@ -48,7 +48,7 @@ def worries(report: dict[str, Any]) -> list[str]:
 
 def _interval(report: dict[str, Any]) -> list[str]:
     if report["interval"] is None:
-        return ["What to expect on other videos could not be estimated: too few validation videos are annotated."]
+        return ["What to expect on other videos could not be estimated: validation shows too few people or recordings."]
     low, high = report["interval"]
     if high - low <= WIDE:
         return []

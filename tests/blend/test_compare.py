@@ -147,3 +147,13 @@ def test_scores_that_are_not_defined_are_said(runs):
     assert found["runs"][0]["score"] is None and "a score is not defined" in compare.verdict(found["differences"][0])
     assert np.isnan(counts.score("va", np.zeros((6, 2))))
     compare.show(found)
+
+
+def test_no_interval_of_a_difference_leaves_what_a_difference_can_be():
+    """Two groups, each won by another blend: hardly anything is known."""
+    right, wrong = np.zeros((3, 12)), np.zeros((3, 12))
+    right[:], wrong[1:] = 10, 10
+    for mine, theirs in (([right, wrong], [wrong, right]), ([right, right], [wrong, right])):
+        found = compare.gain("au", [np.stack(mine)], [np.stack(theirs)], [100, 100], 500, 0)
+        low, high = found["interval"]
+        assert -1 <= low <= found["difference"] <= high <= 1

@@ -207,7 +207,10 @@ def test_json_is_all_there_is_on_stdout_and_a_video_that_breaks_off_is_exit_code
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda work: shutil.rmtree(work / "heads" / "au" / "lightgbm-demo_mt_enet" / "model"), "is not finished; run python -m blend.run --task au"),
+        (
+            lambda work: shutil.rmtree(work / "heads" / "au" / "lightgbm-demo_mt_enet" / "model"),
+            "is not finished; run python -m blend.run --task au",
+        ),
         (lambda work: shutil.rmtree(work / "heads" / "au" / "lightgbm-demo_mt_enet"), "other people's predictions"),
         (
             lambda work: (work / "heads" / "au" / "lightgbm-demo_mt_enet" / "val.parquet").write_bytes(b"other"),

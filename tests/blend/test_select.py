@@ -40,6 +40,7 @@ def test_its_params_are_the_average_of_the_folds_and_it_repeats_itself(make_pool
 
 
 EVERYTHING = BlendSettings(
+    out_of_fold="auto",
     select_folds=3,
     k_max=2,
     draws=100,
@@ -51,7 +52,10 @@ EVERYTHING = BlendSettings(
 
 
 def changed(pool, videos, rng):
-    """The pool with labels of some videos that have nothing to do with those before."""
+    """The pool with labels of some videos that have nothing to do with those before, and half of them gone."""
+    there = np.isin(pool.video_of, videos)
+    keep = ~there | (rng.random(len(there)) < 0.5)
+    pool = replace(pool, truth=Truth(pool.known.rows[keep], pool.known.values[keep]))
     values = pool.known.values.copy()
     rows = np.isin(pool.video_of, videos)
     if pool.task.name == "va":
@@ -64,20 +68,25 @@ def changed(pool, videos, rng):
 @pytest.mark.parametrize("name", TASKS)
 def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name):
     """Wild labels in one fold after another: its choice and its params are equal to the bit, and others are not."""
-    rng, others = np.random.default_rng(0), 0
+    rng, others, chosen = np.random.default_rng(0), 0, []
+    monkeypatch.setattr(folded, "ROWS", 100)  # so that frames are thinned, too
     for seed in range(20):
-        pool = make_pool(name, seed=seed, length=(15, 30))
+        pool, train = make_pool(name, seed=seed, length=(15, 30)), make_pool(name, seed=seed + 100, length=(15, 30))
+        pool, train = (replace(one, heads=("head0", "head1", "pretrained")) for one in (pool, train))
         folds = select.split(pool, 3, seed)
         monkeypatch.setattr(select, "split", lambda *_, folds=folds: folds)  # labels also balance the folds
         with smooth.threads(pool.scores.size):
-            before = Selection(pool, EVERYTHING, seed)
+            before = Selection(pool, EVERYTHING, seed, train=train)
             for f, fold in enumerate(folds):
-                after = Selection(changed(pool, fold, rng), EVERYTHING, seed)
+                after = Selection(changed(pool, fold, rng), EVERYTHING, seed, train=train)
                 choice = after.choose(f)
+                chosen.append(choice)
                 assert choice == before.choose(f), (seed, f)
                 assert after.averaged(choice, f) == before.averaged(choice, f), (seed, f)
             others += after.averaged(after.choose(0), 0) != before.averaged(before.choose(0), 0)
     assert others >= 15, "wild labels that change nothing anywhere test nothing"
+    for field in ("kernel", "k", "with_train"):
+        assert len({getattr(choice, field) for choice in chosen}) > 1, f"{field} was never chosen"
     crossed = before.select().crossed
     assert list(crossed.params) == [before.averaged(before.choose(f), f) for f in range(len(folds))]
 
@@ -143,8 +152,9 @@ def test_a_filter_is_used_where_its_head_is_right_when_it_is_sure(make_pool):
     sure[pool.known.rows[named], truth[named]] = 0.86
     names, scores = (*pool.heads, "pretrained"), np.concatenate([pool.scores, sure[None]])
     with_it = replace(pool, heads=names, scores=scores)
-    found = Selection(with_it, settings(k_max=0), 0).select()
-    assert found.params.filter is None or found.params.filter[0] == "pretrained"
+    others = dict.fromkeys(pool.heads, 1)
+    found = Selection(with_it, settings(k_max=0, weights=others), 0).select()
+    assert found.params.filter[0] == "pretrained", "its head is right wherever it is sure, and nothing else knows that"
     assert Selection(with_it, settings(k_max=0, filter="pretrained"), 0).select().params.filter[0] == "pretrained"
     assert Selection(with_it, settings(k_max=0, filter="off"), 0).select().params.filter is None
     with pytest.raises(InputError, match=r"blend\.expr\.filter: no head is named 'other'"):
@@ -227,7 +237,9 @@ def test_heads_alone_are_tuned_like_a_search_of_one_head(make_pool, name):
 def test_one_annotated_video_leaves_nothing_to_hold_out(make_pool):
     pool = make_pool("au", videos=1)
     selection = Selection(pool, SETTINGS, 0)
-    assert selection.select() is None
+    usual = selection.select()
+    assert usual.crossed is None and usual.chosen == Candidate("box", 0, "shared", "pulled-plug-in")
+    assert usual.score == pool.score(combine.combine(pool, usual.params))
     way = selection.alone(np.full(3, 1 / 3))
     assert way.crossed is None and way.score is not None
 

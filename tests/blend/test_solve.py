@@ -12,7 +12,7 @@ from blend.solve import SOLVERS, Candidate, Solution, average
 FOLDS = [[0, 4], [1, 2], [3, 5]]
 CANDIDATES = {
     "au": [Candidate("box", 2, part=rule) for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")]
-    + [Candidate("box", 1, "best", "pulled-plug-in", mix=0.5, strength=0.5)],
+    + [Candidate("box", 1, "best", "pulled-plug-in", strength=0.5)],
     "expr": [Candidate("box", 2, part=rule) for rule in ("off", "prior", "free", "pulled")]
     + [Candidate("box", 1, "best", "pulled", strength=0.5)]
     + [Candidate("box", 2, part="off", filter="head0"), Candidate("box", 1, "each", "pulled", "head2")],
@@ -83,14 +83,14 @@ def test_numbers_go_a_part_of_the_way():
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
-def test_weights_of_one_head_alone_and_of_a_mixture(make_pool, name):
+def test_weights_of_one_head_alone_and_equal_ones(make_pool, name):
     """Heads are of falling quality; one that is a copy elsewhere has no share."""
     pool = make_pool(name, videos=12, length=(100, 120))
     solver = SOLVERS[name](folded.of(pool, [[v] for v in range(12)]), 0)
     best = solver.weights(Candidate("box", 1, "best"), (3,), HEADS)
     np.testing.assert_array_equal(best[:, 0], [1, 0, 0])
-    mixed = solver.weights(Candidate("box", 1, "best", mix=0.5), (3,), (0, 2))
-    np.testing.assert_allclose(mixed, np.repeat([[0.75], [0], [0.25]], len(pool.task.outputs), axis=1))
+    equal = solver.weights(Candidate("box", 1, "equal"), (3,), (0, 2))
+    np.testing.assert_allclose(equal, np.repeat([[0.5], [0], [0.5]], len(pool.task.outputs), axis=1))
 
 
 def test_long_videos_count_less_per_frame(make_pool):
@@ -98,7 +98,7 @@ def test_long_videos_count_less_per_frame(make_pool):
     pool = make_pool("va", length=(10, 90))
     some = folded.of(pool, FOLDS)
     frames = np.bincount(pool.video_of, minlength=6)
-    np.testing.assert_allclose(some.video_weight, (frames / frames.mean()) ** -folded.POWER)
+    np.testing.assert_allclose(some.video_weight, (frames / folded.TYPICAL) ** -folded.POWER)
     moments = some.moments("box", 2)
     np.testing.assert_allclose(
         some.sums("box", 2, (1,)), sum(moments[v] * some.video_weight[v] for v in (0, 3, 4, 5)), rtol=1e-9
