@@ -25,7 +25,8 @@ SHARED = {
         classifier=False, embedding="global_pooling/Mean:0",
     ),
     "mini_xception_fer2013.onnx": replace(
-        MTL, name="mini_xception", size=64, colour="grey", mean=(0.5,), std=(0.5,), classifier=False, logits="logits"
+        MTL, name="mini_xception", size=64, colour="grey", mean=(0.5,), std=(0.5,), classifier=False, logits="logits",
+        classes=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
     ),
 }  # fmt: skip
 
