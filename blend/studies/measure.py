@@ -86,7 +86,7 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     score = crossfit.number_or_none(validation.score(combine.combine(validation, found.params)))
     selection = Selection(validation, settings, seed)
     selected = selection.select()
-    if selected is None:
+    if selected.crossed is None:
         raise ValueError("one annotated recording or person cannot be cross-fitted")
     alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)

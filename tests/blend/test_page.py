@@ -125,7 +125,7 @@ def test_names_are_escaped_and_missing_numbers_are_said(make_report):
     table |= {"cross_fitted": None, "interval": None, "optimism": None, "test": None, "per_output_held_out": None}
     html = page.render(table)
     assert "<b>" not in html and "<i>" not in html and "<u>" not in html and "&lt;b&gt;&amp;" in html
-    assert "undefined" in html and "only one annotated validation video" in html
+    assert "undefined" in html and "Only one person or recording is annotated" in html
     assert any("training prior" in line for line in summary.sentences(table))
     Page(html)
 
@@ -176,7 +176,7 @@ def test_a_single_video_is_a_page_too(make_report, name):
     pool, outcome, table = make_report(name, videos=1)
     html = page.render(table, page_timeline.make(pool, outcome))
     found = Page(html)
-    assert "only one annotated validation video" in html and "could not be estimated" in html
+    assert "Only one person or recording is annotated" in html and "could not be estimated" in html
     assert "made from it" in html and all(agrees(text, page_values.value(table, at)) for at, text in found.numbers)
 
 

@@ -79,7 +79,10 @@ def test_people_of_validation_are_left_out_of_train(make_corpus):
     some = ingredients.pools(made_of)
     assert some.train.videos == ("train2", "train3"), "train0 and train1 are of people of val3 and val4"
     assert some.validation.people == ("p0", "p1", "p2", "p3", "p4") and some.train.people == ("p5", "p6")
-    assert some.test_groups == 3
+    assert some.test_groups is None, "who is in test is not told: recordings are no people"
+    table.write_text(table.read_text() + "test0,q\ntest1,q\ntest2,r\n")
+    some = ingredients.pools(ingredients.gather(config, "va", corpus.work, 0, None, {})[1])
+    assert some.test_groups == 2 and some.target.people == ("q", "q", "r")
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v}\n" for v in range(5)))
     assert ingredients.pools(ingredients.gather(config, "va", corpus.work, 0, None, {})[1]).train is None
 

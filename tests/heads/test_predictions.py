@@ -115,7 +115,7 @@ def test_the_index_that_pandas_adds_is_left_out(tmp_path: Path) -> None:
         (table(Neutral=[1.0, 2, 3]), "column 'Neutral' is unknown"),
         (table(frame=[1, 1, 1]), "video 'a' frame 1 occurs more than once"),
         (table(frame=[1, 0, 1]), "video 'a' frame 0: frames are numbered from 1"),
-        (table(frame=[1.0, 2, 3]), "column 'frame' is double, expected int32"),
+        (table(frame=[1.0, 2.5, 3]), "row 2: frame is 2.5, expected a whole number from 1"),
         (table(video=[1, 2, 3]), "column 'video' is int64, expected string"),
         (table(valence=["x", "y", "z"]), "column 'valence' is string, expected float32"),
         (table(video=["b", "a", None]), "column 'video' has empty cells"),
