@@ -56,12 +56,16 @@ def shares(
 
 
 def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list[str]]:
-    """Faults of each head against the mean of the others, and the heads that have none.
+    """Faults of each head against the mean of the others, and the heads that have none. A head that gives every frame
+    of test the same is at fault by itself.
 
     The head with the worst fault is told of and left out, and the others are compared anew without it, so that it does
     not make them look wrong. Of two heads that disagree nobody can tell which is wrong: the first is named.
     """
-    left, faults = list(test.heads), list[Fault]()
+    dead = [head for head in test.heads if _is_constant(test, head) and not _is_constant(validation, head)]
+    left = [head for head in test.heads if head not in dead]
+    nothing = {"against": "itself on validation", "kind": "constant", "own": 0.0, "other": 0.0, "usual": None}
+    faults: list[Fault] = [{"of": f"the head {head}"} | nothing for head in dead]
     while len(left) > 1:
         sums = _sum(validation, left), _sum(test, left)
         found = {head: _against_others(validation, test, sums, head, seed) for head in left}
@@ -94,6 +98,12 @@ def of_decisions(
     found = unlabelled_faults.find(as_columns(name, decided, outputs), _sum(test, heads), test, known, seed, rows)
     against = f"the head {heads[0]}" if len(heads) == 1 else "the heads"
     return [{"of": SUBMISSION, "against": against} | fault for fault in found]
+
+
+def _is_constant(pool: Pool, head: str) -> bool:
+    """Whether a head gives every frame that it saw the same scores."""
+    seen = _scores(pool, head)[pool.present]
+    return len(seen) > 1 and bool(np.ptp(seen, axis=0).max() < unlabelled_faults.TINY)
 
 
 def _against_others(

@@ -38,6 +38,8 @@ def _fault(report: dict[str, Any], i: int) -> str:
             f"On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own "
             f"{own}{known}): are columns swapped?"
         )
+    if fault["kind"] == "constant":
+        return f"On test {of} gives every frame the same scores, which it does not on validation: is its file broken?"
     if fault["kind"] == "order":
         return (
             f"On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "

@@ -128,6 +128,20 @@ def test_what_validation_shows_too_is_no_fault_of_test(made):
         assert unlabelled.of_heads(both[0], both[1], 0)[0] == []
 
 
+def test_a_head_that_says_the_same_of_every_frame_is_named(made):
+    validation, test, _ = made["expr"]
+    scores = test.scores.copy()
+    scores[2] = 1 / 8
+    found, left = unlabelled.of_heads(validation, replace(test, scores=scores), 0)
+    [fault] = found
+    assert (fault["of"], fault["kind"]) == (f"the head {test.heads[2]}", "constant")
+    assert test.heads[2] not in left and len(left) == len(test.heads) - 1
+    report = {"unlabelled_test": {"shares": None, "faults": found}}
+    assert unlabelled_words.sentences(report)[0].startswith(
+        f"On test the head {test.heads[2]} gives every frame the same"
+    )
+
+
 def test_frames_without_a_prediction_of_their_own_are_not_compared(made):
     validation, test, _ = made["va"]
     scores, present = test.scores.copy(), test.present.copy()
