@@ -32,6 +32,8 @@ OTHER_COLUMN = 0.2
 """How much Fisher's z must gain by other columns."""
 MOVED = 0.02
 """How much Fisher's z must gain by moving scores in time."""
+MOVED_ALONE = 0.06
+"""The same where there is no validation to tell what is usual: smoothing alone may fit a frame earlier."""
 VIDEO_LEVEL = 0.01
 """So often one of the videos of a set may be called foreign by chance."""
 UNKNOWN = 0.7
@@ -172,7 +174,8 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
     best = int(line.argmax())
     lines = fisher(here.lags(drawn))
     gain = float(fisher(line[best]) - fisher(line[still]))
-    if gain < MOVED or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
+    least = MOVED if validation is not None else MOVED_ALONE
+    if gain < least or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
         return []
     usual = None if validation is None else validation.lags()
     if usual is not None and (

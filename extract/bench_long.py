@@ -170,9 +170,19 @@ def _run(folder: Path) -> None:
     else:
         with _noting(making) as timeline:
             run.main(checked, folder / "work")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
-        found |= {"timeline": list(timeline), "peak": peak}
+        found |= {"timeline": list(timeline), "peak": _most_resident()}
     write_json(folder / "found.json", found)
+
+
+def _most_resident() -> int:
+    """Most bytes that this program was resident in: what started it may have been larger, and ru_maxrss would tell of
+    that.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager

@@ -115,12 +115,12 @@ def test_out_of_fold_predictions_of_every_family_are_by_person(
         assert not held & (train | dev) and not train & dev
 
 
-def test_a_video_without_labels_goes_where_its_person_is(tiny: Corpus, tmp_path: Path) -> None:
-    path = tiny.folder / "au" / "train" / "t5.txt"
-    path.write_text(AU.header + "\n" + (",".join(["-1"] * 12) + "\n") * tiny.frames)
-    annotations = labels.read_folder(tiny.folder / "au" / "train", AU)
+def test_a_video_without_labels_goes_where_its_person_is(corpus: Corpus, tmp_path: Path) -> None:
+    path = corpus.folder / "au" / "train" / "t5.txt"
+    path.write_text(AU.header + "\n" + (",".join(["-1"] * 12) + "\n") * corpus.frames)
+    annotations = labels.read_folder(corpus.folder / "au" / "train", AU)
     assert not annotations["t5"].valid.any()
-    report = oof.predict(prepared(tiny, folds=4), annotations, tmp_path, "mark", quiet)
+    report = oof.predict(prepared(corpus, folds=4), annotations, tmp_path, "mark", quiet)
     (fold,) = [one["videos"] for one in report["oof_folds"] if "t5" in one["videos"]]
     assert "t1" in fold
 
@@ -165,22 +165,22 @@ def test_what_a_head_has_learnt_hangs_on_who_belongs_together_and_on_nothing_els
 
 
 def test_heads_are_made_anew_where_people_change_and_only_then(
-    tiny: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from extract import config as extract_config
 
     jobs: list[Job] = []
     monkeypatch.setattr(run.processes, "run_all", lambda todo, what: jobs.extend(todo))
     monkeypatch.setattr(run.extract_run, "main", lambda config, work: config)
-    path = tiny.toml('[heads.au]\nuse = ["lightgbm"]\n')
-    table = tiny.folder / "who.csv"
+    path = corpus.toml('[heads.au]\nuse = ["lightgbm"]\n')
+    table = corpus.folder / "who.csv"
 
     def marks(people: dict[str, str] | None, *more: str) -> dict[str, str]:
         jobs.clear()
         if people is not None:
             table.write_text("video,person\n" + "".join(f"{v},{p}\n" for v, p in people.items()))
         told = [*([f"corpus.people={table}"] if people is not None else []), *more]
-        run.main(extract_config.load(heads_config.Config, path, told), "au", tiny.work)
+        run.main(extract_config.load(heads_config.Config, path, told), "au", corpus.work)
         return {job.name: job.learning for job in jobs}
 
     first, plain = marks(PEOPLE), marks(None)
@@ -196,19 +196,19 @@ def test_heads_are_made_anew_where_people_change_and_only_then(
 
 
 def test_a_search_goes_by_person_and_is_another_one_where_people_change(
-    tiny: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from extract import config as extract_config
 
     seen: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(tune, "_search", lambda job, facts, plan, search: seen.append((job, facts)))
     monkeypatch.setattr(tune.extract_run, "main", lambda config, work: config)
-    path, table = tiny.toml(), tiny.folder / "who.csv"
+    path, table = corpus.toml(), corpus.folder / "who.csv"
     for people in (None, PEOPLE, PEOPLE | {"v0": "Ann"}, PEOPLE | {"t2": "Ann"}):
         table.write_text("video,person\n" + "".join(f"{v},{p}\n" for v, p in (people or PEOPLE).items()))
         told = [f"corpus.people={table}"] if people else []
         config = extract_config.load(heads_config.Config, path, told)
-        tune.main(config, tune.Search("au", 1, "lightgbm", network="one"), tiny.work)
+        tune.main(config, tune.Search("au", 1, "lightgbm", network="one"), corpus.work)
     (plain, without), (job, facts), (_, same), (_, other) = seen
     assert plain.people is None and "people" not in without and facts.keys() - without.keys() == {"people"}
     assert facts == same and facts != other
