@@ -1,7 +1,8 @@
 """Other people's predictions: `--predictions NAME=FOLDER`, as Parquet, CSV, or official submission text.
 
 A folder holds `val.*` and `test.*` (and `test_trainval.*`, where the model has learnt from validation too, and `oof.*`,
-out-of-fold predictions of train); a single file may hold the frames of val and test. What is read is checked as our own heads' files are (heads.predictions).
+out-of-fold predictions of train); a single file may hold the frames of val and test. What is read is checked as our
+own heads' files are (heads.predictions).
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
 
 
 def find(where: Path, part: str) -> Path | None:
-    """The file of one part ("val", "test", "test_trainval", "oof") in a folder; None where there is none. A file is itself,
-    for "val" and "test".
+    """The file of one part ("val", "test", "test_trainval", "oof") in a folder; None where there is none. A file is
+    itself, for "val" and "test".
 
     Raises InputError where there are several.
     """

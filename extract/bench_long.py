@@ -152,8 +152,6 @@ def resident(process: int) -> int:
 
 def _run(folder: Path) -> None:
     """In the watched process: the network alone, or the whole run with a note of the time every now and then."""
-    import resource
-
     from extract import config, engine, making, run
 
     settings = json.loads((folder / "long.json").read_text(encoding="utf-8"))
@@ -178,6 +176,8 @@ def _most_resident() -> int:
     """Most bytes that this program was resident in: what started it may have been larger, and ru_maxrss would tell of
     that.
     """
+    import resource
+
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))

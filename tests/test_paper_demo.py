@@ -43,8 +43,10 @@ def test_one_of_each_kind_runs_on_the_demo(demo: Path, tmp_path: Path, name: str
     given = [
         f"--predictions={head}={demo / 'heads' / task / ours}" for head, ours in zip(theirs, HEADS[task], strict=True)
     ]
-    done = run("--task", task, "--config", str(config), "--work", str(tmp_path / "work"), "--heads", "none", *given,
-               "--set", f"corpus.{task}={told}", "--set", "corpus.frames=[]", "--set", f"blend.{task}.draws=100")  # fmt: skip
+    sets = [f"--set={one}" for one in (f"corpus.{task}={told}", "corpus.frames=[]", f"blend.{task}.draws=100")]
+    done = run(
+        "--task", task, "--config", str(config), "--work", str(tmp_path / "work"), "--heads", "none", *given, *sets
+    )
     assert done.returncode == 0, done.stderr
     params = json.loads((tmp_path / "work" / "blend" / task / "params.json").read_text())
     assert set(params["weights"]) == set(theirs) and sum(params["weights"].values()) == pytest.approx(1)
