@@ -121,14 +121,14 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     """
     import numpy as np
 
+    from blend import counts
     from blend.report_videos import tables
 
     mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
     of = np.unique([video.get("group", -1 - v) for v, video in enumerate(mine)], return_inverse=True)[1]
     labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
-    summed = [np.stack([table[of == g].sum(0) for g in range(of.max() + 1)]) for table in
-              (tables(mine, key), tables(theirs, key))]  # fmt: skip
-    found = gain(run.report["task"], [summed[0]], [summed[1]], labelled, draws, seed)
+    ours, others = (counts.summed(tables(videos, key), of) for videos in (mine, theirs))
+    found = gain(run.report["task"], [ours], [others], labelled, draws, seed)
     return {"of": run.name, "against": against.name, **found}
 
 

@@ -15,8 +15,8 @@ from heads.code_mark import code_mark
 def search_facts(made_of: Ingredients) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
     known = made_of.hashes or ingredients.hashes(made_of)
-    drop = {"test_from", "missing_frames", "select", "folds", "select_folds", "fold_trials", "draws", "thumbnails"}
-    drop.add("out_of_fold")
+    of_selection = {"select", "folds", "select_folds", "fold_trials", "draws", "out_of_fold"}
+    drop = of_selection | {"test_from", "missing_frames", "thumbnails"}
     return {
         "task": made_of.task.name,
         "seed": made_of.seed,

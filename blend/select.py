@@ -26,7 +26,7 @@ from blend.crossfit import CrossFit, evaluate, number_or_none, split
 from blend.folded import LeftOut
 from blend.params import Params
 from blend.pool import Pool
-from blend.solve import SOLVERS, Candidate, Solution, Solver, average
+from blend.solve import SOLVERS, Candidate, Heads, Solution, Solver, average
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 MARGIN = 1.0
@@ -86,6 +86,7 @@ class Selection:
         self._train = None if train is None else self._on_train(train, part_seed)
         self._distinct = copies.distinct_without(self.pool, self.folds)
         self._groups, self._parts = pool.groups, list[Pool]()
+        self._from_train: dict[tuple[Candidate, Heads, bool], Solution] = {}
         self._held: dict[tuple[Candidate, int | None], counts.Table] = {}
 
     def _finisher(self, solver: Solver, seed: int) -> Solver:
@@ -150,10 +151,18 @@ class Selection:
         """
         heads = self._distinct[without]
         found = self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
+        return self._with_train(found, candidate, heads, exactly=True)
+
+    def _with_train(self, found: Solution, candidate: Candidate, heads: Heads, exactly: bool) -> Solution:
+        """The mean of a solution and what train gives, which is the same for all folds; itself without train."""
         if not candidate.with_train or self._train is None:
             return found
-        solver, finisher = self._train
-        return average([found, finisher.solve(candidate, (), heads, solver.weights(candidate, (), heads))])
+        key = candidate, heads, exactly
+        if key not in self._from_train:
+            solver, finisher = self._train
+            weights = solver.weights(candidate, (), heads)
+            self._from_train[key] = (finisher if exactly else solver).solve(candidate, (), heads, weights)
+        return average([found, self._from_train[key]])
 
     def held(self, candidate: Candidate, without: int | None = None) -> counts.Table:
         """Tables [V, ...] of all videos, each decided with what was found on the other folds, never on `without`'s.
@@ -165,9 +174,7 @@ class Selection:
             heads, solver = self._distinct[without], self.solver
             for f in self._visible(without):
                 found = solver.solve(candidate, _left_out(without, f), heads)
-                if candidate.with_train and self._train is not None:
-                    found = average([found, self._train[0].solve(candidate, (), heads)])
-                own = solver.table(candidate, found)
+                own = solver.table(candidate, self._with_train(found, candidate, heads, exactly=False))
                 table = self._held.setdefault(key, np.zeros_like(own))
                 table[self.folds[f]] = own[self.folds[f]]
         return self._held[key]
