@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blend import others
-from blend.summary import number
-from extract import errors
-from extract.errors import InputError
-from extract.rundir import read_json
-from heads.tasks import TASKS
+from blend.pool import external
+from blend.report.summary import number
+from extract.runtime import errors
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import read_json
+from heads.abaw.tasks import TASKS
 
 if TYPE_CHECKING:
-    from blend.combine import Params
+    from blend.decision.combine import Params
 
 BOTH = "test_trainval"
 OWN_KEYS = ("prior", "test_from")
@@ -42,8 +42,10 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Applied:
-    """How many pictures were decided, which videos were taken for the prior, and what it scores (`blend.score`)."""
+class ApplyResult:
+    """How many pictures were decided, which videos were taken for the prior, and what it scores
+    (`submission.test_score`).
+    """
 
     pictures: int
     videos_without_predictions: list[str]
@@ -56,7 +58,7 @@ def read(path: Path, prior: Path | None = None) -> Blend:
     Raises InputError for a file that is missing or no JSON, a blend that is not complete, and a prior that lacks an
     output.
     """
-    from blend.combine import Params
+    from blend.decision.combine import Params
 
     table = read_json(path, "give the params.json of a finished blend")
     params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
@@ -77,7 +79,7 @@ def read(path: Path, prior: Path | None = None) -> Blend:
 
 def main(
     blend: Blend, given: dict[str, Path], test: Path | None, out: Path | None, annotations: Path | None = None
-) -> Applied:
+) -> ApplyResult:
     """Decide the listed frames, write the submission, score it. `given`: a folder (or file) of predictions by name of
     the head.
 
@@ -85,15 +87,18 @@ def main(
     heads' predictions of val. `out` is the submission's path; None: none is written. Heads that weigh nothing are not
     needed. Raises InputError for predictions that are missing or bad, and annotations of none of the listed frames.
     """
-    from blend import combine, pool, submission
-    from blend.ingredients import as_row
-    from blend.score import score
-    from heads import labels, testlist
+    from blend.decision import combine
+    from blend.pool import pool
+    from blend.pool.pool import as_row
+    from blend.submission import write as submission
+    from blend.submission.test_score import score
+    from heads.abaw import read as labels
+    from heads.abaw import test_list
 
     if test is None and annotations is None:
         raise InputError("nothing says which frames: give --test, the official list, or --annotations to score on")
 
-    params = needed(blend).params
+    params = drop_unused(blend).params
     if lacking := [head for head in params.heads if head not in given]:
         raise InputError(
             f"the blend is of {', '.join(params.heads)}, but there are no predictions of {lacking[0]!r}; "
@@ -104,15 +109,15 @@ def main(
     task = TASKS[params.task]
     truth = labels.read_folder(annotations, task) if annotations is not None else {}
     if test is not None:
-        listed = testlist.read(test, task)
+        listed = test_list.read(test, task)
     else:
         assert annotations is not None
-        listed = testlist.from_lengths({video: len(one.valid) for video, one in truth.items()}, task, annotations)
+        listed = test_list.from_lengths({video: len(one.valid) for video, one in truth.items()}, task, annotations)
     found = {}
     for head in params.heads:
-        again = others.find(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
-        some = others.read(again or others.need(given[head], "val" if test is None else "test"), task)
-        found[head] = others.only(some, listed.names) if given[head].is_file() else some
+        again = external.find_files(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
+        some = external.read_external(again or external.find_part(given[head], "val" if test is None else "test"), task)
+        found[head] = external.select_videos(some, listed.names) if given[head].is_file() else some
     target = pool.for_test(task, found, listed, as_row(blend.prior, task))
     decided = combine.combine(target, params)
     if out is not None:
@@ -124,10 +129,10 @@ def main(
             raise InputError(
                 f"{annotations}: no valid annotation of any frame that {listed.path} lists; nothing to score"
             )
-    return Applied(len(listed.images), list(target.without_face), scored)
+    return ApplyResult(len(listed.images), list(target.without_face), scored)
 
 
-def needed(blend: Blend) -> Blend:
+def drop_unused(blend: Blend) -> Blend:
     """The blend of the heads that weigh something or decide something."""
     params = blend.params
     kept = [
@@ -174,7 +179,7 @@ def command(
     with errors.exits():
         if out is None and annotations is None:
             raise InputError("nothing to do: give --out, the submission to write, or --annotations to score on")
-        made = main(read(params, prior), others.parse(predictions), test, out, annotations)
+        made = main(read(params, prior), external.parse(predictions), test, out, annotations)
         if as_json:
             print(json.dumps({"file": None if out is None else str(out)} | asdict(made)))
             return

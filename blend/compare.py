@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import errors, rundir
-from extract.console import console
-from extract.errors import InputError
-from heads.tasks import MTL, TASKS
+from extract.runtime import errors, run_folder
+from extract.runtime.console import console
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import MTL, TASKS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from blend.counts import Table
+    from blend.calibrate.video_counts import Table
 
 DRAWS = 10_000
 NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
@@ -80,7 +80,7 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
 def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
     file = path / "report.json" if path.is_dir() else path
-    report = rundir.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
+    report = run_folder.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
     task = str(report.get("task"))
     if task == MTL:
         raise InputError(f"{file}: is of the multi-task challenge; compare its parts, as in {file.parent / 'va'}")
@@ -121,13 +121,13 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     """
     import numpy as np
 
-    from blend import counts
-    from blend.report_videos import tables
+    from blend.calibrate import video_counts
+    from blend.report.videos import tables
 
     mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
     of = np.unique([video.get("group", -1 - v) for v, video in enumerate(mine)], return_inverse=True)[1]
     labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
-    ours, others = (counts.summed(tables(videos, key), of) for videos in (mine, theirs))
+    ours, others = (video_counts.sum_groups(tables(videos, key), of) for videos in (mine, theirs))
     found = gain(run.report["task"], [ours], [others], labelled, draws, seed)
     return {"of": run.name, "against": against.name, **found}
 
@@ -135,26 +135,28 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
 def gain(
     task: str, mine: Sequence[Table], theirs: Sequence[Table], labelled: Sequence[int], draws: int, seed: int
 ) -> dict[str, Any]:
-    """`difference`, `interval` and `better_in` of per-video counts (blend.counts) against others of the same videos.
+    """`difference`, `interval` and `better_in` of per-video counts (calibrate.video_counts) against others of the same
+    videos.
 
     Several of each are repetitions, such as seeds: the mean of their differences counts, on the same draws for all.
     `labelled` has the annotated frames of each video.
     """
     import numpy as np
 
-    from blend import counts, crossfit, interval
+    from blend.calibrate import video_counts
+    from blend.crossfit import interval
 
     def scores(tables: Sequence[Table]) -> NDArray[np.float64]:
-        return np.mean([counts.draw(task, table, draws, seed) for table in tables], 0)
+        return np.mean([video_counts.draw(task, table, draws, seed) for table in tables], 0)
 
-    whole = [[counts.score(task, table.sum(0)) for table in tables] for tables in (mine, theirs)]
+    whole = [[video_counts.score(task, table.sum(0)) for table in tables] for tables in (mine, theirs)]
     gained = float(np.mean(whole[0]) - np.mean(whole[1]))
-    found: dict[str, Any] = {"difference": crossfit.number_or_none(gained)}
+    found: dict[str, Any] = {"difference": video_counts.number_or_none(gained)}
     drawn = scores(mine) - scores(theirs)
     drawn = drawn[np.isfinite(drawn)]
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return found | {"interval": None, "better_in": None}
-    wider = interval.widening(np.array(labelled, np.int64))
+    wider = interval.widen_factor(np.array(labelled, np.int64))
     widest = 2.0 if task == "va" else 1.0  # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
     free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))
     at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
@@ -164,11 +166,11 @@ def gain(
 
 
 def _facts(run: Run, key: str) -> dict[str, Any]:
-    from blend import counts, crossfit
-    from blend.report_videos import tables
+    from blend.calibrate import video_counts
+    from blend.report.videos import tables
 
     report = run.report
-    score = crossfit.number_or_none(float(counts.score(report["task"], tables(run.videos, key).sum(0))))
+    score = video_counts.number_or_none(float(video_counts.score(report["task"], tables(run.videos, key).sum(0))))
     heads = [
         head for head, weight in report["weights"].items() if (any(weight) if isinstance(weight, list) else weight)
     ]
@@ -202,8 +204,8 @@ def show(found: dict[str, Any]) -> None:
     """Print the runs as a table, and every difference in words."""
     from rich.table import Table
 
-    from blend.page_values import shown
-    from blend.summary import number
+    from blend.report.pointers import format_number
+    from blend.report.summary import number
 
     held = found["compared"] == "held_out"
     out = console()
@@ -215,7 +217,7 @@ def show(found: dict[str, Any]) -> None:
         gain = first.get(run["run"])
         against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
         cells = (run["run"], number(run["score"]) if held else "", band, number(run["submitted"]))
-        table.add_row(*cells, shown(run["k"], 0), str(len(run["heads"])), against)
+        table.add_row(*cells, format_number(run["k"], 0), str(len(run["heads"])), against)
     out.print(table)
     what = (
         "Compared are held-out scores: each video is decided by a blend that was made without it."

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 import heads.config
-from blend.config_types import Bias, Kernel, Scale, Shift, Switch, Thresholds, Weights, Width, Widths
 from extract.config import Strict
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+
+
+def _expected(text: str) -> WrapValidator:
+    """One message for all that a union of types refuses."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("expected", "expected {text}", {"text": text}) from None
+
+    return WrapValidator(validate)
+
+
+Switch = bool | Literal["auto"]
+"""Use an optional part of the space: always, never, or ("auto") where it pays on held-out videos. Without cross-fitting
+nothing can tell that, so with select = "tuned" auto means never.
+"""
+Kernel = Literal["box", "gaussian", "median"]
+Width = Annotated[int, Field(strict=True, ge=0)]
+"""Frames."""
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Threshold = Annotated[Number, Field(ge=0, le=1)]
+Weight = Annotated[Number, Field(ge=0)]
+
+Widths = Annotated[Width | list[Width] | None, _expected("a whole number of frames >= 0, or one for each output")]
+Weights = Annotated[
+    dict[str, Weight | list[Weight]] | None,
+    _expected("a table of heads: head = a number >= 0, or head = [one for each output]"),
+]
+Thresholds = Annotated[
+    Literal["auto", "exact", "search", "fixed", "bootstrap", "pulled", "plug-in", "pulled-plug-in"]
+    | Threshold
+    | list[Threshold],
+    _expected(
+        "auto, exact, search, fixed, bootstrap, pulled, plug-in, pulled-plug-in, a number from 0 to 1, or one for each "
+        "unit"
+    ),
+]
+Bias = Annotated[
+    Literal["auto", "off", "prior", "free", "pulled"] | list[Number],
+    _expected("auto, off, prior, free, pulled, or a list of one number for each class"),
+]
+Plain = Annotated[bool, Field(strict=True)] | Literal["auto"]
+"""A Switch beside numbers: 0 is not false."""
+Scale = Annotated[
+    Plain | Positive | list[Positive], _expected("true, false, auto, a number above 0, or one for each output")
+]
+Shift = Annotated[Plain | Number | list[Number], _expected("true, false, auto, a number, or one for each output")]
 
 K_MAX = {"au": 50, "expr": 100, "va": 100}
 """Published optima are 5 (au) and 50 (expr, va); twice to ten times that is searched."""
@@ -178,3 +230,28 @@ class Config(heads.config.Config):
     passes: ClassVar[tuple[str, ...]] = ()
 
     blend: BlendSection = BlendSection()
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The defaults are one process that keeps its trials in the run folder, for as long as it takes."""
+
+    workers: int = 1
+    storage: str = ""
+    """URL of a PostgreSQL server; empty: the run folder."""
+    study: str = "blend"
+    """The study's name in a shared storage."""
+    timeout: float | None = None
+    """Seconds after which no trial is drawn."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes draw."""
+        return self.workers > 1 or bool(self.storage)
+
+    def until(self) -> float | None:
+        """The time (`time.monotonic`) after which no trial is drawn, for a search that begins now."""
+        return None if self.timeout is None else time.monotonic() + self.timeout
+
+
+ONE_PROCESS = SearchOptions()

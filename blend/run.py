@@ -11,16 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from blend import ingredients, others, provenance, steady
-from blend.config import Config
-from blend.how import ALONE, How
-from blend.ingredients import Ingredients
-from extract import cluster, errors, rundir
+from blend.config import ONE_PROCESS, Config, SearchOptions
+from blend.pool import external, provenance
+from blend.pool import inputs as blend_inputs
+from blend.pool.inputs import BlendInputs
 from extract import config as extract_config
-from extract.errors import InputError
-from extract.progress import step, steps
-from heads.run import parts_of
-from heads.tasks import MTL, NAMES, SUBTASKS
+from extract.jobs import cluster, session
+from extract.runtime import errors, run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.progress import step, steps
+from heads.abaw.tasks import MTL, NAMES, SUBTASKS
+from heads.run import split_task
 
 
 def main(
@@ -32,21 +33,21 @@ def main(
     heads: list[str] | None = None,
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
-    how: How = ALONE,
+    how: SearchOptions = ONE_PROCESS,
 ) -> dict[str, Any]:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
     `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `how` has no influence on what
     counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
     `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
-    seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.mtl). Raises InputError
-    for bad input.
+    seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.multitask). Raises
+    InputError for bad input.
     """
     if task == MTL:
-        from blend import mtl
+        from blend import multitask
 
         with steps("blend mtl", tuple(SUBTASKS)):
-            return mtl.main(config, work, seed, heads, predictions or {}, submissions, how)
+            return multitask.main(config, work, seed, heads, predictions or {}, submissions, how)
     with steps(f"blend {task}", ("extract", "heads", "blend")):
         given = predictions or {}
         while (report := _made(config, task, work, seed, heads, given, submissions, how)) is None:
@@ -62,40 +63,42 @@ def _made(
     heads: list[str] | None,
     given: dict[str, Path],
     submissions: int,
-    how: How,
+    how: SearchOptions,
 ) -> dict[str, Any] | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
-    from blend import predict_networks
+    from blend.pool import networks
 
     out = work / "blend" / task
 
-    def facts_of(made_of: Ingredients) -> dict[str, Any]:
+    def facts_of(made_of: BlendInputs) -> dict[str, Any]:
         return provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
 
-    def is_done(made_of: Ingredients) -> bool:
-        return rundir.is_done(out, rundir.fingerprint(facts_of(made_of)))
+    def is_done(made_of: BlendInputs) -> bool:
+        return run_folder.is_done(out, run_folder.fingerprint(facts_of(made_of)))
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        config, made_of = ingredients.gather(config, task, work, seed, heads, given, hold)
-        made_of, some = steady.read(made_of, is_done)
+        config, made_of = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
+        made_of, some = provenance.read_steady(made_of, is_done)
     step("blend")
     if how.storage and some is not None:
-        from blend import make
+        from blend import pipeline
 
-        make.search_together(some.validation, made_of, out, how)  # not holding the folder: another may help from there
+        pipeline.search_shared(
+            some.validation, made_of, out, how
+        )  # not holding the folder: another may help from there
     facts = facts_of(made_of)
-    with rundir.holding(out):
-        predict_networks.keep(out, config)
+    with run_folder.hold_folder(out):
+        networks.keep_networks(out, config)
         if is_done(made_of):
             report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
             return None
-        from blend import make
+        from blend import pipeline
 
-        report, results = make.make(config, made_of, some, work, out, submissions, how)
-        rundir.finish(out, rundir.fingerprint(facts), facts, results)
+        report, results = pipeline.run_blend(config, made_of, some, work, out, submissions, how)
+        run_folder.finish(out, run_folder.fingerprint(facts), facts, results)
         return report
 
 
@@ -143,34 +146,34 @@ def command(
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
-    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
+    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
     ] = False,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
-        parts_of(task)
-        given = others.parse(predictions or [])
+        split_task(task)
+        given = external.parse(predictions or [])
         names = None if heads is None else [name.strip() for name in heads.split(",") if name.strip()]
         if names == []:
             raise InputError("--heads: name some of our heads, divided by commas, or none")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
-        with cluster.at(where, settings.cluster, folder):
+        how = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
+        with session.use_cluster(where, settings.cluster, folder):
             report = main(
                 settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how
             )
         if as_json:
-            from blend.brief import brief
+            from blend.report.summary import brief
 
             print(json.dumps(brief(report, folder / "blend" / task), indent=2, allow_nan=False, ensure_ascii=False))
             return
         if task == MTL:
-            from blend.mtl_page import show
+            from blend.report.html.multitask import show
         else:
-            from blend.summary import show
+            from blend.report.summary import show
         show(report, folder / "blend" / task)
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from extract import config_file
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT = CONFIGS / "demo.toml"
@@ -55,7 +55,7 @@ class Corpus(Strict):
     mtl: TaskPaths | None = None
     """The multi-task challenge: one annotation file for train and one for val, not folders."""
     people: Path | None = None
-    """A table `video,person` (CSV or Parquet): folds and slices keep all videos of a person together (heads.people)."""
+    """A table `video,person` (CSV or Parquet): folds and slices keep all videos of a person together (data.people)."""
     people_pattern: str | None = None
     """Instead of it: a regular expression that finds the person in a video's name, as its group 1 or whole match."""
     missing_tail: float = Field(default=0.25, ge=0, le=1)

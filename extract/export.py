@@ -12,12 +12,13 @@ import numpy as np
 import typer
 
 from extract import config as configs
-from extract import errors, store
 from extract.config import Config
-from extract.errors import InputError
-from extract.progress import progress
-from extract.rundir import writing
-from extract.store import KINDS, VideoFeatures
+from extract.features import store
+from extract.features.store import KINDS, VideoFeatures
+from extract.runtime import errors
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from extract.runtime.run_folder import write_whole
 
 FORMATS = ("parquet", "csv")
 ROWS = 16384
@@ -42,7 +43,7 @@ def main(network: str, work: Path, out: Path, *, format: str | None = None, kind
     rows = 0
     with (
         progress(f"export {network}", len(videos), "videos") as bar,
-        writing(out) as temporary,
+        write_whole(out) as temporary,
         _writer(temporary, format, names) as write,
     ):
         for video, path in zip(videos, paths, strict=True):
@@ -55,7 +56,7 @@ def main(network: str, work: Path, out: Path, *, format: str | None = None, kind
 
 def _columns(path: Path, kinds: list[str] | None) -> dict[str, list[str]]:
     """Kind -> column names, from the first video's file."""
-    features, about = store.read(path), store.about(path) or {}
+    features, about = store.read(path), store.read_about(path) or {}
     for kind in kinds or []:
         if kind not in features.has():
             raise InputError(f"--kinds {kind}: {path} has only {', '.join(features.has())}")

@@ -9,11 +9,18 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from extract import audio, chunks, cluster, errors, frames, making, names, networks, pipeline, tabular
+from extract import cluster_job
 from extract import config as configs
+from extract.audio import step as audio_step
 from extract.config import Config, TaskPaths
-from extract.errors import InputError
-from extract.progress import progress
+from extract.features import pipeline, provenance
+from extract.features import step as feature_step
+from extract.jobs import cluster, session
+from extract.media import frames
+from extract.networks import registry
+from extract.runtime import errors, file_names
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
 
 C = TypeVar("C", bound=Config)
 
@@ -30,12 +37,14 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
             "other people's predictions alone needs none: python -m blend.run --heads none --predictions NAME=FOLDER)"
         )
     for name in config.features.networks:
-        names.check("network", name, "config: features.networks")
+        file_names.check("network", name, "config: features.networks")
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
-    sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}
-    heard = audio.jobs(config.corpus, audio.frames_of(config)) if sounds else []  # before hours of pictures
-    seen: list[making.Part] = []
+    sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
+    heard = (
+        audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
+    )  # before hours of pictures
+    seen: list[feature_step.NetworkStep] = []
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
@@ -46,16 +55,19 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
                 f"expected <video>/00001.jpg"
             )
         for name in dict.fromkeys(config.features.networks):
-            known = name in networks.NETWORKS or name in config.networks
-            if name in sounds or (not known and tabular.is_imported(work, name)):
+            known = name in registry.NETWORKS or name in config.networks
+            if name in sounds or (not known and provenance.is_imported(work, name)):
                 continue
-            seen.append(making.Part(networks.find(name, config), jobs, work, config.features, corpus, redo))
+            seen.append(
+                feature_step.NetworkStep(registry.find(name, config), jobs, work, config.features, corpus, redo)
+            )
     version = corpus and _version_of_sound()
     listened = [
-        audio.Part(name, listener, heard, config.corpus, work, version, redo) for name, listener in sounds.items()
+        audio_step.AudioStep(name, listener, heard, config.corpus, work, version, redo)
+        for name, listener in sounds.items()
     ]
-    if (machines := cluster.current()) is not None:
-        chunks.run(machines, config, [*seen, *listened])
+    if (machines := session.current_cluster()) is not None:
+        cluster_job.run(machines, config, [*seen, *listened])
     for part in (*seen, *listened):
         part.make()
         part.finish()
@@ -128,7 +140,7 @@ def command(
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
-    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
+    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
@@ -136,17 +148,17 @@ def command(
         if videos is not None:
             if out is None:
                 raise InputError("--videos: give --out FOLDER, where the face crops go")
-            from extract import faces as crops
+            from extract.faces import crop_videos as crops
 
             sys.exit(crops.command(videos, out, faces=faces, size=size, redo=redo, as_json=as_json))
         settings = configs.load(Config, config, overrides)
         if list_networks:
-            from extract import listing
+            from extract import list_networks as listing
 
             (listing.print_json if as_json else listing.print_networks)(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
-        with cluster.at(where, settings.cluster, folder):
+        with session.use_cluster(where, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
         listed = [
             path

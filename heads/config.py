@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from extract import config as extract_config
-from extract import names as file_names
-from extract import store
-from extract.errors import InputError
-from heads import features
-from heads.base import HeadSettings, family
-from heads.table import Source
-from heads.tune_space import first_leaf
+from extract.features import store
+from extract.runtime import file_names
+from extract.runtime.errors import InputError
+from heads.base.head import HeadSettings, family
+from heads.data import feature_file
+from heads.data.table import Source
+from heads.search_space import first_leaf
 
 
 class TaskHeads(BaseModel):
@@ -77,7 +77,7 @@ BEST = "best.toml"
 """What heads.tune leaves of a search, in the search's folder."""
 
 
-def name_of(entry: str) -> str:
+def name_head(entry: str) -> str:
     """The name of a head in `use`: itself, its file's name, or of a search's best config "<the search>-best"."""
     path = Path(entry)
     if path.name == BEST:  # every search's file is called so: its folder tells them apart
@@ -89,7 +89,7 @@ RESERVED = ("equal", "greedy", "searched", "submitted")
 """Rows of the report that are no heads."""
 
 
-def wanted(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple[str, HeadSettings]]:
+def list_heads(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple[str, HeadSettings]]:
     """Name and settings of each head that the config asks for, in its order; looks at no features.
 
     Where the config names none: all standard ones, of those `on_request` only what is `asked` for by name. Raises
@@ -97,7 +97,7 @@ def wanted(config: Config, task: str, asked: Collection[str] = ()) -> list[tuple
     """
     section: TaskHeads = getattr(config.heads, task)
     use = section.use if section.use is not None else _by_default(section, task, asked)
-    names = [name_of(entry) for entry in use]
+    names = [name_head(entry) for entry in use]
     for name in names:
         file_names.check("head", name, f"config: heads.{task}.use")
     known = {*names, *standard(task)}
@@ -115,11 +115,11 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
     "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `wanted`, for networks named
     that lack an input, and where no head is left.
     """
-    heads = wanted(config, task, asked)
+    heads = list_heads(config, task, asked)
     has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     specs: list[Spec] = []
     for name, settings in heads:
-        for spec in specs_of(name, settings, _usable(has, settings, task, work)):
+        for spec in plan_specs(name, settings, _usable(has, settings, task, work)):
             file_names.check("head", spec.name, f"config: heads.{task}.use")
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
@@ -182,7 +182,7 @@ def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
     return raw, path
 
 
-def specs_of(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
+def plan_specs(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]]) -> list[Spec]:
     """The heads that one file makes, given the kinds of features that each network has."""
     usable = {network: source for network, there in has.items() if (source := _source(network, settings, there))}
     if settings.networks == "each":
@@ -206,9 +206,9 @@ def _usable(
     """What a head for each or all networks can use of them: pretrained heads need logits whose classes are known."""
     if settings.family != "pretrained" or isinstance(settings.networks, list):
         return has
-    from heads import pretrained
+    from heads.families import pretrained
 
-    return pretrained.usable(has, task, work)
+    return pretrained.find_usable(has, task, work)
 
 
 def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Source | None:
@@ -228,6 +228,6 @@ def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Sou
 def kinds(work: Path, network: str) -> tuple[str, ...]:
     """The kinds of features that a network has in the store. Raises InputError where it has none."""
     for video in store.videos(work, network):
-        if widths := features.index(store.path(work, network, video))[1]:
+        if widths := feature_file.index(store.path(work, network, video))[1]:
             return tuple(widths)
     raise InputError(f"{work / 'features' / network}: no features in its files; run python -m extract.run again")

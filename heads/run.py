@@ -11,17 +11,22 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from extract import cluster, errors, rundir, store
 from extract import config as extract_config
 from extract import run as extract_run
-from extract.errors import InputError
-from heads import border, features, inputs, people, processes, split
+from extract.jobs import cluster, session
+from extract.runtime import errors, run_folder
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads.code_mark import code_mark
+from heads import corpus_checks
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.config import Config, Spec
-from heads.labels import Annotation
-from heads.tasks import MTL, NAMES, SUBTASKS, Task, find
-from heads.train import MODEL, Job, head_folder
+from heads.corpus_checks import last_frames
+from heads.data import feature_file, people, splits
+from heads.train import inputs as head_inputs
+from heads.train import processes
+from heads.train.inputs import code_mark
+from heads.train.job import MODEL, Job, head_folder
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
@@ -52,14 +57,16 @@ def main(
     """
     facts = find(task)
     for part in SUBTASKS if task in SUBTASKS else (task,):  # hours of extraction must not end at a typo
-        heads_config.wanted(config, find(part).name, only or ())
-    early = None if config.corpus.demo else inputs.read(config, facts)
+        heads_config.list_heads(config, find(part).name, only or ())
+    early = None if config.corpus.demo else head_inputs.read(config, facts)
     config = extract_run.main(config, work)
     with contextlib.ExitStack() as here:
-        (hold or here).enter_context(rundir.holding(work / "heads" / task))
+        (hold or here).enter_context(run_folder.hold_folder(work / "heads" / task))
         paths = config.corpus.task(facts.place)
-        if early is None or inputs.hashes(paths.train, paths.val, paths.test) != early[2]:  # hours may have passed
-            early = inputs.read(config, facts)
+        if (
+            early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test) != early[2]
+        ):  # hours may have passed
+            early = head_inputs.read(config, facts)
         return _up_to_date(config, facts, work, seed, only, *early)
 
 
@@ -69,9 +76,9 @@ def _up_to_date(
     work: Path,
     seed: int,
     only: list[str] | None,
-    annotations: border.Annotations,
-    listed: border.Listed,
-    hashes: inputs.Hashes,
+    annotations: corpus_checks.Annotations,
+    listed: corpus_checks.Listed,
+    hashes: head_inputs.Hashes,
 ) -> dict[str, Path]:
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
@@ -80,23 +87,23 @@ def _up_to_date(
     known = {*annotations["train"], *annotations["val"]}
     person_of = people.read(config.corpus, known)
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = [{n: features.mark(work, n, some) for n in networks} for some in (known, set(listed))]
+    marks = [{n: feature_file.mark(work, n, some) for n in networks} for some in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
     for part, some in annotations.items():
-        border.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
+        corpus_checks.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
-        border.check_heads(facts.name, specs, work, part, videos)
+        corpus_checks.check_heads(facts.name, specs, work, part, videos)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     annotated = {part: hashes[part] for part in ("train", "val")}
     code = code_mark()
     todo = []
     for spec in specs:
         learnt_from = known if spec.settings.refit_val else annotations["train"]
-        together = split.name_groups(learnt_from, person_of)
+        together = splits.name_groups(learnt_from, person_of)
         learning = _learning(task, spec, seed, annotated, marks[0], code, together)
-        mark = rundir.fingerprint([learning, hashes["test"], [marks[1][s.network] for s in spec.sources]])
+        mark = run_folder.fingerprint([learning, hashes["test"], [marks[1][s.network] for s in spec.sources]])
         folder = head_folder(work, task, spec.name)
-        if not (rundir.is_done(folder, mark) and rundir.is_done(folder / MODEL, learning)):
+        if not (run_folder.is_done(folder, mark) and run_folder.is_done(folder / MODEL, learning)):
             todo.append(
                 Job(
                     spec.name,
@@ -132,7 +139,7 @@ def _learning(
 
     Of people (`together`: video -> group) it has which videos belong together, not what they are called.
     """
-    return rundir.fingerprint(
+    return run_folder.fingerprint(
         {
             "task": task,
             "settings": spec.settings.model_dump(mode="json"),
@@ -171,7 +178,7 @@ def _keep_prior(path: Path, found: dict[str, Any]) -> None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path.read_text(encoding="utf-8")) == found:
             return
-    rundir.write_json(path, found)
+    run_folder.write_json(path, found)
 
 
 def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
@@ -180,17 +187,6 @@ def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
         if name not in names:
             raise InputError(f"--head {name}: no such head; there are {', '.join(names)}")
     return [spec for spec in specs if not only or spec.name in only]
-
-
-def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
-    """The last frame with features of any network, by video; videos without one are left out."""
-    last: dict[str, int] = {}
-    for network in networks:
-        for video in videos:
-            path = store.path(work, network, video)
-            if path.exists() and len(frames := features.index(path)[0]):
-                last[video] = max(last.get(video, 0), int(frames[-1]))
-    return last
 
 
 EXAMPLES = """Examples:
@@ -217,15 +213,15 @@ def command(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
-    where: Annotated[str, typer.Option("--cluster", help=cluster.HELP)] = cluster.LOCAL,
+    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
     """Train the heads of a task and predict validation and test."""
     with errors.exits():
-        parts = parts_of(task)
+        parts = split_task(task)
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        with cluster.at(where, settings.cluster, folder):
+        with session.use_cluster(where, settings.cluster, folder):
             done = {part: main(settings, part, folder, seed, head) for part in parts}
         if as_json:
             print(json.dumps({part: _facts(folders) for part, folders in done.items()}, indent=2, allow_nan=False))
@@ -234,7 +230,7 @@ def command(
             _print(folders, find(part))
 
 
-def parts_of(task: str) -> tuple[str, ...]:
+def split_task(task: str) -> tuple[str, ...]:
     """What `--task` asks for: itself, or the three parts of the multi-task challenge. Raises InputError for no task."""
     if task not in (*NAMES, *SUBTASKS):
         raise InputError(f"--task {task}: no such task; there are {', '.join(NAMES)}")

@@ -26,7 +26,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
-# OpenCV reads this once, at the process's first video; extract.video sets it before its own, a test may come earlier
+# OpenCV reads this once, at the process's first video; media.video sets it before its own, a test may come earlier
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 

@@ -14,14 +14,15 @@ import pytest
 
 from blend import run as blend_run
 from blend.config import Config
-from extract import cluster, config
+from extract import config
 from extract import run as extract_run
-from extract.cluster_jobs import Job, Needs
 from extract.config import ClusterSettings
-from extract.errors import Failed, InputError
+from extract.jobs import cluster, session
+from extract.jobs.job import Job, Needs
+from extract.runtime.errors import Failed, InputError
 from heads import run as heads_run
-from heads import tune
 from heads.config import Config as HeadsConfig
+from heads.tune import search as tune_search
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,7 @@ def run_all(few: Path, work: Path) -> None:
 
 
 def test_all_three_tasks_give_the_bytes_of_a_run_without_a_cluster(few_videos, alone, three, tmp_path):
-    with cluster.at(three.where, SETTINGS, tmp_path):
+    with session.use_cluster(three.where, SETTINGS, tmp_path):
         run_all(few_videos, tmp_path)
     found = results(tmp_path)
     assert found == results(alone)
@@ -72,13 +73,13 @@ def test_what_was_begun_here_is_finished_there_and_the_other_way_round(few_video
     settings = config.load(config.Config, few_videos)
     store = tmp_path / "features" / "demo_mt_enet"
     for first, second in ((cluster.LOCAL, three.where), (three.where, cluster.LOCAL)):
-        with cluster.at(first, SETTINGS, tmp_path):
+        with session.use_cluster(first, SETTINGS, tmp_path):
             extract_run.main(settings, tmp_path)
         kept = sorted(store.glob("*.safetensors"))
         for path in kept[::2]:
             path.unlink()
         before = {path: path.stat().st_mtime_ns for path in kept[1::2]}
-        with cluster.at(second, SETTINGS, tmp_path):
+        with session.use_cluster(second, SETTINGS, tmp_path):
             extract_run.main(settings, tmp_path)
         assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
         assert {path.name: path.read_bytes() for path in kept} == {
@@ -92,10 +93,10 @@ def test_a_job_that_fails_on_three_workers_is_told_with_its_log_and_the_others_g
     jobs = [job(tmp_path, "bad", "import sys; sys.exit('it is broken')")]
     jobs += [job(tmp_path, f"good{k}", f"open({str(tmp_path / f'good{k}')!r}, 'w').close()") for k in range(5)]
     with (
-        cluster.at(three.where, SETTINGS, tmp_path),
+        session.use_cluster(three.where, SETTINGS, tmp_path),
         pytest.raises(Failed, match=r"(?s)1 of 6 jobs.*bad, on .*it is broken"),
     ):
-        cluster.current().run("some", jobs, lambda job, news: None, lambda job, result: done.append(job.name))
+        session.current_cluster().run("some", jobs, lambda job, news: None, lambda job, result: done.append(job.name))
     assert sorted(done) == [f"good{k}" for k in range(5)] and all((tmp_path / name).exists() for name in done)
     record = json.loads((tmp_path / "cluster" / "some.json").read_text())
     [bad] = [job for job in record["jobs"] if job["job"] == "bad"]
@@ -107,10 +108,10 @@ def test_a_job_that_fails_on_three_workers_is_told_with_its_log_and_the_others_g
 def test_bad_input_that_two_workers_find_in_a_job_is_bad_input_of_the_run(three, tmp_path):
     odd = Job("odd", "extract.tabular", ("none.csv", "--name", "x", "--work", str(tmp_path)), tmp_path / "log.txt")
     with (
-        cluster.at(three.where, SETTINGS, tmp_path),
+        session.use_cluster(three.where, SETTINGS, tmp_path),
         pytest.raises(InputError, match=r"^none\.csv: .* \(on workers \w+, \w+\)$"),
     ):
-        cluster.current().run("odd", [odd], lambda *_: None, lambda *_: None)
+        session.current_cluster().run("odd", [odd], lambda *_: None, lambda *_: None)
     [record] = json.loads((tmp_path / "cluster" / "odd.json").read_text())["jobs"]
     assert len({failure["worker"] for failure in record["failures"]}) == len(record["failures"]) == 2
 
@@ -133,13 +134,13 @@ def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, m
     with machines(tmp_path) as some:
         some.worker("plain", "--resources", "THREADS=4 MEMORY=8e9")
         some.worker("fast", "--resources", "THREADS=4 MEMORY=8e9 GPU=1")
-        with cluster.at(some.where, SETTINGS, tmp_path):
-            while len(cluster.current().workers()) < 2:  # what jobs are claimed by
+        with session.use_cluster(some.where, SETTINGS, tmp_path):
+            while len(session.current_cluster().workers()) < 2:  # what jobs are claimed by
                 time.sleep(0.1)
             jobs = [job(tmp_path, "small", show), job(tmp_path, "wide", show, needs=Needs(3, 10**9))]
             jobs.append(job(tmp_path, "gpu", show, needs=Needs(64, 10**12, gpu=True)))
             ran = {}
-            cluster.current().run(
+            session.current_cluster().run(
                 "all",
                 jobs,
                 lambda job, news: None,
@@ -153,7 +154,7 @@ def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, m
 
 def test_a_search_on_a_cluster_needs_a_storage_that_machines_share(few_videos, three, tmp_path):
     """Searches themselves are in test_cluster_chain."""
-    wanted = tune.Search("va", 6, "lightgbm-demo_mt_enet", workers=2)
-    with cluster.at(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match="--storage"):
-        tune.main(config.load(HeadsConfig, few_videos), wanted, tmp_path)
+    wanted = tune_search.SearchRequest("va", 6, "lightgbm-demo_mt_enet", workers=2)
+    with session.use_cluster(three.where, SETTINGS, tmp_path), pytest.raises(InputError, match="--storage"):
+        tune_search.main(config.load(HeadsConfig, few_videos), wanted, tmp_path)
     assert not (tmp_path / "features").exists()

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from blend import search
 from blend.config import BlendSettings
-from blend.shared import OWN_NUMBER, START, WORKER
-from heads.tune_study import Study, finished_of
+from blend.search import search
+from blend.search.shared_study import OWN_NUMBER, START, WORKER
+from heads.tune.study import Study, list_finished
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
@@ -110,7 +110,7 @@ class Storm:
 
 def stopped(some, process: subprocess.Popen[str]) -> int:
     """A head's process that stands still from now on."""
-    while (held := some.hold("heads.cluster_job")) is None:
+    while (held := some.hold("heads.train.cluster_job")) is None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     return held[1]
@@ -143,8 +143,8 @@ def test_the_chain_on_killed_workers_and_without_its_scheduler(chain, machines, 
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", chain, work, "--task", "au", "--cluster", some.where)
         storm = Storm(some, work, process)
-        storm.kill("extract.chunks", max(1, KILLS // 3), lambda: written(work, "features/*/*.safetensors"), 2)
-        storm.kill("heads.cluster_job", KILLS - storm.kills, lambda: written(work, "heads/au/*/*"), 4)
+        storm.kill("extract.cluster_job", max(1, KILLS // 3), lambda: written(work, "features/*/*.safetensors"), 2)
+        storm.kill("heads.train.cluster_job", KILLS - storm.kills, lambda: written(work, "heads/au/*/*"), 4)
         held = stopped(some, process)  # so that there is a head left when the first is finished
         while not list(work.glob("heads/au/*/DONE")):
             assert process.poll() is None, process.communicate()
@@ -167,7 +167,7 @@ def test_the_chain_on_killed_workers_and_without_its_scheduler(chain, machines, 
         storm.look()
         ended_well(start("blend.run", chain, work, "--task", "au", "--cluster", some.where))
         storm.look()
-    assert storm.kills == KILLS and {"extract.chunks", "heads.cluster_job"} <= storm.hit.keys()
+    assert storm.kills == KILLS and {"extract.cluster_job", "heads.train.cluster_job"} <= storm.hit.keys()
     expected = results(local)
     assert results(work) == expected and len(expected) > 7 + 3 * HEADS
     again = restarts(first["extract"]) + restarts(first["heads-au"])
@@ -194,13 +194,13 @@ def test_a_search_on_killed_workers_makes_the_trials_of_a_local_one(few_videos, 
     with machines(tmp_path, *WORKERS) as some:
         process = start("heads.tune", few_videos, work, *asked, *url, "--cluster", some.where)
         storm = Storm(some, work, process)
-        storm.kill("heads.tune_worker", KILLS, lambda: written(work, "tune/va/*/trials/*/DONE"))
+        storm.kill("heads.tune.worker", KILLS, lambda: written(work, "tune/va/*/trials/*/DONE"))
         ended_well(process)
-    assert storm.hit == {"heads.tune_worker": KILLS}
+    assert storm.hit == {"heads.tune.worker": KILLS}
     folder = "tune/va/lightgbm-demo_mt_enet"
     there = Study.open("", local / folder / "study.db", "few/va/lightgbm-demo_mt_enet", 15)
     here = Study.open(server, Path(), "few/va/lightgbm-demo_mt_enet", 15)
-    alone, together = finished_of(there.trials()), finished_of(here.trials())
+    alone, together = list_finished(there.trials()), list_finished(here.trials())
     lost = [trial for trial in here.trials() if trial.state.name == "FAIL"]
     there.close()
     here.close()
@@ -250,7 +250,7 @@ def test_a_shared_search_of_a_blend_on_killed_workers_counts_every_trial_once(fe
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where)
         storm = Storm(some, work, process)
-        storm.kill("blend.crew_job", KILLS, lambda: stored(server), 1, 0.2)
+        storm.kill("blend.search.cluster_job", KILLS, lambda: stored(server), 1, 0.2)
         ended_well(process)
         storm.look()
         ended_well(start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from extract import cluster, cluster_run
-from extract.cluster_jobs import Job
 from extract.config import ClusterSettings
+from extract.jobs import cluster, dispatcher, session
+from extract.jobs.job import Job
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
@@ -80,11 +80,11 @@ def test_killed_workers_cost_a_job_each_and_change_nothing(many, calm, machines,
         killed = 0
         while killed < KILLS and process.poll() is None:
             # at its start, or when some video is finished; the others go on meanwhile
-            if (held := some.hold("extract.chunks", lambda: set(times(work)), chance.randint(0, 1))) is None:
+            if (held := some.hold("extract.cluster_job", lambda: set(times(work)), chance.randint(0, 1))) is None:
                 time.sleep(0.02)
                 continue
             time.sleep(chance.uniform(0.0, 0.5))
-            assert some.kill(held[0]) == ["extract.chunks"]
+            assert some.kill(held[0]) == ["extract.cluster_job"]
             killed += 1
         ended_well(process)
     assert killed == KILLS and store(work) == calm
@@ -126,7 +126,7 @@ def test_ctrl_c_ends_the_jobs_on_the_workers(many, machines, tmp_path):
         _, error = process.communicate(timeout=60)
         assert process.returncode == 130 and error.splitlines()[-1].startswith("interrupted: "), error
         until = time.monotonic() + 30
-        while jobs := some.jobs("one", "extract.chunks"):
+        while jobs := some.jobs("one", "extract.cluster_job"):
             assert time.monotonic() < until, jobs
             time.sleep(0.2)
     assert len(store(work)) < VIDEOS
@@ -144,8 +144,8 @@ def record_of(work: Path) -> dict[str, dict]:
 
 def test_a_result_that_was_told_counts_though_its_worker_is_lost_then(machines, tmp_path):
     """The worker is killed once the job has ended, while its command is busy elsewhere."""
-    with machines(tmp_path, "one", "two") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours, ended = cluster.current(), []
+    with machines(tmp_path, "one", "two") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
+        ours, ended = session.current_cluster(), []
 
         def look() -> None:
             (tmp_path / "go").touch()
@@ -163,9 +163,9 @@ def test_a_result_that_was_told_counts_though_its_worker_is_lost_then(machines, 
 
 
 def test_jobs_say_what_they_wait_for(machines, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cluster_run, "SECONDS_UNTIL_SAID", 0.5)
-    with machines(tmp_path, "one") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours = cluster.current()
+    monkeypatch.setattr(dispatcher, "SECONDS_UNTIL_SAID", 0.5)
+    with machines(tmp_path, "one") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
+        ours = session.current_cluster()
 
         def look() -> None:
             if "one" in some.processes:

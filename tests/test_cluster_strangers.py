@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from extract import cluster, cluster_run
-from extract.cluster_jobs import Job
 from extract.config import ClusterSettings
-from extract.errors import InputError
+from extract.jobs import dispatcher, session
+from extract.jobs.job import Job
+from extract.runtime.errors import InputError
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ SETTINGS = ClusterSettings()
 
 
 def refused(where: str, work: Path, said: str) -> None:
-    with pytest.raises(InputError, match=said), cluster.at(where, SETTINGS, work):
+    with pytest.raises(InputError, match=said), session.use_cluster(where, SETTINGS, work):
         pytest.fail("it was let in")
 
 
@@ -84,8 +84,8 @@ def record_of(work: Path) -> dict[str, dict]:
 
 def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_path, capfd):
     """Jobs that they were given go to those that belong, one that comes last too, and count as no failure of them."""
-    with machines(tmp_path, "good") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours, done, until = cluster.current(), [], time.monotonic() + SECONDS
+    with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
+        ours, done, until = session.current_cluster(), [], time.monotonic() + SECONDS
 
         def look() -> None:
             in_time(until)
@@ -109,9 +109,9 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
 
 
 def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cluster_run, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
-    with machines(tmp_path, "good") as some, cluster.at(some.where, SETTINGS, tmp_path):
-        ours, begun, until = cluster.current(), [], time.monotonic() + SECONDS
+    monkeypatch.setattr(dispatcher, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
+    with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
+        ours, begun, until = session.current_cluster(), [], time.monotonic() + SECONDS
 
         def look() -> None:
             in_time(until)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from extract import bench_audio
+from extract.bench import audio
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
@@ -25,25 +25,25 @@ COMMANDS = sorted(
     if "typer.Typer(" in path.read_text(encoding="utf-8")
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
-ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.ablation"}
+ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.studies.ablation"}
 ALL |= {"blend.studies.simulate", "blend.studies.nothing", "blend.studies.splits"}
-ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench_report", "blend.bench_predict"}
+ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench.report", "blend.bench.predict"}
 MEASURED = {
-    "blend.ablation": (("--task", "va"), []),
-    "blend.ablation_sequences": (("--task", "va"), ({"sequence": [(0.5, 0.25)]}, {"difference": 0.25})),
+    "blend.studies.ablation": (("--task", "va"), []),
+    "blend.studies.sequences": (("--task", "va"), ({"sequence": [(0.5, 0.25)]}, {"difference": 0.25})),
     "blend.bench": ((), {"au": {"ms": 1.5}}),
-    "blend.bench_predict": (("--blend", "runs"), {"frames": 7}),
-    "blend.bench_report": ((), {"frames": 7, "opens": None}),
+    "blend.bench.predict": (("--blend", "runs"), {"frames": 7}),
+    "blend.bench.report": ((), {"frames": 7, "opens": None}),
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),
     "blend.studies.splits": (("--task", "va"), {"splits": 2}),
     "extract.bench": ((), {"c": 1.5}),
-    "extract.bench_audio": ((), bench_audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
-    "extract.bench_cluster": ((), {"ratio": 0.5}),
+    "extract.bench.audio": ((), audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
+    "extract.bench.cluster": ((), {"ratio": 0.5}),
     "heads.bench": ((), {"corpus": {}, "mlp": {"ratio": 1.5}}),
-    "heads.bench_sequence": ((), {"cpu": None}),
+    "heads.bench.sequence": ((), {"cpu": None}),
 }
 """Commands that measure -> what they are given, and what their `main` might find."""
 

@@ -17,11 +17,11 @@ import jsonschema
 import numpy as np
 import pytest
 
-from blend import check
+from blend.submission import check as submission_check
 from extract.config import DEFAULT
 from extract.demo import corpus
-from heads import labels
-from heads.tasks import TASKS
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
 
 SMALL = """
 [corpus]
@@ -114,7 +114,7 @@ def test_the_demos_test_score_is_the_official_score_of_the_submission_on_the_tru
         pytest.skip("the demo's expr run did not end")
     from sklearn.metrics import f1_score
 
-    truth = labels.read_folder(corpus.paths(demo / "corpus")["truth"]["expr"], task)
+    truth = read.read_folder(corpus.paths(demo / "corpus")["truth"]["expr"], task)
     pairs = []
     for line in (out / "submission.txt").read_text().splitlines()[1:]:
         image, decided = line.split(",")
@@ -138,8 +138,8 @@ def test_the_demo_as_the_multi_task_challenge_ends_with_one_checked_file(demo):
     done = run("mtl", demo, *(part for setting in quick for part in ("--set", setting)))
     assert done.returncode == 0, done.stderr
     out = demo / "blend" / "mtl"
-    template = check.read_template(where["mtl"]["test"])
-    assert template.kind.name == "mtl" and check.problems(out / "submission.txt", template) == []
+    template = submission_check.read_template(where["mtl"]["test"])
+    assert template.kind.name == "mtl" and submission_check.list_problems(out / "submission.txt", template) == []
     report = json.loads((out / "report.json").read_text())
     texts = (where["truth"]["mtl"], out / "submission.txt")
     truth, said = (

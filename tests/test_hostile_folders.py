@@ -22,13 +22,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blend import apply, others, predict_blends, run
+from blend import apply, run
 from blend.config import Config
+from blend.pool import external
+from blend.predict import trained
 from extract import config as configs
-from extract import pictures, rundir, store, tables
-from extract.errors import InputError
-from heads import labels, processes, testlist, train
-from heads.tasks import TASKS
+from extract.features import store
+from extract.media import images
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from extract.tabular import reader as table_reader
+from heads.abaw import annotations as annotation_files
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.train import job as training_job
+from heads.train import processes
 
 ROOT = Path(__file__).parents[1]
 VA = TASKS["va"]
@@ -94,16 +102,16 @@ class Run:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    def learn(jobs: list[train.Job], what: str) -> None:
+    def learn(jobs: list[training_job.Job], what: str) -> None:
         for job in jobs:
-            rundir.begin(job.folder)
+            run_folder.begin(job.folder)
             job.write(job.folder / "job.json")
-            train.main(train.Job.read(job.folder / "job.json"), lambda done, note: None)
+            training_job.main(training_job.Job.read(job.folder / "job.json"), lambda done, note: None)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "run_all", learn)
-        patch.setattr("blend.page.render", lambda *_: "<html>")
-        patch.setattr("blend.page_timeline.make", lambda *_: None)
+        patch.setattr("blend.report.html.page.render", lambda *_: "<html>")
+        patch.setattr("blend.report.html.timeline.make", lambda *_: None)
         yield Run(tmp_path_factory.mktemp("run"))
 
 
@@ -137,7 +145,7 @@ def test_damage_to_any_file_is_noticed_by_the_next_command(finished: Run) -> Non
         else:
             folder = finished.blend if path.parts[0] == "blend" else finished.head
             folders = [folder] if folder == finished.blend else [folder, folder / "model"]
-            found = [file for one in folders if (file := rundir.damage(one)) is not None]
+            found = [file for one in folders if (file := run_folder.damage(one)) is not None]
             assert place.resolve() in {file.resolve() for file in found} or path.name == "DONE", (path, damage, found)
         shutil.copy(finished.whole / path, place)
     finished.restore()
@@ -149,12 +157,12 @@ def test_every_damage_to_a_model_is_refused_before_a_library_reads_it(finished: 
         for damage in DAMAGES.values():
             path.write_bytes(damage(whole))
             with pytest.raises(InputError, match=r"model") as raised:
-                predict_blends.find([finished.blend])[0].models  # noqa: B018
+                trained.find([finished.blend])[0].models  # noqa: B018
             assert str(path) in str(raised.value) or path.name == "DONE"
             assert f"python -m blend.run --task va --work {finished.work} --config {finished.toml}" in str(raised.value)
         path.write_bytes(whole)
     finished.again()
-    assert predict_blends.find([finished.blend])[0].models
+    assert trained.find([finished.blend])[0].models
 
 
 def test_features_that_changed_are_named_and_the_advice_mends_them(finished: Run) -> None:
@@ -199,7 +207,7 @@ def bombs(mark: Path) -> list[bytes]:
 
 def tried(call: Any, *arguments: Any) -> None:
     """A command's reader: what it refuses, it refuses in a line of its own or its library's."""
-    with contextlib.suppress(InputError, ValueError, pictures.UnreadablePicture):
+    with contextlib.suppress(InputError, ValueError, images.UnreadablePicture):
         call(*arguments)
 
 
@@ -218,12 +226,12 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
             elif path.parts[:3] == ("heads", "va", finished.head.name):
                 model = place.parent if place.parent.name.startswith("model") else finished.head / "model"
                 if path.name != "DONE" and model.name == "model":  # whoever means harm makes the hashes fit
-                    rundir.finish(model, "mark", {}, [file.name for file in model.iterdir() if file.name != "DONE"])
-                tried(lambda: predict_blends.find([finished.blend])[0].models)
-                tried(train.Model.load, model)
-                tried(others.read, place, VA)
+                    run_folder.finish(model, "mark", {}, [file.name for file in model.iterdir() if file.name != "DONE"])
+                tried(lambda: trained.find([finished.blend])[0].models)
+                tried(training_job.Model.load, model)
+                tried(external.read_external, place, VA)
             else:
-                tried(lambda: predict_blends.find([finished.blend]))
+                tried(lambda: trained.find([finished.blend]))
                 tried(apply.read, place)
             assert not mark.exists(), path
             for part in ("heads", "blend"):
@@ -235,18 +243,18 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
                     if file.is_file() and file.name != ".lock":
                         file.write_bytes(bomb)
                 finished.again()
-                assert not mark.exists() and rundir.damage(finished.blend) is None
+                assert not mark.exists() and run_folder.damage(finished.blend) is None
         for name in ("x.txt", "x.csv", "x.parquet", "x.toml", "x.jpg", "x.json"):
             (tmp_path / name).write_bytes(bomb)
             for call, *more in (
-                (labels.read, VA),
-                (testlist.read, VA),
-                (others.read, VA),
-                (tables.look,),
+                (annotation_files.read, VA),
+                (test_list.read, VA),
+                (external.read_external, VA),
+                (table_reader.read_columns,),
                 (apply.read,),
             ):
                 tried(call, tmp_path / name, *more)
-            tried(pictures.read, tmp_path / name, 8, "rgb")
+            tried(images.read, tmp_path / name, 8, "rgb")
             tried(lambda name=name: configs.load(Config, tmp_path / name))
             assert not mark.exists(), name
     finished.restore()

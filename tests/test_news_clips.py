@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extract import config, tabular
-from extract.columns import Choice
-from heads import predictions, run
+from extract import config
+from extract.tabular import importer
+from extract.tabular.formats import Choice
+from heads import run
+from heads.abaw.tasks import TASKS
 from heads.config import Config
-from heads.tasks import TASKS
+from heads.data import predictions
 
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "news_clips" / "features.csv"
 CONFIG = """
@@ -40,7 +42,7 @@ def annotate(folder: Path, table: pd.DataFrame) -> None:
 
 @pytest.mark.skipif(not TABLE.exists(), reason="the reference clips are not here")
 def test_a_head_on_imported_action_units_predicts_held_out_valence_better_than_the_mean(tmp_path):
-    tabular.main(TABLE, "news", tmp_path / "work", Choice(logits=("AU*",)))
+    importer.main(TABLE, "news", tmp_path / "work", Choice(logits=("AU*",)))
     table = pd.read_csv(TABLE, dtype={"video": str})
     held_out = sorted(table.video.unique())[::3]
     annotate(tmp_path / "train", table[~table.video.isin(held_out)])

@@ -25,7 +25,7 @@ import typer.core
 import blend.config
 from extract import config
 from extract.demo import corpus
-from heads.base import family
+from heads.base.head import family
 
 _spec = importlib.util.spec_from_file_location("readme_reader", Path(__file__).with_name("readme_reader.py"))
 _module = importlib.util.module_from_spec(_spec)
@@ -247,7 +247,7 @@ def test_a_search_ended_by_ctrl_c_leaves_its_best_so_far_as_a_head(reader):
 
 def test_the_job_script_ends_when_its_time_is_over_and_frees_its_trials(reader, server):
     """SIGTERM, as the batch system sends it, in a trial. The features lie in the shared folder already."""
-    from heads.tune_study import Study
+    from heads.tune.study import Study
 
     reader.names["server"] = server
     work = reader.folder / "shared" / "affwild2"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from extract import audio_logmel, networks
+from extract.audio import logmel
+from extract.networks import registry
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,10 +21,10 @@ def rows_of(header: str) -> list[list[str]]:
 def test_the_tables_of_heads_and_networks_are_what_there_is():
     known = {
         name: [str(one.size), str(one.dim), str(len(one.classes or ())), "yes" if one.has_va else ""]
-        for name, one in networks.NETWORKS.items()
+        for name, one in registry.NETWORKS.items()
     }
     told = {name: facts[:4] for name, *facts in rows_of("| network | pixels")}
-    assert told == known | {"audio": ["", str(audio_logmel.WIDTH), "", ""]}
+    assert told == known | {"audio": ["", str(logmel.WIDTH), "", ""]}
     tasks: dict[str, set[str]] = {}
     for path in (ROOT / "configs" / "heads").glob("*/*.toml"):
         tasks.setdefault(path.stem, set()).add(path.parent.name)

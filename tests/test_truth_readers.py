@@ -5,9 +5,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("extract", "heads", "blend")
 MAKES_IT = "extract/demo/corpus.py"
-HANDS_IT_OVER = "blend/make.py"
-"""To `blend.final_score`, after the submission is written."""
-READERS = {"blend/ablation.py", "blend/ablation_sequences.py"}
+HANDS_IT_OVER = "blend/pipeline.py"
+"""To `blend.submission.test_score`, after the submission is written."""
+READERS = {"blend/studies/ablation.py", "blend/studies/sequences.py"}
 
 
 def test_the_readers_of_test_truth_are_counted_and_named():
@@ -22,7 +22,7 @@ def test_the_readers_of_test_truth_are_counted_and_named():
     assert mentions == {MAKES_IT, HANDS_IT_OVER}, "no other way to it"
     make = (ROOT / HANDS_IT_OVER).read_text(encoding="utf-8")
     assert make.count('["truth"]') == 1 and make.index("submission.write(") < make.index("    _score_on_test(")
-    for document in ("blend/final_score.py", "README.md", "blend/README.md"):
+    for document in ("blend/submission/test_score.py", "README.md", "blend/README.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for reader in READERS:
             assert f"`{reader.removesuffix('.py').replace('/', '.')}`" in text, (document, reader)

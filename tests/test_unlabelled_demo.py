@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from blend import check_compare, page_values
-from blend.unlabelled_words import KEY, sentences
+from blend import check_predictions
+from blend.report import pointers
+from blend.report.unlabelled import KEY, sentences
 from extract.demo import corpus
 
 TASKS = ("expr", "au", "va")
@@ -36,7 +37,7 @@ def finished(work: Path, task: str, *more: str) -> Path:
 
 
 def said(report: dict) -> list[str]:
-    return [page_values.plain(text, report, digits=2) for text in sentences(report)]
+    return [pointers.plain(text, report, digits=2) for text in sentences(report)]
 
 
 def swap(task: str) -> Callable[[Lines], Lines]:
@@ -89,7 +90,7 @@ def test_an_honest_submission_raises_nothing_and_each_fault_in_it_is_seen(
 
     template, head = Path(corpus.paths(demo / "corpus")[task]["test"]), demo / "heads" / task / "lama"
     for given in (out, head, head / "test.parquet"):
-        assert check_compare.warnings(out / "submission.txt", task, template, [given]) == [], given
+        assert check_predictions.warnings(out / "submission.txt", task, template, [given]) == [], given
     planted = {
         "are columns swapped?": swap(task),
         "is argmin in place of argmax": turn(task),
@@ -98,9 +99,9 @@ def test_an_honest_submission_raises_nothing_and_each_fault_in_it_is_seen(
     }
     for text, change in planted.items():
         file = damage(out / "submission.txt", tmp_path / "damaged.txt", change)
-        found = check_compare.warnings(file, task, template, [out])
+        found = check_predictions.warnings(file, task, template, [out])
         assert any(text in one for one in found), (text, found)
-        assert check_compare.warnings(file, task, template, [head]), text
+        assert check_predictions.warnings(file, task, template, [head]), text
 
 
 def test_the_command_warns_and_ends_with_1(demo: Path, tmp_path: Path) -> None:

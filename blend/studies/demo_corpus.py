@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from extract import rundir
 from extract.config import Corpus, TaskPaths
 from extract.demo import corpus, plan
-from extract.progress import progress
+from extract.runtime import run_folder
+from extract.runtime.progress import progress
 
 SEEDS = (101, 102, 103)
 EACH = 20
@@ -32,17 +32,17 @@ def make(folder: Path, processes: int = 2) -> Corpus:
         task: TaskPaths(train=(folder / task / "train").resolve(), val=(folder / task / "val").resolve())
         for task in plan.TASKS
     }
-    done = folder / rundir.DONE
+    done = folder / run_folder.DONE
     if not (done.is_file() and done.read_text(encoding="utf-8") == VERSION + "\n"):
-        with rundir.holding(folder):
+        with run_folder.hold_folder(folder):
             _render(frames, [(seed, row.name) for seed, row in cast], processes)
             for task, paths in tasks.items():
                 for seed, row in cast:
                     if task in row.tasks:
                         home: Path = getattr(paths, row.part)
                         text = corpus.annotation_text(seed, row.name, task)
-                        rundir.write_text(home / f"{_name(seed, row.name)}.txt", text)
-            rundir.write_text(done, VERSION + "\n")
+                        run_folder.write_text(home / f"{_name(seed, row.name)}.txt", text)
+            run_folder.write_text(done, VERSION + "\n")
     return Corpus(name="demo-splits", frames=[frames.resolve()], **tasks)
 
 

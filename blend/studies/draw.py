@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from blend.config import BlendSettings
-from blend.pool import Pool
-from blend.studies import kinds, population
+from blend.pool.pool import Pool
+from blend.studies import population
 from blend.studies.measure import measure
 
 K_MAX = 20
@@ -46,7 +46,7 @@ def pair(
     settings = BlendSettings(trials=trials, k_max=K_MAX, draws=DRAWS)
     sets = [_sets(task, size, of, number, seed, which) for which in range(2)]
     return [
-        measure(own["validation"], {kind: other[kind] for kind in kinds.POPULATIONS[of]}, settings, number,
+        measure(own["validation"], {kind: other[kind] for kind in population.TEST_KINDS[of]}, settings, number,
                 number % EVERY == 0, parts)
         for own, other in (sets, sets[::-1])
     ]  # fmt: skip
@@ -57,11 +57,13 @@ def _sets(task: str, size: str, of: str, number: int, seed: int, which: int) -> 
     videos = videos_of(task, size, number)
     start = [seed, number, sorted(population.OFFICIAL).index(task), list(SIZES).index(size), which]
     if of != "same":
-        kind = {"heavy": kinds.HEAVY, "people": kinds.PEOPLE}[of]
-        own = population.draw(task, videos, np.random.default_rng([*start, list(kinds.POPULATIONS).index(of)]), kind)
+        kind = {"heavy": population.HEAVY, "people": population.PEOPLE}[of]
+        own = population.draw(
+            task, videos, np.random.default_rng([*start, list(population.TEST_KINDS).index(of)]), kind
+        )
         return {"validation": own, of: own}
     triple, own = _triple(task, videos, np.random.default_rng(start))
-    shifted = population.draw(task, videos, np.random.default_rng(start), kinds.SHIFTS[task])
+    shifted = population.draw(task, videos, np.random.default_rng(start), population.SHIFTS[task])
     return {"validation": own, "same": own, "shift": shifted, "half": _half(triple, videos), "triple": triple}
 
 

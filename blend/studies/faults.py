@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import errors
-from extract.console import console
-from extract.errors import InputError
-from extract.progress import progress
-from heads.tasks import TASKS
+from extract.runtime import errors
+from extract.runtime.console import console
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads.abaw.tasks import TASKS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from blend.params import Params
-    from blend.pool import Pool
+    from blend.decision.params import Params
+    from blend.pool.pool import Pool
 
 FAULTS = ("columns", "argmin", "frames", "video")
 LATE = 5
@@ -49,8 +49,8 @@ def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     """
     import numpy as np
 
-    from blend import unlabelled
     from blend.studies import population
+    from blend.unlabelled import compare as unlabelled
 
     found: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
     found["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
@@ -75,7 +75,7 @@ def _params(validation: Pool, k: int) -> Params:
     """Equal weights; a unit is decided as often as it is annotated."""
     import numpy as np
 
-    from blend import combine
+    from blend.decision import combine
 
     task, heads = validation.task, validation.heads
     params = combine.Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
@@ -87,7 +87,8 @@ def _params(validation: Pool, k: int) -> Params:
 
 
 def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np.random.Generator) -> bool:
-    from blend import combine, unlabelled
+    from blend.decision import combine
+    from blend.unlabelled import compare as unlabelled
 
     usual, decided = (combine.combine(pool, params) for pool in (validation, test))
     if fault == "argmin" and test.task.name == "expr":
@@ -99,7 +100,7 @@ def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np
 
 def _head(validation: Pool, test: Pool, fault: str, rng: np.random.Generator) -> tuple[bool, bool]:
     """Whether the head with the fault was named, and whether another one was."""
-    from blend import unlabelled
+    from blend.unlabelled import compare as unlabelled
 
     wrong, scores = int(rng.integers(len(test.heads))), test.scores.copy()
     scores[wrong] = plant(scores[wrong], test, fault, rng)

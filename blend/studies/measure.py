@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from blend import combine, copies, crossfit, search
+from blend.calibrate import video_counts
 from blend.config import BlendSettings
-from blend.params import Params
-from blend.pool import Pool
-from blend.select import Selection, Way
+from blend.crossfit import estimate
+from blend.crossfit.selection import SelectedBlend, Selection
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool import duplicates
+from blend.pool.pool import Pool
+from blend.search import search
 
 PLAIN, SMOOTHED, EQUAL, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
 TUNED, CROSS_FITTED = "tuned", "cross_fitted"
@@ -77,13 +81,13 @@ def measure(
     }
 
 
-def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) -> tuple[dict[str, Way], str]:
+def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) -> tuple[dict[str, SelectedBlend], str]:
     """All ways but PLAIN, and the name of the best head."""
-    distinct = copies.distinct(validation).heads
+    distinct = duplicates.drop_duplicates(validation).heads
     equal = np.full(len(distinct), 1 / len(distinct))
     found = search.search(validation, settings, settings.trials, seed)
-    crossed = crossfit.cross_fit(validation, settings, seed) if folded else None
-    score = crossfit.number_or_none(validation.score(combine.combine(validation, found.params)))
+    crossed = estimate.cross_fit(validation, settings, seed) if folded else None
+    score = video_counts.number_or_none(validation.score(combine.combine(validation, found.params)))
     selection = Selection(validation, settings, seed)
     selected = selection.select()
     if selected.crossed is None:
@@ -91,18 +95,18 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)
     ways = {SMOOTHED: _smoothed(validation, settings, seed), EQUAL: selection.alone(equal), BEST_HEAD: alone[best]}
-    return ways | {TUNED: Way(found.params, score, crossed), CROSS_FITTED: selected}, best
+    return ways | {TUNED: SelectedBlend(found.params, score, crossed), CROSS_FITTED: selected}, best
 
 
 def _plain(pool: Pool) -> Params:
-    distinct = copies.distinct(pool).heads
-    weights = copies.spread(pool, distinct, (1 / len(distinct),) * len(distinct))
+    distinct = duplicates.drop_duplicates(pool).heads
+    weights = duplicates.expand_weights(pool, distinct, (1 / len(distinct),) * len(distinct))
     return Params(pool.task.name, pool.task.outputs, pool.heads, weights)
 
 
-def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> Way:
+def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> SelectedBlend:
     """Equal weights with smoothing selected and nothing else: the selection on a pool whose one head is their mean."""
-    mean = copies.distinct(pool).scores.mean(0, keepdims=True, dtype=np.float32)
+    mean = duplicates.drop_duplicates(pool).scores.mean(0, keepdims=True, dtype=np.float32)
     one = replace(pool, heads=("equal",), scores=mean, own=None)
     way = Selection(one, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
     assert way is not None
@@ -114,7 +118,7 @@ def _score(test: Pool, params: Params) -> float:
     return float(np.nan_to_num(test.score(combine.combine(test, params))))
 
 
-def _said(way: Way) -> dict[str, Any]:
+def _said(way: SelectedBlend) -> dict[str, Any]:
     """What a way promises before any test is seen."""
     crossed = way.crossed
     interval = None if crossed is None or crossed.interval is None else list(crossed.interval)

@@ -20,11 +20,11 @@ import typer
 from numpy.typing import NDArray
 
 from blend.studies import results
-from blend.studies.kinds import CHECKING_SEED
-from extract import errors
-from extract.errors import InputError
-from extract.progress import progress
-from heads.tasks import TASKS
+from blend.studies.population import CHECKING_SEED
+from extract.runtime import errors
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads.abaw.tasks import TASKS
 
 HEADS, FRAMES, MEMORY = 5, 60, 12
 """Heads, frames of every video, and frames after which drift has lost 63 % of its correlation."""
@@ -65,9 +65,9 @@ def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -
 
 def measured(job: results.Job) -> dict[str, Any]:
     """One draw: the default's cross-fitted estimate, and what its blend scores on fresh sets on the average."""
-    from blend import combine
     from blend.config import BlendSettings
-    from blend.select import Selection
+    from blend.crossfit.selection import Selection
+    from blend.decision import combine
 
     task, videos = job["task"], job["videos"]
     start = [job["seed"], job["number"], sorted(TASKS).index(task), videos]
@@ -82,9 +82,9 @@ def measured(job: results.Job) -> dict[str, Any]:
 
 
 def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
-    """Videos whose heads know nothing of the truth: a blend.pool.Pool of HEADS heads."""
-    from blend import timeline
-    from blend.pool import Pool, Truth
+    """Videos whose heads know nothing of the truth: a blend.pool.pool.Pool of HEADS heads."""
+    from blend.pool import timeline
+    from blend.pool.pool import Pool, Truth
 
     facts = TASKS[task]
     frames, outputs = videos * FRAMES, len(facts.outputs)
@@ -103,7 +103,7 @@ def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
         facts,
         tuple(f"head{h}" for h in range(HEADS)),
         tuple(f"video{v:02d}" for v in range(videos)),
-        timeline.offsets_of([FRAMES] * videos),
+        timeline.find_offsets([FRAMES] * videos),
         scores.astype(np.float32),
         np.ones(frames, bool),
         Truth(np.arange(frames), truth),
@@ -122,7 +122,7 @@ def row(task: str, videos: int, settings: str, found: Sequence[dict[str, Any]]) 
     """The estimate's mean error over draws, its standard error, and whether it is within two of them of 0 and smaller
     than BOUND. A draw whose estimate is not defined counts as an estimate of 0, as an undefined test score does.
     """
-    from blend.studies.split_table import error
+    from blend.studies.splits import error
 
     held = np.array([one["held"] or 0.0 for one in found])
     test = np.array([one["test"] for one in found])

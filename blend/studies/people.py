@@ -5,7 +5,7 @@
 
 People differ by an offset of valence and arousal, and by their faces: from the face a head can learn the offset of
 people that it has seen, and nothing of others'. Two ridge regressions, one that sees the expression alone and one that
-sees the face as well, predict the corpus out of fold, with the folds that heads have (heads.split.folds_of); the blend
+sees the face as well, predict the corpus out of fold, with the folds that heads have (splits.fold_numbers); the blend
 is selected and cross-fitted on these predictions. Then heads that have learnt from the whole corpus predict new people.
 With the table all of it goes by person, without it by video: what the estimate says is compared with what new people
 give. Nothing in the project was set on these draws.
@@ -24,15 +24,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from blend import combine, pool, select
 from blend.config import BlendSettings
-from extract import errors, store
-from extract.console import console
-from extract.progress import progress
-from heads import resemblance, split
-from heads.labels import Annotation
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from blend.crossfit import selection
+from blend.decision import combine
+from blend.pool import pool
+from extract.features import store
+from extract.runtime import errors
+from extract.runtime.console import console
+from extract.runtime.progress import progress
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import resemblance, splits
+from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 DRAWS = 40
@@ -93,7 +96,7 @@ def measure(seed: int) -> dict[str, Any]:
     for way in WAYS:
         people = made.people if way == "person" else None
         own = pool_of(made, out_of_fold(made, people, seed), people)
-        selected = select.Selection(own, SETTINGS, seed).select()
+        selected = selection.Selection(own, SETTINGS, seed).select()
         assert selected is not None and selected.crossed is not None and selected.crossed.pooled is not None
         reached = []
         for new in tests:
@@ -109,7 +112,7 @@ def measure(seed: int) -> dict[str, Any]:
 
 def out_of_fold(made: Corpus, people: Mapping[str, str] | None, seed: int) -> dict[str, dict[str, NDArray[np.float32]]]:
     """Head -> video -> its scores by a model that has not seen the fold that the video is in."""
-    folds = split.folds_of(annotations(made), VA, FOLDS, seed, people)
+    folds = splits.fold_numbers(annotations(made), VA, FOLDS, seed, people)
     found: dict[str, dict[str, NDArray[np.float32]]] = {head: {} for head in HEADS}
     for held in folds:
         others = [video for video in made.features if video not in held]

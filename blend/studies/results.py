@@ -19,8 +19,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from extract import rundir
-from extract.errors import InputError
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
 
 Job = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def read(path: Path, code: str | None = None) -> list[dict[str, Any]]:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
-        rundir.write_text(path, whole)
+        run_folder.write_text(path, whole)
     found = [_line(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
     wanted = code if code is not None else found[-1]["code"] if found else None
     kept = [line for line in found if line["code"] == wanted]
@@ -134,7 +134,7 @@ def code_of(module: str) -> str:
         path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
         if name in seen or not path.is_file():
             continue
-        seen[name] = rundir.file_hash(path)
+        seen[name] = run_folder.file_hash(path)
         if not name.startswith("blend."):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -142,7 +142,7 @@ def code_of(module: str) -> str:
                 waiting += [alias.name for alias in node.names if alias.name.startswith(PACKAGES)]
             elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGES):
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return rundir.fingerprint(seen)
+    return run_folder.fingerprint(seen)
 
 
 def as_json_value(value: Any) -> Any:

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 import typer
 
 from blend.studies import results
-from blend.studies.kinds import CHECKING_SEED, POPULATIONS, SETTING_SEED
-from extract import errors
-from extract.errors import InputError
-from extract.progress import progress
-from heads.tasks import TASKS
+from blend.studies.population import CHECKING_SEED, SETTING_SEED, TEST_KINDS
+from extract.runtime import errors
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads.abaw.tasks import TASKS
 
 SIZES = ("fewest", "few", "official")
 TRIALS = 40
@@ -82,12 +82,12 @@ def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
 
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for job, both in sorted(made, key=lambda one: one[0]["number"]):
-        for kind in POPULATIONS[job["of"]]:
+        for kind in TEST_KINDS[job["of"]]:
             groups.setdefault((job["task"], job["size"], kind), []).extend(both)
     found: dict[str, Any] = {}
     for task in TASKS:
         for size in SIZES:
-            for kind in (kind for kinds in POPULATIONS.values() for kind in kinds):
+            for kind in (kind for kinds in TEST_KINDS.values() for kind in kinds):
                 if (task, size, kind) in groups:
                     line = table.summarise(task, kind, groups[task, size, kind])
                     found.setdefault(task, {}).setdefault(size, {})[kind] = line
@@ -149,7 +149,7 @@ def command(
             tasks, sizes, kinds = (
                 _asked("task", task, TASKS),
                 _asked("size", size, SIZES),
-                _asked("kind", kind, POPULATIONS),
+                _asked("kind", kind, TEST_KINDS),
             )
             found = main(tasks, sizes, kinds, draws, seed, workers, trials, out, parts)
         if as_json:

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.config import Config
-from extract import rundir
 from extract.config import TaskPaths
-from extract.errors import InputError
-from heads import border, labels, people, split, testlist
-from heads.labels import Annotation
-from heads.tasks import Task
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads.abaw import annotations as annotation_files
+from heads.abaw import test_list
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task
+from heads.data import people, splits
 
 PARTS = ("train", "val", "test")
 SHARES = (0.5, 0.25, 0.25)
@@ -36,18 +39,18 @@ class Labelled:
     files: dict[str, Path]
     """Their annotation files."""
     groups: dict[str, int]
-    """The person of each, or else the recording (heads.split.groups)."""
+    """The person of each, or else the recording (heads.data.splits.groups)."""
 
 
 def read(config: Config, task: Task) -> Labelled:
     """The labelled videos. Raises InputError for bad annotations, and for too few people."""
     paths = config.corpus.task(task.place)
     annotations, files = {}, {}
-    for part, some in border.read(config, task)[0].items():
+    for part, some in corpus_checks.read(config, task)[0].items():
         annotations |= {video: one for video, one in some.items() if one.valid.any()}
-        files |= {path.stem: path for path in labels.files(getattr(paths, part))}
+        files |= {path.stem: path for path in annotation_files.files(getattr(paths, part))}
     names = sorted(annotations)
-    groups = split.groups(names, people.read(config.corpus, names))
+    groups = splits.groups(names, people.read(config.corpus, names))
     if (count := len(set(groups.tolist()))) < FEWEST_PEOPLE:
         raise InputError(
             f"{paths.train} and {paths.val}: labelled videos of {count} people; expected {FEWEST_PEOPLE} or more, to "
@@ -84,7 +87,7 @@ def _shown(corpus: Labelled, names: list[str], of: NDArray[np.int64]) -> NDArray
     found = [corpus.annotations[name] for name in names]
     truth = np.concatenate([one.values[one.valid] for one in found])
     video = np.repeat(np.arange(len(names), dtype=np.int32), [int(one.valid.sum()) for one in found])
-    counts = split.label_counts(truth, video, len(names), corpus.task)
+    counts = splits.label_counts(truth, video, len(names), corpus.task)
     shown = np.zeros((int(of.max()) + 1, counts.shape[1]))
     np.add.at(shown, of, counts)
     return shown > 0
@@ -102,8 +105,8 @@ def write(corpus: Labelled, chosen: Mapping[str, list[str]], folder: Path) -> tu
             _link(corpus.files[video].resolve(), home / f"{video}.txt")
     lengths = {video: len(corpus.annotations[video].valid) for video in chosen["test"]}
     path = (folder / "test.txt").resolve()
-    listed = testlist.from_lengths(lengths, corpus.task, path)
-    rundir.write_text(path, "\n".join([listed.header, *(f"{image}," for image in listed.images)]) + "\n")
+    listed = test_list.from_lengths(lengths, corpus.task, path)
+    run_folder.write_text(path, "\n".join([listed.header, *(f"{image}," for image in listed.images)]) + "\n")
     return TaskPaths(train=(folder / "train").resolve(), val=(folder / "val").resolve(), test=path), folder / "test"
 
 

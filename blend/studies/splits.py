@@ -11,19 +11,22 @@ reads; nor is the corpus's own test list looked at. Features are those of the wo
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from blend.config import Config
-from blend.studies import results
+from blend.studies import results, table
+from blend.studies.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 from extract import config as extract_config
-from extract import errors
 from extract import run as extract_run
-from extract.errors import InputError
-from extract.progress import progress
-from heads.tasks import TASKS
+from extract.runtime import errors
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads.abaw.tasks import TASKS
 
 
 def main(
@@ -33,7 +36,7 @@ def main(
 
     `heads` names some of our heads; None: all that the config asks for. Raises InputError for bad input.
     """
-    from blend.studies import demo_corpus, split_corpus, split_table
+    from blend.studies import demo_corpus, split_corpus
 
     if config.corpus.demo:
         config = config.model_copy(update={"corpus": demo_corpus.make(work / "corpus")})
@@ -50,15 +53,15 @@ def main(
         for _, found in results.complete(out, jobs, one, code, workers=1):
             made.append(found)
             bar.advance()
-    return split_table.summarise(task, made)
+    return summarise(task, made)
 
 
 def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads: list[str] | None) -> results.Job:
     """What a split is of: another corpus or other settings are other splits."""
-    from extract import rundir
+    from extract.runtime import run_folder
 
     made_of = {
-        "annotations": {video: rundir.file_hash(path) for video, path in corpus.files.items()},
+        "annotations": {video: run_folder.file_hash(path) for video, path in corpus.files.items()},
         "people": corpus.groups,
         "networks": config.features.networks,
         "heads": getattr(config.heads, task).model_dump(mode="json"),
@@ -71,16 +74,18 @@ def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads:
         "number": number,
         "seed": seed,
         "heads": heads,
-        "made_of": rundir.fingerprint(made_of),
+        "made_of": run_folder.fingerprint(made_of),
     }
 
 
 def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[str, Any]:
     """One split: its heads, every way to a blend, and their scores on the third part."""
-    from blend import ingredients, pool
+    from blend.pool import inputs as blend_inputs
+    from blend.pool import pool
     from blend.studies import split_corpus
     from blend.studies.measure import measure
-    from heads import labels, people, predictions
+    from heads.abaw import read
+    from heads.data import people, predictions
 
     task, seed = job["task"], job["seed"]
     folder = work / "splits" / task / f"{seed}-{job['number']}"
@@ -88,11 +93,11 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
     paths, truth = split_corpus.write(corpus, chosen, folder)
     split_corpus.link_features(work, folder)
     own = config.model_copy(update={"corpus": config.corpus.model_copy(update={task: paths})})
-    own, made_of = ingredients.gather(own, task, folder, seed, job["heads"], {})
-    validation = ingredients.pools(made_of).validation
-    prior = ingredients.as_row(made_of.prior, made_of.task)
+    own, made_of = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
+    validation = blend_inputs.load_pools(made_of).validation
+    prior = pool.as_row(made_of.prior, made_of.task)
     found = {head: predictions.read(path / "test.parquet", made_of.task) for head, path in made_of.ours.items()}
-    annotations, who = labels.read_folder(truth, made_of.task), people.read(own.corpus, chosen["test"])
+    annotations, who = read.read_folder(truth, made_of.task), people.read(own.corpus, chosen["test"])
     test = pool.for_validation(made_of.task, found, annotations, prior, "test", people=who)
     counts = {
         part: {"people": len({corpus.groups[v] for v in videos}), "videos": len(videos),
@@ -104,10 +109,10 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
 
 
 def _code() -> str:
-    from extract import rundir
-    from heads.code_mark import code_mark
+    from extract.runtime import run_folder
+    from heads.train.inputs import code_mark
 
-    return rundir.fingerprint([results.code_of("blend.studies.splits"), code_mark()])
+    return run_folder.fingerprint([results.code_of("blend.studies.splits"), code_mark()])
 
 
 EXAMPLES = """Examples:
@@ -151,9 +156,122 @@ def command(
         if as_json:
             print(json.dumps(results.as_json_value(found), indent=2, allow_nan=False))
             return
-        from blend.studies import split_table
 
-        split_table.show(found, as_markdown)
+        show(found, as_markdown)
+
+
+SLACK = 0.005
+"""How far the default's mean may lie below another way's."""
+HELD = 0.9
+"""How often the interval should hold the test score."""
+HEADER = ("way to a blend", "test score", "default's over it", "default is better in")
+
+
+def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The table, of splits as `blend.studies.splits.measured` returns them.
+
+    {"task", "splits", "parts": {part: mean counts}, "ways": {way: {"mean", "spread", "under", "se", "better"}},
+    "estimates": {"own", "held"}, "inside", "known", "by_split": [...]}: `under` is the default's mean score less the
+    way's, with the standard error of that over splits, `better` in how many the default is; `own` is the error of the
+    tuned score of select = "tuned", `held` of the default's cross-fitted estimate; `inside` in how many of the `known`
+    splits the default's 95 % interval held the test score.
+    """
+    test = {way: np.array([one["test"]["test"][way] for one in results]) for way in WAYS}
+    default = test[CROSS_FITTED]
+    intervals = [one["said"][CROSS_FITTED]["interval"] for one in results]
+    inside = [i is not None and bool(i[0] <= score <= i[1]) for i, score in zip(intervals, default, strict=True)]
+    return {
+        "task": task,
+        "splits": len(results),
+        "parts": {
+            part: {key: float(np.mean([one["parts"][part][key] for one in results])) for key in counts}
+            for part, counts in results[0]["parts"].items()
+        },
+        "ways": {
+            way: {
+                "mean": float(some.mean()),
+                "spread": float(some.std(ddof=1)) if len(some) > 1 else None,
+                "under": float((default - some).mean()),
+                "se": error(default - some),
+                "better": int((default > some).sum()),
+            }
+            for way, some in test.items()
+        },
+        "estimates": {
+            "own": _errors(results, TUNED, "own", test[TUNED]),
+            "held": _errors(results, CROSS_FITTED, "held", default),
+        },
+        "inside": sum(inside),
+        "known": sum(i is not None for i in intervals),
+        "by_split": [
+            {"test": float(score), "held": one["said"][CROSS_FITTED]["held"], "interval": interval, "inside": holds,
+             "best_head": one["best_head"], **one["chosen"]}
+            for one, score, interval, holds in zip(results, default, intervals, inside, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def _errors(results: Sequence[dict[str, Any]], way: str, key: str, test: Any) -> dict[str, Any] | None:
+    said = [one["said"][way][key] for one in results]
+    values = np.array([np.nan if one is None else one for one in said]) - test
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    facts = {"signed": float(known.mean()), "absolute": float(np.abs(known).mean())}
+    return facts | {"se": error(known), "draws": len(known)}
+
+
+def error(values: Any) -> float | None:
+    """Standard error of the mean over splits."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def claims(found: dict[str, Any]) -> dict[str, bool]:
+    """What should be true of the table -> whether it is."""
+    held = {
+        f"the default's mean test score is not below that of {WAYS[way]} by more than {SLACK}": found["ways"][way][
+            "under"
+        ]
+        >= -SLACK
+        for way in (BEST_HEAD, PLAIN, SMOOTHED, EQUAL, TUNED)
+    }
+    return held | {f"the interval holds the test score in {HELD:.0%} or more": found["inside"] >= HELD * found["known"]}
+
+
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """Cells under HEADER."""
+    return [
+        [name, f"{one['mean']:.3f}" + (f" ± {one['spread']:.3f}" if one["spread"] is not None else ""),
+         "" if way == CROSS_FITTED else table.gain(one),
+         "" if way == CROSS_FITTED else f"{one['better']} of {found['splits']}"]
+        for way, name in WAYS.items()
+        for one in [found["ways"][way]]
+    ]  # fmt: skip
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """What the table does not say."""
+    sizes = "; ".join(
+        f"{part} {counts['people']:.0f} people, {counts['videos']:.0f} videos, {counts['frames']:,.0f} frames"
+        for part, counts in found["parts"].items()
+    )
+    own, held = (table.signed(found["estimates"][key]) for key in ("own", "held"))
+    return (
+        f"{found['splits']} splits ({sizes}). The 95 % interval held the test score in {found['inside']} of "
+        f"{found['known']}. Error of the tuned score {own}, of the cross-fitted estimate {held}."
+    )
+
+
+def show(found: dict[str, Any], as_markdown: bool) -> None:
+    """Print the table and what does not hold of it."""
+    if as_markdown:
+        print(table.markdown(HEADER, rows(found)) + "\n")
+    else:
+        table.show(HEADER, rows(found))
+    print(sentence(found))
+    for claim, holds in claims(found).items():
+        if not holds:
+            print(f"not so: {claim}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend import interval
+from blend.crossfit import interval
 from blend.studies.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
@@ -51,7 +51,7 @@ def _said(task: str, kind: str, one: dict[str, Any], way: str) -> dict[str, Any]
     said, groups = one["said"][way], one["groups"]
     if said["interval"] is None:
         return said | {"promised": None}
-    bounds = interval.resized(task, said["interval"], said["held"], groups["validation"], groups[kind])
+    bounds = interval.resize(task, said["interval"], said["held"], groups["validation"], groups[kind])
     return said | {"interval": list(bounds), "promised": said["interval"]}
 
 
@@ -205,7 +205,7 @@ def show(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """A table for people."""
     from rich.table import Table
 
-    from extract.console import console
+    from extract.runtime.console import console
 
     table = Table(*header)
     for line in cells:

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import pool as pools
-from blend import timeline
-from extract.rundir import write_json
-from heads import predictions, testlist
-from heads.labels import DTYPES, Annotation
-from heads.tasks import TASKS
+from blend.pool import pool as pools
+from blend.pool import timeline
+from extract.runtime.run_folder import write_json
+from heads.abaw import test_list
+from heads.abaw.annotations import DTYPES, Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUALITY = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -42,7 +43,7 @@ def make_pool():
         task, rng = TASKS[name], np.random.default_rng(seed)
         lengths = rng.integers(*length, size=videos)
         parts = [drifting(task, rng, int(n), QUALITY, heads) for n in lengths]
-        offsets = timeline.offsets_of(lengths)
+        offsets = timeline.find_offsets(lengths)
         scores = np.concatenate([np.array(scores, np.float32) for _, scores in parts], axis=1)
         rows = np.flatnonzero(rng.random(offsets[-1]) < 0.9)
         truth = np.concatenate([truth for truth, _ in parts])[rows]
@@ -105,7 +106,7 @@ class Corpus:
         (folder / f"{video}.txt").write_text("\n".join([self.task.header, *lines]) + "\n")
 
     def _lists(self) -> None:
-        listed = testlist.from_lengths(
+        listed = test_list.from_lengths(
             {v: n for v, n in self.lengths.items() if v.startswith("test")}, self.task, self.test
         )
         self.test.write_text("\n".join([listed.header, *(image + "," for image in listed.images)]) + "\n")
@@ -154,19 +155,21 @@ REPORTS: dict[tuple, tuple] = {}
 @pytest.fixture
 def make_report(make_pool):
     """make_report(task, select="cross_fitted", ...) -> a pool, its outcome after a short search, its report.json."""
-    from blend import report, report_details, search, unlabelled
     from blend.config import BlendSettings
-    from blend.outcome import Finding
+    from blend.crossfit.outcome import ResultBuilder
+    from blend.report import report
+    from blend.search import search
+    from blend.unlabelled import compare as unlabelled
 
     def make(name, select="cross_fitted", corpus="made-up", **sizes):
         key = (name, select, corpus, *sorted(sizes.items()))
         if key not in REPORTS:
             pool = make_pool(name, **sizes)
             settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=200, select=select)
-            outcome = Finding(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
+            outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
             table = report.build(pool, outcome, settings, 0)
-            table |= report_details.build(pool, outcome, 0, table["score_against_k"]["k"], corpus)
-            listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
+            table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"], corpus)
+            listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
             table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
             table["unlabelled_test"] = unlabelled.facts(pool, pool, outcome.chosen.params, 0)
             table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import ablation
-from blend.ablation import Score
-from extract import store
+from blend.studies import ablation
+from blend.studies.ablation import Score
 from extract.config import load
-from extract.errors import InputError
+from extract.features import store
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads.labels import Annotation
-from heads.tasks import TASKS
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
 
 HEADS = ablation.HEADS
 

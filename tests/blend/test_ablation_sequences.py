@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blend import ablation_sequences as ours
-from blend import crossfit
 from blend.config import Config
+from blend.crossfit import estimate
+from blend.studies import sequences as ours
 from extract.config import load
-from extract.errors import InputError
-from heads import metrics, predictions
-from heads.labels import Annotation
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw import metrics
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
+from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 
@@ -68,7 +69,7 @@ def test_a_head_alone_is_smoothed_as_other_videos_say(data: ours.Data, tmp_path:
         return max(ours.KS, key=lambda k: score("val", videos, [k] * len(videos)))
 
     names = [f"val{v}" for v in range(5)]
-    folds = crossfit.split(ours._pool(data, {"head": tmp_path}, "val"), 5, 3)
+    folds = estimate.split(ours._pool(data, {"head": tmp_path}, "val"), 5, 3)
     held = {names[v]: best([n for i, n in enumerate(names) if i not in fold]) for fold in folds for v in fold}
     crossed, test = ours._alone(data, tmp_path, 3)
     assert crossed == pytest.approx(score("val", names, [held[name] for name in names]), abs=1e-6)
@@ -144,7 +145,8 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
 def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and_videos(
     data: ours.Data, tmp_path: Path
 ) -> None:
-    from blend import combine, counts
+    from blend.calibrate import video_counts
+    from blend.decision import combine
 
     blend = {"task": "va", "outputs": ["valence", "arousal"], "heads": ["a"], "weights": {"a": 1.0}, "kernel": "box"}
     some = ours._pool(data, {"a": tmp_path}, "test")
@@ -154,7 +156,7 @@ def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and
         (tmp_path / "params.json").write_text(json.dumps(params))
         tables[way] = np.array(ours._counts(data, {"a": tmp_path}, tmp_path / "params.json"))
         scores[way] = some.score(combine.scores(some, [1.0], "box", k))
-        assert counts.score("va", tables[way].sum(0)) == pytest.approx(scores[way], abs=1e-9)
+        assert video_counts.score("va", tables[way].sum(0)) == pytest.approx(scores[way], abs=1e-9)
         for seed in range(2):
             kept = {"mark": "", "cross_fitted": 0.0, "test": 0.0, "counts": tables[way].tolist()}
             (tmp_path / "sequences" / str(seed)).mkdir(parents=True, exist_ok=True)

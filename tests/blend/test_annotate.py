@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blend import annotate, annotate_video
-from blend.predict_source import Timing
-from blend.predict_table import score_name
-from heads.tasks import AU, EXPR, VA
+from blend.predict import annotate, video_writer
+from blend.predict.source import Timing
+from blend.predict.table import score_name
+from heads.abaw.tasks import AU, EXPR, VA
 
 
 def table(frames=6, faces=("single",), tasks=("expr", "au", "va"), gone=()):
@@ -120,7 +120,7 @@ def shown(path):
 def test_a_constant_rate_is_kept_exactly(tmp_path, rate):
     frames = [np.full((48, 64, 3), 10 * k, np.uint8) for k in range(12)]
     timing = Timing(rate, np.arange(12) / float(rate))
-    assert annotate_video.write(tmp_path / "a.mp4", iter(frames), (64, 48), timing) == ""
+    assert video_writer.write(tmp_path / "a.mp4", iter(frames), (64, 48), timing) == ""
     times, average, codec, sound = shown(tmp_path / "a.mp4")
     assert average == rate and codec == "h264" and sound == []
     np.testing.assert_allclose(times, timing.seconds, atol=1e-4)
@@ -129,7 +129,7 @@ def test_a_constant_rate_is_kept_exactly(tmp_path, rate):
 def test_uneven_frames_keep_their_times(tmp_path):
     seconds = np.array([0, 0.04, 0.05, 0.2, 0.2, 0.5])
     frames = [np.full((48, 64, 3), 10 * k, np.uint8) for k in range(6)]
-    annotate_video.write(tmp_path / "a.mp4", iter(frames), (64, 48), Timing(Fraction(25), seconds))
+    video_writer.write(tmp_path / "a.mp4", iter(frames), (64, 48), Timing(Fraction(25), seconds))
     np.testing.assert_allclose(shown(tmp_path / "a.mp4")[0], seconds, atol=1e-3)
 
 
@@ -158,7 +158,7 @@ def test_sound_is_copied_where_mp4_takes_it(tmp_path, codec, said):
     source = with_sound(tmp_path / "a.mkv", codec)
     frames = [np.full((48, 64, 3), 10 * k, np.uint8) for k in range(25)]
     timing = Timing(Fraction(25), np.arange(25) / 25)
-    assert annotate_video.write(tmp_path / "b.mp4", iter(frames), (64, 48), timing, source) == said
+    assert video_writer.write(tmp_path / "b.mp4", iter(frames), (64, 48), timing, source) == said
     times, _, _, sound = shown(tmp_path / "b.mp4")
     assert len(times) == 25 and sound == (["aac"] if said == "copied" else [])
     if sound:
@@ -173,7 +173,7 @@ def test_a_film_that_cannot_be_finished_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        annotate_video.write(tmp_path / "a.mp4", breaks(), (64, 48), Timing(Fraction(25), np.arange(3) / 25))
+        video_writer.write(tmp_path / "a.mp4", breaks(), (64, 48), Timing(Fraction(25), np.arange(3) / 25))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -182,7 +182,7 @@ def test_of_recordings_put_end_to_end_the_sound_ends_where_the_clock_begins_anew
     (tmp_path / "joined.ts").write_bytes(piece + piece)
     frames = [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(50)]
     timing = Timing(Fraction(25), np.arange(50) / 25)
-    assert annotate_video.write(tmp_path / "b.mp4", iter(frames), (64, 48), timing, tmp_path / "joined.ts") == "copied"
+    assert video_writer.write(tmp_path / "b.mp4", iter(frames), (64, 48), timing, tmp_path / "joined.ts") == "copied"
     assert len(shown(tmp_path / "b.mp4")[0]) == 50
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert sum(frame.samples for frame in container.decode(audio=0)) == pytest.approx(16000, abs=3000)

@@ -11,9 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from blend import apply, run
-from blend.combine import Params
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.decision.combine import Params
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from blend import bench, bench_parts, bench_pools, bench_reference, objective
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.bench import __main__, measure, reference
+from blend.bench import parts as bench_parts
+from blend.bench import pools as bench_pools
+from blend.search import objective
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -13,7 +16,7 @@ def test_the_published_way_scores_as_ours_does(name):
     pool, sparse = bench_pools.make(name, None, 0.02, seed=3)
     weights = np.random.default_rng(0).dirichlet(np.ones(bench_pools.HEADS))
     for k in (0, 7):
-        theirs = bench_reference.score(name, list(sparse.values()), weights, k)
+        theirs = reference.score(name, list(sparse.values()), weights, k)
         ours = objective.make(pool)(tuple(weights), "box", k)
         if name == "au":  # nine thresholds against the best ones
             assert theirs <= ours + 1e-6 and theirs > ours - 0.05
@@ -24,7 +27,7 @@ def test_the_published_way_scores_as_ours_does(name):
 @pytest.mark.parametrize("name", TASKS)
 def test_pools_have_the_published_numbers_of_videos_and_frames_and_gaps(name):
     videos, frames = bench_pools.SIZES[name]
-    there = bench_pools.frames_of(None, videos, frames, seed=0)
+    there = bench_pools.draw_frames(None, videos, frames, seed=0)
     assert len(there) == videos and sum(map(len, there.values())) == frames
     assert all((np.diff(some) > 0).all() and some[0] >= 1 for some in there.values())
     assert sum(int(some[-1]) for some in there.values()) > frames  # some have no face
@@ -36,8 +39,8 @@ def test_pools_have_the_published_numbers_of_videos_and_frames_and_gaps(name):
 
 
 def test_every_part_runs_and_is_a_row_of_the_table():
-    found = bench.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
-    rows = bench.rows(found)
+    found = measure.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
+    rows = __main__.rows(found)
     assert [row[0].split(":")[0] for row in rows] == ["va", "va", "au", "memory, at most (va)"]
     assert "times" in rows[0][3] and all(len(row) == 4 for row in rows)
     assert found["va"]["times_faster"] == pytest.approx(found["va"]["reference_ms"] / found["va"]["ms"])
@@ -49,14 +52,14 @@ def test_the_search_is_timed_until_params_are_written(monkeypatch):
     found = bench_parts.search(None, 0.01, seed=0)
     assert found["trials"] == 40 and 0 < found["score"] < 1
     assert 0 < found["search_seconds"] < found["seconds"] < found["report_seconds"]
-    rows = bench.rows({"search": found})
+    rows = __main__.rows({"search": found})
     assert [row[2] for row in rows] == ["<= 30 s", "", "< 3 GB"] and "40 trials" in rows[0][0]
 
 
 def test_what_it_cannot_measure_is_one_line(tmp_path):
     with pytest.raises(InputError, match="--only pictures: no such part; there are au, expr, va, search, write"):
-        bench.main(("pictures",))
+        measure.main(("pictures",))
     with pytest.raises(InputError, match="--scale 2: expected"):
-        bench.main(scale=2.0)
+        measure.main(scale=2.0)
     with pytest.raises(InputError, match="no Parquet table"):
-        bench.main(("va",), tmp_path / "none.parquet", 0.01)
+        measure.main(("va",), tmp_path / "none.parquet", 0.01)

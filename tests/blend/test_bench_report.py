@@ -2,8 +2,8 @@
 
 import pytest
 
-from blend import bench_report
-from blend.bench_pools import SIZES
+from blend.bench import report as bench_report
+from blend.bench.pools import SIZES
 
 
 def test_a_small_report_is_made_and_measured(tmp_path, monkeypatch):
@@ -18,10 +18,10 @@ def test_a_small_report_is_made_and_measured(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("task", ["au", "expr", "va"])
 def test_invented_annotations_are_official_ones(tmp_path, task):
-    from heads import labels
-    from heads.tasks import TASKS
+    from heads.abaw import read
+    from heads.abaw.tasks import TASKS
 
     folder = bench_report._annotations(tmp_path / "train", task, 0.01, 0)
-    found = labels.read_folder(folder, TASKS[task])
+    found = read.read_folder(folder, TASKS[task])
     assert len(found) == max(2, round(bench_report.TRAIN[task][0] * 0.01))
     assert all(one.valid.all() for one in found.values())

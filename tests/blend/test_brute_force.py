@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from blend import combine, objective, search, threshold, timeline
+from blend.calibrate import threshold
 from blend.config import BlendSettings
-from blend.folded import Folded, FoldedVa
-from blend.pool import Pool, Truth
-from heads.tasks import TASKS
+from blend.crossfit.folded import FoldedPool, FoldedVaPool
+from blend.decision import combine
+from blend.pool import timeline
+from blend.pool.pool import Pool, Truth
+from blend.search import objective, search
+from heads.abaw.tasks import TASKS
 
 FOUND = [0.0, 0.25, 0.5, 0.75, 1.0]
 """Weights tried by hand."""
@@ -52,7 +55,7 @@ def problem(task, seed):
     else:
         truth = (rng.integers(-3, 4, (len(rows), channels)) / 4).astype(np.float32)
     present = np.ones(total, bool)
-    return Pool(facts, ("x", "y"), names, timeline.offsets_of(lengths), scores, present, Truth(rows, truth))
+    return Pool(facts, ("x", "y"), names, timeline.find_offsets(lengths), scores, present, Truth(rows, truth))
 
 
 def window_means(scores, offsets, k):
@@ -141,7 +144,7 @@ def test_the_search_ends_at_least_as_high_as_a_grid(task, seed):
 def test_what_folds_are_scored_by_equals_scoring_their_pools(task, seed):
     """Per subset and output; au to within its counts, which hold these scores exactly."""
     pool = problem(task, seed)
-    folded = (FoldedVa if task == "va" else Folded)(pool, [[0], [1]], power=0.0)
+    folded = (FoldedVaPool if task == "va" else FoldedPool)(pool, [[0], [1]], power=0.0)
     for weight in FOUND:
         parts = folded.parts("box", 0, np.array([weight, 1 - weight]))
         for subset, videos in (((0,), [1]), ((1,), [0]), ((), [0, 1])):

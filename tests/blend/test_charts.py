@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from blend import charts
+from blend.report.html import charts
 
 
 def line(figure, axes):

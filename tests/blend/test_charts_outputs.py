@@ -1,6 +1,6 @@
 """Small panels: they say their numbers, and odd data do not stop them."""
 
-from blend import charts_outputs
+from blend.report.html import charts_outputs
 
 
 def test_a_threshold_panel_says_what_is_chosen_and_how_far_folds_differ():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from blend import charts_scores
+from blend.report.html import charts_scores
 
 
 def video(name, influence, score=0.5, labelled=100):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from blend import check
-from blend.formats import KINDS
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.submission import check as submission_check
+from blend.submission.formats import KINDS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 IMAGES = ["a/00001.jpg", "a/00002.jpg", "a/00003.jpg", "b/00001.jpg", "b/00002.jpg"]
 BITS = "0,1,0,0,0,0,0,0,0,0,1,0"
@@ -21,7 +22,7 @@ HEADERS = {name: ",".join((("image" if name in ("mtl", "lsd") else "image_locati
 def template(folder, name, images=IMAGES, tail=","):
     path = folder / f"{name}_template.txt"
     path.write_text("\n".join([HEADERS[name], *(image + tail for image in images)]) + "\n")
-    return check.read_template(path)
+    return submission_check.read_template(path)
 
 
 def complete(name, images=IMAGES):
@@ -31,7 +32,7 @@ def complete(name, images=IMAGES):
 def found(tmp_path, name, content, images=IMAGES):
     path = tmp_path / "submission.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return check.problems(path, template(tmp_path, name, images))
+    return submission_check.list_problems(path, template(tmp_path, name, images))
 
 
 def text(lines):
@@ -44,7 +45,7 @@ def test_a_complete_file_is_accepted_whatever_stands_behind_the_templates_pictur
     wanted = template(tmp_path, name, tail=tail)
     assert wanted.kind.name == name and wanted.images == IMAGES
     (tmp_path / "submission.txt").write_text(text(complete(name)))
-    assert check.problems(tmp_path / "submission.txt", wanted) == []
+    assert submission_check.list_problems(tmp_path / "submission.txt", wanted) == []
 
 
 def line(number, new):
@@ -207,15 +208,15 @@ def test_a_template_is_refused_with_what_is_wrong(tmp_path):
     ):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(InputError, match=said):
-            check.read_template(path)
+            submission_check.read_template(path)
     with pytest.raises(InputError, match="no such template"):
-        check.read_template(tmp_path / "other.txt")
+        submission_check.read_template(tmp_path / "other.txt")
 
 
 def test_templates_with_windows_line_ends_and_a_byte_order_mark(tmp_path):
     path = tmp_path / "template.txt"
     path.write_bytes((BOM + HEADERS["au"] + "\r\na/00001.jpg,\r\n").encode())
-    wanted = check.read_template(path)
+    wanted = submission_check.read_template(path)
     assert wanted.header == HEADERS["au"] and wanted.images == ["a/00001.jpg"]
 
 

@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from blend import check_compare, run
-from extract.errors import InputError
+from blend import check_predictions, run
+from extract.runtime.errors import InputError
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
@@ -19,7 +19,7 @@ def test_a_finished_blend_its_own_heads_and_a_single_file_say_nothing_of_its_sub
     assert set(report["unlabelled_test"]) == {"shares", "faults"}
     out = corpus.work / "blend" / name
     for given in (out, corpus.heads["head0"], corpus.heads["head0"] / "test.parquet", out / "submission.txt"):
-        assert check_compare.warnings(out / "submission.txt", name, corpus.test, [given]) == [], given
+        assert check_predictions.warnings(out / "submission.txt", name, corpus.test, [given]) == [], given
 
 
 def test_without_a_test_list_nothing_is_said(make_corpus):
@@ -36,10 +36,10 @@ def test_frames_between_the_listed_ones_are_not_compared(make_corpus):
     header, *lines = sent.read_text().splitlines()
     corpus.test.write_text("\n".join([header, *(line.split(",")[0] + "," for line in lines[::2])]) + "\n")
     sent.write_text("\n".join([header, *lines[::2]]) + "\n")
-    assert check_compare.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) == []
+    assert check_predictions.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) == []
     rows = [line.split(",") for line in lines[::2]]
     sent.write_text("\n".join([header, *(f"{image},{a},{v}" for image, v, a in rows)]) + "\n")
-    [found] = check_compare.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"])
+    [found] = check_predictions.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"])
     assert "valence with arousal, arousal with valence" in found
 
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(make_corpus, tmp_path):
         ("va", other, "the head 'head0' of this blend is not in"),
     ):
         with pytest.raises(InputError, match=re.escape(expected)) as raised:
-            check_compare.warnings(sent, kind, corpus.test, [given])
+            check_predictions.warnings(sent, kind, corpus.test, [given])
         assert "\n" not in str(raised.value)
 
 
@@ -69,6 +69,6 @@ def test_equal_arguments_give_equal_sentences(make_corpus):
     header, *lines = sent.read_text().splitlines()
     turned = [f"{image},{-float(v)},{-float(a)}" for image, v, a in (line.split(",") for line in lines)]
     sent.write_text("\n".join([header, *turned]) + "\n")
-    found = [check_compare.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) for _ in range(2)]
+    found = [check_predictions.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) for _ in range(2)]
     assert found[0] == found[1] and any("are signs turned" in text for text in found[0])
     assert np.all([len(text) < 400 for text in found[0]])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from blend import check_folder
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.submission import folder as submission_folder
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 LENGTHS = {"10": 3, "a_left": 2, "a_right": 2}
 GOOD = {"au": "0,1,0,0,0,0,0,0,0,0,1,0", "expr": "3", "va": "0.5,-0.25"}
@@ -25,9 +25,9 @@ def write(tmp_path, name, lengths=LENGTHS):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_complete_folder_is_accepted(tmp_path, name):
     folder, listed, counts = write(tmp_path, name)
-    problems, what = check_folder.check(folder, listed, counts, None)
+    problems, what = submission_folder.check(folder, listed, counts, None)
     assert problems == [] and what == f"a submission for {name} (ABAW-3), 3 videos, 7 frames"
-    assert check_folder.check(folder, counts, None, name)[0] == []
+    assert submission_folder.check(folder, counts, None, name)[0] == []
 
 
 DAMAGE = [
@@ -51,7 +51,7 @@ def test_damage_is_named_with_file_and_line(tmp_path, video, change, said):
         path.unlink()
     else:
         path.write_text(change(path.read_text()))
-    problems, _ = check_folder.check(folder, listed, counts, None)
+    problems, _ = submission_folder.check(folder, listed, counts, None)
     assert len(problems) == 1 and problems[0].startswith(said), problems
 
 
@@ -59,7 +59,7 @@ def test_a_file_of_no_listed_video(tmp_path):
     folder, listed, counts = write(tmp_path, "expr")
     (folder / "other.txt").write_text("Neutral\n")
     (folder / ".hidden").write_text("")
-    assert check_folder.check(folder, listed, counts, None)[0] == [
+    assert submission_folder.check(folder, listed, counts, None)[0] == [
         "other.txt: line 1: no video of the list belongs to this file"
     ]
 
@@ -67,16 +67,16 @@ def test_a_file_of_no_listed_video(tmp_path):
 def test_lengths_must_be_said(tmp_path):
     folder, listed, counts = write(tmp_path, "expr")
     with pytest.raises(InputError, match=r"does not say how many frames the video '10' has \(3 of 3\); give --lengths"):
-        check_folder.check(folder, listed, None, None)
+        submission_folder.check(folder, listed, None, None)
     counts.write_text("10,3\na_left,two\n")
     with pytest.raises(InputError, match="line 2: 'two' is no number of frames"):
-        check_folder.check(folder, listed, counts, None)
+        submission_folder.check(folder, listed, counts, None)
     listed.write_text("10\n10\n")
     with pytest.raises(InputError, match="line 2: the video '10' is listed twice"):
-        check_folder.check(folder, listed, counts, None)
+        submission_folder.check(folder, listed, counts, None)
     listed.write_text("\n")
     with pytest.raises(InputError, match="names no video"):
-        check_folder.check(folder, listed, counts, None)
+        submission_folder.check(folder, listed, counts, None)
 
 
 def test_lengths_from_raw_videos(tmp_path):
@@ -91,10 +91,10 @@ def test_lengths_from_raw_videos(tmp_path):
             writer.write(np.zeros((32, 32, 3), np.uint8))
         writer.release()
     folder, listed, _ = write(tmp_path, "au")
-    assert check_folder.check(folder, listed, raw, None)[0] == []
+    assert submission_folder.check(folder, listed, raw, None)[0] == []
     (raw / "a.avi").unlink()
     with pytest.raises(InputError, match="does not say how many frames the video 'a_left' has"):
-        check_folder.check(folder, listed, raw, None)
+        submission_folder.check(folder, listed, raw, None)
 
 
 def test_the_task_must_be_known(tmp_path):
@@ -102,7 +102,7 @@ def test_the_task_must_be_known(tmp_path):
     for path in folder.iterdir():
         path.write_text("no header\n")
     with pytest.raises(InputError, match="say which it is with --task"):
-        check_folder.check(folder, listed, counts, None)
+        submission_folder.check(folder, listed, counts, None)
     with pytest.raises(InputError, match="--task age: no such task"):
-        check_folder.check(folder, listed, counts, "age")
-    assert all(": line " in text for text in check_folder.check(folder, listed, counts, "au")[0])
+        submission_folder.check(folder, listed, counts, "age")
+    assert all(": line " in text for text in submission_folder.check(folder, listed, counts, "au")[0])

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine
-from blend.combine import Params
-from extract.errors import InputError
+from blend.decision import combine
+from blend.decision.combine import Params
+from extract.runtime.errors import InputError
 
 TASKS = ["au", "expr", "va"]
 

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from blend import compare, counts, report_videos
-from extract.errors import InputError
-from extract.rundir import write_json
+from blend import compare
+from blend.calibrate import video_counts
+from blend.report import videos as video_scores
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
 
 TASKS = ["au", "expr", "va"]
 
@@ -47,7 +49,7 @@ def test_scores_and_differences_are_the_reports(runs, name):
 def test_the_draws_are_of_whole_videos_and_the_same_for_both(runs):
     folders = runs("expr")
     found = compare.main(folders, draws=400, seed=3)["differences"][0]
-    a, b = (report_videos.tables(compare.read(folder).videos) for folder in folders)
+    a, b = (video_scores.tables(compare.read(folder).videos) for folder in folders)
     times = np.random.default_rng(3).multinomial(len(a), np.full(len(a), 1 / len(a)), size=400)
     gains = []
     for row in times:
@@ -145,7 +147,7 @@ def test_scores_that_are_not_defined_are_said(runs):
     flat = changed(first, "flat", lambda table: [row.update(counts=[[0.0, 0.0]] * 6) for row in table["videos"]])
     found = compare.main([flat, second], draws=200)
     assert found["runs"][0]["score"] is None and "a score is not defined" in compare.verdict(found["differences"][0])
-    assert np.isnan(counts.score("va", np.zeros((6, 2))))
+    assert np.isnan(video_counts.score("va", np.zeros((6, 2))))
     compare.show(found)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from blend.config import BlendSettings, Config
 from extract import config as extract_config
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 
 
 def test_the_demo_config_needs_no_blend_section():

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, copies, search
 from blend.config import BlendSettings
-from blend.outcome import Finding
+from blend.crossfit.outcome import ResultBuilder
+from blend.decision import combine
+from blend.pool import duplicates
+from blend.search import search
 
 TASKS = ["au", "expr", "va"]
 QUICK = BlendSettings(trials=30, fold_trials=20, folds=3, select_folds=3, draws=200)
@@ -21,14 +23,14 @@ def with_copy(pool, of, name):
 
 def test_only_equal_bytes_are_copies(make_pool):
     pool = with_copy(make_pool("va"), 1, "zzz")
-    assert copies.of(pool) == {"zzz": "head1"}
-    assert copies.distinct(pool).heads == ("head0", "head1", "head2")
+    assert duplicates.find_duplicates(pool) == {"zzz": "head1"}
+    assert duplicates.drop_duplicates(pool).heads == ("head0", "head1", "head2")
     near = replace(pool, scores=pool.scores.copy())
     near.scores[-1, 0, 0] = np.nextafter(near.scores[-1, 0, 0], np.float32(1))
-    assert copies.of(near) == {} and copies.distinct(near) is near
-    assert copies.spread(pool, ("head1",), (0.5,)) == (0.0, 0.5, 0.0, 0.0)
-    assert copies.renamed(pool, BlendSettings(filter="zzz")).filter == "head1"
-    assert copies.renamed(pool, BlendSettings()).filter == "auto"
+    assert duplicates.find_duplicates(near) == {} and duplicates.drop_duplicates(near) is near
+    assert duplicates.expand_weights(pool, ("head1",), (0.5,)) == (0.0, 0.5, 0.0, 0.0)
+    assert duplicates.rename_duplicates(pool, BlendSettings(filter="zzz")).filter == "head1"
+    assert duplicates.rename_duplicates(pool, BlendSettings()).filter == "auto"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -38,7 +40,9 @@ def test_a_copy_changes_no_decision_and_no_number(make_pool, task, name):
     copied = with_copy(pool, 1, name)
     for select in ("tuned", "cross_fitted"):
         settings = QUICK.model_copy(update={"select": select})
-        alone, beside = (Finding(some, settings, 0, search.search(some, settings, 30, 0)) for some in (pool, copied))
+        alone, beside = (
+            ResultBuilder(some, settings, 0, search.search(some, settings, 30, 0)) for some in (pool, copied)
+        )
         assert beside.found.score == alone.found.score
         np.testing.assert_array_equal(combine.combine(copied, beside.params), combine.combine(pool, alone.params))
         if name == "zzz":
@@ -57,7 +61,7 @@ def test_a_near_copy_hardly_lowers_the_score(make_pool, task, loss):
     pool = make_pool(task, length=(150, 250))
     noise = np.random.default_rng(0).normal(0, 1e-4, pool.scores[0].shape).astype(np.float32)
     near = replace(pool, heads=(*pool.heads, "head3"), scores=np.concatenate([pool.scores, pool.scores[:1] + noise]))
-    assert not copies.of(near)
+    assert not duplicates.find_duplicates(near)
     settings = BlendSettings()
     alone, beside = (search.search(some, settings, 200, seed=0).score for some in (pool, near))
     assert beside > alone - loss

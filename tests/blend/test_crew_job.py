@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from blend import crew, crew_job
 from blend.config import BlendSettings
-from blend.shared import Where
+from blend.search import cluster_job
+from blend.search import processes as search_processes
+from blend.search.shared_study import SharedStorage
 from extract.config import ClusterSettings
 
 
@@ -31,7 +32,7 @@ class Machines:
         self.modes.append(stat.S_IMODE(self.pool.stat().st_mode))
         self.whole = self.pool.read_bytes()
         for told in self.told:
-            crew_job.main(told)
+            cluster_job.main(told)
 
 
 class NoTrials:
@@ -47,11 +48,11 @@ def asked(make_pool, tmp_path, monkeypatch):
 
     def run(until: float | None) -> tuple[Machines, list[float | None]]:
         seconds: list[float | None] = []
-        monkeypatch.setattr(crew, "work", lambda *given: seconds.append(given[-1]))
+        monkeypatch.setattr(search_processes, "work", lambda *given: seconds.append(given[-1]))
         machines = Machines(tmp_path)
-        where = Where("postgresql://me:secret@host/db", Path(), "study", {})
+        where = SharedStorage("postgresql://me:secret@host/db", Path(), "study", {})
         some = machines, make_pool("va"), BlendSettings(), 0, where, 9, 2, until, NoTrials(), lambda count: None
-        crew_job.run(*some)
+        cluster_job.run(*some)
         return machines, seconds
 
     return run
@@ -62,10 +63,10 @@ def test_a_process_that_begins_late_draws_no_longer_than_the_others(asked, monke
     assert all(3000.0 < left <= 3600.0 for left in seconds) and machines.told[0] == machines.told[1]
     [late] = {told["until"] for told in machines.told}
     for passed, left in ((-1.5, 1.5), (0.0, 0.0), (60.0, 0.0)):
-        monkeypatch.setattr(crew_job.time, "time", lambda passed=passed: late + passed)
+        monkeypatch.setattr(cluster_job.time, "time", lambda passed=passed: late + passed)
         machines.pool.write_bytes(machines.whole)
         for told in machines.told:
-            crew_job.main(told)
+            cluster_job.main(told)
         assert seconds[-2:] == pytest.approx([left] * 2, abs=1e-3)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blend.decide import decide, override
+from blend.decision.decide import decide, override
 
 
 def test_an_action_unit_is_on_from_its_threshold_up():

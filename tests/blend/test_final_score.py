@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from blend import submission
-from blend.final_score import final_score
-from blend.pool import Pool
-from heads import labels, testlist
-from heads.tasks import TASKS
+from blend.pool.pool import Pool
+from blend.submission import write as submission
+from blend.submission.test_score import final_score
+from heads.abaw import read, test_list
+from heads.abaw.tasks import TASKS
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
 def test_it_scores_the_listed_and_annotated_frames(make_corpus, tmp_path, name):
     corpus, task = make_corpus(name), TASKS[name]
-    listed = testlist.read(corpus.test, task)
-    truth = labels.read_folder(corpus.truth, task)
+    listed = test_list.read(corpus.test, task)
+    truth = read.read_folder(corpus.truth, task)
     videos = tuple(sorted(truth))
     offsets = np.concatenate([[0], np.cumsum([len(truth[video].valid) for video in videos])])
     total = int(offsets[-1])

@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, copies, objective, search
 from blend.config import BlendSettings
-from blend.crossfit import cross_fit
-from blend.params import Params
-from blend.space import Space
-from blend.study import Journal
-from extract.errors import InputError
+from blend.crossfit.estimate import cross_fit
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool import duplicates
+from blend.search import objective, search
+from blend.search.journal import TrialJournal
+from blend.search.space import Space
+from extract.runtime.errors import InputError
 
 TASKS = ["au", "expr", "va"]
 NUMBERS = {
@@ -140,9 +142,9 @@ def test_a_grid_goes_on_where_it_was(make_pool, tmp_path):
     pool, settings = make_pool("au"), BlendSettings(sampler="grid", grid_k=[0, 5], weight_step=0.2)
     whole = search.search(pool, settings, 1, seed=0)
     left = iter([True] * 10)
-    with Journal(tmp_path / "study.db", "au", {}) as journal, pytest.raises(StopIteration):
+    with TrialJournal(tmp_path / "study.db", "au", {}) as journal, pytest.raises(StopIteration):
         search.search(pool, settings, 1, 0, journal, lambda: next(left))
-    with Journal(tmp_path / "study.db", "au", {}) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", {}) as journal:
         assert len(journal.trials()) == 11
         assert search.search(pool, settings, 1, 0, journal) == whole
         assert len(journal.trials()) == len(whole.trials) == 42
@@ -170,7 +172,7 @@ def test_a_copy_may_be_given_weight(make_pool):
     settings = BlendSettings(weights={"head0": 0.25, "same": 0.25, "head1": 0.5}, k=2)
     found = search.search(twice, settings, 5, 0)
     assert found.params.weights == (0.25, 0.5, 0.0, 0.25), "as it is written"
-    merged = copies.renamed(twice, settings)
+    merged = duplicates.rename_duplicates(twice, settings)
     assert merged.weights == {"head0": 0.5, "head1": 0.5}, "for whoever searches distinct heads"
     once = search.search(pool, merged, 5, 0)
     assert once.score == pytest.approx(found.score, abs=1e-6)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, folded, objective
-from blend.objective import Point
-from blend.pool import Truth
+from blend.crossfit import folded
+from blend.decision import combine
+from blend.pool.pool import Truth
+from blend.search import objective
+from blend.search.objective import Point
 
 TASKS = ["au", "expr", "va"]
 FOLDS = [[0, 4], [1, 2], [3, 5]]
@@ -22,7 +24,7 @@ HEADS = (0, 1, 2)
 def test_every_subset_scores_as_its_pool_does(make_pool, name, k):
     """With all frames alike; au to within its counts of 1/256."""
     pool = make_pool(name, length=(150, 200))
-    some = (folded.FoldedVa if name == "va" else folded.Folded)(pool, FOLDS, power=0.0)
+    some = (folded.FoldedVaPool if name == "va" else folded.FoldedPool)(pool, FOLDS, power=0.0)
     assert some.subsets == SUBSETS
     for weights in ([0, 1, 0], [0.2, 0.3, 0.5]):
         parts = some.parts("box", k, np.array(weights, float))
@@ -48,7 +50,7 @@ def test_repeating_the_frames_of_a_video_does_not_multiply_its_say(make_pool, na
     longer = replace(
         pool, offsets=np.array([0, 270, 300, 330]), scores=scores, present=np.ones(330, bool), truth=Truth(rows, values)
     )
-    weighted = folded.of(longer, [[0], [1], [2]])
+    weighted = folded.fold_pool(longer, [[0], [1], [2]])
     ratio = weighted.video_weight[0] * 9 * len(keep) / (weighted.video_weight[1] * (pool.video_of == 1).sum())
     assert ratio == pytest.approx(3 * np.sqrt(len(keep) / (pool.video_of == 1).sum()), rel=1e-6)
 
@@ -56,7 +58,7 @@ def test_repeating_the_frames_of_a_video_does_not_multiply_its_say(make_pool, na
 @pytest.mark.parametrize("name", TASKS)
 def test_smoothing_comes_before_thinning(make_pool, name):
     pool = make_pool(name)
-    thin = folded.of(pool, FOLDS, rows=40)
+    thin = folded.fold_pool(pool, FOLDS, rows=40)
     assert thin.step == -(-int(pool.offsets[-1]) // 40)
     each = [np.flatnonzero(pool.video_of == v)[:: thin.step] for v in range(len(pool.videos))]
     np.testing.assert_array_equal(thin.rows, pool.known.rows[np.concatenate(each)])
@@ -65,7 +67,7 @@ def test_smoothing_comes_before_thinning(make_pool, name):
     np.testing.assert_allclose(thin.blend("box", 4, weights), whole[thin.rows], atol=1e-6)
     ks = tuple(range(len(pool.task.outputs)))
     each = combine.scores(pool, [0.2, 0.3, 0.5], "box", ks)
-    for one in (thin, folded.of(pool, FOLDS)):
+    for one in (thin, folded.fold_pool(pool, FOLDS)):
         np.testing.assert_allclose(one.blend("box", ks, weights), each[one.rows], atol=1e-6)
 
 
@@ -76,7 +78,7 @@ def test_greedy_weights_do_not_look_at_the_folds_left_out(make_pool, name):
     held = np.isin(pool.video_of, FOLDS[1])
     truth[held] = np.random.default_rng(0).permutation(truth[held])
     other = replace(pool, truth=replace(pool.known, values=truth))
-    one, two = folded.of(pool, FOLDS), folded.of(other, FOLDS)
+    one, two = folded.fold_pool(pool, FOLDS), folded.fold_pool(other, FOLDS)
     for left_out in ((1,), (1, 2)):
         for each in (False, True):
             found = [some.weights("box", 2, left_out, HEADS, each) for some in (one, two)]
@@ -88,7 +90,7 @@ def test_greedy_weights_do_not_look_at_the_folds_left_out(make_pool, name):
 @pytest.mark.parametrize("name", TASKS)
 def test_greedy_weights_are_no_worse_than_any_head(make_pool, name):
     pool = make_pool(name)
-    some = folded.of(pool, FOLDS)
+    some = folded.fold_pool(pool, FOLDS)
     for subset in SUBSETS:
         weights = some.weights("box", 2, subset, HEADS)
         assert weights.shape == (3, len(pool.task.outputs)) and np.allclose(weights.sum(0), 1)
@@ -102,13 +104,13 @@ def test_greedy_weights_are_no_worse_than_any_head(make_pool, name):
 
 
 def test_tables_of_va_are_those_of_the_blend(make_pool):
-    from blend import counts
+    from blend.calibrate import video_counts
 
     pool = make_pool("va")
-    some = folded.of(pool, FOLDS)
+    some = folded.fold_pool(pool, FOLDS)
     weights = np.array([[0.5, 0.1], [0.5, 0.2], [0.0, 0.7]])
     scale, shift = np.array([1.5, 0.5]), np.array([0.1, -0.2])
     table = folded.va_table(some.moments("box", 3), weights, scale, shift)
     decided = scale * combine.scores(pool, weights.tolist(), "box", 3)[pool.known.rows].astype(float) + shift
-    expected = counts.per_video("va", pool.known.values, decided, pool.video_of, len(pool.videos))
+    expected = video_counts.per_video("va", pool.known.values, decided, pool.video_of, len(pool.videos))
     np.testing.assert_allclose(table, expected, atol=1e-4)

@@ -5,28 +5,35 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blend import counts, crossfit, interval
+from blend.calibrate import video_counts
 from blend.config import BlendSettings
-from blend.select import Selection
+from blend.crossfit import estimate, interval
+from blend.crossfit.selection import Selection
 
 TASKS = ["au", "expr", "va"]
 
 
 def test_widening_with_few_and_unequal_groups():
     even, uneven = np.full(20, 100), np.array([1000] + [20] * 19)
-    assert interval.LUCK < interval.widening(np.full(1000, 7)) < interval.LUCK + 0.001 < interval.widening(even) < 1.25
-    assert interval.widening(even) < 1.4 < interval.widening(uneven)
+    assert (
+        interval.LUCK
+        < interval.widen_factor(np.full(1000, 7))
+        < interval.LUCK + 0.001
+        < interval.widen_factor(even)
+        < 1.25
+    )
+    assert interval.widen_factor(even) < 1.4 < interval.widen_factor(uneven)
     student = 2.7764 / 1.95996  # 4 degrees of freedom
-    assert interval.widening(np.full(5, 9)) == pytest.approx(student * np.sqrt(5 / 4), rel=1e-4)
-    assert np.isfinite(interval.widening(np.array([5]))) and np.isfinite(interval.widening(np.array([5, 0])))
+    assert interval.widen_factor(np.full(5, 9)) == pytest.approx(student * np.sqrt(5 / 4), rel=1e-4)
+    assert np.isfinite(interval.widen_factor(np.array([5]))) and np.isfinite(interval.widen_factor(np.array([5, 0])))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_scales_without_ends_and_back(task):
     low = -1.0 if task == "va" else 0.0
     scores = np.linspace(low + 0.01, 0.99, 50)
-    np.testing.assert_allclose(interval.bounded(task, interval.unbounded(task, scores)), scores, atol=1e-12)
-    assert np.isfinite(interval.unbounded(task, np.array([low, 1.0]))).all()
+    np.testing.assert_allclose(interval.bound(task, interval.unbound(task, scores)), scores, atol=1e-12)
+    assert np.isfinite(interval.unbound(task, np.array([low, 1.0]))).all()
 
 
 def table_of(task, rng, groups):
@@ -41,7 +48,7 @@ def table_of(task, rng, groups):
             shape = (n, 12) if task == "au" else (n,)
             truth = rng.integers(0, 2 if task == "au" else 8, shape)
             decided = np.where(rng.random(shape) < right, truth, rng.integers(0, 2 if task == "au" else 8, shape))
-        tables.append(counts.per_video(task, truth, decided, np.zeros(n, int), 1)[0])
+        tables.append(video_counts.per_video(task, truth, decided, np.zeros(n, int), 1)[0])
     return np.stack(tables)
 
 
@@ -52,14 +59,15 @@ def test_no_bound_leaves_the_scale(task, groups, seed, test_groups):
     rng = np.random.default_rng(seed)
     table = table_of(task, rng, groups)
     frames = rng.integers(1, 500, groups)
-    score = float(counts.score(task, table.sum(0)))
+    score = float(video_counts.score(task, table.sum(0)))
     found = interval.interval(task, table, frames, score if np.isfinite(score) else None, 200, seed, test_groups)
     if groups < 2 or not np.isfinite(score):
         assert found is None
         return
     if found is None:  # groups that all score the same tell of no spread
         assert (
-            np.ptp([float(counts.score(task, table[rng.integers(0, groups, groups)].sum(0))) for _ in range(50)]) < 1e-9
+            np.ptp([float(video_counts.score(task, table[rng.integers(0, groups, groups)].sum(0))) for _ in range(50)])
+            < 1e-9
         )
         return
     low, high = found
@@ -85,22 +93,22 @@ def test_bounds_equal_a_bootstrap_by_hand(task):
     """Draws one by one, on the logit or Fisher's z; a larger test set narrows them by the root of its share."""
     rng = np.random.default_rng(1)
     table, frames = table_of(task, rng, 40), rng.integers(50, 60, 40)
-    centre = float(counts.score(task, table.sum(0)))
+    centre = float(video_counts.score(task, table.sum(0)))
     low, high = interval.interval(task, table, frames, centre, 4000, 3)
     drawn = []
     for _ in range(4000):
         some = table[rng.integers(0, 40, 40)].sum(0)
-        drawn.append(float(counts.score(task, some)))
+        drawn.append(float(video_counts.score(task, some)))
     free = np.arctanh(drawn) if task == "va" else np.log(np.array(drawn) / (1 - np.array(drawn)))
     at = np.arctanh(centre) if task == "va" else np.log(centre / (1 - centre))
-    bounds = at + np.sqrt(2) * interval.widening(frames) * (np.quantile(free, [0.025, 0.975]) - free.mean())
+    bounds = at + np.sqrt(2) * interval.widen_factor(frames) * (np.quantile(free, [0.025, 0.975]) - free.mean())
     expected = np.tanh(bounds) if task == "va" else 1 / (1 + np.exp(-bounds))
     np.testing.assert_allclose([low, high], expected, atol=0.1 * (high - low))
     near = interval.interval(task, table, frames, centre, 4000, 3, test_groups=10**9)
-    resized = interval.resized(task, (low, high), centre, 40, 10**9)
+    resized = interval.resize(task, (low, high), centre, 40, 10**9)
     np.testing.assert_allclose(resized, near, atol=1e-6)
-    free_width = np.diff(interval.unbounded(task, np.array([low, high])))[0]
-    near_width = np.diff(interval.unbounded(task, np.array(near)))[0]
+    free_width = np.diff(interval.unbound(task, np.array([low, high])))[0]
+    near_width = np.diff(interval.unbound(task, np.array(near)))[0]
     assert near_width == pytest.approx(free_width / np.sqrt(2), rel=1e-6)
 
 
@@ -108,7 +116,7 @@ def test_groups_are_people_where_they_are_known(make_pool):
     from dataclasses import replace
 
     pool = replace(make_pool("au", videos=6), people=tuple("aabbcc"))
-    table = crossfit.table_of(pool, (pool.scores[0] > 0.5).astype(np.uint8))
-    summed, frames = crossfit.by_group(pool, table)
+    table = estimate.count_decisions(pool, (pool.scores[0] > 0.5).astype(np.uint8))
+    summed, frames = estimate.by_group(pool, table)
     np.testing.assert_array_equal(summed, [table[[0, 1]].sum(0), table[[2, 3]].sum(0), table[[4, 5]].sum(0)])
     np.testing.assert_array_equal(frames, [(pool.video_of // 2 == g).sum() for g in range(3)])

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from blend import leaderboard, page_values, summary, worries
+from blend.report import caveats, leaderboard, pointers, summary
 
 KEYS = ("plain", "tuned", "held_out", "k")
 
@@ -16,16 +16,16 @@ def test_every_value_is_at_its_place_and_the_terminal_shows_it(make_report, name
     for row in rows:
         for key in ("plain", "tuned", "held_out", "interval"):
             place = row["from"][key]
-            assert row[key] == (None if place is None else page_values.value(table, page_values.pointer(*place))), row
+            assert row[key] == (None if place is None else pointers.value(table, pointers.pointer(*place))), row
     for row, (title, *cells) in zip(rows, summary.rows(table), strict=True):
         assert title == row["name"]
         for key, cell in zip(KEYS[:3], cells[:3], strict=True):
             assert cell == ("" if row[key] is None else f"{row[key]:.4f}")
-        assert cells[3] == ("" if row["from"]["k"] is None else str(page_values.value(table, _pointer(row))))
+        assert cells[3] == ("" if row["from"]["k"] is None else str(pointers.value(table, _pointer(row))))
 
 
 def _pointer(row):
-    return page_values.pointer(*row["from"]["k"])
+    return pointers.pointer(*row["from"]["k"])
 
 
 def test_heads_are_ranked_by_held_out_videos_and_the_submitted_blend_is_last(make_report):
@@ -68,7 +68,7 @@ def test_the_leader_is_the_best_on_held_out_videos_whoever_it_is(make_report):
             said = summary.sentences(report)
             assert sum("The leader on held-out videos" in line for line in said) == 1
             assert f"The leader on held-out videos is {first.name}, with 0.5000." in said
-            warned = [line for line in worries.worries(report) if "the leader is" in line]
+            warned = [line for line in caveats.list_caveats(report) if "the leader is" in line]
             assert len(warned) == (not first.submitted)
         for part, name in places:
             report[part][name]["cross_fitted"] = 0.5

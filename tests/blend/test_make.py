@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from blend import apply, run, submission
-from heads import predictions, testlist
-from heads.tasks import TASKS
+from blend import apply, run
+from blend.submission import write as submission
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 
 def learn_from_both(corpus, heads):
@@ -25,7 +27,7 @@ def test_five_different_submissions_described_in_the_report(make_corpus, name):
     learn_from_both(corpus, ["head0", "head2"])
     report = run.main(corpus.config(fold_trials=1, folds=2), name, corpus.work, submissions=5)
     out = corpus.work / "blend" / name
-    listed = testlist.read(corpus.test, TASKS[name])
+    listed = test_list.read(corpus.test, TASKS[name])
     files = [one["file"] for one in report["submissions"]["files"]]
     assert len(files) == len({(out / file).read_bytes() for file in files}) == 5, report["submissions"]
     assert [file.split("/")[1][:2] for file in files] == ["1_", "2_", "3_", "4_", "5_"]

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from blend import check, mtl, run
-from blend.config import Config
-from blend.final_score import final_score
-from blend.how import ALONE
-from extract.errors import InputError
-from extract.rundir import write_json
-from heads import mtl_file, predictions, testlist
-from heads.tasks import AU, SUBTASKS
+from blend import multitask, run
+from blend.config import ONE_PROCESS, Config
+from blend.submission import check as submission_check
+from blend.submission.test_score import final_score
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw import tasks, test_list
+from heads.abaw.tasks import AU, SUBTASKS
+from heads.data import predictions
 
 VIDEOS = {"train": 4, "val": 5, "test": 3}
 FRAMES = 60
@@ -48,10 +49,10 @@ class Challenge:
                     noisy = z + self.rng.standard_normal(z.shape) * (0.5 + 0.5 * h)
                     found[place, head][video] = self._scores(task.name, noisy)
         name = {"train": "train.txt", "val": "val.txt", "test": "truth.txt"}[part]
-        (self.folder / name).write_text("\n".join([mtl_file.HEADER, *lines]) + "\n")
+        (self.folder / name).write_text("\n".join([tasks.MTL_HEADER, *lines]) + "\n")
         if part == "test":
             listed.append(listed[7])  # the official lists name some pictures twice
-            (self.folder / "test.txt").write_text("\n".join([mtl_file.HEADER, *listed]) + "\n")
+            (self.folder / "test.txt").write_text("\n".join([tasks.MTL_HEADER, *listed]) + "\n")
         if part != "train":
             for (place, head), some in found.items():
                 path = self.work / "heads" / place / head / f"{part}.parquet"
@@ -136,10 +137,10 @@ def by_hand(truth: dict[str, list[float]], said: dict[str, list[float]]) -> dict
 def test_it_ends_with_one_checked_file_of_the_parts(finished):
     challenge, report = finished
     out = challenge.work / "blend" / "mtl"
-    template = check.read_template(challenge.folder / "test.txt")
-    assert template.kind.name == "mtl" and check.problems(out / "submission.txt", template) == []
+    template = submission_check.read_template(challenge.folder / "test.txt")
+    assert template.kind.name == "mtl" and submission_check.list_problems(out / "submission.txt", template) == []
     lines = (out / "submission.txt").read_text().splitlines()
-    assert lines[0] == mtl_file.HEADER and len(lines) == 3 * 40 + 2 == report["submission"]["lines"]
+    assert lines[0] == tasks.MTL_HEADER and len(lines) == 3 * 40 + 2 == report["submission"]["lines"]
     parts = [(out / part / "submission.txt").read_text().splitlines()[1:] for part in PARTS]
     for line, va, expr, au in zip(lines[1:], *parts, strict=True):
         assert line.split(",") == [*va.split(","), expr.split(",")[1], *au.split(",")[1:]]
@@ -154,9 +155,9 @@ def test_p_mtl_and_its_parts_agree_with_other_peoples_code(finished, tmp_path):
     expected = by_hand(rows(challenge.folder / "truth.txt"), rows(out / "submission.txt"))
     found = {}
     for place, task in SUBTASKS.items():
-        listed = testlist.read(challenge.folder / "test.txt", task)
+        listed = test_list.read(challenge.folder / "test.txt", task)
         # the picture that is listed twice counts once in `rows`
-        once = testlist.TestList(listed.path, listed.header, listed.images[:-1], listed.names, listed.video_of[:-1],
+        once = test_list.TestList(listed.path, listed.header, listed.images[:-1], listed.names, listed.video_of[:-1],
                                  listed.frame_of[:-1])  # fmt: skip
         text = (out / task.name / "submission.txt").read_text().splitlines()
         (tmp_path / "once.txt").write_text("\n".join(text[:-1]) + "\n")
@@ -210,10 +211,10 @@ def test_a_finished_challenge_is_left_alone_and_a_lost_file_is_joined_again(fini
 def test_several_submissions_are_joined_one_by_one(finished):
     challenge, report = finished
     out = challenge.work / "blend" / "mtl"
-    template = check.read_template(challenge.folder / "test.txt")
+    template = submission_check.read_template(challenge.folder / "test.txt")
     files = [one["file"] for one in report["submissions"]]
     assert files == [f"submissions/{i}.txt" for i in range(1, len(files) + 1)] and len(files) > 1
-    assert all(check.problems(out / file, template) == [] for file in files)
+    assert all(submission_check.list_problems(out / file, template) == [] for file in files)
     assert (out / files[0]).read_text() == (out / "submission.txt").read_text()
     assert len({(out / file).read_text() for file in files}) == len(files)
 
@@ -241,7 +242,7 @@ def test_heads_and_predictions_of_no_part(challenge):
         (["lsd/head0"], r"--heads lsd/head0: no part of the multi-task challenge"),
     ):
         with pytest.raises(InputError, match=said):
-            [mtl._ours(heads, part) for part in PARTS]
+            [multitask._ours(heads, part) for part in PARTS]
     with pytest.raises(InputError, match="should hold a folder for each part"):
         run.main(challenge.config(), "mtl", challenge.work, predictions={"x": challenge.folder})
 
@@ -255,7 +256,7 @@ def test_a_part_alone_is_a_task(challenge):
 def test_a_corpus_without_the_challenge(challenge):
     config = Config.model_validate({"corpus": {"name": "c"}, "features": {"networks": ["n"]}})
     with pytest.raises(InputError, match=r"has no task 'mtl': add a section \[corpus\.mtl\]"):
-        mtl.main(config, challenge.work, 0, None, {}, 1, ALONE)
+        multitask.main(config, challenge.work, 0, None, {}, 1, ONE_PROCESS)
 
 
 def test_parts_that_are_not_of_the_same_pictures_are_a_bug_and_not_a_file(tmp_path):
@@ -264,9 +265,9 @@ def test_parts_that_are_not_of_the_same_pictures_are_a_bug_and_not_a_file(tmp_pa
         (tmp_path / f"{name}.txt").write_text("\n".join(["header", *some]) + "\n")
     paths = [tmp_path / f"{name}.txt" for name in PARTS]
     with pytest.raises(RuntimeError, match=r"a/1\.jpg"):
-        mtl.join(paths, mtl_file.HEADER, tmp_path / "out.txt")
+        multitask.join(paths, tasks.MTL_HEADER, tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()
     (tmp_path / "expr.txt").write_text("header\na/1.jpg,8\n")
     with pytest.raises(RuntimeError, match=r"line 2: 8 is out of range"):
-        mtl.join(paths, mtl_file.HEADER, tmp_path / "out.txt")
+        multitask.join(paths, tasks.MTL_HEADER, tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()

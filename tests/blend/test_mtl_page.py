@@ -2,7 +2,9 @@
 
 import pytest
 
-from blend import mtl, mtl_page, page_values
+from blend import multitask
+from blend.report import pointers as page_values
+from blend.report.html import multitask as multitask_page
 
 
 def part(score, test=None, interval=(0.1, 0.9)):
@@ -17,31 +19,33 @@ def part(score, test=None, interval=(0.1, 0.9)):
 
 
 def test_rows_are_the_parts_and_their_sum(capsys, tmp_path):
-    report = mtl.summed({"va": part(0.25, 0.3), "expr": part(0.5, 0.4), "au": part(0.125, 0.5)}, seed=7)
+    report = multitask.sum_reports({"va": part(0.25, 0.3), "expr": part(0.5, 0.4), "au": part(0.125, 0.5)}, seed=7)
     report["submissions"] = []
-    table = mtl_page.rows(report)
+    table = multitask_page.rows(report)
     assert [row[0] for row in table] == ["va", "expr", "au", "P_MTL"]
     assert table[-1][1:] == ("0.8750", "0.8750", "0.8750", "0.8750", "0.300 to 2.700", "1.2000")
-    mtl_page.show(report, tmp_path)
+    multitask_page.show(report, tmp_path)
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("P_MTL  ")]
     assert "0.300 to 2.700" in line and line.strip().endswith("1.2000"), "a part is one line"
-    assert "1,234 for va" in " ".join(page_values.plain(line, report) for line in mtl_page.lines(report))
+    assert "1,234 for va" in " ".join(page_values.plain(line, report) for line in multitask_page.lines(report))
 
 
 @pytest.mark.parametrize("test", [None, 0.5])
 def test_what_is_not_defined_is_said_and_not_summed(test, capsys, tmp_path):
-    report = mtl.summed({"va": part(None, test, None), "expr": part(0.5, test), "au": part(0.5, test)}, seed=0)
+    report = multitask.sum_reports(
+        {"va": part(None, test, None), "expr": part(0.5, test), "au": part(0.5, test)}, seed=0
+    )
     report["submissions"] = [{"file": "submissions/1.txt"}]
     assert report["submitted"] is None and report["interval"] is None and report["cross_fitted"] is None
-    assert mtl_page.rows(report)[-1][3] == "undefined"
-    mtl_page.show(report, tmp_path)
+    assert multitask_page.rows(report)[-1][3] == "undefined"
+    multitask_page.show(report, tmp_path)
     said = capsys.readouterr().out
     assert "undefined" in said and "submissions/1.txt" in said
 
 
 def whole(test=0.5):
     """A report with two submissions."""
-    report = mtl.summed({"va": part(0.25, test), "expr": part(0.5, test), "au": part(0.125, test)}, seed=7)
+    report = multitask.sum_reports({"va": part(0.25, test), "expr": part(0.5, test), "au": part(0.125, test)}, seed=7)
     of = {name: {"name": "tuned", "what": f"what <{name}> is"} for name in ("va", "expr", "au")}
     files = [{"file": f"submissions/{i}.txt", "of": of} | ({"test": 1.25} if test else {}) for i in (1, 2)]
     return report | {"submissions": files}
@@ -50,7 +54,7 @@ def whole(test=0.5):
 @pytest.mark.parametrize("test", [None, 0.5])
 def test_every_number_on_the_page_is_the_reports(page_reader, test):
     report = whole(test)
-    html = mtl_page.render(report)
+    html = multitask_page.render(report)
     found = page_reader.Page(html)
     assert all(page_reader.agrees(text, page_values.value(report, at)) for at, text in found.numbers)
     pointers = {at for at, _ in found.numbers}
@@ -63,7 +67,7 @@ def test_every_number_on_the_page_is_the_reports(page_reader, test):
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
 def test_in_chromium_it_fits_and_fetches_nothing(browser, tmp_path, width, scheme):
     path = tmp_path / "report.html"
-    path.write_text(mtl_page.render(whole()), encoding="utf-8")
+    path.write_text(multitask_page.render(whole()), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     complaints, asked = [], []
     tab.on("console", lambda message: complaints.append(message.text))

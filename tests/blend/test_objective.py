@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from blend import combine, objective, search
-from blend.pool import Truth
+from blend.decision import combine
+from blend.pool.pool import Truth
+from blend.search import objective, search
 
 WEIGHTS = [(1.0, 0.0, 0.0), (0.2, 0.3, 0.5), (1 / 3, 1 / 3, 1 / 3)]
 

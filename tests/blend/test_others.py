@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blend import others
-from extract.errors import InputError
-from heads import predictions, testlist
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from blend.pool import external
+from extract.runtime.errors import InputError
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
+from heads.data.predictions import Predictions
 
 VA, AU, EXPR = TASKS["va"], TASKS["au"], TASKS["expr"]
 
@@ -53,23 +54,23 @@ def test_every_format_gives_the_same_predictions(tmp_path, name):
         for video, (frames, scores) in expected.videos.items()
         for number, row in zip(frames, scores, strict=True)
     ]
-    (tmp_path / "d.txt").write_text("\n".join([testlist.default_header(task), *lines]) + "\n")
+    (tmp_path / "d.txt").write_text("\n".join([test_list.default_header(task), *lines]) + "\n")
     for path in sorted(tmp_path.iterdir()):
-        assert_same(others.read(path, task), expected)
+        assert_same(external.read_external(path, task), expected)
 
 
 def test_hard_classes_become_ones_and_zeros(tmp_path):
     path = tmp_path / "test.txt"
-    path.write_text(testlist.default_header(EXPR) + "\nv/00001.jpg,3\nv/00003.jpg,0\nv/00002.jpg,7\n\n")
-    frames, scores = others.read(path, EXPR).videos["v"]
+    path.write_text(test_list.default_header(EXPR) + "\nv/00001.jpg,3\nv/00003.jpg,0\nv/00002.jpg,7\n\n")
+    frames, scores = external.read_external(path, EXPR).videos["v"]
     assert frames.tolist() == [1, 2, 3]
     np.testing.assert_array_equal(scores, np.eye(8, dtype=np.float32)[[3, 7, 0]])
 
 
 def test_hard_units_are_scores_as_they_are(tmp_path):
     path = tmp_path / "test.txt"
-    path.write_text(testlist.default_header(AU) + "\nv/00001.jpg,0,1,0,0,0,0,0,0,0,0,0,1\n")
-    np.testing.assert_array_equal(np.flatnonzero(others.read(path, AU).videos["v"][1]), [1, 11])
+    path.write_text(test_list.default_header(AU) + "\nv/00001.jpg,0,1,0,0,0,0,0,0,0,0,0,1\n")
+    np.testing.assert_array_equal(np.flatnonzero(external.read_external(path, AU).videos["v"][1]), [1, 11])
 
 
 HEADER = "video,frame,valence,arousal\n"
@@ -107,7 +108,7 @@ LIST = "image_location,valence,arousal\n"
     ],
 )
 def test_damage_is_one_line_with_its_place(tmp_path, task, content, said):
-    header = testlist.default_header(EXPR)
+    header = test_list.default_header(EXPR)
     if content == "IMAGE":
         content = f"{header}\nv/00001.jpg,7\nv/00002.jpg,8\n"
     if content == "SWAPPED":
@@ -115,23 +116,23 @@ def test_damage_is_one_line_with_its_place(tmp_path, task, content, said):
     path = tmp_path / "val.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=said) as error:
-        others.read(path, TASKS[task])
+        external.read_external(path, TASKS[task])
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
 def test_an_empty_table_and_a_text_called_parquet(tmp_path):
     predictions.write(tmp_path / "val.parquet", Predictions(VA.outputs, {}))
     with pytest.raises(InputError, match=r"val\.parquet: not one prediction in this file"):
-        others.read(tmp_path / "val.parquet", VA)
+        external.read_external(tmp_path / "val.parquet", VA)
     (tmp_path / "val.parquet").write_text(HEADER + "v,1,0,0\n")
     with pytest.raises(InputError, match=r"val\.parquet: not a readable Parquet file"):
-        others.read(tmp_path / "val.parquet", VA)
+        external.read_external(tmp_path / "val.parquet", VA)
 
 
 def test_names_and_folders(tmp_path):
     (tmp_path / "b=c").mkdir()
     (tmp_path / "a").mkdir()
-    assert others.parse([f"two={tmp_path}/b=c", f"one={tmp_path}/a"]) == {
+    assert external.parse([f"two={tmp_path}/b=c", f"one={tmp_path}/a"]) == {
         "one": tmp_path / "a",
         "two": tmp_path / "b=c",
     }
@@ -144,27 +145,27 @@ def test_names_and_folders(tmp_path):
         (f"a,b={tmp_path}", "no head may be called 'a,b'"),
     ):
         with pytest.raises(InputError, match=said):
-            others.parse([entry])
+            external.parse([entry])
     with pytest.raises(InputError, match="'x' is given twice"):
-        others.parse([f"x={tmp_path}", f"x={tmp_path}/a"])
+        external.parse([f"x={tmp_path}", f"x={tmp_path}/a"])
 
 
 def test_the_file_of_a_part(tmp_path):
-    assert others.find(tmp_path, "val") is None
+    assert external.find_files(tmp_path, "val") is None
     with pytest.raises(InputError, match=r"no val predictions here; expected one of val\.parquet, val\.csv, val\.txt"):
-        others.need(tmp_path, "val")
+        external.find_part(tmp_path, "val")
     (tmp_path / "val.txt").write_text("x")
-    assert others.need(tmp_path, "val") == tmp_path / "val.txt"
-    assert others.find(tmp_path / "val.txt", "test") == tmp_path / "val.txt"
-    assert others.find(tmp_path / "val.txt", "test_trainval") is None
+    assert external.find_part(tmp_path, "val") == tmp_path / "val.txt"
+    assert external.find_files(tmp_path / "val.txt", "test") == tmp_path / "val.txt"
+    assert external.find_files(tmp_path / "val.txt", "test_trainval") is None
     (tmp_path / "val.csv").write_text("x")
     with pytest.raises(InputError, match=r"both val\.csv and val\.txt are there"):
-        others.find(tmp_path, "val")
+        external.find_files(tmp_path, "val")
 
 
 def test_only_some_videos():
     found = made(VA)
-    assert list(others.only(found, ["NA", "other"]).videos) == ["NA"]
+    assert list(external.select_videos(found, ["NA", "other"]).videos) == ["NA"]
 
 
 def test_what_pandas_and_spreadsheets_add_says_nothing(tmp_path):
@@ -174,10 +175,10 @@ def test_what_pandas_and_spreadsheets_add_says_nothing(tmp_path):
         frame["frame"] = frame["frame"].astype(float)  # as where rows were missing for a while
         for index, name in ((True, None), (True, "Unnamed: 0"), (False, None)):
             frame.to_csv(tmp_path / "val.csv", index=index, index_label=name)
-            assert_same(others.read(tmp_path / "val.csv", task), expected)
+            assert_same(external.read_external(tmp_path / "val.csv", task), expected)
         frame.insert(0, "Unnamed: 0", range(len(frame)))
         frame.to_parquet(tmp_path / "val.parquet")
-        assert_same(others.read(tmp_path / "val.parquet", task), expected)
+        assert_same(external.read_external(tmp_path / "val.parquet", task), expected)
 
 
 def test_true_and_false_are_one_and_zero(tmp_path):
@@ -187,7 +188,7 @@ def test_true_and_false_are_one_and_zero(tmp_path):
     for words in (("TRUE", "FALSE"), ("True", "False"), ("true", "false")):
         cells = hard.replace({True: words[0], False: words[1]}) if words[0] != "True" else hard
         pd.concat([frame[["video", "frame"]], cells], axis=1).to_csv(tmp_path / "val.csv", index=False)
-        found = others.read(tmp_path / "val.csv", AU)
+        found = external.read_external(tmp_path / "val.csv", AU)
         for video, scores in expected.items():
             np.testing.assert_array_equal(found.videos[video][1], scores)
 
@@ -205,12 +206,12 @@ def test_odd_cells_and_other_ways_to_write_text_are_named(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=f"val.csv: .*{said}"):
-            others.read(path, VA)
+            external.read_external(path, VA)
     path.write_bytes(f"{head}a,1,0,0\n".encode("utf-16"))
     with pytest.raises(InputError, match="UTF-16 text; expected UTF-8"):
-        others.read(path, VA)
+        external.read_external(path, VA)
     frame = as_frame(made(VA))
     frame["frame"] += 0.25
     frame.to_parquet(tmp_path / "val.parquet")
     with pytest.raises(InputError, match=r"row 1: frame is 1.25, expected a whole number"):
-        others.read(tmp_path / "val.parquet", VA)
+        external.read_external(tmp_path / "val.parquet", VA)

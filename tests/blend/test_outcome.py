@@ -2,9 +2,10 @@
 
 import pytest
 
-from blend import combine, search
 from blend.config import BlendSettings
-from blend.outcome import Finding, facts
+from blend.crossfit.outcome import ResultBuilder, facts
+from blend.decision import combine
+from blend.search import search
 
 TASKS = ["au", "expr", "va"]
 SETTINGS = BlendSettings(trials=18, fold_trials=18, folds=3, select_folds=3, k_max=4, draws=200)
@@ -12,7 +13,7 @@ SETTINGS = BlendSettings(trials=18, fold_trials=18, folds=3, select_folds=3, k_m
 
 def find(pool, **changes):
     settings = SETTINGS.model_copy(update=changes)
-    return Finding(pool, settings, 0, search.search(pool, settings, 18, 0))
+    return ResultBuilder(pool, settings, 0, search.search(pool, settings, 18, 0))
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import charts, page, page_timeline, page_values, published, report, report_details, search, summary
 from blend.config import BlendSettings
-from blend.outcome import Finding
-from blend.pool import Truth
-from heads import testlist
+from blend.crossfit.outcome import ResultBuilder
+from blend.pool.pool import Truth
+from blend.report import pointers as page_values
+from blend.report import published, report, summary
+from blend.report.html import charts, page
+from blend.report.html import timeline as page_timeline
+from blend.search import search
+from heads.abaw import test_list
 
 # beside this file; tests are no package
 _spec = importlib.util.spec_from_file_location("page_reader", Path(__file__).with_name("page_reader.py"))
@@ -186,10 +190,10 @@ def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     truth = Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
     pool = replace(pool, scores=np.full_like(pool.scores, 0.5), truth=truth)
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=100)
-    outcome = Finding(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
+    outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
     table = report.build(pool, outcome, settings, 0)
-    table |= report_details.build(pool, outcome, 0, table["score_against_k"]["k"])
-    listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
+    table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"])
+    listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
     table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
     table |= {"test": None, "seconds": 0.0, "submissions": None}
     json.dumps(table, allow_nan=False)

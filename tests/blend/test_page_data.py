@@ -2,7 +2,7 @@
 
 import copy
 
-from blend import page_data
+from blend.report.html import data as page_data
 
 
 def test_train_stands_beside_validation_where_it_is_known(make_report):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blend import page_faces, run
+from blend import run
+from blend.report.html import thumbnails
 
 
 def frames(folder, pool, numbers=range(1, 31)):
@@ -23,24 +24,24 @@ def frames(folder, pool, numbers=range(1, 31)):
 def test_frames_are_evenly_spaced_and_shown_in_order(make_pool, tmp_path):
     pool = make_pool("au", videos=2)
     frames(tmp_path, pool)
-    made = page_faces.make(pool, [tmp_path])
-    assert len(made.frames) == len(made.strips) == 2 and len(made.frames[1]) == page_faces.MOST
+    made = thumbnails.make(pool, [tmp_path])
+    assert len(made.frames) == len(made.strips) == 2 and len(made.frames[1]) == thumbnails.MOST
     assert made.frames[1][0] == 1 and made.frames[1][-1] == 30 and 2 not in made.frames[0]
     assert max(np.diff(made.frames[1])) <= 2
     strip = Image.open(io.BytesIO(base64.b64decode(made.strips[1])))
-    side = page_faces.SIDE
+    side = thumbnails.SIDE
     assert strip.size == (side * len(made.frames[1]), side)
     grey = np.asarray(strip.convert("L"), float)[side // 2, side // 2 :: side]
     np.testing.assert_allclose(grey, [8 * (n - 1) for n in made.frames[1]], atol=6)
-    assert made == page_faces.make(pool, [tmp_path])
+    assert made == thumbnails.make(pool, [tmp_path])
 
 
 def test_without_frames_there_are_none(make_pool, tmp_path):
     pool = make_pool("au", videos=2)
-    assert page_faces.make(pool, []) is None
-    assert page_faces.make(pool, [tmp_path / "gone"]) is None
+    assert thumbnails.make(pool, []) is None
+    assert thumbnails.make(pool, [tmp_path / "gone"]) is None
     (tmp_path / "another").mkdir()
-    assert page_faces.make(pool, [tmp_path]) is None
+    assert thumbnails.make(pool, [tmp_path]) is None
 
 
 def test_a_video_without_pictures_has_an_empty_strip(make_pool, tmp_path):
@@ -48,15 +49,15 @@ def test_a_video_without_pictures_has_an_empty_strip(make_pool, tmp_path):
     frames(tmp_path, pool, range(1, 3))
     for picture in (tmp_path / pool.videos[0]).iterdir():
         picture.unlink()
-    made = page_faces.make(pool, [tmp_path])
+    made = thumbnails.make(pool, [tmp_path])
     assert made.frames == ((), (1, 2)) and made.strips[0] == ""
 
 
 def test_many_videos_have_few_pictures_each(make_pool, tmp_path, monkeypatch):
     pool = make_pool("au", videos=3)
     frames(tmp_path, pool)
-    monkeypatch.setattr(page_faces, "BUDGET", 3 * 5 * page_faces.PER_FACE)
-    assert [len(one) for one in page_faces.make(pool, [tmp_path]).frames][1:] == [5, 5]
+    monkeypatch.setattr(thumbnails, "BUDGET", 3 * 5 * thumbnails.PER_FACE)
+    assert [len(one) for one in thumbnails.make(pool, [tmp_path]).frames][1:] == [5, 5]
 
 
 @pytest.mark.parametrize("wanted", [True, False])

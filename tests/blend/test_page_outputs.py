@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from blend import page_outputs
+from blend.report.html import outputs as page_outputs
 
 
 def test_the_confusion_table_is_shaded_by_share_of_the_row(make_report):

@@ -2,7 +2,8 @@
 
 import re
 
-from blend import page_scores, published, summary
+from blend.report import published, summary
+from blend.report.html import scores as page_scores
 
 
 def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):

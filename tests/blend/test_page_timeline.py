@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, page_timeline
-from blend.page_timeline import NOT_ANNOTATED, OFF, ON, PARTLY, UNKNOWN
+from blend.decision import combine
+from blend.report.html import timeline as page_timeline
+from blend.report.html.timeline import NOT_ANNOTATED, OFF, ON, PARTLY, UNKNOWN
 
 
 def unpack(made, v, outputs, va):

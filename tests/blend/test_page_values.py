@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blend import page_values as values
+from blend.report import pointers as values
 
 REPORT = {"a": {"b/c~d": [0.12345, None, 12345]}, "k": [1, 2], "neg": -0.00001, "whole": 7}
 
 
 def test_a_text_says_the_same_on_the_terminal_and_on_the_page():
-    text = f"one {values.at('a', 'b/c~d', 0)}, <two> {values.at('a', 'b/c~d', 2)}, {values.at('a', 'b/c~d', 1)}"
+    text = f"one {values.ref('a', 'b/c~d', 0)}, <two> {values.ref('a', 'b/c~d', 2)}, {values.ref('a', 'b/c~d', 1)}"
     assert values.plain(text, REPORT) == "one 0.1235, <two> 12,345, undefined"
-    assert values.marked(text, REPORT) == (
+    assert values.mark_numbers(text, REPORT) == (
         'one <span data-key="/a/b~1c~0d/0">0.123</span>, &lt;two&gt; <span data-key="/a/b~1c~0d/2">12,345</span>, '
         '<span data-key="/a/b~1c~0d/1">undefined</span>'
     )
@@ -24,7 +24,7 @@ def test_a_pointer_finds_what_it_points_at_whatever_the_names(path):
     for name in reversed(path):
         table = {name: table}
     assert values.value(table, values.pointer(*path)) == 0.5
-    assert values.plain(f"x {values.at(*path)} y", table) == "x 0.5000 y"
+    assert values.plain(f"x {values.ref(*path)} y", table) == "x 0.5000 y"
 
 
 def test_what_is_not_there_is_an_error():
@@ -35,8 +35,8 @@ def test_what_is_not_there_is_an_error():
 
 
 def test_numbers_as_people_read_them():
-    assert values.shown(REPORT["neg"], 3) == "0.000" and values.shown(-0.25, 3) == "-0.250"
-    assert values.shown(REPORT["k"], 3) == "per output" and values.shown(7, 3) == "7"
+    assert values.format_number(REPORT["neg"], 3) == "0.000" and values.format_number(-0.25, 3) == "-0.250"
+    assert values.format_number(REPORT["k"], 3) == "per output" and values.format_number(7, 3) == "7"
     assert values.cell(REPORT, "whole") == '<td class="n" data-key="/whole">7</td>'
 
 

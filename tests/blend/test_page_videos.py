@@ -3,8 +3,9 @@
 import json
 import re
 
-from blend import page_timeline, page_videos
-from blend.page_faces import Faces
+from blend.report.html import timeline as page_timeline
+from blend.report.html import videos as page_videos
+from blend.report.html.thumbnails import Faces
 
 
 def test_videos_are_listed_from_the_one_that_pulls_most(make_report):

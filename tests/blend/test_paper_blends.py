@@ -6,13 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from blend import combine, run
+from blend import run
 from blend.config import Config
-from blend.params import Params
+from blend.decision import combine
+from blend.decision.params import Params
 from extract import config as configs
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
 
 FOLDER = configs.CONFIGS / "paper" / "blends"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -32,7 +33,7 @@ def load(path, *overrides):
 
 def heads_of(config, task):
     """Names of the heads that the config trains: a file's name and a network's, as heads.config makes them."""
-    found = heads_config.wanted(config, task)
+    found = heads_config.list_heads(config, task)
     assert all(settings.networks == "each" for _, settings in found)
     return [f"{name}-{network}" for name, _ in found for network in config.features.networks]
 
@@ -87,7 +88,7 @@ def test_one_of_each_kind_runs(make_corpus, name):
 
 
 def test_published_thresholds_can_be_written(make_pool):
-    from blend import search
+    from blend.search import search
 
     config = load(FOLDER / "au_emoti_mt_smooth.toml")
     pool, settings = make_pool("au", heads=2), config.blend.au

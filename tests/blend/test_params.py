@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from blend.params import Params
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.decision.params import Params
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 
 def example(name, **changes):

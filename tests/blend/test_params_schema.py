@@ -10,12 +10,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from blend import apply, search, several
+from blend import apply
 from blend.config import BlendSettings
-from blend.outcome import Finding
-from blend.params import KNOWN, Params
-from extract.errors import InputError
-from heads.tasks import TASKS
+from blend.crossfit.outcome import ResultBuilder
+from blend.decision.params import KNOWN, Params
+from blend.search import search
+from blend.submission import alternatives
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 SCHEMA = json.loads(files("blend").joinpath("params.schema.json").read_text(encoding="utf-8"))
 SETTINGS = {
@@ -42,10 +44,10 @@ def test_it_is_a_schema_of_every_field_and_each_is_documented():
 def test_what_searches_and_selections_find_fits_and_what_the_reader_refuses_does_not(make_pool):
     for name, options in SETTINGS.items():
         pool, task = make_pool(name), TASKS[name]
-        prior = several.about({output: 0.25 for output in task.outputs}, "train")
+        prior = alternatives.describe({output: 0.25 for output in task.outputs}, "train")
         found = [search.search(pool, BlendSettings(select="tuned", **some), 25, 0).params for some in options]
         quick = BlendSettings(trials=1, folds=2, select_folds=2, fold_trials=1, draws=100)
-        found.append(Finding(pool, quick, 0, search.search(pool, quick, 1, 0)).params)
+        found.append(ResultBuilder(pool, quick, 0, search.search(pool, quick, 1, 0)).params)
         for params in found:
             table = json.loads(json.dumps(params.as_json() | prior))
             jsonschema.Draft202012Validator(SCHEMA).validate(table)
@@ -84,7 +86,7 @@ def test_what_stands_beside_the_blend_is_checked_too(make_pool):
 
 def test_bias_is_added_to_the_natural_logarithm_of_the_score(make_pool):
     """As the schema says, and not to the score."""
-    from blend import combine
+    from blend.decision import combine
 
     pool, added = make_pool("expr"), np.array([0.0, 1.5, 0, 0, -2.0, 0, 0.5, 0])
     params = Params("expr", pool.task.outputs, pool.heads, (0.5, 0.25, 0.25), "box", 2)

@@ -9,34 +9,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import (
-    alike,
-    compare,
-    counts,
-    crossfit,
-    ingredients,
-    page_values,
-    provenance,
-    report,
-    report_videos,
-    run,
-    summary,
-)
-from blend import pool as pools
+from blend import compare, run
+from blend.calibrate import video_counts
 from blend.config import BlendSettings
 from blend.config import Config as BlendConfig
+from blend.crossfit import estimate
+from blend.pool import inputs as blend_inputs
+from blend.pool import pool as pools
+from blend.pool import provenance
+from blend.report import facts as report_facts
+from blend.report import pointers, report, summary
+from blend.report import videos as video_scores
+from blend.report.caveats import list_caveats
 from blend.studies import people
-from blend.worries import worries
 from extract import run as extract_run
-from extract import store
 from extract.config import Config as Extracted
 from extract.config import TaskPaths
-from extract.errors import InputError
-from extract.rundir import write_json
-from heads import labels, resemblance
-from heads.labels import Annotation
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from extract.features import store
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import resemblance
+from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 
@@ -66,9 +62,9 @@ def test_a_pool_knows_the_people_of_its_videos_and_groups_the_rest_by_recording(
 def test_no_fold_of_the_cross_fit_splits_a_person(make_pool, name):
     pool = with_people(make_pool(name, videos=12, length=(8, 15)), "aabbccddeeff")
     for seed in range(20):
-        folds = crossfit.split(pool, 5, seed)
+        folds = estimate.split(pool, 5, seed)
         assert len(folds) == 5 and all({v ^ 1 for v in fold} == set(fold) for fold in folds)
-    apart = [crossfit.split(replace(pool, people=None), 5, seed) for seed in range(20)]
+    apart = [estimate.split(replace(pool, people=None), 5, seed) for seed in range(20)]
     assert any({v ^ 1 for v in fold} != set(fold) for folds in apart for fold in folds)
 
 
@@ -77,11 +73,11 @@ def test_a_persons_influence_is_the_score_less_that_without_the_person(make_repo
     pool, outcome, table = make_report(name)
     assert table["people"] is None and all("person" not in row for row in table["videos"])
     told = with_people(pool, ["Ann", "Ben", "Ann", "", "Cyd", "Ben"])
-    decided = report_videos.decide(told, outcome.chosen)
-    videos = report_videos.facts(told, decided, outcome.chosen.params)
+    decided = video_scores.decide(told, outcome.chosen)
+    videos = video_scores.facts(told, decided, outcome.chosen.params)
     assert [row["person"] for row in videos] == ["Ann", "Ben", "Ann", None, "Cyd", "Ben"]
     assert [row["group"] for row in videos] == [0, 1, 0, 2, 3, 1]
-    rows = report_videos.people(told, videos)
+    rows = video_scores.people(told, videos)
     assert [row["person"] for row in rows] == ["Ann", "Ben", "Cyd"]
     truth, video_of = pool.known.values, pool.video_of
     for row, mine in zip(rows, ([0, 2], [1, 5], [4]), strict=True):
@@ -94,7 +90,7 @@ def test_a_persons_influence_is_the_score_less_that_without_the_person(make_repo
         assert row["influence"] == pytest.approx((whole - others)[left].mean(), abs=1e-9)
         assert row["labelled"] == out.sum()
     json.dumps(rows, allow_nan=False)
-    assert report_videos.people(with_people(pool, ["Ann"] * 6), videos) is not None
+    assert video_scores.people(with_people(pool, ["Ann"] * 6), videos) is not None
 
 
 def test_the_first_sentence_says_of_how_few_people_the_numbers_are(make_report):
@@ -120,7 +116,7 @@ def test_people_who_pull_the_score_down_are_named(make_report):
         {"person": "Cyd", "videos": ["d", "e"], "labelled": 9, "influence": None},
         {"person": "Dee", "videos": ["f", "g"], "labelled": 9, "influence": -0.06},
     ]
-    said = [page_values.plain(line, table) for line in worries(table)]
+    said = [pointers.plain(line, table) for line in list_caveats(table)]
     (line,) = [one for one in said if one.startswith("Single people")]
     assert line.endswith("pull the score down: Dee (-0.0600), Ann (-0.0400).")
 
@@ -133,9 +129,9 @@ def test_compared_blends_are_drawn_by_person(make_report, tmp_path):
         write_json(tmp_path / select / "report.json", table)
     runs = [compare.read(tmp_path / select) for select in ("cross_fitted", "tuned")]
     found = compare.difference(runs[1], runs[0], "counts", 300, 0)
-    tables = [report_videos.tables(one.videos) for one in (runs[1], runs[0])]
+    tables = [video_scores.tables(one.videos) for one in (runs[1], runs[0])]
     summed = [table.reshape(4, 2, *table.shape[1:]).sum(1) for table in tables]
-    drawn = counts.draw("va", summed[0], 300, 0) - counts.draw("va", summed[1], 300, 0)
+    drawn = video_counts.draw("va", summed[0], 300, 0) - video_counts.draw("va", summed[1], 300, 0)
     assert found["better_in"] == float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
     for one in runs:
         for row in one.report["videos"]:
@@ -155,7 +151,7 @@ def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus
         return asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
 
     def facts(*told):
-        return provenance.all_facts(ingredients.gather(config(*told), "va", corpus.work, 0, None, {})[1])
+        return provenance.all_facts(blend_inputs.prepare_inputs(config(*told), "va", corpus.work, 0, None, {})[1])
 
     without, known = facts(None), facts("AABBC")
     assert "people" not in without and known.keys() - without.keys() == {"people"}
@@ -177,7 +173,7 @@ def drawn(few_videos, tmp_path_factory):
     raw = {"corpus": {"name": "c", "frames": [few_videos.parent / "frames"]}, "features": {"networks": ["demo_enet"]}}
     folder = tmp_path_factory.mktemp("alike")
     extract_run.main(Extracted.model_validate(raw), folder)
-    return folder, *(labels.videos(few_videos.parent / "va" / part, VA) for part in ("val", "train"))
+    return folder, *(read.videos(few_videos.parent / "va" / part, VA) for part in ("val", "train"))
 
 
 def test_honest_videos_of_the_demo_raise_no_warning_and_planted_people_are_found(drawn, tmp_path):
@@ -205,26 +201,29 @@ def test_honest_videos_of_the_demo_raise_no_warning_and_planted_people_are_found
 def test_only_networks_that_see_are_asked_and_only_where_people_are_not_known(drawn, few_videos):
     work, val, train = drawn
     paths = TaskPaths(train=few_videos.parent / "va" / "train", val=few_videos.parent / "va" / "val")
-    made_of = ingredients.Ingredients(VA, paths, {"head": work}, {}, {}, "train", BlendSettings(), 0, 0.05)
+    made_of = blend_inputs.BlendInputs(VA, paths, {"head": work}, {}, {}, "train", BlendSettings(), 0, 0.05)
     config = BlendConfig.model_validate(
         {"corpus": {"name": "c"}, "features": {"networks": ["audio", "x", "demo_enet"]}}
     )
-    found = alike.facts(config, made_of, work)
+    found = report_facts.describe_resemblance(config, made_of, work)
     assert found == {"network": "demo_enet", "videos": len(val) + len(train), "count": 0, "pairs": []}
     for other in (replace(made_of, people={val[0]: "Ann"}), replace(made_of, ours={}, theirs={"head": work})):
-        assert alike.facts(config, other, work) is None
+        assert report_facts.describe_resemblance(config, other, work) is None
     deaf = config.model_copy(update={"features": config.features.model_copy(update={"networks": ["audio"]})})
-    assert alike.facts(deaf, made_of, work) is None
+    assert report_facts.describe_resemblance(deaf, made_of, work) is None
 
 
 def test_alike_is_said_with_the_remedy(make_report):
     _, _, table = make_report("va")
     pair = {"video": "a", "other": "b", "part": "val", "cosine": 0.875}
-    assert alike.worry(table) == alike.worry(table | {"alike": None}) == []
-    assert alike.worry(table | {"alike": {"network": "n", "videos": 9, "count": 0, "pairs": []}}) == []
+    assert report_facts.warn_of_resemblance(table) == report_facts.warn_of_resemblance(table | {"alike": None}) == []
+    assert (
+        report_facts.warn_of_resemblance(table | {"alike": {"network": "n", "videos": 9, "count": 0, "pairs": []}})
+        == []
+    )
     for part, what in (("val", "validation"), ("train", "training")):
         some = table | {"alike": {"network": "n", "videos": 9, "count": 7, "pairs": [pair | {"part": part}]}}
-        (line,) = [page_values.plain(one, some) for one in worries(some) if "looks like" in one]
+        (line,) = [pointers.plain(one, some) for one in list_caveats(some) if "looks like" in one]
         assert line.startswith(
             f"The validation video a looks like the same person as the {what} video b (cosine 0.8750, 7 such pairs)"
         )

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from blend import pool as pools
-from extract.errors import InputError
-from heads import testlist
-from heads.labels import Annotation
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from blend.pool import pool as pools
+from extract.runtime.errors import InputError
+from heads.abaw import test_list
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 PRIOR = np.array([0.1, -0.2], np.float32)
@@ -72,7 +72,7 @@ def test_heads_with_other_videos_are_refused():
 
 
 def test_listed_videos_without_predictions_have_no_face_and_unlisted_ones_are_refused(tmp_path):
-    listed = testlist.from_lengths({"a": 3, "b": 2, "c": 1}, VA, tmp_path / "list.txt")
+    listed = test_list.from_lengths({"a": 3, "b": 2, "c": 1}, VA, tmp_path / "list.txt")
     pool = pools.for_test(VA, {"x": made(a=[1, 5])}, listed, PRIOR)
     assert pool.offsets.tolist() == [0, 5, 7, 8]
     assert pool.without_face == ("b", "c")

@@ -13,12 +13,14 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from blend import predict, predict_folder, run
+from blend import run
 from blend.config import Config
+from blend.predict import __main__, predictor
+from blend.predict import folder as prediction_folder
 from extract import config as configs
-from extract import detector, faces
-from extract.errors import InputError
-from heads.tasks import AU, EXPR, TASKS, VA
+from extract.faces import crop_videos, detector
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 SHARED = Path(__file__).parents[3] / "shared"
 CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
@@ -72,7 +74,7 @@ def not_grey(pixels):
 
 @pytest.fixture
 def pictures(crops, monkeypatch):
-    monkeypatch.setattr(faces, "yunet", lambda path: not_grey)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: not_grey)
     return [cv2.imread(str(path)) for path in sorted(crops.glob("*.jpg"))]
 
 
@@ -85,7 +87,7 @@ def streams(path):
 
 
 def test_the_table_decides_as_the_submission_does_on_the_same_pictures(work, blends, crops):
-    table = predict.Predictor.load(*blends).video(crops)
+    table = predictor.Predictor.load(*blends).video(crops)
     assert table["frame"].tolist() == list(range(1, 61)) and table["x"].notna().all()
     np.testing.assert_allclose(table["time"], np.arange(60) / 30, atol=1e-4)
     for task, columns in (("au", list(AU)), ("expr", ["expression"]), ("va", list(VA))):
@@ -104,7 +106,7 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     places = [[(20 + k, 40)] if k < 20 or k >= 26 else [] for k in range(40)]
     clip = film(tmp_path / "a clip.mp4", pictures, places)
     out = tmp_path / "out"
-    [said] = predict.main([clip], blends, out, table_format="both")
+    [said] = predictor.main([clip], blends, out, table_format="both")
     folder = out / "a clip"
     names = {
         "predictions.csv",
@@ -126,9 +128,9 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     assert (rate, count) == (25, 40) and seconds == pytest.approx(1.6, abs=1e-3) and width > 320 * height / 200
     assert said["faces"][0]["frames"] == 34 and said["sound"] == "" and said["broken"] == ""
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert predict.main([clip], blends, out, table_format="both") == [said]
+    assert predictor.main([clip], blends, out, table_format="both") == [said]
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    predict.main([clip], blends[:1], out, video=False)
+    predictor.main([clip], blends[:1], out, video=False)
     assert {path.name for path in folder.iterdir() if path.suffix not in ("", ".json")} == {
         "predictions.csv",
         "timeline.html",
@@ -139,7 +141,7 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
 def test_two_people_have_a_row_each_and_a_face_that_is_never_there_is_empty(tmp_path, blends, pictures):
     both = film(tmp_path / "both.mp4", pictures, [[(10, 40), (190, 50)]] * 12)
     one = film(tmp_path / "one.mp4", pictures, [[(10, 40)]] * 12)
-    predict.main([both, one], blends, tmp_path / "out", faces=2, video=False)
+    predictor.main([both, one], blends, tmp_path / "out", faces=2, video=False)
     table = pd.read_csv(tmp_path / "out" / "both" / "predictions.csv")
     assert table["face"].tolist() == ["left", "right"] * 12 and table["frame"].tolist() == sorted([*range(1, 13)] * 2)
     left, right = (table[table["face"] == side] for side in ("left", "right"))
@@ -153,33 +155,33 @@ def test_a_killed_run_goes_on_with_its_crops_and_features_and_ends_with_the_same
     tmp_path, blends, pictures, monkeypatch
 ):
     clip = film(tmp_path / "clip.mp4", pictures, [[(20 + k, 40)] for k in range(20)])
-    predict.main([clip], blends, tmp_path / "calm", video=False)
+    predictor.main([clip], blends, tmp_path / "calm", video=False)
 
     def killed(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("blend.predict_scores.predict", killed)
+        patch.setattr("blend.predict.scores.predict", killed)
         with pytest.raises(KeyboardInterrupt):
-            predict.main([clip], blends, tmp_path / "out", video=False)
+            predictor.main([clip], blends, tmp_path / "out", video=False)
     folder = tmp_path / "out" / "clip"
     assert not (folder / "DONE").exists()
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".jpg", ".safetensors")}
     assert len(made) == 21
-    monkeypatch.setattr(faces, "yunet", lambda path: None)
-    predict.main([clip], blends, tmp_path / "out", video=False, keep=True)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: None)
+    predictor.main([clip], blends, tmp_path / "out", video=False, keep=True)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     for name in ("predictions.csv", "timeline.html"):
         assert (folder / name).read_bytes() == (tmp_path / "calm" / "clip" / name).read_bytes()
-    monkeypatch.setattr(faces, "yunet", lambda path: not_grey)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: not_grey)
     film(clip, pictures, [[(20, 40)] for k in range(15)])  # another video under the same name
-    predict.main([clip], blends, tmp_path / "out", video=False)
+    predictor.main([clip], blends, tmp_path / "out", video=False)
     assert len(pd.read_csv(folder / "predictions.csv")) == 15
 
 
 def invoke(*arguments):
     app = Typer()
-    app.command()(predict.command)
+    app.command()(__main__.command)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
@@ -248,11 +250,11 @@ def test_videos_that_cannot_be_used_are_refused_before_any_work(tmp_path, blends
         ([crops, crops], "is called 'demo-24' too"),
     ):
         with pytest.raises(InputError, match=said):
-            predict.main(paths, blends, tmp_path / "out")
+            predictor.main(paths, blends, tmp_path / "out")
     with pytest.raises(InputError, match=r"a folder of crops shows one face"):
-        predict.main([crops], blends, tmp_path / "out", faces=2)
+        predictor.main([crops], blends, tmp_path / "out", faces=2)
     with pytest.raises(InputError, match=r"text.mp4: no video that can be read"):
-        predict.main([tmp_path / "text.mp4"], blends, tmp_path / "out", detector=YUNET if YUNET.is_file() else None)
+        predictor.main([tmp_path / "text.mp4"], blends, tmp_path / "out", detector=YUNET if YUNET.is_file() else None)
 
 
 def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, crops, tmp_path):
@@ -263,9 +265,9 @@ def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, c
     table["features"]["precision"] = "bf16"
     record.write_text(json.dumps(table))
     with pytest.raises(InputError, match=r"'demo_mt_enet' that were made with other precision"):
-        predict.Predictor.load(copy / "blend" / "va").video(crops)
+        predictor.Predictor.load(copy / "blend" / "va").video(crops)
     record.unlink()  # of an older run: the project's own networks need no record
-    assert len(predict.Predictor.load(copy / "blend" / "va").video(crops)) == 60
+    assert len(predictor.Predictor.load(copy / "blend" / "va").video(crops)) == 60
 
 
 def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_video_of_one_frame(
@@ -279,7 +281,7 @@ def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_v
     (tmp_path / "bad.mp4").write_text("no video")
     clip = film(tmp_path / "good.mp4", pictures, [[(20, 40)]] * 4)
     app = Typer()
-    app.command()(predict.command)
+    app.command()(__main__.command)
     given = [str(tmp_path / "bad.mp4"), str(clip), str(tmp_path / "photo.png"), "--blend", str(blends[2])]
     done = CliRunner().invoke(app, [*given, "--no-video", "--out", str(tmp_path / "out")])
     assert done.exit_code == 1, done.output
@@ -288,20 +290,20 @@ def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_v
         table = pd.read_csv(tmp_path / "out" / name / "predictions.csv")
         assert len(table) == frames and table["valence"].notna().all(), name
     with pytest.raises(InputError, match="no video that can be read"):
-        predict.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
+        predictor.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
 
 
 def test_blends_may_stand_behind_one_option(work, tmp_path):
     au, va = work / "blend" / "au", work / "blend" / "va"
     given = ["a.mp4", "--blend", str(au), str(va), "b.mp4", "--faces", "2"]
     expected = ["a.mp4", "--blend", str(au), "--blend", str(va), "b.mp4", "--faces", "2"]
-    assert predict.joined(given) == predict.joined(expected) == expected
+    assert __main__.join_blends(given) == __main__.join_blends(expected) == expected
 
 
 @real
 def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
     clip, none = CLIPS / "WolfgangLanger_Pexels.mp4", CLIPS / "no_face.mp4"
-    said = predict.main([clip, none], blends, tmp_path, detector=YUNET)
+    said = predictor.main([clip, none], blends, tmp_path, detector=YUNET)
     table = pd.read_csv(tmp_path / clip.stem / "predictions.csv")
     assert len(table) == 472 and table["expression"].notna().mean() > 0.95
     before, after = streams(clip), streams(tmp_path / clip.stem / "annotated.mp4")
@@ -311,4 +313,4 @@ def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
         [sound] = container.streams.audio
         assert sound.codec_context.name == "aac" and sum(1 for _ in container.decode(sound)) > 100
     assert said[1]["faces"] == [{"face": "single", "frames": 0}]
-    assert os.path.getsize(tmp_path / clip.stem / predict_folder.TIMELINE) < 100_000
+    assert os.path.getsize(tmp_path / clip.stem / prediction_folder.TIMELINE) < 100_000

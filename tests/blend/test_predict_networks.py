@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from blend import apply, predict_networks
-from blend.params import Params
-from blend.predict_blends import Trained
+from blend import apply
+from blend.decision.params import Params
+from blend.pool import networks as predict_networks
+from blend.predict import features as video_features
+from blend.predict.trained import TrainedBlend
 from extract.config import Config
-from extract.errors import InputError
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 OWN = {"path": "nets/mine.onnx", "size": 64, "mean": [0.0] * 3, "std": [1.0] * 3, "logits": "x"}
 
@@ -19,7 +21,7 @@ def trained(folder, *networks):
     task = TASKS["va"]
     folder.mkdir(exist_ok=True)
     blend = apply.Blend(Params("va", task.outputs, ("a",), (1.0,)), {"valence": 0, "arousal": 0}, "train")
-    return Trained(folder, folder, task, blend, {"a": folder / "a"}, networks)
+    return TrainedBlend(folder, folder, task, blend, {"a": folder / "a"}, networks)
 
 
 def config(**networks):
@@ -30,12 +32,12 @@ def config(**networks):
 def test_a_network_of_ones_own_is_found_again_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = trained(tmp_path / "blend", "mine", "demo_enet")
-    predict_networks.keep(one.folder, config(mine=OWN))
+    predict_networks.keep_networks(one.folder, config(mine=OWN))
     written = (one.folder / "networks.json").stat().st_mtime_ns
-    predict_networks.keep(one.folder, config(mine=OWN))
+    predict_networks.keep_networks(one.folder, config(mine=OWN))
     assert (one.folder / "networks.json").stat().st_mtime_ns == written, "the same is not written again"
     monkeypatch.chdir("/")
-    found = predict_networks.settings([one], None)
+    found = video_features.settings([one], None)
     assert found["features"]["networks"] == ["demo_enet", "mine"]
     assert found["networks"]["mine"]["path"] == str(tmp_path / "nets" / "mine.onnx")
     Config.model_validate({"corpus": {"name": "x"}, **found})
@@ -43,16 +45,16 @@ def test_a_network_of_ones_own_is_found_again_from_any_folder(tmp_path, monkeypa
 
 def test_a_record_cannot_say_that_a_pickle_is_trusted(tmp_path):
     one = trained(tmp_path / "blend", "mine")
-    predict_networks.keep(one.folder, config(mine=OWN | {"trust_pickle": True}))
+    predict_networks.keep_networks(one.folder, config(mine=OWN | {"trust_pickle": True}))
     assert "trust_pickle" not in (one.folder / "networks.json").read_text()
     record = {"features": {"networks": ["mine"]}, "networks": {"mine": OWN | {"trust_pickle": True}}}
     (one.folder / "networks.json").write_text(json.dumps(record))
-    assert "trust_pickle" not in predict_networks.settings([one], None)["networks"]["mine"]
+    assert "trust_pickle" not in video_features.settings([one], None)["networks"]["mine"]
     (tmp_path / "mine.toml").write_text(
         '[corpus]\nname = "c"\n[features]\nnetworks = ["mine"]\n[networks.mine]\npath = "m.pt"\nsize = 8\n'
         'mean = [0, 0, 0]\nstd = [1, 1, 1]\narch = "resnet10t"\nclasses = ["a"]\ntrust_pickle = true\n'
     )
-    assert predict_networks.settings([one], tmp_path / "mine.toml")["networks"]["mine"]["trust_pickle"] is True
+    assert video_features.settings([one], tmp_path / "mine.toml")["networks"]["mine"]["trust_pickle"] is True
 
 
 def test_a_config_given_takes_the_place_of_the_record(tmp_path):
@@ -61,22 +63,22 @@ def test_a_config_given_takes_the_place_of_the_record(tmp_path):
         '[corpus]\nname = "c"\n[features]\nnetworks = ["mine"]\nprecision = "bf16"\n'
         '[networks.mine]\npath = "m.onnx"\nsize = 8\nmean = [0]\nstd = [1]\ncolour = "grey"\nlogits = "x"\n'
     )
-    found = predict_networks.settings([one], tmp_path / "mine.toml")
+    found = video_features.settings([one], tmp_path / "mine.toml")
     assert found["features"]["precision"] == "bf16"
     assert found["networks"]["mine"]["path"] == str(tmp_path / "m.onnx")
 
 
 def test_without_a_record_the_projects_networks_are_known_and_others_are_asked_for(tmp_path):
-    found = predict_networks.settings([trained(tmp_path / "a", "enet_b0_8_va_mtl")], None)
+    found = video_features.settings([trained(tmp_path / "a", "enet_b0_8_va_mtl")], None)
     assert found["features"]["networks"] == ["enet_b0_8_va_mtl"]
     with pytest.raises(InputError, match=r"network 'mine', which is not known here; give --config"):
-        predict_networks.settings([trained(tmp_path / "b", "mine")], None)
+        video_features.settings([trained(tmp_path / "b", "mine")], None)
 
 
 def test_an_imported_table_cannot_be_made_of_a_video(tmp_path, monkeypatch):
-    monkeypatch.setattr("extract.tabular.is_imported", lambda work, name: name == "pyfeat")
+    monkeypatch.setattr("extract.features.provenance.is_imported", lambda work, name: name == "pyfeat")
     with pytest.raises(InputError, match="imported table 'pyfeat', which cannot be made of a video"):
-        predict_networks.settings([trained(tmp_path / "a", "pyfeat")], None)
+        video_features.settings([trained(tmp_path / "a", "pyfeat")], None)
 
 
 @pytest.mark.parametrize("text", ["no json", json.dumps([1])])
@@ -84,4 +86,4 @@ def test_a_damaged_record_is_named(tmp_path, text):
     one = trained(tmp_path / "blend", "demo_enet")
     Path(one.folder / "networks.json").write_text(text)
     with pytest.raises(InputError, match=r"networks\.json: .*JSON.*run python -m blend\.run .* again"):
-        predict_networks.settings([one], None)
+        video_features.settings([one], None)

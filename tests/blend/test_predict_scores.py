@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import apply, combine, pool, predict_scores
-from blend.params import Params
-from blend.predict_blends import Trained
-from heads.predictions import Predictions
-from heads.tasks import TASKS
-from heads.testlist import from_lengths
+from blend import apply
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool import pool
+from blend.predict import scores as video_predictions
+from blend.predict.trained import TrainedBlend
+from heads.abaw.tasks import TASKS
+from heads.abaw.test_list import from_lengths
+from heads.data.predictions import Predictions
 
 EXTRAS = {
     "au": {"thresholds": tuple(np.linspace(0.3, 0.7, 12)), "kernel": "median"},
@@ -28,8 +31,8 @@ def test_the_same_blend_as_for_a_submission_gaps_included(name):
         heads[head] = frames, rng.random((len(frames), len(task.outputs))).astype(np.float32)
     params = Params(name, task.outputs, ("a", "b"), (0.3, 0.7), k=3, **({"kernel": "box"} | EXTRAS[name]))
     prior = {output: 0.25 for output in task.outputs}
-    trained = Trained(Path(), Path(), task, apply.Blend(params, prior, "train"), {"a": Path(), "b": Path()}, ())
-    found = predict_scores.blended(trained, heads, 40)
+    trained = TrainedBlend(Path(), Path(), task, apply.Blend(params, prior, "train"), {"a": Path(), "b": Path()}, ())
+    found = video_predictions.blend_video(trained, heads, 40)
     listed = from_lengths({"v": 40}, task, Path("list"))
     given = {head: Predictions(task.outputs, {"v": part}) for head, part in heads.items()}
     expected = combine.combine(pool.for_test(task, given, listed, np.full(len(prior), 0.25, np.float32)), params)
@@ -41,6 +44,6 @@ def test_a_head_without_any_frame_takes_the_prior():
     task = TASKS["va"]
     params = Params("va", task.outputs, ("a", "b"), (0.5, 0.5))
     blend = apply.Blend(params, {"valence": 0.2, "arousal": -0.4}, "train")
-    trained = Trained(Path(), Path(), task, blend, {"a": Path(), "b": Path()}, ())
+    trained = TrainedBlend(Path(), Path(), task, blend, {"a": Path(), "b": Path()}, ())
     heads = {"a": (np.arange(1, 6, dtype=np.int32), np.ones((5, 2), np.float32))}
-    np.testing.assert_allclose(predict_scores.blended(trained, heads, 5).scores, [[0.6, 0.3]] * 5, rtol=1e-6)
+    np.testing.assert_allclose(video_predictions.blend_video(trained, heads, 5).scores, [[0.6, 0.3]] * 5, rtol=1e-6)

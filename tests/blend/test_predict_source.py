@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from blend import predict_source
-from blend.predict_source import Clip, Timing
-from extract.errors import InputError
+from blend.predict import source as video_source
+from blend.predict.source import Timing, VideoSource
+from extract.runtime.errors import InputError
 
 
 def crops(folder, sizes):
@@ -24,7 +24,7 @@ def crops(folder, sizes):
 
 
 def test_a_folder_is_as_long_as_its_last_frame_and_gaps_are_grey(tmp_path):
-    clip = Clip(crops(tmp_path / "v.1", {2: 0, 3: 20, 5: 30}), 12.5)
+    clip = VideoSource(crops(tmp_path / "v.1", {2: 0, 3: 20, 5: 30}), 12.5)
     assert clip.name == "v.1"
     found = clip.find_faces(tmp_path / "work", 1, 112, None)
     assert found.frames == 5 and found.timing.rate == Fraction(25, 2) and found.timing.constant
@@ -37,7 +37,7 @@ def test_a_folder_is_as_long_as_its_last_frame_and_gaps_are_grey(tmp_path):
 
 
 def test_a_folder_is_another_one_when_pictures_come_or_go(tmp_path):
-    clip = Clip(crops(tmp_path / "v", {1: 8, 2: 8}), 30)
+    clip = VideoSource(crops(tmp_path / "v", {1: 8, 2: 8}), 30)
     before = clip.facts()
     assert clip.facts() == before
     (clip.path / "00002.png").unlink()
@@ -48,14 +48,14 @@ def test_a_folder_is_another_one_when_pictures_come_or_go(tmp_path):
 def test_names_that_cannot_be_a_folders_are_refused(tmp_path, name):
     crops(tmp_path / name, {1: 8})
     with pytest.raises(InputError, match="cannot be called"):
-        predict_source.clips([tmp_path / name], 30)
+        video_source.clips([tmp_path / name], 30)
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     for name in ("a.mp4", "a.mkv"):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=r"a\.mkv: .*a\.mp4 is called 'a' too"):
-        predict_source.clips([tmp_path / "a.mp4", tmp_path / "a.mkv"], 30)
+        video_source.clips([tmp_path / "a.mp4", tmp_path / "a.mkv"], 30)
 
 
 def test_times_are_constant_to_half_a_millisecond():

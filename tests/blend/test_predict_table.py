@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blend import predict_table
-from blend.predict_scores import Blended
-from blend.predict_source import Found, Timing
-from heads.tasks import AU, EXPR, VA
+from blend.predict import table as prediction_table
+from blend.predict.scores import BlendedVideo
+from blend.predict.source import DetectedFaces, Timing
+from heads.abaw.tasks import AU, EXPR, VA
 
 
 def made(people=1, frames=10, seed=0):
@@ -23,17 +23,17 @@ def made(people=1, frames=10, seed=0):
         au, expr = rng.random((frames, 12)).astype(np.float32), rng.dirichlet(np.ones(8), frames).astype(np.float32)
         va = rng.uniform(-1, 1, (frames, 2)).astype(np.float32)
         blended[name] = [
-            Blended("expr", expr, expr.argmax(1).astype(np.int8)),
-            Blended("au", au, (au >= 0.5).astype(np.uint8)),
-            Blended("va", va, va),
+            BlendedVideo("expr", expr, expr.argmax(1).astype(np.int8)),
+            BlendedVideo("au", au, (au >= 0.5).astype(np.uint8)),
+            BlendedVideo("va", va, va),
         ]
     timing = Timing(Fraction(25), np.arange(frames) / 25)
-    return Found(timing, boxes, tuple(names), Path("crops")), blended
+    return DetectedFaces(timing, boxes, tuple(names), Path("crops")), blended
 
 
 def test_every_value_is_in_its_row_and_rows_without_a_face_are_empty():
     found, blended = made()
-    table = predict_table.build(found, blended, ["expr", "au", "va"])
+    table = prediction_table.build(found, blended, ["expr", "au", "va"])
     (there, boxes), (expr, au, va) = found.people[0], blended["v0"]
     for row in range(10):
         line = table.iloc[row]
@@ -49,21 +49,19 @@ def test_every_value_is_in_its_row_and_rows_without_a_face_are_empty():
 def test_two_faces_alternate_and_one_that_is_never_seen_has_empty_rows():
     found, blended = made(people=2)
     blended.pop("v1")
-    table = predict_table.build(Found(found.timing, [found.people[0], (np.empty(0, np.int32), np.empty((0, 4)))],
-                                      found.videos, found.crops), blended, ["au"])  # fmt: skip
-    assert table["face"].tolist() == ["left", "right"] * 10
-    right = table[table["face"] == "right"]
-    assert right.iloc[:, 3:].isna().all(axis=None)
+    table = prediction_table.build(DetectedFaces(found.timing, [found.people[0], (np.empty(0, np.int32), np.empty((0,
+    4)))], found.videos, found.crops), blended, ["au"])  # fmt: skip assert table["face"].tolist() == ["left", "right"]
+    * 10 right = table[table["face"] == "right"] assert right.iloc[:, 3:].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_files_give_the_table_back(tmp_path, name):
     found, blended = made(frames=30)
-    table = predict_table.build(found, blended, ["expr", "au", "va"])
-    predict_table.write(table, tmp_path / name)
+    table = prediction_table.build(found, blended, ["expr", "au", "va"])
+    prediction_table.write(table, tmp_path / name)
     read = pd.read_csv(tmp_path / name) if name.endswith("csv") else pd.read_parquet(tmp_path / name)
     assert list(read) == list(table) == ["frame", "time", "face", "x", "y", "width", "height",
-                                         *predict_table.columns_of(["expr", "au", "va"])]  # fmt: skip
+                                         *prediction_table.columns_of(["expr", "au", "va"])]  # fmt: skip
     assert read["expression"].isna().equals(table["expression"].isna())
     for column in (*VA, *AU, *EXPR, "time"):
         np.testing.assert_allclose(
@@ -73,14 +71,14 @@ def test_files_give_the_table_back(tmp_path, name):
 
 def test_the_summary_counts_frames_with_a_face_alone():
     found, blended = made(people=2, frames=50)
-    table = predict_table.build(found, blended, ["expr", "au", "va"])
-    for facts, (_, some) in zip(predict_table.summary(table), table.groupby("face", sort=False), strict=True):
+    table = prediction_table.build(found, blended, ["expr", "au", "va"])
+    for facts, (_, some) in zip(prediction_table.summary(table), table.groupby("face", sort=False), strict=True):
         seen = some.dropna(subset=["x"])
         assert facts["frames"] == len(seen)
         for name, share in facts["expressions"].items():
             assert share == pytest.approx((seen["expression"] == name).mean(), abs=1e-4)
         assert facts["units"]["AU12"] == pytest.approx((seen["AU12"] == 1).mean(), abs=1e-4)
         assert facts["affect"]["valence"]["min"] == pytest.approx(seen["valence"].min(), abs=1e-4)
-        words = predict_table.in_words(facts)
+        words = prediction_table.in_words(facts)
         assert next(iter(facts["expressions"])) in words and "valence" in words
-    assert predict_table.in_words({"face": "left", "frames": 0}) == "no face"
+    assert prediction_table.in_words({"face": "left", "frames": 0}) == "no face"

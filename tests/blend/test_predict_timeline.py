@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blend import annotate_video, predict_table, predict_timeline
-from blend.params import Params
-from blend.predict_source import Timing
-from blend.predict_table import score_name
-from heads.tasks import AU, EXPR, VA
+from blend.decision.params import Params
+from blend.predict import table as prediction_table
+from blend.predict import timeline as prediction_timeline
+from blend.predict import video_writer
+from blend.predict.source import Timing
+from blend.predict.table import score_name
+from heads.abaw.tasks import AU, EXPR, VA
 
 FRAMES = 300
 
@@ -42,7 +44,7 @@ def table(request):
 
 def said(table, name="a <clip> & more"):
     facts = {"video": name, "frames": FRAMES, "rate": 25.0, "seconds": FRAMES / 25, "broken": "", "files": {}}
-    return facts | {"faces": predict_table.summary(table)}
+    return facts | {"faces": prediction_table.summary(table)}
 
 
 def params():
@@ -56,7 +58,7 @@ def carried(page):
 
 
 def test_the_page_carries_the_table_to_a_step_of_255(table):
-    page = predict_timeline.render(table, said(table), params())
+    page = prediction_timeline.render(table, said(table), params())
     data, of = carried(page)
     assert data["rate"] == 25 and data["times"] is None and data["thresholds"][3] == pytest.approx(0.2 + 0.6 * 3 / 11)
     for face, (name, some) in zip(data["faces"], table.groupby("face", sort=False), strict=True):
@@ -70,23 +72,23 @@ def test_the_page_carries_the_table_to_a_step_of_255(table):
         np.testing.assert_allclose(units, known[[score_name(unit) for unit in AU]], atol=0.5 / 255 + 1e-9)
         bits = np.unpackbits(of(face["active"]).reshape(-1, 2), axis=1, bitorder="little")[there, :12]
         assert (bits == known[list(AU)].to_numpy(int)).all()
-        affect = of(face["affect"]).view("<i2").reshape(-1, 2)[there] / predict_timeline.FINE
-        np.testing.assert_allclose(affect, known[list(VA)], atol=0.5 / predict_timeline.FINE + 1e-9)
+        affect = of(face["affect"]).view("<i2").reshape(-1, 2)[there] / prediction_timeline.FINE
+        np.testing.assert_allclose(affect, known[list(VA)], atol=0.5 / prediction_timeline.FINE + 1e-9)
         expressions = of(face["expression"])
         assert [EXPR[i] for i in expressions[there]] == known["expression"].tolist()
-        assert (expressions[~there] == predict_timeline.NO_FACE).all()
+        assert (expressions[~there] == prediction_timeline.NO_FACE).all()
     assert "a &lt;clip&gt; &amp; more" in page and "http" not in page
 
 
 def test_units_are_explained_where_there_are_any(table):
     only = table.drop(columns=[*AU, *map(score_name, AU), "expression", *EXPR])
-    assert "Of a unit" in predict_timeline.render(table, said(table), params())
-    assert "Of a unit" not in predict_timeline.render(only, said(only), params())
+    assert "Of a unit" in prediction_timeline.render(table, said(table), params())
+    assert "Of a unit" not in prediction_timeline.render(only, said(only), params())
 
 
 def test_uneven_times_are_carried_one_by_one(table):
     uneven = table.assign(time=table["time"] ** 1.1)
-    data, of = carried(predict_timeline.render(uneven, said(table), params()))
+    data, of = carried(prediction_timeline.render(uneven, said(table), params()))
     times = of(data["times"]).view("<f4")
     np.testing.assert_allclose(times, uneven["time"].unique(), rtol=1e-5)
 
@@ -94,7 +96,7 @@ def test_uneven_times_are_carried_one_by_one(table):
 def test_a_long_video_stays_small(table):
     long = pd.concat([table[table["face"] != "right"]] * 100, ignore_index=True)
     long["time"] = np.arange(len(long)) / 25
-    page = predict_timeline.render(long, said(table) | {"frames": len(long)}, params())
+    page = prediction_timeline.render(long, said(table) | {"frames": len(long)}, params())
     assert len(page) < 40 * len(long)
 
 
@@ -111,7 +113,7 @@ def test_in_chromium_it_is_drawn_and_moved_by_keyboard_without_an_error_or_a_req
     browser, table, tmp_path, width, scheme
 ):
     path = tmp_path / "timeline.html"
-    path.write_text(predict_timeline.render(table, said(table), params()), encoding="utf-8")
+    path.write_text(prediction_timeline.render(table, said(table), params()), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     problems, asked = [], []
     tab.on("console", lambda message: problems.append(message.text))
@@ -146,14 +148,14 @@ def test_in_chromium_it_is_drawn_and_moved_by_keyboard_without_an_error_or_a_req
 def film(path):
     """A clip of 60 frames, 30 a second."""
     pictures = (np.full((48, 64, 3), 4 * k, np.uint8) for k in range(60))
-    annotate_video.write(path, pictures, (64, 48), Timing(Fraction(30), np.arange(60) / 30))
+    video_writer.write(path, pictures, (64, 48), Timing(Fraction(30), np.arange(60) / 30))
 
 
 def test_in_chromium_the_timeline_follows_the_video_and_the_video_the_timeline(browser, table, tmp_path):
     """Sought while it stands still, played to its last frame, and moved from the timeline."""
     some = table[table["frame"] <= 60].assign(time=lambda rows: (rows["frame"] - 1) / 30)
     facts = said(table) | {"frames": 60, "rate": 30.0, "seconds": 2.0, "files": {"video": "film.mp4"}}
-    (tmp_path / "timeline.html").write_text(predict_timeline.render(some, facts, params()), encoding="utf-8")
+    (tmp_path / "timeline.html").write_text(prediction_timeline.render(some, facts, params()), encoding="utf-8")
     film(tmp_path / "film.mp4")
     tab = browser.new_page()
     tab.goto((tmp_path / "timeline.html").as_uri())

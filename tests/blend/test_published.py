@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blend import published
+from blend.report import published
 
 RECIPE = Path(__file__).parents[3] / "shared" / "recipe.md"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from blend.objective import Point
-from blend.refine import Plan, Refiner
+from blend.search.objective import Point
+from blend.search.pattern_search import PatternSearch, Plan
 
 BEST = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.7]])  # [H, C]
 KS = np.array([3, 12])
@@ -18,7 +18,7 @@ def hill(point, outputs=2):
 
 
 def climb(start, plan, score=hill, most=2000):
-    refiner = Refiner(start, score(start), plan)
+    refiner = PatternSearch(start, score(start), plan)
     tried = 0
     while (point := refiner.ask()) is not None and tried < most:
         w = np.stack([np.broadcast_to(weight, plan.outputs) for weight in point.weights])
@@ -68,13 +68,13 @@ def test_thresholds_biases_tau_and_certainty_move_too():
 
 
 def test_it_ends_where_nothing_helps_and_repeats_itself():
-    flat = Refiner(START, np.zeros(2), Plan(2, 20, True))
+    flat = PatternSearch(START, np.zeros(2), Plan(2, 20, True))
     asked = []
     while (point := flat.ask()) is not None:
         asked.append(point)
         flat.tell(np.zeros(2))
     assert flat.best == START and 20 < len(asked) < 100
-    again = Refiner(START, np.zeros(2), Plan(2, 20, True))
+    again = PatternSearch(START, np.zeros(2), Plan(2, 20, True))
     for point in asked:
         assert again.ask() == point
         again.tell(np.zeros(2))

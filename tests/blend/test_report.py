@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from blend import combine, report, search, summary, worries
 from blend.config import BlendSettings
-from blend.outcome import Finding
-from heads import testlist
+from blend.crossfit.outcome import ResultBuilder
+from blend.decision import combine
+from blend.report import caveats, report, summary
+from blend.search import search
+from heads.abaw import test_list
 
 TASKS = ["au", "expr", "va"]
 SETTINGS = BlendSettings(trials=1, folds=3, select_folds=3, draws=200)
@@ -19,9 +21,9 @@ def build(make_pool, tmp_path):
     def made(name, select="tuned", **sizes):
         pool = make_pool(name, **sizes)
         settings = SETTINGS.model_copy(update={"select": select})
-        outcome = Finding(pool, settings, 0, search.search(pool, settings, 1, 0)).finish()
+        outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 1, 0)).finish()
         table = report.build(pool, outcome, settings, 0)
-        listed = testlist.from_lengths({video: 3 for video in pool.videos}, pool.task, tmp_path)
+        listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, tmp_path)
         rows = np.arange(3)
         table["submission"] = report.submitted(tmp_path / "submission.txt", listed, pool, rows, "test")
         table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
@@ -110,13 +112,15 @@ def test_the_blend_is_named_by_its_heads_and_its_smoothing(make_report, change, 
 def test_head_scores_that_are_not_defined_are_none(make_pool):
     from dataclasses import replace
 
-    from blend.pool import Truth
+    from blend.pool.pool import Truth
 
     pool = make_pool("va")
     flat = replace(
         pool, scores=np.full_like(pool.scores, 0.5), truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
     )
-    table = report.build(flat, Finding(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0)
+    table = report.build(
+        flat, ResultBuilder(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0
+    )
     assert table["heads"] == dict.fromkeys(flat.heads) and table["submitted"] is None and table["searched"] is None
     assert table["cross_fitted"]["mean"] is None and table["interval"] is None
     json.dumps(table, allow_nan=False)
@@ -126,5 +130,5 @@ def test_the_terminal_says_what_to_worry_about(make_report, tmp_path, capsys):
     _, _, table = make_report("au")
     summary.show(table, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
-    assert worries.worries(table) and said.count(" ! ") == len(worries.worries(table))
+    assert caveats.list_caveats(table) and said.count(" ! ") == len(caveats.list_caveats(table))
     assert "blend, cross-fitted (submitted)" in said and f"{table['submitted']:.4f}" in said

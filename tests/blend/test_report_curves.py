@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
-from blend import combine, report_curves, report_videos
+from blend.decision import combine
+from blend.report import curves as report_curves
+from blend.report import videos as video_scores
 
 TASKS = ["au", "expr", "va"]
 
@@ -27,7 +29,7 @@ def test_each_curve_passes_through_the_score_at_its_own_k(make_report, name):
 
 
 def test_a_head_without_weight_changes_no_curve_unless_it_is_the_filter(make_pool):
-    from blend.params import Params
+    from blend.decision.params import Params
 
     pool = make_pool("expr")
     params = Params("expr", pool.task.outputs, pool.heads, (1.0, 0.0, 0.0), filter=("head2", 0.9))
@@ -53,14 +55,14 @@ def test_f1_at_a_threshold_is_scikit_learns(make_report):
 
 def test_confusion_is_scikit_learns(make_report):
     pool, outcome, table = make_report("expr")
-    decided = report_videos.decide(pool, outcome.chosen).decisions
+    decided = video_scores.decide(pool, outcome.chosen).decisions
     np.testing.assert_array_equal(table["confusion"], confusion_matrix(pool.known.values, decided, labels=range(8)))
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_reliability_bins_hold_the_means_of_their_frames(make_report, name):
     pool, outcome, table = make_report(name)
-    decided = report_videos.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.chosen)
     low = -1 if name == "va" else 0
     predicted = decided.decisions if name == "va" else decided.scores
     for c, (output, bins) in enumerate(table["reliability"].items()):
@@ -78,7 +80,7 @@ def test_reliability_bins_hold_the_means_of_their_frames(make_report, name):
 def test_density_counts_every_frame_in_its_cell(make_report):
     pool, outcome, table = make_report("va")
     n = report_curves.CELLS
-    t, p = pool.known.values, report_videos.decide(pool, outcome.chosen).decisions
+    t, p = pool.known.values, video_scores.decide(pool, outcome.chosen).decisions
     edges = np.linspace(-1, 1, n + 1)
     for name, x, y in (("truth", t[:, 0], t[:, 1]), ("blend", p[:, 0], p[:, 1]), ("arousal", t[:, 1], p[:, 1])):
         expected = np.histogram2d(y.astype(np.float64), x.astype(np.float64), (edges, edges))[0]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from blend import report_data
+from blend.report import facts as report_facts
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
 def test_facts_are_those_of_the_annotations(make_pool, make_corpus, name):
     pool, corpus = make_pool(name), make_corpus(name)
-    facts = report_data.facts(pool, corpus.val)
+    facts = report_facts.describe_data(pool, corpus.val)
     assert facts["validation"]["filled"] == 0 and facts["validation"]["videos"] == len(pool.videos)
     texts = [path.read_text().splitlines()[1:] for path in sorted(corpus.val.glob("*.txt"))]
     rows = [np.array([[float(x) for x in line.split(",")] for line in text]) for text in texts]
@@ -33,5 +33,5 @@ def test_facts_are_those_of_the_annotations(make_pool, make_corpus, name):
 
 
 def test_without_training_annotations_there_is_only_validation(make_pool):
-    facts = report_data.facts(make_pool("au"), None)
+    facts = report_facts.describe_data(make_pool("au"), None)
     assert facts["train"] is None and facts["validation"]["outputs"]["AU1"]["frames"] >= 0

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from blend import report, report_details
 from blend.config import BlendSettings
+from blend.report import report
 
 OWN = {"au": "threshold_curves", "expr": "confusion", "va": "density"}
 
@@ -16,7 +16,7 @@ def test_details_only_add_and_are_the_same_every_time(make_report, name):
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=200)
     before = report.build(pool, outcome, settings, 0)
     ks = before["score_against_k"]["k"]
-    details = report_details.build(pool, outcome, 0, ks, "made-up")
+    details = report.build_details(pool, outcome, 0, ks, "made-up")
     assert not before.keys() & details.keys()
     assert {key for key in OWN.values() if key in details} == {OWN[name]}
     assert json.dumps(details, allow_nan=False) == json.dumps({key: table[key] for key in details})

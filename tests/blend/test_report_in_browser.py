@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blend import page, page_faces, page_timeline
+from blend.report.html import page, thumbnails
+from blend.report.html import timeline as page_timeline
 
 TASKS = ["au", "expr", "va"]
 SMALLEST = 9.5
@@ -67,7 +68,7 @@ def report(request, folder, make_report):
             for frame in (1, 40, 80):
                 picture = np.random.default_rng(frame).integers(0, 255, (16, 16, 3), np.uint8)
                 Image.fromarray(picture).save(folder / "frames" / video / f"{frame:05d}.jpg")
-        faces = page_faces.make(pool, [folder / "frames"])
+        faces = thumbnails.make(pool, [folder / "frames"])
         assert faces is not None
         path.write_text(page.render(table, page_timeline.make(pool, outcome), faces))
     return path

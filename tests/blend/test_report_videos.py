@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, counts, report_videos
-from blend.pool import Truth
+from blend.calibrate import video_counts
+from blend.decision import combine
+from blend.pool.pool import Truth
+from blend.report import videos as video_scores
 
 TASKS = ["au", "expr", "va"]
 
@@ -15,7 +17,7 @@ TASKS = ["au", "expr", "va"]
 @pytest.mark.parametrize("name", TASKS)
 def test_held_out_decisions_are_those_of_the_folds_blends(make_report, name):
     pool, outcome, _ = make_report(name)
-    decided = report_videos.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.chosen)
     assert decided.held_out
     rows, video_of = pool.known.rows, pool.video_of
     for held, params in zip(outcome.chosen.crossed.folds, outcome.chosen.crossed.params, strict=True):
@@ -30,7 +32,7 @@ def test_held_out_decisions_are_those_of_the_folds_blends(make_report, name):
 @pytest.mark.parametrize("name", TASKS)
 def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name):
     pool, outcome, table = make_report(name)
-    decided = report_videos.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.chosen)
     rows = table["videos"]
     assert [row["video"] for row in rows] == list(pool.videos)
     truth, video_of = pool.known.values, pool.video_of
@@ -48,9 +50,9 @@ def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name)
         assert row["score"] == pytest.approx(parts[there].mean())
         assert row["influence"] == pytest.approx((whole - others)[left].mean(), abs=1e-9)
         assert row["labelled"] == mine.sum() and row["frames"] == np.diff(pool.offsets)[v]
-    held = report_videos.tables(rows)
-    assert counts.score(name, held.sum(0)) == pytest.approx(table["cross_fitted"]["pooled"])
-    assert counts.score(name, report_videos.tables(rows, "counts_submitted").sum(0)) == pytest.approx(
+    held = video_scores.tables(rows)
+    assert video_counts.score(name, held.sum(0)) == pytest.approx(table["cross_fitted"]["pooled"])
+    assert video_counts.score(name, video_scores.tables(rows, "counts_submitted").sum(0)) == pytest.approx(
         table["submitted"]
     )
     json.dumps(rows, allow_nan=False)
@@ -58,7 +60,7 @@ def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name)
 
 def test_a_single_video_is_judged_by_the_blend_that_was_made_from_it(make_report):
     pool, outcome, table = make_report("expr", videos=1)
-    decided = report_videos.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.chosen)
     assert not decided.held_out and not table["held_out"] and table["per_output_held_out"] is None
     assert pool.task.score(pool.known.values, decided.decisions) == pytest.approx(outcome.chosen.score)
     assert len(table["videos"]) == 1 and table["videos"][0]["influence"] is None
@@ -69,8 +71,8 @@ def test_other_labels_or_other_frames_give_another_hash(make_report):
     values = pool.known.values.copy()
     values[0, 0] ^= 1
     changed = replace(pool, truth=Truth(pool.known.rows, values))
-    decided = report_videos.decide(pool, outcome.chosen)
-    again = report_videos.facts(changed, decided, outcome.chosen.params)
+    decided = video_scores.decide(pool, outcome.chosen)
+    again = video_scores.facts(changed, decided, outcome.chosen.params)
     differ = [a["video"] for a, b in zip(again, table["videos"], strict=True) if a["truth"] != b["truth"]]
     assert differ == [pool.videos[0]]
 
@@ -80,5 +82,5 @@ def test_gaps_are_counted(make_report):
     holes = pool.present.copy()
     holes[pool.known.rows[:7]] = False
     gappy = replace(pool, present=holes)
-    rows = report_videos.facts(gappy, report_videos.decide(gappy, outcome.chosen), outcome.chosen.params)
+    rows = video_scores.facts(gappy, video_scores.decide(gappy, outcome.chosen), outcome.chosen.params)
     assert rows[0]["filled"] == 7 and sum(row["filled"] for row in rows) == 7

@@ -12,10 +12,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from blend import ingredients, page_values, run, submission
-from extract.errors import InputError
-from heads import testlist
-from heads.tasks import TASKS
+from blend import run
+from blend.pool import inputs as blend_inputs
+from blend.report import pointers
+from blend.submission import write as submission
+from extract.runtime.errors import InputError
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
 
 FILES = ("params.json", "submission.txt", "report.json", "report.html", "study.db", "provenance.json", "DONE")
 
@@ -28,13 +31,13 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_i
     report = run.main(corpus.config(), name, corpus.work)
     out = corpus.work / "blend" / name
     assert all((out / file).exists() for file in FILES)
-    listed = testlist.read(corpus.test, TASKS[name])
+    listed = test_list.read(corpus.test, TASKS[name])
     assert submission.check(out / "submission.txt", listed, TASKS[name]) == []
     assert json.loads((out / "report.json").read_text()) == report
     shown = page_reader.Page((out / "report.html").read_text()).numbers
     assert len(shown) > 150
     for pointer, text in shown:
-        assert page_reader.agrees(text, page_values.value(report, pointer)), (pointer, text)
+        assert page_reader.agrees(text, pointers.value(report, pointer)), (pointer, text)
     searched = report["ways"]["tuned"]["tuned"]
     assert searched >= max(*report["heads"].values(), report["equal"])
     assert searched >= max(tuned["score"] for tuned in report["tuned"].values()) - 1e-6
@@ -75,16 +78,16 @@ def test_people_of_validation_are_left_out_of_train(make_corpus):
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v + 3}\n" for v in range(5)))
     config = corpus.config()
     config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"people": table})})
-    made_of = ingredients.gather(config, "va", corpus.work, 0, None, {})[1]
-    some = ingredients.pools(made_of)
+    made_of = blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]
+    some = blend_inputs.load_pools(made_of)
     assert some.train.videos == ("train2", "train3"), "train0 and train1 are of people of val3 and val4"
     assert some.validation.people == ("p0", "p1", "p2", "p3", "p4") and some.train.people == ("p5", "p6")
     assert some.test_groups is None, "who is in test is not told: recordings are no people"
     table.write_text(table.read_text() + "test0,q\ntest1,q\ntest2,r\n")
-    some = ingredients.pools(ingredients.gather(config, "va", corpus.work, 0, None, {})[1])
+    some = blend_inputs.load_pools(blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1])
     assert some.test_groups == 2 and some.target.people == ("q", "q", "r")
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v}\n" for v in range(5)))
-    assert ingredients.pools(ingredients.gather(config, "va", corpus.work, 0, None, {})[1]).train is None
+    assert blend_inputs.load_pools(blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]).train is None
 
 
 def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_corpus):
@@ -118,7 +121,7 @@ def test_without_a_test_list_validation_is_predicted_and_the_report_says_so(make
     corpus = make_corpus("expr")
     report = run.main(corpus.config(with_test=False), "expr", corpus.work)
     lines = (corpus.work / "blend" / "expr" / "submission.txt").read_text().splitlines()
-    assert lines[0] == testlist.default_header(TASKS["expr"])
+    assert lines[0] == test_list.default_header(TASKS["expr"])
     assert len(lines) == 1 + sum(n for video, n in corpus.lengths.items() if video.startswith("val"))
     assert lines[1].startswith("val0/00001.jpg,")
     assert report["submission"]["from"] == "validation"
@@ -225,7 +228,7 @@ def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
 
 
 def test_the_summary_names_every_file(make_corpus, capsys):
-    from blend.summary import show
+    from blend.report.summary import show
 
     corpus = make_corpus("au")
     report = run.main(corpus.config(), "au", corpus.work)

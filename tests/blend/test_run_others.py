@@ -12,13 +12,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from blend import ingredients, run
+from blend import run
 from blend.config import Config
+from blend.pool import inputs as blend_inputs
 from extract import config as configs
 from extract import run as extract_run
-from extract.errors import InputError
-from heads import border, predictions, testlist
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 
 class Team:
@@ -84,7 +87,7 @@ def test_validation_annotations_and_predictions_are_enough(make_team):
 
         def gathered(team=team, name=name):
             settings = configs.load(Config, team.config)
-            return ingredients.gather(settings, name, team.folder / "work", 0, ["none"], team.theirs)[1]
+            return blend_inputs.prepare_inputs(settings, name, team.folder / "work", 0, ["none"], team.theirs)[1]
 
         assert gathered().prior_from == "train"
         shutil.rmtree(team.folder / "train")
@@ -98,7 +101,7 @@ def test_validation_annotations_and_predictions_are_enough(make_team):
         assert found.prior_from == "validation"
         assert list(found.prior.values()) == pytest.approx(means.tolist(), abs=1e-6)
         with pytest.raises(InputError, match=rf"corpus\.{name}\.train is missing: our heads learn"):
-            border.read(configs.load(Config, team.config), team.task)
+            corpus_checks.read(configs.load(Config, team.config), team.task)
     report = team.run(heads=["none"])
     assert report["prior_from"] == "validation" and report["data"]["train"] is None
     assert report["submission"]["frames"] > 0
@@ -110,7 +113,7 @@ def test_a_team_needs_annotations_a_list_and_predictions_only(make_team, name):
     report = team.run()
     assert sorted(report["heads"]) == ["head0", "head1", "head2"]
     lines = (team.folder / "work" / "blend" / name / "submission.txt").read_text().splitlines()
-    assert lines[0] == testlist.default_header(TASKS[name])
+    assert lines[0] == test_list.default_header(TASKS[name])
     assert [line.split(",")[0] for line in lines] == [
         line.split(",")[0] for line in team.corpus.test.read_text().splitlines()
     ]
@@ -174,7 +177,7 @@ def test_a_submission_is_a_head_and_frames_it_lacks_are_filled_from_its_own_neig
             f"{row[0]}/{row[1]:05d}.jpg," + ",".join(str(int(value >= 0.5)) for value in row[2:])
             for row in frame.itertuples(index=False)
         ]
-        (hard / f"{part}.txt").write_text("\n".join([testlist.default_header(team.task), *lines]) + "\n")
+        (hard / f"{part}.txt").write_text("\n".join([test_list.default_header(team.task), *lines]) + "\n")
     again = team.run(work="hard", given={"hard": hard})
     assert again["heads"]["hard"] == pytest.approx(report["heads"]["head0"], abs=0.05)  # filled frames may differ
     assert again["frames"]["filled_by_head"]["hard"] == report["frames"]["filled_by_head"]["head0"]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from blend import run, search
-from blend.how import How
-from blend.shared import OWN_NUMBER, START, WORKER
-from heads.tune_study import Study
+from blend import run
+from blend.config import SearchOptions
+from blend.search import search
+from blend.search.shared_study import OWN_NUMBER, START, WORKER
+from heads.tune.study import Study
 
 CHILD = """
 import pickle, sys, heads.run
@@ -59,7 +60,7 @@ def test_four_workers_the_command_killed_and_started_again(make_corpus):
     together = corpus.folder / "together"
     (together / "heads").mkdir(parents=True)
     (together / "heads" / "va").symlink_to(corpus.work / "heads" / "va")
-    how = How(workers=4)
+    how = SearchOptions(workers=4)
     first = start(corpus, how, together, trials=150, fold_trials=1, folds=2)
     study = together / "blend" / "va" / "study.db"
     until = time.monotonic() + 600
@@ -96,7 +97,10 @@ def hands_of(*commands):
 def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(make_corpus, server):
     """A process of the first is killed, then the whole second command, which is started again."""
     corpus = make_corpus("va")
-    how, few = How(workers=1, storage=server, study="two commands"), {"trials": 250, "fold_trials": 1, "folds": 2}
+    how, few = (
+        SearchOptions(workers=1, storage=server, study="two commands"),
+        {"trials": 250, "fold_trials": 1, "folds": 2},
+    )
     works = [corpus.folder / name for name in ("one", "two")]
     for work in works:
         (work / "heads").mkdir(parents=True)
@@ -133,7 +137,9 @@ def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(ma
 
 def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus):
     corpus = make_corpus("expr")
-    short = run.main(corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work, how=How(timeout=0.0))
+    short = run.main(
+        corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work, how=SearchOptions(timeout=0.0)
+    )
     assert short["trials"] < 60 and short["searched"] >= max(t["score"] for t in short["tuned"].values()) - 1e-6
     whole = run.main(corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work)
     assert whole["trials"] == 60
@@ -144,7 +150,7 @@ def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus
 
 def test_a_search_by_one_process_does_not_go_on_with_what_several_made(make_corpus, capsys):
     corpus = make_corpus("va")
-    run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, how=How(workers=2))
+    run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, how=SearchOptions(workers=2))
     (corpus.work / "blend" / "va" / "DONE").unlink()
     alone = run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work)
     assert "another search" in capsys.readouterr().err
@@ -156,6 +162,6 @@ def test_a_search_by_one_process_does_not_go_on_with_what_several_made(make_corp
 
 def test_a_storage_that_is_none(make_corpus):
     corpus = make_corpus("va")
-    process = start(corpus, How(storage="mysql://user@host/database"))
+    process = start(corpus, SearchOptions(storage="mysql://user@host/database"))
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 2 and "expected postgresql://user@host/database" in said

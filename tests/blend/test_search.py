@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, search
 from blend.config import BlendSettings
-from blend.shared import Memory
-from blend.study import Journal
-from extract.errors import InputError
+from blend.decision import combine
+from blend.search import search
+from blend.search.journal import TrialJournal
+from blend.search.shared_search import Memory
+from extract.runtime.errors import InputError
 
 TASKS = ["au", "expr", "va"]
 QUICK = BlendSettings(trials=30)
@@ -59,9 +60,9 @@ def interrupted(pool, settings, trials, seed, folder, stop):
         if left < 0:
             raise Stopped
 
-    with Journal(folder / "study.db", pool.task.name, {"mark": 0}) as journal, pytest.raises(Stopped):
+    with TrialJournal(folder / "study.db", pool.task.name, {"mark": 0}) as journal, pytest.raises(Stopped):
         search.search(pool, settings, trials, seed, journal, one_more)
-    with Journal(folder / "study.db", pool.task.name, {"mark": 0}) as journal:
+    with TrialJournal(folder / "study.db", pool.task.name, {"mark": 0}) as journal:
         assert 0 < len(journal.trials()) < trials
         resumed = search.search(pool, settings, trials, seed, journal)
         assert len(journal.trials()) == trials

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, crossfit, folded, select, smooth
 from blend.config import BlendSettings
-from blend.pool import Truth
-from blend.select import Selection
-from blend.solve import SOLVERS, Candidate
-from extract.errors import InputError
+from blend.crossfit import estimate, folded
+from blend.crossfit import selection as select
+from blend.crossfit.selection import Selection
+from blend.crossfit.solvers import SOLVERS, Candidate
+from blend.decision import combine, smooth
+from blend.pool.pool import Truth
+from extract.runtime.errors import InputError
 
 TASKS = ["au", "expr", "va"]
 SETTINGS = BlendSettings(select_folds=4, k_max=5, draws=200)
@@ -110,7 +112,7 @@ def test_a_person_is_held_out_whole_and_counts_once(make_pool):
     params = [selection.averaged(selection.choose(f), f) for f in range(4)]
     parts = [pool.select(fold) for fold in selection.folds]
     together, apart = (
-        crossfit.evaluate(some, selection.folds, parts, params, SETTINGS, 0)
+        estimate.evaluate(some, selection.folds, parts, params, SETTINGS, 0)
         for some in (pool, replace(pool, people=None))
     )
     assert together.pooled == apart.pooled
@@ -220,7 +222,7 @@ def test_the_rows_looked_at_may_be_few(make_pool, name, monkeypatch):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_heads_alone_are_tuned_like_a_search_of_one_head(make_pool, name):
-    from blend import search
+    from blend.search import search
 
     pool = make_pool(name)
     selection = Selection(pool, SETTINGS, 0)
@@ -255,7 +257,7 @@ def test_train_out_of_fold_counts_half_where_it_is_wanted(make_pool, name):
     assert chosen.with_train and selection.choose(0).with_train
     alone = Selection(pool, both, 0)
     assert not alone.choose().with_train
-    on_train = SOLVERS[name](folded.of(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
+    on_train = SOLVERS[name](folded.fold_pool(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
     for f in range(4):
         mine, theirs = selection.solution(chosen, (f,)), alone.solution(chosen, (f,))
         for key in ("weights", "thresholds", "bias", "scale", "shift"):

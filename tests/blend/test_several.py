@@ -7,22 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import apply, combine, several, submission
-from blend.combine import Params
-from blend.several import Entry
-from heads import testlist
-from heads.tasks import TASKS
+from blend import apply
+from blend.decision import combine
+from blend.decision.combine import Params
+from blend.submission import alternatives
+from blend.submission import write as submission
+from blend.submission.alternatives import Candidate
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
 
 
 def entry(pool, name, weights, k=0, **more):
-    return Entry(
+    return Candidate(
         name, f"what {name} is", Params(pool.task.name, pool.task.outputs, pool.heads, weights, "box", k, **more), pool
     )
 
 
 def listing(pool):
     lengths = dict(zip(pool.videos, np.diff(pool.offsets).tolist(), strict=True))
-    return testlist.from_lengths(lengths, pool.task, Path("list.txt"))
+    return test_list.from_lengths(lengths, pool.task, Path("list.txt"))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -36,7 +39,7 @@ def test_different_ones_are_written_checked_and_twins_left_out(make_pool, tmp_pa
         entry(pool, "head", (0.0, 0.0, 1.0)),
         entry(pool, "never", (0.0, 1.0, 0.0)),
     ]
-    written = several.write(tmp_path, entries, 3, listed, prior)
+    written = alternatives.write(tmp_path, entries, 3, listed, prior)
     assert [one["file"] for one in written.files] == [
         "submissions/1_tuned.txt",
         "submissions/2_equal.txt",
@@ -58,7 +61,7 @@ def test_different_ones_are_written_checked_and_twins_left_out(make_pool, tmp_pa
 def test_fewer_different_ones_than_asked_for_are_said(make_pool, tmp_path):
     pool = make_pool("au")
     entries = [entry(pool, name, (1.0, 0.0, 0.0)) for name in ("one", "two")]
-    written = several.write(tmp_path, entries, 5, listing(pool), {})
+    written = alternatives.write(tmp_path, entries, 5, listing(pool), {})
     assert len(written.files) == 1
     assert written.left_out == (
         "two decides every frame as one does",
@@ -70,8 +73,8 @@ def test_the_same_blend_of_other_predictions_is_another_submission_and_says_so(m
     pool = make_pool("va")
     again = replace(pool, scores=pool.scores * np.float32(0.5))
     first = entry(pool, "tuned", (1.0, 0.0, 0.0))
-    entries = [first, Entry("train_val", "again", first.params, again, "train+val")]
-    written = several.write(tmp_path, entries, 2, listing(pool), dict.fromkeys(pool.task.outputs, 0.0))
+    entries = [first, Candidate("train_val", "again", first.params, again, "train+val")]
+    written = alternatives.write(tmp_path, entries, 2, listing(pool), dict.fromkeys(pool.task.outputs, 0.0))
     assert [one["name"] for one in written.files] == ["tuned", "train_val"]
     saved = [json.loads((tmp_path / one["file"]).with_suffix(".json").read_text()) for one in written.files]
     assert [one["test_from"] for one in saved] == ["train", "train+val"]
@@ -79,8 +82,8 @@ def test_the_same_blend_of_other_predictions_is_another_submission_and_says_so(m
 
 def test_what_an_earlier_run_left_goes(make_pool, tmp_path):
     pool = make_pool("expr")
-    several.write(tmp_path, [entry(pool, "old", (1.0, 0.0, 0.0))], 1, listing(pool), {})
+    alternatives.write(tmp_path, [entry(pool, "old", (1.0, 0.0, 0.0))], 1, listing(pool), {})
     assert len(list((tmp_path / "submissions").iterdir())) == 2
-    several.clear(tmp_path)
+    alternatives.clear(tmp_path)
     assert not list((tmp_path / "submissions").iterdir())
-    several.clear(tmp_path / "never")
+    alternatives.clear(tmp_path / "never")

@@ -10,19 +10,20 @@ from dataclasses import replace
 
 import pytest
 
-from blend import search, shared
 from blend.config import BlendSettings
-from blend.shared import OWN_NUMBER, START, WORKER, Memory, SharedStudy, Where
-from extract.errors import InputError
+from blend.search import search, shared_search
+from blend.search.shared_search import Memory
+from blend.search.shared_study import OWN_NUMBER, START, WORKER, SharedStorage, SharedStudy
+from extract.runtime.errors import InputError
 
 FACTS = {"task": "va", "heads": {"head0": "0" * 64}}
 
 
 def where(folder, url="", **facts):
-    return Where(url, folder / "study.db", "made-up/va/blend", FACTS | facts)
+    return SharedStorage(url, folder / "study.db", "made-up/va/blend", FACTS | facts)
 
 
-def trials_of(place: Where):
+def trials_of(place: SharedStorage):
     study = place.open()
     try:
         return study.in_order()
@@ -42,8 +43,8 @@ def check(trials, count):
 
 def scored_again(pool, settings, trials):
     """Every value is what its parameters score."""
-    from blend import objective
-    from blend.space import Space
+    from blend.search import objective
+    from blend.search.space import Space
 
     space = Space(pool, settings)
     score = objective.make(pool, space.extras)
@@ -80,7 +81,7 @@ def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, 
     alone = search.search(pool, settings, 150, 0)
     kills = [1] * 3
     with killing(kills):
-        together = shared.run(pool, settings, 150, 0, where(tmp_path), 4)
+        together = shared_search.run_shared(pool, settings, 150, 0, where(tmp_path), 4)
     assert together.score > alone.score - 1e-3
     assert len(together.trials) == len(alone.trials) == 150
     trials = trials_of(where(tmp_path))
@@ -91,27 +92,27 @@ def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, 
 
 def test_a_search_goes_on_and_a_finished_one_starts_no_process(make_pool, tmp_path, monkeypatch):
     pool, settings = make_pool("expr"), BlendSettings(trials=40)
-    first = shared.run(pool, settings, 30, 0, where(tmp_path), 1)
+    first = shared_search.run_shared(pool, settings, 30, 0, where(tmp_path), 1)
     before = trials_of(where(tmp_path))
-    second = shared.run(pool, settings, 40, 0, where(tmp_path), 2)
+    second = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
     after = trials_of(where(tmp_path))
     assert [t.params for t in after[: len(before)]] == [t.params for t in before] and len(after) > len(before)
     assert second.score >= first.score - 1e-12
-    monkeypatch.setattr("blend.crew.Crew._start", None)
-    again = shared.run(pool, settings, 40, 0, where(tmp_path), 2)
+    monkeypatch.setattr("blend.search.processes.WorkerPool._start", None)
+    again = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
     assert again.params == second.params and again.score == second.score
 
 
 def test_no_time_leaves_the_starts_and_their_refinement(make_pool, tmp_path):
     pool, settings = make_pool("va"), BlendSettings(trials=60)
-    found = shared.run(pool, settings, 60, 0, where(tmp_path), 2, until=time.monotonic() - 1)
+    found = shared_search.run_shared(pool, settings, 60, 0, where(tmp_path), 2, until=time.monotonic() - 1)
     assert len(trials_of(where(tmp_path))) == search.count(pool, settings, 0)
     assert found.score >= max(trial.score for trial in found.trials if trial.start is not None) - 1e-6
 
 
 def test_the_folders_own_study_of_another_search_is_set_aside_and_a_servers_is_refused(make_pool, tmp_path):
     pool, settings = make_pool("va"), BlendSettings(trials=1)
-    shared.run(pool, settings, 1, 0, where(tmp_path), 1)
+    shared_search.run_shared(pool, settings, 1, 0, where(tmp_path), 1)
     other = where(tmp_path, heads={"head0": "1" * 64})
     with pytest.raises(InputError, match=r"is of another search: heads\.head0: '0+' there, '1+' now"):
         other.open()
@@ -123,7 +124,7 @@ def test_the_folders_own_study_of_another_search_is_set_aside_and_a_servers_is_r
 
 def test_cmaes_is_for_one_process(make_pool, tmp_path):
     with pytest.raises(InputError, match="is for one process"):
-        shared.run(make_pool("va"), BlendSettings(sampler="cmaes"), 30, 0, where(tmp_path), 2)
+        shared_search.run_shared(make_pool("va"), BlendSettings(sampler="cmaes"), 30, 0, where(tmp_path), 2)
 
 
 def made(values):
@@ -137,7 +138,7 @@ def made(values):
     return found
 
 
-def race(place: Where):
+def race(place: SharedStorage):
     """Six workers hand over five trials each; twelve are wanted."""
     SharedStudy.close(place.open())
 

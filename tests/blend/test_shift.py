@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blend import moments, shift
+from blend.calibrate import affine
 
 
 def problem(seed, n=200, heads=3, videos=4):
@@ -16,7 +16,7 @@ def problem(seed, n=200, heads=3, videos=4):
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_of_products_per_group(seed):
     scores, truth, group_of = problem(seed)
-    found = moments.per_group(scores, truth, group_of, 5)
+    found = affine.moments_per_group(scores, truth, group_of, 5)
     assert found.shape == (5, 2, 5, 5) and not found[4].any()  # an empty group
     for g in range(4):
         for c in range(2):
@@ -29,9 +29,9 @@ def test_sums_of_products_per_group(seed):
 @pytest.mark.parametrize(("scaled", "moved"), [(False, False), (True, False), (False, True), (True, True)])
 def test_moments_match_where_they_should(seed, scaled, moved):
     scores, truth, _ = problem(seed)
-    sums = moments.per_group(scores, truth, np.zeros(len(truth), np.int64), 1)[0]
+    sums = affine.moments_per_group(scores, truth, np.zeros(len(truth), np.int64), 1)[0]
     weights = np.random.default_rng(seed).dirichlet(np.ones(3), 2).T
-    factor, offset = shift.matched(sums, weights, scaled, moved)
+    factor, offset = affine.match_moments(sums, weights, scaled, moved)
     blend = np.einsum("hnc,hc->nc", scores.astype(float), weights)
     made = factor * blend + offset
     np.testing.assert_allclose(made.std(0), truth.std(0) if scaled else blend.std(0), rtol=1e-6)
@@ -41,12 +41,12 @@ def test_moments_match_where_they_should(seed, scaled, moved):
 def test_constants_are_not_stretched_and_nothing_very_far():
     truth = np.stack([np.linspace(-1, 1, 50), np.full(50, 0.25)], axis=1).astype(np.float32)
     scores = np.stack([np.full(50, 0.5), np.linspace(0, 1, 50)], axis=1).astype(np.float32)[None]
-    sums = moments.per_group(scores, truth, np.zeros(50, np.int64), 1)[0]
-    factor, offset = shift.matched(sums, np.ones((1, 2)), True, True)
+    sums = affine.moments_per_group(scores, truth, np.zeros(50, np.int64), 1)[0]
+    factor, offset = affine.match_moments(sums, np.ones((1, 2)), True, True)
     np.testing.assert_array_equal(factor, [1, 1])
     np.testing.assert_allclose(offset, [-0.5, -0.25], atol=1e-6)
     tiny = (0.01 * truth[None, :, :1]).repeat(2, axis=2)
-    sums = moments.per_group(tiny, truth[:, [0, 0]], np.zeros(50, np.int64), 1)[0]
-    assert shift.matched(sums, np.ones((1, 2)), True, False)[0].tolist() == [shift.LARGEST] * 2
+    sums = affine.moments_per_group(tiny, truth[:, [0, 0]], np.zeros(50, np.int64), 1)[0]
+    assert affine.match_moments(sums, np.ones((1, 2)), True, False)[0].tolist() == [affine.LARGEST] * 2
     empty = np.zeros((2, 3, 3))
-    assert np.isfinite(shift.matched(empty, np.ones((1, 2)), True, True)).all()
+    assert np.isfinite(affine.match_moments(empty, np.ones((1, 2)), True, True)).all()

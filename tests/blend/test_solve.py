@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend import combine, counts, folded, threshold
-from blend.params import Params
-from blend.solve import SOLVERS, Candidate, Solution, average
+from blend.calibrate import threshold, video_counts
+from blend.crossfit import folded
+from blend.crossfit.solvers import SOLVERS, Candidate, Solution, average
+from blend.decision import combine
+from blend.decision.params import Params
 
 FOLDS = [[0, 4], [1, 2], [3, 5]]
 CANDIDATES = {
@@ -46,12 +48,12 @@ def test_its_tables_are_those_of_deciding(make_pool, name, candidate):
         pool = replace(
             pool, scores=pool.scores * np.float32(0.3), truth=replace(pool.known, values=pool.known.values / 4)
         )
-    solver = SOLVERS[name](folded.of(pool, FOLDS), 0)
+    solver = SOLVERS[name](folded.fold_pool(pool, FOLDS), 0)
     found = solver.solve(candidate, (1,), HEADS)
     if name == "au":
         found = replace(found, thresholds=np.ceil(found.thresholds * 256) / 256)
     decided = combine.combine(pool, as_params(pool, candidate, found))[pool.known.rows]
-    expected = counts.per_video(name, pool.known.values, decided, pool.video_of, len(pool.videos))
+    expected = video_counts.per_video(name, pool.known.values, decided, pool.video_of, len(pool.videos))
     np.testing.assert_allclose(solver.table(candidate, found), expected, atol=1e-3 if name == "va" else 0)
 
 
@@ -64,7 +66,7 @@ def test_a_solution_does_not_hang_on_the_folds_left_out(make_pool, name, candida
         truth[held] = np.random.default_rng(0).permutation(truth[held])
         other = replace(pool, truth=replace(pool.known, values=truth))
         one, two = (
-            SOLVERS[name](folded.of(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other)
+            SOLVERS[name](folded.fold_pool(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other)
         )
         for key, value in vars(one).items():
             np.testing.assert_array_equal(value, getattr(two, key)) if value is not None else None
@@ -86,7 +88,7 @@ def test_numbers_go_a_part_of_the_way():
 def test_weights_of_one_head_alone_and_equal_ones(make_pool, name):
     """Heads are of falling quality; one that is a copy elsewhere has no share."""
     pool = make_pool(name, videos=12, length=(100, 120))
-    solver = SOLVERS[name](folded.of(pool, [[v] for v in range(12)]), 0)
+    solver = SOLVERS[name](folded.fold_pool(pool, [[v] for v in range(12)]), 0)
     best = solver.weights(Candidate("box", 1, "best"), (3,), HEADS)
     np.testing.assert_array_equal(best[:, 0], [1, 0, 0])
     equal = solver.weights(Candidate("box", 1, "equal"), (3,), (0, 2))
@@ -96,7 +98,7 @@ def test_weights_of_one_head_alone_and_equal_ones(make_pool, name):
 def test_long_videos_count_less_per_frame(make_pool):
     """Moments of n frames weigh as n^(1 - POWER); thresholds come from counts that are weighted so."""
     pool = make_pool("va", length=(10, 90))
-    some = folded.of(pool, FOLDS)
+    some = folded.fold_pool(pool, FOLDS)
     frames = np.bincount(pool.video_of, minlength=6)
     np.testing.assert_allclose(some.video_weight, (frames / folded.TYPICAL) ** -folded.POWER)
     moments = some.moments("box", 2)
@@ -108,7 +110,7 @@ def test_long_videos_count_less_per_frame(make_pool):
 def test_exact_thresholds_are_found_among_the_frames_when_it_matters(make_pool):
     pool = make_pool("au")
     candidate = Candidate("box", 1, part="exact")
-    found = SOLVERS["au"](folded.of(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
+    found = SOLVERS["au"](folded.fold_pool(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
     some = pool.select([0, 3, 4, 5])
     blended = threshold.columns(combine.scores(some, found.weights.tolist(), "box", 1), some.known.rows)
     np.testing.assert_array_equal(found.thresholds, threshold.best(blended, some.known.values.T.astype(np.uint8))[0])

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from blend import combine, search, threshold
+from blend.calibrate import threshold
 from blend.config import BlendSettings
-from blend.objective import Point
-from blend.params import Params
-from blend.space import Space, attributes
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.search import search
+from blend.search.objective import Point
+from blend.search.space import Space, attributes
 
 OPTIONS = [
     ("au", {}, {"w head0", "w head1", "w head2", "k"}),
@@ -78,7 +80,7 @@ def test_moments_are_matched_on_the_pool(make_pool, scale, shift, kernel):
     truth = pool.known.values
     np.testing.assert_allclose(moved.std(0), truth.std(0) if scale else blend.std(0), rtol=1e-4)
     np.testing.assert_allclose(moved.mean(0), truth.mean(0) if shift else blend.mean(0), atol=1e-5)
-    from blend import objective
+    from blend.search import objective
 
     space = Space(pool, settings)
     parts = objective.make(pool, space.extras).parts(Point((0.2, 0.3, 0.5), kernel, 3))

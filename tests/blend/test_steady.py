@@ -7,9 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from blend import ingredients, run, steady
-from extract import rundir
-from extract.errors import InputError
+from blend import run
+from blend.pool import inputs as blend_inputs
+from blend.pool import provenance
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
 
 KEYS = ("params.json", "submission.txt")
 QUICK = {"trials": 20, "fold_trials": 1, "draws": 100, "folds": 2, "select_folds": 2}
@@ -22,7 +24,7 @@ def blended(corpus):
 def holds_what_it_says(corpus, files):
     """Whether provenance.json has the hashes of `files`, the validation predictions by head."""
     said = json.loads((corpus.work / "blend" / "va" / "provenance.json").read_text())["heads"]
-    return said == {head: rundir.file_hash(path) for head, path in files.items()}
+    return said == {head: run_folder.file_hash(path) for head, path in files.items()}
 
 
 @pytest.fixture
@@ -33,16 +35,16 @@ def pair(make_corpus, monkeypatch):
     shutil.copytree(corpus.work / "heads", kept[0])
     shutil.copytree(corpus.work / "heads", kept[1])
     for head in corpus.heads:  # another seed's predictions of the same videos
-        one = ingredients.predictions.read(kept[0] / "va" / head / "val.parquet", corpus.task)
+        one = blend_inputs.predictions.read(kept[0] / "va" / head / "val.parquet", corpus.task)
         less = {video: (frames, scores * 0.5) for video, (frames, scores) in one.videos.items()}
-        ingredients.predictions.write(
-            kept[1] / "va" / head / "val.parquet", ingredients.predictions.Predictions(one.outputs, less)
+        blend_inputs.predictions.write(
+            kept[1] / "va" / head / "val.parquet", blend_inputs.predictions.Predictions(one.outputs, less)
         )
     assert other.task is corpus.task
 
     def learn(config, task, work, seed=0, only=None, hold=None):
         with ExitStack() as here:
-            (hold or here).enter_context(rundir.holding(corpus.work / "heads" / "va"))
+            (hold or here).enter_context(run_folder.hold_folder(corpus.work / "heads" / "va"))
             for head in corpus.heads:
                 shutil.copy(kept[seed] / "va" / head / "val.parquet", corpus.heads[head] / "val.parquet")
         return corpus.heads
@@ -63,7 +65,7 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
     assert holds_what_it_says(pair, files(pair, 0))
     shutil.rmtree(out)
 
-    holding, make = rundir.holding, run.ingredients.pools
+    holding, make = run_folder.hold_folder, run.ingredients.pools
     moments = []
 
     def intrude():
@@ -84,8 +86,8 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
         return make(made_of)
 
     threads = []
-    monkeypatch.setattr(rundir, "holding", held)
-    monkeypatch.setattr(ingredients, "pools", read)
+    monkeypatch.setattr(run_folder, "hold_folder", held)
+    monkeypatch.setattr(blend_inputs, "load_pools", read)
     run.main(config, "va", pair.work, seed=0)
     for thread in threads:
         thread.join()
@@ -93,8 +95,8 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
     assert blended(pair) == undisturbed and holds_what_it_says(pair, files(pair, 0))
     assert all(path.read_bytes() == (pair.heads[h] / "val.parquet").read_bytes() for h, path in files(pair, 1).items())
 
-    monkeypatch.setattr(rundir, "holding", holding)
-    monkeypatch.setattr(ingredients, "pools", make)
+    monkeypatch.setattr(run_folder, "hold_folder", holding)
+    monkeypatch.setattr(blend_inputs, "load_pools", make)
     run.main(config, "va", pair.work, seed=1)
     assert blended(pair) != undisturbed and holds_what_it_says(pair, files(pair, 1))
 
@@ -103,26 +105,26 @@ def test_a_folder_that_was_finished_and_is_anothers_when_it_is_held_is_made_anew
     config, out = pair.config(**QUICK), pair.work / "blend" / "va"
     run.main(config, "va", pair.work, seed=1)
     run.main(config, "va", pair.work, seed=0)
-    undisturbed, holding, waits = blended(pair), rundir.holding, []
+    undisturbed, holding, waits = blended(pair), run_folder.hold_folder, []
 
     def held(folder):
         if folder == out:
             waits.append(folder)
             if len(waits) == 1:  # seed 0 found its results and waits; seed 1 makes its own meanwhile
-                monkeypatch.setattr(rundir, "holding", holding)
+                monkeypatch.setattr(run_folder, "hold_folder", holding)
                 run.main(config, "va", pair.work, seed=1)
-                monkeypatch.setattr(rundir, "holding", held)
+                monkeypatch.setattr(run_folder, "hold_folder", held)
         return holding(folder)
 
-    monkeypatch.setattr(rundir, "holding", held)
+    monkeypatch.setattr(run_folder, "hold_folder", held)
     run.main(config, "va", pair.work, seed=0)
     assert len(waits) == 2 and blended(pair) == undisturbed and holds_what_it_says(pair, files(pair, 0))
 
 
 def test_files_that_are_written_while_they_are_read_are_read_again(make_corpus, monkeypatch):
     corpus = make_corpus("va")
-    _, made_of = ingredients.gather(corpus.config(), "va", corpus.work, 0, None, {})
-    pools, reads = ingredients.pools, []
+    _, made_of = blend_inputs.prepare_inputs(corpus.config(), "va", corpus.work, 0, None, {})
+    pools, reads = blend_inputs.load_pools, []
 
     def read(made_of):
         found = pools(made_of)
@@ -132,11 +134,11 @@ def test_files_that_are_written_while_they_are_read_are_read_again(make_corpus, 
                 handle.write("0.5,0.5\n")
         return found
 
-    monkeypatch.setattr(ingredients, "pools", read)
+    monkeypatch.setattr(blend_inputs, "load_pools", read)
     writes = 2
-    known, found = steady.read(made_of, lambda _: False)
-    assert len(reads) == 3 and found is reads[-1] and known.hashes == ingredients.hashes(made_of)
+    known, found = provenance.read_steady(made_of, lambda _: False)
+    assert len(reads) == 3 and found is reads[-1] and known.hashes == blend_inputs.hash_inputs(made_of)
     writes = 100
     with pytest.raises(InputError, match="task 'va' change while they are read; start again"):
-        steady.read(made_of, lambda _: False)
-    assert steady.read(made_of, lambda _: True)[1] is None
+        provenance.read_steady(made_of, lambda _: False)
+    assert provenance.read_steady(made_of, lambda _: True)[1] is None

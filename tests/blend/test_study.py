@@ -4,9 +4,9 @@ import sqlite3
 
 import pytest
 
-from blend import study
-from blend.study import Journal
-from extract.errors import Failed
+from blend.search import journal as search_journal
+from blend.search.journal import TrialJournal
+from extract.runtime.errors import Failed
 
 MARK = {"task": "au", "seed": 0, "heads": {"one": "0123456789abcdef" * 4}}
 
@@ -20,11 +20,11 @@ def trial(value):
 
 
 def test_trials_come_back_in_order_and_exactly(tmp_path):
-    with Journal(tmp_path / "sub" / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "sub" / "study.db", "au", MARK) as journal:
         assert journal.trials() == [] and journal.set_aside == ""
         for value in (0.1, 0.7, 1 / 3):
             journal.add(trial(value))
-    with Journal(tmp_path / "sub" / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "sub" / "study.db", "au", MARK) as journal:
         assert journal.set_aside == ""
         assert [t.value for t in journal.trials()] == [0.1, 0.7, 1 / 3]
         assert [t.params["w"] for t in journal.trials()] == [0.1 / 3, 0.7 / 3, 1 / 9]
@@ -34,7 +34,7 @@ def test_trials_come_back_in_order_and_exactly(tmp_path):
 def test_it_is_a_study_that_optuna_reads(tmp_path):
     import optuna
 
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         journal.add(trial(0.5))
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
     study = optuna.load_study(study_name="au", storage=storage)
@@ -54,69 +54,69 @@ OTHER = MARK | {"seed": 1, "heads": {"one": "f" * 64, "two": "f" * 64}}
     ],
 )
 def test_another_search_is_set_aside_and_what_differs_is_said(tmp_path, name, mark, said):
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         journal.add(trial(0.5))
-    with Journal(tmp_path / "study.db", name, mark) as journal:
+    with TrialJournal(tmp_path / "study.db", name, mark) as journal:
         assert journal.trials() == []
         assert said in journal.set_aside
         assert "another search" in journal.set_aside and "study.old.db" in journal.set_aside
-    with Journal(tmp_path / "study.old.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.old.db", "au", MARK) as journal:
         assert len(journal.trials()) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + bytes(200)])
 def test_a_damaged_file_is_set_aside(tmp_path, content):
     (tmp_path / "study.db").write_bytes(content)
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         assert journal.trials() == [] and "set" not in journal.path.name
         assert journal.set_aside
         journal.add(trial(0.25))
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         assert len(journal.trials()) == 1
 
 
 def test_a_file_that_another_program_holds_or_that_may_not_be_written_is_left_where_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "SECONDS_FOR_LOCK", 0.1)
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    monkeypatch.setattr(search_journal, "SECONDS_FOR_LOCK", 0.1)
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         journal.add(trial(0.25))
     whole = (tmp_path / "study.db").read_bytes()
     connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Failed, match=r"study\.db: another program holds it: .*nothing was changed"):
-        Journal(tmp_path / "study.db", "au", MARK)
+        TrialJournal(tmp_path / "study.db", "au", MARK)
     connection.execute("ROLLBACK")
     connection.close()
     assert (tmp_path / "study.db").read_bytes() == whole and [p.name for p in tmp_path.iterdir()] == ["study.db"]
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         assert len(journal.trials()) == 1
 
 
 def test_what_was_set_aside_is_never_overwritten(tmp_path):
     for number in range(3):
-        with Journal(tmp_path / "study.db", "au", MARK | {"seed": number}) as journal:
+        with TrialJournal(tmp_path / "study.db", "au", MARK | {"seed": number}) as journal:
             journal.add(trial(number / 4))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["study.db", "study.old-2.db", "study.old.db"]
     for name, seed in (("study.old.db", 0), ("study.old-2.db", 1), ("study.db", 2)):
-        with Journal(tmp_path / name, "au", MARK | {"seed": seed}) as journal:
+        with TrialJournal(tmp_path / name, "au", MARK | {"seed": seed}) as journal:
             assert [t.value for t in journal.trials()] == [seed / 4]
 
 
 def test_an_unfinished_transaction_leaves_no_trial(tmp_path):
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         journal.add(trial(0.25))
     connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
     connection.execute("BEGIN")
     connection.execute("INSERT INTO trials (number, study_id, state) VALUES (1, 1, 'COMPLETE')")
     connection.close()  # as a kill would: nothing was committed
-    with Journal(tmp_path / "study.db", "au", MARK) as journal:
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         assert [t.number for t in journal.trials()] == [0]
 
 
 def test_a_folder_with_letters_that_mean_something_in_an_address(tmp_path):
     folder = tmp_path / "what {is} this? 100%41"
-    with Journal(folder / "study.db", "au", MARK) as journal:
+    with TrialJournal(folder / "study.db", "au", MARK) as journal:
         journal.add(trial(0.5))
-    with Journal(folder / "study.db", "au", MARK) as journal:
+    with TrialJournal(folder / "study.db", "au", MARK) as journal:
         assert [t.value for t in journal.trials()] == [0.5]
     assert [path.name for path in folder.iterdir()] == ["study.db"]
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]

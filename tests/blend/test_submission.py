@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blend import submission
-from blend.pool import Pool
-from heads import testlist
-from heads.tasks import TASKS
-from heads.testlist import TestList
+from blend.pool.pool import Pool
+from blend.submission import write as submission
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.abaw.test_list import TestList
 
 NAMES = ["au", "expr", "va"]
 
@@ -33,7 +33,7 @@ def problem(name, lengths, seed=0):
 def test_what_is_written_reads_back(tmp_path, name):
     lengths = {"b": 4, "a_left": 3, "c": 12}
     pool, decided = problem(name, lengths)
-    whole = testlist.from_lengths(lengths, pool.task, tmp_path / "list.txt")
+    whole = test_list.from_lengths(lengths, pool.task, tmp_path / "list.txt")
     order = np.random.default_rng(1).permutation(len(whole.images))[:10]  # any order, not every frame
     listed = TestList(whole.path, whole.header, [whole.images[i] for i in order], whole.names, whole.video_of[order],
                       whole.frame_of[order])  # fmt: skip
@@ -53,7 +53,7 @@ def test_what_is_written_reads_back(tmp_path, name):
 
 def test_extreme_values_are_written_and_accepted(tmp_path):
     pool, _ = problem("va", {"a": 4})
-    listed = testlist.from_lengths({"a": 4}, pool.task, tmp_path)
+    listed = test_list.from_lengths({"a": 4}, pool.task, tmp_path)
     decided = np.array(
         [[-1, 1], [0, -0.0], [1e-8, -1e-30], [np.float32(0.1), np.nextafter(np.float32(1), np.float32(0))]]
     )
@@ -64,7 +64,7 @@ def test_extreme_values_are_written_and_accepted(tmp_path):
 
 def test_a_list_that_names_a_picture_twice_is_followed(tmp_path):
     task = TASKS["expr"]
-    listed = TestList(Path("x"), testlist.default_header(task), ["a/00001.jpg"] * 2, ["a"], np.zeros(2, np.int32),
+    listed = TestList(Path("x"), test_list.default_header(task), ["a/00001.jpg"] * 2, ["a"], np.zeros(2, np.int32),
                       np.ones(2, np.int32))  # fmt: skip
     pool, decided = problem("expr", {"a": 1})
     submission.write(tmp_path / "out.txt", listed, pool, decided)
@@ -74,5 +74,5 @@ def test_a_list_that_names_a_picture_twice_is_followed(tmp_path):
 def test_a_large_file_is_written_and_checked(tmp_path):
     lengths = {f"v{i}": 5_000 for i in range(20)}
     pool, decided = problem("au", lengths)
-    listed = testlist.from_lengths(lengths, pool.task, tmp_path)
+    listed = test_list.from_lengths(lengths, pool.task, tmp_path)
     submission.write(tmp_path / "out.txt", listed, pool, decided)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from blend import threshold
+from blend.calibrate import threshold
 
 
 def brute(scores, truth):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from blend import threshold
-from blend import threshold_rules as rules
+from blend.calibrate import threshold
+from blend.calibrate import threshold_rules as rules
 
 RULES = ["fixed", "exact", "bootstrap", "pulled", "plug-in"]
 
@@ -50,17 +50,19 @@ def test_on_such_scores_counting_is_exact(seed):
 def test_bootstrap_is_the_mean_over_draws_of_the_videos(seed):
     scores, truth, video_of, videos = problem(seed)
     counted = rules.per_video(scores, truth, video_of, videos)
-    found = rules.bootstrap(counted, seed, draws=6)
+    found = rules.bootstrap_thresholds(counted, seed, draws=6)
     times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=6)
     each = []
     for drawn in times:
         rows = np.concatenate([np.flatnonzero(video_of == v) for v in range(videos) for _ in range(drawn[v])])
-        one = rules.exact(rules.per_video(scores[rows], truth[rows], np.zeros(len(rows), np.int64), 1).sum(1))
+        one = rules.exact_thresholds(
+            rules.per_video(scores[rows], truth[rows], np.zeros(len(rows), np.int64), 1).sum(1)
+        )
         each.append(np.where(truth[rows].any(0), one, np.nan))
     for c in range(3):
         assert found[c] == pytest.approx(np.mean([one[c] for one in each if np.isfinite(one[c])]), abs=1e-6)
     assert found[3] == 0.5
-    np.testing.assert_array_equal(found, rules.bootstrap(counted, seed, draws=6))
+    np.testing.assert_array_equal(found, rules.bootstrap_thresholds(counted, seed, draws=6))
 
 
 def test_rare_units_are_pulled_to_the_common_threshold():
@@ -69,10 +71,10 @@ def test_rare_units_are_pulled_to_the_common_threshold():
     truth[np.flatnonzero(video_of == 4)[:3], 2] = 1  # one video shows it
     counted = rules.per_video(scores, truth, video_of, videos)
     own = np.array([0.9, 0.9, 0.9, 0.9])
-    common = rules.common(counted)
+    common = rules.common_threshold(counted)
     shown = np.array([9, 9, 1, 0])
-    np.testing.assert_allclose(rules.pulled(own, counted), (shown * own + rules.PULL * common) / (shown + rules.PULL))
-    assert rules.pulled(own, counted)[3] == pytest.approx(common)
+    np.testing.assert_allclose(rules.shrink(own, counted), (shown * own + rules.PULL * common) / (shown + rules.PULL))
+    assert rules.shrink(own, counted)[3] == pytest.approx(common)
     grid = [f1_mean(scores, truth, b / rules.BINS) for b in range(0, rules.BINS, 16)]
     assert f1_mean(scores, truth, common) >= max(grid) - 1e-9
 

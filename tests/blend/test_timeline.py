@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blend import timeline
+from blend.pool import timeline
 
 
 def naive(frames, scores, length):
@@ -56,4 +56,4 @@ def test_videos_lie_behind_each_other_and_one_without_a_face_takes_the_prior():
     np.testing.assert_array_equal(dense, np.array(expected, np.float32))
     own = timeline.present(["a", "b", "c", "d"], [2, 2, 3, 1], found)
     assert own.tolist() == [False, True, False, False, True, False, True, False]
-    assert timeline.offsets_of([2, 2, 3, 1]).tolist() == [0, 2, 4, 7, 8]
+    assert timeline.find_offsets([2, 2, 3, 1]).tolist() == [0, 2, 4, 7, 8]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend.unlabelled_agreement import LAGS, agreement, fisher, standardised
+from blend.unlabelled.agreement import LAGS, agreement, fisher, standardise
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_correlations_of_outputs_and_of_draws_of_groups_are_those_of_the_frames(
 
 def test_correlations_at_lags_are_those_of_pairs_of_frames(scene):
     pool, x, y = scene
-    x, y = (standardised(one, pool.present) for one in (x, y))
+    x, y = (standardise(one, pool.present) for one in (x, y))
     found = agreement(x, y, pool).lags()
     for i, lag in enumerate(LAGS):
         sums = np.zeros(3)
@@ -54,7 +54,7 @@ def test_videos_are_compared_about_the_sets_mean_and_about_their_own(scene):
     pool, x, y = scene
     found, rows = agreement(x, y, pool), pool.present
     weight = x[rows].var(0, dtype=np.float64)
-    x, y = (standardised(one, rows).astype(np.float64) for one in (x, y))
+    x, y = (standardise(one, rows).astype(np.float64) for one in (x, y))
     slope = [np.polyfit(y[rows][:, c], x[rows][:, c], 1)[0] for c in range(2)]
     off = ((x - y * slope) ** 2) @ weight
     for v, (a, b) in enumerate(zip(pool.offsets[:-1], pool.offsets[1:], strict=True)):

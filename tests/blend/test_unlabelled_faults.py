@@ -8,10 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from blend import combine, page_values, unlabelled, unlabelled_faults, unlabelled_words
-from blend.combine import Params
+from blend.decision import combine
+from blend.decision.combine import Params
+from blend.report import pointers
+from blend.report import unlabelled as unlabelled_sentences
 from blend.studies import population
-from heads.tasks import TASKS
+from blend.unlabelled import compare as unlabelled
+from blend.unlabelled import faults as unlabelled_faults
+from heads.abaw.tasks import TASKS
 
 VIDEOS = 14
 VIDEO, OTHER = 3, 7
@@ -64,7 +68,7 @@ def test_honest_predictions_have_no_fault_and_no_share_outside(made, task):
     found = unlabelled.facts(*made[task], 0)
     assert found["faults"] == []
     assert not any(one["outside"] for one in found["shares"]["statistics"].values())
-    assert unlabelled_words.sentences({"unlabelled_test": found}) == []
+    assert unlabelled_sentences.sentences({"unlabelled_test": found}) == []
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -137,7 +141,7 @@ def test_a_head_that_says_the_same_of_every_frame_is_named(made):
     assert (fault["of"], fault["kind"]) == (f"the head {test.heads[2]}", "constant")
     assert test.heads[2] not in left and len(left) == len(test.heads) - 1
     report = {"unlabelled_test": {"shares": None, "faults": found}}
-    assert unlabelled_words.sentences(report)[0].startswith(
+    assert unlabelled_sentences.sentences(report)[0].startswith(
         f"On test the head {test.heads[2]} gives every frame the same"
     )
 
@@ -180,7 +184,7 @@ def test_sentences_name_what_and_whose_and_the_figures():
     one = {"test": 0.31, "validation": 0.05, "low": 0.02, "high": 0.12, "deviation": 9.0, "outside": True}
     shares = {"statistics": {"AU1": one, "certainty": one | {"outside": False}}}
     report = {"unlabelled_test": {"faults": faults, "shares": shares}}
-    said = [page_values.plain(text, report, digits=2) for text in unlabelled_words.sentences(report)]
+    said = [pointers.plain(text, report, digits=2) for text in unlabelled_sentences.sentences(report)]
     assert said[0] == (
         "On test the head a goes with other columns of the other heads: AU1 with AU2, AU2 with AU1 (correlation 0.90, "
         "with their own 0.10, 0.80 on validation): are columns swapped?"
@@ -189,4 +193,4 @@ def test_sentences_name_what_and_whose_and_the_figures():
     assert "in the video v1 (correlation 0.10, 0.80 in other videos; it fits what they say of v2)" in said[2]
     assert said[4] == "So it is with 1 more."
     assert said[5].startswith("Test decides AU1 in 0.31 of the frames, more often than validation; draws of as many")
-    assert len(said) == 6 and unlabelled_words.sentences({"unlabelled_test": None}) == []
+    assert len(said) == 6 and unlabelled_sentences.sentences({"unlabelled_test": None}) == []

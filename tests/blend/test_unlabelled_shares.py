@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from blend import unlabelled_shares as shares
-from blend.unlabelled_shares import Shares
+from blend.unlabelled import shares
+from blend.unlabelled.shares import Shares
 
 
 def drawn(rng, groups, rate=0.3, outputs=3):

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from blend import page_values
-from blend.worries import worries
+from blend.report import pointers
+from blend.report.caveats import list_caveats
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def change(report, pointer, value):
 
 
 def test_nothing_is_said_of_a_report_where_nothing_is_wrong(calm):
-    assert worries(calm) == []
+    assert list_caveats(calm) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_nothing_is_said_of_a_report_where_nothing_is_wrong(calm):
 )
 def test_each_cause_is_said_and_nothing_else(calm, pointer, value, said):
     change(calm, pointer, value)
-    found = [page_values.plain(line, calm) for line in worries(calm)]
+    found = [pointers.plain(line, calm) for line in list_caveats(calm)]
     assert len(found) == 1 and said in found[0], found
 
 
@@ -88,6 +88,6 @@ def test_a_report_of_one_video_or_without_details_still_says_what_it_can(calm):
     calm["ways"] = {"tuned": {"cross_fitted": None}}
     del calm["videos"], calm["data"]
     calm["k"] = [1, 2, 3]
-    assert len(worries(calm)) == 1
+    assert len(list_caveats(calm)) == 1
     calm["per_output"] = {"AU1": None}
-    assert len(worries(calm)) == 1
+    assert len(list_caveats(calm)) == 1

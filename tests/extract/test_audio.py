@@ -6,22 +6,26 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from extract import audio, audio_clips, audio_logmel, config, run, store
-from extract.audio_logmel import BANDS, RATE, WIDTH
+from extract import config, run
+from extract.audio import logmel
+from extract.audio import step as audio_step
+from extract.audio.logmel import BANDS, RATE, WIDTH
 from extract.config import Config
-from extract.errors import InputError
+from extract.features import store
+from extract.media import synthetic
+from extract.runtime.errors import InputError
 
 
 @pytest.fixture
 def corpus(tmp_path):
     """Videos with and without sound, and crops of their faces."""
-    sound, times = audio_clips.tone(440, 2), [Fraction(k, 25) for k in range(50)]
+    sound, times = synthetic.tone(440, 2), [Fraction(k, 25) for k in range(50)]
     (tmp_path / "videos").mkdir()
     where = tmp_path / "videos"
-    audio_clips.write_video(where / "two.mp4", times, sound)
-    audio_clips.write_video(where / "mute.mp4", times[:20], None)
-    audio_clips.write_video(where / "quiet.mkv", times[:20], 0 * sound[:40_000], sound="pcm_s16le")
-    audio_clips.write_sound(where / "spoken.wav", sound)
+    synthetic.write_video(where / "two.mp4", times, sound)
+    synthetic.write_video(where / "mute.mp4", times[:20], None)
+    synthetic.write_video(where / "quiet.mkv", times[:20], 0 * sound[:40_000], sound="pcm_s16le")
+    synthetic.write_sound(where / "spoken.wav", sound)
     for video, numbers in {"two_left": [1, 2, 30], "two_right": [51, 53], "mute": [3], "quiet": [1], "spoken": [7],
                            "empty": []}.items():  # fmt: skip
         (tmp_path / "crops" / video).mkdir(parents=True)
@@ -59,7 +63,7 @@ def test_videos_without_sound_are_zeros_and_counted(corpus, capsys):
     told = json.loads((corpus / "work" / "features" / "audio" / "soundless.json").read_text())
     assert told["videos"] == 6 and told["damaged"] == []
     assert [(one["video"], one["reason"]) for one in told["soundless"]] == [
-        ("empty", audio.NO_FILE),
+        ("empty", audio_step.NO_FILE),
         ("mute", "no sound in it"),
         ("quiet", "silent"),
     ]
@@ -72,7 +76,7 @@ def test_a_second_run_does_nothing_and_other_sound_is_noticed(corpus):
     before = {path.name: path.stat().st_mtime_ns for path in files}
     run.main(settings(corpus), corpus / "work")
     assert {path.name: path.stat().st_mtime_ns for path in files} == before
-    audio_clips.write_sound(corpus / "videos" / "spoken.wav", audio_clips.tone(300, 1))
+    synthetic.write_sound(corpus / "videos" / "spoken.wav", synthetic.tone(300, 1))
     (corpus / "crops" / "mute" / "00040.jpg").touch()
     run.main(settings(corpus), corpus / "work")
     after = {path.name: path.stat().st_mtime_ns for path in files}
@@ -84,8 +88,8 @@ def test_a_sound_file_beside_a_video_keeps_the_times_of_the_pictures(tmp_path):
     """25 pictures a second and a click 50 s into the sound file: the frames of 50 s hear it, whatever corpus.fps is."""
     times = [Fraction(k, 25) for k in range(52 * 25)]
     (tmp_path / "videos").mkdir()
-    pictures = audio_clips.write_video(tmp_path / "videos" / "v.mp4", times, None)
-    audio_clips.write_sound(tmp_path / "videos" / "v.wav", audio_clips.clicks([50.0], 52, length=0.1))
+    pictures = synthetic.write_video(tmp_path / "videos" / "v.mp4", times, None)
+    synthetic.write_sound(tmp_path / "videos" / "v.wav", synthetic.clicks([50.0], 52, length=0.1))
     (tmp_path / "crops" / "v").mkdir(parents=True)
     (tmp_path / "crops" / "v" / "00001.jpg").touch()
     run.main(settings(tmp_path), tmp_path / "work")
@@ -96,7 +100,7 @@ def test_a_sound_file_beside_a_video_keeps_the_times_of_the_pictures(tmp_path):
     first = store.path(tmp_path / "work", "audio", "v").stat().st_mtime_ns
     run.main(settings(tmp_path), tmp_path / "work")
     assert store.path(tmp_path / "work", "audio", "v").stat().st_mtime_ns == first
-    audio_clips.write_video(pictures, times[:100], None)
+    synthetic.write_video(pictures, times[:100], None)
     run.main(settings(tmp_path), tmp_path / "work")
     assert len(read(tmp_path, "v").frame) == 100, "another video beside the same sound is noticed"
 
@@ -122,22 +126,24 @@ def test_a_frames_vector_is_centred_on_its_own_time(tmp_path, fps, variable):
     corners = np.arange(0, seconds, 0.1)
     swell = np.interp(np.arange(samples) / RATE, corners, rng.uniform(0, 0.5, len(corners)))
     sound = (swell * rng.standard_normal(samples) * 0.3).astype(np.float32)
-    path = audio_clips.write_video(tmp_path / "v.mkv", times, sound, sound="pcm_s16le", rate=RATE)
-    found = audio.features_of(audio.LogMel(), audio.Job("v", path), 30.0)[0].embedding.astype(np.float64)
+    path = synthetic.write_video(tmp_path / "v.mkv", times, sound, sound="pcm_s16le", rate=RATE)
+    found = audio_step.compute_features(audio_step.LogMel(), audio_step.Job("v", path), 30.0)[0].embedding.astype(
+        np.float64
+    )
     errors = {}
     for part in np.arange(-10, 11) / 10:  # of a frame
         moved = np.array(times, float) + part / float(fps)
-        expected = audio.LogMel().listen([(0, sound)], moved)["embedding"].astype(np.float64)
+        expected = audio_step.LogMel().listen([(0, sound)], moved)["embedding"].astype(np.float64)
         errors[part] = np.abs(found - expected)[:, :BANDS].mean()
     assert abs(min(errors, key=errors.__getitem__)) < 0.5, errors
     assert errors[0.0] < 0.5 * min(errors[-1.0], errors[1.0])
 
 
 def test_frames_behind_the_files_last_go_on_at_its_rate():
-    assert audio.continued(np.array([1.0, 1.5, 2.0]), 5, 30).tolist() == [1.0, 1.5, 2.0, 2.5, 3.0]
-    assert audio.continued(np.array([1.0, 1.5]), 1, 30).tolist() == [1.0, 1.5]
-    assert audio.continued(np.empty(0), 3, 4.0).tolist() == [0.0, 0.25, 0.5]
-    assert audio.continued(np.array([2.0]), 2, 4.0).tolist() == [2.0, 2.25]
+    assert audio_step.extend_times(np.array([1.0, 1.5, 2.0]), 5, 30).tolist() == [1.0, 1.5, 2.0, 2.5, 3.0]
+    assert audio_step.extend_times(np.array([1.0, 1.5]), 1, 30).tolist() == [1.0, 1.5]
+    assert audio_step.extend_times(np.empty(0), 3, 4.0).tolist() == [0.0, 0.25, 0.5]
+    assert audio_step.extend_times(np.array([2.0]), 2, 4.0).tolist() == [2.0, 2.25]
 
 
 def test_too_many_videos_without_a_file_are_a_mix_up(corpus):
@@ -154,15 +160,15 @@ def test_videos_alone_without_crops(corpus):
 
 def test_features_of_other_settings_are_never_mixed(corpus, monkeypatch):
     run.main(settings(corpus), corpus / "work")
-    monkeypatch.setitem(audio_logmel.SETTINGS, "bands", 40)
+    monkeypatch.setitem(logmel.SETTINGS, "bands", 40)
     with pytest.raises(InputError, match=r"made with other settings; python -m extract\.run --redo"):
         run.main(settings(corpus), corpus / "work")
     run.main(settings(corpus), corpus / "work", redo=True)
 
 
 def test_a_table_imported_by_that_name_is_used_as_it_is(corpus, monkeypatch):
-    monkeypatch.setattr("extract.tabular.is_imported", lambda work, name: True)
-    assert audio.names(settings(corpus), corpus / "work") == []
+    monkeypatch.setattr("extract.features.provenance.is_imported", lambda work, name: True)
+    assert audio_step.names(settings(corpus), corpus / "work") == []
 
 
 def test_the_folder_of_videos_is_relative_to_the_config(corpus):

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from extract import audio_files
-from extract.errors import InputError
+from extract.media import files as media_files
+from extract.runtime.errors import InputError
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def folder(tmp_path):
 
 
 def test_every_name_has_its_files_and_the_rest_is_left_out(folder):
-    found = audio_files.list_files([folder])
+    found = media_files.list_files([folder])
     assert {name: [path and path.name for path in (files.video, files.sound)] for name, files in found.items()} == {
         "a": ["a.mp4", None],
         "b": ["b.avi", "b.wav"],
@@ -37,27 +37,27 @@ def test_every_name_has_its_files_and_the_rest_is_left_out(folder):
     ],
 )
 def test_a_sound_file_has_the_sound_and_the_video_the_pictures_of_both_people(folder, video, pictures, sound):
-    found = audio_files.find(video, audio_files.list_files([folder]))
-    assert found == audio_files.Files(folder / pictures, folder / sound)
+    found = media_files.find(video, media_files.list_files([folder]))
+    assert found == media_files.Files(folder / pictures, folder / sound)
 
 
 @pytest.mark.parametrize("video", ["d", "d_left", "a_up"])
 def test_no_file(folder, video):
-    assert audio_files.find(video, audio_files.list_files([folder])) == audio_files.Files()
+    assert media_files.find(video, media_files.list_files([folder])) == media_files.Files()
 
 
 def test_several_folders_and_two_files_of_one_video(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "d.mkv").touch()
-    assert set(audio_files.list_files([folder, other])) == {"a", "b", "c", "c_left", "d"}
+    assert set(media_files.list_files([folder, other])) == {"a", "b", "c", "c_left", "d"}
     (other / "a.mov").touch()
     with pytest.raises(InputError, match=rf"{re.escape(str(other))}/a\.mov: the video of 'a' is also in .*a\.mp4"):
-        audio_files.list_files([folder, other])
+        media_files.list_files([folder, other])
 
 
 def test_folders_without_any(tmp_path):
     with pytest.raises(InputError, match=r"none: folder of videos cannot be read .*corpus\.videos"):
-        audio_files.list_files([tmp_path / "none"])
+        media_files.list_files([tmp_path / "none"])
     with pytest.raises(InputError, match="no videos or sound files here"):
-        audio_files.list_files([tmp_path])
+        media_files.list_files([tmp_path])

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from extract import audio, audio_clips
-from extract.audio_logmel import (
+from extract.audio import step as audio_step
+from extract.audio.logmel import (
     AROUND,
     BANDS,
     FFT,
@@ -22,13 +22,14 @@ from extract.audio_logmel import (
     FrameVectors,
     Hops,
     mel_filters,
-)  # fmt: skip
+)
+from extract.media import synthetic
 
 
 def vectors(samples, times, start=0, size=RATE):
     """Through the streaming code, in blocks of `size`."""
     blocks = ((start + at, samples[at : at + size]) for at in range(0, len(samples), size))
-    return audio.LogMel().listen(blocks, np.asarray(times, np.float64))["embedding"].astype(np.float64)
+    return audio_step.LogMel().listen(blocks, np.asarray(times, np.float64))["embedding"].astype(np.float64)
 
 
 def naive_log_mel(samples, centre):
@@ -80,17 +81,17 @@ def test_a_click_is_where_it_was():
     """The energy's centre in time, on frames a millisecond apart."""
     times = np.arange(0, 3, 0.001)
     for click in (0.4, 1.23456, 2.5):
-        energy = vectors(audio_clips.clicks([click], 3, RATE), times)[:, :BANDS].sum(1)
+        energy = vectors(synthetic.clicks([click], 3, RATE), times)[:, :BANDS].sum(1)
         assert (energy * times).sum() / energy.sum() == pytest.approx(click, abs=0.001)
 
 
 def test_sound_that_begins_late_or_pauses_stays_where_it_belongs():
     times = np.arange(0, 4, 0.001)
-    click = audio_clips.clicks([0.25], 0.5, RATE)
+    click = synthetic.clicks([0.25], 0.5, RATE)
     late = vectors(click, times, start=2 * RATE)[:, :BANDS].sum(1)
     assert (late * times).sum() / late.sum() == pytest.approx(2.25, abs=0.001)
     blocks = [(0, click), (3 * RATE, click)]
-    twice = audio.LogMel().listen(blocks, times)["embedding"].astype(np.float64)[:, :BANDS].sum(1)
+    twice = audio_step.LogMel().listen(blocks, times)["embedding"].astype(np.float64)[:, :BANDS].sum(1)
     for low, high, expected in ((0, 2, 0.25), (2, 4, 3.25)):
         part = (times >= low) & (times < high)
         assert (twice * times)[part].sum() / twice[part].sum() == pytest.approx(expected, abs=0.001)
@@ -98,9 +99,9 @@ def test_sound_that_begins_late_or_pauses_stays_where_it_belongs():
 
 def test_a_long_pause_costs_little_memory():
     """Half an hour: 46 MB of log-mels, were they all kept."""
-    click = audio_clips.clicks([0.1], 0.2, RATE)
+    click = synthetic.clicks([0.1], 0.2, RATE)
     tracemalloc.start()
-    found = audio.LogMel().listen([(0, click), (1800 * RATE, click)], np.array([0.1, 900.0, 1800.1]))["embedding"]
+    found = audio_step.LogMel().listen([(0, click), (1800 * RATE, click)], np.array([0.1, 900.0, 1800.1]))["embedding"]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found[0].any() and not found[1].any() and peak < 35e6
@@ -108,7 +109,7 @@ def test_a_long_pause_costs_little_memory():
 
 
 def test_sound_before_time_0_is_heard_by_no_frame_but_those_near():
-    found = vectors(audio_clips.clicks([0.1], 0.3, RATE), [0.0, 0.6], start=-RATE // 2)
+    found = vectors(synthetic.clicks([0.1], 0.3, RATE), [0.0, 0.6], start=-RATE // 2)
     assert found[0, BANDS : 2 * BANDS].max() > 0 and not found[1].any()
 
 
@@ -117,16 +118,16 @@ def test_silence_is_zero_and_a_tone_is_in_its_band():
     filters = mel_filters(RATE, FFT, BANDS, LOW, HIGH)
     assert (filters.max(0) > 0.3).all(), "no band lies between two bins"
     for hertz in (200, 440, 1000, 5000):
-        found = vectors(audio_clips.tone(hertz, 2, rate=RATE), [1.0])[0]
+        found = vectors(synthetic.tone(hertz, 2, rate=RATE), [1.0])[0]
         assert found[:BANDS].argmax() == filters[round(hertz * FFT / RATE)].argmax()
         np.testing.assert_allclose(found[:BANDS], found[BANDS : 2 * BANDS], atol=0.05)
         np.testing.assert_allclose(found[2 * BANDS :], 0, atol=0.05)
 
 
 def test_louder_is_more_and_rising_is_positive():
-    quiet, loud = (vectors(audio_clips.tone(300, 1, level, RATE), [0.5])[0] for level in (0.05, 0.5))
+    quiet, loud = (vectors(synthetic.tone(300, 1, level, RATE), [0.5])[0] for level in (0.05, 0.5))
     assert loud[:BANDS].max() == pytest.approx(quiet[:BANDS].max() + np.log(100), abs=0.02), "20 dB"
-    rising = audio_clips.tone(300, 2, 1, RATE) * np.linspace(0, 0.5, 2 * RATE, dtype=np.float32)
+    rising = synthetic.tone(300, 2, 1, RATE) * np.linspace(0, 0.5, 2 * RATE, dtype=np.float32)
     assert vectors(rising, [1.0])[0, 2 * BANDS :].max() > 0.1
 
 

@@ -7,10 +7,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from extract import audio, audio_clips, audio_engine, config, store
-from extract.audio_network import AudioNetwork, between, log_mels
+from extract import config
+from extract.audio import engine as audio_engine
+from extract.audio import step as audio_step
+from extract.audio.network import AudioNetwork, interpolate, log_mels
 from extract.config import AudioSettings, Config, Features
-from extract.errors import InputError
+from extract.features import store
+from extract.media import synthetic
+from extract.runtime.errors import InputError
 
 RATE = 16_000
 
@@ -75,7 +79,7 @@ def test_one_vector_is_of_the_stretch_around_the_frames_own_time(tmp_path, engin
 
 
 def hearing(path, precision="fp32"):
-    return audio_engine.TorchHearing(path, "mine", {"embedding": "out"}, lambda stated: ([1, 800], 1), precision)
+    return audio_engine.TorchAudioEngine(path, "mine", {"embedding": "out"}, lambda stated: ([1, 800], 1), precision)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -106,7 +110,7 @@ def test_what_the_device_refuses_is_one_line_and_a_callbacks_error_its_own(tmp_p
 
     with pytest.raises(RuntimeError, match="no kernel"):
         engine.submit(sound, refuse)
-    monkeypatch.setattr("extract.onnx_torch.OnnxModule.forward", refuse)
+    monkeypatch.setattr("extract.engines.onnx_module.OnnxModule.forward", refuse)
     said = r"the audio network 'mine' there \(CUDA [^\n]*\); features\.engine = \"openvino\" runs it on CPU$"
     with pytest.raises(InputError, match=said):
         engine.submit(sound, refuse)
@@ -186,17 +190,17 @@ def test_log_mel_options():
 
 def test_between_is_linear_and_stops_at_the_ends():
     vectors = np.array([[0.0, 0], [1, 10], [3, 0]], np.float32)
-    found = between(vectors, np.array([-1, 0, 0.25, 1, 1.5, 2, 9]))
+    found = interpolate(vectors, np.array([-1, 0, 0.25, 1, 1.5, 2, 9]))
     np.testing.assert_allclose(found, [[0, 0], [0, 0], [0.25, 2.5], [1, 10], [2, 5], [3, 0], [3, 0]])
-    np.testing.assert_array_equal(between(vectors[:1], np.array([0.0, 5])), [[0, 0], [0, 0]])
+    np.testing.assert_array_equal(interpolate(vectors[:1], np.array([0.0, 5])), [[0, 0], [0, 0]])
 
 
 def test_the_whole_way_from_a_config_to_the_store(tmp_path):
     """Logits with class names, and zeros for a silent video."""
     one_vector(tmp_path / "net.onnx", width=3)
     (tmp_path / "videos").mkdir()
-    audio_clips.write_sound(tmp_path / "videos" / "a.wav", audio_clips.tone(200, 1, rate=RATE), rate=RATE)
-    audio_clips.write_sound(tmp_path / "videos" / "quiet.wav", np.zeros(RATE, np.float32), rate=RATE)
+    synthetic.write_sound(tmp_path / "videos" / "a.wav", synthetic.tone(200, 1, rate=RATE), rate=RATE)
+    synthetic.write_sound(tmp_path / "videos" / "quiet.wav", np.zeros(RATE, np.float32), rate=RATE)
     (tmp_path / "c.toml").write_text(
         '[corpus]\nname = "c"\nvideos = "videos"\nfps = 10\n[features]\nnetworks = ["hears"]\nengine = "openvino"\n'
         '[audio.hears]\npath = "net.onnx"\nlogits = "out"\nclasses = ["x", "y", "z"]\n'
@@ -207,7 +211,7 @@ def test_the_whole_way_from_a_config_to_the_store(tmp_path):
     path = store.path(tmp_path / "work", "hears", "a")
     found = store.read(path)
     assert found.logits.shape == (10, 3) and found.embedding is None and found.logits.any()
-    about = store.about(path)
+    about = store.read_about(path)
     assert json.loads(about["outputs"])[-1] == ["x", "y", "z"] and "openvino" in about["engine"]
     assert not store.read(store.path(tmp_path / "work", "hears", "quiet")).logits.any()
 
@@ -258,4 +262,4 @@ def test_a_name_that_is_taken(tmp_path):
         {"corpus": {"name": "c"}, "features": {"networks": ["demo_enet"]}, "audio": {"demo_enet": {"path": "x.onnx"}}}
     )
     with pytest.raises(InputError, match=r"audio\.demo_enet: there is another network of that name"):
-        audio.listener_of("demo_enet", taken)
+        audio_step.create_listener("demo_enet", taken)

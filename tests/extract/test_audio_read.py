@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from extract import audio_clips, video
-from extract.audio_read import Heard, Unreadable, blocks
-from extract.audio_times import picture_times
+from extract.media import synthetic, video
+from extract.media.sound import Heard, Unreadable, blocks
+from extract.media.timestamps import picture_times
 
 RATES = {
     "23.976": Fraction(24000, 1001),
@@ -51,7 +51,7 @@ def test_times_of_pictures_and_clicks(tmp_path, name, variable):
     """Clicks at pictures' times come out at pictures' times, to a small part of a frame."""
     times = frame_times(RATES[name], variable)
     at = [float(times[len(times) * part // 8]) for part in (1, 4, 7)]
-    path = audio_clips.write_video(tmp_path / "v.mp4", times, audio_clips.clicks(at, 4.5))
+    path = synthetic.write_video(tmp_path / "v.mp4", times, synthetic.clicks(at, 4.5))
     found = picture_times(path)
     np.testing.assert_allclose(found, np.array(times, float), atol=0.001)
     np.testing.assert_allclose(peaks(heard(path), 16_000, 3), at, atol=0.001)
@@ -72,8 +72,8 @@ def test_other_containers(tmp_path, ending, codec, sound, fps):
     """Some containers begin at another time: what counts is the sound against the pictures."""
     times = frame_times(Fraction(25), False)
     at = [float(times[k]) for k in (20, 50, 80)]
-    path = audio_clips.write_video(
-        tmp_path / f"v{ending}", times, audio_clips.clicks(at, 4.5), codec=codec, sound=sound, fps=fps
+    path = synthetic.write_video(
+        tmp_path / f"v{ending}", times, synthetic.clicks(at, 4.5), codec=codec, sound=sound, fps=fps
     )
     found = picture_times(path)
     assert len(found) == len(times) == len(list(video.read(path)))
@@ -82,7 +82,7 @@ def test_other_containers(tmp_path, ending, codec, sound, fps):
 
 def test_sound_that_begins_later_than_the_pictures(tmp_path):
     times = frame_times(Fraction(25), False)
-    path = audio_clips.write_video(tmp_path / "v.mkv", times, audio_clips.clicks([0.5, 1.5], 2), begins=1.25,
+    path = synthetic.write_video(tmp_path / "v.mkv", times, synthetic.clicks([0.5, 1.5], 2), begins=1.25,
                                    sound="pcm_s16le")  # fmt: skip
     np.testing.assert_allclose(peaks(heard(path), 16_000, 2), [1.75, 2.75], atol=0.001)
 
@@ -92,7 +92,7 @@ def test_a_pause_in_the_sound_is_a_gap_and_not_a_shift(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         for begins in (0.0, 2.0):
-            samples = audio_clips.clicks([0.5], 1, 16_000)
+            samples = synthetic.clicks([0.5], 1, 16_000)
             for start in range(0, len(samples), 1000):
                 frame = av.AudioFrame.from_ndarray(
                     (samples[None, start : start + 1000] * 32767).astype(np.int16), format="s16", layout="mono"
@@ -111,7 +111,7 @@ def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
     path = tmp_path / "v.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="stereo")
-        left = (audio_clips.tone(440, 1, 0.5, rate) * 32767).astype(np.int16)
+        left = (synthetic.tone(440, 1, 0.5, rate) * 32767).astype(np.int16)
         both = np.stack([left, left], 1).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
         frame.sample_rate, frame.pts = rate, 0
@@ -119,12 +119,12 @@ def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
         container.mux(stream.encode(None))
     found = heard(path)
     assert len(found) == pytest.approx(16_000, abs=2)
-    expected = audio_clips.tone(440, 1, 0.5, 16_000)
+    expected = synthetic.tone(440, 1, 0.5, 16_000)
     np.testing.assert_allclose(found[200:15_800], expected[200:15_800], atol=0.002)
 
 
 def test_what_cannot_be_heard_says_why(tmp_path):
-    silent = audio_clips.write_video(tmp_path / "v.mp4", frame_times(Fraction(25), False, 1), None)
+    silent = synthetic.write_video(tmp_path / "v.mp4", frame_times(Fraction(25), False, 1), None)
     with pytest.raises(Unreadable, match="no sound in it"):
         list(blocks(silent, 16_000, Heard()))
     (tmp_path / "text.mp4").write_text("no video")
@@ -137,8 +137,8 @@ def test_what_cannot_be_heard_says_why(tmp_path):
 
 def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
     at = [0.5, 3.5]
-    whole = audio_clips.write_video(
-        tmp_path / "v.mkv", frame_times(Fraction(25), False), audio_clips.clicks(at, 4), sound="pcm_s16le"
+    whole = synthetic.write_video(
+        tmp_path / "v.mkv", frame_times(Fraction(25), False), synthetic.clicks(at, 4), sound="pcm_s16le"
     )
     data = whole.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
@@ -149,7 +149,7 @@ def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
 
 def damaged_aac(path, seconds, begin, end, seed=0):
     """A 440 Hz tone with random bytes from `begin` to `end`, parts of its length."""
-    audio_clips.write_sound(path, audio_clips.tone(440, seconds), "aac")
+    synthetic.write_sound(path, synthetic.tone(440, seconds), "aac")
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat") + 4
     length = int.from_bytes(data[at - 8 : at - 4], "big") - 8
@@ -162,7 +162,7 @@ def damaged_aac(path, seconds, begin, end, seed=0):
 def is_tone(found, begin, end):
     """Whether the 440 Hz tone sounds in its place between these seconds."""
     part = slice(int(begin * 16_000), int(end * 16_000))
-    return np.corrcoef(found[part], audio_clips.tone(440, 120, 0.5, 16_000)[part])[0, 1] > 0.99
+    return np.corrcoef(found[part], synthetic.tone(440, 120, 0.5, 16_000)[part])[0, 1] > 0.99
 
 
 def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
@@ -194,7 +194,7 @@ def test_damage_that_looks_like_more_channels(tmp_path, seed):
 def write_channels(path, channels):
     """A second of wave file of which only the last channel sounds."""
     samples = np.zeros((16_000, channels), "<i2")
-    samples[:, -1] = audio_clips.tone(440, 1, 0.5, 16_000) * 32767
+    samples[:, -1] = synthetic.tone(440, 1, 0.5, 16_000) * 32767
     with wave.open(str(path), "wb") as file:
         file.setparams((channels, 2, 16_000, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
@@ -204,7 +204,7 @@ def write_channels(path, channels):
 @pytest.mark.parametrize("channels", [1, 2, 6, 8, 16, 64])
 def test_many_channels_become_their_mean(tmp_path, channels):
     found = heard(write_channels(tmp_path / "v.wav", channels))
-    np.testing.assert_allclose(found, audio_clips.tone(440, 1, 0.5 / channels, 16_000), atol=1e-4)
+    np.testing.assert_allclose(found, synthetic.tone(440, 1, 0.5 / channels, 16_000), atol=1e-4)
 
 
 def test_sound_that_cannot_be_resampled_is_damage(tmp_path):
@@ -214,10 +214,10 @@ def test_sound_that_cannot_be_resampled_is_damage(tmp_path):
 
 
 def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
-    path = audio_clips.write_video(
+    path = synthetic.write_video(
         tmp_path / "v.ts",
         frame_times(Fraction(25), False),
-        audio_clips.tone(440, 4),
+        synthetic.tone(440, 4),
         codec="mpeg2video",
         fps=Fraction(25),
     )
@@ -228,5 +228,5 @@ def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
 
 
 def test_a_cover_picture_is_no_video(tmp_path):
-    path = audio_clips.write_sound(tmp_path / "v.flac", audio_clips.tone(440, 1), "flac")
+    path = synthetic.write_sound(tmp_path / "v.flac", synthetic.tone(440, 1), "flac")
     assert len(picture_times(path)) == 0

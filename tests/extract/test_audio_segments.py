@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from extract import audio_segments
+from extract.audio import segments as audio_segments
 
 RATE = 1000
 
@@ -11,7 +11,7 @@ RATE = 1000
 @pytest.mark.parametrize("every", [1, 3, 4])
 def test_one_each_is_centred_on_the_middle_frame(every):
     times = np.sort(np.random.default_rng(0).uniform(0, 5, 50))
-    found = list(audio_segments.one_each(times, RATE, 100, every))
+    found = list(audio_segments.plan_single(times, RATE, 100, every))
     assert [i for segment in found for i in range(segment.rows.start, segment.rows.stop)] == list(range(50))
     for segment in found:
         own = times[segment.rows]
@@ -20,12 +20,12 @@ def test_one_each_is_centred_on_the_middle_frame(every):
 
 def test_overlapping_segments_hold_every_frame_in_their_middle_half():
     times = np.concatenate([np.arange(0, 3, 0.04), [9.0, 9.1]])  # with a long pause
-    found = list(audio_segments.overlapping(times, RATE, 400))
+    found = list(audio_segments.plan_overlaps(times, RATE, 400))
     assert [i for segment in found for i in range(segment.rows.start, segment.rows.stop)] == list(range(len(times)))
     for segment in found:
         place = times[segment.rows] * RATE - segment.first
         assert (place >= 99).all() and (place <= 300).all()
-    assert not list(audio_segments.overlapping(np.empty(0), RATE, 400))
+    assert not list(audio_segments.plan_overlaps(np.empty(0), RATE, 400))
 
 
 def test_cutting_from_blocks_with_gaps_is_cutting_from_the_whole():
@@ -38,7 +38,7 @@ def test_cutting_from_blocks_with_gaps_is_cutting_from_the_whole():
     firsts = [-300, -50, 0, 90, 90, 850, 1300, 1350, 1800, 2500, 2550, 3950, 4200]
     segments = [audio_segments.Segment(first, slice(0, 1)) for first in firsts]
     padded = np.concatenate([np.zeros(300, np.float32), whole])
-    for segment, samples in audio_segments.cut(iter(blocks), segments, 200):
+    for segment, samples in audio_segments.cut_segments(iter(blocks), segments, 200):
         np.testing.assert_array_equal(samples, padded[segment.first + 300 : segment.first + 500])
 
 
@@ -51,5 +51,5 @@ def test_only_what_is_needed_is_read():
             yield start, np.ones(100, np.float32)
 
     segments = [audio_segments.Segment(first, slice(0, 1)) for first in (0, 50, 400)]
-    for segment, _ in audio_segments.cut(blocks(), segments, 100):
+    for segment, _ in audio_segments.cut_segments(blocks(), segments, 100):
         assert max(read) <= segment.first + 100

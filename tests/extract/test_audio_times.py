@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from extract import audio_times, video
-from extract.audio_times import decoded_times, picture_times
+from extract.media import timestamps, video
+from extract.media.timestamps import decoded_times, picture_times
 
 MPEGTS_PACKET = 188
 
@@ -50,7 +50,7 @@ def packets_of(path):
 def stated(path):
     container, stream = opened(path)
     with container:
-        return audio_times.stated_times(container, stream)
+        return timestamps.stated_times(container, stream)
 
 
 OPEN = "open-gop=1:keyint=26:min-keyint=1:scenecut=0:b-adapt=0:bframes=3"
@@ -124,7 +124,7 @@ def test_pictures_of_two_fields_are_decoded(tmp_path):
 
 def test_packets_that_the_decoder_contradicts_are_not_trusted(tmp_path, monkeypatch):
     path = write(tmp_path / "v.mp4", "libx264")
-    monkeypatch.setattr(audio_times, "stated_times", lambda container, stream: np.arange(200) / 50)
+    monkeypatch.setattr(timestamps, "stated_times", lambda container, stream: np.arange(200) / 50)
     np.testing.assert_allclose(picture_times(path), np.arange(100) / 25, atol=1e-6)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import store
-from extract.detector import DETECTOR
+from extract.faces.detector import DETECTOR
+from extract.features import store
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
 CONFIG = """
@@ -194,7 +194,7 @@ def test_features_of_other_weights_or_preprocessing_are_refused_with_both_named_
     assert "a.safetensors: made with preprocessing" in err and '"rgb"' in err and '"bgr"' in err and "--redo" in err
     network_file(corpus / "net.onnx", size=32, seed=1)
     err = refused(*options)
-    weights = [store.about(path)["weights"] for path in (corpus / "work").rglob("a.safetensors")]
+    weights = [store.read_about(path)["weights"] for path in (corpus / "work").rglob("a.safetensors")]
     assert f"made with weights {weights[0]}; the config asks for weights" in err
     assert files(corpus / "work") == before, "nothing was touched"
     assert extract(corpus, "work", "--redo")[0] == 0

@@ -5,20 +5,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from extract import bench_audio
-from extract.audio_logmel import WIDTH
+from extract.audio.logmel import WIDTH
+from extract.bench import audio
 
 
 @pytest.mark.parametrize("variable", [False, True])
 def test_clicks_are_heard_within_half_a_frame(variable):
-    taken = bench_audio.main(500, Fraction(24000, 1001), variable, seed=1)
+    taken = audio.main(500, Fraction(24000, 1001), variable, seed=1)
     assert taken.off < 0.5 and taken.frames == 500 and taken.seconds > 0
     assert taken.features == pytest.approx(500 * WIDTH * 2 / 1e6)
 
 
 def test_memory_does_not_grow_with_the_length_but_by_the_features():
     """Twelve times as long a sound, 45 MB of samples at 48 kHz more: a few MB more."""
-    short, long = (bench_audio.main(frames, Fraction(10), False, seed=0) for frames in (250, 2750))
+    short, long = (audio.main(frames, Fraction(10), False, seed=0) for frames in (250, 2750))
     assert long.features - short.features < 1.0
     assert long.peak < short.peak + 12
 
@@ -27,10 +27,10 @@ def test_distances_are_from_the_click_to_the_middle_of_the_loudness():
     times = np.arange(100) / 10
     embedding = np.zeros((100, WIDTH), np.float16)
     embedding[50:52] = 3.0  # between 5.0 and 5.1
-    assert bench_audio.distances(times, embedding, np.array([5.0, 5.1])) == pytest.approx([0.05, -0.05])
+    assert audio.distances(times, embedding, np.array([5.0, 5.1])) == pytest.approx([0.05, -0.05])
 
 
 def test_times_of_pictures():
-    assert bench_audio.picture_times(3, Fraction(4), False, 0).tolist() == [0, 0.25, 0.5]
-    steps = np.diff(bench_audio.picture_times(1000, Fraction(10), True, 0))
+    assert audio.picture_times(3, Fraction(4), False, 0).tolist() == [0, 0.25, 0.5]
+    steps = np.diff(audio.picture_times(1000, Fraction(10), True, 0))
     assert set(np.round(steps, 6)) == {0.1, 0.2}

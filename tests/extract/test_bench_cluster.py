@@ -6,9 +6,7 @@ pytest.importorskip("distributed")
 
 
 def test_both_ways_are_measured():
-    from extract import bench_cluster
+    from extract.bench import cluster
 
-    found = bench_cluster.main(40, 1, "demo_enet", 0)
-    assert set(found) == {bench_cluster.LOCAL, bench_cluster.SPREAD, "ratio"} and all(
-        rate > 0 for rate in found.values()
-    )
+    found = cluster.main(40, 1, "demo_enet", 0)
+    assert set(found) == {cluster.LOCAL, cluster.SPREAD, "ratio"} and all(rate > 0 for rate in found.values())

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from extract import boxes, faces
-from extract.errors import InputError
+from extract.faces import boxes, crop_videos
+from extract.runtime.errors import InputError
 
 
 def test_what_is_written_is_read_by_person_in_rising_frames(tmp_path):
@@ -26,14 +26,14 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
 
 
 def test_cropping_leaves_the_boxes_of_every_crop(tmp_path, monkeypatch):
-    monkeypatch.setattr(faces, "yunet", lambda path: lambda pixels: np.array([[20, 30, 24, 24, 0.95]]))
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: lambda pixels: np.array([[20, 30, 24, 24, 0.95]]))
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=24)
         stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
         for _ in range(6):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((96, 96, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode())
-    report = faces.of_files({"a": tmp_path / "a.mp4"}, tmp_path / "out", faces=2)
+    report = crop_videos.crop_files({"a": tmp_path / "a.mp4"}, tmp_path / "out", faces=2)
     left, right = boxes.read(boxes.path(tmp_path / "out", "a"), 2)
     assert report.crops == len(left[0]) == 6 and len(right[0]) == 0
     np.testing.assert_allclose(left[1], np.tile([20, 30, 24, 24], (6, 1)), atol=1e-3)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from extract import checkpoints, networks, weights
 from extract.config import Config
-from extract.engine import OpenVinoEngine
-from extract.errors import InputError
-from extract.networks import NETWORKS
+from extract.engines.openvino_engine import OpenVinoEngine
+from extract.networks import checkpoints, registry, weights
+from extract.networks.registry import NETWORKS
+from extract.runtime.errors import InputError
 
 ARCH = "tf_efficientnet_b0"
 
@@ -229,7 +229,7 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path, content):
 
 
 def test_timm_imports_beside_a_torchvision_that_does_not():
-    code = "from extract.checkpoints import import_timm; print(import_timm().__name__, import_timm().__name__)"
+    code = "from extract.networks.checkpoints import import_timm; print(import_timm().__name__, import_timm().__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "timm timm\n", done.stderr
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_in_the_config_runs_like_any_network(stand_in, tmp_path, mo
     config = Config.model_validate(
         {"corpus": {"name": "c"}, "features": {"networks": ["own"]}, "networks": {"own": section}}
     )
-    own = networks.find("own", config)
+    own = registry.find("own", config)
     assert own.kinds == network.kinds
     assert OpenVinoEngine(weights.find(own), own).widths["embedding"] == 1280
 
@@ -279,4 +279,4 @@ def test_a_checkpoint_section_that_lacks_facts_is_refused(changes, said):
         {"corpus": {"name": "c"}, "features": {"networks": ["own"]}, "networks": {"own": section}}
     )
     with pytest.raises(InputError, match=said):
-        networks.find("own", config)
+        registry.find("own", config)

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from extract import audio, audio_clips, chunks, cluster, making, pipeline, run, store
+from extract import cluster_job, run
+from extract.audio import step as audio_step
 from extract.config import Config
-from extract.errors import Failed
+from extract.features import pipeline, store
+from extract.features import step as feature_step
+from extract.jobs import session
+from extract.media import synthetic
+from extract.runtime.errors import Failed
 
 
 def test_videos_are_divided_into_jobs_whole_and_in_order():
@@ -22,9 +27,9 @@ def test_videos_are_divided_into_jobs_whole_and_in_order():
     for _ in range(50):
         sizes = [chance.randint(0, 9000) for _ in range(chance.randint(0, 60))]
         slots = chance.randint(1, 40)
-        found = chunks.divided(sizes, slots)
+        found = cluster_job.divide_videos(sizes, slots)
         assert [i for chunk in found for i in chunk] == list(range(len(sizes))) and all(found)
-        most = min(chunks.MOST, max(chunks.LEAST, sum(sizes) // (chunks.JOBS_PER_SLOT * slots)))
+        most = min(cluster_job.MOST, max(cluster_job.LEAST, sum(sizes) // (cluster_job.JOBS_PER_SLOT * slots)))
         assert all(len(chunk) == 1 or sum(sizes[i] for i in chunk) <= most for chunk in found)
 
 
@@ -40,7 +45,7 @@ def test_videos_are_divided_into_jobs_whole_and_in_order():
     ],
 )
 def test_divided_by_hand(sizes, slots, expected):
-    assert chunks.divided(sizes, slots) == expected
+    assert cluster_job.divide_videos(sizes, slots) == expected
 
 
 class OneByOne:
@@ -58,10 +63,10 @@ class OneByOne:
     def run(self, what, jobs, heard, ended):
         assert what == "extract"
         for job in jobs:
-            assert job.module == "extract.chunks" and job.needs.gpu is False
+            assert job.module == "extract.cluster_job" and job.needs.gpu is False
             self.names.append(job.name)
             self.told.append(json.loads(job.stdin))
-            chunks.main(self.told[-1], lambda news: (self.news.append(news), heard(job, news)))  # noqa: B023
+            cluster_job.main(self.told[-1], lambda news: (self.news.append(news), heard(job, news)))  # noqa: B023
             ended(job, {})
 
 
@@ -84,12 +89,13 @@ def files(work: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (work / "features" / "net").glob("*.safetensors")}
 
 
-def parts(config: Config, work: Path) -> list[making.Part]:
-    from extract import frames, networks
+def parts(config: Config, work: Path) -> list[feature_step.NetworkStep]:
+    from extract.media import frames
+    from extract.networks import registry
 
     videos = frames.list_videos(config.corpus.frames)
     jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
-    return [making.Part(networks.find("net", config), jobs, work, config.features, "", redo=False)]
+    return [feature_step.NetworkStep(registry.find("net", config), jobs, work, config.features, "", redo=False)]
 
 
 def test_jobs_make_what_a_run_makes_from_wherever_they_run(relative, tmp_path, monkeypatch):
@@ -102,24 +108,24 @@ def test_jobs_make_what_a_run_makes_from_wherever_they_run(relative, tmp_path, m
     def run_elsewhere(*told):
         with monkeypatch.context() as moved:
             moved.chdir(elsewhere)
-            moved.setattr(chunks, "wait_until", lambda seen, what: None)  # it looks where the command was given
+            moved.setattr(cluster_job, "wait_until", lambda seen, what: None)  # it looks where the command was given
             beside(*told)
 
     monkeypatch.setattr(cluster, "run", run_elsewhere)
-    chunks.run(cluster, relative, parts(relative, work))
+    cluster_job.run(cluster, relative, parts(relative, work))
     assert cluster.names == ["extract-net-1"] and files(work) == files(Path("local")) and len(files(work)) == 3
 
 
 def test_jobs_hear_the_sound_file_at_the_times_of_the_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("videos").mkdir()
-    audio_clips.write_video(Path("videos/v.mp4"), [Fraction(k, 10) for k in range(20)], None)
-    audio_clips.write_sound(Path("videos/v.wav"), audio_clips.tone(440, 2))
+    synthetic.write_video(Path("videos/v.mp4"), [Fraction(k, 10) for k in range(20)], None)
+    synthetic.write_sound(Path("videos/v.wav"), synthetic.tone(440, 2))
     config = Config.model_validate({"corpus": {"name": "c", "videos": "videos"}, "features": {"networks": ["audio"]}})
     work = Path("work")
-    jobs = audio.jobs(config.corpus, audio.frames_of(config))
-    heard = audio.Part("audio", audio.LogMel(), jobs, config.corpus, work, "", redo=False)
-    chunks.run(OneByOne(work), config, [heard])
+    jobs = audio_step.jobs(config.corpus, audio_step.count_frames(config))
+    heard = audio_step.AudioStep("audio", audio_step.LogMel(), jobs, config.corpus, work, "", redo=False)
+    cluster_job.run(OneByOne(work), config, [heard])
     assert not heard.todo() and len(store.read(store.path(work, "audio", "v")).frame) == 20
 
 
@@ -128,15 +134,15 @@ def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
     run.main(relative, work)
     whole = files(work)
     cluster = OneByOne(work)
-    chunks.run(cluster, relative, parts(relative, work))
+    cluster_job.run(cluster, relative, parts(relative, work))
     assert not cluster.names, "nothing is missing"
     (work / "features" / "net" / "a.safetensors").unlink()
-    chunks.run(cluster, relative, parts(relative, work))
+    cluster_job.run(cluster, relative, parts(relative, work))
     assert [video for video, _ in cluster.told[0]["seen"]] == ["a"] and files(work) == whole
     shutil.rmtree(work / "features")
-    monkeypatch.setattr(chunks, "LEAST", 7)
+    monkeypatch.setattr(cluster_job, "LEAST", 7)
     again = OneByOne(work)
-    chunks.run(again, relative, parts(relative, work))
+    cluster_job.run(again, relative, parts(relative, work))
     assert again.names == ["extract-net-1", "extract-net-2"] and files(work) == whole
     assert [[video for video, _ in told["seen"]] for told in again.told] == [["a"], ["b_left", "empty"]]
 
@@ -144,9 +150,9 @@ def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
 def test_a_job_that_is_done_again_does_nothing_again(relative):
     work = Path("work")
     cluster = OneByOne(work)
-    chunks.run(cluster, relative, parts(relative, work))
+    cluster_job.run(cluster, relative, parts(relative, work))
     before = {path.name: path.stat().st_mtime_ns for path in (work / "features" / "net").glob("*.safetensors")}
-    chunks.main(cluster.told[0], lambda news: None)
+    cluster_job.main(cluster.told[0], lambda news: None)
     assert {p.name: p.stat().st_mtime_ns for p in (work / "features" / "net").glob("*.safetensors")} == before
 
 
@@ -160,16 +166,16 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", reading)
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
     made = OneByOne(work)
-    chunks.run(made, relative, some := parts(relative, work))
+    cluster_job.run(made, relative, some := parts(relative, work))
     some[0].finish()
     assert made.names == ["extract-net-1"] and len(files(work)) == 3
     [failure] = json.loads((work / "features" / "net" / "failures.json").read_text())
     assert failure["picture"].endswith("a/00002.jpg") and "Permission denied" in failure["reason"]
     before, refused[0] = files(work), False
     again = OneByOne(work)
-    chunks.run(again, relative, some := parts(relative, work))
+    cluster_job.run(again, relative, some := parts(relative, work))
     some[0].finish()
     assert [video for video, _ in again.told[0]["seen"]] == ["a"]
     assert [name for name, found in files(work).items() if found != before[name]] == ["a.safetensors"]
@@ -177,7 +183,7 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
 
 
 def test_a_job_whose_videos_are_not_seen_here_is_no_end(relative, monkeypatch):
-    monkeypatch.setattr(chunks, "main", lambda told, say: None)
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(cluster_job, "main", lambda told, say: None)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
     with pytest.raises(Failed, match=r"a\.safetensors: a worker has finished it, but it is not seen here"):
-        chunks.run(OneByOne(Path("work")), relative, parts(relative, Path("work")))
+        cluster_job.run(OneByOne(Path("work")), relative, parts(relative, Path("work")))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extract.cluster_jobs import Job, Needs, claims, fits
+from extract.jobs.job import Job, Needs, claims, fits
 
 
 def job(needs: Needs) -> Job:

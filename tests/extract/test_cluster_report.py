@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from extract.cluster_jobs import Job
-from extract.cluster_report import Record, slug
-from extract.errors import Failed
+from extract.jobs.job import Job
+from extract.jobs.record import Record, slug
+from extract.runtime.errors import Failed
 
 
 def job(name: str) -> Job:

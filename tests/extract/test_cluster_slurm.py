@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from extract.config import ClusterSettings
-from extract.errors import InputError
+from extract.jobs import slurm as cluster_slurm
+from extract.runtime.errors import InputError
 
 pytest.importorskip("dask_jobqueue")
-from extract import cluster_slurm
 
 ROOT = Path(__file__).parents[2]
 SBATCH = """#!/bin/sh

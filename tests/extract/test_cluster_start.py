@@ -5,9 +5,9 @@ import types
 
 import pytest
 
-from extract import cluster, cluster_start
 from extract.config import ClusterSettings
-from extract.errors import InputError
+from extract.jobs import connect, session
+from extract.runtime.errors import InputError
 
 pytest.importorskip("distributed")
 SETTINGS = ClusterSettings()
@@ -26,20 +26,20 @@ SETTINGS = ClusterSettings()
     ],
 )
 def test_an_address_is_a_host_and_a_port(where, host):
-    match = cluster_start.DASK.fullmatch(where)
+    match = connect.DASK.fullmatch(where)
     assert (match and match["host"]) == host
 
 
 @pytest.mark.parametrize("where", ["dask://head", "pbs", "", "Local"])
 def test_anything_else_is_refused_with_what_there_is(where, tmp_path):
     said = f"^--cluster {where}: expected local, dask://HOST:PORT or slurm$"
-    with pytest.raises(InputError, match=said), cluster.at(where, SETTINGS, tmp_path):
+    with pytest.raises(InputError, match=said), session.use_cluster(where, SETTINGS, tmp_path):
         pytest.fail("it was let in")
 
 
 def test_local_is_no_cluster(tmp_path):
-    with cluster.at("local", SETTINGS, tmp_path):
-        assert cluster.current() is None
+    with session.use_cluster("local", SETTINGS, tmp_path):
+        assert session.current_cluster() is None
     assert not list(tmp_path.iterdir())
 
 
@@ -48,28 +48,28 @@ def test_without_the_packages_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
     with (
         pytest.raises(InputError, match=r"needs distributed: pip install 'affect-heads\[cluster\]'"),
-        cluster.at("dask://head:1", SETTINGS, tmp_path),
+        session.use_cluster("dask://head:1", SETTINGS, tmp_path),
     ):
         pytest.fail("it was let in")
 
 
 def test_no_scheduler_and_no_workers_are_one_line_each_with_what_to_start(machines, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_start, "SECONDS_TO_CONNECT", 0.5)
+    monkeypatch.setattr(connect, "SECONDS_TO_CONNECT", 0.5)
     with (
         pytest.raises(InputError, match=r"no scheduler answers; start one: dask scheduler --port 9$"),
-        cluster.at("dask://127.0.0.1:9", SETTINGS, tmp_path),
+        session.use_cluster("dask://127.0.0.1:9", SETTINGS, tmp_path),
     ):
         pytest.fail("it was let in")
     monkeypatch.undo()
-    monkeypatch.setattr(cluster_start, "SECONDS_FOR_WORKERS", 0.5)
+    monkeypatch.setattr(connect, "SECONDS_FOR_WORKERS", 0.5)
     with machines(tmp_path) as some:
         address = some.where.removeprefix("dask://")
         with (
             pytest.raises(InputError, match=rf"has no workers; start some with: dask worker {address}$"),
-            cluster.at(some.where, SETTINGS, tmp_path / "work"),
+            session.use_cluster(some.where, SETTINGS, tmp_path / "work"),
         ):
             pytest.fail("it was let in")
-    assert cluster.current() is None and not list((tmp_path / "work").glob(".cluster-*"))
+    assert session.current_cluster() is None and not list((tmp_path / "work").glob(".cluster-*"))
 
 
 def test_a_worker_that_is_lost_while_it_is_looked_at_is_no_bad_input():
@@ -80,10 +80,10 @@ def test_a_worker_that_is_lost_while_it_is_looked_at_is_no_bad_input():
     client = types.SimpleNamespace(
         run=lambda *_, **__: answers, scheduler_info=lambda n_workers: {"workers": workers if n_workers == -1 else {}}
     )
-    cluster_start._check(client, "slurm", {})
+    connect._check(client, "slurm", {})
     answers["tcp://c"] = "it has another numpy"
     with pytest.raises(InputError, match=r"^--cluster slurm: worker c \(tcp://c\): it has another numpy$"):
-        cluster_start._check(client, "slurm", {})
+        connect._check(client, "slurm", {})
     answers["tcp://c"] = ValueError("odd")
     with pytest.raises(InputError, match=r"worker c \(tcp://c\): odd$"):
-        cluster_start._check(client, "slurm", {})
+        connect._check(client, "slurm", {})

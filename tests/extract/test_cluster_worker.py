@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from extract import cluster_worker
-from extract.cluster_jobs import Job, Needs
+from extract.jobs import worker as cluster_worker
+from extract.jobs.job import Job, Needs
 
 SHOW = "import os, json; print(json.dumps({{name: os.environ.get(name) for name in {names}}}))"
 

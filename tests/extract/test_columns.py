@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from extract.columns import Choice, plan
-from extract.errors import InputError
-from extract.tables import Table
+from extract.runtime.errors import InputError
+from extract.tabular.formats import Choice, plan
+from extract.tabular.reader import Table
 
 
 def table(*names, text=()):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from extract import config
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 
 GOOD = """
 [corpus]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from extract.console import WIDTH, console
+from extract.runtime.console import WIDTH, console
 
 
 @pytest.mark.parametrize(("columns", "width"), [(None, WIDTH), ("60", 60)])

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from extract import containers, video
+from extract.media import containers, video
 
 FRAMES, RATE = 72, 24
 CODECS = {

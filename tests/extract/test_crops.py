@@ -4,7 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from extract import faces, frames, video
+from extract.faces import crop_videos
+from extract.media import frames, video
 
 SQUARE = [20, 30, 24, 24, 0.95]
 
@@ -23,7 +24,7 @@ def encode(path, count=30):
 @pytest.fixture
 def videos(tmp_path, monkeypatch):
     """Three videos with one face that never moves."""
-    monkeypatch.setattr(faces, "yunet", lambda path: lambda pixels: np.array([SQUARE]))
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: lambda pixels: np.array([SQUARE]))
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a.mkv", "b.mkv", "c.mkv"):
@@ -45,11 +46,11 @@ def test_a_file_that_is_still_being_copied_is_broken_and_done_once_it_is_complet
             raise
 
     monkeypatch.setattr(video, "read", copied)
-    assert faces.command(videos, tmp_path / "out") == 1
+    assert crop_videos.command(videos, tmp_path / "out") == 1
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["a", "c"]
     assert "b.mkv: changed while it was read" in capsys.readouterr().err
     monkeypatch.setattr(video, "read", read)
-    assert faces.command(videos, tmp_path / "out") == 0
+    assert crop_videos.command(videos, tmp_path / "out") == 0
     assert len(frames.list_frames(tmp_path / "out" / "b").names) == 30
 
 
@@ -65,7 +66,7 @@ def test_a_file_that_loses_frames_between_the_readings_does_not_stop_the_others(
                 encode(path, 10)
 
     monkeypatch.setattr(video, "read", changing)
-    report = faces.main(videos, tmp_path / "out")
+    report = crop_videos.main(videos, tmp_path / "out")
     assert report.broken == {"b": "b.mkv: changed while it was read"} and report.crops == 60
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["a", "c"]
     assert list((tmp_path / "out" / ".crops").glob("*.part")) == []

@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from extract import engine as engines
-from extract.engine import OpenVinoEngine, create
-from extract.errors import InputError
-from extract.networks import NETWORKS, Network
+from extract.engines import create as engines
+from extract.engines.create import create
+from extract.engines.openvino_engine import OpenVinoEngine
+from extract.networks.registry import NETWORKS, Network
+from extract.runtime.errors import InputError
 
 SIZE = 32
 
@@ -160,7 +161,7 @@ def test_threads_that_were_given_are_pinned_to_no_core():
 
 def test_openvino_where_there_is_no_gpu_and_torch_where_there_is_one(tmp_path, network_file, monkeypatch):
     network_file(tmp_path / "net.onnx")
-    monkeypatch.setattr("extract.torch_engine.TorchEngine", lambda *args: types.SimpleNamespace(remark=""))
+    monkeypatch.setattr("extract.engines.torch_engine.TorchEngine", lambda *args: types.SimpleNamespace(remark=""))
     made = {}
     for cuda in (False, True):
         monkeypatch.setattr(engines, "_has_cuda", lambda cuda=cuda: cuda)

@@ -1,6 +1,6 @@
 import pytest
 
-from extract import errors
+from extract.runtime import errors
 
 
 def test_an_input_error_is_one_line_and_exit_code_2(capsys):

@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from extract import export, store, tabular
-from extract.columns import Choice
-from extract.errors import InputError
+from extract import export
+from extract.features import store
+from extract.runtime.errors import InputError
+from extract.tabular import importer
+from extract.tabular.formats import Choice
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_the_table_holds_the_stores_values_by_video_and_frame(work, format, rows
 def test_an_export_imports_back_to_the_same_features(work):
     export.main("net", work, work / "out.parquet")
     choice = Choice(columns=("embedding_*",), logits=("logits_*",), va=("valence", "arousal"))
-    tabular.main(work / "out.parquet", "back", work, choice)
+    importer.main(work / "out.parquet", "back", work, choice)
     for video in ("a_left", "b"):
         there, back = (store.read(store.path(work, name, video)) for name in ("net", "back"))
         for kind in ("frame", *store.KINDS):
@@ -66,10 +68,10 @@ def test_an_export_imports_back_to_the_same_features(work):
 
 def test_imported_columns_keep_their_names(work):
     (work / "t.csv").write_text("video,frame,AU01,AU02,v,a\nx,1,0.5,0.25,0.1,0.2\n")
-    tabular.main(work / "t.csv", "table", work, Choice(columns=("AU*",), va=("v", "a")))
+    importer.main(work / "t.csv", "table", work, Choice(columns=("AU*",), va=("v", "a")))
     export.main("table", work, work / "out.csv")
     assert (work / "out.csv").read_text().splitlines()[0] == '"video","frame","AU01","AU02","v","a"'
-    tabular.main(work / "t.csv", "double", work, Choice(columns=("v",), va=("v", "a")))
+    importer.main(work / "t.csv", "double", work, Choice(columns=("v",), va=("v", "a")))
     export.main("double", work, work / "double.csv")
     assert list(pd.read_csv(work / "double.csv")) == ["video", "frame", "embedding_v", "va_v", "va_a"]
 

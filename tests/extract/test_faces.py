@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import crops, detector, faces, frames, video
-from extract.errors import InputError
+from extract.faces import crop_videos, crops, detector
+from extract.media import frames, video
+from extract.runtime.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared"
 CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
@@ -53,7 +54,7 @@ def encode(path, scenes, codec="mpeg4"):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Videos: one face with a gap, two faces, none, one that breaks off, one that is no video."""
-    monkeypatch.setattr(faces, "yunet", lambda path: bright_squares)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: bright_squares)
     videos = tmp_path / "videos"
     videos.mkdir()
     away = range(21, 28)
@@ -76,7 +77,7 @@ def tree(out):
 
 
 def test_crops_carry_official_frame_numbers_and_frames_without_a_face_are_missing(tmp_path, folder):
-    report = faces.main(folder, tmp_path / "out")
+    report = crop_videos.main(folder, tmp_path / "out")
     listed = frames.list_videos([tmp_path / "out"])
     assert sorted(listed) == ["cut", "gap", "none", "two"]
     found = {name: frames.list_frames(path) for name, path in listed.items()}
@@ -88,7 +89,7 @@ def test_crops_carry_official_frame_numbers_and_frames_without_a_face_are_missin
 
 
 def test_what_is_broken_is_listed_with_the_reason_and_keeps_the_frames_before(tmp_path, folder, capsys):
-    assert faces.command(folder, tmp_path / "out") == 1
+    assert crop_videos.command(folder, tmp_path / "out") == 1
     kept = frames.list_frames(tmp_path / "out" / "cut").numbers
     assert 20 <= len(kept) < 50 and kept.tolist() == list(range(1, len(kept) + 1))
     listed = json.loads((tmp_path / "out" / "failures.json").read_text())
@@ -100,7 +101,7 @@ def test_what_is_broken_is_listed_with_the_reason_and_keeps_the_frames_before(tm
 
 
 def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(faces, "yunet", lambda path: bright_squares)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: bright_squares)
     videos = tmp_path / "videos"
     videos.mkdir()
     long = "ü" * 110
@@ -112,7 +113,7 @@ def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_
     assert known.count(b"avc1") >= 1
     (videos / "m.mp4").write_bytes(known.replace(b"avc1", b"q9zz"))  # the codec's name in the track's description
     for _ in range(2):
-        report = faces.main(videos, tmp_path / "out")
+        report = crop_videos.main(videos, tmp_path / "out")
         assert (report.videos, report.crops, sorted(report.broken)) == (4, 12, ["m", long])
         assert "no decoder for its codec" in report.broken["m"]
         assert report.broken[long] == (
@@ -124,21 +125,21 @@ def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_
     assert {path: path.stat().st_mtime_ns for path in when} == when
     (videos / "m.mp4").unlink()
     (videos / f"{long}.mp4").rename(videos / "short.mp4")
-    assert faces.main(videos, tmp_path / "out").broken == {}
+    assert crop_videos.main(videos, tmp_path / "out").broken == {}
 
 
 def test_a_second_run_does_nothing_and_says_the_same(tmp_path, folder, monkeypatch):
-    first = faces.main(folder, tmp_path / "out")
+    first = crop_videos.main(folder, tmp_path / "out")
     made = tree(tmp_path / "out")
     (folder / "text.mov").unlink()
     monkeypatch.setattr(video, "read", None)
-    second = faces.main(folder, tmp_path / "out")
+    second = crop_videos.main(folder, tmp_path / "out")
     assert tree(tmp_path / "out") == made
     assert second.crops == first.crops and list(second.broken) == ["cut"] and second.without_face == ["none"]
 
 
 def test_two_people_are_left_and_right(tmp_path, folder):
-    faces.main(folder, tmp_path / "out", faces=2)
+    crop_videos.main(folder, tmp_path / "out", faces=2)
     names = sorted(frames.list_videos([tmp_path / "out"]))
     assert names == sorted(f"{video}_{side}" for video in ("cut", "gap", "none", "two") for side in ("left", "right"))
     count = {name: len(frames.list_frames(tmp_path / "out" / name).names) for name in names}
@@ -147,7 +148,7 @@ def test_two_people_are_left_and_right(tmp_path, folder):
 
 
 def test_one_person_is_the_larger_one_and_fills_the_crop(tmp_path, folder):
-    faces.main(folder, tmp_path / "out", size=60)
+    crop_videos.main(folder, tmp_path / "out", size=60)
     picture = Image.open(tmp_path / "out" / "two" / "00007.jpg")
     assert picture.size == (60, 60) and picture.format == "JPEG"
     bright = np.asarray(picture.convert("L")) > 140
@@ -169,47 +170,47 @@ def test_a_kill_in_the_middle_of_a_video_leaves_no_folder_that_counts(tmp_path, 
 
     monkeypatch.setattr(crops, "_save", dies)
     with pytest.raises(KeyboardInterrupt):
-        faces.main(folder, tmp_path / "out")
+        crop_videos.main(folder, tmp_path / "out")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
     left = tmp_path / "out" / ".crops" / "gap.part"  # as a killed process leaves it
     left.mkdir()
     (left / "00001.jpg").touch()
     (left / "99999.jpg").touch()
     monkeypatch.setattr(crops, "_save", save)
-    faces.main(folder, tmp_path / "out")
-    faces.main(folder, tmp_path / "undisturbed")
+    crop_videos.main(folder, tmp_path / "out")
+    crop_videos.main(folder, tmp_path / "undisturbed")
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
     assert not left.exists()
 
 
 def test_other_settings_are_refused_with_both_named(tmp_path, folder):
-    faces.main(folder, tmp_path / "out", size=50)
+    crop_videos.main(folder, tmp_path / "out", size=50)
     with pytest.raises(InputError, match="made with size 50; now there is size 60; --redo makes it anew"):
-        faces.main(folder, tmp_path / "out", size=60)
+        crop_videos.main(folder, tmp_path / "out", size=60)
 
 
 def test_other_settings_with_redo_replace_the_crops_and_those_of_another_number_of_people(tmp_path, folder):
-    faces.main(folder, tmp_path / "out", faces=2)
+    crop_videos.main(folder, tmp_path / "out", faces=2)
     with pytest.raises(InputError, match="made with faces 2; now there is faces 1; --redo makes it anew"):
-        faces.main(folder, tmp_path / "out")
-    faces.main(folder, tmp_path / "out", redo=True)
-    faces.main(folder, tmp_path / "fresh")
+        crop_videos.main(folder, tmp_path / "out")
+    crop_videos.main(folder, tmp_path / "out", redo=True)
+    crop_videos.main(folder, tmp_path / "fresh")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut", "gap", "none", "two"]
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_a_broken_video_that_was_mended_is_done_again_and_a_changed_whole_one_is_refused(tmp_path, folder):
-    faces.main(folder, tmp_path / "out")
+    crop_videos.main(folder, tmp_path / "out")
     encode(folder / "cut.mp4", [[(40 + k % 3, 30, SIDE)] for k in range(60)])
     encode(folder / "text.mov", [[(40, 30, SIDE)]] * 5)
-    report = faces.main(folder, tmp_path / "out")
+    report = crop_videos.main(folder, tmp_path / "out")
     assert report.broken == {} and not (tmp_path / "out" / "failures.json").exists()
     assert frames.list_frames(tmp_path / "out" / "cut").numbers.tolist() == list(range(1, 61))
     assert len(frames.list_frames(tmp_path / "out" / "text").names) == 5
     encode(folder / "gap.mp4", [[(20, 30, SIDE)]] * 12)
     with pytest.raises(InputError, match=r"gap: made with file size \d+; now there is file size \d+; --redo"):
-        faces.main(folder, tmp_path / "out")
-    faces.main(folder, tmp_path / "out", redo=True)
+        crop_videos.main(folder, tmp_path / "out")
+    crop_videos.main(folder, tmp_path / "out", redo=True)
     assert len(frames.list_frames(tmp_path / "out" / "gap").names) == 12
 
 
@@ -224,7 +225,7 @@ def test_a_disk_that_fills_up_gives_back_what_the_unfinished_video_took(tmp_path
 
     monkeypatch.setattr(crops, "_save", full)
     with pytest.raises(InputError, match=r"gap: cannot be written \(No space left on device\); free some space"):
-        faces.main(folder, tmp_path / "out")
+        crop_videos.main(folder, tmp_path / "out")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
     assert list((tmp_path / "out" / ".crops").glob("*.part")) == []
 
@@ -232,14 +233,14 @@ def test_a_disk_that_fills_up_gives_back_what_the_unfinished_video_took(tmp_path
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, folder):
     (tmp_path / "out").write_text("a file is in the way")
     with pytest.raises(InputError, match="cannot be written"):
-        faces.main(folder, tmp_path / "out")
+        crop_videos.main(folder, tmp_path / "out")
 
 
 def test_a_file_in_the_place_of_a_videos_folder_is_not_touched(tmp_path, folder):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "two").write_text("mine")
     with pytest.raises(InputError, match="out/two: a file is in the way; move it"):
-        faces.main(folder, tmp_path / "out")
+        crop_videos.main(folder, tmp_path / "out")
     assert (tmp_path / "out" / "two").read_text() == "mine"
 
 
@@ -247,8 +248,8 @@ def test_a_file_in_the_place_of_a_videos_folder_is_not_touched(tmp_path, folder)
 def test_a_kill_while_crops_are_replaced_never_leaves_old_or_half_ones_that_count(tmp_path, folder, monkeypatch, stage):
     for name in ("cut.mp4", "gap.mp4", "none.mkv", "text.mov"):
         (folder / name).unlink()
-    faces.main(folder, tmp_path / "out", faces=2, size=40)
-    replace, write = os.replace, faces.write_json
+    crop_videos.main(folder, tmp_path / "out", faces=2, size=40)
+    replace, write = os.replace, crop_videos.write_json
 
     def dies_in_replace(source, target):
         if Path(source).suffix == ".part" and (stage == "record written" or Path(target).name.endswith("_right")):
@@ -260,27 +261,27 @@ def test_a_kill_while_crops_are_replaced_never_leaves_old_or_half_ones_that_coun
             raise KeyboardInterrupt
         write(*args)
 
-    monkeypatch.setattr(faces.os, "replace", dies_in_replace)
-    monkeypatch.setattr(faces, "write_json", dies_in_write)
+    monkeypatch.setattr(crop_videos.os, "replace", dies_in_replace)
+    monkeypatch.setattr(crop_videos, "write_json", dies_in_write)
     with pytest.raises(KeyboardInterrupt):
-        faces.main(folder, tmp_path / "out", faces=2, size=60, redo=True)
-    monkeypatch.setattr(faces.os, "replace", replace)
-    monkeypatch.setattr(faces, "write_json", write)
-    faces.main(folder, tmp_path / "out", faces=2, size=60)
-    faces.main(folder, tmp_path / "fresh", faces=2, size=60)
+        crop_videos.main(folder, tmp_path / "out", faces=2, size=60, redo=True)
+    monkeypatch.setattr(crop_videos.os, "replace", replace)
+    monkeypatch.setattr(crop_videos, "write_json", write)
+    crop_videos.main(folder, tmp_path / "out", faces=2, size=60)
+    crop_videos.main(folder, tmp_path / "fresh", faces=2, size=60)
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_crops_from_elsewhere_are_taken_as_they_are(tmp_path, folder):
     (tmp_path / "out" / "gap").mkdir(parents=True)
-    report = faces.main(folder, tmp_path / "out")
+    report = crop_videos.main(folder, tmp_path / "out")
     assert "gap" not in report.without_face and list((tmp_path / "out" / "gap").iterdir()) == []
 
 
 @pytest.mark.parametrize("bad", [{"faces": 3}, {"size": 0}])
 def test_impossible_settings_are_refused(tmp_path, folder, bad):
     with pytest.raises(InputError, match="expected 1 or 2 faces"):
-        faces.main(folder, tmp_path / "out", **bad)
+        crop_videos.main(folder, tmp_path / "out", **bad)
 
 
 def test_a_crop_equals_pil_inside_the_frame_and_is_black_outside():
@@ -321,7 +322,7 @@ def test_real_videos_give_the_crops_that_a_person_expects(tmp_path):
     videos.mkdir()
     for name in ("WolfgangLanger_Pexels.mp4", "face_noface.mov", "no_face.mp4"):
         (videos / name).symlink_to(CLIPS / name)
-    report = faces.main(videos, tmp_path / "out", detector=YUNET)
+    report = crop_videos.main(videos, tmp_path / "out", detector=YUNET)
     assert report.broken == {} and report.without_face == ["no_face"]
     expressive = frames.list_frames(tmp_path / "out" / "WolfgangLanger_Pexels")
     assert len(expressive.names) >= 0.95 * 472
@@ -344,7 +345,7 @@ def test_of_several_real_faces_two_are_followed_while_the_picture_moves(tmp_path
             frame = np.asarray(whole)[:height, k : k + width]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
-    report = faces.main(tmp_path / "videos", tmp_path / "out", faces=2, detector=YUNET)
+    report = crop_videos.main(tmp_path / "videos", tmp_path / "out", faces=2, detector=YUNET)
     assert report.crops == 20
     left, right = (Image.open(tmp_path / "out" / f"several_{side}" / "00005.jpg") for side in ("left", "right"))
     assert np.abs(np.asarray(left, float) - np.asarray(right, float)).mean() > 20

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from extract import frame_times
+from extract.media import timestamps
 
 
 def encode(path, ticks, base, **options):
@@ -32,7 +32,7 @@ def decoded(path):
 def test_uneven_frames_that_were_reordered_have_the_decoders_times(tmp_path, name):
     ticks = [0, 40, 80, 95, 200, 240, 500, 501, 640, 700]
     path = encode(tmp_path / name, ticks, Fraction(1, 1000))
-    _, seconds = frame_times.of_file(path, 10)
+    _, seconds = timestamps.read_frame_times(path, 10)
     np.testing.assert_allclose(seconds, decoded(path), atol=1e-9)
     np.testing.assert_allclose(seconds, np.array(ticks) / 1000, atol=1e-3)
 
@@ -40,7 +40,7 @@ def test_uneven_frames_that_were_reordered_have_the_decoders_times(tmp_path, nam
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30), Fraction(12)])
 def test_even_frames_have_the_exact_rate(tmp_path, rate):
     path = encode(tmp_path / "a.mp4", range(8), 1 / rate)
-    found, seconds = frame_times.of_file(path, 8)
+    found, seconds = timestamps.read_frame_times(path, 8)
     assert found == rate
     np.testing.assert_allclose(seconds, np.arange(8) / float(rate), atol=1e-9)
 
@@ -48,13 +48,13 @@ def test_even_frames_have_the_exact_rate(tmp_path, rate):
 def test_where_packets_and_frames_do_not_match_the_stated_rate_counts(tmp_path):
     path = encode(tmp_path / "a.mp4", range(8), Fraction(1, 25))
     for frames in (5, 12):
-        rate, seconds = frame_times.of_file(path, frames)
+        rate, seconds = timestamps.read_frame_times(path, frames)
         assert rate == 25
         np.testing.assert_allclose(seconds, np.arange(frames) / 25)
 
 
 def test_one_frame_and_no_video_at_all(tmp_path):
     path = encode(tmp_path / "a.mp4", [0], Fraction(1, 25))
-    assert frame_times.of_file(path, 1)[1].tolist() == [0]
+    assert timestamps.read_frame_times(path, 1)[1].tolist() == [0]
     (tmp_path / "text.mp4").write_text("no video")
-    assert frame_times.of_file(tmp_path / "text.mp4", 2)[1].tolist() == [0, 1 / 25]
+    assert timestamps.read_frame_times(tmp_path / "text.mp4", 2)[1].tolist() == [0, 1 / 25]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from extract import frames
-from extract.errors import InputError
+from extract.media import frames
+from extract.runtime.errors import InputError
 
 
 def test_frames_are_in_the_order_of_their_numbers_not_their_names(tmp_path):

@@ -1,6 +1,7 @@
-from extract import listing, networks
+from extract import list_networks
 from extract.config import Config
-from extract.networks import NETWORKS
+from extract.networks import registry
+from extract.networks.registry import NETWORKS
 
 OWN = {"path": "/nets/own.onnx", "size": 48, "colour": "grey", "mean": [0.25], "std": [0.75], "va": "out"}
 
@@ -12,10 +13,10 @@ def config(own=None):
 
 
 def test_every_fact_of_every_network_is_printed(capsys):
-    listing.print_networks(config(OWN))
+    list_networks.print_networks(config(OWN))
     lines = capsys.readouterr().out.splitlines()
     words = set(" ".join(lines).replace(",", " ").split())
-    for network in (*NETWORKS.values(), networks.find("own", config(OWN))):
+    for network in (*NETWORKS.values(), registry.find("own", config(OWN))):
         facts = (network.name, network.size, network.colour, *network.mean, *network.std, *network.kinds)
         assert set(map(str, facts)) | set(network.classes or ()) <= words
         assert f"  {network.path or network.url}" in lines, "on a line of its own, to be copied"
@@ -24,7 +25,7 @@ def test_every_fact_of_every_network_is_printed(capsys):
 
 
 def test_facts_of_one_network():
-    name, size, colour, mean, std, outputs, classes = listing.facts(NETWORKS["enet_b0_8_va_mtl"])
+    name, size, colour, mean, std, outputs, classes = list_networks.facts(NETWORKS["enet_b0_8_va_mtl"])
     assert (name, size, colour) == ("enet_b0_8_va_mtl", "224", "rgb")
     assert (mean, std) == ("0.485 0.456 0.406", "0.229 0.224 0.225")
     assert outputs == "embedding 1280, logits 8, va 2"
@@ -33,5 +34,5 @@ def test_facts_of_one_network():
 
 def test_the_table_is_not_cut_where_the_output_is_narrow(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    listing.print_networks(config())
+    list_networks.print_networks(config())
     assert "0.485 0.456 0.406" in capsys.readouterr().out

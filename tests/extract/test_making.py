@@ -5,8 +5,12 @@ import os
 
 import pytest
 
-from extract import frames, making, networks, pipeline, sharing, store
 from extract.config import Config
+from extract.features import pipeline, store
+from extract.features import step as feature_step
+from extract.media import frames
+from extract.networks import registry
+from extract.runtime import locks
 
 
 @pytest.fixture
@@ -22,10 +26,12 @@ def part(tmp_path, crops, network_file):
         }
     )
 
-    def make(redo: bool = False) -> making.Part:
+    def make(redo: bool = False) -> feature_step.NetworkStep:
         videos = frames.list_videos([crops])
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
-        return making.Part(networks.find("net", config), jobs, tmp_path / "work", config.features, "", redo)
+        return feature_step.NetworkStep(
+            registry.find("net", config), jobs, tmp_path / "work", config.features, "", redo
+        )
 
     return make
 
@@ -65,7 +71,7 @@ def test_what_another_process_holds_is_left_to_it(part, tmp_path):
     """Its video is passed over once it is there, and counted."""
     one, other = part(), part()
     todo = one.todo()
-    claims = sharing.Claims(tmp_path / "work" / "features" / "net" / ".locks")
+    claims = locks.Claims(tmp_path / "work" / "features" / "net" / ".locks")
     assert claims.take("a")
     counted = []
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from blend import others
-from blend.params import Params
-from extract import config, names, run, store
-from extract.errors import InputError
+from blend.decision.params import Params
+from blend.pool import external
+from extract import config, run
+from extract.features import store
+from extract.runtime import file_names
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
 
 BAD = ["", "..", ".", "../x", "a/b", "/tmp/x", "a\\b", "..\\x", "a\nb", "a\tb", "a\x00b", "\x1b[2J", "a\u2028b",
        "\ud800", ".hidden", "x" * 201, "é" * 101, "../../../etc/passwd"]  # fmt: skip
@@ -20,13 +22,13 @@ GOOD = ["a", "demo-01", "two words", "it's", 'a "quoted" one', "日本", "e\u030
 
 def test_the_rule(tmp_path):
     for name in BAD:
-        assert names.problem("head", name) and names.problem(names.VIDEO, name), name
+        assert file_names.problem("head", name) and file_names.problem(file_names.VIDEO, name), name
     for name in GOOD:
-        assert names.problem("head", name) == names.problem(names.VIDEO, name) == ""
+        assert file_names.problem("head", name) == file_names.problem(file_names.VIDEO, name) == ""
         (tmp_path / f".{name}_right.safetensors.0123456789abcdef.part").touch()  # the longest name made of it
-    assert names.problem("head", "-rf") and not names.problem(names.VIDEO, "-aB3")
+    assert file_names.problem("head", "-rf") and not file_names.problem(file_names.VIDEO, "-aB3")
     with pytest.raises(InputError, match=r"^list\.txt: the video name '\.\.' begins with '\.'; choose another name$"):
-        names.check(names.VIDEO, "..", "list.txt")
+        file_names.check(file_names.VIDEO, "..", "list.txt")
 
 
 def test_no_name_of_a_video_or_network_leaves_the_store():
@@ -53,11 +55,11 @@ def test_names_in_a_config_are_refused_before_anything_is_made(tmp_path):
                 config.check(config.Config, {"corpus": {"name": name}}, "c.toml")
         raw = heads_config.Config.model_validate({"corpus": {"name": "c"}, "heads": {"au": {"use": [name]}}})
         with pytest.raises(InputError, match=r"heads\.au\.use: the head name"):
-            heads_config.wanted(raw, "au")
+            heads_config.list_heads(raw, "au")
     for name in ("-x.toml", ".x.toml", "x" * 201 + ".toml"):
         raw = heads_config.Config.model_validate({"corpus": {"name": "c"}, "heads": {"au": {"use": [name]}}})
         with pytest.raises(InputError, match=r"heads\.au\.use: the head name"):
-            heads_config.wanted(raw, "au")
+            heads_config.list_heads(raw, "au")
     assert not work.exists()
 
 
@@ -69,4 +71,4 @@ def test_names_in_params_json_and_of_other_peoples_predictions(tmp_path):
             Params.from_json(json.loads(json.dumps(table | {"heads": [name], "weights": {name: 1.0}})), "p.json")
         if name.isprintable() and "=" not in name:
             with pytest.raises(InputError, match="--predictions"):
-                others.parse([f"{name}={tmp_path}"])
+                external.parse([f"{name}={tmp_path}"])

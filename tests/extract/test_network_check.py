@@ -8,10 +8,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from extract import engine, frames, network_check, pipeline, store
-from extract.errors import InputError
-from extract.networks import Network
-from extract.torch_engine import TorchEngine
+from extract.engines import graph as engine
+from extract.engines import openvino_engine
+from extract.engines.torch_engine import TorchEngine
+from extract.features import pipeline, store
+from extract.media import frames
+from extract.networks.registry import Network
+from extract.runtime.errors import InputError
 
 SIZE = 12
 
@@ -46,7 +49,7 @@ def by_hand(kernel, pixels):
 
 
 def engines(path, own):
-    yield engine.OpenVinoEngine(path, own, threads=1)
+    yield openvino_engine.OpenVinoEngine(path, own, threads=1)
     yield TorchEngine(path, own, device="cpu")
 
 
@@ -70,7 +73,7 @@ def test_inputs_that_take_no_such_picture_are_refused_at_the_start(tmp_path):
         "its input is int8, which holds no pixels": {"kind": TensorProto.INT8},
     }.items():
         save(path, **changes)
-        for make in (engine.OpenVinoEngine, TorchEngine):
+        for make in (openvino_engine.OpenVinoEngine, TorchEngine):
             with pytest.raises(InputError, match=rf"own\.onnx: .*{text}"):
                 make(path, own)
     save(path, takes=("n", 3, "h", "w"))
@@ -94,7 +97,7 @@ def test_outputs_that_are_not_what_the_config_says_are_refused_at_the_start(tmp_
             r"'maps' .* has the shape \[\d, 8, 10, 10\]: a map of 800 numbers a picture; expected one",
         ),
     ):
-        for make in (engine.OpenVinoEngine, TorchEngine):
+        for make in (openvino_engine.OpenVinoEngine, TorchEngine):
             with pytest.raises(InputError, match=rf"own\.onnx: output .*{text}"):
                 make(path, network(**facts))
     good = network(logits="pooled", classes=tuple("abcdefgh"), embedding="means")  # [N, 8, 1, 1] is one vector
@@ -112,7 +115,7 @@ def test_what_cannot_be_kept_is_refused_with_network_video_and_frame_and_nothing
     folder.mkdir(parents=True)
     for number in (2, 5):
         Image.fromarray(np.full((SIZE, SIZE, 3), 250, np.uint8)).save(folder / f"{number:05d}.png")
-    runs = engine.OpenVinoEngine(tmp_path / "own.onnx", network(embedding="powers"), threads=1)
+    runs = openvino_engine.OpenVinoEngine(tmp_path / "own.onnx", network(embedding="powers"), threads=1)
     written = []
     job = pipeline.Job("clip", folder, frames.list_frames(folder))
     with pytest.raises(InputError, match=rf"network 'own', video 'clip', frame 2: .*{text}.*correct the network"):
@@ -126,10 +129,10 @@ def test_the_first_bad_frame_is_named_in_every_kind_and_good_values_pass():
         for bad in (np.nan, np.inf, -np.inf):
             values = rng.normal(size=(9, width)).astype(store.KINDS[kind])
             features = store.VideoFeatures(np.arange(10, 19, dtype=np.int32), **{kind: values})
-            network_check.check_values(features, "n", "v")
+            store.check_values(features, "n", "v")
             values[[4, 7], 1] = bad
             with pytest.raises(InputError, match=rf"video 'v', frame 14: {kind} is .* \(2 such frames"):
-                network_check.check_values(features, "n", "v")
+                store.check_values(features, "n", "v")
 
 
 def test_a_file_that_is_not_all_of_the_network_is_told_as_that(tmp_path):
@@ -138,7 +141,7 @@ def test_a_file_that_is_not_all_of_the_network_is_told_as_that(tmp_path):
     onnx.save_model(
         onnx.load(path), path, save_as_external_data=True, location="own.data", size_threshold=0, convert_attribute=True
     )
-    assert engine.OpenVinoEngine(path, own, threads=1).widths == {"embedding": 8}
+    assert openvino_engine.OpenVinoEngine(path, own, threads=1).widths == {"embedding": 8}
     (tmp_path / "own.data").unlink()
     with pytest.raises(InputError, match=r"own\.onnx: not an ONNX network \(.*own\.data"):
         engine.expose(path, own)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from extract.onnx_operators import OPERATORS
-from extract.onnx_torch import OnnxModule, UnsupportedOperator
+from extract.engines.onnx_module import OnnxModule, UnsupportedOperator
+from extract.engines.onnx_operators import OPERATORS
 
 RNG = np.random.default_rng(0)
 

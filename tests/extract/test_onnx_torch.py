@@ -4,8 +4,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from extract.errors import InputError
-from extract.onnx_torch import OnnxModule, UnsupportedOperator
+from extract.engines.onnx_module import OnnxModule, UnsupportedOperator
+from extract.runtime.errors import InputError
 
 SHAPE = (2, 3, 8, 6)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import pictures
+from extract.media import images
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def triangle_resize(image: np.ndarray, size: int) -> np.ndarray:
 def test_resizing_is_bilinear_with_antialiasing(tmp_path, size):
     noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
-    ours = pictures.read(tmp_path / "a.png", size, "rgb").astype(float)
+    ours = images.read(tmp_path / "a.png", size, "rgb").astype(float)
     assert ours.shape == (size, size, 3)
     # PIL rounds to 8 bits after each axis
     assert np.abs(ours - triangle_resize(noise, size)).max() <= 1.01
@@ -37,9 +37,9 @@ def test_resizing_is_bilinear_with_antialiasing(tmp_path, size):
 def test_colour_orders(tmp_path):
     image = gradient(16, 16)
     Image.fromarray(image).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png", 16, "rgb"), image)
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png", 16, "bgr"), image[:, :, ::-1])
-    grey = pictures.read(tmp_path / "a.png", 16, "grey")
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png", 16, "rgb"), image)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png", 16, "bgr"), image[:, :, ::-1])
+    grey = images.read(tmp_path / "a.png", 16, "grey")
     assert grey.shape == (16, 16, 1)
     np.testing.assert_allclose(grey[:, :, 0], image @ [0.299, 0.587, 0.114], atol=1)
 
@@ -50,10 +50,10 @@ def test_grey_cmyk_palette_transparent_and_16_bit_pictures_are_read(tmp_path):
     for mode, ending in (("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("RGBA", "png")):
         converted = image.quantize(256) if mode == "P" else image.convert(mode)
         converted.save(tmp_path / f"{mode}.{ending}", quality=98)
-        read = pictures.read(tmp_path / f"{mode}.{ending}", 16, "rgb")
+        read = images.read(tmp_path / f"{mode}.{ending}", 16, "rgb")
         assert np.abs(read @ [0.299, 0.587, 0.114] - grey).mean() < 6, mode
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(pictures.read(tmp_path / "deep.png", 16, "grey")[:, :, 0], grey)
+    np.testing.assert_array_equal(images.read(tmp_path / "deep.png", 16, "grey")[:, :, 0], grey)
 
 
 def test_rotated_phone_pictures_come_upright(tmp_path):
@@ -62,7 +62,7 @@ def test_rotated_phone_pictures_come_upright(tmp_path):
     exif[0x0112] = 6  # the camera was held sideways: show turned by 90 degrees clockwise
     image.save(tmp_path / "a.jpg", quality=98, exif=exif)
     upright = np.asarray(image.transpose(Image.Transpose.ROTATE_270)).astype(int)
-    assert np.abs(pictures.read(tmp_path / "a.jpg", 16, "rgb").astype(int) - upright).mean() < 4
+    assert np.abs(images.read(tmp_path / "a.jpg", 16, "rgb").astype(int) - upright).mean() < 4
 
 
 DAMAGE = {
@@ -82,8 +82,8 @@ def test_damaged_jpegs_are_unreadable_with_a_reason(tmp_path, damage):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path, quality=95)
     damaged, text = DAMAGE[damage]
     path.write_bytes(damaged(path.read_bytes()))
-    with pytest.raises(pictures.UnreadablePicture, match=text):
-        pictures.read(path, 32, "rgb")
+    with pytest.raises(images.UnreadablePicture, match=text):
+        images.read(path, 32, "rgb")
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
@@ -94,31 +94,31 @@ def test_a_picture_whose_end_was_never_written_is_unreadable(tmp_path, format):
     whole = path.read_bytes()
     for part in (0.5, 0.9, 0.99):  # PIL itself takes some of these for whole pictures
         path.write_bytes(whole[: int(part * len(whole))].ljust(len(whole), b"\0"))
-        with pytest.raises(pictures.UnreadablePicture, match="damaged picture"):
-            pictures.read(path, 32, "rgb")
+        with pytest.raises(images.UnreadablePicture, match="damaged picture"):
+            images.read(path, 32, "rgb")
     path.write_bytes(whole + bytes(100))
-    assert pictures.read(path, 64, "rgb").shape == (64, 64, 3), "padding behind a whole picture does no harm"
+    assert images.read(path, 64, "rgb").shape == (64, 64, 3), "padding behind a whole picture does no harm"
 
 
 def test_a_picture_is_what_its_content_says_whatever_its_name(tmp_path):
     image = gradient(16, 16)
     for format in ("PNG", "BMP", "TIFF", "GIF", "WEBP"):
         Image.fromarray(image).save(tmp_path / "a.jpg", format, **({"lossless": True} if format == "WEBP" else {}))
-        read = pictures.read(tmp_path / "a.jpg", 16, "rgb")
+        read = images.read(tmp_path / "a.jpg", 16, "rgb")
         assert np.abs(read.astype(int) - image).mean() < (6 if format == "GIF" else 0.01), format
 
 
 def test_transparent_palettes_give_their_colours_without_a_warning(tmp_path):
     palette = Image.fromarray(gradient(16, 16)).quantize(64)
     palette.save(tmp_path / "a.png", transparency=bytes(range(64)))
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png", 16, "rgb"), np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png", 16, "rgb"), np.asarray(palette.convert("RGB")))
 
 
 def test_what_cannot_be_opened_says_why(tmp_path):
-    with pytest.raises(pictures.UnreadablePicture, match=r"cannot be read \(No such file"):
-        pictures.read(tmp_path / "gone.jpg", 16, "rgb")
-    with pytest.raises(pictures.UnreadablePicture, match=r"cannot be read \(Is a directory"):
-        pictures.read(tmp_path, 16, "rgb")
+    with pytest.raises(images.UnreadablePicture, match=r"cannot be read \(No such file"):
+        images.read(tmp_path / "gone.jpg", 16, "rgb")
+    with pytest.raises(images.UnreadablePicture, match=r"cannot be read \(Is a directory"):
+        images.read(tmp_path, 16, "rgb")
 
 
 def test_too_little_memory_is_no_fault_of_the_picture(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_too_little_memory_is_no_fault_of_the_picture(tmp_path, monkeypatch):
     def too_little(*_):
         raise MemoryError
 
-    monkeypatch.setattr(pictures.ImageOps, "exif_transpose", too_little)
-    monkeypatch.setattr(pictures, "_eight_bit", too_little)
+    monkeypatch.setattr(images.ImageOps, "exif_transpose", too_little)
+    monkeypatch.setattr(images, "_eight_bit", too_little)
     with pytest.raises(MemoryError):
-        pictures.read(tmp_path / "a.png", 16, "rgb")
+        images.read(tmp_path / "a.png", 16, "rgb")

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from extract import frames, pipeline
+from extract.features import pipeline
+from extract.media import frames
 
 
 class MeanEngine:

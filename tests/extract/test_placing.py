@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract import store, tables, tabular
-from extract.columns import Choice, plan
-from extract.errors import InputError
-from extract.placing import Places
+from extract.features import store
+from extract.runtime.errors import InputError
+from extract.tabular import importer
+from extract.tabular import reader as table_reader
+from extract.tabular.formats import Choice, plan
+from extract.tabular.placing import Places
 
 
 def places(tmp_path, header="video,frame,x", choice=None):
     (tmp_path / "header.csv").write_text(header + "\n")
-    return Places(plan(tables.look(tmp_path / "header.csv"), choice or Choice()))
+    return Places(plan(table_reader.read_columns(tmp_path / "header.csv"), choice or Choice()))
 
 
 def placed(places, names, stated=None):
@@ -78,7 +80,7 @@ def test_py_feat_over_pictures_of_two_people_does_not_mix_them(tmp_path):
             for number in (3, 4, 9):
                 out.writerow([row, 0.9, shade, number / 16, f"/data/{person}/{number:05d}.jpg", row])
                 row += 1
-    done = tabular.main(tmp_path / "fex.csv", "pf", tmp_path)
+    done = importer.main(tmp_path / "fex.csv", "pf", tmp_path)
     assert (done.plan.format.name, done.videos, done.frames) == ("pyfeat", 2, 6)
     for person, shade in (("ann", 0.25), ("bob", 0.75)):
         got = read(tmp_path, "pf", person)
@@ -99,13 +101,13 @@ def test_openface_over_a_folder_of_pictures_gets_their_numbers(tmp_path):
     for number in (2, 3, 7, 11, 30):
         (tmp_path / "frames" / "gaps").mkdir(parents=True, exist_ok=True)
         (tmp_path / "frames" / "gaps" / f"{number:05d}.jpg").touch()
-    tabular.main(tmp_path / "of", "of", tmp_path, roots=[tmp_path / "frames"])
+    importer.main(tmp_path / "of", "of", tmp_path, roots=[tmp_path / "frames"])
     assert read(tmp_path, "of", "gaps").frame.tolist() == [2, 3, 7, 11, 30]
     assert read(tmp_path, "of", "gaps").embedding[:, 0].tolist() == [k / 64 for k in range(1, 6)]
     assert read(tmp_path, "of", "film").frame.tolist() == [1, 2, 3, 4, 5]
     (tmp_path / "frames" / "gaps" / "00008.jpg").touch()
     with pytest.raises(InputError, match=r"gaps\.csv: .* 5 rows, but .*gaps has 6 pictures"):
-        tabular.main(tmp_path / "of", "of", tmp_path, roots=[tmp_path / "frames"])
+        importer.main(tmp_path / "of", "of", tmp_path, roots=[tmp_path / "frames"])
 
 
 def test_openface_counting_pictures_that_are_not_known_is_refused_unless_the_user_vouches(tmp_path):
@@ -113,8 +115,8 @@ def test_openface_counting_pictures_that_are_not_known_is_refused_unless_the_use
     (tmp_path / "frames" / "other").mkdir(parents=True)
     for roots, text in (([], "names no corpus.frames"), ([tmp_path / "frames"], "has no folder 'clip'")):
         with pytest.raises(InputError, match=f"timestamps are all 0.*{text}.*--frame-column frame"):
-            tabular.main(tmp_path / "clip.csv", "of", tmp_path, roots=roots)
-    tabular.main(tmp_path / "clip.csv", "of", tmp_path, Choice(frame="frame"))
+            importer.main(tmp_path / "clip.csv", "of", tmp_path, roots=roots)
+    importer.main(tmp_path / "clip.csv", "of", tmp_path, Choice(frame="frame"))
     assert read(tmp_path, "of", "clip").frame.tolist() == [1, 2, 3, 4]
 
 
@@ -126,8 +128,8 @@ def test_a_decomposed_name_in_a_table_is_the_composed_one(tmp_path):
             f"video,frame,x\n{unicodedata.normalize(form, name)},{frame},0.5\n"
         )
     openface(tmp_path / (unicodedata.normalize("NFD", name) + ".csv"), 2, clock=1)
-    tabular.main(tmp_path / "in", "mine", tmp_path)
-    tabular.main(tmp_path / (unicodedata.normalize("NFD", name) + ".csv"), "of", tmp_path)
+    importer.main(tmp_path / "in", "mine", tmp_path)
+    importer.main(tmp_path / (unicodedata.normalize("NFD", name) + ".csv"), "of", tmp_path)
     assert store.videos(tmp_path, "mine") == store.videos(tmp_path, "of") == [name]
     assert read(tmp_path, "mine", name).frame.tolist() == [1, 2]
 
@@ -138,10 +140,10 @@ def test_a_header_without_rows_is_a_video_without_a_face(tmp_path):
     (tmp_path / "in").mkdir()
     for name in "ab":
         (tmp_path / f"{name}.csv").rename(tmp_path / "in" / f"{name}.csv")
-    done = tabular.main(tmp_path / "in", "of", tmp_path)
+    done = importer.main(tmp_path / "in", "of", tmp_path)
     assert (done.videos, done.frames) == (2, 3)
     empty = read(tmp_path, "of", "b")
     assert empty.frame.tolist() == [] and empty.embedding.shape == (0, 1)
     (tmp_path / "in" / "a.csv").unlink()
     with pytest.raises(InputError, match="no rows in it"):
-        tabular.main(tmp_path / "in", "none", tmp_path)
+        importer.main(tmp_path / "in", "none", tmp_path)

@@ -1,6 +1,6 @@
 import pytest
 
-from extract import progress as module
+from extract.runtime import progress as module
 
 
 def test_off_a_terminal_lines_are_sparse_and_say_what_is_left(capsys, monkeypatch):

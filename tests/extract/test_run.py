@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from extract import making, run, store
+from extract import run
 from extract.config import Config
-from extract.errors import InputError
+from extract.features import step as feature_step
+from extract.features import store
+from extract.runtime.errors import InputError
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config,
     read = store.read(store.path(tmp_path / "work", "net", "b_left"))
     assert read.frame.tolist() == [5, 6, 10000] and read.logits.shape == (3, 8)
     assert store.read(store.path(tmp_path / "work", "net", "empty")).embedding.shape == (0, 5)
-    monkeypatch.setattr(making.engine, "create", None)
+    monkeypatch.setattr(feature_step.engine, "create", None)
     run.main(config, tmp_path / "work")
     assert files(tmp_path / "work") == made
 
@@ -150,8 +152,8 @@ def test_engines_may_be_mixed_in_one_folder_and_precisions_may_not(tmp_path, con
     run.main(by(engine="torch"), work)
     made = {name: content == kept[name] for name, content in files(work).items()}
     assert made == {"a.safetensors": False, "b_left.safetensors": True, "empty.safetensors": True}
-    assert store.about(store.path(work, "net", "a"))["engine"].startswith("torch")
-    assert store.about(store.path(work, "net", "b_left"))["engine"].startswith("openvino")
+    assert store.read_about(store.path(work, "net", "a"))["engine"].startswith("torch")
+    assert store.read_about(store.path(work, "net", "b_left"))["engine"].startswith("openvino")
     again = store.read(store.path(work, "net", "a"))
     np.testing.assert_allclose(again.logits, before["a"].logits, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(again.embedding, before["a"].embedding, rtol=1e-3)
@@ -183,7 +185,7 @@ def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
     work, made = tmp_path / "work", []
     run.main(config, work)
     before = files(work)
-    write = making.store.write
+    write = feature_step.store.write
 
     def dies_at_the_second(path, *rest):
         if made:
@@ -191,11 +193,11 @@ def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
         made.append(path.name)
         write(path, *rest)
 
-    monkeypatch.setattr(making.store, "write", dies_at_the_second)
+    monkeypatch.setattr(feature_step.store, "write", dies_at_the_second)
     aged(work)
     with pytest.raises(KeyboardInterrupt):
         run.main(config, work, redo=True)
-    monkeypatch.setattr(making.store, "write", lambda path, *rest: (made.append(path.name), write(path, *rest)))
+    monkeypatch.setattr(feature_step.store, "write", lambda path, *rest: (made.append(path.name), write(path, *rest)))
     run.main(config, work)
     assert sorted(made) == sorted(before) and files(work) == before
     run.main(config, work)

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from extract import rundir, sharing
-from extract.errors import InputError
+from extract.runtime import locks, run_folder
+from extract.runtime.errors import InputError
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "deep" / "file.txt"
-    rundir.write_text(target, "old")
-    with pytest.raises(RuntimeError), rundir.writing(target) as temporary:
+    run_folder.write_text(target, "old")
+    with pytest.raises(RuntimeError), run_folder.write_whole(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -31,13 +31,16 @@ def test_a_file_that_holds_no_json_object_is_named_with_what_to_do(tmp_path, tex
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=rf"a\.json: {said}.*; give another$"):
-        rundir.read_json(path, "give another")
-    rundir.write_json(path, {"ä": [1, None]})
-    assert rundir.read_json(path, "") == {"ä": [1, None]}
+        run_folder.read_json(path, "give another")
+    run_folder.write_json(path, {"ä": [1, None]})
+    assert run_folder.read_json(path, "") == {"ä": [1, None]}
 
 
 def test_a_full_disk_is_the_users_to_mend_and_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"x\.bin.*No space left.*free some space"), rundir.writing(tmp_path / "x.bin"):
+    with (
+        pytest.raises(InputError, match=r"x\.bin.*No space left.*free some space"),
+        run_folder.write_whole(tmp_path / "x.bin"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
 
@@ -46,70 +49,70 @@ def test_a_disk_that_is_read_only_even_for_removing_is_one_clear_line(tmp_path, 
     def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(rundir.Path, "unlink", read_only)
+    monkeypatch.setattr(run_folder.Path, "unlink", read_only)
     expected = pytest.raises(InputError, match=r"x\.bin: cannot be written \(Read-only file system\)")
-    with expected, rundir.writing(tmp_path / "x.bin"):
+    with expected, run_folder.write_whole(tmp_path / "x.bin"):
         read_only()
 
 
 def test_a_work_folder_below_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
-        rundir.begin(tmp_path / "file" / "work")
+        run_folder.begin(tmp_path / "file" / "work")
 
 
 def test_leftovers_of_killed_processes_are_swept(tmp_path):
     for name in (".a[1].json.77.part", ".a[1].json.9.part", ".b.json.77.part", "a[1].json"):
         (tmp_path / name).touch()
-    rundir.sweep(tmp_path / "a[1].json")
+    run_folder.sweep(tmp_path / "a[1].json")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.77.part", "a[1].json"]
 
 
 def test_a_lost_connection_is_no_disk_error(tmp_path):
-    with pytest.raises(ConnectionError), rundir.writing(tmp_path / "x.bin"):
+    with pytest.raises(ConnectionError), run_folder.write_whole(tmp_path / "x.bin"):
         raise ConnectionResetError("peer")
 
 
 def test_json_refuses_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        rundir.write_json(tmp_path / "a.json", {"score": float("nan")})
-    rundir.write_json(tmp_path / "a.json", {"score": 0.5})
+        run_folder.write_json(tmp_path / "a.json", {"score": float("nan")})
+    run_folder.write_json(tmp_path / "a.json", {"score": 0.5})
     assert json.loads((tmp_path / "a.json").read_text()) == {"score": 0.5}
 
 
 def test_fingerprints_ignore_key_order_and_see_values():
-    assert rundir.fingerprint({"a": 1, "b": [2]}) == rundir.fingerprint({"b": [2], "a": 1})
-    assert rundir.fingerprint({"a": 1}) != rundir.fingerprint({"a": 2})
+    assert run_folder.fingerprint({"a": 1, "b": [2]}) == run_folder.fingerprint({"b": [2], "a": 1})
+    assert run_folder.fingerprint({"a": 1}) != run_folder.fingerprint({"a": 2})
 
 
 def test_done_is_written_last_and_counts_for_one_fingerprint(tmp_path):
-    rundir.begin(tmp_path)
-    assert not rundir.is_done(tmp_path, "m")
-    rundir.write_text(tmp_path / "result.txt", "42")
-    rundir.finish(tmp_path, "m", {"seed": 0}, ["result.txt"])
-    assert rundir.is_done(tmp_path, "m") and not rundir.is_done(tmp_path, "other")
+    run_folder.begin(tmp_path)
+    assert not run_folder.is_done(tmp_path, "m")
+    run_folder.write_text(tmp_path / "result.txt", "42")
+    run_folder.finish(tmp_path, "m", {"seed": 0}, ["result.txt"])
+    assert run_folder.is_done(tmp_path, "m") and not run_folder.is_done(tmp_path, "other")
     assert (tmp_path / "DONE").stat().st_mtime_ns >= (tmp_path / "provenance.json").stat().st_mtime_ns
-    rundir.begin(tmp_path)
-    assert not rundir.is_done(tmp_path, "m")
+    run_folder.begin(tmp_path)
+    assert not run_folder.is_done(tmp_path, "m")
 
 
 @pytest.mark.parametrize("change", ["gone", "another"])
 def test_a_folder_whose_result_is_gone_or_another_one_is_not_done(tmp_path, change):
-    rundir.begin(tmp_path)
-    rundir.write_text(tmp_path / "result.txt", "42")
-    rundir.finish(tmp_path, "m", {}, ["result.txt"])
-    assert rundir.is_done(tmp_path, "m")
+    run_folder.begin(tmp_path)
+    run_folder.write_text(tmp_path / "result.txt", "42")
+    run_folder.finish(tmp_path, "m", {}, ["result.txt"])
+    assert run_folder.is_done(tmp_path, "m")
     if change == "gone":
         (tmp_path / "result.txt").unlink()
     else:
         (tmp_path / "result.txt").write_text("43")
-    assert not rundir.is_done(tmp_path, "m")
+    assert not run_folder.is_done(tmp_path, "m")
 
 
 def test_opening_a_folder_sweeps_what_killed_processes_left(tmp_path):
     for name in (".val.parquet.77.part", "kept.txt"):
         (tmp_path / name).touch()
-    rundir.begin(tmp_path)
+    run_folder.begin(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
@@ -145,10 +148,10 @@ def test_without_locks_of_the_kernels_a_folder_is_refused(tmp_path, monkeypatch)
 
     monkeypatch.setattr(fcntl, "flock", missing)
     refused = pytest.raises(InputError, match=r"cannot be written \(Function not implemented\); choose another folder")
-    with refused, rundir.holding(tmp_path):
+    with refused, run_folder.hold_folder(tmp_path):
         pytest.fail("it was held")
     with refused:
-        sharing.Claims(tmp_path).take("a")
+        locks.Claims(tmp_path).take("a")
 
 
 def test_a_log_is_not_written_through_a_link(tmp_path):
@@ -158,16 +161,16 @@ def test_a_log_is_not_written_through_a_link(tmp_path):
     for keep in (False, True):
         (tmp_path / "log.txt").unlink()
         (tmp_path / "log.txt").symlink_to(tmp_path / "precious")
-        with rundir.log_file(tmp_path / "log.txt", keep) as log:
+        with run_folder.log_file(tmp_path / "log.txt", keep) as log:
             log.write(b"said")
         assert (tmp_path / "precious").read_bytes() == b"precious"
         assert not (tmp_path / "log.txt").is_symlink() and (tmp_path / "log.txt").read_bytes() == b"said"
-    with rundir.log_file(tmp_path / "log.txt", keep=True) as log:
+    with run_folder.log_file(tmp_path / "log.txt", keep=True) as log:
         log.write(b" more")
     assert (tmp_path / "log.txt").read_bytes() == b"said more"
     (tmp_path / "log.txt").unlink()
     os.link(tmp_path / "other", tmp_path / "log.txt")
-    with rundir.log_file(tmp_path / "log.txt") as log:
+    with run_folder.log_file(tmp_path / "log.txt") as log:
         log.write(b"said")
     assert (tmp_path / "other").read_bytes() == b"precious"
 
@@ -178,12 +181,12 @@ def test_a_folder_may_be_held_again_by_who_holds_it_and_by_nobody_else(tmp_path)
     moments = []
 
     def other():
-        with rundir.holding(tmp_path):
+        with run_folder.hold_folder(tmp_path):
             moments.append("other")
 
-    with rundir.holding(tmp_path):
+    with run_folder.hold_folder(tmp_path):
         thread = threading.Thread(target=other)
-        with rundir.holding(tmp_path):
+        with run_folder.hold_folder(tmp_path):
             thread.start()
             thread.join(0.3)
         moments.append("still held")
@@ -197,13 +200,13 @@ def test_damage_to_any_result_and_to_done_itself_is_found(tmp_path):
     (tmp_path / "a").mkdir()
     for name in ("a/one", "a/two", "beside"):
         (tmp_path / name).write_text(name * 9)
-    rundir.finish(tmp_path / "a", "mark", {"x": 1}, ["one", "two", "../beside"])
-    assert rundir.is_done(tmp_path / "a", "mark") and rundir.damage(tmp_path / "a") is None
+    run_folder.finish(tmp_path / "a", "mark", {"x": 1}, ["one", "two", "../beside"])
+    assert run_folder.is_done(tmp_path / "a", "mark") and run_folder.damage(tmp_path / "a") is None
     for name in ("a/one", "a/two", "beside", "a/provenance.json", "a/DONE"):
         whole = (tmp_path / name).read_bytes()
         for bent in (b"", whole[:-1], bytes([whole[0] ^ 1]) + whole[1:], None):
             (tmp_path / name).unlink() if bent is None else (tmp_path / name).write_bytes(bent)
-            assert not rundir.is_done(tmp_path / "a", "mark")
-            assert rundir.damage(tmp_path / "a").resolve() == tmp_path / name
-            assert (rundir.damage(tmp_path / "a", beside=False) is None) == (name == "beside")
+            assert not run_folder.is_done(tmp_path / "a", "mark")
+            assert run_folder.damage(tmp_path / "a").resolve() == tmp_path / name
+            assert (run_folder.damage(tmp_path / "a", beside=False) is None) == (name == "beside")
             (tmp_path / name).write_bytes(whole)

@@ -3,8 +3,9 @@ import sys
 
 import numpy as np
 
-from extract import frames, sharing
-from extract.pipeline import Job
+from extract.features.pipeline import Job
+from extract.media import frames
+from extract.runtime import locks
 
 
 def jobs(tmp_path, *names):
@@ -13,21 +14,21 @@ def jobs(tmp_path, *names):
 
 
 def test_alone_every_job_is_ours_once(tmp_path):
-    claims = sharing.Claims(tmp_path / "locks")
-    given = list(sharing.turns(jobs(tmp_path, "a", "b"), claims, lambda job: False, lambda job: None))
+    claims = locks.Claims(tmp_path / "locks")
+    given = list(locks.take_turns(jobs(tmp_path, "a", "b"), claims, lambda job: False, lambda job: None))
     assert [job.video for job in given] == ["a", "b"]
 
 
 def test_what_another_process_did_meanwhile_is_passed_over(tmp_path):
-    claims, passed = sharing.Claims(tmp_path / "locks"), []
-    given = list(sharing.turns(jobs(tmp_path, "a", "b"), claims, lambda job: job.video == "a", passed.append))
+    claims, passed = locks.Claims(tmp_path / "locks"), []
+    given = list(locks.take_turns(jobs(tmp_path, "a", "b"), claims, lambda job: job.video == "a", passed.append))
     assert [job.video for job in given] == ["b"] and [job.video for job in passed] == ["a"]
 
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from extract.sharing import Claims
+from extract.runtime.locks import Claims
 claims = Claims(Path(sys.argv[1]))
 assert claims.take("a")
 print("held", flush=True)
@@ -36,11 +37,11 @@ time.sleep(20)
 
 
 def test_a_killed_process_frees_its_videos_at_once(tmp_path):
-    claims = sharing.Claims(tmp_path / "locks")
+    claims = locks.Claims(tmp_path / "locks")
     command = [sys.executable, "-c", HOLD, str(tmp_path / "locks")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        given = sharing.turns(jobs(tmp_path, "a", "b"), claims, lambda job: False, lambda job: None)
+        given = locks.take_turns(jobs(tmp_path, "a", "b"), claims, lambda job: False, lambda job: None)
         assert next(given).video == "b"
         assert next(given) is None, "the rest is with the other process"
         other.kill()
@@ -53,7 +54,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from extract import frames, sharing
-from extract.pipeline import Job
+from extract.features.pipeline import Job
 folder = Path(sys.argv[1])
 claims = sharing.Claims(folder / "locks")
 jobs = [Job(str(n), folder, frames.Frames(np.zeros(0, np.int32), (), ())) for n in range(30)]

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
+from extract.features import store
+from extract.runtime.errors import InputError
 
 
 def some(n: int = 4) -> store.VideoFeatures:
@@ -25,7 +25,10 @@ def test_what_is_written_is_read_with_its_types(tmp_path):
         np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
     assert (read.frame.dtype, read.embedding.dtype, read.logits.dtype) == (np.int32, np.float16, np.float32)
     assert read.va is None and read.has() == ("embedding", "logits")
-    assert store.about(path).keys() == {"mark", "content", "arrays", "checksum"} and store.about(path)["mark"] == "m"
+    assert (
+        store.read_about(path).keys() == {"mark", "content", "arrays", "checksum"}
+        and store.read_about(path)["mark"] == "m"
+    )
 
 
 def test_the_content_hash_follows_the_arrays_alone(tmp_path):
@@ -33,7 +36,7 @@ def test_the_content_hash_follows_the_arrays_alone(tmp_path):
     changed.logits[1, 2] += 1
     for name, features, mark in (("a", some(), "m"), ("b", some(), "other"), ("c", changed, "m")):
         store.write(tmp_path / name, features, {"mark": mark})
-    a, b, c = (store.about(tmp_path / name)["content"] for name in "abc")
+    a, b, c = (store.read_about(tmp_path / name)["content"] for name in "abc")
     assert a == b != c
 
 
@@ -53,7 +56,7 @@ def test_a_file_cut_short_is_not_done_and_is_named(tmp_path, length):
     path = tmp_path / "a.safetensors"
     store.write(path, some(), {"mark": "m"})
     path.write_bytes(path.read_bytes()[:length])
-    assert store.about(path) is None
+    assert store.read_about(path) is None
     with pytest.raises(InputError, match=r"a\.safetensors: damaged feature file"):
         store.read(path)
 
@@ -68,11 +71,11 @@ def test_every_changed_bit_is_noticed(tmp_path):
         bent[at] ^= 1 << rng.integers(8)
         path.write_bytes(bent)
         try:
-            read, about = store.read(path), store.about(path)
+            read, about = store.read(path), store.read_about(path)
         except InputError as error:
             assert "a.safetensors: " in str(error)
             continue
-        assert chr(whole[at]).isspace() and about == store.about(path)
+        assert chr(whole[at]).isspace() and about == store.read_about(path)
         for kind in ("frame", "embedding", "logits"):
             np.testing.assert_array_equal(getattr(read, kind), getattr(some(), kind))
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from extract import audio_times, frame_times, streams, video
+from extract.media import streams, timestamps, video
 
 
 def record(path, shades, codec="libx264", rate=25, options=None, **muxer):
@@ -57,12 +57,12 @@ def test_recordings_put_end_to_end_are_read_to_the_end_whatever_their_clocks_say
             assert (len(means), broken) == (68, None), (name, starts, broken)
             assert count_of_opencv(path) == 68
             np.testing.assert_allclose(means, shades, atol=4)  # in order, none twice
-            rate, seconds = frame_times.of_file(path, 68)
+            rate, seconds = timestamps.read_frame_times(path, 68)
             assert rate == 25
             np.testing.assert_allclose(
                 seconds, np.arange(68) / 25, atol=0.09
             )  # they follow, without a pause of an hour
-            assert len(audio_times.picture_times(path)) == 68
+            assert len(timestamps.picture_times(path)) == 68
 
 
 def test_pieces_of_a_stream_for_the_web_are_one_recording(tmp_path):
@@ -91,7 +91,7 @@ def test_a_loss_in_a_recording_is_said_and_what_is_behind_it_is_read(tmp_path):
     middle = len(data) // 188 // 2 * 188
     path.write_bytes(data[:middle] + data[middle + 3 * 188 :])
     means, broken = read(path)
-    assert len(means) == count_of_opencv(path) == len(audio_times.picture_times(path)) >= 47
+    assert len(means) == count_of_opencv(path) == len(timestamps.picture_times(path)) >= 47
     assert "lacks a piece behind frame 2" in broken and "numbered as they come" in broken
 
 
@@ -100,7 +100,7 @@ def test_the_clock_goes_on_behind_a_joint_for_pictures_in_any_order():
     shown, decoded = [0, 7200, 3600], [-3600, 0, 3600]
     for start, goes_on in ((0, 10_800), (-5_000_000, 10_800), (904_000 + 7200, 10_800), (903_000, 903_000)):
         later = [start + time for time in shown], [start + time for time in decoded]
-        found = streams.continued(shown + later[0], decoded + later[1], base, rate)
+        found = streams.continue_clock(shown + later[0], decoded + later[1], base, rate)
         assert found == shown + [goes_on + time for time in shown], start  # the last is a pause of under ten seconds
 
 
@@ -112,8 +112,8 @@ def test_a_name_like_a_protocol_is_a_file(tmp_path, monkeypatch):
         means, broken = read(name)
         assert (len(means), broken) == (4, None), name
         assert video.stated_frames(Path(name)) == 4
-        assert frame_times.of_file(Path(name), 4)[1][3] == pytest.approx(3 / 25)
-        assert len(audio_times.picture_times(Path(name))) == 4
+        assert timestamps.read_frame_times(Path(name), 4)[1][3] == pytest.approx(3 / 25)
+        assert len(timestamps.picture_times(Path(name))) == 4
 
 
 def test_thumbnails_and_covers_are_not_the_film(tmp_path):
@@ -134,8 +134,8 @@ def test_thumbnails_and_covers_are_not_the_film(tmp_path):
         means, broken = read(path)
         assert (len(means), broken) == (12, None), name
         np.testing.assert_allclose(means, range(40, 100, 5), atol=4)
-        assert video.stated_frames(path) == len(frame_times.of_file(path, 12)[1]) == 12
-        assert len(audio_times.picture_times(path)) == 12
+        assert video.stated_frames(path) == len(timestamps.read_frame_times(path, 12)[1]) == 12
+        assert len(timestamps.picture_times(path)) == 12
 
 
 def test_a_picture_is_a_video_of_one_frame_upright_and_a_damaged_one_is_broken(tmp_path):
@@ -152,7 +152,7 @@ def test_a_picture_is_a_video_of_one_frame_upright_and_a_damaged_one_is_broken(t
     Image.fromarray(wide).save(tmp_path / "phone.jpg", quality=100, subsampling=0, exif=exif)
     (frame,) = video.read(tmp_path / "phone.jpg")
     assert np.abs(frame[:, :, ::-1].astype(int) - np.rot90(wide, -1)).mean() < 4
-    assert len(frame_times.of_file(tmp_path / "phone.jpg", 1)[1]) == 1
+    assert len(timestamps.read_frame_times(tmp_path / "phone.jpg", 1)[1]) == 1
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "phone.jpg").read_bytes()[:300])
     assert "damaged picture" in read(tmp_path / "cut.jpg")[1]
     shades = [Image.new("RGB", (32, 32), (k, k, k)) for k in (40, 120, 200)]
@@ -164,11 +164,11 @@ def test_a_picture_is_a_video_of_one_frame_upright_and_a_damaged_one_is_broken(t
 
 
 def test_the_face_in_a_video_of_one_frame_is_found(tmp_path):
-    from extract import crops
+    from extract.faces import crops
 
     for count in (1, 2):
         record(tmp_path / f"{count}.mp4", [90] * count)
-        said = crops.of_video(
+        said = crops.crop_video(
             tmp_path / f"{count}.mp4", [tmp_path / f"out{count}"], 16, lambda _: np.array([[9, 9, 30, 30, 0.9]]),
             lambda _: None,
         )  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extract import store, tabular
-from extract.columns import Choice
-from extract.errors import InputError
+from extract.features import provenance, store
+from extract.runtime.errors import InputError
+from extract.tabular import importer
+from extract.tabular.formats import Choice
 
 NEWS = Path(__file__).parents[3] / "shared" / "data" / "news_clips" / "features.csv"
 
@@ -40,7 +41,7 @@ def test_the_store_holds_the_tables_values_sorted_by_frame_whatever_their_order(
     frame = random_table(np.random.default_rng(0), videos=7)
     path = tmp_path / f"t{suffix}"
     frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
-    done = tabular.main(path, "mine", tmp_path)
+    done = importer.main(path, "mine", tmp_path)
     assert (done.videos, done.frames, done.without_face) == (7, len(frame), 0)
     assert store.videos(tmp_path, "mine") == sorted(frame["video"].unique())
     for video, rows in frame.groupby("video"):
@@ -62,7 +63,7 @@ def test_a_folder_of_openface_files_is_one_video_each_and_frames_without_success
     (tmp_path / "in").mkdir()
     openface(tmp_path / "in" / "a.csv", range(1, 31), success=lambda k: k % 3)
     openface(tmp_path / "in" / "b_left.csv", range(1, 11), nan_at={4})
-    done = tabular.main(tmp_path / "in", "openface", tmp_path)
+    done = importer.main(tmp_path / "in", "openface", tmp_path)
     assert (done.plan.format.name, done.videos, done.frames, done.without_face) == ("openface", 2, 29, 11)
     a, b = (read(tmp_path, "openface", video) for video in ("a", "b_left"))
     assert a.frame.tolist() == [k for k in range(1, 31) if k % 3]
@@ -73,7 +74,7 @@ def test_a_folder_of_openface_files_is_one_video_each_and_frames_without_success
 def test_kinds_go_where_the_user_says(tmp_path):
     random_table(np.random.default_rng(1), columns=5).to_csv(tmp_path / "t.csv", index=False)
     choice = Choice(columns=("c0",), logits=("c1", "c2"), va=("c4", "c3"))
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path, choice)
+    importer.main(tmp_path / "t.csv", "mine", tmp_path, choice)
     got = read(tmp_path, "mine", "000")
     assert got.has() == ("embedding", "logits", "va")
     rows = pd.read_csv(tmp_path / "t.csv", dtype={"video": str}).query("video == '000'").sort_values("frame")
@@ -83,8 +84,8 @@ def test_kinds_go_where_the_user_says(tmp_path):
 
 def test_metadata_tell_where_the_features_come_from_and_all_videos_share_one_mark(tmp_path):
     random_table(np.random.default_rng(2)).to_csv(tmp_path / "t.csv", index=False)
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path)
-    abouts = [store.about(store.path(tmp_path, "mine", video)) for video in store.videos(tmp_path, "mine")]
+    importer.main(tmp_path / "t.csv", "mine", tmp_path)
+    abouts = [store.read_about(store.path(tmp_path, "mine", video)) for video in store.videos(tmp_path, "mine")]
     assert len({about["mark"] for about in abouts}) == 1
     assert abouts[0]["network"] == "mine" and abouts[0]["columns"] == '{"embedding": ["c0", "c1", "c2"]}'
     assert len(abouts[0]["weights"]) == 64 and abouts[0]["table"] == "table" and abouts[0]["pictures"]
@@ -93,52 +94,52 @@ def test_metadata_tell_where_the_features_come_from_and_all_videos_share_one_mar
 
 def test_an_imported_name_is_told_from_a_network(tmp_path):
     random_table(np.random.default_rng(3)).to_csv(tmp_path / "t.csv", index=False)
-    assert not tabular.is_imported(tmp_path, "mine")
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path)
-    assert tabular.is_imported(tmp_path, "mine")
+    assert not provenance.is_imported(tmp_path, "mine")
+    importer.main(tmp_path / "t.csv", "mine", tmp_path)
+    assert provenance.is_imported(tmp_path, "mine")
     features = store.VideoFeatures(np.array([1], np.int32), np.ones((1, 2), np.float16))
     store.write(store.path(tmp_path, "net", "a"), features, {"network": "net", "mark": "m"})
-    assert not tabular.is_imported(tmp_path, "net")
+    assert not provenance.is_imported(tmp_path, "net")
     with pytest.raises(InputError, match="holds features that a network made"):
-        tabular.main(tmp_path / "t.csv", "net", tmp_path, redo=True)
+        importer.main(tmp_path / "t.csv", "net", tmp_path, redo=True)
 
 
 def test_the_same_import_again_does_nothing_and_a_lost_file_comes_back(tmp_path, monkeypatch):
     random_table(np.random.default_rng(4)).to_csv(tmp_path / "t.csv", index=False)
-    first = tabular.main(tmp_path / "t.csv", "mine", tmp_path)
+    first = importer.main(tmp_path / "t.csv", "mine", tmp_path)
     made = folder_bytes(tmp_path, "mine")
     store.path(tmp_path, "mine", "001").unlink()
     cut = store.path(tmp_path, "mine", "002")
     cut.write_bytes(cut.read_bytes()[:-2])
-    assert tabular.main(tmp_path / "t.csv", "mine", tmp_path) == first
+    assert importer.main(tmp_path / "t.csv", "mine", tmp_path) == first
     assert folder_bytes(tmp_path, "mine") == made
-    monkeypatch.setattr(tabular, "_videos", None)
-    assert tabular.main(tmp_path / "t.csv", "mine", tmp_path) == first
+    monkeypatch.setattr(importer, "_videos", None)
+    assert importer.main(tmp_path / "t.csv", "mine", tmp_path) == first
 
 
 def test_another_table_under_the_same_name_is_refused_and_redo_replaces_all_of_it(tmp_path):
     random_table(np.random.default_rng(5), videos=5).to_csv(tmp_path / "t.csv", index=False)
     random_table(np.random.default_rng(6), videos=2).to_csv(tmp_path / "u.csv", index=False)
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path)
+    importer.main(tmp_path / "t.csv", "mine", tmp_path)
     with pytest.raises(InputError, match=r"imported before with another weights .*--redo replaces it"):
-        tabular.main(tmp_path / "u.csv", "mine", tmp_path)
+        importer.main(tmp_path / "u.csv", "mine", tmp_path)
     with pytest.raises(InputError, match="imported before with another columns"):
-        tabular.main(tmp_path / "t.csv", "mine", tmp_path, Choice(columns=("c0",)))
-    tabular.main(tmp_path / "u.csv", "mine", tmp_path, redo=True)
+        importer.main(tmp_path / "t.csv", "mine", tmp_path, Choice(columns=("c0",)))
+    importer.main(tmp_path / "u.csv", "mine", tmp_path, redo=True)
     assert store.videos(tmp_path, "mine") == ["000", "001"]
     assert [path.name for path in (tmp_path / "features").iterdir() if path.name != ".replacing"] == ["mine"]
 
 
 def test_an_import_that_fails_leaves_what_was_there_and_nothing_half_done(tmp_path):
     random_table(np.random.default_rng(7)).to_csv(tmp_path / "t.csv", index=False)
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path)
+    importer.main(tmp_path / "t.csv", "mine", tmp_path)
     made = folder_bytes(tmp_path, "mine")
     bad = random_table(np.random.default_rng(8))
     bad.iloc[-1, 3] = 70000
     bad.to_csv(tmp_path / "bad.csv", index=False)
     for name in ("mine", "new"):
         with pytest.raises(InputError, match="70000"):
-            tabular.main(tmp_path / "bad.csv", name, tmp_path, redo=True)
+            importer.main(tmp_path / "bad.csv", name, tmp_path, redo=True)
     assert folder_bytes(tmp_path, "mine") == made
     assert [path.name for path in (tmp_path / "features").iterdir() if path.name != ".replacing"] == ["mine"]
 
@@ -165,13 +166,13 @@ def write_csv(path, *rows, header="video,frame,x,y"):
 def test_bad_rows_are_named(tmp_path, rows, choice, text):
     write_csv(tmp_path / "t.csv", *rows)
     with pytest.raises(InputError, match=text):
-        tabular.main(tmp_path / "t.csv", "mine", tmp_path, choice)
+        importer.main(tmp_path / "t.csv", "mine", tmp_path, choice)
     assert not (tmp_path / "features" / "mine").exists()
 
 
 def test_first_frame_shifts_and_65504_still_fits(tmp_path):
     write_csv(tmp_path / "t.csv", "a,0,65504,-65504", "a,3,1,2")
-    tabular.main(tmp_path / "t.csv", "mine", tmp_path, Choice(first_frame=0))
+    importer.main(tmp_path / "t.csv", "mine", tmp_path, Choice(first_frame=0))
     got = read(tmp_path, "mine", "a")
     assert got.frame.tolist() == [1, 4] and got.embedding[0].tolist() == [65504, -65504]
 
@@ -179,7 +180,7 @@ def test_first_frame_shifts_and_65504_still_fits(tmp_path):
 def test_a_table_without_a_video_column_with_two_videos_gets_a_hint(tmp_path):
     write_csv(tmp_path / "t.csv", "1,5", "1,6", header="frame,x")
     with pytest.raises(InputError, match="name the column of the videos with --video-column"):
-        tabular.main(tmp_path / "t.csv", "mine", tmp_path)
+        importer.main(tmp_path / "t.csv", "mine", tmp_path)
 
 
 def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path):
@@ -187,14 +188,14 @@ def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path):
     write_csv(tmp_path / "in" / "a.csv", "a,1,1,1")
     write_csv(tmp_path / "in" / "b.csv", "b,1,1", header="video,frame,x")
     with pytest.raises(InputError, match=r"b\.csv: no column 'y', which a\.csv has"):
-        tabular.main(tmp_path / "in", "mine", tmp_path)
+        importer.main(tmp_path / "in", "mine", tmp_path)
 
 
 def test_a_video_spread_over_two_files_is_one_video(tmp_path):
     (tmp_path / "in").mkdir()
     write_csv(tmp_path / "in" / "a.csv", "v.mp4,2,1,1", "w,1,0,0")
     write_csv(tmp_path / "in" / "b.csv", "v.mp4,1,3,3")
-    tabular.main(tmp_path / "in", "mine", tmp_path)
+    importer.main(tmp_path / "in", "mine", tmp_path)
     got = read(tmp_path, "mine", "v")
     assert got.frame.tolist() == [1, 2] and got.embedding[:, 0].tolist() == [3, 1]
 
@@ -203,7 +204,7 @@ def test_a_video_spread_over_two_files_is_one_video(tmp_path):
 def test_names_that_are_taken_or_no_names_are_refused(tmp_path, name):
     write_csv(tmp_path / "t.csv", "a,1,1,1")
     with pytest.raises(InputError, match="--name"):
-        tabular.main(tmp_path / "t.csv", name, tmp_path)
+        importer.main(tmp_path / "t.csv", name, tmp_path)
 
 
 def test_the_command_says_what_it_took_and_bad_input_is_one_line(tmp_path):
@@ -221,7 +222,7 @@ def test_the_command_says_what_it_took_and_bad_input_is_one_line(tmp_path):
 def test_real_pyfeat_clips_import_and_their_action_units_tell_valence_on_held_out_clips(tmp_path):
     from sklearn.linear_model import Ridge
 
-    done = tabular.main(NEWS, "news", tmp_path, Choice(columns=("AU*",), va=("valence", "arousal")))
+    done = importer.main(NEWS, "news", tmp_path, Choice(columns=("AU*",), va=("valence", "arousal")))
     assert (done.plan.format.name, done.videos, done.frames, done.without_face) == ("pyfeat", 20, 477, 0)
     videos = store.videos(tmp_path, "news")
     assert videos == [f"{k:03d}" for k in range(1, 21)]

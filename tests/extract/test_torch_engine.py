@@ -9,12 +9,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from extract import checkpoints
-from extract.engine import OpenVinoEngine
-from extract.errors import InputError
-from extract.networks import NETWORKS
-from extract.onnx_torch import UnsupportedOperator
-from extract.torch_engine import BATCH, IN_FLIGHT, TorchEngine
+from extract.engines.onnx_module import UnsupportedOperator
+from extract.engines.openvino_engine import OpenVinoEngine
+from extract.engines.torch_engine import BATCH, IN_FLIGHT, TorchEngine
+from extract.networks import checkpoints
+from extract.networks.registry import NETWORKS
+from extract.runtime.errors import InputError
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
 MTL = NETWORKS["enet_b0_8_va_mtl"]
@@ -259,7 +259,7 @@ def test_what_the_device_refuses_is_one_line(small, monkeypatch, what):
     def refuse(self, pixels):
         raise torch.OutOfMemoryError(what) if "memory" in what else RuntimeError(what)
 
-    monkeypatch.setattr("extract.onnx_torch.OnnxModule.forward", refuse)
+    monkeypatch.setattr("extract.engines.onnx_module.OnnxModule.forward", refuse)
     with pytest.raises(InputError, match=r"^CPU: .* 4 pictures of 'small' .*\(CUDA [^\n]*\); features\.engine = "):
         TorchEngine(*small, device="cpu")
 

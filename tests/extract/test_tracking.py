@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from extract import tracking
-from extract.tracking import KEEP_SCORE, MEMORY, SHORTEST, START_SCORE, Follower, Track
+from extract.faces import tracking
+from extract.faces.tracking import KEEP_SCORE, MEMORY, SHORTEST, START_SCORE, Follower, Track
 
 
 def follow(frames):

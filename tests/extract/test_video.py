@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from extract import video
-from extract.errors import InputError
+from extract.media import video
+from extract.runtime.errors import InputError
 
 CLIPS = {".mp4": "mpeg4", ".mov": "mjpeg", ".avi": "mpeg4", ".mkv": "mpeg4", ".webm": "libvpx", ".mpg": "mpeg2video"}
 

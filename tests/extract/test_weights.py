@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from extract import weights
-from extract.errors import InputError
-from extract.networks import NETWORKS
+from extract.networks import weights
+from extract.networks.registry import NETWORKS
+from extract.runtime.errors import InputError
 
 ROW = NETWORKS["enet_b0_8_va_mtl"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract import store
-from heads.tasks import TASKS
+from extract.features import store
+from heads.abaw.tasks import TASKS
 
 EMBEDDING = 12
 NETWORKS = {"one": ("embedding", "logits"), "two": ("embedding", "logits", "va")}

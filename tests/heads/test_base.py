@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from extract.errors import InputError
-from heads import base
-from heads.base import HeadSettings
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
+from heads.base import head as base
+from heads.base.head import HeadSettings
+from heads.data import temporal
 
 
 def test_class_weights_are_the_published_ones() -> None:
@@ -113,7 +114,7 @@ def test_families() -> None:
 )
 def test_temporal_columns_that_cannot_be_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        base.Temporal.model_validate({"of": "va"} | wrong)
+        temporal.Temporal.model_validate({"of": "va"} | wrong)
 
 
 def test_the_same_temporal_column_twice_is_refused() -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import InputError
-from heads import bench
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
+from heads.bench import __main__, measure
 
 
 def test_every_part_is_measured(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text('{"lightgbm": {"gigabytes": 1.0}}')  # of an earlier version
-    found = bench.main(tmp_path, 0.01, only=("mlp",), rounds=1)
+    found = measure.main(tmp_path, 0.01, only=("mlp",), rounds=1)
     assert "lightgbm" not in found
-    found = bench.main(tmp_path, 0.01, only=("lightgbm", "lama"), limits=(200,), trees=3)
+    found = measure.main(tmp_path, 0.01, only=("lightgbm", "lama"), limits=(200,), trees=3)
     assert json.loads((tmp_path / "bench.json").read_text()) == found
     m = found["mlp"]
     assert m["parameters"] == 165_516 and m["ratio"] == pytest.approx(m["rows_per_second"] / m["bare_rows_per_second"])
@@ -25,7 +25,7 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     assert lama["complete"] and not lama["out_of_time"] and not lama["constant_outputs"]
     assert lama["ratio"] == pytest.approx(lama["seconds"] / 200)
     assert lama["learning_seconds"] < lama["seconds"] < lama["command_seconds"]
-    rows = bench.rows_of(found)
+    rows = __main__.list_rows(found)
     finished = [row[1:] for row in rows if row[0] == "lama, limit 200 s: both algorithms finished in"]
     assert finished == [("12 outputs", "12 outputs", "yes")]
     assert all(m["gigabytes"] is None or m["gigabytes"] > 0.1 for m in (found["mlp"], found["lightgbm"], lama))
@@ -33,12 +33,12 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
 
 def test_what_is_asked_for_is_held_against_what_was_measured() -> None:
     mlp = {"each": [[50.0, 40.0, 70.0], [100.0, 90.0, 120.0]], "ratio": 0.5, "gigabytes": 7.9, "seconds": 1.0}
-    rows = {row[0]: row[1:] for row in bench.rows_of({"mlp": mlp})}
+    rows = {row[0]: row[1:] for row in __main__.list_rows({"mlp": mlp})}
     assert rows["mlp: rows/s in an epoch"][0] == "50 (40 to 70, 3 rounds)"
     assert rows["mlp beside bare, medians"] == ("0.50", ">= 0.7", "no")
     assert rows["mlp: memory of all processes"] == ("7.90 GB", "< 8 GB", "yes")
     boosted = {"gigabytes": None, "seconds": 3.0, "most_trees": 20}
-    rows = {row[0]: row[1:] for row in bench.rows_of({"lightgbm": boosted})}
+    rows = {row[0]: row[1:] for row in __main__.list_rows({"lightgbm": boosted})}
     what = "lightgbm, 20 trees a unit at most, then the refit: memory of all processes"
     assert rows[what] == ("not known here", "< 10 GB", "")
 
@@ -46,13 +46,13 @@ def test_what_is_asked_for_is_held_against_what_was_measured() -> None:
 def test_complete_means_both_algorithms_in_all_twelve_outputs() -> None:
     both = {"LinearL2": 0.9, "LightGBM": 0.1}
     units = TASKS["au"].outputs
-    assert bench.complete(dict.fromkeys(units, both))
-    assert bench.complete(dict.fromkeys(units, both | {"LightGBM": 0.0})), "finished, but the blend left it out"
-    assert not bench.complete(dict.fromkeys(units[1:], both)), "an output that is missing"
-    assert not bench.complete({**dict.fromkeys(units, both), "AU4": {"LinearL2": 1.0}})
-    assert not bench.complete({})
+    assert measure.complete(dict.fromkeys(units, both))
+    assert measure.complete(dict.fromkeys(units, both | {"LightGBM": 0.0})), "finished, but the blend left it out"
+    assert not measure.complete(dict.fromkeys(units[1:], both)), "an output that is missing"
+    assert not measure.complete({**dict.fromkeys(units, both), "AU4": {"LinearL2": 1.0}})
+    assert not measure.complete({})
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--only tabnet: no such part; there are mlp, lightgbm, lama"):
-        bench.main(tmp_path, 0.01, only=("tabnet",))
+        measure.main(tmp_path, 0.01, only=("tabnet",))

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
-from heads import bench_corpus, bench_frames, labels
-from heads.bench_corpus import NETWORK, World
-from heads.tasks import TASKS
+from extract.features import store
+from extract.runtime.errors import InputError
+from heads.abaw import annotations as annotation_files
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
+from heads.bench import corpus as bench_corpus
+from heads.bench import frames as bench_frames
+from heads.bench.corpus import NETWORK, World
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,7 @@ def test_states_are_autoregressive_around_a_videos_own_offset() -> None:
 
 def test_the_corpus_has_the_published_rates_and_tells_of_the_units(tmp_path: Path) -> None:
     make(tmp_path)
-    found = labels.read_folder(tmp_path / "annotations" / "train", TASKS["au"])
+    found = read.read_folder(tmp_path / "annotations" / "train", TASKS["au"])
     truth = np.concatenate([a.values[a.valid] for a in found.values()])
     np.testing.assert_allclose(truth.mean(0), bench_corpus.RATES, atol=0.002)
     embedding = []
@@ -86,6 +89,6 @@ def test_annotations_are_official_files(tmp_path: Path) -> None:
     units = np.random.default_rng(0).random((6, 12)) < 0.5
     there = np.array([True, True, False, True, False, True])
     (tmp_path / "v.txt").write_bytes(bench_corpus.annotation(units, there))
-    found = labels.read(tmp_path / "v.txt", TASKS["au"])
+    found = annotation_files.read(tmp_path / "v.txt", TASKS["au"])
     np.testing.assert_array_equal(found.valid, there)
     np.testing.assert_array_equal(found.values[there], units[there])

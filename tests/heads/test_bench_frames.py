@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extract.errors import InputError
-from heads import bench_frames
+from extract.runtime.errors import InputError
+from heads.bench import frames as bench_frames
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/affwild2_frames/frames.parquet"
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from heads import bench_corpus, bench_sequence, stored
+from heads.bench import corpus as bench_corpus
+from heads.bench import sequence
+from heads.data import lazy_block
 
 
 def test_an_epoch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
-    found = bench_sequence.main(tmp_path, 0.001)
+    found = sequence.main(tmp_path, 0.001)
     assert json.loads((tmp_path / "bench_sequence.json").read_text()) == found
     one = found["cpu"]
     assert one["parameters"] == 3_490_572 and one["precision"] == "fp32" and not one["on_disk"]
@@ -17,19 +19,19 @@ def test_an_epoch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     expected = one["reading_seconds"] + 20 * (one["epoch_seconds"] + one["dev_seconds"])
     assert one["run_seconds"] == pytest.approx(expected)
     assert one["gigabytes"] is None or one["gigabytes"] > 0.1
-    assert ("GPU", "there is none") in bench_sequence.rows_of(found) or "cuda" in found
+    assert ("GPU", "there is none") in sequence.list_rows(found) or "cuda" in found
 
 
 def test_large_embeddings_are_read_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "IN_MEMORY", 0)
+    monkeypatch.setattr(lazy_block, "IN_MEMORY", 0)
     bench_corpus.make(tmp_path, None, 0.001, 0)
-    assert bench_sequence.measure(tmp_path)["on_disk"]
+    assert sequence.measure(tmp_path)["on_disk"]
 
 
 def test_figures_for_people() -> None:
     one = {"precision": "bf16", "rows_per_second": 12345.6, "rows": 1_000_000, "epoch_seconds": 81.4, "dev_seconds": 3}
     one |= {"run_seconds": 1700.0, "gigabytes": None, "rows_per_processor_second": 6789}
-    rows = dict(bench_sequence.rows_of({"cuda": one}))
+    rows = dict(sequence.list_rows({"cuda": one}))
     assert rows["GPU, bf16: rows/s in an epoch"] == "12,346"
     assert rows["GPU: an epoch of 1,000,000 rows, a look at dev"] == "81 s, 3 s"
     assert rows["GPU: rows/s of processor time"] == "6,789"

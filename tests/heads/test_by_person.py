@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 
 from heads import config as heads_config
-from heads import labels, lama_fit, learn, oof, run, split, tune, tune_trial
-from heads.base import FAMILIES, family
+from heads import run
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
+from heads.base.head import FAMILIES, family
 from heads.config import Spec
-from heads.lama_folds import fold_groups
-from heads.lama_rows import Both
-from heads.table import Labelled, Source
-from heads.tasks import TASKS
-from heads.train import Job
+from heads.data import splits
+from heads.data.table import Labelled, Source
+from heads.families.lama import fit as lama_fit
+from heads.families.lama.data import TrainDevRows, fold_groups
+from heads.train import fit as learn
+from heads.train import out_of_fold
+from heads.train.job import Job
+from heads.tune import search as tune_search
+from heads.tune import trial as tune_trial
 
 Corpus = Any  # tests/heads/conftest.py
 AU = TASKS["au"]
@@ -30,12 +36,12 @@ PEOPLE = {"t0": "Ann", "t3": "Ann", "t1": "Ben", "t5": "Ben", "t4": "Cyd"}
 def quiet(_done: float, _note: str) -> None: ...
 
 
-def prepared(corpus: Corpus, people: dict[str, str] | None = PEOPLE, **more: Any) -> learn.Prepared:
+def prepared(corpus: Corpus, people: dict[str, str] | None = PEOPLE, **more: Any) -> learn.TrainData:
     raw = {"family": "lightgbm", "inputs": ["embedding", "logits"], "trees": 3} | more
-    annotations = labels.read_folder(corpus.folder / "au" / "train", AU)
+    annotations = read.read_folder(corpus.folder / "au" / "train", AU)
     settings = family("lightgbm").Settings.model_validate(raw)
     seed = raw.pop("seed", 0)
-    return learn.prepare(corpus.work, SOURCES, settings, annotations, AU, seed, people=people)
+    return learn.prepare_train(corpus.work, SOURCES, settings, annotations, AU, seed, people=people)
 
 
 def who(rows: Labelled) -> set[str]:
@@ -44,9 +50,9 @@ def who(rows: Labelled) -> set[str]:
 
 def test_dev_slices_and_those_inside_folds_hold_whole_people(tiny: Corpus) -> None:
     ready = prepared(tiny)
-    annotations = labels.read_folder(tiny.folder / "au" / "train", AU)
+    annotations = read.read_folder(tiny.folder / "au" / "train", AU)
     for seed in range(8):
-        some = [learn.slices(ready.labelled, AU, seed, 1)]
+        some = [learn.split_train_dev(ready.labelled, AU, seed, 1)]
         for held in tune_trial.folds(annotations, AU, 3, seed, PEOPLE):
             out = np.isin(ready.labelled.rows.videos, held)
             assert not {PEOPLE.get(v) for v in held} & {PEOPLE[v] for v in PEOPLE if v not in held}
@@ -73,7 +79,7 @@ class Watched:
         class Seeing(type(head)):  # type: ignore[misc]
             def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: Any = quiet) -> dict[str, Any]:
                 seen.append((who(train), who(dev)))
-                self.truth, self.video = train.truth, Both(train, dev).video
+                self.truth, self.video = train.truth, TrainDevRows(train, dev).video
                 return {}
 
             def refit(self, rows: Labelled, seed: int, on_progress: Any = quiet) -> None: ...
@@ -91,24 +97,24 @@ def test_out_of_fold_predictions_of_every_family_are_by_person(
 ) -> None:
     seen: list[tuple[set[str], set[str]]] = []
     kind = family(name)
-    monkeypatch.setattr(learn, "new", lambda one: Watched(kind, seen)(one.task, one.settings))
+    monkeypatch.setattr(learn, "create_head", lambda one: Watched(kind, seen)(one.task, one.settings))
     monkeypatch.setattr(learn, "as_model", lambda one, head: Model(one, head))
 
     class Model:
-        def __init__(self, one: learn.Prepared, head: Any) -> None:
+        def __init__(self, one: learn.TrainData, head: Any) -> None:
             self.one, self.head = one, head
 
         def predict_videos(self, work: Path, videos: list[str]) -> Any:
             rows = self.one.load(videos)
             spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-            return oof.Predictions(
+            return out_of_fold.Predictions(
                 AU.outputs, {v: (rows.frame[a:b], self.head.predict(rows.frame[a:b])) for v, a, b in spans}
             )
 
-    annotations = labels.read_folder(tiny.folder / "au" / "train", AU)
+    annotations = read.read_folder(tiny.folder / "au" / "train", AU)
     settings = kind.Settings.model_validate({"family": name, "inputs": ["embedding"], "folds": 3})
-    ready = learn.prepare(tiny.work, SOURCES, settings, annotations, AU, 2, people=PEOPLE)
-    report = oof.predict(ready, annotations, tmp_path, "mark", quiet)
+    ready = learn.prepare_train(tiny.work, SOURCES, settings, annotations, AU, 2, people=PEOPLE)
+    report = out_of_fold.predict(ready, annotations, tmp_path, "mark", quiet)
     assert len(seen) == 3
     for (train, dev), fold in zip(seen, report["oof_folds"], strict=True):
         held = {PEOPLE.get(video, "nobody") for video in fold["videos"]}
@@ -118,16 +124,16 @@ def test_out_of_fold_predictions_of_every_family_are_by_person(
 def test_a_video_without_labels_goes_where_its_person_is(corpus: Corpus, tmp_path: Path) -> None:
     path = corpus.folder / "au" / "train" / "t5.txt"
     path.write_text(AU.header + "\n" + (",".join(["-1"] * 12) + "\n") * corpus.frames)
-    annotations = labels.read_folder(corpus.folder / "au" / "train", AU)
+    annotations = read.read_folder(corpus.folder / "au" / "train", AU)
     assert not annotations["t5"].valid.any()
-    report = oof.predict(prepared(corpus, folds=4), annotations, tmp_path, "mark", quiet)
+    report = out_of_fold.predict(prepared(corpus, folds=4), annotations, tmp_path, "mark", quiet)
     (fold,) = [one["videos"] for one in report["oof_folds"] if "t5" in one["videos"]]
     assert "t1" in fold
 
 
 def test_lama_keeps_people_on_one_side_of_its_own_folds(tiny: Corpus) -> None:
     ready = prepared(tiny)
-    both = Both(ready.part.train, ready.part.dev)
+    both = TrainDevRows(ready.part.train, ready.part.dev)
     video = np.concatenate([np.array(part.rows.videos)[part.rows.video] for part in both.parts])
     person = np.array([PEOPLE.get(v, "nobody") for v in video])
     for seed in range(5):
@@ -135,7 +141,7 @@ def test_lama_keeps_people_on_one_side_of_its_own_folds(tiny: Corpus) -> None:
             made = fold_groups(both.video, label, 3, seed)
             assert len(np.unique(made)) == 3
             assert all(len(np.unique(made[person == one])) == 1 for one in np.unique(person))
-    order = lama_fit.Order("x", "reg", np.zeros((len(both), 1), np.float32), np.arange(len(both)) % 7.0,
+    order = lama_fit.FitOrder("x", "reg", np.zeros((len(both), 1), np.float32), np.arange(len(both)) % 7.0,
                            np.ones(len(both), np.float32), both.video, 0, {"cv": 3})  # fmt: skip
     group = lama_fit._table(order)[0]["group"].to_numpy()
     assert all(len(np.unique(group[person == one])) == 1 for one in np.unique(person))
@@ -153,7 +159,7 @@ def test_what_a_head_has_learnt_hangs_on_who_belongs_together_and_on_nothing_els
     videos = [*PEOPLE, "t2"]
 
     def mark(people: dict[str, str] | None) -> str:
-        return run._learning("au", spec, 0, {}, {"one": "mark"}, "code", split.name_groups(videos, people))
+        return run._learning("au", spec, 0, {}, {"one": "mark"}, "code", splits.name_groups(videos, people))
 
     renamed = {video: person.upper() for video, person in PEOPLE.items()}
     assert mark(PEOPLE) == mark(renamed) == mark(PEOPLE | {"elsewhere": "Ann"}) == mark(PEOPLE | {"t2": "Dee"})
@@ -201,16 +207,16 @@ def test_a_search_goes_by_person_and_is_another_one_where_people_change(
     from extract import config as extract_config
 
     seen: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(tune, "_search", lambda job, facts, plan, search: seen.append((job, facts)))
-    monkeypatch.setattr(tune.extract_run, "main", lambda config, work: config)
+    monkeypatch.setattr(tune_search, "_search", lambda job, facts, plan, search: seen.append((job, facts)))
+    monkeypatch.setattr(tune_search.extract_run, "main", lambda config, work: config)
     path, table = corpus.toml(), corpus.folder / "who.csv"
     for people in (None, PEOPLE, PEOPLE | {"v0": "Ann"}, PEOPLE | {"t2": "Ann"}):
         table.write_text("video,person\n" + "".join(f"{v},{p}\n" for v, p in (people or PEOPLE).items()))
         told = [f"corpus.people={table}"] if people else []
         config = extract_config.load(heads_config.Config, path, told)
-        tune.main(config, tune.Search("au", 1, "lightgbm", network="one"), corpus.work)
+        tune_search.main(config, tune_search.SearchRequest("au", 1, "lightgbm", network="one"), corpus.work)
     (plain, without), (job, facts), (_, same), (_, other) = seen
     assert plain.people is None and "people" not in without and facts.keys() - without.keys() == {"people"}
     assert facts == same and facts != other
-    again = tune.Job(**json.loads(json.dumps(asdict(job))))
+    again = tune_search.Job(**json.loads(json.dumps(asdict(job))))
     assert again == job and again.people is not None and again.people["t0"] == again.people["t3"]

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from extract import cluster, rundir, store
 from extract import config as extract_config
 from extract.config import ClusterSettings
-from extract.errors import Failed
-from heads import cluster_job, processes, train
+from extract.features import store
+from extract.jobs import cluster, session
+from extract.runtime import run_folder
+from extract.runtime.errors import Failed
 from heads import run as heads_run
 from heads.config import Config
-from heads.table import Source
-from heads.train import Job
+from heads.data.table import Source
+from heads.train import cluster_job, processes
+from heads.train import job as training_job
+from heads.train.job import Job
 
 
 def job(work: Path, name: str, family: str) -> Job:
@@ -72,8 +75,8 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
 
     def finish(one) -> None:
         told = Job.of(json.loads(one.stdin))
-        rundir.begin(told.folder)
-        rundir.finish(told.folder, told.mark, {}, [])
+        run_folder.begin(told.folder)
+        run_folder.finish(told.folder, told.mark, {}, [])
 
     machines, bar = Machines(finish), Bar()
     cluster_job.run(machines, jobs, "heads au", bar)
@@ -91,9 +94,9 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
 
 def test_a_head_that_another_worker_has_made_meanwhile_is_not_made_again(tmp_path, monkeypatch):
     told = job(tmp_path, "one", "lightgbm")
-    rundir.begin(told.folder)
-    rundir.finish(told.folder, told.mark, {}, [])
-    monkeypatch.setattr(train, "main", lambda *_: pytest.fail("it was made again"))
+    run_folder.begin(told.folder)
+    run_folder.finish(told.folder, told.mark, {}, [])
+    monkeypatch.setattr(training_job, "main", lambda *_: pytest.fail("it was made again"))
     cluster_job.main(told.as_json(), lambda news: None)
 
 
@@ -108,7 +111,7 @@ def test_a_job_makes_its_head_while_it_holds_the_folder(told, monkeypatch):
         held.append(one)
         on_progress(0.25, "quarter")
 
-    monkeypatch.setattr(train, "main", make)
+    monkeypatch.setattr(training_job, "main", make)
     cluster_job.main(told.as_json(), news.append)
     assert held == [told] and news == [{"done": 0.25, "note": "quarter"}]
     assert Job.read(told.folder / "job.json") == told
@@ -126,7 +129,7 @@ def test_a_head_waits_for_features_that_its_worker_does_not_see_yet(corpus, told
             hidden.rename(path)
 
     monkeypatch.setattr(cluster.time, "sleep", seen_at_last)
-    monkeypatch.setattr(train, "main", lambda job, on_progress: made.append(path.exists()))
+    monkeypatch.setattr(training_job, "main", lambda job, on_progress: made.append(path.exists()))
     cluster_job.main(told.as_json(), lambda news: None)
     assert made == [True] and slept == [True] * 3
 
@@ -134,8 +137,8 @@ def test_a_head_waits_for_features_that_its_worker_does_not_see_yet(corpus, told
 @pytest.mark.parametrize("video", ["t3", "v1", "x0"])
 def test_features_that_its_worker_never_sees_are_one_line(corpus, told, video, monkeypatch):
     store.path(corpus.work, "one", video).unlink()
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
-    monkeypatch.setattr(train, "main", lambda *_: pytest.fail("it was made"))
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(training_job, "main", lambda *_: pytest.fail("it was made"))
     with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         cluster_job.main(told.as_json(), lambda news: None)
     assert not (told.folder / "job.json").exists()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from heads import code_mark
-from heads.base import FAMILIES
+from heads.base.head import FAMILIES
+from heads.train import inputs as head_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("code_mark.py", "learn.py", "tune.py", "tune_worker.py", "bench_mlp.py"):
         (tmp_path / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(code_mark, "__file__", str(tmp_path / "code_mark.py"))
+    monkeypatch.setattr(head_inputs, "__file__", str(tmp_path / "code_mark.py"))
     return tmp_path
 
 
@@ -25,10 +25,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [("learn.py", True), ("new_head.py", True), ("tune_worker.py", False), ("bench_mlp.py", False), ("a.txt", False)],
 )
 def test_only_code_that_can_change_a_head_counts(package: Path, name: str, counts: bool) -> None:
-    before = code_mark.code_mark()
-    assert code_mark.code_mark() == before
+    before = head_inputs.code_mark()
+    assert head_inputs.code_mark() == before
     (package / name).write_text("# changed\n")
-    assert (code_mark.code_mark() != before) == counts
+    assert (head_inputs.code_mark() != before) == counts
 
 
 def test_heads_learn_without_what_is_left_out() -> None:
@@ -38,4 +38,4 @@ def test_heads_learn_without_what_is_left_out() -> None:
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.removeprefix("heads.") for name in ran.stdout.split()}
     assert "learn" in loaded
-    assert {name for name in loaded if name.startswith(code_mark.APART)} <= {"tune_space"}
+    assert {name for name in loaded if name.startswith(head_inputs.APART)} <= {"tune_space"}

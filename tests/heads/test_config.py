@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from extract import config as extract_config
-from extract import store
-from extract.errors import InputError
+from extract.features import store
+from extract.runtime.errors import InputError
 from heads import config
+from heads.abaw.tasks import TASKS
 from heads.config import Config
-from heads.table import Source
-from heads.tasks import TASKS
+from heads.data.table import Source
 
 Corpus = Any  # tests/heads/conftest.py
 
@@ -177,20 +177,20 @@ def test_networks_without_features_are_named(corpus: Corpus, tmp_path: Path) -> 
     ],
 )
 def test_heads_are_called_as_their_file_and_the_best_of_searches_as_the_search(entry: str, name: str) -> None:
-    assert config.name_of(entry) == name
+    assert config.name_head(entry) == name
 
 
 def test_a_best_config_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mlp_all").mkdir()
     monkeypatch.chdir(tmp_path / "mlp_all")
-    assert config.name_of("best.toml") == "mlp_all-best"
+    assert config.name_head("best.toml") == "mlp_all-best"
 
 
 def test_other_inputs_of_a_standard_head_do_not_ask_for_what_its_temporal_columns_were_of() -> None:
     has = {"table": ("embedding",), "both": ("embedding", "logits")}
     settings = config.read_head("lightgbm", "expr", {"inputs": ["embedding"]})
-    specs = {spec.name: spec.sources[0] for spec in config.specs_of("lightgbm", settings, has)}
+    specs = {spec.name: spec.sources[0] for spec in config.plan_specs("lightgbm", settings, has)}
     assert specs["lightgbm-table"] == Source("table", ("embedding",))
     assert specs["lightgbm-both"] == Source("both", ("embedding",), ("logits",))
     asked = config.read_head("lightgbm", "expr", {"inputs": ["embedding"], "temporal": [{"of": "logits"}]})
-    assert [spec.name for spec in config.specs_of("lightgbm", asked, has)] == ["lightgbm-both"]  # as it says
+    assert [spec.name for spec in config.plan_specs("lightgbm", asked, has)] == ["lightgbm-both"]  # as it says

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
-from heads import labels, learn, table
-from heads.base import FAMILIES, Head, family
-from heads.model import Model
-from heads.table import Block, Labelled, Rows, Source
-from heads.tasks import TASKS, Task
-from heads.temporal import TemporalColumns
+from extract.features import store
+from extract.runtime.errors import InputError
+from heads.abaw import read
+from heads.abaw.tasks import TASKS, Task
+from heads.base.head import FAMILIES, Head, family
+from heads.data import table
+from heads.data.table import Block, Labelled, Rows, Source
+from heads.data.temporal import TemporalColumns
+from heads.train import fit
+from heads.train.model import Model
 
 SMALL = {
     "inputs": ["logits", "embedding"],
@@ -164,10 +166,10 @@ def test_a_feature_that_is_not_finite_is_refused_by_name(name: str, task: str, c
     features = store.read(path)
     features.logits[7, 1] = np.nan
     store.write(path, features, {"mark": "two"})
-    annotations = labels.read_folder(corpus.folder / task / "train", TASKS[task])
+    annotations = read.read_folder(corpus.folder / task / "train", TASKS[task])
     with pytest.raises(InputError, match=r"network 'two', video 't3', frame 9: logits is not finite \(1 such frames\)"):
         sources = [Source("two", ("logits",))]
-        learn.prepare(corpus.work, sources, make(name, task).settings, annotations, TASKS[task])
+        fit.prepare_train(corpus.work, sources, make(name, task).settings, annotations, TASKS[task])
 
 
 def test_features_of_networks_that_it_did_not_learn_from_are_refused_also_when_loaded(

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from extract import store
-from heads import config, learn, sequence_network
-from heads import labels as labels_of
-from heads.fusion import Fusion, FusionSettings
-from heads.table import PRESENT, Block, Labelled, Rows, Source
-from heads.tasks import TASKS
+from extract.features import store
+from heads import config
+from heads.abaw import read as labels_of
+from heads.abaw.tasks import TASKS
+from heads.data.table import PRESENT, Block, Labelled, Rows, Source
+from heads.families.sequence import network as sequence_network
+from heads.families.sequence.fusion import Fusion, FusionSettings
+from heads.train import fit
 
 TINY = {"width": 8, "feedforward": 8, "clip": 10, "learning_rate": 0.02, "epochs": 40, "batch": 4, "shapes": [[1, 2]]}
 
@@ -119,7 +121,8 @@ epochs = 1
 min_steps = 2
 """
     from extract import config as extract_config
-    from heads import predictions, run
+    from heads import run
+    from heads.data import predictions
 
     loaded = extract_config.load(config.Config, corpus.toml(extra), None)
     folders = run.main(loaded, "expr", corpus.work)
@@ -130,7 +133,7 @@ min_steps = 2
     assert report["videos_without_features"] == 0
     assert list(predictions.read(folders["fusion"] / "val.parquet", TASKS["expr"]).videos) == ["v0", "v1"]
     assert list(predictions.read(folders["fusion"] / "test.parquet", TASKS["expr"]).videos) == ["x0", "x1_left"]
-    from heads.model import Model
+    from heads.train.model import Model
 
     model = Model.load(folders["fusion"] / "model")
     assert model.sources[1].optional
@@ -139,7 +142,7 @@ min_steps = 2
     kept = predictions.read(folders["fusion"] / "val.parquet", TASKS["expr"]).videos
     for video, (_, scores) in found.videos.items():
         np.testing.assert_array_equal(scores, kept[video][1])
-    assert learn.graded(found, annotations, TASKS["expr"])[0] is not None
+    assert fit.score_predictions(found, annotations, TASKS["expr"])[0] is not None
 
 
 def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: Any) -> None:
@@ -148,11 +151,11 @@ def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: 
     temporal = [{"of": "embedding", "windows": [2], "statistics": ["mean"], "components": 2}]
     sources = (Source("one", ("embedding",)), Source("two", ("embedding",), optional=True))
     asked = settings(optional=["two"], temporal=temporal, epochs=1)
-    prepared = learn.prepare(corpus.work, sources, asked, annotations, TASKS["au"])
+    prepared = fit.prepare_train(corpus.work, sources, asked, annotations, TASKS["au"])
     fold = prepared.within(np.arange(6) != 3)
     assert fold.labelled.rows.columns == prepared.labelled.rows.columns
     assert len(prepared.labelled.rows.columns) == 12 + 12 + 1 + 2 + 2
-    model, facts, _ = learn.fit(fold, fold.part, 0)
+    model, facts, _ = fit.fit(fold, fold.part, 0)
     assert facts["streams"] == ["one", "two", "one", "two"]
     found = model.predict_videos(corpus.work, ["t1", "t3"]).videos
     assert [len(scores) for _, scores in found.values()] == [36, 36]
@@ -164,12 +167,12 @@ def test_components_are_not_learnt_from_the_zeros_of_a_video_without_sound(corpu
     asked = settings(networks=["one", "two"], optional=["two"], temporal=temporal)
     annotations = labels_of.read_folder(corpus.folder / "au" / "train", TASKS["au"])
     without = {video: some for video, some in annotations.items() if video != "t1"}
-    expected = learn.prepare(corpus.work, sources, asked, without, TASKS["au"]).temporal.components[1]
+    expected = fit.prepare_train(corpus.work, sources, asked, without, TASKS["au"]).temporal.components[1]
     path = store.path(corpus.work, "two", "t1")
     found = store.read(path)
     found.embedding[:] = 0
     store.write(path, found, {"mark": "two", "soundless": "no sound in it"})
-    learnt = learn.prepare(corpus.work, sources, asked, annotations, TASKS["au"]).temporal.components[1]
+    learnt = fit.prepare_train(corpus.work, sources, asked, annotations, TASKS["au"]).temporal.components[1]
     np.testing.assert_array_equal(learnt.mean, expected.mean)
     np.testing.assert_array_equal(learnt.axes, expected.axes)
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heads import gather
+from heads.data import float16
 
 HALVES = np.arange(65536, dtype=np.uint16).view(np.float16)
 
 
 def test_every_half_is_widened_exactly() -> None:
     out = np.empty((1, 65536), np.float32)
-    gather.widen(HALVES[None], np.array([0]), out)
+    float16.widen(HALVES[None], np.array([0]), out)
     np.testing.assert_array_equal(out[0], HALVES.astype(np.float32))
 
 
@@ -19,23 +19,23 @@ def test_rows_in_any_order_between_other_columns() -> None:
     values = rng.normal(size=(50, 7)).astype(np.float16)
     rows = rng.integers(0, 50, 20)
     out = np.full((20, 12), 9, np.float32)
-    gather.widen(values, rows, out, 3)
+    float16.widen(values, rows, out, 3)
     np.testing.assert_array_equal(out[:, 3:10], values[rows].astype(np.float32))
     assert (out[:, :3] == 9).all() and (out[:, 10:] == 9).all()
-    gather.widen(values, np.empty(0, np.int64), np.empty((0, 7), np.float32))
+    float16.widen(values, np.empty(0, np.int64), np.empty((0, 7), np.float32))
 
 
 @pytest.mark.parametrize("row", [-1, 50])
 def test_a_row_that_is_not_there_is_refused(row: int) -> None:
     with pytest.raises(IndexError, match="of 50"):
-        gather.widen(np.zeros((50, 2), np.float16), np.array([3, row]), np.empty((2, 2), np.float32))
+        float16.widen(np.zeros((50, 2), np.float16), np.array([3, row]), np.empty((2, 2), np.float32))
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_seen_wherever_it_is(value: float) -> None:
     values = np.tile(HALVES[np.isfinite(HALVES)], (3, 1))
-    assert gather.is_finite(values) and gather.is_finite(values[:, ::2]) and gather.is_finite(values[:0])
+    assert float16.is_finite(values) and float16.is_finite(values[:, ::2]) and float16.is_finite(values[:0])
     for row, column in ((0, 0), (2, values.shape[1] - 1), (1, 77)):
         damaged = values.copy()
         damaged[row, column] = value
-        assert not gather.is_finite(damaged)
+        assert not float16.is_finite(damaged)

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.errors import InputError
-from heads import labels
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw import annotations as annotation_files
+from heads.abaw import read as labels
+from heads.abaw.tasks import TASKS
 
 AU_LINE = "0,1,0,0,0,0,1,0,0,0,1,0"
 
@@ -19,7 +20,7 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_au_rows_with_any_invalid_unit_are_invalid(tmp_path: Path, end: str) -> None:
-    read = labels.read(
+    read = annotation_files.read(
         write(tmp_path / "v.txt", TASKS["au"].header, AU_LINE, "-1" + AU_LINE[1:], AU_LINE, end=end), TASKS["au"]
     )
     assert read.video == "v" and read.values.dtype == np.uint8 and read.values.shape == (3, 12)
@@ -29,7 +30,7 @@ def test_au_rows_with_any_invalid_unit_are_invalid(tmp_path: Path, end: str) -> 
 
 
 def test_expr(tmp_path: Path) -> None:
-    read = labels.read(write(tmp_path / "v.txt", TASKS["expr"].header, "7", "-1", "0", ""), TASKS["expr"])
+    read = annotation_files.read(write(tmp_path / "v.txt", TASKS["expr"].header, "7", "-1", "0", ""), TASKS["expr"])
     assert read.values.dtype == np.int8 and read.values.shape == (3,)
     np.testing.assert_array_equal(read.values, [7, 0, 0])
     np.testing.assert_array_equal(read.valid, [True, False, True])
@@ -37,7 +38,7 @@ def test_expr(tmp_path: Path) -> None:
 
 def test_va_with_spaces_and_one_side_unlabelled(tmp_path: Path) -> None:
     path = write(tmp_path / "v.txt", "valence, arousal", "0.25, -1", "-5,-5", "0.5,-5", "1,1.0")
-    read = labels.read(path, TASKS["va"])
+    read = annotation_files.read(path, TASKS["va"])
     assert read.values.dtype == np.float32
     np.testing.assert_array_equal(read.valid, [True, False, False, True])
     np.testing.assert_array_equal(read.values, np.array([[0.25, -1], [0, 0], [0, 0], [1, 1]], np.float32))
@@ -47,7 +48,7 @@ def test_random_files_against_a_naive_reader(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     raw = np.where(rng.random((300, 12)) < 0.02, -1, rng.random((300, 12)) < 0.3).astype(int)
     path = write(tmp_path / "v.txt", TASKS["au"].header, *(",".join(map(str, row)) for row in raw))
-    read = labels.read(path, TASKS["au"])
+    read = annotation_files.read(path, TASKS["au"])
     for line, row, valid in zip(path.read_text().splitlines()[1:], read.values, read.valid, strict=True):
         numbers = [int(x) for x in line.split(",")]
         assert valid == (min(numbers) >= 0)
@@ -74,7 +75,7 @@ def test_random_files_against_a_naive_reader(tmp_path: Path) -> None:
 def test_bad_lines_are_named(tmp_path: Path, task: str, lines: list[str], said: str) -> None:
     path = write(tmp_path / "video7.txt", *lines)
     with pytest.raises(InputError, match=said) as error:
-        labels.read(path, TASKS[task])
+        annotation_files.read(path, TASKS[task])
     assert str(path) in str(error.value)
 
 
@@ -85,10 +86,10 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no annotation files here"):
         labels.read_folder(tmp_path, TASKS["au"])
     with pytest.raises(InputError, match="no such annotation file"):
-        labels.read(tmp_path / "v.txt", TASKS["au"])
+        annotation_files.read(tmp_path / "v.txt", TASKS["au"])
     (tmp_path / "v.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"v\.txt: cannot be read as text"):
-        labels.read(tmp_path / "v.txt", TASKS["au"])
+        annotation_files.read(tmp_path / "v.txt", TASKS["au"])
 
 
 def test_a_folder_is_read_sorted_by_video(tmp_path: Path) -> None:
@@ -99,4 +100,4 @@ def test_a_folder_is_read_sorted_by_video(tmp_path: Path) -> None:
 
 def test_full_size_is_read(tmp_path: Path) -> None:
     write(tmp_path / "v.txt", TASKS["au"].header, *[AU_LINE] * 200_000)
-    assert len(labels.read(tmp_path / "v.txt", TASKS["au"]).valid) == 200_000
+    assert len(annotation_files.read(tmp_path / "v.txt", TASKS["au"]).valid) == 200_000

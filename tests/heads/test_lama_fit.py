@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from heads import lama_fit, lama_scorer
-from heads.lama_fit import Order
+from heads.families.lama import fit as lama_fit
+from heads.families.lama import scorer as lama_scorer
+from heads.families.lama.fit import FitOrder
 
 SETTINGS = {
     "use_algos": [["linear_l2", "lgb"]],
@@ -22,10 +23,10 @@ SETTINGS = {
 }
 
 
-def order(kind: str, label: np.ndarray, n: int = 80, **settings: Any) -> Order:
+def order(kind: str, label: np.ndarray, n: int = 80, **settings: Any) -> FitOrder:
     x = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
     video = np.repeat(np.arange(4), n // 4)
-    return Order("some", kind, x, label, np.ones(n, np.float32), video, 0, SETTINGS | settings)
+    return FitOrder("some", kind, x, label, np.ones(n, np.float32), video, 0, SETTINGS | settings)
 
 
 def target(n: int = 80) -> np.ndarray:

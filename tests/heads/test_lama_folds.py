@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heads.lama_folds import fold_groups, often_enough
+from heads.families.lama.data import fold_groups, repeat_rare
 
 
 def test_folds_are_whole_videos_and_spread_the_classes() -> None:
@@ -25,7 +25,7 @@ def test_with_too_few_videos_folds_are_stretches_of_frames() -> None:
 
 def test_copies_of_rare_rows() -> None:
     label = np.array([0, 0, 0, 1, 2, 2])
-    often = often_enough(label, 3)
+    often = repeat_rare(label, 3)
     assert (np.bincount(label[often]) >= 3).all() and set(often) == set(range(6))
     weights = (np.ones(6) / np.bincount(often))[often]
     np.testing.assert_allclose(np.bincount(label[often], weights), [3, 1, 2], err_msg="classes weigh what they did")

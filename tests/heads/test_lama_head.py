@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract.errors import InputError
-from heads import lama_plan, lama_pool
-from heads.lama_fit import Fitted
-from heads.lama_head import Lama, LamaSettings
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
+from heads.data.table import Block, Labelled, Rows
+from heads.families.lama import budget
+from heads.families.lama import pool as lama_pool
+from heads.families.lama.fit import FitResult
+from heads.families.lama.head import Lama, LamaSettings
 
 
 def head(task: str, **given: Any) -> Lama:
@@ -39,7 +40,7 @@ def nothing(data: Labelled) -> Labelled:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first fits learn from 20 rows, so that there are second ones."""
-    monkeypatch.setattr(lama_plan, "first_rows", lambda rows, seconds: 20)
+    monkeypatch.setattr(budget, "first_rows", lambda rows, seconds: 20)
 
 
 def test_every_algorithm_that_was_asked_for_is_in_the_report() -> None:
@@ -73,7 +74,7 @@ def test_what_the_second_fit_did_not_finish_stands_as_the_first_left_it(monkeypa
     data, run = va_data(), lama_pool.run
     calls: list[int] = []
 
-    def late(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[Fitted | None]:
+    def late(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[FitResult | None]:
         calls.append(order(0).x.shape[0])
         found = run(count, order, at_once, until, on_done)
         return found if len(calls) == 1 else [found[0], None]
@@ -88,7 +89,7 @@ def test_what_the_second_fit_did_not_finish_stands_as_the_first_left_it(monkeypa
 
 def test_an_algorithm_that_did_not_finish_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = va_data()
-    one = Fitted(b"", {"LinearL2": 2, "LightGBM": 1}, {}, 1.0)
+    one = FitResult(b"", {"LinearL2": 2, "LightGBM": 1}, {}, 1.0)
     monkeypatch.setattr(lama_pool, "run", lambda *_: [one, None])
     with pytest.raises(InputError, match=r"lama, valence: algorithm 'lgb' finished 1 of 2 folds within timeout = 600"):
         head("va").fit(data, nothing(data), 0)
@@ -130,11 +131,11 @@ def test_costs_that_are_not_known_are_timed_on_what_was_learnt(few: None, monkey
     data = va_data()
     asked: list[Any] = []
 
-    def noting(timeout: float, targets: int, first: int, rows: int, took: float, predicting: float) -> lama_plan.Plan:
+    def noting(timeout: float, targets: int, first: int, rows: int, took: float, predicting: float) -> budget.Plan:
         asked.append((timeout, targets, first, rows, took > 0, predicting > 0))
-        return lama_plan.Plan([40, 20], predicting)
+        return budget.Plan([40, 20], predicting)
 
-    monkeypatch.setattr(lama_plan, "plan_by_clock", noting)
+    monkeypatch.setattr(budget, "plan_by_clock", noting)
     ours = head("va", use_algos=[["rf"]], timeout=300)
     facts = ours.fit(data, nothing(data), 0)
     assert asked == [(300, 2, 20, 80, True, True)]
@@ -149,12 +150,12 @@ def test_time_is_kept_free_for_predicting_and_never_most_of_it(
     data, run = va_data(), lama_pool.run
     left: list[float] = []
 
-    def noting(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[Fitted | None]:
+    def noting(count: int, order: Any, at_once: int, until: float, on_done: Any) -> list[FitResult | None]:
         left.append(until)
         return run(count, order, at_once, until, on_done)
 
     monkeypatch.setattr(lama_pool, "run", noting)
-    monkeypatch.setattr(lama_plan, "plan", lambda *_: lama_plan.Plan([80, 80], predicting))
+    monkeypatch.setattr(budget, "plan", lambda *_: budget.Plan([80, 80], predicting))
     head("va", timeout=200).fit(data, nothing(data), 0)
     assert left[0] - left[1] == pytest.approx(kept)
 

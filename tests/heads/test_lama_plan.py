@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heads import lama_plan
-from heads.lama_plan import Cost
+from heads.families.lama import budget as lama_plan
+from heads.families.lama.budget import CostModel
 
 
 def test_the_first_fit_is_small_and_smaller_for_short_limits() -> None:
@@ -16,7 +16,7 @@ def test_the_first_fit_is_small_and_smaller_for_short_limits() -> None:
 
 @pytest.mark.parametrize("algorithms", [("linear_l2",), ("lgb",), ("linear_l2", "lgb")])
 def test_the_second_fit_is_the_largest_that_the_budget_pays_for(algorithms: tuple[str, ...]) -> None:
-    cost = Cost(10, 3, algorithms, 1, most_trees=300, patience=20)
+    cost = CostModel(10, 3, algorithms, 1, most_trees=300, patience=20)
 
     def seconds(rows: int) -> float:
         rounds = min(300, 60 * (rows / 9000) ** lama_plan.GROWTH + 20)
@@ -33,19 +33,19 @@ def test_the_second_fit_is_the_largest_that_the_budget_pays_for(algorithms: tupl
 
 
 def test_cost_grows_with_everything() -> None:
-    base = Cost(10, 3, ("linear_l2", "lgb"), 1, 300, 20)
+    base = CostModel(10, 3, ("linear_l2", "lgb"), 1, 300, 20)
     dearer = [
-        Cost(20, 3, ("linear_l2", "lgb"), 1, 300, 20),
-        Cost(10, 5, ("linear_l2", "lgb"), 1, 300, 20),
-        Cost(10, 3, ("linear_l2", "lgb"), 8, 300, 20),
+        CostModel(20, 3, ("linear_l2", "lgb"), 1, 300, 20),
+        CostModel(10, 5, ("linear_l2", "lgb"), 1, 300, 20),
+        CostModel(10, 3, ("linear_l2", "lgb"), 8, 300, 20),
     ]
     assert all(other.seconds(1000, 50) > base.seconds(1000, 50) for other in dearer)
     assert base.seconds(2000, 50) > base.seconds(1000, 50) < base.seconds(1000, 60)
-    assert Cost(10, 3, ("lgb",), 1, 300, 20).seconds(1000, 50) < base.seconds(1000, 50)
+    assert CostModel(10, 3, ("lgb",), 1, 300, 20).seconds(1000, 50) < base.seconds(1000, 50)
 
 
 def test_predicting_is_paid_for_too() -> None:
-    cost = Cost(10, 3, ("linear_l2", "lgb"), 1, most_trees=300, patience=20)
+    cost = CostModel(10, 3, ("linear_l2", "lgb"), 1, most_trees=300, patience=20)
     more = replace(cost, predicted=446_000)
     assert cost.predicting(100) == 0 < replace(more, algorithms=("linear_l2",)).predicting(100) < more.predicting(100)
     assert more.predicting(100) == pytest.approx(2 * replace(more, predicted=223_000).predicting(100))
@@ -54,7 +54,7 @@ def test_predicting_is_paid_for_too() -> None:
 
 
 def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
-    costs = [Cost(10, 3, ("linear_l2", "lgb"), 1, 300, 20, 446_000)] * 12
+    costs = [CostModel(10, 3, ("linear_l2", "lgb"), 1, 300, 20, 446_000)] * 12
     trees = [30.0 + 5 * i for i in range(12)]
     for timeout in (60, 600):
         plan = lama_plan.plan(timeout, costs, trees, 9000, 1_360_000)

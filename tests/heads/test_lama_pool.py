@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import Failed
-from heads import lama_pool
+from extract.runtime.errors import Failed
+from heads.families.lama import pool as lama_pool
 
 FAKE = """
 import os, sys, time

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heads import lama_fit, lama_library, lama_scorer
-from heads.lama_fit import Order
+from heads.families.lama import fit as lama_fit
+from heads.families.lama import library as lama_library
+from heads.families.lama import scorer as lama_scorer
+from heads.families.lama.fit import FitOrder
 
 SETTINGS: dict[str, Any] = {
     "use_algos": [["linear_l2", "lgb"]],
@@ -25,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def order(kind: str, n: int = 480, **settings: Any) -> Order:
+def order(kind: str, n: int = 480, **settings: Any) -> FitOrder:
     """Four columns: signal, two of noise, one that never changes (LightAutoML leaves it out)."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 4)).astype(np.float32)
@@ -39,7 +41,7 @@ def order(kind: str, n: int = 480, **settings: Any) -> Order:
         "multilabel": np.stack([y > 0, x[:, 3] > 0.3], 1).astype(np.int64),
         "multi:reg": np.stack([y, x[:, 3]], 1),
     }[kind]
-    return Order(kind, kind, x, label, np.ones(n, np.float32), np.arange(n) * 6 // n, 0, SETTINGS | settings)
+    return FitOrder(kind, kind, x, label, np.ones(n, np.float32), np.arange(n) * 6 // n, 0, SETTINGS | settings)
 
 
 @pytest.fixture
@@ -77,11 +79,11 @@ def test_plain_numbers_score_as_lightautoml_does(kind: str, algorithms: list[str
     agrees(order(kind, use_algos=[algorithms]), automls)
 
 
-def agrees(given: Order, automls: list[Any]) -> None:
+def agrees(given: FitOrder, automls: list[Any]) -> None:
     model = lama_fit.fit(given).model
     x = unseen()
     with lama_library.lightautoml():
-        expected = automls[0].predict(lama_library.frame_of(x)).data
+        expected = automls[0].predict(lama_library.as_frame(x)).data
     found = lama_scorer.loads(model)(x)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert np.ptp(expected) > 0.1

@@ -6,8 +6,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from heads import lama_trees
-from heads.lama_trees import Forest
+from heads.families.lama import boosted_trees
+from heads.families.lama.boosted_trees import Forest
 
 
 def booster(objective: str, columns: int = 5, rounds: int = 12, n: int = 600, **more: Any) -> tuple[Any, np.ndarray]:
@@ -73,6 +73,6 @@ def test_too_few_columns_are_an_error_not_a_read_past_the_end() -> None:
 
 
 def test_the_lowest_bit_is_found_for_every_place() -> None:
-    powers = 1 << np.arange(lama_trees.BITS)
-    found = lama_trees.PLACE[(powers * lama_trees.MAGIC & 0xFFFF) >> lama_trees.SHIFT]
-    np.testing.assert_array_equal(found, np.arange(lama_trees.BITS))
+    powers = 1 << np.arange(boosted_trees.BITS)
+    found = boosted_trees.PLACE[(powers * boosted_trees.MAGIC & 0xFFFF) >> boosted_trees.SHIFT]
+    np.testing.assert_array_equal(found, np.arange(boosted_trees.BITS))

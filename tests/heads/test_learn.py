@@ -5,14 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract.errors import InputError
-from heads import labels, learn, table, temporal
-from heads.base import HeadSettings, Temporal, family
-from heads.labels import Annotation
-from heads.learn import Prepared
-from heads.predictions import Predictions
-from heads.table import Source
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.base.head import HeadSettings, family
+from heads.data import table, temporal
+from heads.data.predictions import Predictions
+from heads.data.table import Source
+from heads.data.temporal import Temporal
+from heads.train import fit
+from heads.train.fit import TrainData
 
 Corpus = Any  # tests/heads/conftest.py
 VA = TASKS["va"]
@@ -26,12 +29,12 @@ def settings(**more: Any) -> HeadSettings:
 
 
 def annotated(corpus: Corpus, task: str = "va") -> dict[str, Annotation]:
-    return labels.read_folder(corpus.folder / task / "train", TASKS[task])
+    return read.read_folder(corpus.folder / task / "train", TASKS[task])
 
 
-def prepare(corpus: Corpus, sources: tuple[Source, ...] = PLAIN, **more: Any) -> Prepared:
+def prepare(corpus: Corpus, sources: tuple[Source, ...] = PLAIN, **more: Any) -> TrainData:
     own = {key: more.pop(key) for key in ("thin", "dev", "seed") if key in more}
-    return learn.prepare(corpus.work, sources, settings(**more), annotated(corpus), VA, **own)
+    return fit.prepare_train(corpus.work, sources, settings(**more), annotated(corpus), VA, **own)
 
 
 def same(one: table.Labelled, two: table.Labelled) -> None:
@@ -42,8 +45,8 @@ def same(one: table.Labelled, two: table.Labelled) -> None:
 
 def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) -> None:
     whole = prepare(tiny).labelled
-    part = learn.slices(whole, VA, seed=1, stride=1)
-    thin = learn.slices(whole, VA, seed=1, stride=4)
+    part = fit.split_train_dev(whole, VA, seed=1, stride=1)
+    thin = fit.split_train_dev(whole, VA, seed=1, stride=4)
     assert len(part.train) + len(part.dev) == len(part.both) == len(whole)
     assert not set(part.train.rows.video) & set(part.dev.rows.video)
     np.testing.assert_array_equal(thin.dev.rows.pick, part.dev.rows.pick)
@@ -57,7 +60,7 @@ def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) 
             np.testing.assert_array_equal(
                 learnt.rows.frame[learnt.rows.video == video], all_of.rows.frame[all_of.rows.video == video][::4]
             )
-    every = learn.slices(whole, VA, seed=1, stride=4, dev=False)
+    every = fit.split_train_dev(whole, VA, seed=1, stride=4, dev=False)
     assert not len(every.dev) and set(every.train.rows.video) == set(whole.rows.video)
 
 
@@ -108,7 +111,7 @@ def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
     inside = np.array([True, True, False, True, False, True])
     fold = prepared.within(inside)
     videos = [name for name, some in zip(prepared.labelled.rows.videos, inside, strict=True) if some]
-    alone = learn.prepare(
+    alone = fit.prepare_train(
         tiny.work,
         BESIDE,
         prepared.settings,
@@ -127,7 +130,7 @@ def test_components_are_learnt_from_few_rows_of_a_large_corpus(tiny: Corpus, mon
     seen = []
     principal = temporal.principal
     monkeypatch.setattr(temporal, "principal", lambda rows, *rest: seen.append(len(rows)) or principal(rows, *rest))
-    monkeypatch.setattr(learn, "MOST_FOR_COMPONENTS", 50)
+    monkeypatch.setattr(fit, "MOST_FOR_COMPONENTS", 50)
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
     assert seen == [-(-len(prepared.labelled) // (-(-len(prepared.labelled) // 50)))] * 2 and max(seen) <= 50
 
@@ -136,7 +139,7 @@ def test_a_model_scores_and_its_dev_score_is_of_before_it_learnt_dev(tiny: Corpu
     reports = []
     for refit in (True, False):
         prepared = prepare(tiny, refit=refit)
-        model, facts, dev_score = learn.fit(prepared, prepared.part, 0)
+        model, facts, dev_score = fit.fit(prepared, prepared.part, 0)
         reports.append((model.predict(prepared.part.dev.rows), facts, dev_score))
     assert reports[0][1:] == reports[1][1:] and not np.array_equal(reports[0][0], reports[1][0])
     assert reports[1][2] == pytest.approx(VA.score(prepared.part.dev.truth, reports[1][0]))
@@ -145,17 +148,17 @@ def test_a_model_scores_and_its_dev_score_is_of_before_it_learnt_dev(tiny: Corpu
 def test_nothing_labelled_is_said(tiny: Corpus) -> None:
     unknown = {"nobody": Annotation("nobody", np.zeros((3, 2), np.float32), np.ones(3, bool))}
     with pytest.raises(InputError, match="none of its annotated frames has features of one"):
-        learn.prepare(tiny.work, PLAIN, settings(), unknown, VA)
+        fit.prepare_train(tiny.work, PLAIN, settings(), unknown, VA)
     with pytest.raises(InputError, match="none of its annotated frames"):
         prepare(tiny).within(np.zeros(6, bool))
 
 
 def test_official_scores_of_raw_scores() -> None:
     truth = np.array([[1, 0] * 6, [0, 1] * 6], np.uint8)
-    assert learn.official(TASKS["au"], truth, np.where(truth, 0.5, 0.49).astype(np.float32)) == 1
-    assert learn.official(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
+    assert fit.official_score(TASKS["au"], truth, np.where(truth, 0.5, 0.49).astype(np.float32)) == 1
+    assert fit.official_score(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
     constant = np.zeros((4, 2), np.float32)
-    assert learn.official(VA, constant, constant) is None
+    assert fit.official_score(VA, constant, constant) is None
 
 
 def test_predictions_are_graded_on_annotated_frames_in_a_loop() -> None:
@@ -172,10 +175,10 @@ def test_predictions_are_graded_on_annotated_frames_in_a_loop() -> None:
                 truth.append(annotations[name].values[number - 1])
                 decided.append(row.argmax())
     task = TASKS["expr"]
-    score, parts, count = learn.graded(Predictions(task.outputs, found), annotations, task)
+    score, parts, count = fit.score_predictions(Predictions(task.outputs, found), annotations, task)
     assert score == pytest.approx(task.score(np.array(truth), np.array(decided))) and count == len(truth)
     np.testing.assert_allclose(parts, task.per_output(np.array(truth), np.array(decided)))
-    assert learn.graded(Predictions(task.outputs, {"c": found["c"]}), annotations, task)[::2] == (None, 0)
+    assert fit.score_predictions(Predictions(task.outputs, {"c": found["c"]}), annotations, task)[::2] == (None, 0)
 
 
 def test_a_network_that_may_lack_it_has_no_temporal_columns(tiny: Corpus) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from heads import lightgbm_head
-from heads.base import row_weights
-from heads.lightgbm_head import LightGbm, LightGbmSettings
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+from heads.base.head import row_weights
+from heads.data.table import Block, Labelled, Rows
+from heads.families import lightgbm_head
+from heads.families.lightgbm_head import LightGbm, LightGbmSettings
 
 
 def rows(x: np.ndarray) -> Rows:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from heads import metrics
+from heads.abaw import metrics
 
 seeds = st.integers(0, 2**32 - 1)
 

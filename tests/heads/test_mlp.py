@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from heads import mlp_network, mlp_train
-from heads.mlp import Mlp, MlpSettings
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+from heads.base import selection
+from heads.data.table import Block, Labelled, Rows
+from heads.families.mlp import network as mlp_network
+from heads.families.mlp.head import Mlp
+from heads.families.mlp.settings import MlpSettings
 
 
 def rows(x: np.ndarray) -> Rows:
@@ -42,7 +44,7 @@ def test_small_corpora_get_more_epochs_and_dev_chooses_the_best() -> None:
     facts = head.fit(train, dev, 0)
     assert facts["epochs"] == 15 and 1 <= facts["best_epoch"][0] <= 15
     assert facts["selection_score"][0] == pytest.approx(
-        mlp_train.selection_score(TASKS["expr"], dev.truth, head.predict(dev.rows))
+        selection.selection_score(TASKS["expr"], dev.truth, head.predict(dev.rows))
     )
     head.refit(labelled, 0)
     assert head.best_epochs == facts["best_epoch"]

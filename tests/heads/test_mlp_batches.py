@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heads import mlp_batches
-from heads.table import Block, Labelled, Rows
+from heads.data.table import Block, Labelled, Rows
+from heads.families.mlp import training as mlp_training
 
 
 def labelled(n: int = 53) -> Labelled:
@@ -21,9 +21,9 @@ def labelled(n: int = 53) -> Labelled:
 def test_batches_are_the_rows_in_order_without_the_ones_that_fill_no_batch(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlp_batches, "MOST", most)
+    monkeypatch.setattr(mlp_training, "MOST", most)
     data, order = labelled(), np.random.default_rng(1).permutation(53)
-    found = list(mlp_batches.batches(data, order, 7))
+    found = list(mlp_training.batches(data, order, 7))
     assert [len(truth) for _, truth in found] == [most] * (7 // most) + [7 % most] * (7 % most > 0)
     halves, floats = (np.concatenate([parts[i] for parts, _ in found]).reshape(49, -1) for i in (0, 1))
     assert halves.dtype == np.float16 and floats.dtype == np.float32
@@ -33,10 +33,10 @@ def test_batches_are_the_rows_in_order_without_the_ones_that_fill_no_batch(
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = labelled().rows
-    monkeypatch.setattr(mlp_batches, "BYTES", 1000)
-    assert mlp_batches.per_gathering(rows, 7) == 6, "22 bytes a row, 154 a batch"
-    assert mlp_batches.per_gathering(rows, 1000) == 1
+    monkeypatch.setattr(mlp_training, "BYTES", 1000)
+    assert mlp_training.batches_per_read(rows, 7) == 6, "22 bytes a row, 154 a batch"
+    assert mlp_training.batches_per_read(rows, 1000) == 1
 
 
 def test_fewer_rows_than_a_batch_are_none() -> None:
-    assert list(mlp_batches.batches(labelled(), np.arange(6), 7)) == []
+    assert list(mlp_training.batches(labelled(), np.arange(6), 7)) == []

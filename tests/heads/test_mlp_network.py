@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heads import mlp_network
-from heads.metrics import ccc
-from heads.tasks import TASKS
+from heads.abaw.metrics import ccc
+from heads.abaw.tasks import TASKS
+from heads.families.mlp import network as mlp_network
 
 
 def loss(task: str, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
     mlp_network.tensorflow()
     facts = TASKS[task]
     wanted = mlp_network.targets(facts, truth)
-    return float(mlp_network.loss_of(facts, wanted, scores.astype(np.float32), weights.astype(np.float32)))
+    return float(mlp_network.create_loss(facts, wanted, scores.astype(np.float32), weights.astype(np.float32)))
 
 
 def test_losses_against_loops() -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from heads import mlp_network, mlp_train
-from heads.base import row_weights
-from heads.mlp import MlpSettings
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+from heads.base import scaling, selection
+from heads.base.head import row_weights
+from heads.data.table import Block, Labelled, Rows
+from heads.families.mlp import network as mlp_network
+from heads.families.mlp import training as mlp_training
+from heads.families.mlp.settings import MlpSettings
 
 
 def rows(*blocks: np.ndarray) -> Rows:
@@ -32,25 +34,25 @@ def labels(task: str, n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_moments_against_numpy(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heads.table.CHUNK", 64)
+    monkeypatch.setattr("heads.data.table.CHUNK", 64)
     x = (np.random.default_rng(0).normal(size=(500, 6)) * [1, 5, 0.01, 1, 1, 1] + [0, 900, 0, -3, 0, 7]).astype(dtype)
     x[:, 4] = 2.5
-    mean, deviation = mlp_train.moments(rows(x))
+    mean, deviation = scaling.moments(rows(x))
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(np.delete(deviation, 4), np.delete(exact.std(0), 4), rtol=1e-5)
     assert deviation[4] == 1, "a constant column is not blown up"
-    monkeypatch.setattr(mlp_train, "MOST_FOR_MOMENTS", 200)
-    np.testing.assert_allclose(mlp_train.moments(rows(x))[0], exact[::3].mean(0), rtol=1e-6, atol=1e-7)
+    monkeypatch.setattr(scaling, "MOST_FOR_MOMENTS", 200)
+    np.testing.assert_allclose(scaling.moments(rows(x))[0], exact[::3].mean(0), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_weights_by_label_are_those_of_the_rows(balance: float) -> None:
     expr, au = labels("expr", 90), labels("au", 90)
     expr[expr == 3] = 4
-    by_class = mlp_train.label_weights(expr, TASKS["expr"], balance)
+    by_class = selection.label_weights(expr, TASKS["expr"], balance)
     np.testing.assert_allclose(by_class[expr], row_weights(expr, TASKS["expr"], balance), rtol=1e-6)
-    by_side = mlp_train.label_weights(au, TASKS["au"], balance)
+    by_side = selection.label_weights(au, TASKS["au"], balance)
     expected = row_weights(au, TASKS["au"], balance)
     np.testing.assert_allclose(np.where(au > 0, by_side[1], by_side[0]), expected, rtol=1e-6)
 
@@ -61,11 +63,11 @@ def test_selection_scores() -> None:
     truth[:, 3] = 0
     scores = rng.random((80, 12)).astype(np.float32)
     expected = np.mean([average_precision_score(truth[:, i], scores[:, i]) for i in range(12) if i != 3])
-    assert mlp_train.selection_score(TASKS["au"], truth, scores) == pytest.approx(expected)
-    assert mlp_train.selection_score(TASKS["au"], truth * 0, scores) == 0
-    assert mlp_train.selection_score(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
+    assert selection.selection_score(TASKS["au"], truth, scores) == pytest.approx(expected)
+    assert selection.selection_score(TASKS["au"], truth * 0, scores) == 0
+    assert selection.selection_score(TASKS["expr"], np.arange(8), np.eye(8, dtype=np.float32)) == 1
     constant = np.full((9, 2), 0.5, np.float32)
-    assert mlp_train.selection_score(TASKS["va"], constant, constant) == -1, "undefined never wins"
+    assert selection.selection_score(TASKS["va"], constant, constant) == -1, "undefined never wins"
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -73,12 +75,12 @@ def test_selection_scores() -> None:
 def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
     task: str, worth_sharing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlp_train, "WORTH_SHARING", worth_sharing)
+    monkeypatch.setattr(mlp_training, "WORTH_SHARING", worth_sharing)
     facts, rng = TASKS[task], np.random.default_rng(0)
     some = rows(rng.normal(size=(50, 6)).astype(np.float16), rng.normal(size=(50, 2)).astype(np.float32))
     train = Labelled(some, labels(task, 50))
     given = settings(hidden=4, batch=9, l2=0.01, cosine=False, learning_rate=0.01)
-    training = mlp_train.Training(facts, given, train, epochs=2, seed=3)
+    training = mlp_training.Training(facts, given, train, epochs=2, seed=3)
     for _ in range(2):
         training.epoch()
 
@@ -91,7 +93,7 @@ def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
 
     def loss(packed: Any, scores: Any) -> Any:
         wanted, weight = packed[:, : len(facts.outputs)], packed[:, len(facts.outputs) :]
-        return mlp_network.loss_of(facts, wanted, scores, weight if width > 1 else weight[:, 0])
+        return mlp_network.create_loss(facts, wanted, scores, weight if width > 1 else weight[:, 0])
 
     oracle.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss)
     shuffles = np.random.default_rng(3)
@@ -112,10 +114,10 @@ def test_the_best_epoch_is_kept_and_without_dev_the_last() -> None:
     seen: list[float] = []
 
     def train(dev: Labelled) -> tuple[Any, tuple[int, float | None]]:
-        training = mlp_train.Training(TASKS["au"], settings(hidden=0, batch=8), data, 4, 0)
+        training = mlp_training.Training(TASKS["au"], settings(hidden=0, batch=8), data, 4, 0)
         return training.model, training.run(dev, 4, lambda done, note: seen.append(done))
 
     model, (epoch, score) = train(data)
-    assert score == mlp_train.selection_score(TASKS["au"], data.truth, mlp_train.predicted(model, data.rows))
+    assert score == selection.selection_score(TASKS["au"], data.truth, mlp_training.predict_rows(model, data.rows))
     assert 1 <= epoch <= 4 and seen == sorted(seen) and seen[-1] == 1
     assert train(data.take(np.empty(0, np.int64)))[1] == (4, None)

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract.errors import InputError
-from heads import labels, learn, model, table
-from heads.base import family
-from heads.learn import Prepared
-from heads.model import Model
-from heads.table import Source
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
+from heads.base.head import family
+from heads.data import table
+from heads.data.table import Source
+from heads.train import fit, model
+from heads.train.fit import TrainData
+from heads.train.model import Model
 
 Corpus = Any  # tests/heads/conftest.py
 VA = TASKS["va"]
@@ -20,12 +22,12 @@ SOURCES = (Source("one", ("logits",), ("embedding",)), Source("two", ("va",), ("
 TEMPORAL = [{"of": "embedding", "windows": [3], "components": 2}]
 
 
-def fitted(corpus: Corpus, sources: tuple[Source, ...] = SOURCES) -> tuple[Prepared, Model]:
+def fitted(corpus: Corpus, sources: tuple[Source, ...] = SOURCES) -> tuple[TrainData, Model]:
     raw = {"family": "lightgbm", "inputs": ["logits?", "va?"], "trees": 5, "temporal": TEMPORAL}
-    annotations = labels.read_folder(corpus.folder / "va" / "train", VA)
+    annotations = read.read_folder(corpus.folder / "va" / "train", VA)
     settings = family("lightgbm").Settings.model_validate(raw)
-    prepared = learn.prepare(corpus.work, sources, settings, annotations, VA)
-    return prepared, learn.fit(prepared, prepared.part, 0)[0]
+    prepared = fit.prepare_train(corpus.work, sources, settings, annotations, VA)
+    return prepared, fit.fit(prepared, prepared.part, 0)[0]
 
 
 def test_a_saved_model_needs_nothing_else_to_predict_the_same_to_the_bit(tiny: Corpus, tmp_path: Path) -> None:

@@ -9,16 +9,21 @@ import numpy as np
 import pytest
 
 from extract import config as extract_config
-from extract.errors import InputError
-from heads import border, labels, mtl_file, table, testlist
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads.abaw import annotations as annotation_files
+from heads.abaw import multitask as multitask_file
+from heads.abaw import read as labels
+from heads.abaw import tasks, test_list
+from heads.abaw.tasks import MTL, NAMES, SUBTASKS, TASKS, find
 from heads.config import Config
-from heads.tasks import MTL, NAMES, SUBTASKS, TASKS, find
+from heads.data import table
 
 UNITS = "0,0,1,1,0,0,1,0,0,0,1,0"
 LONG = f"image,valence,arousal,expression,{','.join(TASKS['au'].outputs)}"
 
 
-def write(path: Path, *lines: str, header: str = mtl_file.HEADER, end: str = "\n") -> Path:
+def write(path: Path, *lines: str, header: str = tasks.MTL_HEADER, end: str = "\n") -> Path:
     path.write_bytes((end.join((header, *lines)) + end).encode())
     return path
 
@@ -48,7 +53,7 @@ def random_lines(seed: int, count: int = 400):
 def test_rows_are_used_for_exactly_the_parts_that_they_are_valid_for(tmp_path, name, seed):
     """Counted by a naive reader over lines with every mix of invalid parts; the same rows, with the same values."""
     task, lines = SUBTASKS[f"mtl/{name}"], random_lines(seed)
-    read = labels.read_folder(write(tmp_path / "a.txt", *lines, header=LONG if seed else mtl_file.HEADER), task)
+    read = labels.read_folder(write(tmp_path / "a.txt", *lines, header=LONG if seed else tasks.MTL_HEADER), task)
     expected = {}
     mixes = set()
     for line in lines:
@@ -59,7 +64,7 @@ def test_rows_are_used_for_exactly_the_parts_that_they_are_valid_for(tmp_path, n
         if ok[name]:
             video, picture = image.split("/")
             part = {"va": numbers[:2], "expr": numbers[2:3], "au": numbers[3:]}[name]
-            expected[video, int(picture[:5])] = np.array(part, labels.DTYPES[name])
+            expected[video, int(picture[:5])] = np.array(part, annotation_files.DTYPES[name])
     assert len(mixes) == 8, "every mix of invalid parts"
     found = {
         (video, int(at) + 1): np.atleast_1d(annotation.values[at])
@@ -88,8 +93,8 @@ def test_training_rows_are_the_valid_ones_and_no_others(tmp_path, name):
 
 def test_line_ends_blanks_and_the_order_do_not_matter(tmp_path):
     lines = [f"b/00003.jpg,0.5,-1,4,{UNITS}", f"a/00010.jpg, 0.25 ,-5,-1,{UNITS}", f"a/00002.jpg,-5,-5,7,{UNITS}"]
-    for end, header in (("\n", mtl_file.HEADER), ("\r\n", "image, valence, arousal, expression, aus,")):
-        read = mtl_file.read(write(tmp_path / "a.txt", *lines, header=header, end=end), SUBTASKS["mtl/expr"])
+    for end, header in (("\n", tasks.MTL_HEADER), ("\r\n", "image, valence, arousal, expression, aus,")):
+        read = multitask_file.read(write(tmp_path / "a.txt", *lines, header=header, end=end), SUBTASKS["mtl/expr"])
         assert list(read) == ["a", "b"] and read["b"].values.tolist() == [0, 0, 4]
         assert np.flatnonzero(read["a"].valid).tolist() == [1] and len(read["a"].valid) == 10
         assert read["a"].place(Path("f.txt")) == "f.txt: line 3" and read["b"].line == 2
@@ -97,7 +102,7 @@ def test_line_ends_blanks_and_the_order_do_not_matter(tmp_path):
 
 def test_all_pictures_in_the_files_order(tmp_path):
     lines = [f"b/00003.jpg,0.5,-1,4,{UNITS}", f"a/00010.jpg,0.25,-5,-1,{UNITS}", f"b/00002.png,-5,-5,7,{UNITS}"]
-    found = mtl_file.listed(write(tmp_path / "a.txt", *lines), SUBTASKS["mtl/va"])
+    found = multitask_file.read_list(write(tmp_path / "a.txt", *lines), SUBTASKS["mtl/va"])
     assert found.images == ["b/00003.jpg", "a/00010.jpg", "b/00002.png"]
     assert found.header == "image_location,valence,arousal" and found.frame_of.tolist() == [3, 10, 2]
 
@@ -128,7 +133,7 @@ def test_all_pictures_in_the_files_order(tmp_path):
 def test_what_is_wrong_is_said_with_its_line_whichever_part_reads(tmp_path, name, line, said):
     path = write(tmp_path / "a.txt", f"a/00001.jpg,0.5,0.5,4,{UNITS}", line, f"b/00001.jpg,0.5,0.5,4,{UNITS}")
     with pytest.raises(InputError, match=re.escape(str(path)) + ": " + said) as error:
-        mtl_file.read(path, SUBTASKS[f"mtl/{name}"])
+        multitask_file.read(path, SUBTASKS[f"mtl/{name}"])
     assert "\n" not in str(error.value)
 
 
@@ -138,7 +143,7 @@ def test_what_is_wrong_is_said_with_its_line_whichever_part_reads(tmp_path, name
         ("", r"line 1 is '', expected the header 'image,valence,arousal,expression,aus'"),
         (f"a/00001.jpg,0.5,0.5,4,{UNITS}\n", r"the header is missing: line 1 is 'a/00001\.jpg,0\.5"),
         ("image_location,valence,arousal\n", r"line 1 is 'image_location,valence,arousal', expected the header"),
-        (mtl_file.HEADER + "\n\n", r"nothing behind the header"),
+        (tasks.MTL_HEADER + "\n\n", r"nothing behind the header"),
         (b"\xff\xfe\x00\x00", r"cannot be read as text"),
     ],
 )
@@ -146,12 +151,12 @@ def test_headers_and_files_of_other_kinds(tmp_path, text, said):
     path = tmp_path / "a.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=said):
-        mtl_file.read(path, SUBTASKS["mtl/au"])
+        multitask_file.read(path, SUBTASKS["mtl/au"])
 
 
 def test_a_missing_file_and_a_folder_in_its_place(tmp_path):
     with pytest.raises(InputError, match="no such annotation file"):
-        mtl_file.read(tmp_path / "none.txt", SUBTASKS["mtl/au"])
+        multitask_file.read(tmp_path / "none.txt", SUBTASKS["mtl/au"])
     for place in (tmp_path, tmp_path / "none.txt"):
         with pytest.raises(InputError, match="no such annotation file; the multi-task challenge has one"):
             labels.read_folder(place, SUBTASKS["mtl/au"])
@@ -163,16 +168,16 @@ def test_test_lists_of_all_editions(tmp_path):
         path = write(
             tmp_path / "list.txt", *(f"{image}{comma}" for image in ("b/00001.jpg", "a/00007.jpg", "b/00001.jpg"))
         )
-        found = testlist.read(path, SUBTASKS["mtl/expr"])
+        found = test_list.read(path, SUBTASKS["mtl/expr"])
         assert found.images == ["b/00001.jpg", "a/00007.jpg", "b/00001.jpg"]
-        assert found.header == testlist.default_header(TASKS["expr"])
+        assert found.header == test_list.default_header(TASKS["expr"])
         assert {name: frames.tolist() for name, frames in found.videos.items()} == {"a": [7], "b": [1]}
     write(tmp_path / "list.txt", "a/00001.jpg,", header="image_location,valence,arousal")
     with pytest.raises(InputError, match="expected the header 'image,valence,arousal,expression,aus'"):
-        testlist.read(tmp_path / "list.txt", SUBTASKS["mtl/va"])
+        test_list.read(tmp_path / "list.txt", SUBTASKS["mtl/va"])
     write(tmp_path / "list.txt", "a/00001.jpg,")
     with pytest.raises(InputError, match="is this the list of another task"):
-        testlist.read(tmp_path / "list.txt", TASKS["va"])
+        test_list.read(tmp_path / "list.txt", TASKS["va"])
 
 
 def test_the_parts_are_tasks_of_their_own():
@@ -222,11 +227,11 @@ def add(path: Path, line: str) -> None:
 def test_files_that_do_not_belong_to_the_corpus_are_one_line_before_anything_is_extracted(corpus, part, line, said):
     settings = extract_config.load(Config, corpus / "c.toml")
     for task in SUBTASKS.values():
-        border.read(settings, task)
+        corpus_checks.read(settings, task)
     add(corpus / f"{part}.txt", line)
     for task in SUBTASKS.values():
         with pytest.raises(InputError, match=said):
-            border.read(settings, task)
+            corpus_checks.read(settings, task)
 
 
 @pytest.mark.parametrize("package", ["heads", "blend"])

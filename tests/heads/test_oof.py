@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
-from heads import labels, learn, oof, predictions
-from heads.base import family
-from heads.labels import Annotation
-from heads.learn import Prepared
-from heads.table import Source
-from heads.tasks import TASKS
+from extract.features import store
+from extract.runtime.errors import InputError
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.base.head import family
+from heads.data import predictions
+from heads.data.table import Source
+from heads.train import fit as learn
+from heads.train import out_of_fold
+from heads.train.fit import TrainData
 
 Corpus = Any  # tests/heads/conftest.py
 EXPR = TASKS["expr"]
@@ -26,18 +29,18 @@ def quiet(done: float, note: str) -> None:
     assert 0 <= done <= 1
 
 
-def prepare(corpus: Corpus, **more: Any) -> tuple[Prepared, dict[str, Annotation]]:
+def prepare(corpus: Corpus, **more: Any) -> tuple[TrainData, dict[str, Annotation]]:
     raw = {"family": "lightgbm", "inputs": ["logits"], "trees": 5, "folds": 3, "temporal": TEMPORAL} | more
-    annotations = labels.read_folder(corpus.folder / "expr" / "train", EXPR)
+    annotations = read.read_folder(corpus.folder / "expr" / "train", EXPR)
     settings = family("lightgbm").Settings.model_validate(raw)
-    return learn.prepare(corpus.work, SOURCES, settings, annotations, EXPR, 4), annotations
+    return learn.prepare_train(corpus.work, SOURCES, settings, annotations, EXPR, 4), annotations
 
 
 def test_every_frame_is_predicted_by_a_head_that_never_saw_its_video(corpus: Corpus, tmp_path: Path) -> None:
     path = corpus.folder / "expr" / "train" / "t4.txt"
     path.write_text(EXPR.header + "\n" + "-1\n" * corpus.frames)  # features, but nothing to learn from
     prepared, annotations = prepare(corpus)
-    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    report = out_of_fold.predict(prepared, annotations, tmp_path, "mark", quiet)
     found = predictions.read(tmp_path / "oof.parquet", EXPR)
     assert list(found.videos) == corpus.videos["train"]
     for frames, _ in found.videos.values():
@@ -47,13 +50,13 @@ def test_every_frame_is_predicted_by_a_head_that_never_saw_its_video(corpus: Cor
     assert sorted(video for fold in held for video in fold) == corpus.videos["train"] and len(held) == 3
     for fold, said in zip(held, report["oof_folds"], strict=True):
         others = {video: a for video, a in annotations.items() if video not in fold}
-        alone = learn.prepare(corpus.work, SOURCES, prepared.settings, others, EXPR, 4)
+        alone = learn.prepare_train(corpus.work, SOURCES, prepared.settings, others, EXPR, 4)
         model, _, dev_score = learn.fit(alone, alone.part, 4)
         for video, (_, scores) in model.predict_videos(corpus.work, fold).videos.items():
             np.testing.assert_array_equal(scores, found.videos[video][1])
-        score, _, frames = learn.graded(model.predict_videos(corpus.work, fold), annotations, EXPR)
+        score, _, frames = learn.score_predictions(model.predict_videos(corpus.work, fold), annotations, EXPR)
         assert (said["score"], said["frames"], said["dev_score"]) == (score, frames, dev_score)
-    score, _, frames = learn.graded(found, annotations, EXPR)
+    score, _, frames = learn.score_predictions(found, annotations, EXPR)
     assert (report["oof_score"], report["oof_frames"]) == (score, frames)
 
 
@@ -61,7 +64,7 @@ def test_a_killed_run_goes_on_with_the_next_fold(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared, annotations = prepare(corpus)
-    whole = oof.predict(prepared, annotations, tmp_path / "whole", "mark", quiet)
+    whole = out_of_fold.predict(prepared, annotations, tmp_path / "whole", "mark", quiet)
     fit, fitted = learn.fit, []
 
     def killed(*args: Any, **more: Any) -> Any:
@@ -72,12 +75,12 @@ def test_a_killed_run_goes_on_with_the_next_fold(
 
     monkeypatch.setattr(learn, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
-        oof.predict(prepared, annotations, tmp_path / "killed", "mark", quiet)
+        out_of_fold.predict(prepared, annotations, tmp_path / "killed", "mark", quiet)
     assert len(fitted) == 2 and not (tmp_path / "killed" / "oof.parquet").exists()
-    assert oof.predict(prepared, annotations, tmp_path / "killed", "mark", quiet) == whole
+    assert out_of_fold.predict(prepared, annotations, tmp_path / "killed", "mark", quiet) == whole
     assert len(fitted) == 4, "the first fold was kept"
     assert (tmp_path / "killed" / "oof.parquet").read_bytes() == (tmp_path / "whole" / "oof.parquet").read_bytes()
-    oof.predict(prepared, annotations, tmp_path / "killed", "other settings", quiet)
+    out_of_fold.predict(prepared, annotations, tmp_path / "killed", "other settings", quiet)
     assert len(fitted) == 7, "folds of another making are made anew"
 
 
@@ -86,7 +89,7 @@ def test_one_video_is_too_few(corpus: Corpus, tmp_path: Path) -> None:
         store.path(corpus.work, "one", video).unlink()
     prepared, annotations = prepare(corpus)
     with pytest.raises(InputError, match=r"folds = 3 needs two or more videos .* features of one; there is 1"):
-        oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+        out_of_fold.predict(prepared, annotations, tmp_path, "mark", quiet)
 
 
 def renamed(corpus: Corpus, video: str, name: str) -> None:
@@ -103,7 +106,7 @@ def test_two_sides_of_a_recording_are_predicted_by_a_head_that_saw_neither(corpu
     path = corpus.folder / "expr" / "train" / "b_right.txt"
     path.write_text(EXPR.header + "\n" + "-1\n" * corpus.frames)  # features, but nothing to learn from
     prepared, annotations = prepare(corpus, folds=4)
-    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    report = out_of_fold.predict(prepared, annotations, tmp_path, "mark", quiet)
     held = [fold["videos"] for fold in report["oof_folds"]]
     assert held == [["a_left", "a_right"], ["b_left", "b_right"], ["t2"], ["t3"]]
 
@@ -115,11 +118,11 @@ def test_two_sides_of_one_recording_are_too_few(corpus: Corpus, tmp_path: Path) 
         store.path(corpus.work, "one", video).unlink()
     prepared, annotations = prepare(corpus)
     with pytest.raises(InputError, match=r"needs two or more videos .*; there is 1 \(two sides of one recording are"):
-        oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+        out_of_fold.predict(prepared, annotations, tmp_path, "mark", quiet)
 
 
 def test_fewer_videos_than_folds_are_each_a_fold(corpus: Corpus, tmp_path: Path) -> None:
     prepared, annotations = prepare(corpus, folds=50)
-    report = oof.predict(prepared, annotations, tmp_path, "mark", quiet)
+    report = out_of_fold.predict(prepared, annotations, tmp_path, "mark", quiet)
     assert [len(fold["videos"]) for fold in report["oof_folds"]] == [1] * 6
     assert json.loads(json.dumps(report, allow_nan=False)) == report

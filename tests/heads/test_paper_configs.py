@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract import store
 from extract.config import CONFIGS
-from extract.networks import AFFECTNET8, NETWORKS
+from extract.features import store
+from extract.networks.registry import AFFECTNET8, NETWORKS
 from heads import config as heads_config
-from heads import labels, learn, mlp_network, mlp_train
-from heads.base import class_weights, unit_weights
-from heads.mlp import MlpSettings
-from heads.tasks import AU, TASKS
+from heads.abaw import read as labels
+from heads.abaw.tasks import AU, TASKS
+from heads.base import selection
+from heads.base.head import class_weights, unit_weights
+from heads.families.mlp import network as mlp_network
+from heads.families.mlp.settings import MlpSettings
+from heads.train import fit
 
 PAPER = CONFIGS / "paper"
 FILES = sorted(PAPER.glob("*.toml"))
@@ -105,7 +108,7 @@ def test_mlps_have_the_published_sizes(task: str, width: int, parameters: int, b
 def test_class_weights_from_the_published_counts():
     np.testing.assert_allclose(class_weights(np.array(EXPR_COUNTS)), EXPR_WEIGHTS, rtol=1e-9)
     truth = np.repeat(np.arange(8, dtype=np.int8), EXPR_COUNTS)
-    learnt = mlp_train.label_weights(truth, TASKS["expr"], 1.0)  # up to their mean, which Adam does not see
+    learnt = selection.label_weights(truth, TASKS["expr"], 1.0)  # up to their mean, which Adam does not see
     np.testing.assert_allclose(learnt / learnt[0], EXPR_WEIGHTS, rtol=1e-6)
 
 
@@ -172,8 +175,8 @@ def test_they_learn_from_features_of_the_published_shapes(file: Path, store_of_b
     )
     annotations = labels.read_folder(store_of_both / task, TASKS[task])
     spec = specs[-1]
-    prepared = learn.prepare(store_of_both, spec.sources, spec.settings, annotations, TASKS[task])
-    model, facts, _ = learn.fit(prepared, prepared.part, 0)
+    prepared = fit.prepare_train(store_of_both, spec.sources, spec.settings, annotations, TASKS[task])
+    model, facts, _ = fit.fit(prepared, prepared.part, 0)
     wide = {"au_mlp": 165_516, "expr_mlp": 165_000, "va_mlp": 22}
     if raw["family"] in ("sequence", "fusion"):
         streams = len(facts.get("streams", ["one"]))

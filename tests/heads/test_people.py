@@ -12,10 +12,11 @@ import pytest
 
 from extract import config
 from extract.config import Corpus
-from extract.errors import InputError
-from heads import border, people
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads.abaw.tasks import TASKS
 from heads.config import Config
-from heads.tasks import TASKS
+from heads.data import people
 
 GOOD = {"a": "Ann", "b_left": "Ben", "b_right": "Ann"}
 
@@ -159,7 +160,7 @@ def test_a_person_in_two_parts_is_one_line_for_every_two(tmp_path: Path, capsys:
 
     def said(table: str) -> list[str]:
         (tmp_path / "who.csv").write_text("video,person\n" + table)
-        border.read(Config.model_validate(raw), task)
+        corpus_checks.read(Config.model_validate(raw), task)
         return capsys.readouterr().err.splitlines()
 
     assert said("a,1\nb,1\nc,2\nd,3\ne,4\n") == []

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from extract.errors import InputError
-from heads import predictions
-from heads.predictions import Predictions
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
+from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from extract import store
 from extract.config import check
-from extract.errors import InputError
-from extract.networks import AFFECTNET7, AFFECTNET8
+from extract.features import store
+from extract.networks.registry import AFFECTNET7, AFFECTNET8
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads import features, pretrained, table
-from heads.base import family
-from heads.pretrained import OTHER, Pretrained, PretrainedSettings
-from heads.table import Block, Labelled, Rows, Source
-from heads.tasks import EXPR, TASKS
+from heads.abaw.tasks import EXPR, TASKS
+from heads.base.head import family
+from heads.data import feature_file, table
+from heads.data.table import Block, Labelled, Rows, Source
+from heads.families import pretrained
+from heads.families.pretrained import OTHER, Pretrained, PretrainedSettings
 
 AFFECTNET2MTL = [5, 0, 2, 3, 4, 6, 7, 1]
 """As published: new[:, j] = old[:, AFFECTNET2MTL[j]]; Contempt stands in the place of Other."""
@@ -141,13 +142,13 @@ def test_class_names_come_from_the_store_and_networks_without_them_are_passed_ov
     write(tmp_path, "table", {"columns": json.dumps({"logits": list(AFFECTNET7)})})
     write(tmp_path, "units", {"columns": json.dumps({"logits": [f"AU{i}" for i in range(7)]})})
     path = store.path(tmp_path, "known", "v")
-    assert features.class_names(path) == AFFECTNET7
-    assert features.class_names(store.path(tmp_path, "unknown", "v")) == ()
+    assert feature_file.class_names(path) == AFFECTNET7
+    assert feature_file.class_names(store.path(tmp_path, "unknown", "v")) == ()
     loaded = table.load(tmp_path, [Source("known", ("logits",))], ["v"])
     assert loaded.columns == [f"known.logits.{name}" for name in AFFECTNET7]
     has = {network: ("logits",) for network in ("known", "unknown", "table", "units")}
-    assert pretrained.usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
-    assert pretrained.usable(has, "va", tmp_path) == has
+    assert pretrained.find_usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
+    assert pretrained.find_usable(has, "va", tmp_path) == has
     (tmp_path / "p.toml").write_text('family = "pretrained"\ninputs = ["logits"]')
     raw = {"features": {"networks": list(has)}, "heads": {"expr": {"use": [str(tmp_path / "p.toml")]}}}
     config = heads_config.Config.model_validate({"corpus": {"name": "x"}} | raw)

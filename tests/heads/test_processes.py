@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import Failed, InputError
-from heads import processes
-from heads.train import Job
+from extract.runtime.errors import Failed, InputError
+from heads.train import processes
+from heads.train.job import Job
 
 FAKE = """
 import os, sys, json
@@ -99,9 +99,7 @@ def test_bad_input_is_shown_before_a_bug(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not share out single cores")
 def test_only_cores_that_this_process_may_use_count() -> None:
-    code = (
-        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from heads.processes import CORES, AT_ONCE"
-    )
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from heads.train.processes import CORES, AT_ONCE"
     code += "; print(CORES, AT_ONCE)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=processes.ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1", "1"]

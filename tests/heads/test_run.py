@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 
 from extract import config as extract_config
-from extract import rundir, store
-from extract.errors import InputError
-from heads import labels, predictions, processes, run, train
+from extract.features import store
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads import run
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
 from heads.config import Config
-from heads.tasks import TASKS
-from heads.train import Job
+from heads.data import predictions
+from heads.train import job as training_job
+from heads.train import processes
+from heads.train.job import Job
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +38,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run_all(jobs: list[Job], what: str) -> None:
         for job in jobs:
-            rundir.begin(job.folder)
-            train.main(job, lambda done, note: None)
+            run_folder.begin(job.folder)
+            training_job.main(job, lambda done, note: None)
 
     monkeypatch.setattr(processes, "run_all", run_all)
 
@@ -74,7 +79,7 @@ def test_finished_heads_are_kept_and_only_what_changed_is_made_again(corpus: Cor
 @pytest.mark.parametrize("name", TASKS)
 def test_prior_against_a_loop(tiny: Corpus, name: str) -> None:
     task = TASKS[name]
-    annotations = labels.read_folder(tiny.folder / name / "train", task)
+    annotations = read.read_folder(tiny.folder / name / "train", task)
     prior = run.prior(annotations, task)
     values = [value for a in annotations.values() for value, valid in zip(a.values, a.valid, strict=True) if valid]
     for i, output in enumerate(task.outputs):
@@ -119,8 +124,8 @@ def test_bad_input_is_found_before_anything_is_trained(corpus: Corpus) -> None:
 def test_another_test_list_trains_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = run.main(load(corpus, "va"), "va", corpus.work)
     before = {name: (folder / "test.parquet").read_bytes() for name, folder in folders.items()}
-    learn = train._learn
-    monkeypatch.setattr(train, "_learn", lambda *args: pytest.fail("it was trained again"))
+    learn = training_job._learn
+    monkeypatch.setattr(training_job, "_learn", lambda *args: pytest.fail("it was trained again"))
     listed = corpus.folder / "va" / "test.txt"
     whole = listed.read_text()
     listed.write_text("".join(line for line in whole.splitlines(keepends=True) if "x1_left" not in line))
@@ -137,7 +142,7 @@ def test_another_test_list_trains_nothing(corpus: Corpus, monkeypatch: pytest.Mo
     assert after["lightgbm-two"] == before["lightgbm-two"] and after["lightgbm-one"] != before["lightgbm-one"]
 
     trained = []
-    monkeypatch.setattr(train, "_learn", lambda job, *rest: trained.append(job.name) or learn(job, *rest))
+    monkeypatch.setattr(training_job, "_learn", lambda job, *rest: trained.append(job.name) or learn(job, *rest))
     (corpus.folder / "va" / "val" / "v1.txt").unlink()
     run.main(load(corpus, "va"), "va", corpus.work)
     assert trained == ["lightgbm-one", "lightgbm-two"], "validation is part of what a finished model stands for"

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heads import mlp, mlp_train, scaling
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+from heads.base import scaling
+from heads.data.table import Block, Labelled, Rows
+from heads.families.mlp import head as mlp_head
+from heads.families.mlp import settings as mlp_settings
 
 N, EMBEDDING, LOGITS = 40, 6, 3
 
@@ -27,29 +29,29 @@ def rows(kinds: tuple[str, ...] = ("logits", "embedding")) -> Rows:
 
 def test_the_signed_power_is_of_the_embedding_alone():
     some = rows()
-    embedding = scaling.of_embedding(some)
+    embedding = scaling.embedding_columns(some)
     assert embedding.tolist() == [False] * LOGITS + [True] * EMBEDDING
     x = some.batch()
-    made = scaling.powered(x, embedding, 0.5)
+    made = scaling.raise_power(x, embedding, 0.5)
     np.testing.assert_array_equal(made[:, :LOGITS], x[:, :LOGITS])
     np.testing.assert_allclose(made[:, LOGITS:], np.sign(x[:, LOGITS:]) * np.sqrt(np.abs(x[:, LOGITS:])), rtol=1e-6)
-    assert scaling.powered(x, embedding, 1.0) is x
+    assert scaling.raise_power(x, embedding, 1.0) is x
     np.testing.assert_allclose(np.asarray(scaling.power_layer(embedding, 0.5)(x)), made, rtol=1e-5, atol=1e-6)
 
 
 def test_moments_are_those_of_the_powered_columns():
     some = rows()
-    mean, deviation = mlp_train.moments(some, 0.5)
-    made = scaling.powered(some.batch(), scaling.of_embedding(some), 0.5).astype(np.float64)
+    mean, deviation = scaling.moments(some, 0.5)
+    made = scaling.raise_power(some.batch(), scaling.embedding_columns(some), 0.5).astype(np.float64)
     np.testing.assert_allclose(mean, made.mean(0), rtol=1e-5)
     np.testing.assert_allclose(deviation, made.std(0), rtol=1e-5)
 
 
 def test_columns_beside_an_embedding_come_out_larger_and_alone_they_do_not():
     deviation = np.array([2, 4, 8], np.float32)
-    found = scaling.enlarged(deviation, np.array([False, True, False]), 4)
+    found = scaling.shrink_deviation(deviation, np.array([False, True, False]), 4)
     assert found.tolist() == [0.5, 4, 2] and found.dtype == np.float32
-    assert scaling.enlarged(deviation, np.zeros(3, bool), 4) is deviation
+    assert scaling.shrink_deviation(deviation, np.zeros(3, bool), 4) is deviation
 
 
 @pytest.mark.parametrize("kinds", [("logits", "embedding"), ("embedding",), ("logits",)])
@@ -58,8 +60,8 @@ def test_an_mlp_with_both_learns_is_saved_and_predicts_the_same(kinds: tuple[str
     some = rows(kinds)
     labelled = Labelled(some, (np.arange(N) % 8).astype(np.int8))
 
-    def make(**more: float) -> mlp.Mlp:
-        return mlp.Mlp(TASKS["expr"], mlp.MlpSettings.model_validate(settings | more))
+    def make(**more: float) -> mlp_head.Mlp:
+        return mlp_head.Mlp(TASKS["expr"], mlp_settings.MlpSettings.model_validate(settings | more))
 
     head = make()
     head.fit(labelled, labelled.take(np.empty(0, np.int64)), 0)
@@ -69,7 +71,7 @@ def test_an_mlp_with_both_learns_is_saved_and_predicts_the_same(kinds: tuple[str
     loaded.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(some), scores)
     # by hand: the layer's weights on the powered, standardised, enlarged columns
-    x = scaling.powered(some.batch(), head.embedding, 0.5).astype(np.float64)
+    x = scaling.raise_power(some.batch(), head.embedding, 0.5).astype(np.float64)
     x = (x - x.mean(0)) / x.std(0) * np.where(head.embedding | ~head.embedding.any(), 1, 4)
     kernel, bias = head.models[0].get_weights()
     z = np.exp(x @ kernel + bias)

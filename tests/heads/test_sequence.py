@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract.errors import InputError
-from heads import config, labels, learn, sequence_train, stored
-from heads.base import family
-from heads.sequence import Sequence, SequenceSettings
-from heads.table import Block, Labelled, Rows, Source
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads import config
+from heads.abaw import read
+from heads.abaw.tasks import TASKS
+from heads.base.head import family
+from heads.data import lazy_block
+from heads.data.table import Block, Labelled, Rows, Source
+from heads.families.sequence import training as sequence_training
+from heads.families.sequence.head import Sequence, SequenceSettings
+from heads.train import fit
 
 TINY = {"width": 8, "feedforward": 8, "clip": 10, "learning_rate": 0.01, "epochs": 2, "batch": 4}
 
@@ -47,7 +51,7 @@ def test_shapes_and_seeds_are_averaged_to_one_head() -> None:
     assert [len(model.layers) for model in head.models] == [1, 1, 2, 2]
     assert [model.layers[0].self_attn.num_heads for model in head.models] == [2, 2, 4, 4]
     assert len(facts["best_epoch"]) == len(facts["selection_score"]) == len(facts["parameters"]) == 4
-    single = [sequence_train.predicted(m, TASKS["au"], data.rows, head._course()) for m in head.models]
+    single = [sequence_training.predict_rows(m, TASKS["au"], data.rows, head._course()) for m in head.models]
     assert all(not np.array_equal(single[0], other) for other in single[1:])
     np.testing.assert_allclose(head.predict(data.rows), np.mean(single, 0), rtol=1e-6)
 
@@ -86,26 +90,26 @@ def test_the_longest_video_is_predicted_in_little_memory() -> None:
 
 
 def test_what_was_learnt_from_disk_is_what_was_learnt_from_memory(corpus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    annotations = labels.read_folder(corpus.folder / "au" / "train", TASKS["au"])
+    annotations = read.read_folder(corpus.folder / "au" / "train", TASKS["au"])
     sources = (Source("one", ("embedding", "logits")), Source("two", ("embedding",)))
     found = []
-    for most in (stored.IN_MEMORY, 0):
-        monkeypatch.setattr(stored, "IN_MEMORY", most)
+    for most in (lazy_block.IN_MEMORY, 0):
+        monkeypatch.setattr(lazy_block, "IN_MEMORY", most)
         asked = settings(inputs=["embedding", "logits?"])
-        prepared = learn.prepare(corpus.work, sources, asked, annotations, TASKS["au"])
+        prepared = fit.prepare_train(corpus.work, sources, asked, annotations, TASKS["au"])
         kinds = [type(b.values) for b in prepared.part.train.rows.blocks]
-        assert (stored.Stored in kinds) == (most == 0)
-        model, _, _ = learn.fit(prepared, prepared.part, 0)
+        assert (lazy_block.LazyBlock in kinds) == (most == 0)
+        model, _, _ = fit.fit(prepared, prepared.part, 0)
         found.append(model.predict_videos(corpus.work, ["v0", "v1"]).videos)
     for video in ("v0", "v1"):
         np.testing.assert_array_equal(found[0][video][1], found[1][video][1])
 
 
 def test_only_families_that_read_in_order_leave_rows_on_disk(corpus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "IN_MEMORY", 0)
-    annotations = labels.read_folder(corpus.folder / "au" / "train", TASKS["au"])
+    monkeypatch.setattr(lazy_block, "IN_MEMORY", 0)
+    annotations = read.read_folder(corpus.folder / "au" / "train", TASKS["au"])
     plain = family("lightgbm").Settings.model_validate({"family": "lightgbm", "inputs": ["embedding"], "trees": 2})
-    prepared = learn.prepare(corpus.work, [Source("one", ("embedding",))], plain, annotations, TASKS["au"])
+    prepared = fit.prepare_train(corpus.work, [Source("one", ("embedding",))], plain, annotations, TASKS["au"])
     assert isinstance(prepared.part.train.rows.blocks[0].values, np.ndarray)
 
 

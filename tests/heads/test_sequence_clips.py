@@ -5,9 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from heads import sequence_clips, table
-from heads.sequence_clips import NOBODY
-from heads.table import Block, Rows
+from heads.data import table
+from heads.data.table import Block, Rows
+from heads.families.sequence import clips as sequence_clips
+from heads.families.sequence.clips import PADDING
 
 
 def rows_of(*frames: list[int]) -> Rows:
@@ -45,15 +46,15 @@ def test_covering_is_what_a_loop_over_windows_gives(length: int, overlap: float,
             start = min(at, default=0)
             while at:
                 for phase in range(step):
-                    clip = tuple(at.get(start + phase + place * step, NOBODY) for place in range(length))
-                    if any(row != NOBODY for row in clip):
+                    clip = tuple(at.get(start + phase + place * step, PADDING) for place in range(length))
+                    if any(row != PADDING for row in clip):
                         expected.add(clip)
                 if start + length * step > max(at):
                     break
                 start += hop
-        plan = sequence_clips.covering(rows, length, step, overlap)
+        plan = sequence_clips.plan_cover(rows, length, step, overlap)
         assert {tuple(clip) for clip in plan.tolist()} == expected and len(plan) == len(expected)
-        times = np.bincount(plan[plan != NOBODY], minlength=len(rows))
+        times = np.bincount(plan[plan != PADDING], minlength=len(rows))
         assert len(rows) == 0 or (times.min() >= 1 and (overlap or times.max() == 1))
 
 
@@ -63,12 +64,12 @@ def test_random_clips_hold_every_frame_once_at_its_place_or_one_in_every_step(st
     rows = rows_of(list(range(5, 40)), [1, 2, 60, 61, 500], [], [7])
     for _ in range(60):
         plan = sequence_clips.random(rows, 8, step, rng)
-        assert (plan != NOBODY).any(1).all()
-        times = np.bincount(plan[plan != NOBODY], minlength=len(rows))
+        assert (plan != PADDING).any(1).all()
+        times = np.bincount(plan[plan != PADDING], minlength=len(rows))
         assert times.max() == 1 and (step > 1 or times.min() == 1)
         seen |= set(np.flatnonzero(times).tolist())
         for clip in plan:
-            places, own = np.flatnonzero(clip != NOBODY), clip[clip != NOBODY]
+            places, own = np.flatnonzero(clip != PADDING), clip[clip != PADDING]
             assert len(set(rows.video[own])) == 1, "no clip has frames of two videos"
             np.testing.assert_array_equal(np.diff(rows.frame[own]), step * np.diff(places))
             cuts.add(int(rows.frame[own[0]] - step * places[0]))
@@ -79,7 +80,7 @@ def test_random_clips_hold_every_frame_once_at_its_place_or_one_in_every_step(st
 def test_a_gap_of_any_length_costs_nothing() -> None:
     rows = rows_of([1, 2, 3, 2_000_000_000])
     tracemalloc.start()
-    assert len(sequence_clips.covering(rows, 10, 1, 0.5)) <= 4
+    assert len(sequence_clips.plan_cover(rows, 10, 1, 0.5)) <= 4
     assert len(sequence_clips.random(rows, 10, 4, np.random.default_rng(0))) <= 3
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()
@@ -87,19 +88,19 @@ def test_a_gap_of_any_length_costs_nothing() -> None:
 
 def test_no_rows_no_clips() -> None:
     rows = rows_of([1, 2]).take(np.empty(0, np.int64))
-    assert sequence_clips.covering(rows, 5, 1, 0.5).shape == (0, 5)
+    assert sequence_clips.plan_cover(rows, 5, 1, 0.5).shape == (0, 5)
     assert sequence_clips.random(rows, 5, 1, np.random.default_rng(0)).shape == (0, 5)
-    assert list(sequence_clips.gathered(rows, np.empty((0, 5), np.int64), 4)) == []
+    assert list(sequence_clips.gather_clips(rows, np.empty((0, 5), np.int64), 4)) == []
 
 
 def test_features_stand_where_the_plan_says_and_come_in_order() -> None:
     rows = rows_of([1, 2, 4], list(range(3, 20)))
-    plan = sequence_clips.covering(rows, 4, 1, 0.5)
+    plan = sequence_clips.plan_cover(rows, 4, 1, 0.5)
     whole, x = rows.batch(), []
-    for at, found in sequence_clips.gathered(rows, plan, 3):
+    for at, found in sequence_clips.gather_clips(rows, plan, 3):
         assert len(at) <= 3 and found.dtype == np.float32
-        np.testing.assert_array_equal(found[at != NOBODY], whole[at[at != NOBODY]])
-        assert not found[at == NOBODY].any()
+        np.testing.assert_array_equal(found[at != PADDING], whole[at[at != PADDING]])
+        assert not found[at == PADDING].any()
         x.append(at)
     np.testing.assert_array_equal(np.concatenate(x), plan)
 

@@ -9,9 +9,12 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from heads import metrics, mlp_network, mlp_train, sequence_network
-from heads.sequence_network import Dropout, Shape, Stream, generators
-from heads.tasks import TASKS
+from heads.abaw import metrics
+from heads.abaw.tasks import TASKS
+from heads.base import selection
+from heads.families.mlp import network as mlp_network
+from heads.families.sequence import network as sequence_network
+from heads.families.sequence.network import Dropout, Shape, Stream, generators
 
 SHAPE = Shape(layers=2, heads=2, width=8, feedforward=16, length=12, dropout=0.3)
 STREAMS = (Stream("one", 0, 5), Stream("two", 5, 9, 9))
@@ -126,10 +129,10 @@ def test_losses_are_those_of_the_mlps_and_of_scikit_learn(task: str, balance: fl
         "expr": np.concatenate([np.arange(8), rng.integers(0, 8, 42)]).astype(np.int8),
         "va": np.tanh(rng.normal(size=(50, 2))).astype(np.float32),
     }[task]
-    by_label = mlp_train.label_weights(truth, facts, balance)
+    by_label = selection.label_weights(truth, facts, balance)
     outputs = torch.from_numpy(logits)
-    found = float(sequence_network.loss_of(facts, outputs, torch.from_numpy(truth), torch.from_numpy(by_label)))
-    scores = sequence_network.activated(facts, outputs).numpy()
+    found = float(sequence_network.compute_loss(facts, outputs, torch.from_numpy(truth), torch.from_numpy(by_label)))
+    scores = sequence_network.activate(facts, outputs).numpy()
     if task == "va":
         assert found == pytest.approx(1 - metrics.mean_ccc(truth, scores), abs=1e-5)
     elif task == "expr":
@@ -144,5 +147,5 @@ def test_losses_are_those_of_the_mlps_and_of_scikit_learn(task: str, balance: fl
         assert found == pytest.approx(float((-weight * np.log(np.where(truth > 0, p, 1 - p))).mean()), rel=1e-5)
     tf = mlp_network.tensorflow()
     targets = mlp_network.targets(facts, tf.constant(truth))
-    theirs = mlp_network.loss_of(facts, targets, tf.constant(scores), mlp_network.weigh(facts, truth, by_label))
+    theirs = mlp_network.create_loss(facts, targets, tf.constant(scores), mlp_network.weigh(facts, truth, by_label))
     assert found == pytest.approx(float(theirs), rel=1e-4)

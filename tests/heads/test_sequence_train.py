@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from heads import sequence_network, sequence_train, threads
-from heads.sequence_augment import Augmentation
-from heads.sequence_network import Shape, Stream
-from heads.sequence_train import Course, Training
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
+from heads.base import threads
+from heads.data.table import Block, Labelled, Rows
+from heads.families.sequence import network as sequence_network
+from heads.families.sequence import training as sequence_training
+from heads.families.sequence.augment import Augmentation
+from heads.families.sequence.network import Shape, Stream
+from heads.families.sequence.training import Training, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 AU = TASKS["au"]
-COURSE = Course(4, 3, 0.01, 0.01, 1.0, 1, 0.5, Augmentation(0.2, 0.2, 0.2))
+COURSE = TrainingConfig(4, 3, 0.01, 0.01, 1.0, 1, 0.5, Augmentation(0.2, 0.2, 0.2))
 SHAPE = Shape(2, 2, 16, 32, 10, 0.2)
 
 
@@ -60,7 +62,7 @@ def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest
     """Without anything random, but for the order in which numbers are added up."""
     gradients, plain = [], replace(COURSE, augmentation=Augmentation(), batch=50)
     for worth in (1, 2**40):
-        monkeypatch.setattr(sequence_train, "WORTH_SHARING", worth)
+        monkeypatch.setattr(sequence_training, "WORTH_SHARING", worth)
         training = Training(AU, model(shape=replace(SHAPE, dropout=0.0)), plain, labelled(), seed=1)
         assert training.shares == (2 if worth == 1 else 1)
         training.epoch()
@@ -97,7 +99,7 @@ def test_on_a_gpu_attention_is_left_no_kind_that_adds_up_in_any_order(monkeypatc
     try:
         for kind in kinds:
             getattr(sdp, f"enable_{kind}_sdp")(True)
-        sequence_train.quiet_torch()
+        sequence_training.quiet_torch()
         assert [kind for kind in kinds if getattr(sdp, f"{kind}_sdp_enabled")()] == ["math"]
     finally:
         for kind, was in before.items():
@@ -109,7 +111,7 @@ def test_on_a_gpu_attention_is_left_no_kind_that_adds_up_in_any_order(monkeypatc
 @pytest.mark.parametrize("step", [1, 3])
 def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step: int) -> None:
     rows, network = labelled().rows, model().eval()
-    found = sequence_train.predicted(network, AU, rows, replace(COURSE, step=step))
+    found = sequence_training.predict_rows(network, AU, rows, replace(COURSE, step=step))
     x = network.standardised(torch.from_numpy(rows.batch()))
     total, weighed = np.zeros((len(rows), 12)), np.zeros(len(rows))
     for v in range(6):
@@ -136,18 +138,18 @@ def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step:
 
 def test_predictions_do_not_hang_on_batches_other_videos_or_memory() -> None:
     data, network = labelled().rows, model()
-    whole = sequence_train.predicted(network, AU, data, COURSE)
+    whole = sequence_training.predict_rows(network, AU, data, COURSE)
     for batch in (1, 2, 50):
-        found = sequence_train.predicted(network, AU, data, replace(COURSE, batch=batch))
+        found = sequence_training.predict_rows(network, AU, data, replace(COURSE, batch=batch))
         np.testing.assert_allclose(found, whole, atol=1e-5)
     for v in range(6):
         alone = np.flatnonzero(data.video == v)
         np.testing.assert_allclose(
-            sequence_train.predicted(network, AU, data.take(alone), COURSE), whole[alone], atol=1e-5
+            sequence_training.predict_rows(network, AU, data.take(alone), COURSE), whole[alone], atol=1e-5
         )
     other = labelled().rows
     other.blocks[0].values[other.video == 2] += 1
-    changed = np.abs(sequence_train.predicted(network, AU, other, COURSE) - whole).max(1) > 0
+    changed = np.abs(sequence_training.predict_rows(network, AU, other, COURSE) - whole).max(1) > 0
     assert changed[data.video == 2].all() and not changed[data.video != 2].any()
 
 
@@ -157,7 +159,7 @@ def test_frames_beyond_a_gap_are_not_taken_for_neighbours() -> None:
         at = np.arange(1, 36) + gap * (np.arange(35) >= 20)
         rows, other = (replace(labelled(videos=1).rows, frame=at.astype(np.int32)) for _ in range(2))
         other.blocks[0].values[20:] += 1
-        a, b = (sequence_train.predicted(network, AU, some, COURSE) for some in (rows, other))
+        a, b = (sequence_training.predict_rows(network, AU, some, COURSE) for some in (rows, other))
         changed.append(int((np.abs(a - b)[:20].max(1) > 1e-5).sum()))
     assert changed == [5, 5, 0, 0], "a clip from frame 16 on has frames up to 25"
 
@@ -167,10 +169,10 @@ def test_the_best_epoch_comes_back_and_no_dev_keeps_the_last() -> None:
     train, dev = data.take(data.rows.video < 4), data.take(data.rows.video >= 4)
     training = Training(AU, model(), COURSE, train, seed=1)
     best, score = training.run(dev, 4, lambda *_: None)
-    from heads import mlp_train
+    from heads.base import selection
 
-    found = sequence_train.predicted(training.model, AU, dev.rows, COURSE, overlap=0.0)
-    assert 1 <= best <= 4 and score == pytest.approx(mlp_train.selection_score(AU, dev.truth, found), abs=1e-6)
+    found = sequence_training.predict_rows(training.model, AU, dev.rows, COURSE, overlap=0.0)
+    assert 1 <= best <= 4 and score == pytest.approx(selection.selection_score(AU, dev.truth, found), abs=1e-6)
     again = Training(AU, model(), COURSE, train, seed=1)
     assert again.run(dev.take(np.empty(0, np.int64)), best, lambda *_: None) == (best, None)
     assert same(training.model, again.model), "as many epochs learn the same, with and without dev"
@@ -184,13 +186,13 @@ def test_bfloat16_learns_about_the_same() -> None:
         for _ in range(30):
             training.epoch()
         assert all(p.dtype == torch.float32 for p in training.model.parameters())
-        scores = sequence_train.predicted(training.model, AU, labelled().rows, COURSE)
+        scores = sequence_training.predict_rows(training.model, AU, labelled().rows, COURSE)
         found.append(AU.score(labelled().truth, scores >= 0.5))
     assert min(found) > 0.75 and abs(found[0] - found[1]) < 0.1
 
 
 def test_the_rate_rises_and_falls_to_nothing() -> None:
-    rates = [sequence_train.rate(step, 100) for step in range(1, 101)]
+    rates = [sequence_training.rate(step, 100) for step in range(1, 101)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
     assert (np.diff(rates[10:]) < 0).all() and rates[-1] == pytest.approx(0, abs=1e-9)
-    assert sequence_train.rate(1, 1) == 1 and sequence_train.rate(120, 100) == pytest.approx(0)
+    assert sequence_training.rate(1, 1) == 1 and sequence_training.rate(120, 100) == pytest.approx(0)

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heads import labels, split
-from heads.labels import Annotation
-from heads.tasks import TASKS
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import splits
 
 
 def names(videos: int) -> list[str]:
@@ -23,7 +24,7 @@ def test_label_counts_against_a_loop(task: str) -> None:
         "expr": rng.integers(0, 8, 200).astype(np.int8),
         "va": rng.uniform(-1, 1, (200, 2)).astype(np.float32),
     }[task]
-    counts = split.label_counts(truth, video, 5, TASKS[task])
+    counts = splits.label_counts(truth, video, 5, TASKS[task])
     for v in range(5):
         here = truth[video == v]
         if task == "au":
@@ -38,9 +39,9 @@ def test_label_counts_against_a_loop(task: str) -> None:
 def test_the_same_seed_chooses_the_same_videos_and_about_a_fifth() -> None:
     rng = np.random.default_rng(1)
     counts, frames = rng.integers(0, 50, (30, 8)), rng.integers(100, 200, 30)
-    first = split.dev_videos(counts, frames, seed=3)
-    np.testing.assert_array_equal(first, split.dev_videos(counts, frames, seed=3))
-    assert (first != split.dev_videos(counts, frames, seed=4)).any()
+    first = splits.dev_videos(counts, frames, seed=3)
+    np.testing.assert_array_equal(first, splits.dev_videos(counts, frames, seed=3))
+    assert (first != splits.dev_videos(counts, frames, seed=4)).any()
     assert first.sum() == 6
 
 
@@ -50,7 +51,7 @@ def test_a_label_that_two_videos_show_is_on_both_sides() -> None:
         counts[:, 0] = 50
         counts[[4, 11], 1] = 9  # two videos only
         counts[7, 2] = 9  # one video: nothing can be done
-        dev = split.dev_videos(counts, np.full(20, 60), seed)
+        dev = splits.dev_videos(counts, np.full(20, 60), seed)
         assert 0 < counts[dev, 1].sum() < 18
 
 
@@ -64,29 +65,29 @@ def test_the_slice_resembles_the_whole_more_than_random_draws_do() -> None:
         return float(np.abs(counts[dev].sum(0) / frames[dev].sum() - rates).sum())
 
     random = [off(rng.permutation(40) < 8) for _ in range(50)]
-    assert off(split.dev_videos(counts, frames, 0)) < np.quantile(random, 0.1)
+    assert off(splits.dev_videos(counts, frames, 0)) < np.quantile(random, 0.1)
 
 
 def test_videos_without_labelled_frames_are_never_chosen_and_one_video_is_not_split() -> None:
     frames = np.array([0, 30, 0, 30, 30])
     for seed in range(10):
-        dev = split.dev_videos(np.ones((5, 2)) * frames[:, None], frames, seed)
+        dev = splits.dev_videos(np.ones((5, 2)) * frames[:, None], frames, seed)
         assert dev.sum() == 1 and not dev[[0, 2]].any()
-    assert not split.dev_videos(np.ones((2, 2)), np.array([0, 9]), 0).any()
-    assert not split.dev_videos(np.empty((0, 2)), np.empty(0, int), 0).any()
+    assert not splits.dev_videos(np.ones((2, 2)), np.array([0, 9]), 0).any()
+    assert not splits.dev_videos(np.empty((0, 2)), np.empty(0, int), 0).any()
 
 
 @pytest.mark.parametrize(("videos", "count"), [(6, 5), (3, 5), (12, 4), (1, 2)])
 def test_folds_hold_every_video_once_and_only_known_videos_make_folds(videos: int, count: int) -> None:
     rng = np.random.default_rng(3)
     content = rng.uniform(1, 50, (videos, 4))
-    folds = split.folds(names(videos), content, np.ones(videos, bool), count, seed=0)
+    folds = splits.folds(names(videos), content, np.ones(videos, bool), count, seed=0)
     assert len(folds) == min(videos, count)
     assert sorted(v for fold in folds for v in fold) == list(range(videos))
-    assert folds == split.folds(names(videos), content, np.ones(videos, bool), count, seed=0)
+    assert folds == splits.folds(names(videos), content, np.ones(videos, bool), count, seed=0)
     known = np.arange(videos) == 0
-    assert split.folds(names(videos), content, known, count, seed=0) == [list(range(videos))]
-    assert split.folds(names(videos), content, np.zeros(videos, bool), count, seed=0) == []
+    assert splits.folds(names(videos), content, known, count, seed=0) == [list(range(videos))]
+    assert splits.folds(names(videos), content, np.zeros(videos, bool), count, seed=0) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_folds_hold_every_video_once_and_only_known_videos_make_folds(videos: in
     ],
 )
 def test_two_sides_are_one_recording_where_both_or_the_whole_are_there(videos: list[str], numbers: list[int]) -> None:
-    assert split.recordings(videos).tolist() == numbers
+    assert splits.recordings(videos).tolist() == numbers
 
 
 @pytest.mark.parametrize("side", ["_left", ""])
@@ -116,10 +117,10 @@ def test_sides_of_one_recording_stay_together_and_weigh_what_they_are(side: str)
     whole = [[0, 1], [2, 3], [4, 5], [6, 7], [8], [9], [10], [11]]
     once = np.array([content[some].sum(0) for some in whole]), np.array([frames[some].sum() for some in whole])
     for seed in range(10):
-        made = split.folds(videos, np.column_stack([frames, content]), frames > 0, 3, seed)
-        apart = split.folds(names(8), np.column_stack([once[1], once[0]]), once[1] > 0, 3, seed)
+        made = splits.folds(videos, np.column_stack([frames, content]), frames > 0, 3, seed)
+        apart = splits.folds(names(8), np.column_stack([once[1], once[0]]), once[1] > 0, 3, seed)
         assert made == sorted(sorted(v for i in fold for v in whole[i]) for fold in apart)
-    assert split.folds(["x_left", "x_right"], np.ones((2, 2)), np.ones(2, bool), 5, 0) == [[0, 1]]
+    assert splits.folds(["x_left", "x_right"], np.ones((2, 2)), np.ones(2, bool), 5, 0) == [[0, 1]]
 
 
 def test_videos_without_another_side_are_split_as_they_were_before_sides_were_known() -> None:
@@ -129,28 +130,28 @@ def test_videos_without_another_side_are_split_as_they_were_before_sides_were_kn
     content = np.column_stack([frames, counts]).astype(float)
     for videos in (names(12), [f"v{i}_left" for i in range(12)]):
         for seed in range(2):
-            made = split.folds(videos, content, frames > 0, 4, seed)
+            made = splits.folds(videos, content, frames > 0, 4, seed)
             assert made == [[0, 8, 9], [1, 4, 6], [2, 5, 7], [3, 10, 11]]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_folds_of_annotations_hold_whole_recordings(tiny: Any, task: str) -> None:
-    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    annotations = read.read_folder(tiny.folder / task / "train", TASKS[task])
     annotations["t3_left"], annotations["t3_right"] = annotations.pop("t1"), annotations.pop("t3")
     for seed in range(5):
-        made = split.folds_of(annotations, TASKS[task], 99, seed)
+        made = splits.fold_numbers(annotations, TASKS[task], 99, seed)
         assert len(made) == 5 and ["t3_left", "t3_right"] in made
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_folds_of_annotated_videos_do_not_hang_on_features_or_order(tiny: Any, task: str) -> None:
-    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    annotations = read.read_folder(tiny.folder / task / "train", TASKS[task])
     annotations["t2"] = Annotation("t2", annotations["t2"].values, np.zeros(len(annotations["t2"].valid), bool))
-    made = split.folds_of(annotations, TASKS[task], 3, seed=1)
+    made = splits.fold_numbers(annotations, TASKS[task], 3, seed=1)
     assert sorted(video for fold in made for video in fold) == sorted(annotations) and len(made) == 3
     assert all(set(fold) - {"t2"} for fold in made), "an annotated video in each"
-    assert split.folds_of(dict(reversed(annotations.items())), TASKS[task], 3, seed=1) == made
-    assert len(split.folds_of(annotations, TASKS[task], 99, seed=1)) == 5
+    assert splits.fold_numbers(dict(reversed(annotations.items())), TASKS[task], 3, seed=1) == made
+    assert len(splits.fold_numbers(annotations, TASKS[task], 99, seed=1)) == 5
 
 
 def before(counts: Any, frames: Any, seed: int, share: float = 0.2, draws: int = 200) -> Any:
@@ -178,9 +179,9 @@ def test_without_people_the_dev_slice_is_that_of_before() -> None:
         videos = int(rng.integers(0, 25))
         frames = rng.integers(0, 60, videos) * (rng.random(videos) < 0.8)
         counts = rng.integers(0, 9, (videos, 5)) * (frames > 0)[:, None]
-        np.testing.assert_array_equal(split.dev_videos(counts, frames, case), before(counts, frames, case))
+        np.testing.assert_array_equal(splits.dev_videos(counts, frames, case), before(counts, frames, case))
         alone = np.arange(videos)  # people in one video each change nothing either
-        np.testing.assert_array_equal(split.dev_videos(counts, frames, case, of=alone), before(counts, frames, case))
+        np.testing.assert_array_equal(splits.dev_videos(counts, frames, case, of=alone), before(counts, frames, case))
 
 
 def naive_groups(videos: list[str], people: dict[str, str] | None) -> list[set[str]]:
@@ -188,7 +189,7 @@ def naive_groups(videos: list[str], people: dict[str, str] | None) -> list[set[s
     found = [{video} for video in videos]
 
     def tied(a: str, b: str) -> bool:
-        same = split.recording(a, videos) == split.recording(b, videos)
+        same = splits.recording(a, videos) == splits.recording(b, videos)
         return same or (people is not None and a in people and people[a] == people.get(b))
 
     while True:
@@ -203,9 +204,9 @@ def naive_groups(videos: list[str], people: dict[str, str] | None) -> list[set[s
 def test_groups_are_what_shares_a_recording_or_a_person_step_by_step() -> None:
     chain = ["x_left", "x_right", "y_left", "y_right", "z", "w"]
     told = {"x_left": "1", "x_right": "2", "y_left": "2", "y_right": "3", "z": "3"}
-    assert split.groups(chain, told).tolist() == [0, 0, 0, 0, 0, 1]
-    assert split.groups(chain).tolist() == split.groups(chain, {}).tolist() == [0, 0, 1, 1, 2, 3]
-    assert split.groups(["b", "a"], {"a": "b"}).tolist() == [0, 1], "a person may be called as a video is"
+    assert splits.groups(chain, told).tolist() == [0, 0, 0, 0, 0, 1]
+    assert splits.groups(chain).tolist() == splits.groups(chain, {}).tolist() == [0, 0, 1, 1, 2, 3]
+    assert splits.groups(["b", "a"], {"a": "b"}).tolist() == [0, 1], "a person may be called as a video is"
     rng = np.random.default_rng(5)
     for _ in range(60):
         videos = [
@@ -213,17 +214,17 @@ def test_groups_are_what_shares_a_recording_or_a_person_step_by_step() -> None:
         ]
         people = {video: str(rng.integers(0, 8)) for video in videos if rng.random() < 0.7}
         for told in (people, None):
-            numbers = split.groups(videos, told)
+            numbers = splits.groups(videos, told)
             made = [{v for v, n in zip(videos, numbers, strict=True) if n == g} for g in range(numbers.max() + 1)]
             assert sorted(map(sorted, made)) == sorted(map(sorted, naive_groups(videos, told)))
             assert list(dict.fromkeys(numbers.tolist())) == list(range(numbers.max() + 1)), "in order of first videos"
-        named = split.name_groups(videos, people)
+        named = splits.name_groups(videos, people)
         some = [video for video in videos if rng.random() < 0.6]
         assert named is not None and set(named) == set(videos)
-        whole = dict(zip(videos, split.groups(videos, people).tolist(), strict=True))
-        again = split.groups(some, named).tolist()
+        whole = dict(zip(videos, splits.groups(videos, people).tolist(), strict=True))
+        again = splits.groups(some, named).tolist()
         assert [again.index(n) for n in again] == [[whole[v] for v in some].index(whole[v]) for v in some]
-    assert split.name_groups(["a"], None) is None
+    assert splits.name_groups(["a"], None) is None
 
 
 def test_folds_and_dev_slices_hold_whole_people_and_resemble_the_whole() -> None:
@@ -231,15 +232,15 @@ def test_folds_and_dev_slices_hold_whole_people_and_resemble_the_whole() -> None
     for seed in range(10):
         videos = names(30)
         people = {video: f"p{rng.integers(0, 9)}" for video in videos if rng.random() < 0.9}
-        of = split.groups(videos, people)
+        of = splits.groups(videos, people)
         frames = rng.integers(0, 80, 30)
         counts = rng.integers(0, 20, (30, 4)) * (frames > 0)[:, None]
-        made = split.folds(videos, np.column_stack([frames, counts]), frames > 0, 4, seed, people)
+        made = splits.folds(videos, np.column_stack([frames, counts]), frames > 0, 4, seed, people)
         assert sorted(v for fold in made for v in fold) == list(range(30)) and len(made) == 4
         assert sum(len(np.unique(of[fold])) for fold in made) == len(np.unique(of))
-        dev = split.dev_videos(counts, frames, seed, of=of)
+        dev = splits.dev_videos(counts, frames, seed, of=of)
         labelled = frames > 0
         assert not set(of[dev]) & set(of[~dev & labelled]) and dev.any() and not dev[~labelled].any()
         known = len(np.unique(of[labelled]))
         assert len(np.unique(of[dev])) == max(1, round(0.2 * known))
-    assert not split.dev_videos(np.ones((5, 2)), np.full(5, 9), 0, of=np.zeros(5, np.int64)).any(), "one person"
+    assert not splits.dev_videos(np.ones((5, 2)), np.full(5, 9), 0, of=np.zeros(5, np.int64)).any(), "one person"

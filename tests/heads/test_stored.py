@@ -5,23 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
-from heads import features, stored, table
-from heads.table import Source
+from extract.features import store
+from extract.runtime.errors import InputError
+from heads.data import feature_file, lazy_block, table
+from heads.data.table import Source
 
 SOURCES = (Source("one", ("embedding", "logits")), Source("two", ("embedding",)))
 
 
 @pytest.fixture
 def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "IN_MEMORY", 0)
+    monkeypatch.setattr(lazy_block, "IN_MEMORY", 0)
 
 
 def test_any_rows_in_any_order_are_those_of_a_table_in_memory(tiny, on_disk, monkeypatch: pytest.MonkeyPatch) -> None:
     keep = {"t0": np.arange(5, 30, dtype=np.int32), "t2": np.array([7, 2], np.int32), "v0": np.array([40], np.int32)}
     for gap in (1, 5, 64):
-        monkeypatch.setattr(stored, "MOST_BETWEEN", gap)
+        monkeypatch.setattr(lazy_block, "MOST_BETWEEN", gap)
         for some in (None, keep):
             whole = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some)
             lazy = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some, on_disk=True)
@@ -69,13 +69,13 @@ def test_a_file_that_is_lost_or_damaged_later_is_named(corpus, on_disk) -> None:
 def test_a_run_of_rows_costs_one_reading(tiny, on_disk, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = table.load(tiny.work, [SOURCES[1]], ["t0", "t1"], on_disk=True)
     read: list[tuple[str, int]] = []
-    before = stored.Stored._read
+    before = lazy_block.LazyBlock._read
 
-    def noting(self: stored.Stored, path: Path, some: np.ndarray) -> np.ndarray:
+    def noting(self: lazy_block.LazyBlock, path: Path, some: np.ndarray) -> np.ndarray:
         read.append((path.stem, len(some)))
         return before(self, path, some)
 
-    monkeypatch.setattr(stored.Stored, "_read", noting)
+    monkeypatch.setattr(lazy_block.LazyBlock, "_read", noting)
     rows.batch(slice(30, 42))
     assert read == [("t0", 6), ("t1", 6)]
 
@@ -87,7 +87,7 @@ def widths(rows: table.Rows) -> dict[str, int]:
 @pytest.mark.parametrize("lazy", [False, True])
 def test_videos_and_frames_may_lack_an_optional_source(corpus, monkeypatch: pytest.MonkeyPatch, lazy: bool) -> None:
     if lazy:
-        monkeypatch.setattr(stored, "IN_MEMORY", 0)
+        monkeypatch.setattr(lazy_block, "IN_MEMORY", 0)
     sources = (Source("one", ("logits",)), Source("two", ("embedding", "va"), optional=True))
     store.path(corpus.work, "two", "t0").unlink()
     path = store.path(corpus.work, "two", "t2")
@@ -141,7 +141,7 @@ def test_the_logits_of_an_optional_source_have_names_also_where_a_video_lacks_th
     for path in (corpus.work / "features" / "two").glob("*.safetensors"):
         store.write(path, store.read(path), {"mark": "two", "outputs": json.dumps([classes])})
     store.path(corpus.work, "two", "t0").unlink()
-    names = features.class_names(store.path(corpus.work, "two", "t1"))
+    names = feature_file.class_names(store.path(corpus.work, "two", "t1"))
     assert names == tuple(classes)
     rows = table.load(corpus.work, [SOURCES[0], Source("two", ("logits",), optional=True)], ["t0"])
     assert rows.blocks[2].columns == [f"two.logits.{name}" for name in classes]

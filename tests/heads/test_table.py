@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract import store
-from extract.errors import InputError
-from heads import features, labels, table
-from heads.labels import Annotation
-from heads.table import Block, Rows, Source
-from heads.tasks import TASKS
+from extract.features import store
+from extract.runtime.errors import InputError
+from heads.abaw import read as labels
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.data import feature_file, table
+from heads.data.table import Block, Rows, Source
 
 Corpus = Any  # tests/heads/conftest.py
 BOTH = (Source("one", ("embedding",)), Source("two", ("logits", "va")))
@@ -139,20 +140,20 @@ def test_extended_videos_are_whole_and_thinned_afterwards(tiny: Corpus) -> None:
 
 def test_each_file_is_read_once_and_only_what_is_wanted_of_it(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[str, tuple[str, ...]]] = []
-    before = features.read
+    before = feature_file.read
 
     def noting(path: Path, kinds: tuple[str, ...], network: str) -> Any:
         read.append((f"{network}/{path.stem}", tuple(kinds)))
         return before(path, kinds, network)
 
-    monkeypatch.setattr(features, "read", noting)
+    monkeypatch.setattr(feature_file, "read", noting)
     table.load(tiny.work, [Source("one", ("logits",)), Source("two", ("va", "logits"))], ["t0", "t1"])
     wanted = {"one": ("logits",), "two": ("va", "logits")}
     assert read == [(f"{n}/{video}", wanted[n]) for video in ("t0", "t1") for n in ("one", "two")]
 
 
 def test_frames_of_videos_without_reading_features(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "read", lambda *args: pytest.fail("features were read"))
+    monkeypatch.setattr(feature_file, "read", lambda *args: pytest.fail("features were read"))
     found = table.frames(tiny.work, BOTH, ["v0", "t1", "nobody"])
     assert list(found) == ["t1", "v0"] and all(len(frames) == 36 for frames in found.values())
     rows = table.bare(found)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heads.tasks import TASKS
+from heads.abaw.tasks import TASKS
 
 
 def test_outputs_are_in_official_order() -> None:

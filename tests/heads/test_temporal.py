@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from heads import table, temporal
-from heads.base import Temporal
-from heads.table import Block, Rows
-from heads.temporal import TemporalColumns
+from heads.data import table, temporal
+from heads.data.table import Block, Rows
+from heads.data.temporal import Temporal, TemporalColumns
 
 ALL = ["mean", "std", "difference"]
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from heads import threads
+from heads.base import threads
 
 ROOT = Path(__file__).resolve().parents[2]
 FIT = """
 import hashlib, json
 import numpy as np
 from heads.base import family
-from heads.table import Block, Labelled, Rows
-from heads.tasks import TASKS
+from heads.data.table import Block, Labelled, Rows
+from heads.abaw.tasks import TASKS
 
 rng = np.random.default_rng(0)
 n, width = 6000, 300

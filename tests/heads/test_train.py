@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from extract import rundir, store
-from extract.errors import InputError
-from heads import labels, predictions, train
-from heads.base import family
-from heads.model import Model
-from heads.table import Source
-from heads.tasks import TASKS
-from heads.train import Job
+from extract.features import store
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads.abaw import read as labels
+from heads.abaw.tasks import TASKS
+from heads.base.head import family
+from heads.data import predictions
+from heads.data.table import Source
+from heads.train import job as training_job
+from heads.train.job import Job
+from heads.train.model import Model
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +46,9 @@ def job(corpus: Corpus, task: str = "expr", name: str = "fast", **changed: Any) 
         folder / "test.txt",
         0,
         "the mark",
-        rundir.fingerprint([task, settings]),
+        run_folder.fingerprint([task, settings]),
     )
-    rundir.begin(made.folder)
+    run_folder.begin(made.folder)
     return made
 
 
@@ -61,8 +64,8 @@ def test_a_job_file_is_read_as_it_was_written(corpus: Corpus, tmp_path: Path) ->
 
 def test_it_writes_the_contracts_files_and_an_official_score(corpus: Corpus) -> None:
     a_job = job(corpus)
-    report = train.main(a_job, quiet)
-    assert rundir.is_done(a_job.folder, "the mark")
+    report = training_job.main(a_job, quiet)
+    assert run_folder.is_done(a_job.folder, "the mark")
     assert json.loads((a_job.folder / "report.json").read_text()) == report
     assert (a_job.folder / "provenance.json").exists() and (a_job.folder / "model").is_dir()
 
@@ -85,7 +88,7 @@ def test_it_writes_the_contracts_files_and_an_official_score(corpus: Corpus) -> 
 
 
 def test_the_dev_score_is_of_the_head_before_it_learnt_dev(corpus: Corpus) -> None:
-    scores = [train.main(job(corpus, name=str(refit), refit=refit), quiet) for refit in (True, False)]
+    scores = [training_job.main(job(corpus, name=str(refit), refit=refit), quiet) for refit in (True, False)]
     assert [report["refit"] for report in scores] == [True, False]
     assert scores[0]["dev_score"] == scores[1]["dev_score"]
     one, two = (
@@ -99,7 +102,7 @@ def test_a_video_without_a_face_has_no_rows_and_is_counted(corpus: Corpus) -> No
     for video in ("t2", "v1", "x0"):
         store.path(corpus.work, "one", video).unlink()
     a_job = job(corpus)
-    report = train.main(a_job, quiet)
+    report = training_job.main(a_job, quiet)
     assert report["videos_without_features"] == 1
     assert list(predictions.read(a_job.folder / "val.parquet", TASKS["expr"]).videos) == ["v0"]
     assert list(predictions.read(a_job.folder / "test.parquet", TASKS["expr"]).videos) == ["x1_left"]
@@ -109,13 +112,13 @@ def test_nothing_labelled_is_named(corpus: Corpus) -> None:
     for path in (corpus.folder / "expr" / "train").glob("*.txt"):
         path.write_text(TASKS["expr"].header + "\n" + "-1\n" * corpus.frames)
     with pytest.raises(InputError, match="train: none of its annotated frames has features of one"):
-        train.main(job(corpus), quiet)
+        training_job.main(job(corpus), quiet)
 
 
 def test_refit_on_train_and_validation_has_each_row_once_and_never_makes_a_validation_score(corpus: Corpus) -> None:
     task = TASKS["expr"]
     plain, both = job(corpus, name="plain"), job(corpus, name="both", refit_val=True)
-    reports = [train.main(one, quiet) for one in (plain, both)]
+    reports = [training_job.main(one, quiet) for one in (plain, both)]
     for name in ("val.parquet", "test.parquet"):
         assert (plain.folder / name).read_bytes() == (both.folder / name).read_bytes(), "of the model of train alone"
     assert reports[0]["val_score"] == reports[1]["val_score"] and "trainval" not in reports[0]
@@ -142,44 +145,44 @@ def test_refit_on_train_and_validation_has_each_row_once_and_never_makes_a_valid
 def test_a_family_that_learns_dev_is_fitted_on_train_and_validation(corpus: Corpus, monkeypatch: Any) -> None:
     kind = family("lightgbm")
     monkeypatch.setattr(kind, "learns_dev", True)
-    report = train.main(job(corpus, refit_val=True), quiet)
+    report = training_job.main(job(corpus, refit_val=True), quiet)
     assert report["dev_score"] is None and report["refit"] is False and report["trainval"]["videos"] == 8
 
 
 def test_a_model_is_kept_when_only_the_test_list_changes(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     first = job(corpus, refit_val=True, folds=2)
-    report = train.main(first, quiet)
+    report = training_job.main(first, quiet)
     before = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
     assert sorted(before) == ["oof.parquet", "test.parquet", "test_trainval.parquet", "val.parquet"]
     listed = corpus.folder / "expr" / "test.txt"
     lines = listed.read_text().splitlines()
     listed.write_text("\n".join(line for line in lines if "x1_left" not in line) + "\n")
     changed = replace(first, mark="another list")
-    rundir.begin(first.folder)
+    run_folder.begin(first.folder)
     with monkeypatch.context() as patched:
         for name in ("fit", "refit"):
             patched.setattr(family("lightgbm"), name, lambda *args, **more: pytest.fail("it was trained again"))
-        again = train.main(changed, quiet)
-    assert rundir.is_done(first.folder, "another list")
+        again = training_job.main(changed, quiet)
+    assert run_folder.is_done(first.folder, "another list")
     assert {**again, "seconds": 0} == {**report, "seconds": 0}
     after = {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")}
     assert {name for name in before if before[name] != after[name]} == {"test.parquet", "test_trainval.parquet"}
     assert list(predictions.read(first.folder / "test.parquet", TASKS["expr"]).videos) == ["x0"]
 
     shutil.rmtree(first.folder)
-    rundir.begin(first.folder)
-    train.main(changed, quiet)
+    run_folder.begin(first.folder)
+    training_job.main(changed, quiet)
     assert {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")} == after, "as from nothing"
 
-    rundir.begin(first.folder)
-    train.main(replace(changed, test=None), quiet)
+    run_folder.begin(first.folder)
+    training_job.main(replace(changed, test=None), quiet)
     assert sorted(path.name for path in first.folder.glob("*.parquet")) == ["oof.parquet", "val.parquet"]
 
 
 def test_nothing_of_another_making_stays(corpus: Corpus) -> None:
-    train.main(job(corpus, refit_val=True, folds=2), quiet)
+    training_job.main(job(corpus, refit_val=True, folds=2), quiet)
     plain = job(corpus)
-    train.main(plain, quiet)
+    training_job.main(plain, quiet)
     assert sorted(path.name for path in plain.folder.glob("*.parquet")) == ["test.parquet", "val.parquet"]
     assert not [name for name in ("model_trainval", "folds") if (plain.folder / name).exists()]
 
@@ -187,18 +190,18 @@ def test_nothing_of_another_making_stays(corpus: Corpus) -> None:
 @pytest.mark.parametrize("lost", ["model/booster_0.txt", "model/learnt.json", "val.parquet"])
 def test_a_model_of_which_a_part_is_lost_is_learnt_again(corpus: Corpus, lost: str) -> None:
     one = job(corpus)
-    train.main(one, quiet)
+    training_job.main(one, quiet)
     before = (one.folder / "val.parquet").read_bytes()
     (one.folder / lost).unlink()
-    rundir.begin(one.folder)
-    train.main(one, quiet)
+    run_folder.begin(one.folder)
+    training_job.main(one, quiet)
     assert (one.folder / lost).exists() and (one.folder / "val.parquet").read_bytes() == before
 
 
 def test_temporal_columns_reach_the_head_and_its_report(corpus: Corpus) -> None:
     one = job(corpus, temporal=[{"of": "embedding", "windows": [3], "components": 2}])
     one = replace(one, sources=[Source("one", ("logits",), ("embedding",))])
-    assert train.main(one, quiet)["columns"] == 8 + 2 * 3
+    assert training_job.main(one, quiet)["columns"] == 8 + 2 * 3
     assert len(Model.load(one.folder / "model").temporal.components) == 1
 
 

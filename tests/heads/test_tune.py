@@ -19,12 +19,18 @@ from typing import Any
 import pytest
 
 from extract import config as extract_config
-from extract import rundir, store
-from extract.errors import InputError
-from heads import processes, run, train, tune, tune_storage
+from extract.features import store
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads import run
 from heads.config import Config
-from heads.tune import Found, Search
-from heads.tune_study import RETRY_OF, best_of, finished_of
+from heads.train import job as training_job
+from heads.train import processes
+from heads.tune import __main__
+from heads.tune import search as tune_search
+from heads.tune import storage as tune_storage
+from heads.tune.search import SearchRequest, SearchResult
+from heads.tune.study import RETRY_OF, find_best, list_finished
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,13 +75,13 @@ def trials(work: Path) -> list[Any]:
     return found
 
 
-def search(corpus: Corpus, extra: str = "", **more: Any) -> Found:
+def search(corpus: Corpus, extra: str = "", **more: Any) -> SearchResult:
     asked = {"task": "va", "trials": 6, "space": small()}
-    return tune.main(load(corpus, extra), Search(**(asked | more)), corpus.work)
+    return tune_search.main(load(corpus, extra), SearchRequest(**(asked | more)), corpus.work)
 
 
 @pytest.fixture(scope="module")
-def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Found]:
+def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, SearchResult]:
     """A search that ran through, on a corpus of its own."""
     folder = tmp_path_factory.mktemp("straight") / "corpus"
     shutil.copytree(tiny.folder, folder)
@@ -84,7 +90,7 @@ def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
 
 
 def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
-    corpus: Corpus, straight: tuple[Corpus, Found]
+    corpus: Corpus, straight: tuple[Corpus, SearchResult]
 ) -> None:
     folder = corpus.work / "tune" / "va" / "small"
     six = command(corpus, corpus.work, "--trials", 6)
@@ -94,7 +100,7 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)  # everything at once, in the middle of a trial
     process.wait()
-    before = {trial.number: trial.value for trial in finished_of(trials(corpus.work))}
+    before = {trial.number: trial.value for trial in list_finished(trials(corpus.work))}
     assert len(before) < 6, "too fast to be killed"
 
     process = subprocess.Popen(six, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -107,7 +113,7 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
     last = subprocess.run(six, cwd=ROOT, capture_output=True, text=True)
     assert last.returncode == 0 and "6 of 6 trials are finished" in last.stdout, last.stderr
     found = trials(corpus.work)
-    finished = finished_of(found)
+    finished = list_finished(found)
     assert len(finished) == 6 and before.items() <= {trial.number: trial.value for trial in finished}.items()
     for trial in found:
         if RETRY_OF in trial.user_attrs:
@@ -126,11 +132,11 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
 
 
 def test_heads_run_takes_the_best_config_as_it_is(
-    straight: tuple[Corpus, Found], monkeypatch: pytest.MonkeyPatch
+    straight: tuple[Corpus, SearchResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus, found = straight
     text = (found.folder / "best.toml").read_text()
-    best = best_of(found.trials)
+    best = find_best(found.trials)
     assert best is not None
     head = text.splitlines()[:2]
     assert head[0] == f"# python -m heads.tune --task va --space {small()} --trials 6 --folds 3 --seed 0"
@@ -144,8 +150,8 @@ def test_heads_run_takes_the_best_config_as_it_is(
 
     def run_all(jobs: list[Any], what: str) -> None:
         for job in jobs:
-            rundir.begin(job.folder)
-            train.main(job, lambda done, note: None)
+            run_folder.begin(job.folder)
+            training_job.main(job, lambda done, note: None)
 
     monkeypatch.setattr(processes, "run_all", run_all)
     second = found.folder.with_name("second") / "best.toml"  # of another search
@@ -162,7 +168,7 @@ def test_heads_run_takes_the_best_config_as_it_is(
 
 
 def test_a_search_under_a_taken_name_is_refused_by_what_differs(
-    straight: tuple[Corpus, Found], capsys: pytest.CaptureFixture[str]
+    straight: tuple[Corpus, SearchResult], capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus, found = straight
     with pytest.raises(InputError, match="seed: 0 there, 1 now"):
@@ -187,7 +193,7 @@ def test_a_search_under_a_taken_name_is_refused_by_what_differs(
     other = search(corpus, seed=1, study="second", seconds=0.0)
     assert other.folder == found.folder.with_name("second") and other.trials == [], "no trial is begun after the time"
     assert not (other.folder / "best.toml").exists()
-    tune._print(other, Search("va", 6))
+    __main__._print(other, SearchRequest("va", 6))
     assert "0 of 6 trials are finished" in capsys.readouterr().out
 
 

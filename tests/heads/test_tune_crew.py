@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from extract.errors import Failed, InputError
-from heads import tune_crew
-from heads.tune_crew import Crew
-from heads.tune_worker import Job
+from extract.runtime.errors import Failed, InputError
+from heads.tune import processes as tune_processes
+from heads.tune.processes import WorkerPool
+from heads.tune.worker import Job
 
 FAKE = """
 import sys, json, os, signal, time
@@ -71,13 +71,13 @@ class FakeStudy:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    popen = tune_crew.subprocess.Popen
+    popen = tune_processes.subprocess.Popen
     monkeypatch.setattr(
-        tune_crew.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script)], **more)
+        tune_processes.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script)], **more)
     )
 
 
-def crew(folder: Path, how: str, workers: int = 1, on_look: Any = lambda _: None) -> Crew:
+def crew(folder: Path, how: str, workers: int = 1, on_look: Any = lambda _: None) -> WorkerPool:
     job = Job(
         task="au",
         head="head",
@@ -95,7 +95,7 @@ def crew(folder: Path, how: str, workers: int = 1, on_look: Any = lambda _: None
         prune=True,
         heartbeat=15,
     )
-    return Crew(job, FakeStudy(folder), workers, on_look)  # type: ignore[arg-type]
+    return WorkerPool(job, FakeStudy(folder), workers, on_look)  # type: ignore[arg-type]
 
 
 def started(folder: Path) -> int:
@@ -103,7 +103,7 @@ def started(folder: Path) -> int:
 
 
 def test_all_work_and_what_is_found_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_crew.pipeline, "cores", lambda: 8)
+    monkeypatch.setattr(tune_processes.pipeline, "cores", lambda: 8)
     seen: list[int] = []
     crew(tmp_path, "well", 3, lambda trials: seen.append(len(trials))).run()
     assert started(tmp_path) == 3 and seen[-1] == 3
@@ -144,7 +144,7 @@ def test_the_dead_and_those_that_had_their_turn_are_replaced(
 def test_failures_are_named(tmp_path: Path, how: str, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         crew(tmp_path, how).run()
-    assert started(tmp_path) == (tune_crew.MOST_DEATHS if how == "killed" else 1)
+    assert started(tmp_path) == (tune_processes.MOST_DEATHS if how == "killed" else 1)
 
 
 def test_after_ctrl_c_no_process_is_left_and_trials_are_free(tmp_path: Path) -> None:

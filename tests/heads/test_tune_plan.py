@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from extract import config as extract_config
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 from heads import config as heads_config
-from heads import tune_plan
+from heads.abaw.tasks import TASKS
 from heads.config import Config
-from heads.tasks import TASKS
+from heads.tune import plan as tune_plan
 
 Corpus = Any  # tests/heads/conftest.py
 HAS = {"one": ("embedding", "logits"), "two": ("embedding", "logits", "va")}

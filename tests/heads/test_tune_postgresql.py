@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from extract import rundir
-from extract.errors import InputError
-from heads import tune_storage
-from heads.tune_space import leaves
-from heads.tune_study import RETRY_OF, Claimed, Study, finished_of, lost_of
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads.search_space import leaves
+from heads.tune import storage as tune_storage
+from heads.tune.study import RETRY_OF, ClaimedTrial, Study, list_finished, list_lost
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,10 +77,10 @@ def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus
 
     study = Study.open(server, Path("unused"), "tiny/va/small", 1)
     trials = study.trials()
-    finished = finished_of(trials)
+    finished = list_finished(trials)
     assert len(finished) == 40
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}, "none is left half-done"
-    assert not lost_of(trials), "what was lost is done again"
+    assert not list_lost(trials), "what was lost is done again"
     drawn = {trial.number: trial for trial in trials}
 
     def origin(trial: Any) -> int:
@@ -99,13 +99,13 @@ def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus
         report = json.loads((place / "report.json").read_text())
         assert (report["trial"], report["state"], report["params"]) == (trial.number, trial.state.name, trial.params)
         assert report["score"] == pytest.approx(trial.value, abs=1e-15)
-        assert rundir.is_done(place, (place / "DONE").read_text().splitlines()[0])
+        assert run_folder.is_done(place, (place / "DONE").read_text().splitlines()[0])
 
     two = [start(corpus, server, trials=44, workers=1) for _ in range(2)]  # as on two machines
     for command in two:
         said = command.communicate()[1]
         assert command.returncode == 0, said
-    assert len(finished_of(study.trials())) == 44
+    assert len(list_finished(study.trials())) == 44
     study.close()
 
 
@@ -118,7 +118,7 @@ def test_exactly_as_many_finish_whoever_races(server: str) -> None:
 
         study, rng = Study.open(server, Path("unused"), "race", 60), random.Random(seed)
         while (claimed := study.claim(12, f"worker {seed}", space, None, 0)) != "enough":
-            if not isinstance(claimed, Claimed):
+            if not isinstance(claimed, ClaimedTrial):
                 time.sleep(0.1)
             elif rng.random() < 0.3:  # dies: somebody notices, and it tries to finish all the same
                 study.release(f"worker {seed}", True)
@@ -133,7 +133,7 @@ def test_exactly_as_many_finish_whoever_races(server: str) -> None:
     for thread in threads:
         thread.join()
     study = Study.open(server, Path("unused"), "race", 60)
-    finished = finished_of(study.trials())
+    finished = list_finished(study.trials())
     study.close()
     assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12
 
@@ -144,11 +144,11 @@ def test_a_silent_trial_is_taken_for_dead_by_the_servers_clock(server: str) -> N
     space = leaves({"x": ["tune", "uniform", 0.0, 1.0]}, "test")
     study = Study.open(server, Path("unused"), "silent", 1, {})
     first = study.claim(1, "gone", space, None, 0)
-    assert isinstance(first, Claimed) and study.claim(1, "other", space, None, 0) == "wait"
+    assert isinstance(first, ClaimedTrial) and study.claim(1, "other", space, None, 0) == "wait"
     until = time.monotonic() + 20
     while (second := study.claim(1, "other", space, None, 0)) == "wait" and time.monotonic() < until:
         time.sleep(0.2)
-    assert isinstance(second, Claimed) and second.params == first.params and second.number != first.number
+    assert isinstance(second, ClaimedTrial) and second.params == first.params and second.number != first.number
     assert not study.finish(first, TrialState.COMPLETE, 1.0), "it lives after all: too late"
     assert study.finish(second, TrialState.COMPLETE, 0.5) and study.claim(1, "other", space, None, 0) == "enough"
     study.close()

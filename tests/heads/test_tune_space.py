@@ -8,9 +8,9 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.errors import InputError
-from heads import config, tune_space
-from heads.tune_space import Leaf
+from extract.runtime.errors import InputError
+from heads import config, search_space
+from heads.search_space import Leaf
 
 RAW = tomllib.loads("""
 family = "lightgbm"
@@ -29,10 +29,10 @@ KEYS = ["num_leaves", "stride", "learning_rate", "refit", "temporal.0.windows.0"
 
 
 def test_leaves_anywhere_in_tables_and_lists_are_found_and_filled() -> None:
-    space = tune_space.leaves(RAW, "space.toml")
+    space = search_space.leaves(RAW, "space.toml")
     assert [leaf.key for leaf in space] == KEYS
     params = dict(zip(KEYS, (31, 2, 0.1, "false", 5, '["mean", "std"]'), strict=True))
-    filled = tune_space.fill(RAW, space, params)
+    filled = search_space.fill(RAW, space, params)
     assert filled == {
         "family": "lightgbm",
         "networks": ["one"],
@@ -43,7 +43,7 @@ def test_leaves_anywhere_in_tables_and_lists_are_found_and_filled() -> None:
         "refit": False,
         "temporal": [{"of": "logits", "windows": [5, 25], "statistics": ["mean", "std"]}],
     }
-    assert tune_space.first_leaf(filled) is None and tune_space.first_leaf(RAW) == "num_leaves"
+    assert search_space.first_leaf(filled) is None and search_space.first_leaf(RAW) == "num_leaves"
     assert tomllib.loads(tomli_w.dumps(filled)) == filled
     assert RAW["num_leaves"] == ["tune", "logint", 3, 127], "the space itself is left alone"
 
@@ -51,7 +51,7 @@ def test_leaves_anywhere_in_tables_and_lists_are_found_and_filled() -> None:
 def test_a_leaf_and_optuna_agree_on_kind_and_bounds() -> None:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    made = [leaf.distribution() for leaf in tune_space.leaves(RAW, "space.toml")]
+    made = [leaf.distribution() for leaf in search_space.leaves(RAW, "space.toml")]
     assert made[:4] == [
         IntDistribution(3, 127, log=True),
         IntDistribution(1, 8),
@@ -84,7 +84,7 @@ def test_a_leaf_and_optuna_agree_on_kind_and_bounds() -> None:
 )
 def test_a_wrong_leaf_is_refused_by_its_key(leaf: list[Any], said: str) -> None:
     with pytest.raises(InputError, match=r"^s\.toml: key 'a\.1\.b': .*") as found:
-        tune_space.leaves({"a": [1, {"b": leaf}]}, "s.toml")
+        search_space.leaves({"a": [1, {"b": leaf}]}, "s.toml")
     assert said in str(found.value)
 
 
@@ -105,7 +105,7 @@ def test_values_outside_the_space_have_no_parameter() -> None:
 def test_laying_over_merges_tables_and_replaces_lists() -> None:
     below = {"a": 1, "t": {"x": 1, "y": [1, 2]}}
     above = {"b": 2, "t": {"y": ["tune", "int", 1, 2]}}
-    assert tune_space.laid_over(below, above) == {"a": 1, "b": 2, "t": {"x": 1, "y": ["tune", "int", 1, 2]}}
+    assert search_space.merge_settings(below, above) == {"a": 1, "b": 2, "t": {"x": 1, "y": ["tune", "int", 1, 2]}}
     assert below["t"] == {"x": 1, "y": [1, 2]}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from extract.errors import Failed, InputError
-from heads import tune_storage
+from extract.runtime.errors import Failed, InputError
+from heads.tune import storage as tune_storage
 
 
 def test_a_file_is_made_whole_and_opened_again(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_patience_outlasts_a_short_absence_and_ends(monkeypatch: pytest.MonkeyPa
     def bug() -> None:
         raise ValueError("not the storage's fault")
 
-    assert tune_storage.patiently(comes_back) == "here" and calls == 4
+    assert tune_storage.retry_locked(comes_back) == "here" and calls == 4
     with pytest.raises(Failed, match=r"does not answer: .*gone"):
-        tune_storage.patiently(stays_away, seconds=0.05)
+        tune_storage.retry_locked(stays_away, seconds=0.05)
     with pytest.raises(ValueError, match="fault"):
-        tune_storage.patiently(bug)
+        tune_storage.retry_locked(bug)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from extract.errors import InputError
-from heads import tune_study
-from heads.tune_space import leaves
-from heads.tune_study import Claimed, Study
+from extract.runtime.errors import InputError
+from heads.search_space import leaves
+from heads.tune import study as tune_study
+from heads.tune.study import ClaimedTrial, Study
 
 SPACE = leaves(
     {"x": ["tune", "uniform", 0, 1], "n": ["tune", "int", 1, 9], "c": ["tune", "choice", ["a", "b"]]}, "test"
@@ -43,9 +43,9 @@ def study(tmp_path: Path, empty: Path) -> Iterator[Study]:
     made.close()
 
 
-def claim(study: Study, wanted: int = 100, worker: str = "me", start: dict[str, Any] | None = None) -> Claimed:
+def claim(study: Study, wanted: int = 100, worker: str = "me", start: dict[str, Any] | None = None) -> ClaimedTrial:
     claimed = study.claim(wanted, worker, SPACE, start, 0)
-    assert isinstance(claimed, Claimed)
+    assert isinstance(claimed, ClaimedTrial)
     return claimed
 
 
@@ -65,7 +65,7 @@ def drawn(folder: Path, count: int, killed_at: tuple[int, ...] = ()) -> list[dic
         else:
             assert study.finish(trial, TrialState.COMPLETE, objective(trial.params))
     assert study.claim(count, "me", SPACE, None, 0) == "enough"
-    found = [trial.params for trial in tune_study.finished_of(study.trials())]
+    found = [trial.params for trial in tune_study.list_finished(study.trials())]
     study.close()
     return found
 
@@ -118,7 +118,7 @@ def test_parameters_that_end_their_process_again_and_again_are_given_up(study: S
         params.append(claim(study).params)
         study.release("me", False)
     assert params[0] == params[tune_study.MOST_ATTEMPTS - 1] != params[tune_study.MOST_ATTEMPTS]
-    assert tune_study.given_up(study.trials()) == 1
+    assert tune_study.list_given_up(study.trials()) == 1
 
 
 def test_being_stopped_is_no_attempt(study: Study) -> None:
@@ -126,7 +126,7 @@ def test_being_stopped_is_no_attempt(study: Study) -> None:
     for _ in range(2 * tune_study.MOST_ATTEMPTS):
         params.append(claim(study).params)
         study.release("me", True)
-    assert all(each == params[0] for each in params) and tune_study.given_up(study.trials()) == 0
+    assert all(each == params[0] for each in params) and tune_study.list_given_up(study.trials()) == 0
 
 
 def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(study: Study) -> None:
@@ -134,7 +134,7 @@ def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(stud
     study.fail(first.id, {tune_study.ERROR: "ValueError: no"})
     second = claim(study, 1)
     assert second.params != first.params and study.finish(second, TrialState.COMPLETE, 0.1)
-    assert study.claim(1, "me", SPACE, None, 0) == "enough" and tune_study.given_up(study.trials()) == 0
+    assert study.claim(1, "me", SPACE, None, 0) == "enough" and tune_study.list_given_up(study.trials()) == 0
 
 
 def test_pruning_is_by_the_median_at_the_same_fold(study: Study) -> None:
@@ -150,7 +150,7 @@ def test_pruning_is_by_the_median_at_the_same_fold(study: Study) -> None:
 
 
 def test_the_best_is_the_earlier_of_equals_and_never_a_pruned_one(study: Study) -> None:
-    assert tune_study.best_of(study.trials()) is None
+    assert tune_study.find_best(study.trials()) is None
     for state, value in (
         (TrialState.COMPLETE, 0.2),
         (TrialState.PRUNED, 0.9),
@@ -159,7 +159,7 @@ def test_the_best_is_the_earlier_of_equals_and_never_a_pruned_one(study: Study) 
         (TrialState.PRUNED, None),
     ):
         assert study.finish(claim(study), state, value)
-    best = tune_study.best_of(study.trials())
+    best = tune_study.find_best(study.trials())
     assert best is not None and best.number == 2
     claim(study)  # a pruned trial without any score does not stop the sampler
 
@@ -188,7 +188,7 @@ def test_exactly_as_many_finish_whoever_races(tmp_path: Path) -> None:
     def work(seed: int) -> None:
         study, rng = open_(tmp_path), random.Random(seed)
         while (claimed := study.claim(12, f"worker {seed}", SPACE, None, 0)) != "enough":
-            if not isinstance(claimed, Claimed):
+            if not isinstance(claimed, ClaimedTrial):
                 time.sleep(0.1)
             elif rng.random() < 0.3:
                 study.release(f"worker {seed}", True)
@@ -202,6 +202,6 @@ def test_exactly_as_many_finish_whoever_races(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     study = open_(tmp_path)
-    finished = tune_study.finished_of(study.trials())
+    finished = tune_study.list_finished(study.trials())
     study.close()
     assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from extract.errors import InputError
-from heads import labels, learn, predictions, split, tune_trial
-from heads.base import Head
-from heads.labels import Annotation
-from heads.lightgbm_head import LightGbm, LightGbmSettings
-from heads.table import Source
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS
+from heads.base.head import Head
+from heads.data import predictions, splits
+from heads.data.table import Source
+from heads.families.lightgbm_head import LightGbm, LightGbmSettings
+from heads.train import fit
+from heads.tune import trial as tune_trial
 
 Corpus = Any  # tests/heads/conftest.py
 
@@ -22,14 +25,14 @@ Corpus = Any  # tests/heads/conftest.py
 def quiet(_done: float, _note: str) -> None: ...
 
 
-def prepared(tiny: Corpus, task: str, **settings: Any) -> learn.Prepared:
-    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+def prepared(tiny: Corpus, task: str, **settings: Any) -> fit.TrainData:
+    annotations = read.read_folder(tiny.folder / task / "train", TASKS[task])
     asked = LightGbmSettings(inputs=["logits"], trees=4, **settings)
-    return learn.prepare(tiny.work, [Source("one", ("logits",))], asked, annotations, TASKS[task])
+    return fit.prepare_train(tiny.work, [Source("one", ("logits",))], asked, annotations, TASKS[task])
 
 
 def folds(tiny: Corpus, task: str, count: int = 3) -> list[list[str]]:
-    annotations = labels.read_folder(tiny.folder / task / "train", TASKS[task])
+    annotations = read.read_folder(tiny.folder / task / "train", TASKS[task])
     return tune_trial.folds(annotations, TASKS[task], count, seed=0)
 
 
@@ -67,7 +70,7 @@ def test_a_trial_is_the_same_as_folds_by_hand(tiny: Corpus, name: str, tmp_path:
     by_hand = np.empty_like(trial.scores)
     for names in held:
         out = np.isin(np.array(rows.videos)[rows.video], names)
-        part = learn.slices(ready.labelled.take(np.flatnonzero(~out)), task, ready.seed, 1)
+        part = fit.split_train_dev(ready.labelled.take(np.flatnonzero(~out)), task, ready.seed, 1)
         assert not set(np.unique(part.both.rows.video)) & set(np.unique(rows.video[out]))
         head = LightGbm(task, ready.settings)
         head.fit(part.train, part.dev, 7)
@@ -122,11 +125,11 @@ def test_thinning_thins_what_is_learnt_not_what_is_scored(tiny: Corpus) -> None:
     assert sum(fold["rows"] for fold in trial.folds) == len(trial.prepared.labelled)
 
 
-def with_components(tiny: Corpus, **settings: Any) -> learn.Prepared:
-    annotations = labels.read_folder(tiny.folder / "va" / "train", TASKS["va"])
+def with_components(tiny: Corpus, **settings: Any) -> fit.TrainData:
+    annotations = read.read_folder(tiny.folder / "va" / "train", TASKS["va"])
     table = {"of": "embedding", "windows": [2], "components": 3}
     asked = LightGbmSettings(inputs=["logits"], trees=4, temporal=[table], **settings)
-    return learn.prepare(tiny.work, [Source("one", ("logits",), ("embedding",))], asked, annotations, TASKS["va"])
+    return fit.prepare_train(tiny.work, [Source("one", ("logits",), ("embedding",))], asked, annotations, TASKS["va"])
 
 
 def test_components_of_a_fold_are_learnt_once_for_all_trials(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +140,8 @@ def test_components_of_a_fold_are_learnt_once_for_all_trials(tiny: Corpus, monke
     assert alone[0].score != alone[1].score
 
     made: list[int] = []
-    learn_columns = learn._learn_columns
-    monkeypatch.setattr(learn, "_learn_columns", lambda *given: made.append(1) or learn_columns(*given))
+    learn_columns = fit._learn_columns
+    monkeypatch.setattr(fit, "_learn_columns", lambda *given: made.append(1) or learn_columns(*given))
     kept: tune_trial.Kept = {}
     for one, own in ((ready, alone[0]), (replace(ready, settings=thin.settings), alone[1]), (ready, alone[0])):
         trial = tune_trial.Trial(one, kept)
@@ -166,5 +169,5 @@ def test_an_undefined_score_is_none() -> None:
 
 
 def test_folds_are_those_of_out_of_fold_predictions(tiny: Corpus) -> None:
-    annotations = labels.read_folder(tiny.folder / "au" / "train", TASKS["au"])
-    assert folds(tiny, "au") == split.folds_of(annotations, TASKS["au"], 3, 0)
+    annotations = read.read_folder(tiny.folder / "au" / "train", TASKS["au"])
+    assert folds(tiny, "au") == splits.fold_numbers(annotations, TASKS["au"], 3, 0)

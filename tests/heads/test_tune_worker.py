@@ -12,14 +12,19 @@ from typing import Any
 
 import pytest
 
-from extract import cluster, rundir, store
 from extract.config import ClusterSettings
-from extract.errors import Failed, InputError
-from heads import features, tune_cluster, tune_study, tune_worker
-from heads.lightgbm_head import LightGbm
-from heads.tune_space import leaves
-from heads.tune_study import Claimed
-from heads.tune_worker import Job, Worker
+from extract.features import store
+from extract.jobs import cluster, session
+from extract.runtime import run_folder
+from extract.runtime.errors import Failed, InputError
+from heads.data import feature_file
+from heads.families.lightgbm_head import LightGbm
+from heads.search_space import leaves
+from heads.tune import cluster_jobs
+from heads.tune import study as tune_study
+from heads.tune import worker as tune_worker
+from heads.tune.study import ClaimedTrial
+from heads.tune.worker import Job, Worker
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,9 +75,9 @@ def test_trials_are_kept_before_they_count(worker: Worker, told: Told, monkeypat
     folder = Path(worker.job.folder) / "trials"
     finish = worker.study.finish
 
-    def check(trial: Claimed, *rest: Any) -> bool:
+    def check(trial: ClaimedTrial, *rest: Any) -> bool:
         place = folder / str(trial.number)
-        assert rundir.is_done(place, (place / "DONE").read_text().splitlines()[0])
+        assert run_folder.is_done(place, (place / "DONE").read_text().splitlines()[0])
         return finish(trial, *rest)
 
     monkeypatch.setattr(worker.study, "finish", check)
@@ -106,7 +111,7 @@ def test_a_trial_of_which_others_think_that_it_is_dead_is_thrown_away(
 ) -> None:
     score, times = worker._score, 0
 
-    def slow(trial: Claimed, prepared: Any) -> Any:
+    def slow(trial: ClaimedTrial, prepared: Any) -> Any:
         nonlocal times
         times += 1
         if times == 1:
@@ -147,7 +152,7 @@ def test_bad_input_stops_and_its_parameters_are_tried_again_when_it_is_mended(
         def full(*_: Any) -> None:
             raise InputError("disk is full")
 
-        patch.setattr(rundir, "write_json", full)
+        patch.setattr(run_folder, "write_json", full)
         worker.run()
     assert worker.run() == "enough"
     trials = worker.study.trials()
@@ -179,7 +184,7 @@ def test_a_process_that_begins_late_has_no_more_time(corpus: Corpus, monkeypatch
 
     mine = job(corpus, trials=9, until=time.time() + 3600.0)
     study = mine.open({})
-    tune_cluster.run(Machines(), mine, study, 4, lambda trials: None)  # type: ignore[arg-type]
+    cluster_jobs.run(Machines(), mine, study, 4, lambda trials: None)  # type: ignore[arg-type]
     assert [one.until for one in sent] == [mine.until] * 4
     monkeypatch.setattr(tune_worker.time, "time", lambda: sent[-1].until)
     assert Worker(sent[-1], study, lambda news: None).run() == "time" and study.trials() == []
@@ -190,13 +195,13 @@ def test_no_trial_is_begun_on_features_that_are_not_seen_yet(
     corpus: Corpus, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     videos, path = [f"t{k}" for k in range(6)], store.path(corpus.work, "two", "t3")
-    study = job(corpus).open({"features": {"two": features.mark(corpus.work, "two", videos)[:16]}})
+    study = job(corpus).open({"features": {"two": feature_file.mark(corpus.work, "two", videos)[:16]}})
     hidden = path.rename(path.with_suffix(".hidden"))
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
     with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         Worker(job(corpus), study, told.append).run()
     assert study.trials() == []
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SEEN", 60.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 60.0)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: hidden.rename(path))
     assert Worker(job(corpus), study, told.append).run() == "enough" and len(study.trials()) == 2
     study.close()
@@ -244,7 +249,7 @@ def test_a_process_ends_with_its_parent(corpus: Corpus) -> None:
     asked = job(corpus, trials=1000, worker="process")
     study = asked.open({})
     process = subprocess.Popen(
-        [sys.executable, "-m", "heads.tune_worker"],
+        [sys.executable, "-m", "heads.tune.worker"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -262,6 +267,6 @@ def test_a_process_ends_with_its_parent(corpus: Corpus) -> None:
     assert process.wait() == 1 and time.monotonic() - began < 30
     process.stdout.close()
     study.release("process", True)
-    assert len(tune_study.finished_of(study.trials())) >= 1
-    assert isinstance(study.claim(1000, "next", leaves(RAW, "test"), None, 0), Claimed)
+    assert len(tune_study.list_finished(study.trials())) >= 1
+    assert isinstance(study.claim(1000, "next", leaves(RAW, "test"), None, 0), ClaimedTrial)
     study.close()

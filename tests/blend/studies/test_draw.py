@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from blend import combine
 from blend.config import BlendSettings
-from blend.params import Params
-from blend.studies import draw, kinds, population
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.studies import draw, population
 from blend.studies.measure import PARTS, PLAIN, WAYS, measure
 
 
@@ -68,6 +68,6 @@ def test_every_way_scores_what_its_params_decide():
 
 
 def test_one_person_cannot_be_measured():
-    pool = population.draw("va", 4, np.random.default_rng(0), kinds.PEOPLE)
+    pool = population.draw("va", 4, np.random.default_rng(0), population.PEOPLE)
     with pytest.raises(ValueError, match="cannot be cross-fitted"):
         measure(pool, {"same": pool}, BlendSettings(trials=12, k_max=2, draws=100), 0, folded=False)

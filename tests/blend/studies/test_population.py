@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from blend import combine
-from blend.params import Params
-from blend.studies import kinds, population
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.studies import population
 
 TASKS = ["au", "expr", "va"]
 WIDTH = {"au": 2, "expr": 5, "va": 5}
@@ -28,7 +28,7 @@ def test_sets_of_videos_are_whole_and_repeat_themselves(task):
     np.testing.assert_array_equal(pool.scores, again.scores)
     np.testing.assert_array_equal(pool.known.values, again.known.values)
     lengths = np.diff(pool.offsets)
-    assert lengths.min() >= population.SHORTEST and lengths.max() <= kinds.SAME.longest
+    assert lengths.min() >= population.SHORTEST and lengths.max() <= population.SAME.longest
     assert pool.scores.dtype == np.float32 and np.isfinite(pool.scores).all() and pool.people is None
     values = pool.known.values
     if task == "au":
@@ -72,15 +72,15 @@ def test_rates_are_about_those_of_aff_wild2(task):
 def test_a_shift_costs_what_published_systems_lost_from_validation_to_test(task):
     """On a seed of its own: neither the one that set the amounts nor one that the tables are of."""
     seed = 3
-    assert seed not in (kinds.SETTING_SEED, kinds.CHECKING_SEED, kinds.SHIFT_SEED)
+    assert seed not in (population.SETTING_SEED, population.CHECKING_SEED, population.SHIFT_SEED)
     drops = []
     for number in range(PAIRS[task]):
         one, moved = (
             population.draw(task, population.OFFICIAL[task], np.random.default_rng([seed, number]), kind)
-            for kind in (kinds.SAME, kinds.SHIFTS[task])
+            for kind in (population.SAME, population.SHIFTS[task])
         )
         drops.append(equal_weights(one, WIDTH[task]) - equal_weights(moved, WIDTH[task]))
-    low, high = kinds.PUBLISHED_DROPS[task]
+    low, high = population.PUBLISHED_DROPS[task]
     assert low - TOLERANCE[task] < np.mean(drops) < high + TOLERANCE[task]
 
 
@@ -90,17 +90,20 @@ def kurtosis(values):
 
 
 def test_heavy_tails_are_heavy_and_no_noisier_on_the_whole():
-    draws = {kind: population._Draw("va", 20_000, np.random.default_rng(1), kind) for kind in (kinds.SAME, kinds.HEAVY)}
+    draws = {
+        kind: population._Draw("va", 20_000, np.random.default_rng(1), kind)
+        for kind in (population.SAME, population.HEAVY)
+    }
     noise = {kind: one.noise_of_video()[one.offsets[:-1], 0] for kind, one in draws.items()}
-    assert kurtosis(noise[kinds.SAME]) == pytest.approx(3, abs=0.2) and kurtosis(noise[kinds.HEAVY]) > 6
-    assert noise[kinds.HEAVY].std() == pytest.approx(1, abs=0.15)  # Student's t with 3 degrees has no 4th moment
+    assert kurtosis(noise[population.SAME]) == pytest.approx(3, abs=0.2) and kurtosis(noise[population.HEAVY]) > 6
+    assert noise[population.HEAVY].std() == pytest.approx(1, abs=0.15)  # Student's t with 3 degrees has no 4th moment
     spreads = {kind: np.log(np.diff(one.offsets)).std() for kind, one in draws.items()}
-    assert spreads[kinds.HEAVY] > 1.15 * spreads[kinds.SAME]
-    assert np.diff(draws[kinds.HEAVY].offsets).max() > kinds.SAME.longest
+    assert spreads[population.HEAVY] > 1.15 * spreads[population.SAME]
+    assert np.diff(draws[population.HEAVY].offsets).max() > population.SAME.longest
 
 
 def test_videos_of_a_person_resemble_each_other():
-    pool = population.draw("va", 400, np.random.default_rng(1), kinds.PEOPLE)
+    pool = population.draw("va", 400, np.random.default_rng(1), population.PEOPLE)
     assert len(set(pool.people)) == 100 and pool.people[0] == pool.people[3] != pool.people[4]
     assert pool.groups.tolist() == [v // 4 for v in range(400)]
     per_video = np.array([pool.known.values[a:b, 0].mean() for a, b in itertools.pairwise(pool.offsets)])

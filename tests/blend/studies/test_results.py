@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blend.studies import results
-from extract.errors import InputError
+from extract.runtime.errors import InputError
 
 JOBS = [{"number": number} for number in range(5)]
 

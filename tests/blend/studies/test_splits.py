@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from blend.config import Config
-from blend.studies import split_corpus, split_table, splits
+from blend.studies import split_corpus, splits
 from blend.studies.measure import WAYS
-from extract.errors import InputError
-from extract.rundir import write_json
-from heads import labels, predictions, testlist
-from heads.tasks import TASKS
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw import annotations as annotation_files
+from heads.abaw import read as labels
+from heads.abaw import test_list
+from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 PEOPLE, EACH, FRAMES = 10, 2, 40
 
@@ -52,7 +55,7 @@ class Corpus:
         paths = config.corpus.task(task)
         assert (work / "features").resolve() == (self.work / "features").resolve()
         parts = {part: set(labels.read_folder(getattr(paths, part), TASKS[task])) for part in ("train", "val")}
-        parts["test"] = set(testlist.read(paths.test, TASKS[task]).names)
+        parts["test"] = set(test_list.read(paths.test, TASKS[task]).names)
         self.seen.append(parts)
         heads = {}
         for h, noise in enumerate((0.3, 0.6)):
@@ -95,7 +98,7 @@ def test_every_label_is_in_every_part_where_that_can_be(corpus):
     values = {name: np.zeros(FRAMES, np.int8) for name in names}
     for person in (1, 4, 8):
         values[f"v{person}x0"][:] = 5
-    annotations = {name: labels.Annotation(name, values[name], np.ones(FRAMES, bool)) for name in names}
+    annotations = {name: annotation_files.Annotation(name, values[name], np.ones(FRAMES, bool)) for name in names}
     made = split_corpus.Labelled(TASKS["expr"], annotations, read.files, read.groups)
     for number in range(10):
         for videos in split_corpus.parts(made, 0, number).values():
@@ -140,7 +143,7 @@ def test_the_table_adds_up(capsys):
         made_up(0.52, 0.53, 0.50, [0.53, 0.6]),
         made_up(0.54, 0.50, 0.55, None),
     ]
-    found = split_table.summarise("expr", made)
+    found = splits.summarise("expr", made)
     over = [0.02, -0.01, 0.04]
     tuned = found["ways"]["tuned"]
     assert tuned["under"] == pytest.approx(sum(over) / 3) and tuned["better"] == 2
@@ -148,11 +151,11 @@ def test_the_table_adds_up(capsys):
     assert found["inside"] == 1 and found["known"] == 2
     assert found["estimates"]["held"]["signed"] == pytest.approx((0.02 - 0.02 + 0.01) / 3)
     assert found["estimates"]["own"]["signed"] == pytest.approx((0.22 + 0.17 + 0.20) / 3)
-    wrong = [claim for claim, holds in split_table.claims(found).items() if not holds]
+    wrong = [claim for claim, holds in splits.claims(found).items() if not holds]
     assert wrong == ["the interval holds the test score in 90% or more"]
-    below = split_table.summarise("expr", [made_up(0.494, 0.48, 0.5, [0.4, 0.6])])
-    assert sum(not holds for holds in split_table.claims(below).values()) == 4, "best head and three of equal weights"
-    split_table.show(found, True)
+    below = splits.summarise("expr", [made_up(0.494, 0.48, 0.5, [0.4, 0.6])])
+    assert sum(not holds for holds in splits.claims(below).values()) == 4, "best head and three of equal weights"
+    splits.show(found, True)
     shown = capsys.readouterr().out
     assert '| select = "tuned" | 0.503 ± 0.025 | +0.0167 ± 0.0145 | 2 of 3 |' in shown
     assert "held the test score in 1 of 2" in shown and "not so: the interval" in shown

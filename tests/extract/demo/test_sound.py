@@ -6,8 +6,8 @@ import wave
 import numpy as np
 import pytest
 
-from extract import audio
-from extract.audio_logmel import BANDS
+from extract.audio import step as audio_step
+from extract.audio.logmel import BANDS
 from extract.demo import affect, corpus, plan, sound
 
 
@@ -36,7 +36,9 @@ def test_loudness_follows_the_arousal_but_does_not_tell_all():
         row, motion = plan.video(name), plan.motion(plan.SEED, name)
         samples = sound.render(plan.SEED, [row]).astype(np.float32) / 32768
         times = np.arange(row.frames) / sound.FPS
-        loud = audio.LogMel().listen([(0, samples)], times)["embedding"][:, BANDS : 2 * BANDS].astype(float).mean(1)
+        loud = (
+            audio_step.LogMel().listen([(0, samples)], times)["embedding"][:, BANDS : 2 * BANDS].astype(float).mean(1)
+        )
         rises.append(np.corrcoef(loud, affect.valence_arousal(motion.aus, motion.side)[:, 1])[0, 1])
     assert 0.35 < np.mean(rises) < 0.9, rises
 

@@ -1,0 +1,87 @@
+"""blend.bench.__main__.__main__."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from blend.bench.measure import MOST_GB, MOST_MS, MOST_SECONDS, PARTS, REAL_FRAMES, main
+from extract.runtime import errors, run_folder
+
+
+def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(what, measured, asked, the published way) of every part."""
+    lines = []
+    for part, one in found.items():
+        if part in MOST_MS:
+            what = f"{part}: a trial at {one['frames']:,} x {one['outputs']} x {one['heads']} heads"
+            more = f"{one['ratio_to_floor']:.1f} times the floor of {one['floor_ms']:.2f} ms"
+            other = f"{one['reference_ms'] / 1000:.1f} s: {one['times_faster']:,.0f} times"
+            lines.append((what, f"{one['ms']:.2f} ms ({more})", f"<= {MOST_MS[part]:g} ms", other))
+            if part == "va":
+                lines.append(("va: at a k not seen before", f"{one['ms_first']:.1f} ms", "", ""))
+        elif part == "search":
+            what = f"au: from the start of {one['trials']} trials until params.json"
+            took = f"{one['seconds']:.1f} s (the trials {one['search_seconds']:.1f} s)"
+            lines.append((what, took, f"<= {MOST_SECONDS[part]:g} s", ""))
+            more = "... and until the report's numbers: the search in five folds, heads alone"
+            lines.append((more, f"{one['report_seconds']:.1f} s", "", ""))
+        else:
+            what = f"au: {one['pictures']:,} pictures written and checked"
+            lines.append((what, f"{one['seconds']:.2f} s", f"< {MOST_SECONDS[part]:g} s", ""))
+    if found:
+        most = max(found, key=lambda part: found[part]["gigabytes"])
+        lines.append((f"memory, at most ({most})", f"{found[most]['gigabytes']:.2f} GB", f"< {MOST_GB:g} GB", ""))
+    return lines
+
+
+EXAMPLES = """Examples:
+
+python -m blend.bench                          everything; some minutes
+
+python -m blend.bench --only au --only va      parts of it
+
+python -m blend.bench --frames frames.parquet  real lengths and gaps: a table with the columns video and frame"""
+
+
+def command(
+    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(PARTS)}; can be repeated.")] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(help=f"A table of real frames with a face; default {REAL_FRAMES}, or invented ones without it."),
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Part of the size, for a quick look.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="Trials timed.", min=1)] = 31,
+    seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this file, as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure trials, a search and a submission at Aff-Wild2's size."""
+    with errors.exits():
+        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
+        found = main(tuple(only) if only else PARTS, table, scale, rounds, seed)
+        if out is not None:
+            run_folder.write_json(out, found)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+        else:
+            _print(found, table)
+
+
+def _print(found: dict[str, Any], table: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("", "measured", "asked", "published way", title=f"frames: {table or 'invented'}")
+    for row in rows(found):
+        shown.add_row(*row)
+    Console(width=150).print(shown)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

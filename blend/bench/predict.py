@@ -1,0 +1,110 @@
+"""How much memory and time `blend.predict` takes on a long video: made here, a drawn face that moves on a grey picture.
+
+python -m blend.bench.predict --blend runs/demo/blend/au --blend runs/demo/blend/expr --minutes 20
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from extract.runtime import errors
+from extract.runtime.errors import Failed
+
+RATE, WIDTH, HEIGHT = 25, 320, 240
+PICTURES = 200
+"""Different ones; they come again and again."""
+SIDE = 112
+VIDEO = "demo-01"
+
+
+def main(blends: list[Path], minutes: float, detector: Path | None, scratch: Path | None = None) -> dict[str, Any]:
+    """Make the video, predict it in a process of its own, look at its memory. Returns figures: frames, seconds, the
+    peak in 10^9 bytes, the sizes of what came out in bytes. Raises Failed where predicting fails.
+    """
+    from extract.runtime.memory import Peak
+
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        folder = Path(name)
+        frames = make(folder / "long.mp4", round(60 * minutes * RATE))
+        command = [sys.executable, "-m", "blend.predict", str(folder / "long.mp4"), "--out", str(folder), "--json"]
+        command += [part for blend in blends for part in ("--blend", str(blend))]
+        command += ["--detector", str(detector)] if detector is not None else []
+        began = time.monotonic()
+        with Peak() as peak:
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        seconds = time.monotonic() - began
+        if done.returncode:
+            raise Failed(f"blend.predict ended with exit code {done.returncode}")
+        [said] = json.loads(done.stdout)["videos"]
+        sizes = {kind: Path(path).stat().st_size for kind, path in said["files"].items()}
+        faces = said["faces"][0]["frames"]
+    return {"frames": frames, "faces": faces, "seconds": seconds, "gigabytes": peak.gigabytes, "bytes": sizes}
+
+
+def make(path: Path, frames: int) -> int:
+    """Write the video. Returns its frames."""
+    import av
+
+    from extract.demo import corpus, plan
+
+    pictures = [picture for _, picture in islice(corpus.pictures(plan.SEED, VIDEO), PICTURES)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for pixels in _frames(pictures, frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        container.mux(stream.encode())
+    return frames
+
+
+def _frames(pictures: list[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
+    """The face goes round slowly; of every minute it is away for two seconds."""
+    for number in range(count):
+        pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        if number % (60 * RATE) >= 2 * RATE:
+            turn = 2 * np.pi * number / (20 * RATE)
+            x, y = round(104 + 80 * np.sin(turn)), round(64 + 40 * np.cos(turn))
+            pixels[y : y + SIDE, x : x + SIDE] = pictures[number % len(pictures)]
+        yield pixels
+
+
+EXAMPLES = """Examples:
+
+python -m blend.bench.predict --blend runs/demo/blend/au --blend runs/demo/blend/expr --blend runs/demo/blend/va"""
+
+
+def command(
+    blend: Annotated[list[Path], typer.Option(help="The folder of a blend; can be repeated.", show_default=False)],
+    minutes: Annotated[float, typer.Option(help="Length of the video.", min=0.01)] = 20.0,
+    detector: Annotated[Path | None, typer.Option(help="The face detector's file, as of blend.predict.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure blend.predict on a long video."""
+    with errors.exits():
+        found = main(blend, minutes, detector)
+        if as_json:
+            print(json.dumps(found))
+            return
+        sizes = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in found["bytes"].items())
+        print(
+            f"{found['frames']:,} frames ({found['faces']:,} with a face) of {WIDTH}x{HEIGHT}: "
+            f"{found['gigabytes']:.2f} GB at most in all processes, {found['seconds']:.0f} s; {sizes}"
+        )
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

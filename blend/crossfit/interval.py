@@ -1,0 +1,81 @@
+"""A 95 % interval for the score of a test set, from held-out decisions on validation, that never leaves the scale.
+
+Validation is one sample of people (or recordings) and test another. Bootstrap draws of the groups (Efron 1979) tell how
+far a sample's score strays; they are taken on a scale without ends, the logit of an F1 and Fisher's z of a CCC, so that
+no bound lies where no score can.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.calibrate import video_counts
+
+LUCK = 1.2
+"""The blend, too, depends on which videos it was found on, which no draw of finished decisions shows."""
+EDGE = 0.005
+"""Scores nearer to an end of their scale count as so far from it: on the scale without ends they would be infinite."""
+LEVEL = 0.95
+
+
+def interval(
+    task: str,
+    table: video_counts.Table,
+    frames: NDArray[np.int64],
+    centre: float | None,
+    draws: int,
+    seed: int,
+    test_groups: int | None = None,
+) -> tuple[float, float] | None:
+    """Bounds for the score of a test set of `test_groups` groups (None: as many as here), around the held-out score.
+
+    `table` [G, ...] has the counts of each group's held-out decisions (`calibrate.video_counts`), `frames` [G] its
+    annotated frames. Bounds lie in [0, 1] (F1) or [-1, 1] (CCC) and hold `centre` between them. None where the score is
+    not defined, fewer than two groups are there, or all draws score the same.
+
+    The spread over draws counts once for validation and again, for its own size, for test. Draws of few groups spread
+    too little, and long videos make them fewer: deviations are widened as Student's t is for Kish's effective number of
+    groups, and at least by LUCK.
+    """
+    if centre is None or len(table) < 2:
+        return None
+    drawn = video_counts.draw(task, table, draws, seed, keep=True)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn) or np.ptp(drawn) < 1e-12:
+        return None
+    free = unbound(task, drawn)
+    tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()
+    both = np.sqrt(1 + len(table) / (test_groups or len(table)))
+    low, high = bound(task, unbound(task, np.array(centre)) + both * widen_factor(frames) * tails)
+    return float(min(low, centre)), float(max(high, centre))
+
+
+def resize(task: str, bounds: tuple[float, float], centre: float, groups: int, test_groups: int) -> tuple[float, float]:
+    """An `interval` around `centre` that is for a test set of as many groups, for one of `test_groups`."""
+    factor = np.sqrt((1 + groups / test_groups) / 2)
+    at = unbound(task, np.array(centre))
+    low, high = bound(task, at + factor * (unbound(task, np.array(bounds)) - at))
+    return float(min(low, centre)), float(max(high, centre))
+
+
+def widen_factor(frames: NDArray[np.int64]) -> float:
+    """How much wider intervals from so few groups (annotated frames of each, [G]) must be than bootstrap ones."""
+    from scipy.stats import norm, t
+
+    effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
+    student = float(t.ppf((1 + LEVEL) / 2, effective - 1) / norm.ppf((1 + LEVEL) / 2))
+    return max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))
+
+
+def unbound(task: str, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logit of an F1, Fisher's z (atanh) of a CCC."""
+    if task == "va":
+        return np.arctanh(np.clip(score, EDGE - 1, 1 - EDGE))
+    inside = np.clip(score, EDGE, 1 - EDGE)
+    return np.log(inside / (1 - inside))
+
+
+def bound(task: str, free: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `unbounded`."""
+    return np.tanh(free) if task == "va" else 1 / (1 + np.exp(-free))

@@ -1,0 +1,74 @@
+"""Blend -> (gaps are filled already) -> smooth -> decide: the one function for validation, for test, and for anybody's
+params.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.decision import smooth
+from blend.decision.decide import decide, override
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from extract.runtime.errors import InputError
+
+
+def simplex(raw: Sequence[float]) -> tuple[float, ...]:
+    """Numbers >= 0 scaled to sum 1; equal weights where all are 0."""
+    total = float(sum(raw))
+    return tuple(float(w) / total for w in raw) if total > 0 else (1.0 / len(raw),) * len(raw)
+
+
+def scores(
+    pool: Pool, weights: Sequence[float | Sequence[float]], kernel: str, k: int | Sequence[int]
+) -> NDArray[np.float32]:
+    """Blended and smoothed scores of every frame, [T, C]; weights and k as in `Params`, weights in the pool's order of
+    heads.
+    """
+    channels, seen = pool.scores.shape[2], pool.seen if kernel == "median" else None
+    table = np.stack([np.broadcast_to(np.asarray(w, np.float32), channels) for w in weights])
+    used = np.flatnonzero(table.any(1))  # a head with weight 0 costs nothing
+    if 0 < len(used) < len(table):
+        return _blend(pool.scores[used], table[used], pool.offsets, kernel, k, seen)
+    return _blend(pool.scores, table, pool.offsets, kernel, k, seen)
+
+
+def _blend(
+    scores: NDArray[np.float32],
+    table: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    kernel: str,
+    k: int | Sequence[int],
+    seen: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    if isinstance(k, int | np.integer):
+        return smooth.blend_and_smooth(scores, table, offsets, kernel, int(k), seen)
+    out = np.empty(scores.shape[1:], np.float32)
+    for width in sorted(set(k)):
+        some = np.flatnonzero(np.asarray(k) == width)
+        out[:, some] = smooth.blend_and_smooth(scores[:, :, some], table[:, some], offsets, kernel, int(width), seen)
+    return out
+
+
+def combine(pool: Pool, params: Params) -> NDArray[np.generic]:
+    """Decide every frame of the pool: au uint8 [T, 12], expr int8 [T], va float32 [T, 2].
+
+    Heads are matched by name. Raises InputError where the pool lacks one of them, or is of another task.
+    """
+    if params.task != pool.task.name:
+        raise InputError(f"params are for task {params.task!r}, the predictions for {pool.task.name!r}")
+    if lacking := sorted(set(params.heads) - set(pool.heads)):
+        raise InputError(
+            f"params use the head {lacking[0]!r}, but there are only predictions of {', '.join(pool.heads)}"
+        )
+    weight = dict(zip(params.heads, params.weights, strict=True))
+    blended = scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
+    decided = decide(pool.task.name, blended, params.thresholds, params.bias, params.scale, params.shift)
+    if params.filter is not None:
+        head, t = params.filter
+        sure = scores(pool, [float(name == head) for name in pool.heads], params.kernel, params.k)
+        decided = override(decided, sure, t)
+    return decided

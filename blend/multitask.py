@@ -1,0 +1,239 @@
+"""The multi-task challenge: a blend of its own for each of the three tasks, and one submission of all.
+
+Every part is an ordinary task whose annotations come from the challenge's file (`abaw.multitask`), so each learns and
+is scored on the rows that are annotated for it. P_MTL = mean CCC + macro F1 + mean F1: it is a sum, and what is best
+for each part is best for it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from blend import run
+from blend.config import Config, SearchOptions
+from blend.report.html import multitask as multitask_page
+from blend.submission import check as submission_check
+from blend.submission.formats import KINDS
+from extract import run as extract_run
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.progress import step
+from heads.abaw import tasks
+from heads.abaw.tasks import MTL, SUBTASKS
+
+METRIC = "P_MTL = mean CCC + macro F1 + mean F1"
+
+
+def main(
+    config: Config,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    predictions: dict[str, Path],
+    submissions: int,
+    how: SearchOptions,
+) -> dict[str, Any]:
+    """Blend each part into `<work>/blend/mtl/{va,expr,au}/`, then join them in `<work>/blend/mtl/`; returns the report.
+
+    `heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `predictions` has a folder for
+    each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError for bad
+    input.
+    """
+    while (report := _made(config, work, seed, heads, predictions, submissions, how)) is None:
+        pass
+    return report
+
+
+def _made(
+    config: Config,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    predictions: dict[str, Path],
+    submissions: int,
+    how: SearchOptions,
+) -> dict[str, Any] | None:
+    """The whole of parts that are up to date; None where another command made a part anew before it was read."""
+    began = time.monotonic()
+    reports = {}
+    for place, part in SUBTASKS.items():
+        step(place)
+        given = _theirs(predictions, part.name)
+        own = run.main(
+            config,
+            place,
+            work,
+            seed,
+            heads=_ours(heads, part.name),
+            predictions=given,
+            submissions=submissions,
+            how=replace(how, study=f"{how.study}/{part.name}"),
+        )
+        reports[part.name] = own
+    out = work / "blend" / MTL
+    paths = extract_run.resolve(config, work).corpus.task(MTL)
+    with ExitStack() as hold:
+        for folder in (out, *(out / part for part in reports)):
+            hold.enter_context(run_folder.hold_folder(folder))
+        if not all(_is_of(out / part, report) for part, report in reports.items()):
+            return None
+        return _joined(out, paths.test, reports, seed, began)
+
+
+def _is_of(folder: Path, report: dict[str, Any]) -> bool:
+    """Whether a part's folder is finished, and holds this report."""
+    try:
+        there = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return run_folder.is_done(folder, run_folder.results(folder)[0]) and there == json.loads(json.dumps(report))
+    except (OSError, ValueError):
+        return False
+
+
+def _joined(
+    out: Path, test: Path | None, reports: dict[str, dict[str, Any]], seed: int, began: float
+) -> dict[str, Any]:
+    """One submission and one report of the parts, unless that is there. All four folders are held."""
+    facts = {
+        "parts": {part: run_folder.file_hash(out / part / run_folder.DONE) for part in reports},
+        "test_list": run_folder.file_hash(test) if test else None,
+        "seed": seed,
+        "code": run_folder.code_hash(Path(__file__).parent),
+    }
+    mark = run_folder.fingerprint(facts)
+    if run_folder.is_done(out, mark):
+        found: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return found
+    run_folder.begin(out)
+    header = submission_check.read_template(test).header if test else tasks.MTL_HEADER
+    report = sum_reports(reports, seed)
+    join([out / part / "submission.txt" for part in reports], header, out / "submission.txt")
+    report["submissions"] = _several(out, reports, header)
+    report["seconds"] = round(time.monotonic() - began, 2)
+    run_folder.write_json(out / "report.json", report)
+    run_folder.write_text(out / "report.html", multitask_page.render(report))
+    results = ["submission.txt", "report.json", "report.html"]
+    run_folder.finish(out, mark, facts, results + [one["file"] for one in report["submissions"]])
+    return report
+
+
+def join(parts: list[Path], header: str, out: Path) -> None:
+    """Write one file of the parts' submissions (va, expr, au, of the same pictures), word for word, and check it.
+
+    Raises RuntimeError where they are not of the same pictures, or the whole is not what the official format asks for:
+    that would be a bug.
+    """
+    columns = [path.read_text(encoding="utf-8").splitlines()[1:] for path in parts]
+    images: list[str] = []
+    with run_folder.write_whole(out) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as handle:
+            handle.write(header + "\n")
+            for lines in zip(*columns, strict=True):
+                (image, *others), values = zip(*(line.split(",", 1) for line in lines), strict=True)
+                if any(other != image for other in others):
+                    raise RuntimeError(f"{out}: {image} and {others} are on one line")
+                images.append(image)
+                handle.write(",".join((image, *values)) + "\n")
+        if problems := submission_check.list_problems(
+            temporary, submission_check.Template(out, KINDS[MTL], header, images)
+        ):
+            line, what = problems[0]
+            raise RuntimeError(f"{out}: line {line}: {what}")
+
+
+def sum_reports(reports: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+    """The report of the whole: P_MTL, what it is made of, and the interval, from the reports of the parts by name.
+
+    The parts' intervals are added, as if all were off to the same side at once: the sum's is rather too wide.
+    """
+    parts = {name: _part(report) for name, report in reports.items()}
+    intervals = [part["interval"] for part in parts.values()]
+    sent = next(iter(reports.values()))["submission"]
+    tested = [part["test"] for part in parts.values()]
+    return {
+        "task": MTL,
+        "metric": METRIC,
+        "best_heads": _sum([part["best_head"]["score"] for part in parts.values()]),
+        "equal": _sum([part["equal"] for part in parts.values()]),
+        **{key: _sum([part[key] for part in parts.values()]) for key in ("submitted", "searched", "expected")},
+        "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
+        "interval": None if None in intervals else [sum(one[side] for one in intervals) for side in (0, 1)],
+        "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
+        "test": None if None in tested else _sum([one["score"] for one in tested]),
+        "parts": parts,
+        "submission": {key: sent[key] for key in ("path", "from", "lines", "frames", "videos")},
+        "seed": seed,
+    }
+
+
+def _part(report: dict[str, Any]) -> dict[str, Any]:
+    """What the whole tells of one part; all else is in the part's own report."""
+    crossed, heads = report["cross_fitted"], report["heads"]
+    best = max(heads, key=lambda head: (heads[head] is not None, heads[head] or 0.0))
+    return {
+        "metric": report["metric"],
+        "select": report["select"],
+        "best_head": {"name": best, "score": heads[best]},
+        "equal": report["equal"],
+        **{key: report[key] for key in ("submitted", "searched", "expected")},
+        "cross_fitted": crossed["pooled"] if crossed is not None else None,
+        "optimism": report["optimism"],
+        "interval": report["interval"],
+        "ways": report["ways"],
+        "per_output": report["per_output"],
+        "frames": report["frames"],
+        "test": report["test"],
+        "report": f"{report['task']}/report.json",
+    }
+
+
+def _sum(scores: list[float | None]) -> float | None:
+    """The sum; None where a part is not defined."""
+    return None if None in scores else float(sum(score for score in scores if score is not None))
+
+
+def _several(out: Path, reports: dict[str, dict[str, Any]], header: str) -> list[dict[str, Any]]:
+    """Join the parts' first, second, ... submissions; a part that has fewer gives its first again."""
+    for old in (out / "submissions").glob("*.txt"):
+        old.unlink()
+    files = {name: (report["submissions"] or {"files": []})["files"] for name, report in reports.items()}
+    written = []
+    for number in range(max(map(len, files.values()))):
+        chosen = {name: some[number if number < len(some) else 0] for name, some in files.items()}
+        target = out / "submissions" / f"{number + 1}.txt"
+        join([out / name / one["file"] for name, one in chosen.items()], header, target)
+        entry: dict[str, Any] = {"file": f"submissions/{target.name}"}
+        entry |= {"of": {name: {"name": one["name"], "what": one["what"]} for name, one in chosen.items()}}
+        if all("test" in one for one in chosen.values()):
+            entry["test"] = _sum([one["test"] for one in chosen.values()])
+        written.append(entry)
+    return written
+
+
+def _ours(heads: list[str] | None, part: str) -> list[str] | None:
+    """Of the heads that are asked for, those of one part: "va/NAME" is for va alone. Raises InputError for none."""
+    if heads is None:
+        return None
+    for name in heads:
+        before, slash, _ = name.partition("/")
+        if slash and f"{MTL}/{before}" not in SUBTASKS:
+            raise InputError(f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...")
+    own = [name.removeprefix(f"{part}/") for name in heads if "/" not in name or name.startswith(f"{part}/")]
+    if not own:
+        raise InputError(f"--heads {','.join(heads)}: no head for {part}; add {part}/NAME, or none")
+    return own
+
+
+def _theirs(predictions: dict[str, Path], part: str) -> dict[str, Path]:
+    """Of other people's folders, those of one part: `<folder>/va` and so on. Raises InputError for a folder of none."""
+    for name, folder in predictions.items():
+        if not any((folder / place.rpartition("/")[2]).is_dir() for place in SUBTASKS):
+            raise InputError(
+                f"--predictions {name}={folder}: for --task mtl it should hold a folder for each part that it "
+                f"predicts: va, expr, au"
+            )
+    return {name: folder / part for name, folder in predictions.items() if (folder / part).is_dir()}

@@ -1,0 +1,222 @@
+"""Other people's predictions: `--predictions NAME=FOLDER`, as Parquet, CSV, or official submission text.
+
+A folder holds `val.*` and `test.*` (and `test_trainval.*`, where the model has learnt from validation too, and `oof.*`,
+out-of-fold predictions of train); a single file may hold the frames of val and test. What is read is checked as our
+own heads' files are (heads.data.predictions).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime import file_names
+from extract.runtime.errors import InputError
+from extract.tabular import reader as table_reader
+from heads.abaw import test_list
+from heads.abaw.tasks import Task
+from heads.data import predictions
+from heads.data.predictions import Predictions
+
+SUFFIXES = (".parquet", ".csv", ".txt")
+IMAGE_COLUMNS = ("image_location", "image")
+RESERVED = ("equal", "greedy", "searched", "submitted", "none")
+"""Names that mean something else in the report or on the command line."""
+
+
+def parse(entries: Iterable[str]) -> dict[str, Path]:
+    """`NAME=FOLDER` (or `NAME=FILE`) entries -> {name: path}, sorted by name.
+
+    Raises InputError for an entry that has no name or path, a name that is given twice or that cannot be one, and a
+    path that does not exist.
+    """
+    found: dict[str, Path] = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        name = name.strip()
+        if not (equals and name and text.strip()):
+            raise InputError(f"--predictions {entry!r}: expected NAME=FOLDER, as in theirs=predictions/theirs")
+        if name in RESERVED or set(name) & set(", /\\\n"):
+            raise InputError(f"--predictions {entry!r}: no head may be called {name!r}; choose another name")
+        file_names.check("head", name, f"--predictions {entry!r}")
+        if name in found:
+            raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
+        found[name] = Path(text.strip()).expanduser()
+        if not found[name].exists():
+            raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
+    return dict(sorted(found.items()))
+
+
+def find_files(where: Path, part: str) -> Path | None:
+    """The file of one part ("val", "test", "test_trainval", "oof") in a folder; None where there is none. A file is
+    itself, for "val" and "test".
+
+    Raises InputError where there are several.
+    """
+    if not where.is_dir():
+        return None if part in ("test_trainval", "oof") else where
+    named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
+    found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
+    if len(found) > 1:
+        raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")
+    return found[0] if found else None
+
+
+def find_part(where: Path, part: str) -> Path:
+    """The file of one part in a folder. Raises InputError where there is none, or several."""
+    path = find_files(where, part)
+    if path is None:
+        raise InputError(
+            f"{where}: no {part} predictions here; expected one of "
+            f"{', '.join(part + suffix for suffix in SUFFIXES)} with the columns video, frame and one per output"
+        )
+    return path
+
+
+def read_external(path: Path, task: Task) -> Predictions:
+    """Read and check one file; text is told from Parquet by its first bytes, not by its name.
+
+    Text is either a table with the columns video, frame and one per output, or an official submission: a picture and
+    its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
+    Raises InputError that names the file, and the line, or video and frame, of the first problem.
+    """
+    try:
+        with open(path, "rb") as handle:
+            start = handle.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not start:
+        raise InputError(f"{path}: the file is empty; expected Parquet, or text with the columns video, frame, ...")
+    is_text = start != b"PAR1" and path.suffix.lower() != ".parquet"
+    found = _read_text(path, task) if is_text else predictions.read(path, task)
+    if not found.videos:
+        raise InputError(f"{path}: not one prediction in this file")
+    return found
+
+
+def select_videos(found: Predictions, videos: Iterable[str]) -> Predictions:
+    """The predictions of some videos."""
+    wanted = set(videos)
+    return replace(found, videos={name: part for name, part in found.videos.items() if name in wanted})
+
+
+def _read_text(path: Path, task: Task) -> Predictions:
+    table_reader.check_text(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: neither Parquet nor UTF-8 text ({error})") from None
+    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    names = [name.strip().strip('"') for name in header.split(",")]
+    if not body.strip():
+        raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")
+    if "video" in names and "frame" in names:
+        return predictions.check_rows(path, task, *_table(path, task, names, body))
+    if names[0] in IMAGE_COLUMNS:
+        return predictions.check_rows(path, task, *_pictures(path, task, names, body))
+    raise InputError(
+        f"{path}: line 1 is {header[:80]!r}, expected a header that begins with video,frame "
+        f"or {test_list.IMAGE_COLUMN}; a table of predictions or an official submission file"
+    )
+
+
+Columns = tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _table(path: Path, task: Task, names: list[str], body: str) -> Columns:
+    """CSV with the columns of the Parquet files; a column without a name (an index) is left out."""
+    import pyarrow as pa
+
+    predictions.check_names(path, names, task)
+    kinds = {"video": pa.string(), "frame": pa.float64()} | dict.fromkeys(task.outputs, pa.float64())
+    first = body.partition("\n")[0].split(",")
+    if len(first) == len(names):
+        truths = [name for name, cell in zip(names, first, strict=True) if cell.strip().lower() in ("true", "false")]
+        kinds |= dict.fromkeys(set(truths) & set(task.outputs), pa.bool_())
+    table = _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body)
+    for name in ("video", "frame"):
+        if table[name].null_count:
+            empty = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
+            raise InputError(f"{path}: line {empty + 2}: column {name!r} is empty")
+    frames = predictions.check_frames(path, table["frame"].to_numpy(), 2, "line")
+    return table["video"].to_numpy(), frames, _scores(table, list(task.outputs))
+
+
+def _pictures(path: Path, task: Task, names: list[str], body: str) -> Columns:
+    """Lines `video/00001.jpg,values`: one value per output, or for expr the number of one class."""
+    import pyarrow as pa
+
+    if sorted(names[1:]) != sorted(task.outputs):
+        raise InputError(
+            f"{path}: line 1 is {','.join(names)[:80]!r}, expected the header {test_list.default_header(task)!r}; "
+            f"is this a submission of another task?"
+        )
+    values = body.partition("\n")[0].count(",")
+    hard = task.name == "expr" and values == 1
+    columns = ["class"] if hard else names[1:]
+    if hard and tuple(names[1:]) != task.outputs:
+        raise InputError(f"{path}: line 1 names the classes in another order, so a class's number means nothing")
+    table = _parse(path, ["image", *columns], {"image": pa.string()} | dict.fromkeys(columns, pa.float64()), body)
+    images = table["image"].to_pylist()
+    placed = test_list.place(images)
+    if placed is None:
+        number = next(i for i, image in enumerate(images) if test_list.place([image]) is None)
+        raise InputError(
+            f"{path}: line {number + 2} names {images[number][:80]!r}, expected <video>/<frame number from 1>.jpg"
+        )
+    scores = _scores(table, columns)
+    if hard:
+        chosen = scores[:, 0]
+        wrong = ~np.isin(chosen, np.arange(len(task.outputs)))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(
+                f"{path}: line {row + 2} video {placed[0][row]!r} frame {placed[1][row]}: {chosen[row]:g} is no class, "
+                f"expected 0 to {len(task.outputs) - 1}"
+            )
+        scores = np.eye(len(task.outputs), dtype=np.float32)[chosen.astype(np.int64)]
+    elif tuple(columns) != task.outputs:
+        scores = scores[:, [columns.index(output) for output in task.outputs]]
+    return np.array(placed[0], object), placed[1].astype(np.int64), scores
+
+
+def _parse(path: Path, names: list[str], kinds: dict[str, object], body: str):  # type: ignore[no-untyped-def]
+    """The body of a comma-separated text as a pyarrow table of the columns in `kinds`."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        return csv.read_csv(
+            io.BytesIO(body.rstrip().encode() + b"\n"),
+            read_options=csv.ReadOptions(column_names=names, use_threads=False),
+            parse_options=csv.ParseOptions(ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
+        )
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: {_line(path, names, kinds, body) or error}") from None
+
+
+def _line(path: Path, names: list[str], kinds: dict[str, object], body: str) -> str:
+    """What is wrong with the first line that is no row of the table, found the slow way; empty: cannot say."""
+    import csv
+
+    for number, cells in enumerate(csv.reader(io.StringIO(body.rstrip())), start=2):
+        if len(cells) != len(names):
+            return f"line {number} has {len(cells)} values, expected {len(names)}"
+        for name, cell in zip(names, cells, strict=True):
+            if name in kinds and name not in ("video", "image"):
+                try:
+                    float(cell)
+                except ValueError:
+                    return f"line {number}: column {name!r} holds {cell[:40]!r}, which is no number"
+    return ""
+
+
+def _scores(table, names: list[str]) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+        return np.stack([table[name].to_numpy().astype(np.float32) for name in names], axis=1)

@@ -1,0 +1,340 @@
+"""What a blend is made of: predictions of our heads and of other people's, annotations, the test list, the prior."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.config import BlendSettings, Config
+from blend.pool import external
+from blend.pool.pool import as_row
+from extract import run as extract_run
+from extract.config import TaskPaths
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads import run as heads_run
+from heads.abaw import annotations as annotation_files
+from heads.abaw import read
+from heads.abaw.tasks import Task, find
+from heads.data import people, predictions, splits
+
+if TYPE_CHECKING:
+    from blend.pool.pool import Pool
+    from heads.abaw.test_list import TestList
+    from heads.data.predictions import Predictions
+
+
+NONE = ["none"]
+"""`--heads none`: nothing of ours."""
+BOTH = "test_trainval"
+"""Test predictions of a head that has learnt from train and validation."""
+OOF = "oof"
+"""Predictions of train, each video by a head that has not learnt from it."""
+OPTIONAL = (BOTH, OOF)
+
+
+@dataclass(frozen=True)
+class BlendInputs:
+    """Where everything lies; nothing is read yet but the prior."""
+
+    task: Task
+    paths: TaskPaths
+    ours: dict[str, Path]
+    """Our heads: their finished folders."""
+    theirs: dict[str, Path]
+    """Other people's heads: folders, or files."""
+    prior: dict[str, float]
+    """What a video without any prediction is taken for, per output."""
+    prior_from: str
+    """"train" or "validation": the annotations that it is the mean of."""
+    settings: BlendSettings
+    seed: int
+    missing_videos: float
+    people: dict[str, str] | None = None
+    """Validation video -> person, where `corpus.people` tells."""
+    others: dict[str, str] | None = None
+    """The same of train and test."""
+    hashes: dict[str, Any] | None = None
+    """Of all the files, as they were read (blend.pool.provenance); None: they are not read yet."""
+
+    @property
+    def heads(self) -> dict[str, Path]:
+        """All heads, by name."""
+        return dict(sorted({**self.ours, **self.theirs}.items()))
+
+    def file(self, head: str, part: str) -> Path | None:
+        """The prediction file of a head; None where it has none of those that a head need not have (OPTIONAL).
+
+        Raises InputError where val or test predictions are missing.
+        """
+        if head in self.theirs:
+            return (
+                external.find_files(self.theirs[head], part)
+                if part in OPTIONAL
+                else external.find_part(self.theirs[head], part)
+            )
+        path = self.ours[head] / f"{part}.parquet"
+        return path if part not in OPTIONAL or path.exists() else None
+
+
+@dataclass(frozen=True)
+class LoadedPools:
+    """What is searched on, and what the submission is of."""
+
+    validation: Pool
+    target: Pool
+    listed: TestList
+    source: str
+    """"test", or "validation" where the corpus has no test list."""
+    both: Pool | None = None
+    """The target as predicted by heads that have learnt from train and validation, where at least one has."""
+    learnt_from_both: tuple[str, ...] = ()
+    """These heads."""
+    train: Pool | None = None
+    """Train as predicted out of fold, without people who are in validation, where every head has such predictions."""
+    test_groups: int | None = None
+    """People of the test set, or recordings where people are not known; None where there is no test list, or where who
+    is in test is not known and who is in validation is.
+    """
+
+
+def prepare_inputs(
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    names: list[str] | None,
+    given: dict[str, Path],
+    hold: ExitStack | None = None,
+) -> tuple[Config, BlendInputs]:
+    """Bring our heads up to date (`names`: only these, ["none"]: none) and find everything else.
+
+    Returns the config with the corpus's paths filled in. Until `hold` is closed nobody changes our heads. Raises
+    InputError for bad input.
+    """
+    facts = find(task)
+    settings = getattr(config.blend, facts.name)
+    if names is None and given and not config.features.networks:
+        names = NONE  # nothing of ours can be trained without features
+    if names == NONE:
+        if not given:
+            raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
+        folders: dict[str, Path] = {}
+        config, prior = _without_ours(config, facts, work)
+    else:
+        folders = heads_run.main(config, task, work, seed, names, hold)
+        config = extract_run.resolve(config, work)
+        prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+    if both := sorted(set(folders) & set(given)):
+        raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
+    paths = config.corpus.task(task)
+    return config, BlendInputs(
+        facts,
+        paths,
+        folders,
+        given,
+        {name: float(prior[name]) for name in facts.outputs},
+        "validation" if paths.train is None else "train",
+        settings,
+        seed,
+        config.corpus.missing_videos,
+        *_who(config, facts),
+    )
+
+
+def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+    """Who is in which video of validation, and of train and test; None where the config does not tell."""
+    from heads.abaw import test_list
+
+    paths = config.corpus.task(task.place)
+    here = people.read(config.corpus, read.videos(paths.val, task))
+    if here is None:
+        return None, None
+    others = [*(read.videos(paths.train, task) if paths.train is not None and paths.train.exists() else ())]
+    others += test_list.read(paths.test, task).videos if paths.test is not None else ()
+    return here, people.read(config.corpus, others)
+
+
+def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
+    """The checked corpus and its prior, without features: from training annotations, or from those of validation where
+    the corpus names no others.
+    """
+    from heads import corpus_checks
+
+    config = extract_run.main(config, work) if config.corpus.demo else config
+    annotations, _ = corpus_checks.read(config, task, learning=False)
+    if "train" in annotations:
+        return config, heads_run.prior(annotations["train"], task)
+    return config, heads_run.prior(annotations["val"], task, "validation")
+
+
+def load_pools(made_of: BlendInputs) -> LoadedPools:
+    """Read and check all of it. Raises InputError for predictions that do not cover what they should."""
+    from blend.pool import pool
+    from heads.abaw import test_list
+
+    task, paths = made_of.task, made_of.paths
+    prior = as_row(made_of.prior, task)
+    annotations = read.read_folder(paths.val, task)
+    lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
+    found = {head: _read(made_of, head, "val", lengths) for head in made_of.heads}
+    validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs, people=made_of.people)
+    _check_faceless(made_of, validation, paths.val)
+    train = _out_of_fold(made_of, validation, prior)
+    if paths.test is None:
+        listed = _all_of(paths.val, lengths, task)
+        return LoadedPools(validation, validation, listed, "validation", train=train)
+    listed = test_list.read(paths.test, task)
+    lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
+    found = {head: _read(made_of, head, "test", lengths, annotations) for head in made_of.heads}
+    target = pool.for_test(task, found, listed, prior, made_of.theirs, made_of.others)
+    _check_faceless(made_of, target, paths.test)
+    again = {
+        head: _read(made_of, head, BOTH, lengths) for head in made_of.heads if made_of.file(head, BOTH) is not None
+    }
+    both = pool.for_test(task, found | again, listed, prior, made_of.theirs, made_of.others) if again else None
+    alike = (validation.people is None) == (target.people is None)
+    groups = int(target.groups.max()) + 1 if alike else None
+    return LoadedPools(validation, target, listed, "test", both, tuple(again), train, groups)
+
+
+def _out_of_fold(made_of: BlendInputs, validation: Pool, prior: NDArray[np.float32]) -> Pool | None:
+    """Train as every head predicts it out of fold, without recordings and people of validation; None where a head has
+    no such predictions, or nothing is left.
+    """
+    from blend.pool import pool
+
+    task, train = made_of.task, made_of.paths.train
+    if made_of.settings.out_of_fold is False or train is None:
+        return None
+    if any(made_of.file(head, OOF) is None for head in made_of.heads):
+        return None
+    annotations = read.read_folder(train, task)
+    everybody = [*validation.videos, *annotations]
+    of = splits.groups(everybody, {**(made_of.people or {}), **(made_of.others or {})})
+    known = set(of[: len(validation.videos)].tolist())
+    apart = {name for name, group in zip(everybody, of.tolist(), strict=True) if group not in known}
+    annotations = {name: one for name, one in annotations.items() if name in apart}
+    if not any(one.valid.any() for one in annotations.values()):
+        return None
+    lengths = {name: len(one.valid) for name, one in annotations.items()}
+    try:
+        found = {head: external.select_videos(_read(made_of, head, OOF, lengths), apart) for head in made_of.heads}
+        made = pool.for_validation(task, found, annotations, prior, "train", made_of.theirs, made_of.others)
+        _check_faceless(made_of, made, train)
+    except InputError as error:
+        if made_of.settings.out_of_fold is True:
+            raise
+        print(f"out-of-fold predictions of train are left out: {error}", file=sys.stderr)
+        return None
+    return made
+
+
+def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
+    """The list of what is annotated: whole videos, or the pictures of the multi-task challenge's file."""
+    from heads.abaw import multitask as multitask_file
+    from heads.abaw import test_list
+
+    if annotations.is_file():
+        return multitask_file.read_list(annotations, task)
+    return test_list.from_lengths(lengths, task, annotations)
+
+
+def submission_pool(made_of: BlendInputs, some: LoadedPools) -> Pool:
+    """The pool that the main submission is decided on (`test_from`); says which heads it is of."""
+    if made_of.settings.test_from == "train" or some.source != "test":
+        return some.target
+    lacking = sorted(set(made_of.heads) - set(some.learnt_from_both))
+    if lacking:
+        print(
+            f'test_from = "train+val": {", ".join(lacking)} {"has" if len(lacking) == 1 else "have"} no '
+            f"{BOTH} predictions (set refit_val = true for our heads); their ordinary ones are taken",
+            file=sys.stderr,
+        )
+    return some.both if some.both is not None else some.target
+
+
+def _read(
+    made_of: BlendInputs, head: str, part: str, lengths: dict[str, int], apart: Iterable[str] = ()
+) -> Predictions:
+    """One head's predictions of one part. In a single file that holds validation and test, those of the other part
+    (for test: of the videos `apart`) are left out.
+    """
+    path = made_of.file(head, part)
+    assert path is not None
+    if head in made_of.ours:
+        return predictions.read(path, made_of.task)
+    found = external.read_external(path, made_of.task)
+    if path == made_of.theirs[head]:
+        keep = lengths if part == "val" else set(found.videos) - set(apart)
+        found = external.select_videos(found, keep)
+    _check_cover(made_of, head, found, lengths)
+    return found
+
+
+def _check_cover(made_of: BlendInputs, head: str, found: Predictions, lengths: dict[str, int]) -> None:
+    """Raise InputError where other people's predictions lack too many frames of the videos that they are of."""
+    here = [video for video in found.videos if video in lengths]
+    wanted = sum(lengths[video] for video in here)
+    lacking = {video: np.setdiff1d(np.arange(1, lengths[video] + 1), found.videos[video][0]) for video in here}
+    short = sum(len(frames) for frames in lacking.values())
+    if short > made_of.settings.missing_frames * wanted:
+        worst = max(here, key=lambda video: len(lacking[video]) / lengths[video])
+        raise InputError(
+            f"{found.path}: video {worst!r} frame {lacking[worst][0]} is missing; {short:,} of {wanted:,} frames of "
+            f"its videos are; if that is right (they are filled from their neighbours), raise "
+            f"blend.{made_of.task.name}.missing_frames"
+        )
+
+
+def _check_faceless(made_of: BlendInputs, some: Pool, where: Path) -> None:
+    """Raise InputError where nobody predicts too many of the videos: then predictions were forgotten, not faces."""
+    if made_of.ours or len(some.without_face) <= made_of.missing_videos * len(some.videos):
+        return  # of our heads it is known that they found no face
+    first, count = some.without_face[0], len(some.without_face)
+    files = ", ".join(str(path) for path in made_of.theirs.values())
+    raise InputError(
+        f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
+        f"if no face was found in them, raise corpus.missing_videos"
+    )
+
+
+def hash_inputs(made_of: BlendInputs) -> dict[str, Any]:
+    """Of all files that the blend is made of."""
+    test, heads = made_of.paths.test, made_of.heads
+    of_test = {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    return {
+        "heads": {head: _hash(made_of.file(head, "val")) for head in heads},
+        "annotations": run_folder.fingerprint(
+            {p.name: run_folder.file_hash(p) for p in annotation_files.files(made_of.paths.val)}
+        ),
+        "test_list": run_folder.file_hash(test) if test else None,
+        "test": of_test if test else None,
+        "out_of_fold": {head: _hash(made_of.file(head, OOF)) for head in heads},
+        "train": _train(made_of),
+    }
+
+
+def _train(made_of: BlendInputs) -> str | None:
+    """Train's annotations, where a blend may look at them."""
+    train = made_of.paths.train
+    if train is None or any(made_of.file(head, OOF) is None for head in made_of.heads):
+        return None
+    return run_folder.fingerprint({path.name: run_folder.file_hash(path) for path in annotation_files.files(train)})
+
+
+def _hash(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return run_folder.file_hash(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prediction file") from None

@@ -1,0 +1,51 @@
+"""blend.pool.networks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from extract.config import Config
+from extract.runtime.run_folder import write_json
+
+FILE = "networks.json"
+GIVEN = "given"
+"""What blend.run leaves of its config (blend.predict.features), and therein the arguments that gave it."""
+
+SECTIONS = ("features", "networks", "audio")
+
+
+def keep_networks(folder: Path, config: Config) -> None:
+    """Leave a config's networks in a blend's folder, unless the same are there."""
+    found = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
+    _distrust(found)
+    found = _absolute({name: section for name, section in found.items() if section is not None})
+    found |= {GIVEN: list(config._given)}
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
+            return
+    write_json(folder / FILE, found)
+
+
+def _absolute(value: Any) -> Any:
+    """Paths of files that exist, wherever the next command is started."""
+    if isinstance(value, dict):
+        paths = ("path", "weights")
+        return {
+            key: str(Path(inner).absolute()) if key in paths and isinstance(inner, str) else _absolute(inner)
+            for key, inner in value.items()
+        }
+    return value
+
+
+def _distrust(sections: dict[str, Any]) -> None:
+    """Leave out, in place, whether files of a network are trusted: a record may be anybody's, a config is one's own.
+
+    What was trusted once lies in the cache as ONNX, and is found there.
+    """
+    networks = sections.get("networks")
+    for section in networks.values() if isinstance(networks, dict) else ():
+        if isinstance(section, dict):
+            section.pop("trust_pickle", None)

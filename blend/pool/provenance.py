@@ -1,0 +1,71 @@
+"""Everything that decides a blend, for provenance.json: what was finished from other facts is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from blend.pool import inputs as blend_inputs
+from blend.pool.inputs import BlendInputs, LoadedPools
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads.train.inputs import code_mark
+
+
+def search_facts(made_of: BlendInputs) -> dict[str, Any]:
+    """Everything that decides the search's trials: a study of other facts is of another search."""
+    known = made_of.hashes or blend_inputs.hash_inputs(made_of)
+    of_selection = {"select", "folds", "select_folds", "fold_trials", "draws", "out_of_fold"}
+    drop = of_selection | {"test_from", "missing_frames", "thumbnails"}
+    return {
+        "task": made_of.task.name,
+        "seed": made_of.seed,
+        "settings": made_of.settings.model_dump(mode="json", exclude=drop),
+        "heads": known["heads"],
+        "prior": made_of.prior,
+        "annotations": known["annotations"],
+        **({} if made_of.people is None else {"people": run_folder.fingerprint([made_of.people, made_of.others])}),
+        "code": [run_folder.code_hash(Path(__file__).parent), code_mark()],
+        "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
+    }
+
+
+def shared_facts(made_of: BlendInputs) -> dict[str, Any]:
+    """The same for a search that several processes share: it does not hang on how many trials are asked for."""
+    facts = search_facts(made_of)
+    settings = {key: value for key, value in facts["settings"].items() if key != "trials"}
+    return facts | {"settings": settings, "made_by": "several processes"}
+
+
+def all_facts(made_of: BlendInputs) -> dict[str, Any]:
+    """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
+    known = made_of.hashes or blend_inputs.hash_inputs(made_of)
+    return search_facts(made_of) | {
+        "settings": made_of.settings.model_dump(mode="json"),
+        **{key: known[key] for key in ("test_list", "test", "out_of_fold", "train")},
+    }
+
+
+STEADY = 5
+"""So often are files read again that changed while they were read."""
+
+
+def read_steady(made_of: BlendInputs, is_done: Callable[[BlendInputs], bool]) -> tuple[BlendInputs, LoadedPools | None]:
+    """The ingredients with the hashes of just what was read, and that, or nothing where `is_done` finds it made.
+
+    Raises InputError as `ingredients.pools`, and where files do not stop changing.
+    """
+    for _ in range(STEADY):
+        known = replace(made_of, hashes=blend_inputs.hash_inputs(made_of))
+        if is_done(known):
+            return known, None
+        found = blend_inputs.load_pools(made_of)
+        if blend_inputs.hash_inputs(made_of) == known.hashes:
+            return known, found
+    raise InputError(
+        f"annotations, test list or predictions of task {made_of.task.place!r} change while they are read; start again "
+        f"when nobody writes them"
+    )

@@ -1,0 +1,103 @@
+"""blend.predict.__main__.__main__."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blend.predict.predictor import DEFAULT_OUT, Format, main, show
+from extract.runtime import errors
+
+if TYPE_CHECKING:
+    pass
+
+
+EXAMPLES = """Examples:
+
+python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/blend/expr --blend runs/demo/blend/va
+
+python -m blend.predict talk.mp4 --blend runs/affwild2/blend/expr --faces 2 --format both
+
+python -m blend.predict runs/demo/corpus/cropped_aligned/demo-01 --blend runs/demo/blend/au      a folder of crops
+
+python -m blend.predict *.mp4 --blend runs/mine/blend/va --out results --json > results.json"""
+
+
+def command(
+    videos: Annotated[
+        list[Path], typer.Argument(help="Video files, or folders of face crops 00001.jpg, ...", show_default=False)
+    ],
+    blend: Annotated[
+        list[Path], typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where a folder for each video goes.")] = DEFAULT_OUT,
+    faces: Annotated[int, typer.Option(help="2: the left and the right person.", min=1, max=2)] = 1,
+    table_format: Annotated[Format, typer.Option("--format", help="The table as csv, parquet, or both.")] = "csv",
+    video: Annotated[bool, typer.Option(help="Draw on the video; off, it takes less time.")] = True,
+    size: Annotated[int, typer.Option(help="Edge of the face crops in pixels.", min=16)] = 112,
+    fps: Annotated[float, typer.Option(help="Frames per second of folders of crops.", min=0.1, max=1000)] = 30.0,
+    detector: Annotated[
+        Path | None, typer.Option(help="The face detector's file; default: the cache, else downloaded once.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The run's TOML file; default: what the blends have on record.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep crops and features, for the next blend.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and nothing else.")] = False,
+) -> None:
+    """Apply trained blends to videos: a table of every frame, an annotated video and a timeline for each."""
+    with errors.exits():
+        said = main(
+            videos,
+            blend,
+            out,
+            faces=faces,
+            size=size,
+            fps=fps,
+            table_format=table_format,
+            video=video,
+            config=config,
+            detector=detector,
+            keep=keep,
+        )
+        if as_json:
+            print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
+        else:
+            show(said)
+        broken = [one for one in said if one["broken"]]
+        for one in broken:
+            rest = "the frames before that were" if one["frames"] else "nothing of it was"
+            print(f"warning: {one['broken']}; {rest} predicted", file=sys.stderr)
+        if broken:
+            sys.exit(1)
+
+
+def join_blends(arguments: list[str]) -> list[str]:
+    """`--blend A B C`, as people write it, as `--blend A --blend B --blend C`; A is what it says, B and C are blends
+    where they hold one. What begins like an option but is a file is the file.
+    """
+    out: list[str] = []
+    after = False
+    for argument in arguments:
+        if argument.startswith("-") and Path(argument).exists():
+            argument = f"./{argument}"  # a file, however it is called
+        if after and out[-1] != "--blend" and _is_blend(Path(argument)):
+            out.append("--blend")
+        elif argument.startswith("-") or (after and out[-1] != "--blend"):
+            after = argument == "--blend"
+        out.append(argument)
+    return out
+
+
+def _is_blend(path: Path) -> bool:
+    return path.name == "params.json" or (path / "params.json").is_file() or (path / "va").is_dir()
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app(join_blends(sys.argv[1:]))

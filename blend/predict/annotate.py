@@ -1,0 +1,279 @@
+"""One video frame with what was predicted: boxes on the picture, and beside it a panel for each face.
+
+A panel shows the expression with its probability, the twelve action units (active ones filled, with a tick) and the
+point of valence and arousal in a square, with the way it came in the last second. Small pictures are enlarged, so that
+letters stay legible, very large ones made smaller. Nothing is told by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.faces.boxes import SIDES
+from heads.abaw.tasks import AU, EXPR, VA
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image, ImageDraw
+
+
+LOWEST, HIGHEST = 360, 1080
+"""Lines of the shown picture."""
+PANEL = 190
+"""Width of one face's panel where the picture has LOWEST lines; it grows with them."""
+BACK, INK, DIM, FAINT = (24, 26, 30), (240, 240, 240), (150, 153, 160), (70, 73, 80)
+COLOURS = ((255, 200, 60), (90, 205, 255))
+"""Of the boxes: the left or only face, the right one."""
+ACTIVE, NOT_ACTIVE = (245, 245, 245), (32, 34, 39)
+TRAIL = 1.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face's predictions as arrays over all frames; None for tasks that were not predicted, NaN without a face."""
+
+    name: str
+    box: NDArray[np.float64]
+    """[frames, 4]: x, y, width, height."""
+    expression: list[str] | None
+    """[frames]; empty without a face."""
+    probability: NDArray[np.float64] | None
+    """[frames]: the score of the expression."""
+    units: NDArray[np.float64] | None
+    """[frames, 12] of 0 and 1."""
+    affect: NDArray[np.float64] | None
+    """[frames, 2] in [-1, 1]."""
+
+    @staticmethod
+    def all_of(table: pd.DataFrame) -> list[Face]:
+        """The faces of a table of predictions, in its order."""
+        return [Face._of(str(name), some) for name, some in table.groupby("face", sort=False)]
+
+    @staticmethod
+    def _of(name: str, table: pd.DataFrame) -> Face:
+        def numbers(columns: list[str]) -> NDArray[np.float64]:
+            return np.stack([table[c].to_numpy(np.float64, na_value=np.nan) for c in columns], axis=1)
+
+        expression = probability = None
+        if "expression" in table:
+            expression = table["expression"].fillna("").astype(str).tolist()
+            scores = numbers(list(EXPR))
+            at = [EXPR.index(one) if one else 0 for one in expression]
+            probability = scores[np.arange(len(table)), at]
+        units = numbers(list(AU)) if AU[0] in table else None
+        affect = numbers(list(VA)) if VA[0] in table else None
+        return Face(name, numbers(list(SIDES)), expression, probability, units, affect)
+
+    def seen(self, row: int) -> bool:
+        """Whether the face is in a frame."""
+        return bool(np.isfinite(self.box[row, 0]))
+
+
+def moment(faces: list[Face]) -> int:
+    """The row of the frame that shows most: most active units, then affect farthest from neutral, then the first."""
+    frames = len(faces[0].box)
+    worth = np.zeros(frames)
+    for face in faces:
+        worth += np.isfinite(face.box[:, 0])
+        if face.units is not None:
+            worth += np.nan_to_num(face.units).sum(1)
+        if face.affect is not None:
+            worth += np.linalg.norm(np.nan_to_num(face.affect), axis=1) / 2
+    return int(worth.argmax())
+
+
+class Painter:
+    """Draws all frames of one video."""
+
+    def __init__(self, faces: list[Face], height: int, width: int, seconds: NDArray[np.float64]) -> None:
+        """`height` and `width` are the video's, `seconds` [frames] the times of its frames."""
+        self.faces, self.seconds = faces, seconds
+        self.scale = max(1, -(-LOWEST // height)) if height < LOWEST else min(1.0, HIGHEST / height)
+        self.height, self.width = _even(height * self.scale), _even(width * self.scale)
+        self.unit = self.height / LOWEST
+        self.panel = _even(PANEL * self.unit)
+        self.backs = [self._background(face) for face in faces]
+        self.trail = np.searchsorted(seconds, seconds - TRAIL)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the drawn frames, even numbers."""
+        return self.width + self.panel * len(self.faces), self.height
+
+    def frames(self, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Every frame of the video, BGR, drawn on: RGB [height, width, 3] of `size`."""
+        for row, picture in enumerate(pictures):
+            yield self.frame(row, picture)
+
+    def frame(self, row: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Frame `row` (from 0), whose pixels are BGR, as RGB of `size`."""
+        import cv2
+        from PIL import Image, ImageDraw
+
+        shape = (self.width, self.height)
+        way = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
+        if picture.shape[1::-1] != shape:
+            picture = np.asarray(cv2.resize(picture, shape, interpolation=way), np.uint8)
+        image = Image.new("RGB", self.size, BACK)
+        image.paste(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), (0, 0))
+        draw = ImageDraw.Draw(image)
+        for number, face in enumerate(self.faces):
+            if face.seen(row):
+                self._box(draw, face, row, COLOURS[number % len(COLOURS)])
+        for number, face in enumerate(self.faces):
+            image.paste(self._panel(number, face, row), (self.width + number * self.panel, 0))
+        return np.asarray(image)
+
+    def _box(self, draw: ImageDraw.ImageDraw, face: Face, row: int, colour: tuple[int, int, int]) -> None:
+        """The box in its colour between two dark lines, its name above it (below, where there is no room)."""
+        x, y, width, height = face.box[row] * self.scale
+        thick = max(1, round(2 * self.unit))
+        left, top = max(x, thick), max(y, thick)
+        right = min(x + width, self.width - 1 - thick)
+        bottom = min(y + height, self.height - 1 - thick)
+        if right <= left or bottom <= top:
+            return
+        for grow, line, ink in ((thick, 3 * thick, (0, 0, 0)), (0, thick, colour)):
+            draw.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=ink, width=line)
+        text = self._label(face, row)
+        if not text:
+            return
+        font = self._font(14)
+        _, _, wide, high = draw.textbbox((0, 0), text, font=font)
+        pad = round(3 * self.unit)
+        at_x = min(max(0, left - thick), max(0, self.width - wide - 2 * pad))
+        above = top - 2 * thick - high - 2 * pad
+        at_y = above if above >= 0 else min(bottom + 2 * thick, self.height - high - 2 * pad)
+        draw.rectangle((at_x, at_y, at_x + wide + 2 * pad, at_y + high + 2 * pad), fill=(0, 0, 0))
+        draw.text((at_x + pad, at_y + pad), text, fill=colour, font=font)
+
+    def _label(self, face: Face, row: int) -> str:
+        name = face.name if len(self.faces) > 1 else ""
+        if face.expression is None or face.probability is None:
+            return name
+        said = f"{face.expression[row]} {face.probability[row]:.0%}"
+        return f"{name}: {said}" if name else said
+
+    def _font(self, size: float) -> Any:
+        from blend.predict.annotate import font
+
+        return font(max(11, round(size * self.unit)))
+
+    def _background(self, face: Face) -> tuple[Image.Image, dict[str, tuple[float, float]]]:
+        """A panel's picture without values, and where its parts begin."""
+        from PIL import Image, ImageDraw
+
+        u = self.unit
+        image = Image.new("RGB", (self.panel, self.height), BACK)
+        draw = ImageDraw.Draw(image)
+        y, places = 8 * u, {}
+        if len(self.faces) > 1:
+            draw.text((10 * u, y), f"{face.name} face", fill=DIM, font=self._font(12))
+            y += 18 * u
+        places["head"] = (10 * u, y)
+        y += 44 * u if face.expression is not None else 22 * u
+        if face.units is not None:
+            places["units"] = (10 * u, y)
+            y += 4 * 25 * u + 6 * u
+        if face.affect is not None:
+            side = min(self.panel - 44 * u, self.height - y - 60 * u)
+            places["affect"] = ((self.panel - side) / 2, y + 14 * u)
+            places["side"] = (side, side)
+            self._square(draw, *places["affect"], side)
+        places["foot"] = (10 * u, self.height - 20 * u)
+        return image, places
+
+    def _square(self, draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
+        """The plane of valence (across) and arousal (up), both from -1 to 1."""
+        line = max(1, round(self.unit))
+        draw.rectangle((x, y, x + side, y + side), outline=DIM, width=line)
+        draw.line((x, y + side / 2, x + side, y + side / 2), fill=FAINT, width=line)
+        draw.line((x + side / 2, y, x + side / 2, y + side), fill=FAINT, width=line)
+        font = self._font(11)
+        draw.text((x + side / 2, y - 2 * self.unit), "aroused", fill=DIM, font=font, anchor="md")
+        for text, at, anchor in (("-", x - 4 * self.unit, "rm"), ("+", x + side + 4 * self.unit, "lm")):
+            draw.text((at, y + side / 2), text, fill=DIM, font=self._font(14), anchor=anchor)
+
+    def _panel(self, number: int, face: Face, row: int) -> Image.Image:
+        """A face's panel at one frame."""
+        from PIL import ImageDraw
+
+        back, places = self.backs[number]
+        image = back.copy()
+        draw = ImageDraw.Draw(image)
+        seen = face.seen(row)
+        self._head(draw, places["head"], face, row, COLOURS[number % len(COLOURS)])
+        if face.units is not None:
+            self._units(draw, places["units"], face.units[row] if seen else np.zeros(len(AU)))
+        if face.affect is not None:
+            self._affect(draw, places["affect"], places["side"][0], face.affect, row)
+        said = f"frame {row + 1}   {self.seconds[row]:.2f} s"
+        draw.text(places["foot"], said, fill=DIM, font=self._font(11))
+        return image
+
+    def _head(
+        self, draw: ImageDraw.ImageDraw, at: tuple[float, float], face: Face, row: int, colour: tuple[int, int, int]
+    ) -> None:
+        """The expression and a bar of its probability, or that there is no face."""
+        (x, y), u = at, self.unit
+        if not face.seen(row):
+            draw.text((x, y), "no face", fill=DIM, font=self._font(18))
+            return
+        if face.expression is None or face.probability is None:
+            return
+        draw.text((x, y), face.expression[row], fill=INK, font=self._font(18))
+        part, wide = float(np.clip(face.probability[row], 0, 1)), self.panel - 62 * u
+        draw.rectangle((x, y + 26 * u, x + wide, y + 34 * u), outline=DIM, width=max(1, round(u)))
+        draw.rectangle((x, y + 26 * u, x + part * wide, y + 34 * u), fill=colour)
+        draw.text((x + wide + 6 * u, y + 30 * u), f"{part:.0%}", fill=INK, font=self._font(13), anchor="lm")
+
+    def _units(self, draw: ImageDraw.ImageDraw, at: tuple[float, float], active: NDArray[np.float64]) -> None:
+        """Twelve fields in three columns; an active one is filled and ticked."""
+        u, gap = self.unit, 5 * self.unit
+        wide = (self.panel - 20 * u - 2 * gap) / 3
+        for i, name in enumerate(AU):
+            x, y = at[0] + (i % 3) * (wide + gap), at[1] + (i // 3) * 25 * u
+            on = active[i] > 0
+            fill, ink = (ACTIVE, (0, 0, 0)) if on else (NOT_ACTIVE, DIM)
+            draw.rectangle((x, y, x + wide, y + 20 * u), fill=fill, outline=FAINT, width=max(1, round(u)))
+            draw.text((x + 5 * u, y + 10 * u), name, fill=ink, font=self._font(12), anchor="lm")
+            if on:
+                tick = [(x + wide - dx * u, y + dy * u) for dx, dy in ((12, 10), (9, 13), (4, 6))]
+                draw.line(tick, fill=ink, width=max(1, round(1.6 * u)))
+
+    def _affect(
+        self, draw: ImageDraw.ImageDraw, at: tuple[float, float], side: float, affect: NDArray[np.float64], row: int
+    ) -> None:
+        """The point, where it came from, and its numbers."""
+        u = self.unit
+        some = affect[self.trail[row] : row + 1]
+        way = [(at[0] + (v + 1) / 2 * side, at[1] + (1 - a) / 2 * side) for v, a in some if np.isfinite(v)]
+        if len(way) > 1:
+            draw.line(way, fill=DIM, width=max(1, round(u)))
+        said = "valence  -     arousal  -"
+        if np.isfinite(affect[row, 0]):
+            (x, y), r = way[-1], 4.5 * u
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=INK, outline=(0, 0, 0), width=max(1, round(u)))
+            said = f"valence {affect[row, 0]:+.2f}   arousal {affect[row, 1]:+.2f}"
+        middle = self.panel / 2, at[1] + side + 6 * u
+        draw.text(middle, said, fill=INK, font=self._font(11), anchor="ma")
+
+
+def _even(value: float) -> int:
+    """The nearest even number: H.264 as browsers play it knows no others."""
+    return max(2, 2 * round(value / 2))
+
+
+@cache
+def font(size: int) -> Any:
+    """Pillow's built-in font at `size` pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)

@@ -1,0 +1,131 @@
+"""Crops of a new video -> the features that the heads read, by the same steps as those they learnt from."""
+
+from __future__ import annotations
+
+import os
+import wave
+from pathlib import Path
+from typing import Any
+
+from blend.pool.networks import FILE, SECTIONS, _distrust
+from blend.predict.source import DetectedFaces, VideoSource
+from blend.predict.trained import TrainedBlend, repair_advice
+from extract import config as configs
+from extract import run as extract_run
+from extract.config import Config
+from extract.features import provenance, store
+from extract.networks.registry import NETWORKS
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import read_json, write_whole
+
+RATE = 16_000
+"""Samples of a second of silence."""
+
+
+def extract(
+    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, found: DetectedFaces, work: Path
+) -> None:
+    """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
+
+    `networks` are the sections of a config that know them. A folder of crops is a video without sound: what hears is
+    absent there. Raises InputError where a head cannot do without it, and where the features differ in kind from those
+    that the heads learnt from.
+    """
+    corpus: dict[str, Any] = {"name": "predicted", "frames": [str(found.crops)]}
+    hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
+    needed = hear & {network for one in trained for network in one.networks if network not in one.optional}
+    if needed and clip.is_folder:
+        raise InputError(
+            f"{clip.path}: a folder of crops has no sound, but heads read {sorted(needed)[0]!r}; give the video file"
+        )
+    if hear:
+        corpus |= {"videos": [str(_sound(clip, found, work))], "fps": float(found.timing.rate)}
+    config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
+    extract_run.main(config, work)
+    for (frames, _), video in zip(found.people, found.videos, strict=True):
+        if len(frames):
+            check(trained, work, video)
+
+
+def _sound(clip: VideoSource, found: DetectedFaces, work: Path) -> Path:
+    """A folder where the video is called like each of its faces: they share one sound. For crops, it holds silence."""
+    folder = work / "sound"
+    folder.mkdir(parents=True, exist_ok=True)
+    for video in found.videos:
+        if clip.is_folder:
+            with write_whole(folder / f"{video}.wav") as temporary, wave.open(str(temporary), "wb") as silence:
+                silence.setparams((1, 2, RATE, 0, "NONE", ""))
+                silence.writeframes(bytes(2 * RATE))
+            continue
+        link = folder / f"{video}{clip.path.suffix}"
+        if not link.is_symlink():
+            os.symlink(clip.path.absolute(), link)
+    return folder
+
+
+AUDIO = "audio"
+
+
+def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
+    """The sections of a config that know every network of these blends: of the file `given`, else of what the blends
+    have on record, else the project's own networks.
+
+    Raises InputError for a network that is not known, and for an imported table, which no video can be run through.
+    """
+    sections: dict[str, Any] = {"features": {}, "networks": {}}
+    if given is not None:
+        config = configs.load(Config, given)
+        sections = {name: config.model_dump(mode="json", include={name}).get(name) or {} for name in SECTIONS}
+    else:
+        for one in trained:
+            for name, section in _on_record(one).items():
+                sections[name] = {**sections.get(name, {}), **section}
+    wanted = sorted({network for one in trained for network in one.networks})
+    known = {*NETWORKS, *sections["networks"], *(sections.get(AUDIO) or {}), AUDIO}
+    for one in trained:
+        for network in one.networks:
+            if network in known:
+                continue
+            if provenance.is_imported(one.work, network):
+                raise InputError(
+                    f"{one.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
+                    f"blend heads of networks instead (features.networks)"
+                )
+            raise InputError(
+                f"{one.folder}: its heads read the network {network!r}, which is not known here; give --config with "
+                f"the run's TOML file, where [networks.{network}] stands"
+            )
+    sections["features"] = {**(sections["features"] or {}), "networks": wanted}
+    return {name: section for name, section in sections.items() if section}
+
+
+def _on_record(trained: TrainedBlend) -> dict[str, Any]:
+    """What blend.run left of its config; nothing where an older one left nothing."""
+    path = trained.folder / FILE
+    if not path.exists():
+        return {}
+    found = read_json(path, f"run {repair_advice(trained)} again")
+    _distrust(found)
+    return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
+
+
+def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
+    """Raise InputError where a new video's features were made otherwise than those that the heads learnt from.
+
+    Where the run's features are gone, nothing can be compared, and nothing is said.
+    """
+    for one in trained:
+        for network in one.networks:
+            new = store.read_about(store.path(work, network, video)) or {}
+            there = (path for path in (one.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
+            old = next((about for path in there if (about := store.read_about(path)) is not None), None)
+            if old is None or old.get("mark") == new.get("mark"):
+                continue
+            differs = [key for key in old if key in new and key not in _OF_A_VIDEO and old[key] != new[key]]
+            raise InputError(
+                f"{one.folder}: its heads learnt from features of {network!r} that were made with other "
+                f"{', '.join(differs) or 'settings'}; run {repair_advice(one)} again, or give --config with its TOML file"
+            )
+
+
+_OF_A_VIDEO = ("mark", "content", "arrays", "checksum", "video", "pictures", "unreadable", "engine", "versions")

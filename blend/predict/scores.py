@@ -1,0 +1,67 @@
+"""Features of a new video -> what the heads predict -> what the blend makes of it, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.decision import combine
+from blend.pool import pool, timeline
+from blend.pool.pool import as_row
+from blend.predict.trained import TrainedBlend
+from heads.data.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class BlendedVideo:
+    """One task, one face, all frames of the video: also those between faces, that are filled before smoothing."""
+
+    task: str
+    scores: NDArray[np.float32]
+    """[frames, outputs]: blended and smoothed."""
+    decided: NDArray[np.generic]
+    """au uint8 [frames, 12], expr int8 [frames], va float32 [frames, 2]."""
+
+
+def predict(
+    trained: list[TrainedBlend], work: Path, videos: tuple[str, ...], frames: int, on_progress: Callable[[str], None]
+) -> dict[str, list[BlendedVideo]]:
+    """What every blend makes of the features below `work`, by the faces' videos: {video: one per blend}.
+
+    A video without features (no face) is left out. `on_progress` is told of each head that is done.
+    """
+    found: dict[str, list[BlendedVideo]] = {}
+    for one in trained:
+        heads: dict[str, Predictions] = {}
+        for head, model in one.models.items():
+            heads[head] = model.predict_videos(work, videos)
+            on_progress(f"{one.task.place}: {head}")
+        for video in videos:
+            some = {head: predictions.videos.get(video) for head, predictions in heads.items()}
+            known = {head: part for head, part in some.items() if part is not None and len(part[0])}
+            if known:
+                found.setdefault(video, []).append(blend_video(one, known, frames))
+    return found
+
+
+def blend_video(
+    one: TrainedBlend, heads: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]], frames: int
+) -> BlendedVideo:
+    """Blend, fill gaps, smooth, decide: one video's (frame numbers, scores) by head. A head without any takes the
+    prior, as for the submission.
+    """
+    names = tuple(sorted(one.heads))
+    prior = as_row(one.blend.prior, one.task)
+    parts = [{"": heads[name]} if name in heads else {} for name in names]
+    scores = np.stack([timeline.dense([""], [frames], part, prior) for part in parts])
+    own = np.stack([timeline.present([""], [frames], part) for part in parts])
+    made = pool.Pool(
+        one.task, names, ("",), timeline.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
+    )
+    weight = dict(zip(one.params.heads, one.params.weights, strict=True))
+    smoothed = combine.scores(made, [weight[name] for name in names], one.params.kernel, one.params.k)
+    return BlendedVideo(one.task.name, smoothed, combine.combine(made, one.params))

@@ -1,0 +1,177 @@
+"""What is predicted: a video file or a folder of face crops (`<video>/00001.jpg`), with its frames' times and faces."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.faces import boxes, crop_videos
+from extract.faces.boxes import Boxes
+from extract.media import frames, timestamps, video
+from extract.runtime.errors import InputError
+from extract.runtime.file_names import compose, is_too_long
+
+NAMES = {1: ("single",), 2: ("left", "right")}
+"""What a face is called in the tables, by how many are asked for."""
+GREY = 40
+"""Of a frame without a picture, in a folder of crops."""
+
+
+class NoVideo(InputError):
+    """Not one frame of a file can be read. Of several videos the others can be predicted."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the frames of a video follow each other."""
+
+    rate: Fraction
+    """Frames per second, on average."""
+    seconds: NDArray[np.float64]
+    """[frames]: when each is shown; the first at 0, rising."""
+
+    @property
+    def constant(self) -> bool:
+        """Whether every frame is shown where the rate says, to half a millisecond."""
+        expected = np.arange(len(self.seconds)) / float(self.rate)
+        return bool(np.all(np.abs(self.seconds - expected) < 5e-4))
+
+
+@dataclass(frozen=True)
+class DetectedFaces:
+    """What looking for faces found in a video."""
+
+    timing: Timing
+    people: list[Boxes]
+    """One per face asked for, from left to right: frames and boxes."""
+    videos: tuple[str, ...]
+    """What each of them is called below `crops`."""
+    crops: Path
+    """<crops>/<video>/00001.jpg."""
+    broken: str = ""
+    """Why the video is not whole; empty: it is."""
+
+    @property
+    def frames(self) -> int:
+        """The video's frames, with or without a face."""
+        return len(self.timing.seconds)
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """A video to predict."""
+
+    path: Path
+    fps: float
+    """Frames per second of a folder of crops; a file knows its own."""
+
+    @property
+    def name(self) -> str:
+        """What its results are called."""
+        return compose(self.path.name if self.is_folder else self.path.stem)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of crops."""
+        return self.path.is_dir()
+
+    def facts(self) -> dict[str, Any]:
+        """What differs where the video is another one under the same name."""
+        if self.is_folder:
+            return {"crops": str(self.path.absolute()), "pictures": list(_pictures(self.path).names), "fps": self.fps}
+        now = self.path.stat()
+        return {"file": str(self.path.absolute()), "bytes": now.st_size, "changed": now.st_mtime_ns}
+
+    def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> DetectedFaces:
+        """Find, follow and crop the faces below `work`; what is there already is left alone.
+
+        Raises NoVideo for a file of which no frame can be read.
+        """
+        crops = work / "crops"
+        if self.is_folder:
+            return self._linked(crops, count)
+        report = crop_videos.crop_files({self.name: self.path}, crops, faces=count, size=size, detector=detector)
+        record = json.loads(crop_videos.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
+        broken = report.broken.get(self.name, "")
+        if not record["frames"]:
+            raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
+        timing = Timing(*timestamps.read_frame_times(self.path, record["frames"]))
+        names = tuple(f"{self.name}{side}" for side in crop_videos.SIDES[count])
+        return DetectedFaces(timing, boxes.read(boxes.path(crops, self.name), count), names, crops, broken)
+
+    def _linked(self, crops: Path, count: int) -> DetectedFaces:
+        """A folder of crops as it stands: one face, that fills the picture."""
+        if count != 1:
+            raise InputError(f"{self.path}: a folder of crops shows one face; --faces {count} is for video files")
+        numbers = _pictures(self.path).numbers
+        crops.mkdir(parents=True, exist_ok=True)
+        link = crops / self.name
+        if not link.is_symlink():
+            os.symlink(self.path.absolute(), link)
+        first = next(iter(self.pictures(1)))
+        whole = np.tile(np.array([0, 0, first.shape[1], first.shape[0]], np.float32), (len(numbers), 1))
+        rate = Fraction(self.fps).limit_denominator(1001)
+        seconds = np.arange(int(numbers[-1])) / float(rate)
+        return DetectedFaces(Timing(rate, seconds), [(numbers, whole)], (self.name,), crops)
+
+    def pictures(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """The first `count` frames, BGR [height, width, 3], all of one size; one at a time."""
+        if not self.is_folder:
+            reading = video.read(self.path)
+            for _ in range(count):
+                try:
+                    yield next(reading)
+                except (StopIteration, video.BrokenVideo):
+                    raise InputError(f"{self.path}: changed while it was read; start again") from None
+            return
+        import cv2
+
+        listed = _pictures(self.path)
+        by_number = dict(zip(listed.numbers.tolist(), listed.names, strict=True))
+        readable = (cv2.imread(str(self.path / name)) for name in listed.names)
+        shape = next((picture.shape for picture in readable if picture is not None), (112, 112, 3))
+        for number in range(1, count + 1):
+            picture = cv2.imread(str(self.path / by_number[number])) if number in by_number else None
+            if picture is None:
+                picture = np.full(shape, GREY, np.uint8)
+            elif picture.shape != shape:
+                picture = cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+            yield np.asarray(picture, np.uint8)
+
+
+def clips(paths: list[Path], fps: float) -> list[VideoSource]:
+    """Videos by their paths. Raises InputError for one that is missing, not named like a video, or called like another.
+
+    A folder must hold frames itself; of a folder of video folders or files, name those.
+    """
+    found: dict[str, VideoSource] = {}
+    for path in paths:
+        clip = VideoSource(path, fps)
+        if not path.exists():
+            raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
+        if clip.is_folder and not len(_pictures(path).numbers):
+            raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
+        if not re.fullmatch(r"[^.\x00-\x1f][^\x00-\x1f]*", clip.name):
+            raise InputError(f"{path}: its results cannot be called {clip.name!r}; rename it")
+        if why := is_too_long(clip.name):
+            raise InputError(f"{path}: {why}")
+        if clip.name in found:
+            raise InputError(
+                f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "
+                f"one, or predict it into another --out"
+            )
+        found[clip.name] = clip
+    return list(found.values())
+
+
+def _pictures(folder: Path) -> frames.Frames:
+    return frames.list_frames(folder)

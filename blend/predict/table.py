@@ -1,0 +1,138 @@
+"""The predictions of a video as a table: one row per face and frame, empty where there is no face; and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.predict.scores import BlendedVideo
+from blend.predict.source import NAMES, DetectedFaces
+from extract.faces.boxes import SIDES
+from extract.runtime.run_folder import write_whole
+from heads.abaw.tasks import AU, EXPR, VA
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = "%.7g"
+
+
+def score_name(unit: str) -> str:
+    """The column of an action unit's score; the unit's own column has what was decided."""
+    return f"{unit}_score"
+
+
+def build(found: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str]) -> pd.DataFrame:
+    """The table of a video, by frame, then from left to right, with the columns of these tasks.
+
+    Columns: `frame` (from 1), `time` (seconds), `face` (single; or left, right), `x`, `y`, `width`, `height` (the
+    face's box, pixels); of an expr blend `expression` (decided) and a score per class; of an au blend each unit (0 or
+    1) and its score; of a va blend `valence`, `arousal`. All but the first three are missing where there is no face.
+    """
+    import pandas as pd
+
+    parts = []
+    for name, video, (frames, boxes) in zip(NAMES[len(found.people)], found.videos, found.people, strict=True):
+        rows = frames.astype(np.int64) - 1
+        columns: dict[str, Any] = {
+            "frame": np.arange(1, found.frames + 1, dtype=np.int32),
+            "time": found.timing.seconds.round(4),
+            "face": name,
+        }
+        columns |= {side: _spread(boxes[:, i].round(2), rows, found.frames) for i, side in enumerate(SIDES)}
+        columns |= {name: _missing(name, found.frames) for name in columns_of(tasks)}
+        for one in blended.get(video, []):
+            columns |= _columns(one, rows, found.frames)
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
+
+
+def columns_of(tasks: Collection[str]) -> list[str]:
+    """The columns of what these tasks predict."""
+    expr = ["expression", *EXPR] if "expr" in tasks else []
+    au = [*AU, *map(score_name, AU)] if "au" in tasks else []
+    return [*expr, *au, *(VA if "va" in tasks else ())]
+
+
+def _missing(name: str, rows: int) -> Any:
+    import pandas as pd
+
+    if name == "expression":
+        return pd.array([None] * rows, dtype="string")
+    return pd.array([None] * rows, dtype="Int8") if name in AU else np.full(rows, np.nan, np.float32)
+
+
+def _columns(one: BlendedVideo, rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
+    """One task's columns, with values at `rows`."""
+    import pandas as pd
+
+    if one.task == "va":
+        return {name: _spread(one.decided[rows, i], rows, frames) for i, name in enumerate(VA)}
+    if one.task == "au":
+        units: dict[str, Any] = {}
+        for i, name in enumerate(AU):
+            values = _missing(name, frames)
+            values[rows] = one.decided[rows, i].astype(np.int8)
+            units[name] = values
+        return units | {score_name(name): _spread(one.scores[rows, i], rows, frames) for i, name in enumerate(AU)}
+    names = np.full(frames, None, object)
+    names[rows] = np.array(EXPR, object)[one.decided[rows].astype(np.int64)]
+    scores = {name: _spread(one.scores[rows, i], rows, frames) for i, name in enumerate(EXPR)}
+    return {"expression": pd.array(names, dtype="string"), **scores}
+
+
+def _spread(values: NDArray[np.generic], rows: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
+    out = np.full(frames, np.nan, np.float32)
+    out[rows] = values
+    return out
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write the table as CSV or Parquet, as the path ends; whole or not at all."""
+    with write_whole(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False, compression="zstd")
+        else:
+            table.to_csv(temporary, index=False, float_format=DIGITS, lineterminator="\n")
+
+
+def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the table says of each face, JSON-able: frames, share of each expression and unit, mean and range of va."""
+    return [_face(str(name), some) for name, some in table.groupby("face", sort=False)]
+
+
+def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    seen = table[table["x"].notna()]
+    facts: dict[str, Any] = {"face": name, "frames": len(seen)}
+    if not len(seen):
+        return facts
+    if "expression" in seen:
+        shares = seen["expression"].value_counts(normalize=True)
+        facts["expressions"] = {str(key): round(float(value), 4) for key, value in shares.items()}
+    if AU[0] in seen:
+        facts["units"] = {unit: round(float(seen[unit].mean()), 4) for unit in AU}
+    if VA[0] in seen:
+        facts["affect"] = {
+            key: {what: round(float(getattr(seen[key], what)()), 4) for what in ("mean", "min", "max")} for key in VA
+        }
+    return facts
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """One face's summary as a line."""
+    if not facts["frames"]:
+        return "no face"
+    parts = []
+    if "expressions" in facts:
+        most = list(facts["expressions"].items())[:3]
+        parts.append(", ".join(f"{name} {share:.0%}" for name, share in most))
+    if "units" in facts:
+        active = sorted(((share, unit) for unit, share in facts["units"].items() if share), reverse=True)[:4]
+        parts.append(", ".join(f"{unit} {share:.0%}" for share, unit in active) or "no unit active")
+    if "affect" in facts:
+        parts.append(", ".join(f"{key} {facts['affect'][key]['mean']:+.2f}" for key in VA))
+    return "; ".join(parts)

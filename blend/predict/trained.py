@@ -1,0 +1,239 @@
+"""Trained blends for new videos: params.json, the models of the heads it uses, and the networks these read.
+
+`find` looks at small files only and refuses what cannot predict; `Trained.models` loads the models: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blend import apply
+from blend.pool.networks import FILE, GIVEN
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import MTL, SUBTASKS, Task
+from heads.abaw.tasks import find as find_task
+from heads.base.threads import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from blend.decision.params import Params
+    from heads.train.model import Model
+
+
+PARAMS = "params.json"
+VAL = "val.parquet"
+MODEL = "model"
+"""Of a head's folder: the model that has learnt from train alone."""
+QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
+"""Settings of the processes that learn which predicting takes over."""
+
+
+@dataclass(frozen=True)
+class TrainedBlend:
+    """One task's blend and where its heads lie."""
+
+    folder: Path
+    """The blend's folder, `<work>/blend/<task>`."""
+    work: Path
+    task: Task
+    blend: apply.Blend
+    heads: dict[str, Path]
+    """The folders of the heads that it uses."""
+    networks: tuple[str, ...]
+    """What features they read, in order of their names."""
+    optional: frozenset[str] = frozenset()
+    """Those of the networks that every head that reads them can do without."""
+    params_hash: str = ""
+    """Of the params.json that `blend` was read from."""
+
+    @property
+    def params(self) -> Params:
+        """The blend of the heads that weigh something."""
+        return self.blend.params
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """The heads, ready to predict. Raises InputError for a model that is damaged or of another version."""
+        from heads.train.model import DamagedModel, Model
+
+        for name in QUIET:
+            os.environ.setdefault(name, ENVIRONMENT[name])
+        found = {}
+        for head, folder in self.heads.items():
+            try:
+                with _quiet():
+                    found[head] = Model.load(folder / MODEL)
+            except DamagedModel as error:
+                raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
+            except InputError:
+                raise
+            except Exception as error:  # each library has its own kinds for damaged files
+                raise InputError(
+                    f"{folder / MODEL}: the model cannot be read ({type(error).__name__}: {error}); it is damaged or "
+                    f"of another version: {repair_advice(self)} makes it anew"
+                ) from error
+            if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
+                raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
+        return found
+
+    @cached_property
+    def mark(self) -> dict[str, Any]:
+        """What decides its predictions: the blend's file and those of the models."""
+        models = {head: run_folder.file_hash(folder / MODEL / run_folder.DONE) for head, folder in self.heads.items()}
+        return {"params": self.params_hash or run_folder.file_hash(self.folder / PARAMS), "models": models}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries that are loaded with the first model talk to the terminal past Python: not here."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def repair_advice(trained: TrainedBlend) -> str:
+    """The command that makes the blend, and what is damaged or missing of its heads."""
+    return _again(trained.folder, trained.work, trained.task)
+
+
+def _again(folder: Path, work: Path, task: Task) -> str:
+    """The same with the config and the seed that are on record; without, the config is to be filled in."""
+    name = MTL if task.within else task.name
+    given: Any = ["--config", "CONFIG.toml"]
+    seed = 0
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
+    return f"python -m blend.run {shlex.join(arguments)}"
+
+
+def find(folders: Iterable[Path]) -> list[TrainedBlend]:
+    """Blends by their folders, one per task; a multi-task blend's folder stands for its three parts.
+
+    Raises InputError for a folder that holds no blend, two blends of one task, and a head that cannot predict: one that
+    is not ours, has no model any more, or was trained again since the blend was made.
+    """
+    found: dict[str, TrainedBlend] = {}
+    for folder in [part for given in folders for part in _parts(Path(given))]:
+        one = _read(folder)
+        if (other := found.get(one.task.name)) is not None:
+            raise InputError(f"{folder}: {other.folder} is a blend of task {one.task.name!r} too; give one of them")
+        found[one.task.name] = one
+    if not found:
+        raise InputError("--blend: name at least one folder of a blend, as in --blend runs/demo/blend/au")
+    return [found[name] for name in ("expr", "au", "va") if name in found]
+
+
+def _parts(folder: Path) -> list[Path]:
+    """A blend's folder, given itself, its params.json, or the folder of a multi-task blend."""
+    if folder.name == PARAMS:
+        folder = folder.parent
+    parts = [folder / place.rpartition("/")[2] for place in SUBTASKS]
+    if folder.name == MTL and all((part / PARAMS).is_file() for part in parts):
+        return parts
+    return [folder]
+
+
+def _read(folder: Path) -> TrainedBlend:
+    if not (folder / PARAMS).is_file():
+        there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
+        hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
+        raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
+    place, work = _place(folder)
+    task = find_task(place)
+    params_hash = run_folder.file_hash(folder / PARAMS)
+    _check_params(folder, params_hash, _again(folder, work, task))
+    blend = apply.drop_unused(apply.read(folder / PARAMS))
+    if blend.params.task != task.name:
+        raise InputError(f"{folder / PARAMS}: is of task {blend.decision.params.task!r}, its folder of {place!r}")
+    heads = {head: work / "heads" / place / head for head in blend.params.heads}
+    made_of = _made_of(folder)
+    networks: dict[str, bool] = {}
+    for head, where in heads.items():
+        for network, optional in _networks(head, where, made_of.get(head), folder, _again(folder, work, task)).items():
+            networks[network] = optional and networks.get(network, True)
+    spare = frozenset(network for network, optional in networks.items() if optional)
+    return TrainedBlend(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
+
+
+def _check_params(folder: Path, found: str, advice: str) -> None:
+    """Raise InputError where params.json is not the one that the finished folder was left with."""
+    if not (folder / run_folder.DONE).exists():
+        return
+    try:
+        known = run_folder.results(folder)[1].get(PARAMS)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{error}; {advice} makes the blend anew") from None
+    if known != found:
+        raise InputError(
+            f"{folder / PARAMS}: not what blend.run left there; {advice} makes it anew (a blend of your own belongs in "
+            f"another folder, for blend.apply)"
+        )
+
+
+def _place(folder: Path) -> tuple[str, Path]:
+    """Task ("au", "mtl/va") and work folder of `<work>/blend/<task>`."""
+    parts = folder.absolute().parts
+    for at in (len(parts) - 2, len(parts) - 3):
+        place = "/".join(parts[at + 1 :])
+        if at > 0 and parts[at] == "blend" and (place in ("au", "expr", "va") or place in SUBTASKS):
+            return place, Path(*parts[:at])
+    raise InputError(
+        f"{folder}: expected the folder where blend.run left the blend, <work>/blend/<task>: the heads are looked for "
+        f"in <work>/heads/<task>"
+    )
+
+
+def _made_of(folder: Path) -> dict[str, str]:
+    """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
+    try:
+        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: str) -> dict[str, bool]:
+    """The networks that a head reads, and whether it can do without. Raises InputError where it cannot predict."""
+    if not where.is_dir():
+        raise InputError(
+            f"{blend / PARAMS}: head {head!r} cannot predict: there is no {where}; if it was other people's "
+            f"predictions, blend without it: python -m blend.run without --predictions {head}=..."
+        )
+    about = where / MODEL / "model.json"
+    if not (where / MODEL / run_folder.DONE).is_file():
+        raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
+    try:
+        learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", made_of)
+        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
+            f"{advice}"
+        ) from None
+    predictions = where / VAL
+    now = run_folder.file_hash(predictions) if predictions.is_file() else learnt_with
+    if made_of and {learnt_with, now} != {made_of}:
+        raise InputError(
+            f"{where}: head {head!r} was trained again since {blend / PARAMS} was made, or its {VAL} is damaged; run "
+            f"{advice}"
+        )
+    return networks

@@ -1,0 +1,131 @@
+"""Curves and tables of the report: score against k, F1 against threshold, confusion, reliability, density.
+
+All of them are of validation. What can be is of held-out decisions (`blend.report.videos`): every video is judged by a
+blend that was made without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.calibrate import threshold_rules
+from blend.calibrate.video_counts import number_or_none
+from blend.crossfit.outcome import EQUAL, BlendResult
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from blend.report.videos import VideoDecisions
+from heads.abaw.metrics import CLASSES
+
+HEADS = 3
+"""So many heads have a curve: the best on held-out videos."""
+CUTS = 64
+"""Thresholds at which F1 is told."""
+BINS = 10
+"""Of predicted values, for reliability."""
+CELLS = 20
+"""Cells of a density, on each side."""
+DIGITS = 5
+"""Of a curve's values: enough for a picture, and a tenth of the bytes."""
+
+
+def against_k(pool: Pool, outcome: BlendResult, ks: list[int]) -> dict[str, list[float | None]]:
+    """Score at each k of the best heads and of equal weights, everything else as tuned for their own k."""
+    ranked = outcome.distinct()
+    shown = [*ranked[:HEADS], *([EQUAL] if len(ranked) > 1 else [])]
+    return {name: curve(pool, outcome.baselines[name].params, ks) for name in shown}
+
+
+def curve(pool: Pool, params: Params, ks: list[int]) -> list[float | None]:
+    """The score of a blend with each of some k in place of its own."""
+    weights = dict(zip(params.heads, params.weights, strict=True))
+    used = [h for h, head in enumerate(pool.heads) if np.any(weights.get(head, 0.0)) or params.filter is not None]
+    small = replace(pool, heads=tuple(pool.heads[h] for h in used), scores=pool.scores[used], own=None)
+    few = replace(
+        params, heads=small.heads, weights=tuple(weights.get(head, 0.0) for head in small.heads)
+    )  # a head that weighs nothing costs nothing
+    return [_rounded(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
+
+
+def thresholds(pool: Pool, outcome: BlendResult) -> dict[str, Any]:
+    """au: F1 of every unit at CUTS thresholds, on all videos and on each fold's own; thresholds found in the folds."""
+    way = outcome.chosen
+    weight = dict(zip(way.params.heads, way.params.weights, strict=True))
+    weights = [weight.get(head, 0.0) for head in pool.heads]
+    rows = pool.known.rows
+    blended = combine.scores(pool, weights, way.params.kernel, way.params.k)[rows]
+    table = threshold_rules.per_video(blended, pool.known.values, pool.video_of, len(pool.videos))  # type: ignore[arg-type]
+    coarse = table.reshape(*table.shape[:3], CUTS, -1).sum(-1, dtype=np.float64)
+    folds = way.crossed.folds if way.crossed is not None else ()
+    found = way.crossed.params if way.crossed is not None else ()
+    return {
+        "cuts": [i / CUTS for i in range(CUTS)],
+        "f1": _per_output(pool, threshold_rules.curve(coarse.sum(1))),
+        "f1_of_folds": [_per_output(pool, threshold_rules.curve(coarse[:, list(fold)].sum(1))) for fold in folds],
+        "found_without_fold": [list(params.thresholds) for params in found if params.thresholds is not None],
+    }
+
+
+def _per_output(pool: Pool, values: NDArray[np.float64]) -> dict[str, list[float]]:
+    return {name: [round(float(x), DIGITS) for x in row] for name, row in zip(pool.task.outputs, values, strict=True)}
+
+
+def confusion(truth: NDArray[np.generic], decided: NDArray[np.generic]) -> list[list[int]]:
+    """expr: frames by class that they show (rows) and class that is decided (columns), [8, 8]."""
+    cells = truth.astype(np.int64) * CLASSES + decided.astype(np.int64)
+    return [[int(n) for n in row] for row in np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)]
+
+
+def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]]:
+    """Per output and bin of what is predicted: mean prediction, mean truth (au, expr: how often it is so), frames.
+
+    `error` is the mean distance between the two, weighted by frames (the expected calibration error).
+    """
+    truth, task = pool.known.values, pool.task.name
+    predicted = decided.decisions if task == "va" else decided.scores
+    low, high = (-1.0, 1.0) if task == "va" else (0.0, 1.0)
+    found = {}
+    for c, name in enumerate(pool.task.outputs):
+        p = predicted[:, c].astype(np.float64)
+        t = (truth == c) if task == "expr" else truth[:, c]
+        at = np.clip(((p - low) / (high - low) * BINS).astype(np.int64), 0, BINS - 1)
+        n = np.bincount(at, minlength=BINS)
+        there = n > 0
+        mean_p = np.bincount(at, weights=p, minlength=BINS)[there] / n[there]
+        mean_t = np.bincount(at, weights=t.astype(np.float64), minlength=BINS)[there] / n[there]
+        found[name] = {
+            "predicted": [round(float(x), DIGITS) for x in mean_p],
+            "observed": [round(float(x), DIGITS) for x in mean_t],
+            "frames": [int(x) for x in n[there]],
+            "error": round(float((np.abs(mean_p - mean_t) * n[there]).sum() / max(n.sum(), 1)), DIGITS),
+        }
+    return found
+
+
+def density(pool: Pool, decided: VideoDecisions) -> dict[str, list[list[int]]]:
+    """va: frames per cell of [-1, 1] x [-1, 1], rows from the lowest second value up.
+
+    "truth" and "blend": valence across, arousal up; "valence" and "arousal": truth across, prediction up.
+    """
+    t, p = pool.known.values.astype(np.float64), decided.decisions.astype(np.float64)
+    pairs = {
+        "truth": (t[:, 0], t[:, 1]),
+        "blend": (p[:, 0], p[:, 1]),
+        "valence": (t[:, 0], p[:, 0]),
+        "arousal": (t[:, 1], p[:, 1]),
+    }
+    return {name: _cells(across, up) for name, (across, up) in pairs.items()}
+
+
+def _cells(across: NDArray[np.float64], up: NDArray[np.float64]) -> list[list[int]]:
+    x, y = (np.clip(((v + 1) / 2 * CELLS).astype(np.int64), 0, CELLS - 1) for v in (across, up))
+    return [[int(n) for n in row] for row in np.bincount(y * CELLS + x, minlength=CELLS**2).reshape(CELLS, CELLS)]
+
+
+def _rounded(value: float) -> float | None:
+    """Every digit: a curve passes through the scores that other parts of the report have."""
+    return number_or_none(value)

@@ -1,0 +1,168 @@
+"""The data's own facts: frames, gaps, invalid labels, how often everything occurs, in train and in validation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.calibrate.video_counts import number_or_none
+from blend.config import Config
+from blend.pool.inputs import BlendInputs
+from blend.pool.pool import Pool
+from blend.report.pointers import ref
+from blend.search.search import SearchResult, Trial, derive
+from extract.networks import registry
+from heads.abaw import read
+from heads.abaw.tasks import Task
+from heads.data import resemblance
+
+STEPS = 10
+"""Equal parts of [-1, 1] in which va values are counted."""
+
+
+def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
+    """`validation` from the pool, `train` from its folder of annotations (None: not at hand)."""
+    here = _part(pool.task, pool.known.values, pool.video_of, len(pool.videos), int(pool.offsets[-1]))
+    found = {"validation": here | {"filled": int((~pool.present[pool.known.rows]).sum())}, "train": None}
+    if train is not None:
+        annotations = list(read.read_folder(train, pool.task).values())
+        values = np.concatenate([one.values[one.valid] for one in annotations])
+        video_of = np.repeat(np.arange(len(annotations)), [int(one.valid.sum()) for one in annotations])
+        frames = sum(len(one.valid) for one in annotations)
+        found["train"] = _part(pool.task, values, video_of, len(annotations), frames)
+    return found
+
+
+def _part(
+    task: Task, values: NDArray[np.generic], video_of: NDArray[np.int64], videos: int, frames: int
+) -> dict[str, Any]:
+    """How much there is, and what of it every output has.
+
+    au, expr: `rate` of the frames and the number of `videos` that show it; va: mean, standard deviation and frames in
+    each tenth of [-1, 1].
+    """
+    found: dict[str, Any] = {
+        "videos": videos,
+        "frames": frames,
+        "labelled": len(values),
+        "unlabelled": frames - len(values),
+        "outputs": {},
+    }
+    for c, name in enumerate(task.outputs):
+        if task.name == "va":
+            own = values[:, c].astype(np.float64)
+            at = np.clip(((own + 1) / 2 * STEPS).astype(np.int64), 0, STEPS - 1)
+            found["outputs"][name] = {
+                "mean": float(own.mean()) if len(own) else None,
+                "std": float(own.std()) if len(own) else None,
+                "frames": [int(n) for n in np.bincount(at, minlength=STEPS)],
+            }
+        else:
+            on = (values == c) if task.name == "expr" else values[:, c] != 0
+            found["outputs"][name] = {
+                "rate": float(on.mean()) if len(on) else None,
+                "frames": int(on.sum()),
+                "videos": len(np.unique(video_of[on])),
+            }
+    return found
+
+
+MOST_PAIRS = 20
+"""Pairs in report.json."""
+
+
+def describe_resemblance(config: Config, made_of: BlendInputs, work: Path) -> dict[str, Any] | None:
+    """`network`, `videos` (how many were compared), `count` of pairs that look like one person and the `pairs` most
+    alike (heads.data.resemblance); None where nothing is compared: people are known, or no head of ours looks at faces.
+    """
+    seen = [name for name in config.features.networks if name in registry.NETWORKS or name in config.networks]
+    if made_of.people is not None or not made_of.ours:
+        return None
+    val, train = (read.videos(folder, made_of.task) for folder in (made_of.paths.val, made_of.paths.train))
+    found = resemblance.find(work, seen, val, train)
+    if found is None:
+        return None
+    pairs = [asdict(pair) for pair in found.pairs[:MOST_PAIRS]]
+    return {"network": found.network, "videos": found.videos, "count": len(found.pairs), "pairs": pairs}
+
+
+def warn_of_resemblance(report: dict[str, Any]) -> list[str]:
+    """A sentence with the pair that is most alike, with places in the report; empty where there is none."""
+    found = report.get("alike")
+    if not found or not found["count"]:
+        return []
+    first = found["pairs"][0]
+    other = "validation video" if first["part"] == "val" else "training video"
+    return [
+        f"The validation video {first['video']} looks like the same person as the {other} {first['other']} (cosine "
+        f"{ref('alike', 'pairs', 0, 'cosine')}, {ref('alike', 'count')} such pairs): folds by video put a person on both "
+        f"sides, so scores may say too much of others. Name who is in which video with corpus.people, a table "
+        f"video,person: then everything goes by person."
+    ]
+
+
+FEWEST = 20
+"""With fewer trials that differ nothing can be said of importance."""
+MOST = 400
+"""So many trials, evenly taken, are enough to say it, and quick."""
+TREES = 32
+
+
+def describe_search(pool: Pool, found: SearchResult, seed: int) -> dict[str, Any]:
+    """Every trial's score and what it started as, and the importance of every head's weight, k and kernel.
+
+    Importance is fANOVA's share of the score's variance over the trials (Hutter, Hoos and Leyton-Brown, ICML 2014), by
+    Optuna, seeded; None where there are too few trials or all score the same.
+    """
+    return {
+        "score": [number_or_none(trial.score) for trial in found.trials],
+        "start": [trial.start for trial in found.trials],
+        "importance": importance(pool, found, seed),
+    }
+
+
+def importance(pool: Pool, found: SearchResult, seed: int) -> dict[str, float] | None:
+    """Name -> share in [0, 1], the largest first."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
+    trials = [trial for trial in found.trials if np.isfinite(trial.score)]
+    trials = trials[:: -(-len(trials) // MOST)] if trials else []
+    if len(trials) < FEWEST or len({trial.score for trial in trials}) < 2:
+        return None
+    copies = dict(found.copies)
+    heads = [(h, head) for h, head in enumerate(pool.heads) if head not in copies]
+    rows = [_params(trial, heads) for trial in trials]
+    kernels = sorted({trial.kernel for trial in trials})
+    kinds: dict[str, Any] = {f"weight of {head}": FloatDistribution(0, 1) for _, head in heads}
+    kinds["k"] = IntDistribution(0, max(1, *(int(np.ceil(row["k"])) for row in rows)))
+    kinds["kernel"] = CategoricalDistribution(kernels)
+    varied = {name: kind for name, kind in kinds.items() if len({row[name] for row in rows}) > 1}
+    if not varied:
+        return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for trial, row in zip(trials, rows, strict=True):
+        params = {name: row[name] for name in varied}
+        study.add_trial(create_trial(params=params, distributions=varied, value=trial.score))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=derive(seed, "importance"))
+        shares = get_param_importances(study, evaluator=evaluator)
+    ranked = sorted(shares, key=lambda name: (-shares[name], name))
+    return {name: float(shares[name]) for name in ranked}
+
+
+def _params(trial: Trial, heads: list[tuple[int, str]]) -> dict[str, Any]:
+    """A trial's numbers; those that every output has of its own are averaged."""
+    weights = {f"weight of {head}": float(np.mean(trial.weights[h])) for h, head in heads}
+    total = sum(weights.values()) or 1.0
+    shares = {name: min(max(value / total, 0.0), 1.0) for name, value in weights.items()}
+    return {**shares, "k": round(float(np.mean(trial.k))), "kernel": trial.kernel}

@@ -1,0 +1,257 @@
+"""The report's charts of scores: leaderboard, score against k, weights, videos, the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blend.report.html import charts
+from blend.report.html.charts import DASHES, INK, LINE, MARKERS, PAPER, SERIES, SOFT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW = 34
+"""Pixels of a leaderboard's row."""
+BELOW = 0.1
+"""How far below the lowest top a curve of score against k is followed."""
+WORST = 5
+"""Videos that are numbered in the chart."""
+BESIDE = ((9, 0), (-9, 0), (0, 11), (0, -11), (17, 11), (-17, 11), (17, -11), (-17, -11), (21, 0), (-21, 0))
+"""Places of a number beside its point, pixels; the first that is free is taken."""
+APART = 12.0
+"""Pixels between two numbers, at least."""
+
+
+def leaderboard(rows: Sequence[dict[str, Any]]) -> str:
+    """Dots for the scores of each row (name, plain, tuned, held_out, interval), the best estimate filled."""
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        for i, row in enumerate(rows):
+            y = -i
+            axes.axhline(y, color=LINE, linewidth=0.7)
+            axes.annotate(
+                row["name"], (0, y), (1, 4), ("axes fraction", "data"), "offset points", color=INK, va="bottom",
+            )  # fmt: skip
+            if row["interval"] is not None:
+                axes.plot(row["interval"], [y, y], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
+            for key, marker, face in (("plain", "|", SOFT), ("tuned", "o", PAPER), ("held_out", "o", SERIES[0])):
+                if row[key] is not None:
+                    edge = SOFT if key == "plain" else SERIES[0]
+                    size = 7.5 if key == "plain" else 4.6
+                    axes.plot([row[key]], [y], marker, markersize=size, color=edge, markerfacecolor=face)
+        axes.set_ylim(-len(rows) + 0.4, 0.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        charts.score_ticks(axes, "x", 6)
+        charts.grid(axes, "x")
+
+    says = "Scores of every head and blend: " + "; ".join(
+        f"{row['name']}: tuned {row['tuned'] or 0:.3f}, held out {row['held_out'] or 0:.3f}" for row in rows
+    )
+    size = (charts.WIDE[0], ROW * len(rows) + 32)
+    return charts.chart("leaderboard", says, size, draw, left=6, bottom=26, top=6)
+
+
+def leaderboard_legend() -> str:
+    """What the signs mean."""
+    band = charts.sign('<path d="M1 6H27" stroke="var(--s0)" stroke-width="5" opacity=".28"/>')
+    bar = charts.sign('<path d="M14 1V11" stroke="var(--soft)" stroke-width="1.5"/>')
+    return charts.legend(
+        [
+            (bar, "plain"),
+            (charts.key(0, "hollow"), "tuned"),
+            (charts.key(0, "mark"), "held out"),
+            (band, "95 % interval"),
+        ]
+    )
+
+
+def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> str:
+    """Scores over k; its steps are evenly spaced, because k spans orders of magnitude.
+
+    A line: name, k, score, series, chosen (its own k, marked large; None: not marked). Every line's top is in view;
+    where one falls far below, it leaves the chart, because what is asked of it is which k is best.
+    """
+    every = sorted({*ks, *(k for line in lines for k in line["k"])})
+    at = {k: i for i, k in enumerate(every)}
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        for line in reversed(lines):  # the first on top
+            points = [(at[k], s) for k, s in zip(line["k"], line["score"], strict=True) if s is not None]
+            series = line["series"]
+            colour = SERIES[series % len(SERIES)]
+            x, y = [p[0] for p in points], [p[1] for p in points]
+            axes.plot(
+                x, y, color=colour, linestyle=DASHES[series], marker=MARKERS[series], markersize=3.0,
+                linewidth=1.9 if series == 0 else 1.2, markerfacecolor=PAPER if series else colour,
+            )  # fmt: skip
+            if line["chosen"] in line["k"]:
+                score = line["score"][line["k"].index(line["chosen"])]
+                if score is not None:
+                    axes.plot([at[line["chosen"]]], [score], MARKERS[series], color=colour, markersize=6.5)
+        step = max(1, -(-len(every) // 12))
+        axes.set_xticks(range(0, len(every), step), [str(k) for k in every[::step]])
+        axes.set_xlabel(label)
+        charts.score_ticks(axes, count=7)
+        axes.set_ylim(*tops(lines))
+        charts.grid(axes)
+
+    says = "Score against k. " + "; ".join(_best_of(line) for line in lines)
+    return charts.chart(name, says, charts.WIDE, draw, left=38, bottom=40, top=8)
+
+
+def tops(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Lowest and highest score in view: all tops and BELOW beneath the lowest of them, or everything, if that is less.
+
+    (0, 1) where no score is defined.
+    """
+    known = [[score for score in line["score"] if score is not None] for line in lines]
+    if not any(known):
+        return 0.0, 1.0
+    highest = max(max(scores) for scores in known if scores)
+    lowest = max(min(map(min, filter(None, known))), min(map(max, filter(None, known))) - BELOW)
+    room = 0.06 * max(highest - lowest, 0.01)
+    return lowest - room, highest + room
+
+
+def _best_of(line: dict[str, Any]) -> str:
+    known = [(score, k) for k, score in zip(line["k"], line["score"], strict=True) if score is not None]
+    if not known:
+        return f"{line['name']}: not defined"
+    score, k = max(known, key=lambda pair: pair[0])
+    return f"{line['name']}: best {score:.3f} at k = {k}"
+
+
+def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits: int = 2) -> str:
+    """Horizontal bars with the name above and the number behind each."""
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        largest = max([*values.values(), 1e-9])
+        for i, (label, value) in enumerate(values.items()):
+            axes.barh([-i], [value / largest], height=0.34, color=SERIES[series])
+            axes.annotate(label, (0, -i), (0, 6), ("data", "data"), "offset points", color=INK, va="bottom")
+            text = f"{value:.{digits}f}"
+            axes.annotate(text, (value / largest, -i), (4, 0), "data", "offset points", color=SOFT, va="center")
+        axes.set_xlim(0, 1.16)
+        axes.set_ylim(-len(values) + 0.55, 0.8)
+        axes.axis("off")
+
+    heard = f"{says}: " + ", ".join(f"{label} {value:.2f}" for label, value in values.items())
+    return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
+
+
+def videos(rows: Sequence[dict[str, Any]], metric: str) -> str:
+    """Score within each video against its annotated frames; those that pull the score down most are numbered."""
+    known = [row for row in rows if row["score"] is not None]
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        worst = worst_of(rows)
+        for row in known:
+            number = worst.index(row["video"]) + 1 if row["video"] in worst else 0
+            x, y = row["score"], max(row["labelled"], 1)
+            axes.plot(
+                [x], [y], "s" if number else "o", color=SERIES[1] if number else SERIES[0], alpha=1 if number else 0.6,
+                markerfacecolor=PAPER if number else SERIES[0],
+            )  # fmt: skip
+        axes.set_yscale("log")
+        axes.margins(0.06, 0.12)
+        axes.set_xlabel(f"{metric} within the video")
+        axes.set_title("annotated frames", color=SOFT)
+        charts.score_ticks(axes, "x", 6)
+        _log_ticks(axes)
+        charts.grid(axes, "both")
+        shown = {row["video"]: (row["score"], max(row["labelled"], 1)) for row in known}
+        _number(axes, [shown.get(name) for name in worst])
+
+    says = f"{len(known)} videos by score and length; the lowest is " + (
+        min(known, key=lambda row: row["score"])["video"] if known else "not defined"
+    )
+    return charts.chart("videos", says, charts.WIDE, draw, left=54, bottom=40, top=24)
+
+
+def _number(axes: Axes, points: Sequence[tuple[float, float] | None]) -> None:
+    """Write 1, 2, ... beside the points, where no other number is."""
+    taken: list[Any] = []
+    for number, point in enumerate(points, start=1):
+        if point is None:
+            continue
+        at = axes.transData.transform(point)
+        free = [spot for spot in BESIDE if all(np.hypot(*(at + spot - other)) > APART for other in taken)]
+        spot = np.array(free[0] if free else BESIDE[0])
+        taken.append(at + spot)
+        axes.annotate(
+            str(number), point, spot * 0.72, "data", "offset points", ha="center", va="center", color=INK,
+        )  # fmt: skip
+
+
+def _log_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def worst_of(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[str]:
+    """Videos that pull the score down most, the worst first; none that raises it."""
+    pulling = [row for row in rows if row["influence"] is not None and row["influence"] < 0]
+    return [row["video"] for row in sorted(pulling, key=lambda row: (row["influence"], row["video"]))[:count]]
+
+
+STARTS = (("single heads", 2), ("equal weights", 3), ("greedy selection", 4), ("drawn", 0), ("refined", 1),
+          ("grid", 0), ("given weights", 5))  # fmt: skip
+"""Kinds of trials and their series."""
+
+
+def kind_of(start: str | None) -> str:
+    """The kind of trial, as `STARTS` names it."""
+    if start is None:
+        return "drawn"
+    return {
+        "equal": "equal weights",
+        "greedy": "greedy selection",
+        "refined": "refined",
+        "grid": "grid",
+        "given": "given weights",
+    }.get(start, "single heads")
+
+
+def history(search: dict[str, Any]) -> str:
+    """Every trial's score by what it was, and the best so far."""
+    scores = np.array([np.nan if s is None else s for s in search["score"]])
+    kinds = [kind_of(start) for start in search["start"]]
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        best = np.fmax.accumulate(scores)
+        axes.step(np.arange(1, len(scores) + 1), best, where="post", color=INK, linewidth=1.2)
+        for name, series in STARTS:
+            at = np.array([i for i, kind in enumerate(kinds) if kind == name], int)
+            if len(at):
+                axes.plot(
+                    at + 1, scores[at], MARKERS[series], color=SERIES[series], markersize=3, alpha=0.75, linestyle="",
+                    markeredgewidth=0.4,
+                )  # fmt: skip
+        finite = scores[np.isfinite(scores)]
+        if len(finite) > 20:  # a few bad trials would press the others together
+            low, high = np.quantile(finite, 0.05), finite.max()
+            axes.set_ylim(low - 0.15 * (high - low) - 1e-6, high + 0.08 * (high - low) + 1e-6)
+        axes.set_xlabel("trial")
+        charts.score_ticks(axes)
+        charts.grid(axes)
+
+    says = f"{len(scores)} trials; the best scores {np.nanmax(scores) if np.isfinite(scores).any() else 0:.4f}"
+    return charts.chart("history", says, charts.WIDE, draw, left=38, bottom=40, top=8)
+
+
+def history_legend(search: dict[str, Any]) -> str:
+    """The kinds of trials that there were."""
+    there = {kind_of(start) for start in search["start"]}
+    line = charts.sign('<path d="M1 6H27" stroke="var(--ink)" stroke-width="1.4"/>')
+    return charts.legend(
+        [(charts.key(series, "mark"), name) for name, series in STARTS if name in there] + [(line, "best so far")]
+    )

@@ -1,0 +1,78 @@
+"""Thumbnails of faces for the timeline: one strip of small pictures per video, where the corpus has its frames."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blend.pool.pool import Pool
+from extract.media import frames
+from extract.runtime.errors import InputError
+
+SIDE = 48
+"""Pixels of a thumbnail."""
+QUALITY = 55
+BUDGET = 900_000
+"""Bytes of all strips together; a thumbnail has about PER_FACE."""
+PER_FACE = 1_100
+MOST, FEWEST = 24, 4
+"""Thumbnails of a video."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Of each video of a pool: the frames that are shown, and their strip as a base64 JPEG ("" for none)."""
+
+    frames: tuple[tuple[int, ...], ...]
+    strips: tuple[str, ...]
+
+
+def make(pool: Pool, roots: Sequence[Path]) -> Faces | None:
+    """Evenly spaced frames of every video; None where the corpus has no frames. What cannot be read is left out: the
+    pictures are there to look at, and nothing follows from them.
+    """
+    try:
+        folders = frames.list_videos(list(roots)) if roots else {}
+    except InputError:
+        return None
+    count = int(np.clip(BUDGET // (PER_FACE * max(len(pool.videos), 1)), FEWEST, MOST))
+    found = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
+    if not any(strip for _, strip in found):
+        return None
+    return Faces(tuple(chosen for chosen, _ in found), tuple(strip for _, strip in found))
+
+
+def _strip(folder: Path, count: int) -> tuple[tuple[int, ...], str]:
+    """(frame numbers, base64 JPEG of them side by side) of one video's folder."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        listed = frames.list_frames(folder)
+    except InputError:
+        return (), ""
+    most = len(listed.names) - 1
+    picked = np.unique(np.linspace(0, most, count).round().astype(int)).tolist() if listed.names else []
+    pictures, numbers = [], []
+    for i in picked:
+        try:
+            with Image.open(folder / listed.names[i]) as picture:
+                picture.draft("RGB", (2 * SIDE, 2 * SIDE))
+                pictures.append(
+                    picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+                )
+                numbers.append(int(listed.numbers[i]))
+        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+            continue
+    if not pictures:
+        return (), ""
+    strip = Image.new("RGB", (SIDE * len(pictures), SIDE))
+    for i, small in enumerate(pictures):
+        strip.paste(small, (SIDE * i, 0))
+    with io.BytesIO() as out:
+        strip.save(out, "JPEG", quality=QUALITY, optimize=True)
+        return tuple(numbers), base64.b64encode(out.getvalue()).decode("ascii")

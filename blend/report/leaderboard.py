@@ -1,0 +1,91 @@
+"""The leaderboard: heads, equal weights, greedy selection and blends, the same on the terminal and on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Report = dict[str, Any]
+HEADER = ("", "plain", "tuned", "held out", "k")
+NAMES = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
+
+
+def board(report: Report) -> list[dict[str, Any]]:
+    """Rows: name, values, and where in the report each stands (`from`: paths, None for a value that a row lacks).
+
+    Heads come first, the best on held-out videos at the top, the submitted blend last but for its score on test.
+    """
+    alone, plain = report["baselines"], report["heads"]
+    heads = sorted(plain, key=lambda head: (*(-(s or 0.0) for s in (alone[head]["cross_fitted"], plain[head])), head))
+    rows = [_row(head, plain[head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
+    rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
+    if greedy := report["tuned"].get("greedy"):  # not where weights are given
+        one = {"tuned": greedy["score"], "k": greedy["k"]}
+        rows.append(_row("greedy selection", None, None, one, ("tuned", "greedy"), "score"))
+    for name in sorted(report["ways"], key=lambda name: name == report["select"]):
+        submitted = name == report["select"]
+        title = NAMES[name] + (" (submitted)" if submitted else "")
+        rows.append(_row(title, None, None, report["ways"][name], ("ways", name)) | {"submitted": submitted})
+    if report["test"] is not None:
+        test = {"cross_fitted": report["test"]["score"]}
+        rows.append(_row("the submission, on test", None, None, test, ("test",), held="score"))
+    return rows
+
+
+@dataclass(frozen=True)
+class Leader:
+    """What is best on held-out videos: in words, where its score stands in the report, the score."""
+
+    name: str
+    place: tuple[str, ...]
+    score: float
+    submitted: bool = False
+
+
+def leader(report: Report) -> Leader | None:
+    """The best on held-out videos of the heads alone, equal weights, and both ways to a blend; None where nothing is
+    held out. Of equals, a single head before equal weights before the submitted blend before the other way.
+    """
+    rivals = [(f"the head {name} alone", ("baselines", name)) for name in report["baselines"] if name != "equal"]
+    rivals.append(("equal weights", ("baselines", "equal")))
+    ways = sorted(report["ways"], key=lambda name: name != report["select"])  # the submitted one first
+    rivals += [(_way(name, report["select"]), ("ways", name)) for name in ways]
+    found = []
+    for name, (part, key) in rivals:
+        score = report[part].get(key, {}).get("cross_fitted")
+        if score is not None:
+            submitted = part == "ways" and key == report["select"]
+            found.append(Leader(name, (part, key, "cross_fitted"), score, submitted))
+    return max(found, key=lambda one: one.score, default=None)
+
+
+def _way(name: str, selected: str) -> str:
+    return "the submitted blend" if name == selected else f'the other way to a blend (select = "{name}")'
+
+
+def _row(
+    name: str, plain: float | None, plain_at: tuple[str, ...] | None, one: dict[str, Any], place: tuple[str, ...],
+    tuned: str = "tuned", held: str = "cross_fitted",
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "name": name,
+        "plain": plain,
+        "tuned": one.get("tuned"),
+        "held_out": one.get("cross_fitted"),
+        "interval": one.get("interval"),
+        "submitted": False,
+        "from": {
+            "plain": plain_at,
+            "tuned": (*place, tuned) if "tuned" in one else None,
+            "held_out": (*place, held) if one.get("cross_fitted") is not None else None,
+            "k": (*place, "k") if "k" in one else None,
+            "interval": (*place, "interval") if one.get("interval") is not None else None,
+        },
+    }
+
+
+def best_head(report: dict[str, Any]) -> str | None:
+    """The head that is best alone on held-out videos; None where nothing is held out."""
+    alone = {name: one["cross_fitted"] for name, one in report["baselines"].items() if name != "equal"}
+    known = {name: score for name, score in alone.items() if score is not None}
+    return max(known, key=lambda head: known[head]) if known else None

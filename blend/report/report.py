@@ -1,0 +1,177 @@
+"""report.json: every number that the blend stands on, without NaN, in an order that does not change."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blend.calibrate.video_counts import number_or_none
+from blend.config import BlendSettings
+from blend.crossfit import outcome as outcomes
+from blend.crossfit.estimate import CrossFit
+from blend.crossfit.outcome import BlendResult
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from blend.report import curves, published
+from blend.report import facts as report_facts
+from blend.report import videos as video_scores
+from heads.abaw.test_list import TestList
+
+CURVE = (0, 1, 2, 3, 5, 7, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200)
+
+
+def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) -> dict[str, Any]:
+    """All of report.json that validation can tell. Scores that are not defined are None.
+
+    `submitted` is the score of params.json on the videos it was made from, `expected` that of the same procedure on
+    held-out videos, which is what to expect on others (None: nothing could be held out); `cross_fitted`, `interval` and
+    `optimism` say more of it. `searched` is the score that the search (the way "tuned") reached on its videos. `ways`
+    has the same for both ways, `baselines` for every head alone and for equal weights, with their k and thresholds
+    tuned; their `score`, like `heads` and `equal`, is unsmoothed and, for au, cut at 0.5: what one would hand in
+    without a search. `tuned` is what the search starts from.
+    """
+    task, chosen, found = pool.task, outcome.chosen, outcome.found
+    params, crossed = chosen.params, chosen.crossed
+    parts = task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows])
+    heads = {head: _plain(pool, [head]) for head in pool.heads}
+    equal = _plain(pool, [head for head in pool.heads if head not in dict(found.copies)])
+    worth = outcomes.facts(chosen)
+    table = params.as_json()
+    return {
+        "task": task.name,
+        "metric": task.metric,
+        "select": outcome.select,
+        "heads": heads,
+        "equal": equal,
+        "submitted": chosen.score,
+        "searched": outcome.ways[outcomes.TUNED].score,
+        "expected": crossed.pooled if crossed is not None else None,
+        "cross_fitted": _folds(pool, crossed),
+        "interval": worth["interval"],
+        "published_drop": list(published.DROPS[task.name]),
+        "interval_of": _interval_of(pool, outcome) if crossed is not None else None,
+        "optimism": worth["optimism"],
+        "ways": {name: outcomes.facts(way) for name, way in outcome.ways.items()},
+        "baselines": {
+            name: {"score": equal if name == outcomes.EQUAL else heads[name]} | outcomes.facts(way)
+            for name, way in outcome.baselines.items()
+        },
+        "choice": None if chosen.chosen is None else asdict(chosen.chosen),
+        "k": table["k"],
+        "kernel": params.kernel,
+        "weights": table["weights"],
+        "thresholds": table.get("thresholds"),
+        **{key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table},
+        "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
+        "tuned": {
+            name.removeprefix("head "): {"score": trial.score, "k": trial.k}
+            for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
+            if (trial := found.best_start(name)) is not None
+        },
+        "score_against_k": _curve(pool, params, settings.widest(task.name)),
+        "copies": dict(found.copies),
+        "frames": frames(pool),
+        "trials": len(found.trials),
+        "seed": seed,
+    }
+
+
+def _interval_of(pool: Pool, outcome: BlendResult) -> str:
+    what = "recordings" if pool.people is None else "people"
+    return f"a test set of {outcome.test_groups or 'as many'} {what} like these"
+
+
+def frames(pool: Pool) -> dict[str, Any]:
+    """Of the validly annotated frames: how many, with a prediction of every head, filled, and of how many people; and
+    videos without any face. Where people are not known (`people_known`), recordings stand for them.
+    """
+    present = int(pool.present[pool.known.rows].sum())
+    return {
+        "labelled": len(pool.known.rows),
+        "with_features": present,
+        "filled": len(pool.known.rows) - present,
+        "videos": len(pool.videos),
+        "people": len(np.unique(pool.groups[np.unique(pool.video_of)])),
+        "people_known": pool.people is not None,
+        "videos_without_face": list(pool.without_face),
+    }
+
+
+def submitted(
+    path: Path, listed: TestList, pool: Pool, rows: np.ndarray[Any, np.dtype[np.int64]], source: str
+) -> dict[str, Any]:
+    """Facts about the submission: `source` is "test" or "validation" (where the corpus has no test list)."""
+    return {
+        "path": path.name,
+        "from": source,
+        "lines": len(listed.images) + 1,
+        "frames": len(listed.images),
+        "filled": int((~pool.present[rows]).sum()),
+        "videos": len(listed.names),
+        "videos_without_face": list(pool.without_face),
+    }
+
+
+def _plain(pool: Pool, heads: list[str]) -> float | None:
+    """The score of some heads with equal weights, without smoothing and without tuned thresholds."""
+    weights = tuple(float(head in heads) / len(heads) for head in pool.heads)
+    return number_or_none(
+        pool.score(combine.combine(pool, Params(pool.task.name, pool.task.outputs, pool.heads, weights)))
+    )
+
+
+def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
+    if crossed is None:
+        return None
+    known = [score for score in crossed.scores if score is not None]
+    return {
+        "mean": float(np.mean(known)) if known else None,
+        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "folds": list(crossed.scores),
+        "pooled": crossed.pooled,
+        "videos": [[pool.videos[v] for v in fold] for fold in crossed.folds],
+    }
+
+
+def _curve(pool: Pool, params: Params, widest: int) -> dict[str, list[Any]]:
+    """The score of the blend with any other k, everything else as it is. A k per output stands at none of them."""
+    ks = sorted({k for k in CURVE if k <= widest} | ({params.k} if isinstance(params.k, int) else set()))
+    scores = [number_or_none(pool.score(combine.combine(pool, replace(params, k=k)))) for k in ks]
+    return {"k": list(ks), "score": scores}
+
+
+def build_details(
+    pool: Pool, outcome: BlendResult, seed: int, ks: list[int], corpus: str = "", train: Path | None = None
+) -> dict[str, Any]:
+    """Keys to add to report.json: per-video scores, curves, reliability, the search's course, the data's facts.
+
+    `ks` are those at which the blend's own curve was taken; `train` is the folder of training annotations. `held_out`
+    says whether videos, confusion, reliability and density are of videos that the blend was made without.
+    """
+    decided = video_scores.decide(pool, outcome.chosen)
+    videos = video_scores.facts(pool, decided, outcome.chosen.params)
+    parts = pool.task.per_output(pool.known.values, decided.decisions)
+    found: dict[str, Any] = {
+        "corpus": corpus,
+        "held_out": decided.held_out,
+        "per_output_held_out": {name: number_or_none(part) for name, part in zip(pool.task.outputs, parts, strict=True)}
+        if decided.held_out
+        else None,
+        "videos": videos,
+        "people": video_scores.people(pool, videos),
+        "heads_against_k": {"k": list(ks), "score": curves.against_k(pool, outcome, ks)},
+        "reliability": curves.reliability(pool, decided),
+        "search": report_facts.describe_search(pool, outcome.found, seed),
+        "data": report_facts.describe_data(pool, train),
+    }
+    if pool.task.name == "au":
+        found["threshold_curves"] = curves.thresholds(pool, outcome)
+    elif pool.task.name == "expr":
+        found["confusion"] = curves.confusion(pool.known.values, decided.decisions)
+    else:
+        found["density"] = curves.density(pool, decided)
+    return found

@@ -1,0 +1,80 @@
+"""What `blend.unlabelled` found, as sentences for people: what is odd, the figures, and what to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blend.report.pointers import ref
+
+KEY = "unlabelled_test"
+"""Where the facts stand in report.json."""
+MOST = 4
+"""Sentences on faults, and on shares; the rest is counted."""
+
+
+def sentences(report: dict[str, Any]) -> list[str]:
+    """One sentence for each fault and each share outside, with places in the report; none where nothing is odd."""
+    facts = report.get(KEY)
+    if not facts:
+        return []
+    faults = [_fault(report, i) for i in range(len(facts["faults"]))]
+    odd = [name for name, one in ((facts["shares"] or {}).get("statistics", {})).items() if one["outside"]]
+    return _few(faults) + _few([_share(report, name) for name in odd])
+
+
+def _few(some: list[str]) -> list[str]:
+    more = len(some) - MOST
+    return some[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
+
+
+def _fault(report: dict[str, Any], i: int) -> str:
+    fault = report[KEY]["faults"][i]
+    of, against = fault["of"], fault["against"]
+    own, other, usual = (ref(KEY, "faults", i, key) for key in ("own", "other", "usual"))
+    known = f", {usual} on validation" if fault["usual"] is not None else ""
+    if fault["kind"] == "columns":
+        pairs = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
+        return (
+            f"On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own "
+            f"{own}{known}): are columns swapped?"
+        )
+    if fault["kind"] == "constant":
+        return f"On test {of} gives every frame the same scores, which it does not on validation: is its file broken?"
+    if fault["kind"] == "order":
+        return (
+            f"On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "
+            f"signs turned, or are lines in another order?"
+        )
+    if fault["kind"] == "sign":
+        return (
+            f"On test {fault['output']} of {of} goes against {against} (correlation {own}{known}): is its sign turned?"
+        )
+    if fault["kind"] == "frames":
+        when = "late" if fault["lag"] > 0 else "early"
+        return (
+            f"On test {of} fits {against} better when it is taken to be {abs(fault['lag'])} frames {when} (correlation "
+            f"{other}, in place {own}{known}): are frame numbers shifted?"
+        )
+    like = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
+    return (
+        f"On test {of} does not go with {against} in the video {fault['video']} (correlation {own}, {usual} in other "
+        f"videos{like}): are these another video's predictions?"
+    )
+
+
+def _share(report: dict[str, Any], name: str) -> str:
+    one = report[KEY]["shares"]["statistics"][name]
+    here, low, high = (ref(KEY, "shares", "statistics", name, key) for key in ("test", "low", "high"))
+    drawn = f"draws of as many validation videos give {low} to {high}"
+    if name.startswith(("mean ", "spread ")):
+        what, _, output = name.partition(" ")
+        return f"On test the {what} of {output} is {here}; {drawn}: are columns swapped, or is test unlike validation?"
+    if name == "certainty":
+        return f"On test the scores' certainty is {here}; {drawn}: is test unlike validation, or predicted otherwise?"
+    if name == "without a face":
+        return f"On test {here} of the frames have no face; {drawn}: were faces looked for as in validation?"
+    often = "more" if one["test"] > one["validation"] else "less"
+    return (
+        f"Test decides {name} in {here} of the frames, {often} often than validation; {drawn}: are columns swapped, or "
+        f"is test unlike validation?"
+    )

@@ -1,0 +1,155 @@
+"""Every validation video by itself: what is decided on it by blends that were made without it, and its score.
+
+The tables are sufficient statistics (`calibrate.video_counts`): from them any score, resample or difference of blends
+follows, so `blend.compare` needs no predictions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.calibrate import video_counts
+from blend.crossfit import estimate
+from blend.crossfit.selection import SelectedBlend
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+
+
+@dataclass(frozen=True)
+class VideoDecisions:
+    """A way's answers on the annotated frames: blended scores [N, C] before they are cut, decisions [N, ...].
+
+    `held_out`: every video is decided by a blend that was made without it. False only for a single annotated video.
+    """
+
+    scores: NDArray[np.float32]
+    decisions: NDArray[np.generic]
+    held_out: bool
+
+
+def decide(pool: Pool, way: SelectedBlend) -> VideoDecisions:
+    """What a way decides on held-out videos, or, where nothing can be held out, on the video that it was made from."""
+    if way.crossed is None:
+        scores, decided = _both(pool, way.params)
+        rows = pool.known.rows
+        return VideoDecisions(scores[rows], decided[rows], False)
+    rows, video_of = pool.known.rows, pool.video_of
+    scores = np.empty((len(rows), pool.scores.shape[2]), np.float32)
+    decisions: NDArray[np.generic] | None = None
+    for held, params in zip(way.crossed.folds, way.crossed.params, strict=True):
+        part = pool.select(held)
+        own, decided = _both(part, params)
+        if decisions is None:
+            decisions = np.empty((len(rows), *decided.shape[1:]), decided.dtype)
+        mine = np.isin(video_of, held)
+        scores[mine], decisions[mine] = own[part.known.rows], decided[part.known.rows]
+    assert decisions is not None
+    return VideoDecisions(scores, decisions, True)
+
+
+def _both(pool: Pool, params: Params) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    """Blended, smoothed scores [T, C] and decisions [T, ...] of all frames."""
+    weight = dict(zip(params.heads, params.weights, strict=True))
+    blended = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
+    return blended, combine.combine(pool, params)
+
+
+def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str, Any]]:
+    """A table per annotated video, as report.json has them, in the order of their names.
+
+    `score`: of the outputs that occur in the video alone (au, expr), or the mean CCC within it (va); None where it is
+    not defined. `influence`: the held-out score of all videos less that of the others, over outputs that the others
+    have; the most negative pulls the score down most. `counts`: `calibrate.video_counts` of the held-out decisions,
+    `counts_submitted` of params.json's. `truth` tells whether two blends were made on the same labels. `group` is the
+    number of the person, or else the recording, that the video is of; `person` is there where people are known.
+    """
+    task, videos = pool.task.name, len(pool.videos)
+    truth, video_of = pool.known, pool.video_of
+    held = video_counts.per_video(task, truth.values, decided.decisions, video_of, videos)
+    made_on = estimate.count_decisions(pool, combine.combine(pool, params))
+    labelled = np.bincount(video_of, minlength=videos)
+    filled = np.bincount(video_of, weights=~pool.present[truth.rows], minlength=videos)
+    total, group = held.sum(0), pool.groups
+    found = []
+    for v in np.flatnonzero(labelled):
+        mine = video_of == v
+        found.append(
+            {
+                "video": pool.videos[v],
+                "group": int(group[v]),
+                **({} if pool.people is None else {"person": pool.people[v] or None}),
+                "frames": int(pool.offsets[v + 1] - pool.offsets[v]),
+                "labelled": int(labelled[v]),
+                "filled": int(filled[v]),
+                "score": video_counts.number_or_none(score_video(task, held[v])),
+                "influence": video_counts.number_or_none(influence(task, total, held[v])),
+                "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
+                "counts": _plain(task, held[v]),
+                "counts_submitted": _plain(task, made_on[v]),
+            }
+        )
+    return found
+
+
+def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """A table per person from that of the videos (`facts`), in the order of their names; None where nobody is known.
+
+    `influence` is as in `facts`: the held-out score of all videos less that of those without the person.
+    """
+    if pool.people is None:
+        return None
+    task, held = pool.task.name, tables(videos)
+    found = []
+    for person in sorted({one["person"] for one in videos} - {None}):
+        mine = [v for v, one in enumerate(videos) if one["person"] == person]
+        found.append(
+            {
+                "person": person,
+                "videos": [videos[v]["video"] for v in mine],
+                "labelled": sum(videos[v]["labelled"] for v in mine),
+                "influence": video_counts.number_or_none(influence(task, held.sum(0), held[mine].sum(0))),
+            }
+        )
+    return found
+
+
+def score_video(task: str, table: video_counts.Table) -> float:
+    """The score of one video from its counts: the mean over outputs that occur in it; va: over both dimensions."""
+    parts = video_counts.outputs(task, table)
+    if task == "va":
+        return float(parts.mean())
+    there = (table[2] if task == "au" else table.sum(1)) > 0
+    return float(parts[there].mean()) if there.any() else float("nan")
+
+
+def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> float:
+    """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
+    others = total - own
+    change = video_counts.outputs(task, total) - video_counts.outputs(task, others)
+    if task == "va":
+        return float(change.mean())
+    left = (others[2] if task == "au" else others.sum(1)) > 0
+    return float(change[left].mean()) if left.any() else float("nan")
+
+
+def tables(videos: list[dict[str, Any]], key: str = "counts") -> video_counts.Table:
+    """The counts of a report's videos as one array, as `blend.calibrate.video_counts` has them."""
+    return np.array([one[key] for one in videos], np.float64)
+
+
+def _plain(task: str, table: video_counts.Table) -> list[list[Any]]:
+    """Counts as JSON: whole numbers where they are."""
+    return [[float(x) if task == "va" else int(x) for x in row] for row in table]
+
+
+def _hash(frames: NDArray[np.int64], values: NDArray[np.generic]) -> str:
+    """Of a video's annotated frames (numbers from 0) and their truth."""
+    known = hashlib.sha256(np.ascontiguousarray(frames, np.int64).tobytes())
+    known.update(np.ascontiguousarray(values).tobytes())
+    return known.hexdigest()[:16]

@@ -1,0 +1,144 @@
+"""Every trial on disk: an Optuna study in SQLite, so that a search that was killed goes on where it was.
+
+The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file
+holds finished trials only, in order, and never half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import warnings
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from extract.runtime.run_folder import set_aside
+from heads.tune.storage import refuse_if_closed
+from heads.tune.study import differences
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+FACTS = "facts"
+"""User attribute of a study: everything that decides its trials."""
+SECONDS_FOR_LOCK = 60.0
+
+
+class Trials(Protocol):
+    """Where finished trials are kept."""
+
+    def trials(self) -> list[FrozenTrial]:
+        """Finished trials, first to last."""
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a finished trial."""
+
+
+class TrialJournal:
+    """The finished trials of one search. Use as a context manager: closing frees the file.
+
+    `facts` are everything that decides a trial. A file of other facts, or one that is no study, is kept aside as
+    `<name>.old.db`, and `set_aside` says so and what differs: the file belongs to this folder, and a changed setting
+    is daily work.
+    """
+
+    def __init__(self, path: Path, name: str, facts: dict[str, Any]) -> None:
+        self.path, self.set_aside = path, ""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._storage = self._open(name, facts) if path.exists() else None
+        if self._storage is None:
+            self._create(name, facts)
+            self._storage = self._open(name, facts)
+        if self._storage is None:
+            raise RuntimeError(f"{path}: a study that was just made cannot be read")
+        self._study = self._storage.get_study_id_from_name(name)
+
+    def __enter__(self) -> TrialJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._storage is not None:
+            _close(self._storage)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Finished trials, first to last."""
+        from optuna.trial import TrialState
+
+        assert self._storage is not None
+        return sorted(self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,)), key=lambda t: t.number)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a finished trial: one transaction."""
+        assert self._storage is not None
+        self._storage.create_new_trial(self._study, template_trial=trial)
+
+    def _open(self, name: str, facts: dict[str, Any]) -> RDBStorage | None:
+        """The storage, if it holds this very search; otherwise the file is moved aside."""
+        reason, storage = "", None
+        try:
+            storage = _storage(self.path)
+            study = storage.get_study_id_from_name(name)
+            differ = describe_differences(storage.get_study_user_attrs(study).get(FACTS), facts)
+            if not differ:
+                return storage
+            reason = differ
+        except KeyError:
+            reason = f"it holds no study of {name}"
+        except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
+            if storage is not None:
+                _close(storage)
+            refuse_if_closed(self.path, error)
+            reason = f"unreadable: {type(error).__name__}"
+        if storage is not None:
+            _close(storage)
+        old = set_aside(self.path)
+        Path(f"{self.path}-journal").unlink(missing_ok=True)
+        self.set_aside = (
+            f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
+        )
+        return None
+
+    def _create(self, name: str, facts: dict[str, Any]) -> None:
+        """Make the study under a temporary name: a kill leaves no half-made one."""
+        from optuna.study import StudyDirection
+
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        temporary.unlink(missing_ok=True)
+        storage = _storage(temporary)
+        study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+        storage.set_study_user_attr(study, FACTS, facts)
+        _close(storage)
+        os.replace(temporary, self.path)
+
+
+def describe_differences(there: Any, here: dict[str, Any]) -> str:
+    """What differs between the facts of two searches, in words; hashes cut short. Empty: nothing."""
+    lines = differences(there, here) if there is not None else ["it says nothing of what it was made from"]
+    return re.sub(r"'([0-9a-f]{8})[0-9a-f]{56}'", r"\1...", "; ".join(lines))
+
+
+def _storage(path: Path) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations between Optuna and SQLAlchemy that we cannot act on
+        import optuna
+        from optuna.storages import RDBStorage
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        from sqlalchemy.pool import NullPool
+
+        # the path is given to SQLite itself: in a URL, a folder's ? or { would mean something
+        connect = partial(sqlite3.connect, path, timeout=SECONDS_FOR_LOCK)
+        return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": NullPool})
+
+
+def _close(storage: RDBStorage) -> None:
+    with contextlib.suppress(Exception):
+        storage.remove_session()
+    storage.engine.dispose()

@@ -1,0 +1,74 @@
+"""blend.search.shared_search."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from blend.config import BlendSettings
+from blend.pool import duplicates
+from blend.pool.pool import Pool
+from blend.search import search
+from blend.search.shared_study import SharedStorage
+from extract.jobs import session
+from extract.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+def run_shared(
+    pool: Pool,
+    settings: BlendSettings,
+    trials: int,
+    seed: int,
+    where: SharedStorage,
+    workers: int,
+    until: float | None = None,
+    on_trials: Callable[[int], None] = lambda count: None,
+) -> search.SearchResult:
+    """Search together with whoever else shares the study; `on_trials` is told how many more are finished.
+
+    No trial is begun after `until` (`time.monotonic`). Raises InputError for a sampler that cannot be shared.
+    """
+    if settings.sampler != "tpe":
+        raise InputError(f'blend.{pool.task.name}.sampler: {settings.sampler!r} is for one process; take "tpe"')
+    from blend.search.processes import WorkerPool
+
+    study, aside = where.open_or_set_aside()
+    if aside:
+        print(aside, file=sys.stderr)
+    starts = Memory()
+    search.search(pool, settings, 0, seed, starts)
+    count = len(starts.made)
+    wanted = count + search.draws(search.count(pool, settings, trials) - count, settings)
+    try:
+        study.add_starts(starts.made)
+        if (machines := session.current_cluster()) is not None and where.url:
+            from blend.search import cluster_job
+
+            cluster_job.run(machines, pool, settings, seed, where, wanted, workers, until, study, on_trials)
+        else:
+            WorkerPool(*duplicates.to_search(pool, settings), seed, where, wanted, workers, until).run(study, on_trials)
+        finished = study.in_order()
+    finally:
+        study.close()
+    as_asked = len(finished) == wanted
+    total = max(count, trials) if as_asked else count + search.refine(len(finished) - count, settings)
+    return search.search(pool, settings, total, seed, Memory(finished))
+
+
+class Memory:
+    """A journal in memory: trials that are done already, and those that are made."""
+
+    def __init__(self, done: Sequence[FrozenTrial] = ()) -> None:
+        self.done, self.made = list(done), []  # type: list[FrozenTrial], list[FrozenTrial]
+
+    def trials(self) -> list[FrozenTrial]:
+        """Finished trials, first to last."""
+        return self.done
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a finished trial."""
+        self.made.append(trial)

@@ -1,0 +1,294 @@
+"""What temporal columns, averaged seeds and learning from train and validation change on the demo's test split.
+
+    python -m blend.studies.ablation --task expr
+
+Every variant is one head alone on all networks, learnt from train; its smoothing and (au) its thresholds are those that
+are best on validation, and then it is scored on the test videos. That needs the truth of a test split, which only the
+demo has. One seed says little: the table is over several, each variant against the same head and seed without it.
+Nothing is chosen by these test scores; what is to be chosen goes by the scores on validation, which --json tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from extract import config as extract_config
+from extract import run as extract_run
+from extract.runtime import errors, run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads import config as heads_config
+from heads import run as heads_run
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS, Task
+from heads.config import Spec
+from heads.data import feature_file
+from heads.train import fit
+from heads.train.inputs import code_mark
+from heads.train.model import Model
+
+PLAIN: dict[str, Any] = {"networks": "all", "temporal": [], "refit_val": False}
+"""What all heads here have in common, whatever their file says."""
+TEMPORAL = [{"of": "logits?"}, {"of": "va?"}]
+"""Temporal columns of heads whose file has none."""
+DIRECT = {"target": "direct"}
+"""Valence and arousal themselves, not what a linear regression leaves of them."""
+Variants = dict[str, dict[str, Any]]
+HEADS: dict[str, Variants] = {
+    "lightgbm": {"temporal columns": {"temporal": TEMPORAL}},
+    "mlp": {"temporal columns": {"temporal": TEMPORAL}, "five seeds averaged": {"members": 5}},
+}
+"""Head -> variant -> what it sets."""
+MORE: dict[str, dict[str, Variants]] = {
+    "va": {
+        "lightgbm": {
+            "direct targets": DIRECT,
+            "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL},
+        }
+    }
+}
+"""The same of one task alone."""
+FILES = {"au": "mlp_all", "expr": "mlp_all", "va": "mlp"}
+"""The standard mlp that takes all networks, by task."""
+BOTH = "train and validation"
+KS = (0, 2, 5, 10, 15, 25, 50, 100)
+
+
+class Score(NamedTuple):
+    """The official score on test, and on the validation videos that smoothing and thresholds were chosen on."""
+
+    test: float
+    val: float | None
+    """None where validation was learnt from."""
+
+
+Found = dict[str, dict[str, list[Score]]]
+"""Head -> variant ("" without any) -> its scores by seed."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """One task of a corpus with a known test truth: annotations of "train", "val" and "test" by video."""
+
+    work: Path
+    task: Task
+    networks: tuple[str, ...]
+    annotations: Mapping[str, dict[str, Annotation]]
+
+
+def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list[dict[str, Any]]:
+    """The table's rows (see `table`). What was measured before with the same code and settings is not made again.
+
+    Raises InputError for a corpus whose test truth is not known.
+    """
+    if not config.corpus.demo:
+        raise InputError("blend.studies.ablation: only the demo's test truth is known; leave --config out")
+    from extract.demo.corpus import paths
+
+    config = extract_run.main(config, work)
+    where = paths(extract_run.corpus_folder(work))
+    folders = {**{part: where[task][part] for part in ("train", "val")}, "test": where["truth"][task]}
+    annotations = {part: read.read_folder(folder, TASKS[task]) for part, folder in folders.items()}
+    data = Data(work, TASKS[task], tuple(config.features.networks), annotations)
+    return table(measured(data, seeds, work / "ablation" / f"{task}.json"))
+
+
+def measured(data: Data, seeds: int, kept: Path) -> Found:
+    """All scores. `kept` holds what was finished before."""
+    found: Found = {}
+    done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    made_of = facts(data)
+    runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *variants(data, head))]
+    with progress(f"ablation {data.task.name}", len(runs), "fits") as bar:
+        for seed, head, variant in runs:
+            one = spec(data, head, variants(data, head).get(variant, {}))
+            mark = run_folder.fingerprint([made_of, one.settings.model_dump(mode="json"), seed])
+            if mark not in done:
+                done[mark] = scores(data, one, seed, both=not variant)
+                run_folder.write_json(kept, done)
+            plain, *more = (Score(*score) for score in done[mark])
+            by_variant = found.setdefault(head, {})
+            by_variant.setdefault(variant, []).append(plain)
+            if more:
+                by_variant.setdefault(BOTH, []).append(more[0])
+            bar.advance()
+    return found
+
+
+def facts(data: Data) -> dict[str, Any]:
+    """What decides every score beside a head's settings and its seed: code, features and annotations."""
+    videos = sorted(video for some in data.annotations.values() for video in some)
+    return {
+        "task": data.task.name,
+        "code": [run_folder.code_hash(Path(__file__).parent), code_mark()],
+        "features": {network: feature_file.mark(data.work, network, videos) for network in data.networks},
+        "annotations": {
+            part: {
+                video: hashlib.sha256(one.values.tobytes() + one.valid.tobytes()).hexdigest()
+                for video, one in sorted(some.items())
+            }
+            for part, some in data.annotations.items()
+        },
+    }
+
+
+def variants(data: Data, head: str) -> Variants:
+    """What is tried with a head of the task: variant -> what it sets."""
+    return HEADS[head] | MORE.get(data.task.name, {}).get(head, {})
+
+
+def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
+    """A head of one variant and the features it sees. Temporal columns are those of the head's file, if it has any."""
+    entry = FILES[data.task.name] if head == "mlp" else head
+    alone = {"members": 1} if head == "mlp" else {}
+    own = heads_config.read_raw(entry, data.task.name)[0].get("temporal")
+    if own and "temporal" in override:
+        override = override | {"temporal": own}
+    settings = heads_config.read_head(entry, data.task.name, PLAIN | alone | override)
+    has = {network: heads_config.kinds(data.work, network) for network in data.networks}
+    return heads_config.plan_specs(entry, settings, has)[0]
+
+
+def scores(data: Data, one: Spec, seed: int, both: bool) -> list[Score]:
+    """The scores of a head learnt from train; with `both` also of one that learnt again from train and validation, with
+    what was chosen before.
+    """
+    prepared = fit.prepare_train(data.work, one.sources, one.settings, data.annotations["train"], data.task, seed)
+    model, _, _ = fit.fit(prepared, prepared.part, seed)
+    val, k, thresholds = chosen(data, model)
+    found = [Score(scored(data, model, "test", k, thresholds), val)]
+    if both:
+        everything = {**data.annotations["train"], **data.annotations["val"]}
+        again = fit.prepare_train(data.work, one.sources, one.settings, everything, data.task, seed, dev=False)
+        model.head.refit(again.part.train, seed)
+        found.append(Score(scored(data, fit.as_model(again, model.head), "test", k, thresholds), None))
+    return found
+
+
+def chosen(data: Data, model: Model) -> tuple[float, int, NDArray[np.float64] | None]:
+    """The best score on validation, and the k of box smoothing and (au) the thresholds that reach it."""
+    from blend.calibrate import threshold
+    from blend.decision import combine
+
+    whole = _pool(data, model, "val")
+    tried = []
+    for k in KS:
+        smooth = combine.scores(whole, [1.0], "box", k)
+        thresholds = None
+        if data.task.name == "au":
+            found = threshold.columns(smooth, whole.known.rows)
+            thresholds = threshold.best(found, whole.known.values.T.astype(np.uint8))[0]
+        tried.append((_score(whole, smooth, thresholds), k, thresholds))
+    return max(tried, key=lambda one: one[0])
+
+
+def scored(data: Data, model: Model, part: str, k: int, thresholds: NDArray[np.float64] | None) -> float:
+    """The official score of a part, smoothed and decided so."""
+    from blend.decision import combine
+
+    whole = _pool(data, model, part)
+    return _score(whole, combine.scores(whole, [1.0], "box", k), thresholds)
+
+
+def _pool(data: Data, model: Model, part: str) -> Any:
+    """A part's frames as blend sees them: dense, gaps filled, with their truth."""
+    from blend.pool import pool
+
+    known = heads_run.prior(data.annotations["train"], data.task)
+    prior = np.array([known[name] for name in data.task.outputs], np.float32)
+    found = model.predict_videos(data.work, data.annotations[part])
+    return pool.for_validation(data.task, {"head": found}, data.annotations[part], prior, part)
+
+
+def _score(whole: Any, smooth: NDArray[np.float32], thresholds: NDArray[np.float64] | None) -> float:
+    from blend.decision.decide import decide
+
+    score = whole.score(decide(whole.task.name, smooth, thresholds))
+    return float(score) if np.isfinite(score) else 0.0
+
+
+def table(found: Found) -> list[dict[str, Any]]:
+    """A row per head and variant: the test score over the seeds and, seed by seed, what it changes."""
+    rows = []
+    for head, by_variant in found.items():
+        plain = np.array([score.test for score in by_variant[""]])
+        for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
+            test = [score.test for score in by_seed]
+            change = np.array(test) - plain
+            rows.append(
+                {
+                    "head": head,
+                    "variant": variant,
+                    "test": float(np.mean(test)),
+                    "spread": float(np.std(test)),
+                    "change": float(change.mean()),
+                    "lowest": float(change.min()),
+                    "highest": float(change.max()),
+                    "better": int((change > 0).sum()),
+                    "seeds": len(test),
+                    "by_seed": [score._asdict() for score in by_seed],
+                }
+            )
+    return rows
+
+
+def as_markdown(task: Task, rows: list[dict[str, Any]]) -> str:
+    """The rows as a table for a README."""
+    lines = [f"| {task.name}: head | test {task.metric} | change | by seed | better in |", "|---|---|---|---|---|"]
+    for row in rows:
+        if not row["variant"]:
+            lines.append(f"| {row['head']} | {row['test']:.3f} ± {row['spread']:.3f} | | | |")
+            continue
+        by_seed = f"{row['lowest']:+.3f} to {row['highest']:+.3f}"
+        lines.append(
+            f"| … with {row['variant']} | {row['test']:.3f} ± {row['spread']:.3f} | {row['change']:+.3f} | {by_seed} | "
+            f"{row['better']} of {row['seeds']} |"
+        )
+    return "\n".join(lines)
+
+
+EXAMPLES = """Examples:
+
+python -m blend.studies.ablation --task au --seeds 3
+
+python -m blend.studies.ablation --task expr --out ablation.json      the scores of every seed, too"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the rows here, as JSON, with the scores of every seed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure on the demo's test split what temporal columns, averaged seeds and train and validation change."""
+    with errors.exits():
+        if task not in TASKS:
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+        settings = extract_config.load(heads_config.Config, config, None)
+        rows = main(settings, task, work or Path("runs") / settings.corpus.name, seeds)
+        found = {"task": task, "metric": TASKS[task].metric, "rows": rows}
+        if out is not None:
+            run_folder.write_json(out, found)
+        print(json.dumps(found, indent=2, allow_nan=False) if as_json else as_markdown(TASKS[task], rows))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -1,0 +1,296 @@
+"""What encoders over time are worth beside heads that see one frame, and what a blend gains by them, on the demo.
+
+    python -m blend.studies.sequences --task va
+
+Heads alone: the tabular head that is best on cross-fitted validation, a sequence head, the mean of three encoders, and
+a fusion of both networks without and with the sound; smoothing and (au) thresholds are chosen on validation. Blends: of
+the tabular heads, and of all. Cross-fitted scores are of held-out videos of five folds; test scores need the truth of a
+test split, which only the demo has, and nothing is chosen by them. Whatever is finished is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from blend.config import Config
+from blend.studies.ablation import KS
+from extract import config as extract_config
+from extract import run as extract_run
+from extract.audio import step as audio_step
+from extract.runtime import errors, run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads import config as heads_config
+from heads import run as heads_run
+from heads.abaw import read
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import TASKS, Task
+from heads.data import predictions
+
+if TYPE_CHECKING:
+    from blend.pool.pool import Pool
+
+ENCODERS = ("sequence", "encoders", "fusion")
+"""Standard heads that run on request."""
+SOUND = "fusion_sound"
+"""The fusion head that hears, as the blend knows it."""
+NAMES = {
+    "tabular": "best tabular head",
+    "sequence": "sequence",
+    "encoders": "mean of three encoders",
+    "fusion": "fusion",
+    SOUND: "fusion with sound",
+    "without": "blend of the tabular heads",
+    "with": "blend of all",
+}
+FOLDS = 5
+
+Scores = tuple[float, float]
+"""Cross-fitted on validation, and on test."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """One task of the demo: the truth of "val" and "test" by video, and what a frame without a face is taken for."""
+
+    task: Task
+    truth: Mapping[str, dict[str, Annotation]]
+    prior: NDArray[np.float32]
+
+
+def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, list[Scores]], dict[str, Any]]:
+    """Each entry of NAMES -> its scores by seed; and what the blend of all gains on test, as `compare.gain`.
+
+    Raises InputError for a corpus whose test truth is not known.
+    """
+    if not config.corpus.demo:
+        raise InputError("blend.studies.sequences: only the demo's test truth is known; leave --config out")
+    from extract.demo.corpus import paths
+
+    heard = _with(config, task, [*config.features.networks, audio_step.NAME], ["fusion"])
+    extract_run.main(heard, work)
+    where = paths(extract_run.corpus_folder(work))
+    truth = {
+        part: read.read_folder(folder, TASKS[task])
+        for part, folder in (("val", where[task]["val"]), ("test", where["truth"][task]))
+    }
+    known = heads_run.prior(read.read_folder(where[task]["train"], TASKS[task]), TASKS[task])
+    data = Data(TASKS[task], truth, np.array([known[name] for name in TASKS[task].outputs], np.float32))
+    tabular = [name for name in heads_config.standard(task) if name not in ENCODERS]
+    seen = _with(config, task, config.features.networks, [*tabular, *ENCODERS])
+    found: dict[str, list[Scores]] = {name: [] for name in NAMES}
+    with progress(f"encoders {task}", seeds, "seeds") as bar:
+        for seed in range(seeds):
+            for name, scores in _of_seed(data, seen, heard, work, seed).items():
+                found[name].append(scores)
+            bar.advance()
+    return found, _gain(data, work, seeds)
+
+
+def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
+    """The config with other networks and heads."""
+    section = {task: {"use": use, **getattr(config.heads, task).overrides}}
+    return config.model_copy(
+        update={
+            "features": config.features.model_copy(update={"networks": list(networks)}),
+            "heads": config.heads.model_validate(section),
+        }
+    )
+
+
+def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> dict[str, Scores]:
+    """All scores of one seed, in work folders of its own that share the corpus and its features."""
+    task, folder = data.task.name, work / "sequences" / str(seed)
+    ours = heads_run.main(seen, task, _beside(work, folder / "seen"), seed)
+    sound = heads_run.main(heard, task, _beside(work, folder / "heard"), seed)["fusion"]
+    alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
+    tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
+    best = max(tabular, key=lambda name: alone[name][0])
+    blended = {
+        "without": _blended(data, seen, folder, seed, tabular, heads=list(tabular)),
+        "with": _blended(data, seen, folder, seed, {**ours, SOUND: sound}, predictions={SOUND: sound}),
+    }
+    return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
+
+
+def _blended(data: Data, seen: Config, folder: Path, seed: int, made_of: Mapping[str, Path], **given: Any) -> Scores:
+    """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
+    from blend import run
+
+    task = data.task.name
+    facts = {
+        "heads": {name: _hashes(head) for name, head in made_of.items()},
+        "settings": getattr(seen.blend, task).model_dump(mode="json"),
+        "code": run_folder.code_hash(Path(__file__).parent),
+        "seed": seed,
+    }
+    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in made_of)
+    if (known := _kept(kept, mark)) is None:
+        report = run.main(seen, task, folder / "seen", seed, **given)
+        counts = _counts(data, made_of, folder / "seen" / "blend" / task / "params.json")
+        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
+    return known
+
+
+def _counts(data: Data, made_of: Mapping[str, Path], params: Path) -> list[Any]:
+    """A blend's per-video counts (blend.calibrate.video_counts) of the test videos, from its params.json."""
+    from blend import apply
+    from blend.crossfit.estimate import count_decisions
+    from blend.decision import combine
+
+    test = _pool(data, made_of, "test")
+    found: list[Any] = count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
+    return found
+
+
+def _scores_of(folder: Path, task: str, heard: bool) -> Path:
+    """Where the scores of a seed's blend are kept."""
+    return folder / f"{task}-{'with' if heard else 'without'}.json"
+
+
+def _gain(data: Data, work: Path, seeds: int) -> dict[str, Any]:
+    """What the blends of all gain over those of the tabular heads, over the seeds and draws of the test videos."""
+    from blend import compare
+
+    tables: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
+    for seed in range(seeds):
+        for heard, found in tables.items():
+            kept = _scores_of(work / "sequences" / str(seed), data.task.name, heard)
+            found.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
+    labelled = [int(data.truth["test"][video].valid.sum()) for video in sorted(data.truth["test"])]
+    return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
+
+
+def _hashes(head: Path) -> list[str]:
+    """What a head has predicted."""
+    return [run_folder.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
+
+
+def _kept(path: Path, mark: str) -> Scores | None:
+    """Scores that were kept under this mark."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
+
+
+def _keep(path: Path, mark: str, scores: Scores, **more: Any) -> Scores:
+    run_folder.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1], **more})
+    return scores
+
+
+def _beside(work: Path, folder: Path) -> Path:
+    """A work folder with the features and the corpus of another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("features", "corpus"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((work / name).resolve(), target_is_directory=True)
+    return folder
+
+
+def _alone(data: Data, head: Path, seed: int) -> Scores:
+    """A finished head's cross-fitted and test scores, kept in its folder."""
+    mark = run_folder.fingerprint([_hashes(head), KS, FOLDS, seed])
+    if (known := _kept(head / "alone.json", mark)) is not None:
+        return known
+    from blend.crossfit import estimate
+
+    val, test = (_pool(data, {"head": head}, part) for part in ("val", "test"))
+    decided, truth = [], []
+    folds = estimate.split(val, FOLDS, seed)
+    for fold in folds:
+        others = val.select(sorted(video for other in folds for video in other if other is not fold))
+        held = val.select(fold)
+        decided.append(_decided(held, *_chosen(others)))
+        truth.append(held.known.values)
+    crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
+    final = data.task.score(test.known.values, _decided(test, *_chosen(val)))
+    return _keep(head / "alone.json", mark, (float(crossed), float(final)))
+
+
+def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
+    """Heads' frames as blend sees them, with their truth."""
+    from blend.pool import pool
+
+    found = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
+    return pool.for_validation(data.task, found, data.truth[part], data.prior, part)
+
+
+def _chosen(some: Pool) -> tuple[int, NDArray[np.float64] | None]:
+    """The k of box smoothing, and for au the thresholds, that are best on these videos."""
+    from blend.calibrate import threshold
+    from blend.decision import combine
+
+    tried = []
+    for k in KS:
+        smooth, thresholds = combine.scores(some, [1.0], "box", k), None
+        if some.task.name == "au":
+            columns = threshold.columns(smooth, some.known.rows)
+            thresholds = threshold.best(columns, some.known.values.T.astype(np.uint8))[0]
+        tried.append((some.task.score(some.known.values, _decided(some, k, thresholds)), k, thresholds))
+    return max(tried, key=lambda one: one[0])[1:]
+
+
+def _decided(some: Pool, k: int, thresholds: NDArray[np.float64] | None) -> NDArray[np.generic]:
+    """Decisions of the annotated frames."""
+    from blend.decision import combine
+    from blend.decision.decide import decide
+
+    decided = decide(some.task.name, combine.scores(some, [1.0], "box", k), thresholds)
+    return decided[some.known.rows]
+
+
+def as_markdown(task: Task, found: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
+    """The scores as a table for a README: means over the seeds, and the deviation between them. Then the gain."""
+    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
+    for name, scores in found.items():
+        both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
+        lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
+    change = np.array(found["with"])[:, 1] - np.array(found["without"])[:, 1]
+    by_seed = ", ".join(f"{one:+.3f}" for one in change)
+    lines.append(f"\nThe blend of all less that of the tabular heads, test, by seed: {by_seed}")
+    if gain["interval"]:
+        low, high = gain["interval"]
+        lines.append(f"Their mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}")
+    return "\n".join(lines)
+
+
+EXAMPLES = """Examples:
+
+python -m blend.studies.sequences --task expr --seeds 3"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help="au, expr or va.")],
+    seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
+    config: Annotated[
+        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
+    ] = extract_config.DEFAULT,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
+    with errors.exits():
+        if task not in ("au", "expr", "va"):
+            raise InputError(f"--task {task}: no such task; there are au, expr, va")
+        settings = extract_config.load(Config, config, overrides)
+        folder = work or Path("runs") / settings.corpus.name
+        found, gain = main(settings, task, folder, seeds)
+        if as_json:
+            scores = {name: [{"cross_fitted": a, "test": b} for a, b in some] for name, some in found.items()}
+            print(json.dumps({"task": task, "metric": TASKS[task].metric, "scores": scores, "gain": gain}, indent=2))
+        else:
+            print(as_markdown(TASKS[task], found, gain))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

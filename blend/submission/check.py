@@ -1,0 +1,233 @@
+"""The lines of a text as an organiser's reader sees them, and what is wrong with each of them alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blend.submission import formats
+from blend.submission.formats import KINDS, Kind
+from extract.runtime.errors import InputError
+
+
+def split_lines(data: bytes) -> tuple[list[str], list[Problem]]:
+    """The lines of a file without their ends, and what is wrong with its bytes and line ends."""
+    found: list[Problem] = []
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = data[: error.start].count(b"\n") + 1
+        found.append((number, f"byte 0x{data[error.start]:02x} is no UTF-8 text; save the file as UTF-8"))
+        text = data.decode("utf-8", errors="replace")
+    if text.startswith("\ufeff"):
+        found.append((1, "the file begins with a byte order mark; save it as UTF-8 without one"))
+        text = text[1:]
+    lines = text.split("\n")
+    last = lines.pop()
+    if last:
+        lines.append(last)
+        found.append((len(lines), "the file does not end with a line end; is it cut off?"))
+    if "\r" in text:
+        ends = [number for number, line in enumerate(lines, start=1) if line.endswith("\r")]
+        if ends:
+            more = f" ({len(ends):,} lines do)" if len(ends) > 1 else ""
+            found.append((ends[0], f"the line ends with a carriage return{more}; expected \\n alone"))
+        lines = [line.removesuffix("\r") for line in lines]
+    return lines or [""], found
+
+
+def parse_images(
+    parts: list[tuple[str, str, str]], numbers: range, expected: Sequence[str] = ()
+) -> tuple[list[str], list[int] | range, list[Problem]]:
+    """Pictures and their lines, without blank lines; a name with blanks or quotes is said, and taken without them,
+    unless it is `expected` to have them.
+    """
+    names = [part[0] for part in parts]
+    text = "".join(names)
+    if "" not in names and '"' not in text and text == "".join(text.split()):
+        return names, numbers, []
+    found: list[Problem] = []
+    known = set(expected)
+    kept: list[str] = []
+    at: list[int] = []
+    for number, (image, comma, tail) in zip(numbers, parts, strict=True):
+        if not image.strip() and not comma and not tail:
+            found.append((number, "a blank line"))
+            continue
+        clean = image if image in known else "".join(image.split()).replace('"', "")
+        if clean != image:
+            what = "quotes" if '"' in image else "blanks"
+            found.append((number, f"{what} in the picture's name {image[:80]!r}"))
+        kept.append(clean)
+        at.append(number)
+    return kept, at, found
+
+
+def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) -> list[Problem]:
+    """Problems of the values. Most lines of a file share their text behind the name, so each text is judged once."""
+    judged: dict[str, str] = {}
+    found = []
+    for number, (image, comma, tail) in zip(numbers, parts, strict=True):
+        problem = judged.get(tail)
+        if problem is None:
+            problem = judged[tail] = kind.problem(tail)
+        if problem and (comma or image.strip()):
+            found.append((number, problem))
+    return found
+
+
+Problem = tuple[int, str]
+"""(line, what is wrong); the header is line 1."""
+
+
+def compare_order(found: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int = 2) -> list[Problem]:
+    """Problems of the pictures `found` (on `lines`) against those of a template, whose first is on line `first`.
+
+    A template may name a picture several times; then so must the file. Neighbouring missing pictures are one problem,
+    which names the line they belong before.
+    """
+    if found == expected:
+        return []
+    return sorted(_Walk(found, lines, expected, first).problems())
+
+
+class _Walk:
+    """One pass through the file with a finger in the template, which jumps ahead over what is missing."""
+
+    def __init__(self, found: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int) -> None:
+        self.found, self.lines, self.expected, self.first = found, lines, expected, first
+        self.place: dict[str, int] = {}
+        self.later: dict[str, list[int]] = {}
+        for i, image in enumerate(expected):
+            if self.place.setdefault(image, i) != i:
+                self.later.setdefault(image, []).append(i)
+        self.finger = 0
+        self.skipped: list[tuple[int, int]] = []
+        """(place in the template, line before which it belongs)."""
+
+    def problems(self) -> list[Problem]:
+        some: list[Problem] = []
+        seen: dict[str, int] = {}
+        for i, image in enumerate(self.found):
+            if self.finger < len(self.expected) and image == self.expected[self.finger]:
+                self.finger += 1
+            elif problem := self._out_of_place(i, image, seen):
+                some.append((self.lines[i], problem))
+            seen.setdefault(image, self.lines[i])
+        end = self.lines[-1] + 1 if len(self.lines) else self.first
+        self.skipped.extend((place, end) for place in range(self.finger, len(self.expected)))
+        return some + self._missing()
+
+    def _out_of_place(self, i: int, image: str, seen: dict[str, int]) -> str:
+        """What to say of a picture that is not the one under the finger; moves the finger where that explains it."""
+        here = self.expected[self.finger] if self.finger < len(self.expected) else None
+        following = self.found[i + 1] if i + 1 < len(self.found) else None
+        if image not in self.place:
+            after = self.expected[self.finger + 1] if self.finger + 1 < len(self.expected) else None
+            if here is not None and following == after and here != following:
+                self.finger += 1
+                return f"picture {image[:80]!r}, where the template has {here!r}"
+            return f"picture {image[:80]!r} is not in the template"
+        ahead = self._next_place(image)
+        if ahead is not None and here != following:
+            self.skipped.extend((place, self.lines[i]) for place in range(self.finger, ahead))
+            self.finger = ahead + 1
+            return ""
+        line = (ahead if ahead is not None else self.place[image]) + self.first
+        if image in seen and image not in self.later:
+            return f"picture {image!r} occurs again; it was on line {seen[image]}"
+        return f"picture {image!r} comes too {'late' if ahead is None else 'early'}; the template has it on line {line}"
+
+    def _next_place(self, image: str) -> int | None:
+        """Where the template has the picture next, from the finger on."""
+        places = [self.place[image], *self.later.get(image, ())]
+        return next((place for place in places if place >= self.finger), None)
+
+    def _missing(self) -> list[Problem]:
+        """The skipped pictures that did not turn up elsewhere, neighbours together."""
+        short = Counter(self.expected[place] for place, _ in self.skipped)
+        if not short:
+            return []
+        there, wanted = Counter(self.found), Counter(self.expected)
+        short = Counter({image: wanted[image] - there[image] for image in short if wanted[image] > there[image]})
+        runs: list[list[int]] = []  # [line, first place, last place]
+        for place, line in self.skipped:
+            image = self.expected[place]
+            if short[image] <= 0:
+                continue
+            short[image] -= 1
+            if runs and runs[-1][0] == line and runs[-1][2] == place - 1:
+                runs[-1][2] = place
+            else:
+                runs.append([line, place, place])
+        return [(line, self._missing_text(a, b)) for line, a, b in runs]
+
+    def _missing_text(self, a: int, b: int) -> str:
+        one = f"picture {self.expected[a]!r}"
+        if a == b:
+            return f"{one} is missing; it belongs before this line"
+        last = self.expected[b]
+        return f"{b - a + 1:,} pictures are missing, {self.expected[a]!r} to {last!r}; they belong before this line"
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a complete file holds: its header, and its pictures in order."""
+
+    path: Path
+    kind: Kind
+    header: str
+    images: list[str]
+
+
+def read_template(path: Path) -> Template:
+    """Read an official list: bare pictures, trailing commas (ABAW-5, ABAW-7) or dummy values (ABAW-6) behind them.
+
+    Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
+    without a picture.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such template") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    kind = formats.recognise(header.rstrip(", ").split(",")[1:])
+    if kind is None:
+        known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
+        raise InputError(f"{path}: line 1 is {header[:80]!r}, the header of no known task; known are {known}")
+    images = [line.partition(",")[0].strip() for line in body.rstrip().split("\n")]
+    if not body.strip():
+        raise InputError(f"{path}: no pictures behind the header")
+    if "" in images:
+        raise InputError(f"{path}: line {images.index('') + 2} names no picture")
+    return Template(path, kind, header, images)
+
+
+def list_problems(path: Path, template: Template) -> list[Problem]:
+    """All problems of a file, by line (the header is line 1); none: it is complete."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not data:
+        return [(1, "the file is empty")]
+    if (zero := data.find(0)) >= 0:
+        return [(data[:zero].count(b"\n") + 1, "a zero byte: this is no UTF-8 text (is it UTF-16?)")]
+    lines, found = split_lines(data)
+    header = lines[0]
+    numbers = range(2, len(lines) + 1)
+    if header != template.header:
+        if header.partition(",")[0].strip() in set(template.images):
+            found.append((1, f"the header is missing; expected {template.header!r}"))
+            numbers = range(1, len(lines) + 1)
+        else:
+            found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
+    parts = [lines[number - 1].partition(",") for number in numbers]
+    images, at, wrong = parse_images(parts, numbers, template.images)
+    found += wrong + parse_values(parts, numbers, template.kind)
+    found += compare_order(images, at, template.images)
+    return sorted(found)

@@ -1,0 +1,207 @@
+"""An ONNX network that hears, compiled for stretches of one length: OpenVINO on CPU, torch on CUDA.
+
+One stretch a request, so a result does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.engines import create as engine
+from extract.engines import graph, openvino_engine
+from extract.engines.graph import Outputs
+from extract.networks.registry import Network
+from extract.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from extract.config import Features
+
+Shaped = Callable[[list[int | None]], tuple[list[int], int]]
+"""The input's shape as the file states it -> what to run, and the axis that is time."""
+
+
+class Layout:
+    """What a network takes and gives, for one length of sound."""
+
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped) -> None:
+        """Raises InputError where the file is no ONNX network of one input, or lacks an output."""
+        import openvino as ov
+
+        facts = Network(
+            name, 0, (), (), "rgb", None, None, False, path.name, path=path, classifier=False, section="audio"
+        )
+        facts = replace(facts, **wanted)  # type: ignore[arg-type]
+        self.path, self.wanted = path, wanted
+        self.onnx: ModelProto = graph.expose(path, facts)[0]
+        self._model: Any = ov.Core().read_model(self.onnx.SerializeToString())
+        if len(self._model.inputs) != 1:
+            names = ", ".join(port.any_name for port in self._model.inputs)
+            raise InputError(f"{path}: takes {len(self._model.inputs)} inputs ({names}), expected the sound alone")
+        stated = [size.get_length() if size.is_static else None for size in self._model.input(0).partial_shape]
+        self.shape, self.axis = shaped(stated)
+        self.outputs = self._given(self.shape)
+        """Kind -> [D], or [T, D] for a sequence."""
+        lengths = {shape[0] for shape in self.outputs.values() if len(shape) > 1}
+        if len(lengths) > 1:
+            raise InputError(
+                f"{path}: its outputs have {' and '.join(map(str, sorted(lengths)))} vectors for one sound"
+            )
+        count, self.stride, self.first = next(iter(lengths), 1), 1.0, 0.0
+        if lengths:
+            self._spread(count, free=stated[self.axis] is None)
+
+    def _spread(self, count: int, free: bool) -> None:
+        """Find out how far apart the vectors are (`stride`), and what the first one's middle is (`first`).
+
+        Both are numbers of samples (or log-mels), found by how the count of vectors grows with the length. Sound at the
+        end that no vector has heard is left out of the shape.
+        """
+        length = self.shape[self.axis]
+        self.stride, self.first = length / count, (length / count - 1) / 2
+        if free and count > 2:
+            with contextlib.suppress(InputError):
+                shortest, before = self._shortest(count), self._shortest(count - 1)
+                self.shape[self.axis], self.stride = shortest, float(shortest - before)
+                self.first = (shortest - 1 - (count - 1) * self.stride) / 2
+        self.outputs = self._given(self.shape)
+
+    def _shortest(self, count: int) -> int:
+        """The shortest input that gives so many vectors."""
+        low, high = 1, self.shape[self.axis]
+        while low < high:
+            middle = (low + high) // 2
+            if self._count(middle) >= count:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _count(self, length: int) -> int:
+        """How many vectors an input of this length gives; 0 where it is too short."""
+        shape = list(self.shape)
+        shape[self.axis] = length
+        try:
+            return next(given[0] for given in self._given(shape).values() if len(given) > 1)
+        except (InputError, StopIteration):
+            return 0
+
+    def _given(self, shape: list[int]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the outputs, without the axis of the batch."""
+        try:
+            self._model.reshape({self._model.input(0): shape})
+            ports = {kind: self._model.output(name) for kind, name in self.wanted.items()}
+            given = {kind: tuple(port.shape) for kind, port in ports.items()}
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.path}: cannot run on an input of shape {shape}: {str(error).splitlines()[0][:200]}"
+            ) from error
+        for kind, found in given.items():
+            if not 2 <= len(found) <= 3 or found[0] != 1:
+                raise InputError(
+                    f"{self.path}: output {self.wanted[kind]!r} has the shape {list(found)}; expected [1, D], or "
+                    f"[1, T, D] for a sequence"
+                )
+        return {kind: found[1:] for kind, found in given.items()}
+
+
+class OpenVinoAudioEngine(Layout):
+    """Runs on CPU; results come to callbacks, in any order."""
+
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
+        import openvino as ov
+
+        super().__init__(path, name, wanted, shaped)
+        try:
+            compiled = ov.Core().compile_model(self._model, "CPU", openvino_engine._settings(precision, None))
+        except RuntimeError as error:
+            raise InputError(f"{path}: OpenVINO cannot run it: {str(error).splitlines()[0][:200]}") from error
+        self.runs = f"openvino {version('openvino')} on CPU, {precision}"
+        self._ports = {kind: compiled.output(name) for kind, name in wanted.items()}
+        self._queue = ov.AsyncInferQueue(compiled)
+        self._queue.set_callback(self._arrived)
+        self._failure: BaseException | None = None
+
+    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
+        """Queue one stretch of the layout's shape; waits while every request is busy."""
+        self._raise_failure()
+        self._queue.start_async({0: sound}, done)
+
+    def flush(self) -> None:
+        """Wait until every callback has been called."""
+        self._queue.wait_all()
+        self._raise_failure()
+
+    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
+        try:  # an exception that leaves a callback would end the process
+            done({kind: np.array(request.get_tensor(port).data[0], np.float32) for kind, port in self._ports.items()})
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class TorchAudioEngine(Layout):
+    """Runs by torch, on CUDA where there is one, by the picture engine's arithmetic; results come at once."""
+
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
+        """Raises UnsupportedOperator for a network that torch cannot run, InputError for what the device refuses."""
+        import torch
+
+        from extract.engines.onnx_module import OnnxModule, UnsupportedOperator
+        from extract.engines.torch_engine import arithmetic
+
+        super().__init__(path, name, wanted, shaped)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._lowered = precision == "bf16"
+        self.runs = f"torch {torch.__version__} on {self._device.type}, {precision}"
+        torch.set_float32_matmul_precision("highest")
+        try:
+            module = OnnxModule(self.onnx, list(wanted.values()), tuple(self.shape))
+        except UnsupportedOperator as error:
+            raise UnsupportedOperator(f'{path}: {error}; features.engine = "openvino" runs it on CPU') from error
+        self._arithmetic = partial(arithmetic, self._device, self._lowered, f"the audio network {name!r}")
+        with self._arithmetic():
+            self._module = module.to(self._device).eval()
+
+    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
+        """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
+        import torch
+
+        with self._arithmetic():
+            found = self._module(torch.from_numpy(sound).to(self._device, self._module.dtype))
+            rows = {kind: one[0].float().cpu().numpy() for kind, one in zip(self.wanted, found, strict=True)}
+        done(rows)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def create(
+    path: Path, name: str, wanted: dict[str, str], shaped: Shaped, settings: Features
+) -> OpenVinoAudioEngine | TorchAudioEngine:
+    """The engine that the config asks for, as extract.engines.openvino_engine chooses it for pictures."""
+    import sys
+
+    if settings.engine != "openvino" and (settings.engine == "torch" or engine._has_cuda()):
+        from extract.engines.onnx_module import UnsupportedOperator
+
+        try:
+            return TorchAudioEngine(path, name, wanted, shaped, settings.precision)
+        except UnsupportedOperator as error:
+            if settings.engine == "torch":
+                raise
+            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
+    return OpenVinoAudioEngine(path, name, wanted, shaped, settings.precision)

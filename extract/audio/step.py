@@ -1,0 +1,303 @@
+"""The sound's part of the feature store: a vector for each frame of each video, of log-mels or a network of the user's.
+
+A frame's vector is centred on the frame's own time in the video file. Soundless and silent videos have zeros, and are
+counted in `<work>/features/<network>/soundless.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.audio import logmel
+from extract.config import Config, Corpus
+from extract.features import provenance, store
+from extract.features.store import VideoFeatures, check_values
+from extract.media import files as media_files
+from extract.media import sound as audio_read
+from extract.media import timestamps
+from extract.media.sound import Block, Heard
+from extract.networks import registry
+from extract.runtime import locks
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from extract.runtime.run_folder import fingerprint, sweep, write_json
+
+NAME = "audio"
+"""The network that needs no weights: log-mel features."""
+NAMED = 5
+"""Soundless videos named on screen."""
+NO_FILE = "no file of it in corpus.videos"
+
+
+class Listener(Protocol):
+    """Sound -> features of frames."""
+
+    rate: int
+    about: dict[str, str]
+    """What decides the features."""
+    made_by: dict[str, str]
+    """What computes them, which does not."""
+
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """Features by kind, a row for each of the frames at `times` (seconds)."""
+        ...
+
+    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
+        """Zeros."""
+        ...
+
+
+class LogMel:
+    """The built-in features."""
+
+    rate = logmel.RATE
+
+    def __init__(self) -> None:
+        self.about = {"network": NAME, "settings": json.dumps(logmel.SETTINGS)}
+        self.made_by: dict[str, str] = {}
+
+    def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """The embedding."""
+        hops, vectors = logmel.Hops(), logmel.FrameVectors(times)
+        for start, samples in blocks:
+            for windows in hops.feed(start, samples):
+                vectors.feed(*windows)
+        for windows in hops.finish():
+            vectors.feed(*windows)
+        return {"embedding": vectors.finish()}
+
+    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
+        """Zeros."""
+        return {"embedding": np.zeros((frames, logmel.WIDTH), np.float16)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video: its sound (None: there is none), and its last frame with a face (None: faces do not matter).
+
+    `pictures` is the file whose pictures' times are the frames' times; None: that of the sound. A video without any
+    face (0) has no frames: every other network lacks it, and it is predicted from the prior.
+    """
+
+    video: str
+    file: Path | None
+    frames: int | None = None
+    pictures: Path | None = None
+
+
+def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
+    """What is to be done: of every video its file, and the last frame with a face in `frames`.
+
+    Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
+    file.
+    """
+    if not corpus.videos:
+        raise InputError(
+            f"features.networks: {NAME!r} and networks of [audio.*] need the videos' sound: give corpus.videos, the "
+            f"folder of <video>.mp4, <video>.wav and the like"
+        )
+    files = media_files.list_files(corpus.videos)
+    of = {name: media_files.find(name, files) for name in frames}
+    found = [Job(name, of[name].sound, last, of[name].video) for name, last in frames.items()]
+    lacking = [job.video for job in found if job.file is None]
+    if len(lacking) > corpus.missing_videos * len(found):
+        raise InputError(
+            f"{corpus.videos[0]}: no file of the video {lacking[0]!r} ({len(lacking)} of {len(found)} have none); "
+            f"expected {lacking[0]}.mp4, {lacking[0]}.wav or the like: correct corpus.videos, or raise "
+            f"corpus.missing_videos"
+        )
+    return found
+
+
+def names(config: Config, work: Path) -> list[str]:
+    """The networks that hear, of those in features.networks. A table imported as "audio" is none."""
+    mine = [NAME] if not provenance.is_imported(work, NAME) else []
+    return [name for name in dict.fromkeys(config.features.networks) if name in (*config.audio, *mine)]
+
+
+def create_listener(name: str, config: Config) -> Listener:
+    """What hears by this name. Raises InputError for a section [audio.*] that cannot be used."""
+    if name not in config.audio:
+        return LogMel()
+    if name == NAME or name in registry.NETWORKS or name in config.networks:
+        raise InputError(f"audio.{name}: there is another network of that name; choose another")
+    from extract.audio.network import AudioNetwork
+
+    return AudioNetwork(name, config.audio[name], config.features)
+
+
+@dataclass
+class AudioStep:
+    """One network's part of the store. `corpus_version` is that of an embedded corpus, whose sound changes under the
+    same names; else empty.
+    """
+
+    name: str
+    listener: Listener
+    jobs: list[Job]
+    corpus: Corpus
+    work: Path
+    corpus_version: str
+    redo: bool
+    _since: int | None = field(init=False, default=None)
+
+    unit = "videos"
+    gpu = False
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return self.listener.about | {"mark": fingerprint(self.listener.about)}
+
+    def size(self, job: Job) -> int:
+        """How much of the work a video is."""
+        return 1
+
+    def todo(self) -> list[Job]:
+        """The videos that are missing or out of date."""
+        self._since = provenance.redo_since(self.work / "features" / self.name, self._about["mark"], self.redo)
+        return [job for job in self.jobs if not self.is_done(job)]
+
+    def is_done(self, job: Job) -> bool:
+        """Whether a video's features stand; after `todo`."""
+        file = store.path(self.work, self.name, job.video)
+        if self._since is not None and not (file.exists() and file.stat().st_mtime_ns >= self._since):
+            return False
+        return _is_current(file, self._about, _facts(job, self.corpus, self.corpus_version))
+
+    def make(self) -> None:
+        """Bring it up to date, together with whoever else works on it."""
+        if todo := self.todo():
+            with progress(f"extract {self.name}", total=len(todo), unit=self.unit) as bar:
+                self.make_of(todo, bar.advance)
+
+    def make_of(self, todo: list[Job], advance: Callable[[int], None]) -> None:
+        """The work itself, on the videos that no other process does; after `todo`."""
+        claims = locks.Claims(self.work / "features" / self.name / ".locks")
+        for job in locks.take_turns(todo, claims, self.is_done, passed=lambda _: advance(1)):
+            if job is not None:
+                _one(self.name, self.listener, job, self.corpus, self.work, self._about, self.corpus_version)
+                claims.release(job.video)
+                advance(1)
+
+    def finish(self) -> None:
+        """All of it is there: end a redo, and say which videos have no sound."""
+        provenance.finish_redo(self.work / "features" / self.name)
+        _report(self.name, self.jobs, self.work)
+
+
+def _one(
+    name: str, listener: Listener, job: Job, corpus: Corpus, work: Path, about: dict[str, str], version: str
+) -> None:
+    """Write one video's features."""
+    features, soundless, damaged = compute_features(listener, job, corpus.fps)
+    check_values(features, name, job.video)
+    file = store.path(work, name, job.video)
+    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | listener.made_by
+    store.write(file, features, about | _facts(job, corpus, version) | said)
+    sweep(file)
+
+
+def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
+    """A video's features, why it has no sound (empty: it has), and how many pieces of sound are damaged or misplaced.
+
+    There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
+    file without pictures has no video beside it, frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    """
+    least = job.frames or 0
+    pictures = job.pictures or job.file
+    times = timestamps.picture_times(pictures) if pictures is not None and job.frames != 0 else np.empty(0)
+    soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
+    if job.file is not None and job.frames != 0:
+        try:
+            if not len(times):
+                times = np.arange(_frames_heard(job.file, listener.rate, fps)) / fps
+            times = extend_times(times, least, fps)
+            rows = listener.listen(audio_read.blocks(job.file, listener.rate, heard), times)
+        except audio_read.Unreadable as error:
+            soundless = str(error)
+        if not soundless and not heard.peak:
+            soundless = "silent" if heard.samples else "no sound can be decoded"
+    times = extend_times(times, least, fps)
+    if soundless or rows is None:
+        rows = listener.nothing(len(times))
+    return VideoFeatures(np.arange(1, len(times) + 1, dtype=np.int32), **rows), soundless, heard.damaged
+
+
+def extend_times(times: NDArray[np.float64], frames: int, fps: float) -> NDArray[np.float64]:
+    """Times of at least so many frames: those behind the last follow at the video's usual rate."""
+    if len(times) >= frames:
+        return times
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
+    begin = times[-1] + step if len(times) else 0.0
+    return np.concatenate([times, begin + step * np.arange(frames - len(times))])
+
+
+def _frames_heard(path: Path, rate: int, fps: float) -> int:
+    """Frames that a sound without pictures lasts; its clock begins with it or at 0."""
+    end = 0
+    for start, samples in audio_read.blocks(path, rate, Heard()):
+        end = start + len(samples)
+    return int(np.ceil(end / rate * fps - 0.01))
+
+
+def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
+    """What a video's features hang on beside the network."""
+    files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
+    sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
+    return {"sound": sound, "pictures": f"{job.frames}, {corpus.fps:g} a second", "corpus": version}
+
+
+def _is_current(path: Path, about: dict[str, str], facts: dict[str, str]) -> bool:
+    """True if the video is done. Raises InputError where it was done by another network or other settings."""
+    there = store.read_about(path)
+    if there is None:
+        return False
+    if there.get("mark") != about["mark"]:
+        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+        raise InputError(f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew")
+    return all(there.get(key) == value for key, value in facts.items())
+
+
+def _report(name: str, todo: list[Job], work: Path) -> None:
+    """Say and keep which videos have no sound, and which lack pieces of it."""
+    path = work / "features" / name / "soundless.json"
+    facts = [(job, store.read_about(store.path(work, name, job.video)) or {}) for job in todo]
+    silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
+    damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
+    found = {
+        "videos": len(todo),
+        "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
+        "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
+    }
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = None
+    if told != found:
+        write_json(path, found)
+    if silent:
+        first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
+        more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
+        print(f"warning: {len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}", file=sys.stderr)
+    for job, pieces in damaged[:NAMED]:
+        what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
+        print(f"warning: {job.file}: {what}: silence there", file=sys.stderr)
+
+
+def count_frames(config: Config) -> Mapping[str, int | None]:
+    """Every video and its last frame with a face; without folders of frames, every file of corpus.videos."""
+    from extract.media import frames
+
+    if not config.corpus.frames:
+        return dict.fromkeys(sorted(media_files.list_files(config.corpus.videos))) if config.corpus.videos else {}
+    folders = frames.list_videos(config.corpus.frames)
+    numbers = {video: frames.list_frames(folder).numbers for video, folder in folders.items()}
+    return {video: int(some[-1]) if len(some) else 0 for video, some in numbers.items()}

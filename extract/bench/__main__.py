@@ -1,0 +1,61 @@
+"""extract.bench.__main__.__main__."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from extract.bench.fixtures import ARCH
+from extract.bench.measure import WAYS, main
+from extract.runtime import errors
+
+if TYPE_CHECKING:
+    pass
+
+
+def command(
+    pictures: Annotated[int, typer.Option(help="Generated crops of 112x112.", min=1)] = 512,
+    repeats: Annotated[int, typer.Option(help="Rounds; medians are printed.", min=1)] = 5,
+    seed: int = 0,
+    long: Annotated[
+        int, typer.Option(help="Extract so many crops instead, and show memory and frames/s from tenth to tenth.")
+    ] = 0,
+    network: Annotated[str, typer.Option(help=f"With --long: {ARCH} (random weights), or a known network.")] = ARCH,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
+    with errors.exits():
+        if long:
+            from extract.bench import long_run
+
+            tenths = long_run.main(long, network, seed)
+            print(json.dumps(asdict(tenths), default=list) if as_json else long_run.table(tenths))
+            return
+        found = main(pictures, repeats, seed)
+        if as_json:
+            print(json.dumps(found))
+            return
+        print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {found['c']:.0f} | |")
+        for way in ("a", "b", "d"):
+            if way in found:
+                print(f"| ({way}) {WAYS[way]} | {found[way]:.0f} | {found[f'c/{way}']:.2f} times |")
+            else:
+                print(f"| ({way}) {WAYS[way]} | pip install -e .[bench] | |")
+
+
+EXAMPLES = """Examples:
+
+python -m extract.bench                                          beside the published ways
+
+python -m extract.bench --long 50000                             a long run, tf_efficientnet_b0
+
+python -m extract.bench --long 50000 --network demo_enet         the same with a small network"""
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

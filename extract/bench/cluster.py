@@ -1,0 +1,139 @@
+"""`python -m extract.bench.cluster`: frames/s of two one-thread workers of a Dask scheduler beside two local processes.
+
+Both ways run the real `extract.run` on the same crops in an empty work folder, taking turns: two processes that share
+the folder, and one that hands jobs to two workers on this machine. The scheduler and the workers run already, as on a
+cluster; everything else, from the start of Python to the last file, counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extract.bench import fixtures, long_run
+from extract.networks import weights
+from extract.runtime import errors
+from extract.runtime.errors import Failed
+
+VIDEO = 500
+"""Frames of each video."""
+WORKERS = 2
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS_TO_START = 60.0
+LOCAL, SPREAD = f"{WORKERS} local processes", f"{WORKERS} workers, 1 thread each"
+
+
+def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, float]:
+    """Median frames/s of both ways over `repeats` rounds, and their ratio under "ratio". Raises Failed if one fails."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lengths = [min(VIDEO, pictures - begin) for begin in range(0, pictures, VIDEO)]
+        long_run._make_corpus(folder, lengths, seed)
+        settings = long_run._settings(folder, network, seed)
+        (folder / "config.toml").write_text(_toml(settings), encoding="utf-8")
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        if "networks" in settings:
+            environment[weights.CACHE_VARIABLE] = str(folder / "cache")
+        seconds: dict[str, list[float]] = {LOCAL: [], SPREAD: []}
+        with _scheduler(folder, environment) as where:
+            first = folder / "first" / "video0000"
+            first.parent.mkdir()
+            first.symlink_to(folder / "crops" / "video0000")
+            _run(folder, environment, 1, ["--set", f"corpus.frames={first.parent}"])  # converts a checkpoint
+            for _ in range(repeats):
+                seconds[LOCAL].append(_run(folder, environment, WORKERS, []))
+                seconds[SPREAD].append(_run(folder, environment, 1, ["--cluster", where]))
+    rates = {way: pictures / statistics.median(values) for way, values in seconds.items()}
+    return rates | {"ratio": rates[SPREAD] / rates[LOCAL]}
+
+
+def _toml(settings: dict[str, dict[str, object]]) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(settings)
+
+
+def _run(folder: Path, environment: dict[str, str], processes: int, more: list[str]) -> float:
+    """Seconds that so many commands take together, on an empty work folder."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
+    command += ["--work", str(folder / "work"), *more]
+    began = time.perf_counter()
+    some = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(processes)
+    ]
+    for process in some:
+        _, said = process.communicate()
+        if process.returncode:
+            raise Failed(f"extract.run ended with exit code {process.returncode}: {said.decode(errors='replace')}")
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _scheduler(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """A scheduler and its workers; where they are, for `--cluster`."""
+    from distributed import Client
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    python = [sys.executable, "-m"]
+    worker = [*python, "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard"]
+    worker += ["--local-directory", str(folder / "dask")]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    commands = [[*scheduler, "--no-dashboard"], *[worker] * WORKERS]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    some = [subprocess.Popen(command, env=environment, cwd=ROOT, **quiet) for command in commands]
+    try:
+        with Client(f"tcp://127.0.0.1:{port}", timeout=SECONDS_TO_START, set_as_default=False) as client:
+            client.wait_for_workers(WORKERS, timeout=SECONDS_TO_START)
+        yield f"dask://127.0.0.1:{port}"
+    finally:
+        for process in reversed(some):
+            process.terminate()
+        for process in some:
+            process.wait()
+
+
+def command(
+    pictures: Annotated[int, typer.Option(help="Generated crops of 112x112.", min=1)] = 20_000,
+    repeats: Annotated[int, typer.Option(help="Rounds; medians are printed.", min=1)] = 3,
+    network: Annotated[
+        str, typer.Option(help=f"{fixtures.ARCH} (random weights), or a known network.")
+    ] = fixtures.ARCH,
+    seed: int = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure extraction by a cluster's workers on this machine. Takes some minutes a round."""
+    with errors.exits():
+        found = main(pictures, repeats, network, seed)
+        if as_json:
+            print(json.dumps(found))
+            return
+        print(f"| way | frames/s |\n|---|---|\n| {LOCAL} | {found[LOCAL]:.0f} |\n| {SPREAD} | {found[SPREAD]:.0f} |")
+        print(f"\nratio {found['ratio']:.2f}")
+
+
+EXAMPLES = """Examples:
+
+python -m extract.bench.cluster --pictures 20000 --repeats 3"""
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

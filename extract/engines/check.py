@@ -1,0 +1,103 @@
+"""Whether a network's file is what the config says of it, and whether what it gives can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extract.features.store import KINDS
+from extract.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
+
+    from extract.networks.registry import Network
+
+
+CHANNELS = (1, 3)
+LFS = b"version https://git-lfs"
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be loaded as ONNX, in the words of its user."""
+    try:
+        with open(path, "rb") as handle:
+            if handle.read(len(LFS)) == LFS:
+                return "a git-lfs pointer in place of the file: `git lfs pull` fetches it"
+    except OSError as problem:
+        return str(problem.strerror)
+    said = " ".join(str(error).split())[:300]
+    lacks = "it keeps its weights in a file beside it: put that there, too; " if "should be stored in" in said else ""
+    return f"{lacks}{type(error).__name__}: {said}"
+
+
+def entry(graph: GraphProto) -> Any:
+    """The graph's first input that is no constant."""
+    constants = {array.name for array in graph.initializer}
+    return next(value for value in graph.input if value.name not in constants)
+
+
+def takes_bytes(kind: int) -> bool:
+    """Whether a network whose input has this ONNX type takes pixels as they are, 0 to 255, instead of real numbers."""
+    from onnx import TensorProto
+
+    return kind in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
+
+
+def check_input(path: Path, graph: GraphProto, network: Network) -> None:
+    """Raise InputError unless the graph takes one picture [N, channels, size, size] of a type that holds its pixels."""
+    from onnx import TensorProto
+
+    real = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+    constants = {array.name for array in graph.initializer}
+    if len(takes := [value.name for value in graph.input if value.name not in constants]) != 1:
+        raise InputError(f"{path}: takes {len(takes)} inputs ({', '.join(takes)}), expected the picture alone")
+    tensor = entry(graph).type.tensor_type
+    if not (takes_bytes(tensor.elem_type) or tensor.elem_type in real):
+        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise InputError(f"{path}: its input is {kind}, which holds no pixels; expected float or uint8: export it anew")
+    if not tensor.HasField("shape"):
+        return
+    axes = [axis.dim_value or None for axis in tensor.shape.dim]
+    said = [axis or "any" for axis in axes]
+    if len(axes) != 4 or (axes[3] in CHANNELS and axes[1] not in (*CHANNELS, None)):
+        order = ": it is [N, height, width, channels]" if len(axes) == 4 else ""
+        raise InputError(
+            f"{path}: its input has the shape {said}{order}; expected [N, channels, height, width]: export it that way"
+        )
+    if any(side not in (None, network.size) for side in axes[2:]):
+        raise InputError(
+            f"{path}: takes pictures of {said[2]}x{said[3]} pixels, but {network.section}.{network.name}.size is "
+            f"{network.size}: correct the size, or export the network for any size"
+        )
+
+
+def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]) -> None:
+    """Raise InputError unless each output is one vector a picture, of as many numbers as the config says.
+
+    `shapes` is {kind: shape}, the axis of the pictures first.
+    """
+    for kind, shape in shapes.items():
+        if kind not in KINDS:
+            continue
+        where = f"{path}: output {getattr(network, kind)!r} ({network.section}.{network.name}.{kind})"
+        if sum(axis > 1 for axis in shape[1:]) > 1:
+            raise InputError(
+                f"{where} has the shape {list(shape)}: a map of {int(np.prod(shape[1:])):,} numbers a picture; "
+                f"expected one vector: name a pooled output"
+            )
+        width = int(np.prod(shape[1:])) if len(shape) > 1 else int(np.prod(shape))
+        check_width(where, kind, width, network.classes)
+
+
+def check_width(where: str, kind: str, width: int, classes: Sequence[str] | None) -> None:
+    """Raise InputError, beginning with `where`, for logits that are not one a class, and va that are not two."""
+    if kind == "logits" and classes and width != len(classes):
+        raise InputError(
+            f"{where} has {width} columns, but classes names {len(classes)}; expected a name for each, in order"
+        )
+    if kind == "va" and width != 2:
+        raise InputError(f"{where} has {width} columns, expected 2: valence and arousal, in this order")

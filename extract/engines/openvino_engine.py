@@ -1,0 +1,140 @@
+"""Network + picture -> embedding, logits, va. `create` chooses the engine: torch on CUDA, OpenVINO on CPU.
+
+OpenVINO runs asynchronously, one picture a request, every core busy. One picture a request makes the result of a
+picture independent of its neighbours, so resumed and shared runs give the same bytes; on CPU it is also the fastest
+way (design notes in the README). The torch engine is in `extract.engines.torch_engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.engines import check as network_check
+from extract.engines.graph import INPUT_SCALE, REMARKS, Outputs, expose, split
+from extract.networks.registry import Network
+from extract.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
+"""OpenVINO's names of ours."""
+
+
+class OpenVinoEngine:
+    """Runs one network on CPU. Give it pictures with `submit`; results come to callbacks, in any order."""
+
+    def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
+        """Compile. `precision` is "fp32" or "bf16"; `threads` None means every core.
+
+        Raises InputError for a network whose input is not [N, channels, size, size].
+        """
+        import openvino as ov
+
+        graph, self._wanted = expose(path, network)
+        self.network = network
+        core = ov.Core()
+        try:
+            model = core.read_model(graph.SerializeToString())
+            compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
+                f"{network.colour!r}: {str(error).splitlines()[0]}"
+            ) from error
+        ran = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.runs = f"openvino {version('openvino')} on CPU, {PRECISIONS.get(ran, ran)}"
+        native = precision == "fp32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.remark = "" if native else REMARKS[PRECISIONS.get(ran, ran)]
+        self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
+        shapes = {kind: port.partial_shape for kind, port in self._ports.items()}
+        network_check.check_outputs(
+            path, network, {kind: [axis.get_max_length() for axis in shape] for kind, shape in shapes.items()}
+        )
+        # One more request than threads: the next picture waits in the engine, not for Python
+        self._queue = ov.AsyncInferQueue(compiled, threads + 1 if threads else 0)
+        self._queue.set_callback(self._arrived)
+        self._failure: BaseException | None = None
+        self.widths = {kind: len(row) for kind, row in self.run(_black(network)).items()}
+
+    def begin_video(self) -> None:
+        """Nothing to do: pictures run one by one."""
+
+    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
+        """Queue one picture uint8 [size, size, channels]; waits while every request is busy.
+
+        `done` gets {kind: float32 [width]} on a thread of the engine's.
+        """
+        self._raise_failure()
+        self._queue.start_async({0: picture[None]}, done)
+
+    def flush(self) -> None:
+        """Wait until every callback has been called."""
+        self._queue.wait_all()
+        self._raise_failure()
+
+    def run(self, picture: NDArray[np.uint8]) -> Outputs:
+        """One picture, now."""
+        answer: list[Outputs] = []
+        self.submit(picture, answer.append)
+        self.flush()
+        return answer[0]
+
+    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
+        try:  # an exception that leaves a callback would end the process
+            done(
+                split(
+                    {
+                        kind: np.array(request.get_tensor(port).data, np.float32).ravel()
+                        for kind, port in self._ports.items()
+                    },
+                    self.network,
+                )
+            )
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _black(network: Network) -> NDArray[np.uint8]:
+    return np.zeros((network.size, network.size, len(network.mean)), np.uint8)
+
+
+def _settings(precision: str, threads: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": next((theirs for theirs, ours in PRECISIONS.items() if ours == precision)),
+    }
+    # Pinned, the threads of several processes that share a machine would all be pinned to its first cores
+    return settings | ({"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False} if threads else {})
+
+
+def _with_pixels(model: Any, network: Network) -> Any:
+    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least.
+
+    A network that takes whole numbers gets the pixels as they are.
+    """
+    import openvino as ov
+    from openvino.preprocess import PrePostProcessor
+
+    model.reshape({model.input(0): [1, len(network.mean), network.size, network.size]})
+    steps = PrePostProcessor(model)
+    pixels = steps.input()
+    pixels.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    pixels.model().set_layout(ov.Layout("NCHW"))
+    if model.input(0).get_element_type().is_integral():  # it takes bytes, and normalises them itself
+        return steps.build()
+    pixels.preprocess().convert_element_type(ov.Type.f32)
+    pixels.preprocess().mean([INPUT_SCALE * value for value in network.mean])
+    pixels.preprocess().scale([INPUT_SCALE * value for value in network.std])
+    return steps.build()

@@ -1,0 +1,246 @@
+"""Raw videos -> face crops in the ABAW layout: `<out>/<video>/00001.jpg`, numbered as the video's frames are.
+
+A video's folder appears whole or not at all. `<out>/.crops/` holds what made it, what is under way, and the locks by
+which several processes share the videos.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extract.faces import boxes, crops
+from extract.faces.detector import DETECT_SIDE, DETECTOR, yunet
+from extract.media import video
+from extract.media.frames import SIDES as TWO
+from extract.runtime import locks
+from extract.runtime.errors import InputError
+from extract.runtime.file_names import is_too_long
+from extract.runtime.progress import progress
+from extract.runtime.run_folder import write_json
+
+SIDES = {1: ("",), 2: TWO}
+"""What is added to a video's name, per number of people."""
+FILE_SIZE = "file size"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video to crop."""
+
+    video: str
+    file: Path
+    out: Path
+    faces: int
+
+    def targets(self, faces: int | None = None) -> list[Path]:
+        """Its finished folders, from left to right; for as many people as asked for, or another number."""
+        return [self.out / f"{self.video}{side}" for side in SIDES.get(faces or self.faces, ())]
+
+    @property
+    def record(self) -> Path:
+        """What is known of the crops: a JSON file that is written before their folders appear."""
+        return self.out / ".crops" / f"{self.video}.json"
+
+
+@dataclass
+class Report:
+    """What became of the videos; counts include those finished by earlier runs and by other processes."""
+
+    videos: int = 0
+    crops: int = 0
+    without_face: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Video -> what is wrong with its file. Crops of the frames that can be read, if any, are kept."""
+
+
+def main(
+    videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None, redo: bool = False
+) -> Report:
+    """Crop the faces of all videos in a folder, together with whoever else works on it; done videos are left alone.
+
+    `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
+    Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
+    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
+    whose name is too long for files) are listed in the report and in `<out>/failures.json`, and done again when their
+    file has another size. `redo` does all again, except crops that came from elsewhere.
+    Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
+    """
+    return crop_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)
+
+
+def crop_files(
+    files: dict[str, Path],
+    out: Path,
+    *,
+    faces: int = 1,
+    size: int = 112,
+    detector: Path | None = None,
+    redo: bool = False,
+) -> Report:
+    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
+    if faces not in SIDES or size < 1:
+        raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
+    unnamable = {name: f"{file.name}: {why}" for name, file in files.items() if (why := is_too_long(name))}
+    clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
+    began = time.time()
+    settings = {
+        "faces": faces,
+        "size": size,
+        "margin": crops.MARGIN,
+        "detect_side": DETECT_SIDE,
+        "detector": DETECTOR.sha256,
+    }
+
+    def is_done(clip: Clip) -> bool:
+        return _is_done(clip, settings, began, redo)
+
+    todo = [clip for clip in clips if not is_done(clip)]
+    if todo:
+        detect = yunet(detector)
+        claims = locks.Claims(out / ".crops" / "locks")
+        frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
+        with progress("crop faces", 2 * sum(frames.values()), "frames", parts=2) as bar:
+            for clip in locks.take_turns(todo, claims, is_done, lambda clip: bar.advance(2 * frames[clip.video])):
+                if clip is not None:
+                    bar.advance(0, clip.video)
+                    with _replacing(clip) as folders:
+                        people: list[crops.Boxes] = []
+                        made = crops.crop_video(clip.file, folders, size, detect, bar.advance, people.extend)
+                        made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
+                        _publish(clip, made, people)
+                    claims.release(clip.video)
+    return _report(clips, out, unnamable)
+
+
+def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
+    """True if nothing is left to do. Raises InputError where crops are there that were made otherwise.
+
+    A file of which no frame can be read is tried once in every run.
+    """
+    record, there = _record(clip), all(target.is_dir() for target in clip.targets())
+    if not record:
+        return there  # crops from elsewhere: taken as they are
+    if redo or not record["frames"]:
+        return clip.record.stat().st_mtime >= began and (there or not record["frames"])
+    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: _size(clip.file)}
+    differs = [key for key in now if before.get(key) != now[key]]
+    if not there and not any(target.is_dir() for target in clip.targets(before.get("faces"))):
+        return False
+    if differs == [FILE_SIZE] and record["broken"]:
+        return False  # its file was mended
+    if differs:
+        raise InputError(
+            f"{clip.out / clip.video}: made with "
+            + ", ".join(f"{key} {before.get(key)}" for key in differs)
+            + "; now there is "
+            + ", ".join(f"{key} {now[key]}" for key in differs)
+            + "; --redo makes it anew, another folder for the crops keeps both"
+        )
+    return there
+
+
+@contextmanager
+def _replacing(clip: Clip) -> Iterator[list[Path]]:
+    """Give folders to be made and filled; nothing of them is left where the block ends badly."""
+    folders = [_under_way(target) for target in clip.targets()]
+    for target in clip.targets():
+        if target.exists() and not target.is_dir():
+            raise InputError(f"{target}: a file is in the way; move it, or choose another folder for the crops")
+    try:
+        for folder in folders:  # of a process that was killed: the video is ours now
+            shutil.rmtree(folder, ignore_errors=True)
+        yield folders
+    except OSError as error:
+        raise InputError(
+            f"{clip.targets()[0]}: cannot be written ({error.strerror or error}); free some space or choose another "
+            f"folder for the crops"
+        ) from error
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _under_way(target: Path) -> Path:
+    return target.parent / ".crops" / f"{target.name}.part"
+
+
+def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> None:
+    """Put the record, the boxes, then the folders, into place. What was there goes first: it never passes for new."""
+    if hasattr(os, "sync"):
+        os.sync()  # once a video: a crash must not leave empty pictures in a folder that counts
+    before = _record(clip).get("settings", {}).get("faces")
+    for target in {*clip.targets(), *clip.targets(before)}:
+        old = _under_way(target).with_suffix(".old")
+        shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.replace(target, old)
+        shutil.rmtree(old, ignore_errors=True)
+    write_json(clip.record, record)
+    boxes.write(boxes.path(clip.out, clip.video), people)
+    for target in clip.targets() if record["frames"] else []:
+        os.replace(_under_way(target), target)
+
+
+def _record(clip: Clip) -> dict[str, Any]:
+    """What a run noted of a video, or {}."""
+    try:
+        record = dict(json.loads(clip.record.read_text(encoding="utf-8")))
+        return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
+    report = Report(videos=len(clips) + len(unnamable), broken=dict(unnamable))
+    for clip in clips:
+        record = _record(clip)
+        report.crops += record.get("crops", 0)
+        if record.get("broken"):
+            report.broken[clip.video] = f"{clip.file.name}: {record['broken']}"
+        elif record and not record["crops"]:
+            report.without_face.append(clip.video)
+    failures = out / "failures.json"
+    if report.broken:
+        write_json(failures, [{"video": name, "reason": reason} for name, reason in report.broken.items()])
+    else:
+        failures.unlink(missing_ok=True)
+    return report
+
+
+def command(
+    videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False, as_json: bool = False
+) -> int:
+    """Run `main` and tell what became of the videos; the exit code is 1 where a video is broken, else 0."""
+    report = main(videos, out, faces=faces, size=size, redo=redo)
+    if as_json:
+        print(json.dumps({"folder": str(out)} | asdict(report), indent=2))
+    else:
+        print(f"{report.crops:,} face crops of {report.videos} videos are in {out}")
+    if report.without_face and not as_json:
+        print(f"no face in {len(report.without_face)} of them: {', '.join(report.without_face)}")
+    for reason in report.broken.values():
+        print(f"warning: {videos / reason}", file=sys.stderr)
+    if report.broken:
+        print(
+            f"{len(report.broken)} videos are broken; crops of the frames that can be read are kept. Once a file is "
+            f"whole, start again: it is done anew. The list is in {out / 'failures.json'}",
+            file=sys.stderr,
+        )
+    return 1 if report.broken else 0

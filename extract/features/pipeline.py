@@ -1,0 +1,159 @@
+"""Pictures -> features of one network: decoding beside the network, bounded memory, one finished file a video."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.engines.graph import Outputs
+from extract.features.store import KINDS, VideoFeatures, check_values
+from extract.media import images
+from extract.media.frames import Frames
+from extract.networks.registry import Network
+from extract.runtime import process
+
+AHEAD = 64
+"""Decoded pictures that may wait for the network: 64 x 260 x 260 x 3 bytes are 13 MB."""
+
+
+def cores() -> int:
+    """Cores that this process may use: a batch system or a cluster's worker may have given it fewer than there are."""
+    if (said := process.thread_limit()) is not None:
+        return said
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Engine(Protocol):
+    """What the pipeline needs of an engine."""
+
+    network: Network
+    widths: dict[str, int]
+
+    def begin_video(self) -> None: ...
+    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be read; its frame counts as a frame without a face."""
+
+    path: Path
+    reason: str
+    passing: bool = False
+    """The next run tries again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to extract."""
+
+    video: str
+    folder: Path
+    frames: Frames
+
+
+class _Open:
+    """A video on its way through the network: results land in rows of `arrays`, in whatever order they come."""
+
+    def __init__(self, job: Job, widths: dict[str, int]) -> None:
+        count = len(job.frames.numbers)
+        self.job = job
+        self.arrays: dict[str, NDArray[np.generic]] = {
+            kind: np.zeros((count, widths[kind]), dtype) for kind, dtype in KINDS.items() if kind in widths
+        }
+        self.good = np.zeros(count, bool)
+        self.failures = [
+            Failure(job.folder / name, "not called like a frame; expected a number and .jpg or .png, as 00001.jpg")
+            for name in job.frames.odd
+        ]
+        self.left = count
+        self._lock = threading.Lock()  # results arrive on the engine's threads, failures on ours
+
+    def arrived(self, row: int, outputs: Outputs) -> None:
+        with np.errstate(over="ignore"):  # infinite then, and refused as such
+            for kind, array in self.arrays.items():
+                array[row] = outputs[kind]
+        self.good[row] = True
+        self._finished_one()
+
+    def failed(self, path: Path, error: images.UnreadablePicture) -> None:
+        self.failures.append(Failure(path, str(error), error.passing))
+        self._finished_one()
+
+    def _finished_one(self) -> None:
+        with self._lock:
+            self.left -= 1
+
+    def features(self) -> VideoFeatures:
+        return VideoFeatures(
+            self.job.frames.numbers[self.good], **{kind: array[self.good] for kind, array in self.arrays.items()}
+        )
+
+
+def extract(
+    engine: Engine,
+    jobs: Iterable[Job | None],
+    write: Callable[[Job, VideoFeatures, list[Failure]], None],
+    advance: Callable[[int], None],
+) -> None:
+    """Run every picture of `jobs` through the engine, in order; None among them means: finish what is open first.
+
+    `write(job, features, failures)` is called once per video, in order, as soon as it is complete;
+    `advance(count)` per picture. Raises InputError for the first video with a value that is not finite, or too large.
+    """
+    network = engine.network
+    on_the_way: deque[_Open] = deque()
+    decoding: deque[tuple[_Open, int, Path, Future[NDArray[np.uint8]]]] = deque()
+
+    def write_complete() -> None:
+        while on_the_way and not on_the_way[0].left:
+            video = on_the_way.popleft()
+            features = video.features()
+            check_values(features, network.name, video.job.video)
+            write(video.job, features, video.failures)
+
+    def submit_oldest() -> None:
+        video, row, path, decoded = decoding.popleft()
+        if row == 0:
+            engine.begin_video()
+        try:
+            engine.submit(decoded.result(), lambda outputs: video.arrived(row, outputs))
+        except images.UnreadablePicture as error:
+            video.failed(path, error)
+        advance(1)
+        write_complete()
+
+    def finish() -> None:
+        while decoding:
+            submit_oldest()
+        engine.flush()
+        write_complete()
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(process.thread_limit() or max(2, cores())) as pool:
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
+        try:
+            for job in jobs:
+                if job is None:
+                    finish()
+                    continue
+                on_the_way.append(video := _Open(job, engine.widths))
+                for row, name in enumerate(job.frames.names):
+                    path = job.folder / name
+                    decoding.append((video, row, path, pool.submit(images.read, path, network.size, network.colour)))
+                    if len(decoding) >= AHEAD:
+                        submit_oldest()
+            finish()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

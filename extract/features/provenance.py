@@ -1,0 +1,131 @@
+"""What a feature file was made from: whether it still stands for its pictures, and which of them could not be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from extract.features import store
+from extract.features.pipeline import Failure, Job
+from extract.networks.registry import Network
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import fingerprint, write_text
+
+AGAIN = -2
+"""The size that no file has: noted of a picture that may be readable next time, so that its video is not current."""
+RESIZE = "PIL bilinear, antialiased"
+
+
+def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
+    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
+
+    The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
+    rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
+    """
+    decides = {
+        "network": network.name,
+        "weights": sha256,
+        "resize": RESIZE,
+        "precision": precision,
+        "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
+        "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
+    }
+    return decides | {"mark": fingerprint(decides)}
+
+
+def describe_engine(engine: str) -> dict[str, str]:
+    """What computed a file's features, as metadata: the engine (its `runs`) and who decoded the pictures."""
+    return {"engine": engine, "versions": f"pillow {version('pillow')}"}
+
+
+def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
+    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons.
+
+    `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
+    """
+    unreadable = [
+        [failure.path.name, AGAIN if failure.passing else _size(failure.path), failure.reason] for failure in failures
+    ]
+    return {"video": job.video, "pictures": _pictures(job, corpus), "unreadable": json.dumps(unreadable)}
+
+
+def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool:
+    """True if the video is done: same pictures by name, and none that could not be read was replaced since.
+
+    Other pictures of the same names are not noticed (that would read every file's facts on every run): `--redo` is for
+    them. Raises InputError where the file was made by other weights or other preprocessing.
+    """
+    there = store.read_about(path)
+    if there is None:
+        return False
+    if there.get("mark") != about["mark"]:
+        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+        raise InputError(
+            f"{path}: made with "
+            + ", ".join(f"{key} {there.get(key)}" for key in differs)
+            + "; the config asks for "
+            + ", ".join(f"{key} {about[key]}" for key in differs)
+            + "; python -m extract.run --redo makes it anew"
+        )
+    if there.get("pictures") != _pictures(job, corpus):
+        return False
+    return all(_size(job.folder / name) == size for name, size, _ in json.loads(there.get("unreadable", "[]")))
+
+
+def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
+    """Every unreadable picture of these videos, whichever process met it."""
+    found = []
+    for job in jobs:
+        there = store.read_about(store.path(work, network, job.video)) or {}
+        found += [Failure(job.folder / name, why) for name, _, why in json.loads(there.get("unreadable", "[]"))]
+    return found
+
+
+def _pictures(job: Job, corpus: str) -> str:
+    """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
+    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode()
+    return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+STAMP = ".redo"
+
+
+def redo_since(folder: Path, mark: str, asked: bool) -> int | None:
+    """Since when (nanoseconds, the disk's clock) features must have been made; None: they may be of any age.
+
+    `mark` is what the features are to be made by. Where `asked`, a stamp is left unless one of the same mark is there:
+    that redo was killed, and this one goes on with it. It holds, asked or not, until `finished`.
+    """
+    stamp = folder / STAMP
+    there = stamp.read_text(encoding="utf-8") if stamp.exists() else None
+    if asked and there != mark:
+        write_text(stamp, mark)
+        there = mark
+    return stamp.stat().st_mtime_ns if there == mark else None
+
+
+def finish_redo(folder: Path) -> None:
+    """Everything has been made anew."""
+    (folder / STAMP).unlink(missing_ok=True)
+
+
+def is_imported(work: Path, name: str) -> bool:
+    """True if the features called `name` in the store came from a table."""
+    there = [about for about in _there(work, name) if about]
+    return bool(there) and "table" in there[0]
+
+
+def _there(work: Path, name: str) -> list[dict[str, str]]:
+    """The metadata of all of a name's files, by video; {} for a damaged one."""
+    folder = work / "features" / name
+    return [store.read_about(path) or {} for path in sorted(folder.glob("*.safetensors")) if path.name[0] != "."]

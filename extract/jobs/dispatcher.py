@@ -1,0 +1,306 @@
+"""The jobs of one step on a cluster: handed over, watched, handed over again, and recorded.
+
+What becomes of a job is told by its worker as news; the future says only what the worker cannot say any more. So a
+job that has ended is known to have ended, even if its worker is lost in the moment after.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from extract.jobs import job as cluster_jobs
+from extract.jobs.job import Job, OnEnd, OnLook, OnNews
+from extract.jobs.record import Record, bad_input, without_worker
+from extract.runtime.errors import Failed, InputError
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from extract.jobs.cluster import Cluster
+
+
+MOST_TRIES = 3
+"""Workers that a job may fail on before it is given up."""
+MOST_STARTS = 10
+"""Starts of a job whose workers were lost: by it, or by a batch system that needs them elsewhere."""
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_FOR_OTHERS = 30.0
+"""How long a job may find no worker but such as do not belong to the run, before it is given up; and how long it may
+claim what no worker has, before it is handed over with other claims."""
+SECONDS_FOR_A_RESULT = 30.0
+"""How long one is asked for: a worker that held it may be lost just then; Dask does the job again."""
+SECONDS_UNTIL_SAID = 10.0
+"""A worker that was killed comes back in less; then it is said what a job waits for."""
+Workers = dict[str, dict[str, Any]]
+"""What the scheduler knows of each, by address."""
+
+
+class Dispatcher:
+    """One step's jobs; see `Cluster.run`."""
+
+    def __init__(self, cluster: Cluster, record: Record, on_news: OnNews, on_end: OnEnd, on_look: OnLook) -> None:
+        self._cluster, self._record = cluster, record
+        self._on_news, self._on_end, self._on_look = on_news, on_end, on_look
+        self._open: dict[str, PendingJob] = {}
+        self._bad: list[InputError] = []
+        self._lacking: tuple[str, float, bool] = "", 0.0, False
+
+    def work(self, jobs: Sequence[Job]) -> None:
+        """Run all jobs to their end, or raise; either way none is left on the cluster, and the record is written."""
+        looked = time.monotonic()
+        try:
+            for job in jobs:
+                self._add(job)
+            news = self._cluster.news
+            while self._open:
+                if time.monotonic() - looked <= SECONDS_BETWEEN_LOOKS:
+                    with suppress(queue.Empty):
+                        self._hear(*news.get(timeout=SECONDS_BETWEEN_LOOKS))
+                    continue
+                for _ in range(news.qsize()):  # what was told counts, whatever became of its worker since
+                    self._hear(*news.get())
+                looked = time.monotonic()
+                if self._open:
+                    self._look()
+                    self._on_look()
+        finally:
+            with suppress(Failed):
+                self._cancel([*self._open.values()])
+            self._record.write([*self._open])
+        if self._bad:
+            raise self._bad[0]
+        self._record.raise_failures()
+
+    def _add(self, job: Job) -> None:
+        self._open[job.name] = one = PendingJob(job)
+        self._submit(one)
+
+    def _submit(self, one: PendingJob) -> None:
+        """Hand a job over, to another worker than those that it failed on if there is one; it waits where there is no
+        worker to claim anything of.
+        """
+        with self._answering():
+            workers = self._cluster.workers()
+            able = self._able(one, workers)
+            one.future, one.started, one.unfit_since = None, False, 0.0
+            if not able:
+                one.waits_since = (one.waits_since or time.monotonic()) if workers else 0.0
+                return
+            one.waits_since = 0.0
+            one.only = able if one.failures or self._cluster.refused else []
+            one.claimed, threads = cluster_jobs.claims(one.job, [_has(workers[address]) for address in able])
+            one.future = self._cluster.submit(one.job, threads, one.claimed, one.only)
+
+    def _belong(self, workers: Workers) -> list[str]:
+        return [address for address in workers if address not in self._cluster.refused]
+
+    def _untried(self, one: PendingJob, workers: Workers) -> list[str]:
+        failed = {failure["address"] for failure in one.failures}
+        return [address for address in self._belong(workers) if address not in failed]
+
+    def _able(self, one: PendingJob, workers: Workers) -> list[str]:
+        """The workers to hand a job to."""
+        return self._untried(one, workers) or self._belong(workers)
+
+    def _cancel(self, some: Sequence[PendingJob]) -> None:
+        futures = [one.future for one in some if one.future is not None]
+        if futures and self._cluster.client.status == "running":
+            with self._answering():
+                self._cluster.client.cancel(futures, force=True)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Whatever Dask raises while its scheduler goes is one line."""
+        from distributed.client import ClosedClientError
+
+        try:
+            yield
+        except (OSError, TimeoutError, CancelledError, ClosedClientError) as error:
+            raise self._gone() from error
+
+    def _gone(self) -> Failed:
+        return Failed(
+            f"the scheduler {self._cluster.where} is gone; what was finished is kept: start it and its workers again, "
+            f"and the same command goes on"
+        )
+
+    def _look(self) -> None:
+        """Is the scheduler still there, and some worker for every job? If not, the job is handed over anew."""
+        if self._cluster.client.status != "running":
+            raise self._gone()
+        self._cluster.keep()
+        with self._answering():
+            workers = self._cluster.workers()
+        for one in self._open.values():
+            if one.future is not None and one.future.done():  # Dask tells an end once, and not that of one done again
+                self._cluster.news.put(("ended", one.job.name))
+        again = [one for one in self._open.values() if self._astray(one, workers)]
+        self._cancel(again)
+        for one in again:
+            self._submit(one)
+            if one.waits_since and time.monotonic() - one.waits_since > SECONDS_FOR_OTHERS:
+                self._give_up(one, [*self._cluster.refused.values()][-1])
+        self._say_what_lacks(workers)
+
+    def _astray(self, one: PendingJob, workers: Workers) -> bool:
+        """Whether a job is to be handed over anew: it waits for workers, is tied to others than those that could begin
+        it now, or has claimed for long what none has.
+        """
+        if one.future is None:
+            return True
+        if one.future.done():
+            return False
+        gone = workers.keys().isdisjoint(one.only)
+        if one.only and (gone or (not one.started and {*one.only} != {*self._able(one, workers)})):
+            return True
+        if not self._unfit(one, workers):
+            one.unfit_since = 0.0
+            return False
+        one.unfit_since = one.unfit_since or time.monotonic()
+        return time.monotonic() - one.unfit_since > SECONDS_FOR_OTHERS
+
+    def _unfit(self, one: PendingJob, workers: Workers) -> bool:
+        """Whether none of the workers it was handed to has what it claims."""
+        belong = self._belong(workers)
+        some = {*belong}.intersection(one.only) if one.only else belong
+        return not any(cluster_jobs.fits(one.claimed, _has(workers[address])) for address in some)
+
+    def _say_what_lacks(self, workers: Workers) -> None:
+        """Say once what jobs wait for if that lasts: any worker at all, or one with what a job claims."""
+        unfit = [one for one in self._open.values() if one.future is not None and self._unfit(one, workers)]
+        lacks = ""
+        if not self._belong(workers):
+            lacks = f"{self._cluster.where} has no workers left; waiting for some"
+        elif unfit:
+            claimed = " ".join(f"{name}={amount:g}" for name, amount in unfit[0].claimed.items())
+            lacks = f"no worker of {self._cluster.where} has {claimed}; {unfit[0].job.name} waits for one"
+        before, since, said = self._lacking
+        if lacks != before:
+            since, said = time.monotonic(), False
+        if lacks and not said and time.monotonic() - since > SECONDS_UNTIL_SAID:
+            print(f"warning: {lacks}", file=sys.stderr)
+            said = True
+        self._lacking = lacks, since, said
+
+    def _hear(self, kind: str, said: Any) -> None:
+        """Take in what a worker says, or that a future has ended."""
+        if kind == "ended":
+            one = self._open.get(said)
+            if one is not None and one.future is not None and one.future.done():
+                self._future_ended(one, one.future)
+            return
+        if (one := self._open.get(said["job"])) is None:
+            return
+        ours = one.future is not None and said["key"] == one.future.key
+        if "result" in said:
+            result = json.loads(said["result"])
+            if ours or result["code"] == 0:  # one that was cut off may finish what was given to another
+                if not ours:
+                    self._cancel([one])
+                self._ended(one, result)
+        elif "started" in said["news"]:
+            one.started = one.started or ours
+            self._record.started(one.job, said["by"])
+        else:
+            self._on_news(one.job, said["news"])
+
+    def _future_ended(self, one: PendingJob, future: Future) -> None:
+        """A job ended without a word: mostly its worker was lost. Dask may be about to do it again by now."""
+        from distributed import KilledWorker
+
+        status = future.status
+        if status == "finished":
+            with self._answering():
+                try:
+                    result = future.result(timeout=SECONDS_FOR_A_RESULT)
+                except TimeoutError:
+                    return
+            if result is None or "unwanted" in result:
+                self._lost(one, "its workers went away")
+            else:
+                self._ended(one, result)
+        elif status == "error":
+            error = future.exception()
+            why = " ".join(str(error).split())
+            if isinstance(error, KilledWorker):
+                self._lost(one, why)
+            else:
+                self._ended(one, without_worker(why))
+        elif status == "cancelled":
+            self._look()
+            raise Failed(f"the scheduler {self._cluster.where} has dropped {one.job.name}; the same command goes on")
+
+    def _lost(self, one: PendingJob, why: str) -> None:
+        """Once more, unless it was often enough."""
+        if self._record.starts(one.job) < MOST_STARTS:
+            self._submit(one)
+        else:
+            self._record.failed(one.job, without_worker(why), why)
+            self._give_up(one, without_worker(why))
+
+    def _ended(self, one: PendingJob, result: dict[str, Any]) -> None:
+        """A job's process has ended: done, bad input, or once more elsewhere.
+
+        Bad input is believed when another worker says the same, or there is no other: one may lack rights, or space.
+        """
+        job = one.job
+        if result.get("code") == 0:
+            self._record.done(job, result)
+            job.log.unlink(missing_ok=True)
+            del self._open[job.name]
+            if (after := self._on_end(job, result)) is not None:
+                self._add(after)
+        elif "refused" in result:
+            self._record.failed(job, result, result["refused"])
+            self._cluster.refuse(result)
+            self._submit(one)
+        else:
+            said = bad_input(result)
+            self._record.failed(job, result, said or " ".join(result["tail"][-1:]))
+            one.failures.append(result)
+            with self._answering():
+                others = self._untried(one, self._cluster.workers())
+            same = {failure["worker"] for failure in one.failures if bad_input(failure) == said}
+            if said and (len(same) > 1 or not others):
+                on = f"worker{'s' * (len(same) > 1)} {', '.join(sorted(same))}"
+                self._bad.append(InputError(f"{said.removeprefix('error: ')} (on {on})"))
+                del self._open[job.name]
+            elif len(one.failures) < MOST_TRIES:
+                self._submit(one)
+            else:
+                self._give_up(one, result)
+
+    def _give_up(self, one: PendingJob, result: dict[str, Any]) -> None:
+        self._record.given_up(one.job, one.failures or [result])
+        del self._open[one.job.name]
+
+
+def _has(worker: dict[str, Any]) -> dict[str, float]:
+    return worker.get("resources") or {}
+
+
+@dataclass
+class PendingJob:
+    """A job on its way."""
+
+    job: Job
+    future: Future | None = None
+    """None: it waits for a worker that belongs to the run."""
+    claimed: dict[str, float] = field(default_factory=dict)
+    only: list[str] = field(default_factory=list)
+    """Workers it may run on; empty: any."""
+    started: bool = False
+    """Whether a worker has begun what was handed over last."""
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    waits_since: float = 0.0
+    """Since when there are none but refused workers."""
+    unfit_since: float = 0.0
+    """Since when no worker has what it claims."""

@@ -1,0 +1,58 @@
+"""extract.jobs.session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.config import ClusterSettings
+from extract.jobs.cluster import LOCAL, Cluster
+from extract.runtime.errors import Failed
+
+if TYPE_CHECKING:
+    pass
+
+
+SECONDS_UNTIL_SEEN = 90.0
+"""Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
+HELP = "Where the jobs run: local, dask://HOST:PORT (a scheduler), or slurm (as the config's cluster.* says)."
+
+
+_current: Cluster | None = None
+
+
+def current_cluster() -> Cluster | None:
+    """The cluster that this run uses; None: this machine alone."""
+    return _current
+
+
+@contextmanager
+def use_cluster(where: str, settings: ClusterSettings, work: Path) -> Iterator[None]:
+    """Let the steps inside the block use a cluster: "local", "dask://HOST:PORT" or "slurm".
+
+    Raises InputError for any other, for a scheduler that does not answer, for workers that do not belong to the run.
+    """
+    global _current
+    if where == LOCAL:
+        yield
+        return
+    from extract.jobs import connect
+
+    with connect.connect(where, settings, work) as cluster:
+        _current = cluster
+        try:
+            yield
+        finally:
+            _current = None
+
+
+def wait_until(seen: Callable[[], bool], what: Path, who: str = "a worker has finished it") -> None:
+    """Wait until this machine sees what another has written. Raises Failed where it does not come."""
+    until = time.monotonic() + SECONDS_UNTIL_SEEN
+    while not seen():
+        if time.monotonic() > until:
+            raise Failed(f"{what}: {who}, but it is not seen here; is the work folder shared?")
+        time.sleep(0.5)

@@ -1,0 +1,90 @@
+"""The (video, frame) index of a corpus: which face crops there are. Frames are 1-based, `<video>/00001.jpg`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime.errors import InputError
+from extract.runtime.file_names import compose, is_too_long
+
+PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
+SIDES = ("_left", "_right")
+"""What is behind a video's name in those of the two people in it: each is a folder of crops and an entry of a list."""
+PICTURE_LIKE = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|webp|tiff?|gif|jfif|avif|heic|ppm)", re.IGNORECASE)
+
+
+def strip_side(video: str) -> str:
+    """A video's name without the side; itself where it has none."""
+    return next((video.removesuffix(side) for side in SIDES if video.endswith(side)), video)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The pictures of one video folder, by rising frame number. `odd` are pictures that are not called like a frame."""
+
+    numbers: NDArray[np.int32]
+    names: tuple[str, ...]
+    odd: tuple[str, ...]
+
+
+def list_videos(roots: list[Path]) -> dict[str, Path]:
+    """Video name -> folder of crops, sorted by name, over one or several roots.
+
+    Raises InputError where a root is missing or holds no folder, a link in it leads nowhere, and where two roots hold
+    the same video.
+    """
+    found: dict[str, Path] = {}
+    for root in roots:
+        try:
+            entries = [entry for entry in os.scandir(root) if entry.name[0] != "."]
+            folders = [Path(entry.path) for entry in entries if entry.is_dir()]
+        except OSError as error:
+            raise InputError(
+                f"{root}: frames folder cannot be read ({error.strerror}); expected <video>/00001.jpg "
+                f"below it: correct corpus.frames in the config"
+            ) from None
+        if astray := [entry.path for entry in entries if not os.path.exists(entry.path)]:
+            raise InputError(f"{astray[0]}: a link to nothing; correct it, or remove it")
+        if not folders:
+            raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
+        for folder in folders:
+            name = compose(folder.name)
+            if why := is_too_long(name):
+                raise InputError(f"{folder}: {why}")
+            if name in found:
+                raise InputError(
+                    f"{folder}: video {name!r} is also in {found[name].parent}; "
+                    f"each video may be in one frames folder only"
+                )
+            found[name] = folder
+    return dict(sorted(found.items()))
+
+
+def list_frames(folder: Path) -> Frames:
+    """The pictures of one video folder. Raises InputError for two files of one frame, frame 0, an unreadable folder."""
+    by_number: dict[int, str] = {}
+    odd = []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: folder of frames cannot be read ({error.strerror})") from None
+    for name in names:
+        if match := PICTURE.fullmatch(name):
+            number = int(match[1])
+            if number in by_number or not 0 < number < 2**31:
+                raise InputError(
+                    f"{folder / name}: frame {number} "
+                    + (f"is also {by_number[number]}" if number in by_number else "is out of range")
+                    + "; expected one picture per frame, numbered from 1"
+                )
+            by_number[number] = name
+        elif PICTURE_LIKE.fullmatch(name):
+            odd.append(name)
+    numbers = np.array(sorted(by_number), np.int32)
+    return Frames(numbers, tuple(by_number[int(number)] for number in numbers), tuple(odd))

@@ -1,0 +1,218 @@
+"""PyTorch checkpoints (`.pt`) -> ONNX, once: weights into timm's architecture of today, whatever timm wrote the file.
+
+No checkpoint's code is run, of whatever format (zip, legacy, tar): classes other than tensors become empty shells, and
+only tensors found in them are used. A pickled module is still refused unless its hash is known or the user says
+otherwise, because nothing shows that an unknown module's layers compute what timm's architecture of that name computes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import types
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import file_hash, write_whole
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 11
+"""Of the published ONNX files."""
+WRAPPERS = ("state_dict_ema", "state_dict", "model", "model_state_dict", "net")
+"""Keys under which training scripts store the state; the averaged weights come first, as in timm."""
+PREFIXES = ("module.", "model.", "_orig_mod.")
+"""What wrappers (DataParallel, Lightning, torch.compile) put before every name."""
+
+
+def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int, trusted: bool) -> Path:
+    """An ONNX file of EmotiEffNet's structure made from a checkpoint; made once, kept in `cache` under the file's hash.
+
+    `arch` is timm's name of the architecture, `outputs` the classifier's width, `size` the picture's edge in pixels.
+    Raises InputError for a file that is no checkpoint, a pickled module that is not `trusted`, other weights.
+    """
+    target = cache / f"{checkpoint.stem}-{arch}-{outputs}-{size}-{file_hash(checkpoint)[:16]}.onnx"
+    if not target.exists():
+        model = build(checkpoint, arch=arch, outputs=outputs, trusted=trusted)
+        with write_whole(target) as temporary:
+            _export(model, temporary, size)
+    return target
+
+
+def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.nn.Module:
+    """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does."""
+    state = read_state(checkpoint, trusted=trusted)
+    # the published vgaf module wraps its classifier in a Sequential
+    state = {name.replace("classifier.0.", "classifier."): value for name, value in _bare(state).items()}
+    try:
+        model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error})") from None
+    try:
+        lacks, extra = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise InputError(
+            f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {_one_line(error)}"
+        ) from None
+    lacks = [name for name in lacks if not name.endswith("num_batches_tracked")]
+    if lacks or extra:
+        raise InputError(
+            f"{checkpoint}: weights are not those of {arch} with {outputs} outputs: {len(lacks)} missing "
+            f"({', '.join(lacks[:3])}), {len(extra)} unknown ({', '.join(extra[:3])})"
+        )
+    return model.eval()
+
+
+def _bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state without what wrappers put before all of its names."""
+    while prefix := next((one for one in PREFIXES if all(name.startswith(one) for name in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def read_state(checkpoint: Path, *, trusted: bool) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name. State dicts always, whatever else lies beside; modules only where `trusted`."""
+    import torch
+
+    found = _read(checkpoint)
+    for key in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict | Shell):
+            found = found[key]
+    if isinstance(found, Shell) and not trusted:
+        raise InputError(
+            f"{checkpoint}: not a plain state dict but a whole module, and its hash is not a known one; if it is from "
+            f"somebody you trust, set trust_pickle = true in its [networks.<name>] section: none of its code is run, "
+            f"but nothing then shows that its layers are the stated ones"
+        )
+    items = found.items() if isinstance(found, dict) else _walk(found)
+    state = {str(name): value for name, value in items if isinstance(value, torch.Tensor)}
+    if not state:
+        raise InputError(f"{checkpoint}: no weights in it; expected a state dict or a module saved by torch.save")
+    return state
+
+
+def _read(checkpoint: Path) -> Any:
+    """What a checkpoint of any of torch's formats holds: tensors and plain values as they are, all else as shells."""
+    import torch
+
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: no such file")
+    try:
+        records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
+    except RuntimeError:  # no zip file
+        records = []
+    if "constants.pkl" in records:
+        raise InputError(
+            f"{checkpoint}: a TorchScript archive, which is a program; save the weights instead: "
+            f"torch.save(module.state_dict(), FILE)"
+        )
+    shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=_load, __name__="shells")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the source of a module's classes is not here
+            return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
+    except Exception as error:  # any damage a file can have
+        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+
+
+def _load(handle: IO[bytes], **settings: Any) -> Any:
+    """`pickle.load` that runs nothing: what torch calls for the parts of its older formats."""
+    return _ShellUnpickler(handle, **settings).load()
+
+
+class Shell:
+    """Stands for an object of any foreign class: holds its state, runs none of its code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state if isinstance(state, dict) else {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Shell:
+        return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        """Of a list's kin: nothing is kept."""
+
+    extend = add = append
+
+
+ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("torch", "Size"): None,
+    ("torch._utils", "_rebuild_tensor"): None,
+    ("torch._utils", "_rebuild_tensor_v2"): None,
+    ("torch._utils", "_rebuild_parameter"): None,
+}
+"""What a checkpoint may really call; None: the thing of that name itself."""
+
+
+class _ShellUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name] or super().find_class(module, name)
+        if module == "torch" and re.fullmatch(r"[A-Za-z0-9]+Storage", name):
+            return super().find_class(module, name)
+        return type(name, (Shell,), {})
+
+
+def _walk(module: Any, prefix: str = "") -> Any:
+    """(name, tensor) of every parameter and buffer, named as in a state dict."""
+    inside = getattr(module, "__dict__", {})
+    for kind in ("_parameters", "_buffers"):
+        for name, value in (inside.get(kind) or {}).items():
+            if value is not None and name not in (inside.get("_non_persistent_buffers_set") or ()):
+                yield f"{prefix}{name}", getattr(value, "data", value)
+    for name, child in (inside.get("_modules") or {}).items():
+        yield from _walk(child, f"{prefix}{name}.")
+
+
+def import_timm() -> Any:
+    """timm, also beside a torchvision built for another torch (PyPI's, with a CPU-only torch).
+
+    Such a torchvision fails at import because its compiled operators are absent; two of them only need to be declared.
+    Nothing here calls them.
+    """
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        pass
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_timm.library = library  # type: ignore[attr-defined]  # the declarations live as long as this object
+    import timm
+
+    return timm
+
+
+def _export(model: torch.nn.Module, path: Path, size: int) -> None:
+    import torch
+
+    axes = {"input": {0: "batch"}, "output": {0: "batch"}}
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch >= 2.9: the exporter that keeps the final Gemm is called legacy; the new one needs another package
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=["output"],
+            opset_version=OPSET, dynamic_axes=axes, dynamo=False,
+        )  # fmt: skip
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,100 @@
+"""Network files: found, downloaded, always verified, never half-written.
+
+Looked for in this order: the path given in the config (or shipped), the cache folder, the network's URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from extract.networks.registry import Network
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from extract.runtime.run_folder import file_hash, write_whole
+
+CACHE_VARIABLE = "AFFECT_HEADS_CACHE"
+CHUNK = 1 << 20
+TIMEOUT = 30.0
+"""Seconds without an answer before a download is given up."""
+
+
+def cache() -> Path:
+    """The folder for downloaded networks: $AFFECT_HEADS_CACHE, else ~/.cache/affect-heads."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "affect-heads")
+
+
+def blob_hash(path: Path) -> str:
+    """Git's hash of a file: SHA-1 (hex) of `blob <size>\\0<content>`, what `git hash-object` prints."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def verify(path: Path, network: Network) -> None:
+    """Raise InputError unless the file has the hash that the network's row (or the config) states."""
+    for kind, expected, found in (("git blob", network.blob, blob_hash), ("SHA-256", network.sha256, file_hash)):
+        if expected and (actual := found(path)) != expected:
+            raise InputError(
+                f"{path}: {kind} hash is {actual}, expected {expected} for network {network.name!r}; the file is "
+                f"damaged or another one: replace it, or delete it to have it fetched again"
+            )
+
+
+def find(network: Network) -> Path:
+    """A verified file of the network's weights. Raises InputError that says where to put which file."""
+    if network.path is not None:
+        if not network.path.is_file():
+            raise InputError(
+                f"{network.path}: no such file, but network {network.name!r} needs it: correct "
+                f"networks.{network.name}.path in the config"
+            )
+        verify(network.path, network)
+        return _converted(network.path, network, network.trust_pickle) if network.classifier else network.path
+    path = cache() / network.file
+    checkpoint = path.with_suffix(".pt")
+    if not path.exists() and network.checkpoint_blob and checkpoint.exists():
+        return _converted(checkpoint, network, trusted=blob_hash(checkpoint) == network.checkpoint_blob)
+    if not path.exists():
+        _download(network, path)
+    verify(path, network)
+    return path
+
+
+def _converted(path: Path, network: Network, trusted: bool) -> Path:
+    """A PyTorch checkpoint as ONNX; an ONNX file as it is."""
+    if path.suffix.lower() == ".onnx":
+        return path
+    from extract.networks.checkpoints import to_onnx
+
+    outputs = len(network.classes or ()) + 2 * network.has_va
+    assert network.arch is not None, "checked where the network's facts were read"
+    return to_onnx(path, cache(), arch=network.arch, outputs=outputs, size=network.size, trusted=trusted)
+
+
+def _download(network: Network, path: Path) -> None:
+    """Fetch to a temporary name, verify there, rename: an interrupted or damaged download never looks cached."""
+    if network.url is None:
+        raise InputError(
+            f"{path}: no such file, and network {network.name!r} has no address to fetch it from; put the file there"
+        )
+    try:
+        with urllib.request.urlopen(network.url, timeout=TIMEOUT) as answer, write_whole(path) as temporary:
+            total = int(answer.headers.get("Content-Length") or 0)
+            with open(temporary, "wb") as handle, progress(f"download {network.file}", total, "bytes") as bar:
+                while chunk := answer.read(CHUNK):
+                    handle.write(chunk)
+                    bar.advance(len(chunk))
+            verify(temporary, network)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise InputError(
+            f"{path}: not there, and {network.url} cannot be fetched ({reason}); fetch it on a machine with network "
+            f"and put it at that path, or point {CACHE_VARIABLE} at the folder that has it"
+        ) from None

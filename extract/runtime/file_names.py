@@ -1,0 +1,55 @@
+"""Names that become files or folders: one rule for all of them, so that nothing lands outside the work folder."""
+
+from __future__ import annotations
+
+import unicodedata
+from unicodedata import normalize
+
+from extract.runtime.errors import InputError
+
+LONGEST = 200
+"""Bytes. File systems take 255; the rest is for `.safetensors`, `_right`, and what a half-written file is called."""
+VIDEO = "video"
+"""The kind of name that may begin with a dash: YouTube's do."""
+STRANGE = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, halves of characters, and ends of lines."""
+
+
+def problem(kind: str, name: str) -> str:
+    """Why a name cannot become a file, in words; "" where it can. `kind`: "network", "head", "corpus", VIDEO, ..."""
+    if not name:
+        return "is empty"
+    if found := next((one for one in "/\\" if one in name), None):
+        return f"has a {found!r}, which divides folders"
+    if found := next((one for one in name if unicodedata.category(one) in STRANGE), None):
+        return f"has the character U+{ord(found):04X}, which is not printed"
+    if name[0] == "." or (name[0] == "-" and kind != VIDEO):
+        return f"begins with {name[0]!r}"
+    if (length := len(name.encode())) > LONGEST:
+        return f"is {length} bytes long; {LONGEST} are possible"
+    return ""
+
+
+def check(kind: str, name: str, where: object = "") -> str:
+    """The name itself. Raises InputError, that begins with `where`, for one that cannot become a file."""
+    if why := problem(kind, name):
+        shown = name if len(name) <= 60 else f"{name[:57]}..."
+        raise InputError(f"{where}{': ' if where else ''}the {kind} name {shown!r} {why}; choose another name")
+    return name
+
+
+LONGEST = 210
+"""Bytes of a video's name: a file's may have 255, and `.<name>_right.safetensors.<16 digits>.part` is one."""
+
+
+def compose(name: str) -> str:
+    """A name with its letters and their marks as one character each."""
+    return name if name.isascii() else normalize("NFC", name)
+
+
+def is_too_long(name: str) -> str:
+    """Why files cannot be called after a video of this name; empty: they can."""
+    length = len(name.encode(errors="surrogateescape"))
+    if length <= LONGEST:
+        return ""
+    return f"its name has {length} bytes, expected at most {LONGEST}, since files are called after it: rename it"

@@ -1,0 +1,48 @@
+"""A process that does a job for another, and ends with it, however that died."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def end_with_parent() -> None:
+    """End this process when the other end of the pipe on stdin closes. Nothing happens where stdin is no pipe."""
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return  # started by hand
+
+    def watch() -> None:
+        while os.read(0, 4096):  # not sys.stdin, whose lock a daemon thread would hold at exit
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def job() -> dict[str, Any]:
+    """The job on stdin, one line of JSON; from then on this process ends with its parent."""
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        found: dict[str, Any] = json.loads(stdin.readline())
+    end_with_parent()
+    return found
+
+
+def own_stdout() -> Callable[[dict[str, Any]], None]:
+    """Keep stdout for news: whatever libraries print goes to stderr. Returns how to tell them, one JSON line each."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return lambda news: print(json.dumps(news), file=stream, flush=True)
+
+
+VARIABLE = "AFFECT_HEADS_THREADS"
+"""Set for processes that share a machine with others of ours: jobs of a cluster, heads that learn side by side."""
+
+
+def thread_limit() -> int | None:
+    """Threads that this process may use; None where nobody said: then every core is its own."""
+    said = os.environ.get(VARIABLE, "")
+    return max(1, int(said)) if said.isdecimal() else None

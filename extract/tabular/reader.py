@@ -1,0 +1,227 @@
+"""Per-frame tables of other people, CSV or Parquet, read a piece at a time: memory does not grow with the file."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime.errors import InputError
+
+SUFFIXES = (".csv", ".parquet")
+CSV_BLOCK = 8 << 20
+"""Bytes; also the most that one line may have. Types are guessed from the first block."""
+PARQUET_ROWS = 4096
+ROW_NUMBERS = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""Names of the column in which pandas keeps row numbers: no data."""
+MISSING = ("", "NA", "N/A", "NaN", "nan", "-nan", "-nan(ind)", "nan(ind)", "-1.#IND", "1.#QNAN", "NULL", "null", "None")
+"""How programs write a number that is not there."""
+LIKE_NUMBER = re.compile(
+    r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?\s*%?|[-+]?1[.,]#\w+|[-+]?(inf|infinity|nan)\S*", re.IGNORECASE
+)
+"""A cell that is meant as a number, well written or not: `0.5`, `50%`, `1,5`, `1.#INF`."""
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns, in order, by name without the blanks around it; `raw` is the name in the file."""
+
+    path: Path
+    raw: dict[str, str]
+    numeric: frozenset[str]
+    flags: frozenset[str] = frozenset()
+    """Those of the numeric columns that hold true and false."""
+    odd: dict[str, str] = field(default_factory=dict)
+    """Columns that hold numbers but for some cells: where the first such cell is, and what it says."""
+
+
+def find(source: Path) -> list[Path]:
+    """The table files of a file or folder, sorted by name. Raises InputError where there is none."""
+    if source.is_dir():
+        files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+        if not files:
+            raise InputError(f"{source}: no tables in it; expected files ending in {' or '.join(SUFFIXES)}")
+        if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
+            print(f"warning: {source}: folders in it are not looked into: {', '.join(inner[:10])}", file=sys.stderr)
+        return files
+    if not source.is_file():
+        raise InputError(
+            f"{source}: no such table; expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them"
+        )
+    if source.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{source}: expected a table ending in {' or '.join(SUFFIXES)}")
+    return [source]
+
+
+def read_columns(path: Path) -> Table:
+    """The columns of a table. Raises InputError for a file that is no table, or names a column twice."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    csv_file = path.suffix.lower() == ".csv"
+    try:
+        if not csv_file:
+            with pq.ParquetFile(path) as file:
+                schema = file.schema_arrow
+        else:
+            check_text(path)
+            with _open_csv(path, {}) as reader:
+                schema = reader.schema
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: no table that can be read ({_line(error)})") from None
+    stripped = [name.strip() for name in schema.names]
+    if twice := sorted(name for name in set(stripped) if stripped.count(name) > 1):
+        raise InputError(f"{path}: column {twice[0]!r} is there twice; expected a name of its own for each")
+    raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
+    kinds = {name: schema.field(each).type for name, each in raw.items()}
+    flags = frozenset(name for name, kind in kinds.items() if pa.types.is_boolean(kind))
+    numeric = flags | {
+        name for name, kind in kinds.items() if _is_number(kind) or (csv_file and pa.types.is_null(kind))
+    }  # as far as the first block goes; numbers may follow an empty beginning
+    words = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+    return Table(path, raw, numeric, flags, _odd(Table(path, raw, numeric, flags), words))
+
+
+def check_text(path: Path) -> None:
+    """Raise InputError for a CSV file that is written in another way than UTF-8 with commas."""
+    with open(path, "rb") as handle:
+        start = handle.read(1 << 16)
+    if start.startswith(UTF_16):
+        raise InputError(f"{path}: UTF-16 text; expected UTF-8: save it as 'CSV UTF-8', or convert it with iconv")
+    header = start.split(b"\n")[0].decode(errors="replace")
+    if "," not in header and (found := [name for sign, name in SEPARATORS.items() if sign in header]):
+        raise InputError(
+            f"{path}: line 1 is {header.strip()[:80]!r}: its columns are separated by {found[0]}; expected commas, and "
+            f"decimal points: save it that way"
+        )
+
+
+def _odd(table: Table, words: list[str]) -> dict[str, str]:
+    """Of the columns of text, those whose cells are mostly meant as numbers, as far as the first piece goes.
+
+    Where the first cell is that is no number, and what it says.
+    """
+    found = {}
+    for name in words:
+        cells, _ = next(read(table, name, []), (None, None))
+        some = [] if cells is None else [str(cell).strip() for cell in cells if cell not in (None, *MISSING)]
+        numbers = sum(LIKE_NUMBER.fullmatch(cell) is not None for cell in some)
+        if numbers and numbers >= len(some) / 2 and (where := _place(table, [name])):
+            found[name] = where
+    return found
+
+
+def _place(table: Table, names: list[str]) -> str:
+    """The first cell of these columns that is no number, and its line (of a Parquet file, its row); empty: none."""
+    if table.path.suffix.lower() == ".parquet":
+        for name in names:
+            pieces = (cells for cells, _ in read(table, name, []) if cells is not None)
+            for row, cell in enumerate(chain.from_iterable(pieces), 1):
+                if cell is not None and not _is_good(str(cell)):
+                    return f"row {row}: {str(cell)[:40]!r}"
+        return ""
+    with (
+        open(table.path, newline="", encoding="utf-8-sig", errors="replace") as handle,
+        suppress(csv.Error),  # a cell of 128 kB and more
+    ):
+        rows = csv.reader(handle)
+        header = next(rows, [])
+        wanted = [header.index(table.raw[name]) for name in names if table.raw[name] in header]
+        for row in rows:
+            for column in wanted:
+                if column < len(row) and not _is_good(row[column]):
+                    return f"line {rows.line_num}: {row[column][:40]!r}"
+    return ""
+
+
+def _is_good(cell: str) -> bool:
+    """Whether a cell is a number, or says that there is none."""
+    if cell.strip() in MISSING:
+        return True
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def _is_number(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def read(
+    table: Table, text: str | None, numbers: list[str]
+) -> Iterator[tuple[NDArray[np.object_] | None, NDArray[np.float64]]]:
+    """Yield pieces of a table, in order: column `text` as strings [n] (None where empty), `numbers` as [n, columns].
+
+    Missing numbers are NaN. Raises InputError where a value is no number, or the file is damaged.
+    """
+    import pyarrow as pa
+
+    wanted = [table.raw[name] for name in dict.fromkeys(([text] if text else []) + numbers)]
+    try:
+        for batch in _batches(table, wanted, table.raw[text] if text else None):
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            names = None
+            if text:
+                names = np.asarray(columns[table.raw[text]].cast(pa.string()).to_pylist(), object)
+            values = np.empty((batch.num_rows, len(numbers)))
+            for i, name in enumerate(numbers):
+                column = columns[table.raw[name]].cast(pa.float64(), safe=False)
+                values[:, i] = column.to_numpy(zero_copy_only=False)
+            yield names, values
+    except (pa.ArrowException, OSError) as error:
+        where = ""
+        for name in numbers:
+            if name not in table.flags and (where := _place(table, [name])):
+                where = f"{where} in column {name!r}, expected a number; "
+                break
+        raise InputError(f"{table.path}: cannot be read as a table of numbers ({where}{_line(error)})") from None
+
+
+def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if table.path.suffix.lower() == ".parquet":
+        with pq.ParquetFile(table.path, pre_buffer=False, buffer_size=1 << 20) as file:
+            yield from file.iter_batches(PARQUET_ROWS, columns=wanted)
+        return
+    flags = {table.raw[name] for name in table.flags}
+    types = {name: pa.string() if name == text else pa.bool_() if name in flags else pa.float64() for name in wanted}
+    with _open_csv(table.path, types) as reader:
+        yield from reader
+
+
+def _open_csv(path: Path, types: dict[str, Any]) -> Any:
+    """A streaming CSV reader of the columns in `types` (all, with guessed types, where that is empty)."""
+    from pyarrow import csv as arrow
+
+    return arrow.open_csv(
+        path,
+        arrow.ReadOptions(block_size=CSV_BLOCK, use_threads=False),
+        arrow.ParseOptions(),
+        arrow.ConvertOptions(
+            column_types=types or None,
+            include_columns=list(types) or None,
+            null_values=MISSING,
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,79 @@
+"""How columns of different kinds are brought to one scale before a network learns from them.
+
+Pooled activations are mostly small and rarely large: the signed power x -> sign(x) |x|^p with p < 1 (p = 0.5: the
+signed square root, Perronnin et al., ECCV 2010) evens that out. And a few logits beside a thousand columns of an
+embedding are drowned by any penalty on weights, although they say more than any other column: they are made larger.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.data.table import Rows
+
+
+def embedding_columns(rows: Rows) -> NDArray[np.bool_]:
+    """Which columns are of an embedding, [width]."""
+    return np.repeat([b.kind == "embedding" for b in rows.blocks], [b.values.shape[1] for b in rows.blocks])
+
+
+def raise_power(values: NDArray[np.float32], embedding: NDArray[np.bool_], power: float) -> NDArray[np.float32]:
+    """Values [n, width] with the signed power of the embedding's columns; the others as they are."""
+    if power == 1.0:
+        return values
+    return np.where(embedding, np.copysign(np.abs(values) ** np.float32(power), values), values)
+
+
+def power_layer(embedding: NDArray[np.bool_], power: float) -> Any:
+    """The same as a Keras layer without weights, for a model's beginning."""
+    import keras
+
+    exponents = np.where(embedding, power, 1.0).astype(np.float32)
+
+    class SignedPower(keras.layers.Layer):  # type: ignore[misc]
+        """x -> sign(x) |x|^p, column by column."""
+
+        def call(self, x: Any) -> Any:
+            return keras.ops.sign(x) * keras.ops.power(keras.ops.abs(x), exponents)
+
+    return SignedPower()
+
+
+def shrink_deviation(deviation: NDArray[np.float32], embedding: NDArray[np.bool_], times: float) -> NDArray[np.float32]:
+    """Deviations [width] to divide by, such that columns that are no embedding come out `times` as large.
+
+    Without an embedding beside them there is nothing to be larger than: the deviations as they are.
+    """
+    if not embedding.any():
+        return deviation
+    return np.where(embedding, deviation, deviation / np.float32(times)).astype(np.float32)
+
+
+MOST_FOR_MOMENTS = 200_000
+"""Means and deviations are those of every n-th row, so that at most this many are read for them."""
+
+
+def moments(rows: Rows, power: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each column, in one pass with float64 sums; a constant column has deviation 1.
+
+    An embedding's columns are taken to the signed `power` first (see heads.base.scaling).
+    """
+    rows = rows.take(np.arange(0, len(rows), max(1, -(-len(rows) // MOST_FOR_MOMENTS))))
+    embedding = embedding_columns(rows)
+    total, squares = np.zeros(rows.width), np.zeros(rows.width)
+    shift: NDArray[np.float64] | None = None
+    for chunk in rows.chunks():
+        values = raise_power(chunk, embedding, power).astype(np.float64)
+        shift = values[0].copy() if shift is None else shift
+        values -= shift  # near the mean, so that the difference of the sums loses no digits
+        total += values.sum(0)
+        squares += np.einsum("ij,ij->j", values, values)
+    mean = total / max(len(rows), 1)
+    deviation = np.sqrt(np.maximum(squares / max(len(rows), 1) - mean**2, 0.0))
+    if shift is not None:
+        mean = mean + shift
+    deviation[deviation <= 1e-6 * (1 + np.abs(mean))] = 1.0
+    return mean.astype(np.float32), deviation.astype(np.float32)

@@ -1,0 +1,44 @@
+"""heads.base.selection."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.abaw.tasks import Task
+from heads.base.head import class_weights, unit_weights
+
+SELECTION = {"au": "dev mean average precision", "expr": "dev macro F1", "va": "dev mean CCC"}
+LOOKS = 50
+"""On small corpora epochs are short: dev is looked at this often, not every epoch."""
+
+
+def label_weights(truth: NDArray[np.generic], task: Task, balance: float) -> NDArray[np.float32]:
+    """What each label weighs: expr [8], mean 1 over the rows; au [2, 12], of frames without and with the unit; va [0].
+
+    The published formulas at balance 1 (see heads.base), all 1 at 0.
+    """
+    if task.name == "expr":
+        counts = np.bincount(truth, minlength=len(task.outputs))
+        weights = class_weights(counts, balance)
+        return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+    if task.name == "au":
+        return np.stack(unit_weights(truth.sum(0, dtype=np.int64), len(truth), balance)).astype(np.float32)
+    return np.empty(0, np.float32)
+
+
+def selection_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float:
+    """What the best epoch has most of, over all dev rows pooled; larger is better.
+
+    expr: the official macro F1 of the argmax; va: the official mean CCC; au: mean average precision over the units that
+    occur, because AU thresholds are chosen later and F1 at 0.5 would prefer epochs that happen to fit 0.5.
+    """
+    if task.name == "expr":
+        return task.score(truth, scores.argmax(1))
+    if task.name == "va":
+        score = task.score(truth, scores)
+        return score if np.isfinite(score) else -1.0
+    from sklearn.metrics import average_precision_score
+
+    occur = np.flatnonzero(truth.any(0))
+    return float(np.mean([average_precision_score(truth[:, i], scores[:, i]) for i in occur])) if len(occur) else 0.0

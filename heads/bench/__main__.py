@@ -1,0 +1,106 @@
+"""heads.bench.__main__.__main__."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extract.runtime import errors
+from extract.runtime.console import console
+from extract.runtime.errors import InputError
+from heads.bench.measure import LEAST_RATIO, MOST_GB, MOST_OVER, PARTS, REAL_FRAMES, TREES, main
+from heads.train import processes
+
+
+def list_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What was measured as (what, figure, asked for, whether it holds)."""
+
+    def line(what: str, value: float | None, unit: str, good: bool, asked: str) -> tuple[str, str, str, str]:
+        if value is None:
+            return what, "not known here", asked, ""
+        return what, f"{value:,.2f} {unit}".strip(), asked, "yes" if good else "no"
+
+    rows = []
+    if m := found.get("mlp"):
+        for what, rates in zip(("mlp: rows/s in an epoch", "bare model.fit: rows/s"), m["each"], strict=True):
+            middle = f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}, {len(rates)} rounds)"
+            rows.append((what, middle, "", ""))
+        rows.append(line("mlp beside bare, medians", m["ratio"], "", m["ratio"] >= LEAST_RATIO, f">= {LEAST_RATIO}"))
+    for name in ("mlp", "lightgbm"):
+        if m := found.get(name):
+            most = MOST_GB[name]
+            fits = m["gigabytes"] is not None and m["gigabytes"] < most
+            label = name if name == "mlp" else f"{name}, {m['most_trees']} trees a unit at most, then the refit"
+            rows.append(line(f"{label}: memory of all processes", m["gigabytes"], "GB", fits, f"< {most:g} GB"))
+            busy = f" ({m['processor_seconds']:,.0f} s of a processor)" if "processor_seconds" in m else ""
+            rows.append((f"{label}: the whole head", f"{m['seconds']:,.0f} s{busy}", "", ""))
+    for limit, m in found.get("lama", {}).items():
+        name, learnt = f"lama, limit {limit} s", m["learnt_rows"].values()
+        rows.append(
+            line(f"{name}: the head's process / limit", m["ratio"], "", m["ratio"] <= MOST_OVER, f"<= {MOST_OVER}")
+        )
+        rest = m["seconds"] - m["learning_seconds"]
+        rows.append(
+            (f"{name}: learning + reading and predicting", f"{m['learning_seconds']:.0f} + {rest:.0f} s", "", "")
+        )
+        rows.append((f"{name}: a processor's seconds in all processes", f"{m['processor_seconds']:,.0f} s", "", ""))
+        finished = f"{len(m['algorithms'])} outputs"
+        rows.append((f"{name}: both algorithms finished in", finished, "12 outputs", "yes" if m["complete"] else "no"))
+        rows.append((f"{name}: rows per output", f"{min(learnt):,} to {max(learnt):,}", "", ""))
+        rows.append(line(f"{name}: memory of all processes", m["gigabytes"], "GB", True, ""))
+    return rows
+
+
+EXAMPLES = """Examples:
+
+python -m heads.bench --scale 0.01                        all parts in small, to see that they work
+
+python -m heads.bench --scale 1 --only mlp,lightgbm       two parts at full size (4.7 GB on disk)
+
+python -m heads.bench --scale 1 --only lama --limits 60"""
+
+
+def command(
+    scale: Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")] = 1.0,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/bench-<scale>.")] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Parts to measure, with commas between them.")] = ",".join(PARTS),
+    limits: Annotated[str, typer.Option(help="Time limits for lama in seconds.")] = "60,600",
+    rounds: Annotated[int, typer.Option(help="Rounds of mlp and bare model.fit.", min=1)] = 3,
+    trees: Annotated[int, typer.Option(help="Trees per unit of lightgbm, at most.", min=1)] = TREES,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure the heads on a corpus of Aff-Wild2's size. Takes the better part of an hour at full size."""
+    from rich.table import Table
+
+    with errors.exits():
+        seconds = tuple(int(s) for s in limits.split(",") if s.strip().isdecimal() and int(s) > 0)
+        if len(seconds) < len(limits.split(",")):
+            raise InputError(f"--limits {limits}: expected whole numbers of seconds with commas between them")
+        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
+        folder = work or Path("runs") / f"bench-{scale:g}"
+        found = main(folder, scale, table, tuple(only.split(",")), seconds, rounds, trees, seed)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
+        sizes = "; ".join(
+            f"{part} {found['corpus'][part]['videos']} videos, {found['corpus'][part]['frames']:,} frames"
+            for part in ("train", "val")
+        )
+        shown = Table("what", "measured", "asked for", "holds", title=f"{sizes}; {processes.CORES} cores")
+        for row in list_rows(found):
+            shown.add_row(*row)
+        console().print(shown)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -1,0 +1,171 @@
+"""`python -m heads.bench`: seconds and memory of the heads on a corpus of Aff-Wild2's size, in one run.
+
+mlp: one epoch of the AU mlp 1280-128-12 (batches of 512) from the feature store, beside Keras's bare `model.fit` on a
+float32 array in memory, in turn, each in a process of its own. lightgbm: all twelve units on logits, va and their
+temporal columns, with the defaults (early stopping, then a refit on train and dev) but for the number of trees, which
+is limited: time grows with it, memory does not. lama: LightAutoML on logits and va with the defaults, for several time
+limits; its seconds are those of the head's process, from its start to validation's predictions on disk.
+Memory is that of the whole tree of processes, this one included.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from extract.runtime import run_folder
+from extract.runtime.errors import Failed, InputError
+from extract.runtime.memory import Peak
+from heads.abaw.tasks import TASKS
+from heads.base import threads
+from heads.bench import corpus as bench_corpus
+from heads.train import processes
+
+PARTS = ("mlp", "lightgbm", "lama")
+REAL_FRAMES = Path("../shared/data/affwild2_frames/frames.parquet")
+TEMPORAL = [{"of": "logits"}, {"of": "va"}]
+ALGORITHMS = {"LinearL2", "LightGBM"}
+"""What lama is asked for by default."""
+FORMAT = 2
+"""Of bench.json: figures of another one are measured again."""
+TREES = 20
+"""Of lightgbm per unit, at most."""
+LEAST_RATIO, MOST_GB, MOST_OVER = 0.7, {"mlp": 8.0, "lightgbm": 10.0}, 1.2
+"""What is asked of the heads: rows/s beside bare `model.fit`, memory in GB, seconds beside the time limit."""
+
+
+def main(
+    work: Path,
+    scale: float = 1.0,
+    frames: Path | None = None,
+    only: tuple[str, ...] = PARTS,
+    limits: tuple[int, ...] = (60, 600),
+    rounds: int = 3,
+    trees: int = TREES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench.json`. Returns them."""
+    for part in only:
+        if part not in PARTS:
+            raise InputError(f"--only {part}: no such part; there are {', '.join(PARTS)}")
+    config = bench_corpus.make(work, frames, scale, seed)
+    path = work / "bench.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if found.get("format") != FORMAT:
+        found = {"format": FORMAT}
+    found["corpus"] = json.loads((work / "corpus.json").read_text())
+    if "mlp" in only:
+        found["mlp"] = mlp(work, rounds)
+        run_folder.write_json(path, found)
+    if "lightgbm" in only:
+        found["lightgbm"] = lightgbm(config, work, trees, seed)
+        run_folder.write_json(path, found)
+    for limit in limits if "lama" in only else ():
+        found.setdefault("lama", {})[str(limit)] = lama(config, work, limit, seed)
+        run_folder.write_json(path, found)
+    return found
+
+
+def mlp(work: Path, rounds: int) -> dict[str, Any]:
+    """Ours and bare `model.fit` in turn: medians of rows/s, and the most memory that ours took."""
+    ours, bare, memory = [], [], []
+    for _ in range(rounds):
+        with Peak() as peak:
+            ours.append(_child("ours", work, threads.ENVIRONMENT | {threads.VARIABLE: str(processes.CORES)}))
+        memory.append(peak.gigabytes)
+        bare.append(_child("bare", work, {}))
+    rates = {name: statistics.median(r["rows_per_second"] for r in of) for name, of in (("ours", ours), ("bare", bare))}
+    return {
+        "rows_per_second": rates["ours"],
+        "bare_rows_per_second": rates["bare"],
+        "ratio": rates["ours"] / rates["bare"],
+        "each": [[r["rows_per_second"] for r in of] for of in (ours, bare)],
+        "gigabytes": _most(memory),
+        **{key: ours[-1][key] for key in ("rows", "seconds", "val_score", "parameters")},
+    }
+
+
+def _child(what: str, work: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """Run heads.bench.mlp and read what it found."""
+    path = os.pathsep.join(filter(None, (str(processes.ROOT), os.environ.get("PYTHONPATH"))))
+    ended = subprocess.run(
+        [sys.executable, "-m", "heads.bench.mlp", what, str(work)],
+        env=os.environ | environment | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    if ended.returncode:
+        raise Failed(f"bench mlp, {what}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+def lightgbm(config: Path, work: Path, trees: int, seed: int) -> dict[str, Any]:
+    """The lightgbm head with temporal columns and the defaults; at most `trees` per unit."""
+    settings = {"inputs": ["logits", "va"], "temporal": TEMPORAL, "networks": "each", "trees": trees}
+    kept = ("rows", "columns", "refit", "val_score", "trees", "constant_outputs")
+    found = _head(config, work, "lightgbm", settings, f"lightgbm-{bench_corpus.NETWORK}", seed, kept)
+    return {"most_trees": trees, **found}
+
+
+def lama(config: Path, work: Path, limit: int, seed: int) -> dict[str, Any]:
+    """The lama head under a time limit: seconds of learning and of everything, and what each output was made of."""
+    settings = {"inputs": ["logits", "va"], "networks": "each", "timeout": limit}
+    kept = ("learning_seconds", "val_score", "learnt_rows", "algorithms", "out_of_time", "constant_outputs")
+    found = _head(config, work, "lama", settings, f"lama-{bench_corpus.NETWORK}", seed, kept)
+    return {"ratio": found["seconds"] / limit, "complete": complete(found["algorithms"]), **found}
+
+
+def complete(algorithms: dict[str, dict[str, float]]) -> bool:
+    """Whether both algorithms finished for every unit; `algorithms` are their shares by output."""
+    return algorithms.keys() == set(TASKS["au"].outputs) and all(
+        some.keys() == ALGORITHMS for some in algorithms.values()
+    )
+
+
+def _head(
+    config: Path, work: Path, name: str, settings: dict[str, Any], folder: str, seed: int, kept: tuple[str, ...]
+) -> dict[str, Any]:
+    """Make one head as heads.run makes it, from the start; returns the seconds of its process, the processor's seconds
+    in all its processes (on a busy machine the ones to look at), those of the whole command, which checks all
+    annotations before, the most memory, and what is `kept` of its report.
+    """
+    from extract import config as extract_config
+    from heads import run
+    from heads.config import Config
+
+    shutil.rmtree(work / "heads" / "au" / folder, ignore_errors=True)
+    loaded = extract_config.load(Config, config, None)
+    heads = loaded.heads.model_validate({"au": {"use": [name], name: settings}})
+    began, before = time.perf_counter(), _processor()
+    with Peak() as peak:
+        path = run.main(loaded.model_copy(update={"heads": heads}), "au", work, seed)[folder]
+    command = time.perf_counter() - began
+    report: dict[str, Any] = json.loads((path / "report.json").read_text())
+    return {
+        "gigabytes": _most([peak.gigabytes]),
+        "seconds": round((path / run_folder.DONE).stat().st_mtime - (path / "job.json").stat().st_mtime, 2),
+        "processor_seconds": round(_processor() - before, 2),
+        "command_seconds": round(command, 2),
+        **{key: report[key] for key in kept},
+    }
+
+
+def _processor() -> float:
+    """Seconds of processors in all processes that this one has waited for, and those they have waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _most(memory: list[float]) -> float | None:
+    """The largest, None where it is not known."""
+    return None if any(map(math.isnan, memory)) else max(memory)

@@ -1,0 +1,172 @@
+"""`python -m heads.bench.sequence`: rows/s and memory of the published (4,4) encoder at Aff-Wild2's size.
+
+One epoch over the AU part's train, its 1280-d embeddings left in their feature files and read clip by clip, then a look
+at dev, in a process of its own as heads are trained; on a GPU too, where there is one. Memory is that of the whole tree
+of processes, this one included.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extract.config import CONFIGS
+from extract.runtime import errors, run_folder
+from extract.runtime.console import console
+from extract.runtime.errors import Failed
+from extract.runtime.memory import Peak
+from heads.base import threads
+from heads.bench import corpus as bench_corpus
+from heads.bench.measure import REAL_FRAMES
+from heads.train import processes
+
+HEAD = CONFIGS / "paper" / "au_encoder_4_4.toml"
+EPOCHS = 20
+MOST_GB = 6.0
+"""What is asked of it."""
+CHILD = "import sys; from heads import bench_sequence; bench_sequence.child(*sys.argv[1:])"
+
+
+def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int = 0) -> dict[str, Any]:
+    """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`."""
+    bench_corpus.make(work, frames, scale, seed)
+    found: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
+    for device in ("cpu", "cuda"):
+        if (measured := _measured(work, device)) is not None:
+            found[device] = measured
+            run_folder.write_json(work / "bench_sequence.json", found)
+    return found
+
+
+def _measured(work: Path, device: str) -> dict[str, Any] | None:
+    """Run `child` and read what it found, None where there is no such device."""
+    environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(processes.ROOT), os.environ.get("PYTHONPATH"))))
+    with Peak() as peak:
+        ended = subprocess.run(
+            [sys.executable, "-c", CHILD, str(work), device], env=environment, stdout=subprocess.PIPE, text=True
+        )
+    if ended.returncode:
+        raise Failed(f"bench sequence, {device}, ended with exit code {ended.returncode}")
+    found: dict[str, Any] | None = json.loads(ended.stdout.splitlines()[-1])
+    return None if found is None else found | {"gigabytes": None if math.isnan(peak.gigabytes) else peak.gigabytes}
+
+
+def child(work: str, device: str) -> None:
+    """Prints what was measured as JSON: null where there is no such device."""
+    from heads.families.sequence import training as sequence_training
+
+    if sequence_training.device().type != device:
+        print("null")
+        return
+    print(json.dumps(measure(Path(work))))
+
+
+def measure(work: Path) -> dict[str, Any]:
+    """One epoch and one look at dev, with their seconds, and those of reading before."""
+    from heads import config
+    from heads.abaw import read
+    from heads.abaw.tasks import TASKS
+    from heads.base.selection import selection_score
+    from heads.data import lazy_block
+    from heads.data.table import Source
+    from heads.families.sequence import training as sequence_training
+    from heads.families.sequence.head import Sequence
+    from heads.train import fit
+
+    task, settings = TASKS["au"], config.read_head(str(HEAD), "au", {})
+    began = time.perf_counter()
+    train = read.read_folder(work / "annotations" / "train", task)
+    prepared = fit.prepare_train(work, [Source(bench_corpus.NETWORK, ("embedding",))], settings, train, task, thin=True)
+    head = fit.create_head(prepared)
+    assert isinstance(head, Sequence)
+    part, on_disk = prepared.part, isinstance(prepared.labelled.rows.blocks[0].values, lazy_block.LazyBlock)
+    training = head.training(part.train, EPOCHS, 0)
+    at = [began, time.perf_counter()]
+    worked = time.process_time()
+    training.epoch()
+    worked = time.process_time() - worked
+    at.append(time.perf_counter())
+    scores = sequence_training.predict_rows(training.model, task, part.dev.rows, training.course, overlap=0.0)
+    at.append(time.perf_counter())
+    reading, epoch, look = (b - a for a, b in pairwise(at))
+    return {
+        "rows": len(part.train),
+        "on_disk": on_disk,
+        "parameters": sum(p.numel() for p in training.model.parameters()),
+        "rows_per_second": len(part.train) / epoch,
+        "rows_per_processor_second": len(part.train) / worked,
+        "reading_seconds": reading,
+        "epoch_seconds": epoch,
+        "dev_seconds": look,
+        "run_seconds": reading + EPOCHS * (epoch + look),
+        "dev_score": selection_score(task, part.dev.truth, scores),
+        "precision": "bf16" if training.course.half else "fp32",
+    }
+
+
+def list_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was measured, for people."""
+    rows = []
+    for device, name in (("cpu", f"CPU, {processes.CORES} cores"), ("cuda", "GPU")):
+        if (one := found.get(device)) is None:
+            rows.append((name, "there is none"))
+            continue
+        memory = "not known here" if one["gigabytes"] is None else f"{one['gigabytes']:.2f} GB"
+        rows += [
+            (f"{name}, {one['precision']}: rows/s in an epoch", f"{one['rows_per_second']:,.0f}"),
+            (
+                f"{name}: an epoch of {one['rows']:,} rows, a look at dev",
+                f"{one['epoch_seconds']:,.0f} s, {one['dev_seconds']:,.0f} s",
+            ),
+            (f"{name}: rows/s of processor time", f"{one['rows_per_processor_second']:,.0f}"),
+            (f"{name}: a run of {EPOCHS} epochs would take", f"{one['run_seconds'] / 60:,.0f} min"),
+            (f"{name}: memory of all processes (asked for: under {MOST_GB:g} GB)", memory),
+        ]
+    return rows
+
+
+EXAMPLES = """Examples:
+
+python -m heads.bench.sequence --scale 0.01        in small, to see that it works
+
+python -m heads.bench.sequence --scale 1           at full size (4.7 GB on disk)"""
+
+
+def command(
+    scale: Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")] = 1.0,
+    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/bench-<scale>, as heads.bench.")] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """Measure an encoder over time on a corpus of Aff-Wild2's size."""
+    from rich.table import Table
+
+    with errors.exits():
+        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
+        found = main(work or Path("runs") / f"bench-{scale:g}", scale, table, seed)
+        if as_json:
+            print(json.dumps(found, indent=2, allow_nan=False))
+            return
+        shown = Table("what", "measured")
+        for row in list_rows(found):
+            shown.add_row(*row)
+        console().print(shown)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=EXAMPLES)(command)
+    app()

@@ -1,0 +1,205 @@
+"""The border check of a corpus: annotations, test list and frames are of the same videos, and the parts are apart."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.features import store
+from extract.media import frames
+from extract.runtime.errors import InputError
+from heads.abaw import read as labels
+from heads.abaw import test_list
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task
+from heads.config import Config, Spec
+from heads.data import feature_file, people, splits, table
+
+Annotations = dict[str, dict[str, Annotation]]
+Listed = dict[str, NDArray[np.int32]]
+Named = dict[str, tuple[Path, list[str]]]
+"""Part -> where it was read from, and its videos, sorted."""
+
+
+def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations, Listed]:
+    """Annotations of "train" and "val" by video, and the listed test frames by video (empty without a list). Where
+    nothing is learnt, "train" may be missing.
+
+    Raises InputError for files that are not in the official format, a video in two parts, and where too many videos
+    have no frames or too much of one lies behind its last face (`corpus.missing_videos`, `corpus.missing_tail`), and
+    for people that contradict each other (heads.data.people). Two sides of one recording, or videos of one person, in
+    different parts are a warning: official lists may have them.
+    """
+    paths = config.corpus.task(task.place)
+    if paths.train is None and learning:
+        where = f"corpus.{task.within or task.name}.train"
+        raise InputError(
+            f"{where} is missing: our heads learn from training annotations; name their folder, or blend other "
+            f"people's predictions alone (--heads none --predictions NAME=FOLDER)"
+        )
+    given = [part for part in ("train", "val") if getattr(paths, part) is not None]
+    annotations = {part: labels.read_folder(getattr(paths, part), task) for part in given}
+    listed = test_list.read(paths.test, task) if paths.test else None
+    named = _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
+    annotated = [video for some in annotations.values() for video in some]
+    person_of = people.read(config.corpus, {*annotated, *(listed.names if listed else ())})
+    people.check(config.corpus, person_of, annotated)
+    _warn_of_sides(named)
+    _warn_of_people(named, person_of or {})
+    if config.corpus.frames:
+        _same_videos(config, task, annotations, listed)
+    return annotations, listed.videos if listed else {}
+
+
+def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: test_list.TestList | None) -> Named:
+    """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos. Returns the parts'
+    places and videos, the test list's among them.
+    """
+    val_folder, val = parts["val"]
+    train_folder, train = parts.get("train", (val_folder, {}))
+    if both := sorted(train.keys() & val.keys()):
+        raise InputError(
+            f"{val[both[0]].place(val_folder)}: the video is in {train_folder} too ({len(both)} are); a video may "
+            f"be in train or in val, not in both"
+        )
+    for folder, some in parts.values():
+        if listed and (both := sorted(some.keys() & set(listed.names))):
+            raise InputError(
+                f"{listed.path}: line {listed.line(both[0])} lists the video {both[0]!r}, which is annotated in "
+                f"{folder} too ({len(both)} are); test videos may not be learnt from"
+            )
+    named = {part: (folder, sorted(some)) for part, (folder, some) in parts.items()}
+    if listed:
+        named["test"] = listed.path, sorted(listed.names)
+    return named
+
+
+def _warn_of_people(named: Named, person_of: dict[str, str]) -> None:
+    """One line for every two parts that have a person in common: a head may know the face."""
+    first: dict[str, dict[str, str]] = {}
+    for part, (_, videos) in named.items():
+        for video in videos:
+            if video in person_of:
+                first.setdefault(person_of[video], {}).setdefault(part, video)
+    for part, other in itertools.combinations(named, 2):
+        if both := sorted(person for person, where in first.items() if part in where and other in where):
+            print(
+                f"warning: {named[other][0]}: the person {both[0]!r} of {first[both[0]][other]!r} is also in "
+                f"{first[both[0]][part]!r} of {named[part][0]} ({len(both)} such people): scores in {other} say "
+                f"too much of people whom nobody has seen",
+                file=sys.stderr,
+            )
+
+
+def _warn_of_sides(named: Named) -> None:
+    """One line for the recordings of which one side is in another part than the other: a head may know their sound."""
+    everybody = {video for _, videos in named.values() for video in videos}
+    sides: dict[str, dict[str, str]] = {}
+    for part, (_, videos) in named.items():
+        for video in videos:
+            sides.setdefault(splits.recording(video, everybody), {})[part] = video
+    if apart := [where for where in sides.values() if len(where) > 1]:
+        (part, video), (other, beside) = [*apart[0].items()][:2]  # in order of the parts
+        print(
+            f"warning: {named[other][0]}: {beside!r} is of the same recording as {video!r} in {named[part][0]} "
+            f"({len(apart)} such recordings): scores in {other} of heads that hear may be of sound that was learnt in "
+            f"{part}",
+            file=sys.stderr,
+        )
+
+
+def _same_videos(config: Config, task: Task, annotations: Annotations, listed: test_list.TestList | None) -> None:
+    """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
+    corpus, paths = config.corpus, config.corpus.task(task.place)
+    folders = frames.list_videos(corpus.frames)
+    wanted = sorted({video for some in annotations.values() for video in some} | set(listed.names if listed else ()))
+    last = {video: _last(folders[video]) for video in wanted if video in folders}
+    for part, some in annotations.items():
+        folder: Path = getattr(paths, part)
+        unknown = [video for video in some if video not in folders]
+        if len(unknown) > corpus.missing_videos * len(some):
+            raise InputError(
+                f"{some[unknown[0]].place(folder)}: the corpus has no folder of frames called {unknown[0]!r} "
+                f"({len(unknown)} of {len(some)} annotated videos have none); check corpus.frames and "
+                f"corpus.{task.within or task.name}.{part}; if no face was found in them, raise corpus.missing_videos "
+                f"or give them empty folders"
+            )
+        _warn(folder, unknown)
+        check_annotations(folder, some, last, corpus.missing_tail)
+    if listed:
+        _warn(listed.path, test_list.check_videos(listed, set(folders), corpus.missing_videos))
+        test_list.check_lengths(listed, last, corpus.missing_tail)
+
+
+def check_annotations(
+    folder: Path, annotations: dict[str, Annotation], last: dict[str, int], missing_tail: float
+) -> int:
+    """Refuse annotations that do not belong to these frames; `last` is each video's last frame with features.
+
+    Returns how many annotated videos have no features at all (no face was found): not an error, unless it is all of
+    them. Raises InputError for an annotation of which more than `missing_tail` lies behind the video's last face.
+    """
+    faceless = [video for video in annotations if last.get(video, 0) == 0]
+    if len(faceless) == len(annotations):
+        raise InputError(
+            f"{folder}: none of its {len(annotations)} videos has features (first: {faceless[0]!r}); do "
+            f"corpus.frames and this folder belong together?"
+        )
+    for video, annotation in annotations.items():
+        lines, end = len(annotation.valid), last.get(video, 0)
+        if end and lines - end > missing_tail * lines:
+            raise InputError(
+                f"{annotation.place(folder, end + 1)}: the annotation goes on for {lines - end} of its {lines} "
+                f"frames behind the video's last frame with a face ({end}); expected at most {missing_tail:.0%} of it: "
+                f"is it another video's file? If it is right, raise corpus.missing_tail"
+            )
+    return len(faceless)
+
+
+def check_heads(task: str, specs: list[Spec], work: Path, part: str, videos: Iterable[str]) -> None:
+    """Refuse a video of validation or test that one head could predict and another could not: a blend needs both.
+
+    Before hours of training, not after. Raises InputError that names the video, the heads and their networks.
+    """
+    names = list(videos)
+    seen = {spec.sources: frozenset(table.frames(work, spec.sources, names)) for spec in specs}
+    for spec in specs:
+        for other in specs:
+            if lacking := sorted(seen[other.sources] - seen[spec.sources]):
+                networks = " and ".join(source.network for source in spec.sources)
+                raise InputError(
+                    f"{work / 'features'}: no features of {networks} for the {part} video {lacking[0]!r}, which head "
+                    f"{spec.name!r} must predict ({len(lacking)} such videos; head {other.name!r} has features of "
+                    f"them); run python -m extract.run, import the video's table, or leave the head out with "
+                    f"heads.{task}.use"
+                )
+
+
+def _last(folder: Path) -> int:
+    """The number of a folder's last picture, 0 where there is none."""
+    numbers = frames.list_frames(folder).numbers
+    return int(numbers[-1]) if len(numbers) else 0
+
+
+def _warn(where: Path, unknown: list[str]) -> None:
+    if unknown:
+        print(
+            f"warning: {where}: no folder of frames for {', '.join(unknown)}: taken for videos without a face",
+            file=sys.stderr,
+        )
+
+
+def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
+    """The last frame with features of any network, by video; videos without one are left out."""
+    last: dict[str, int] = {}
+    for network in networks:
+        for video in videos:
+            path = store.path(work, network, video)
+            if path.exists() and len(frames := feature_file.index(path)[0]):
+                last[video] = max(last.get(video, 0), int(frames[-1]))
+    return last

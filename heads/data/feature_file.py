@@ -1,0 +1,137 @@
+"""One video's feature file as heads read it: no more of it than is wanted, and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.features import store
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+
+SEEN = "the command found it whole"
+"""Why a process elsewhere waits for them (extract.jobs.session.wait_until)."""
+
+
+def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int32], dict[str, NDArray[np.generic]]]:
+    """A file's frames and the wanted kinds of its features; the others are not read.
+
+    Raises InputError for a damaged file (what is read is compared with its hashes) and a kind that is missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            about = store.read_metadata(handle)
+            there = set(handle.keys())
+            for kind in (wanted := tuple(kinds)):
+                if kind not in there:
+                    raise InputError(
+                        f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
+                        f"and run python -m extract.run again"
+                    )
+            found = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted)}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise store.damage_error(path, error) from error
+    store.check(path, about, found)
+    return found.pop("frame"), found
+
+
+def read_filled(
+    work: Path, network: str, video: str, kinds: Iterable[str], frames: NDArray[np.int32]
+) -> tuple[Path, dict[str, NDArray[np.generic]], NDArray[np.bool_]]:
+    """What a video has of the wanted kinds at these frames, 0 where it has nothing, and where it has something [N].
+
+    A video without sound has nothing of a network that hears: its zeros are no sound that was heard. Also the file that
+    was read: for a video without any, that of another, which says what columns there are.
+
+    Raises InputError as `read`, and where no video has features of this network.
+    """
+    path = store.path(work, network, video)
+    lacks = not path.exists()
+    path = store.path(work, network, store.videos(work, network)[0]) if lacks else path
+    own, found = read(path, kinds, network)
+    silent = bool((store.read_about(path) or {}).get("soundless"))
+    there = np.isin(frames, own) & (not lacks) & (not silent)
+    whole = {}
+    for kind, values in found.items():
+        whole[kind] = np.zeros((len(frames), values.shape[1]), values.dtype)
+        whole[kind][there] = values[np.searchsorted(own, frames[there])]
+    return path, whole, there
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
+    about = store.read_about(path) or {}
+    if "columns" in about:  # an imported table: {kind: names of its columns}
+        return tuple(json.loads(about["columns"]).get("logits", ()))
+    return tuple(json.loads(about["outputs"])[-1] or ()) if "outputs" in about else ()
+
+
+def check_values(
+    values: NDArray[np.generic], kind: str, network: str, video: str, frames: NDArray[np.int32], path: Path
+) -> NDArray[np.generic]:
+    """The values [N, D] of one kind. Raises InputError where they are not one row a frame, or not all finite."""
+    if len(values) != len(frames):
+        raise InputError(
+            f"{path}: {kind} has {len(values)} rows, frame has {len(frames)}; delete the file and run "
+            f"python -m extract.run again"
+        )
+    if values.dtype == np.float16:
+        from heads.data import float16
+
+        if float16.is_finite(values):
+            return values
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        raise InputError(
+            f"{path}: network {network!r}, video {video!r}, frame {frames[(~finite).argmax()]}: {kind} is "
+            f"not finite ({int((~finite).sum())} such frames); correct the network or the imported table"
+        )
+    return values
+
+
+def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """A feature file's frame numbers, and its kinds with their widths, without reading the features.
+
+    Raises InputError for a damaged file and for frame numbers that do not rise.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            about, frames = store.read_metadata(handle), handle.get_tensor("frame")
+            widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+        raise store.damage_error(path, error) from error
+    store.check(path, about, {"frame": frames})
+    if (np.diff(frames) <= 0).any() or (frames < 1).any():
+        raise InputError(
+            f"{path}: frame numbers must start at 1 or later and rise; delete the file and run "
+            f"python -m extract.run again"
+        )
+    return frames.astype(np.int32), widths
+
+
+def mark(work: Path, network: str, videos: Iterable[str]) -> str:
+    """Fingerprint of a network's features of these videos, from the hashes in their metadata: no features are read.
+
+    Raises InputError for a damaged file, and where they are of different weights.
+    """
+    found = []
+    for video in sorted(videos):
+        path = store.path(work, network, video)
+        if path.exists():
+            if (about := store.read_about(path)) is None:
+                raise store.damage_error(path, "no metadata, or damaged ones")
+            found.append((video, about.get("mark"), about.get("content")))
+    if len(marks := {mark for _, mark, _ in found}) > 1:
+        raise InputError(
+            f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
+            f"delete the folder and run python -m extract.run again"
+        )
+    return run_folder.fingerprint([network, found])

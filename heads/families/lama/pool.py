@@ -1,0 +1,111 @@
+"""Fits orders in processes of their own, some side by side, until a moment at which they are ended."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from extract.runtime.errors import Failed
+from heads.base.threads import ENVIRONMENT
+from heads.families.lama.fit import FitOrder, FitResult
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Worker:
+    """One process that fits one order at a time (heads.families.lama.worker)."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "heads.families.lama.worker", str(theirs.fileno())],
+            env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        theirs.close()
+
+    def end(self) -> None:
+        """End the process at once, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+_idle: list[Worker] = []
+"""Workers that wait for more: starting one costs seconds."""
+
+
+def start(count: int) -> None:
+    """Have `count` workers ready, or starting."""
+    while len(_idle) < count:
+        _idle.append(Worker())
+
+
+@atexit.register
+def close() -> None:
+    """End the workers that wait."""
+    while _idle:
+        _idle.pop().end()
+
+
+def run(
+    count: int, order: Callable[[int], FitOrder], at_once: int, until: float, on_done: Callable[[int], None]
+) -> list[FitResult | None]:
+    """Fit order(0), order(1), ... order(count - 1), some `at_once`; at `until` (time.monotonic) what runs is ended.
+
+    Returns what came of each, None where the time was up. `on_done` is told how many are finished. Raises RuntimeError
+    with its traceback where a fit failed, Failed where its process was killed.
+    """
+    found: list[FitResult | None] = [None] * count
+    waiting = list(range(count))[::-1]
+    busy: dict[object, tuple[Worker, int]] = {}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < at_once and time.monotonic() < until:
+                start(1)
+                worker, number = _idle.pop(), waiting.pop()
+                busy[worker.connection] = (worker, number)
+                with contextlib.suppress(BrokenPipeError):  # it is gone: its end of the connection says so below
+                    worker.connection.send(order(number))
+            ready = wait([worker.connection for worker, _ in busy.values()], timeout=max(0.0, until - time.monotonic()))
+            if not ready:
+                break
+            for connection in ready:
+                worker, number = busy.pop(connection)
+                try:
+                    found[number] = _answer(worker)
+                except BaseException:
+                    worker.end()
+                    raise
+                _idle.append(worker)
+                on_done(count - len(waiting) - len(busy))
+    finally:
+        for worker, _ in busy.values():
+            worker.end()
+    return found
+
+
+def _answer(worker: Worker) -> FitResult:
+    """What a worker that has something to say says."""
+    try:
+        fitted, problem = worker.connection.recv()
+    except (EOFError, OSError):
+        code = worker.process.wait()
+        raise Failed(
+            f"a process of LightAutoML ended with exit code {code} (-9 is mostly too little memory: lower max_rows)"
+        ) from None
+    if problem is not None:
+        raise RuntimeError(f"LightAutoML failed: {problem}")
+    done: FitResult = fitted
+    return done

@@ -1,0 +1,202 @@
+"""What is left of an automl when it has learnt: plain numbers and texts, never a pickle, which could run code.
+
+LightAutoML takes seconds to be imported and passes every chunk through pandas. What it has learnt needs neither: its
+linear models are standardisation and coefficients, its boosters their library's own text, its forests arrays, each with
+a share. The scores are LightAutoML's to 1e-6, which is looked at every time one is made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.families.lama.boosted_trees import Forest
+from heads.families.lama.boosters import PACKAGES, SavedBoosters
+from heads.families.lama.data import space_evenly
+from heads.families.lama.library import NAMES, as_frame, short_name
+from heads.families.lama.random_forest import Forests
+
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""Features [n, columns] -> scores [n, 1], or a column per class or output."""
+TOLERANCE = 1e-6
+LOOKED_AT = 1000
+"""Rows that scores are compared on."""
+LINKS = {"Sigmoid": "sigmoid", "SoftmaxClip": "softmax", "Identity": "identity"}
+"""Torch's name of a linear model's last step -> ours."""
+OBJECTIVES = {"binary sigmoid:1": "sigmoid", "multiclass": "softmax", "regression": "identity"}
+"""How the line `objective=` of a booster's text begins -> the step behind its trees."""
+
+
+class NotPlain(Exception):
+    """An automl has a part that is not known here."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One linear model per fold on standardised columns."""
+
+    columns: list[int]
+    means: list[float]
+    deviations: list[float]
+    weights: list[list[list[float]]]
+    """[folds, outputs, columns]."""
+    biases: list[list[float]]
+    """[folds, outputs]."""
+    link: str
+
+    def scorer(self) -> Scores:
+        """The mean of the folds' scores."""
+        means, deviations = (np.array(some, np.float32) for some in (self.means, self.deviations))
+        models = [(np.array(w).T, np.array(b)) for w, b in zip(self.weights, self.biases, strict=True)]
+
+        def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
+            z = ((_some(x, self.columns) - means) / deviations).astype(np.float64)
+            return _mean([link(self.link, z @ weights + bias) for weights, bias in models])
+
+        return scores
+
+
+@dataclass(frozen=True)
+class Boosters:
+    """One booster per fold, as LightGBM's text."""
+
+    columns: list[int]
+    texts: list[str]
+    link: str
+
+    def scorer(self) -> Scores:
+        """The mean of the folds' scores."""
+        models = [self._one(text) for text in self.texts]
+        return lambda x: _mean([model(_some(x, self.columns)) for model in models])
+
+    def _one(self, text: str) -> Scores:
+        if (forest := Forest.of(text)) is not None:
+            return lambda x: link(self.link, forest.raw(x))
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=text)
+        return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
+
+
+Part = Linear | Boosters | Forests | SavedBoosters
+KINDS: dict[str, type[Part]] = {"linear": Linear, "boosters": Boosters, "forests": Forests, "saved": SavedBoosters}
+
+
+def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
+    """A fitted automl as JSON; `x` [n, columns] are features that it learnt from.
+
+    Raises NotPlain where it has a part that is not known here, or where its own scores are others.
+    """
+    parts = [(share, _part(automl, pipe, algorithm)) for share, pipe, algorithm in shares(automl)]
+    some = x[space_evenly(len(x), LOOKED_AT)]
+    plain, own = _blend(parts)(some), automl.predict(as_frame(some)).data
+    if plain.shape != own.shape or not np.allclose(plain, own, rtol=0, atol=TOLERANCE):
+        apart = float(np.abs(plain - own).max()) if plain.shape == own.shape else f"{plain.shape}, {own.shape}"
+        raise NotPlain(f"its scores as plain numbers are others ({apart})")
+    kinds = {kind: name for name, kind in KINDS.items()}
+    return json.dumps([{"kind": kinds[type(part)], "share": share, **vars(part)} for share, part in parts]).encode()
+
+
+def loads(model: bytes) -> Scores:
+    """What predicts, of `dumps`' bytes. Raises ValueError for bytes that are no such JSON, a pickle among them."""
+    raws = json.loads(model.decode("utf-8"))
+    return _blend([(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in raws])
+
+
+def shares(automl: Any) -> Iterator[tuple[float, Any, Any]]:
+    """(share in the blend, pipeline, algorithm) of all algorithms that the blender kept."""
+    kept = [(pipe, algorithm) for pipe in automl.levels[-1] for algorithm in pipe.ml_algos]
+    weights = automl.blender.wts if len(kept) > 1 else [1.0]
+    for (pipe, algorithm), share in zip(kept, weights, strict=True):
+        yield float(share), pipe, algorithm
+
+
+def _part(automl: Any, pipe: Any, algorithm: Any) -> Part:
+    """One algorithm of an automl of one level. Raises NotPlain."""
+    name = short_name(algorithm.name).removeprefix("Tuned_")
+    ours = {long: ours for ours, long in NAMES.items()}.get(name)
+    if ours == "linear_l2":
+        return _linear(pipe, algorithm)
+    if ours == "lgb":
+        texts = [model.model_to_string() for model in algorithm.models]
+        return Boosters(_columns(algorithm.features, ""), texts, _link_of(texts[0]))
+    if ours == "rf":  # what it fills in is for features that are not finite, and there are none
+        columns = _columns(algorithm.features, "fillnamed__fillinf__")
+        return Forests.of(columns, algorithm.models, automl.task.name)
+    if ours in PACKAGES:
+        return SavedBoosters.of(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
+    raise NotPlain(name)
+
+
+def _linear(pipe: Any, algorithm: Any) -> Linear:
+    scalers = [step for step in _steps(pipe.features_pipeline._pipeline) if type(step).__name__ == "StandardScaler"]
+    models = [model.model for model in algorithm.models]
+    if len(scalers) != 1 or list(scalers[0].features) != list(algorithm.features):
+        raise NotPlain("columns that are made in another way")
+    if any(model.cat_params is not None or model.linear is None for model in models):
+        raise NotPlain("categories")
+    return Linear(
+        _columns(algorithm.features, "scaler__fillnamed__fillinf__"),
+        np.ravel(scalers[0].means).tolist(),
+        np.ravel(scalers[0].stds).tolist(),
+        [model.linear.weight.detach().numpy().tolist() for model in models],
+        [model.bias.detach().numpy().tolist() for model in models],
+        LINKS.get(type(models[0].final_act).__name__, "") or _unknown("link"),
+    )
+
+
+def _steps(transformer: Any) -> Iterator[Any]:
+    """A transformer and all that it is made of."""
+    yield transformer
+    for part in getattr(transformer, "transformer_list", ()):
+        yield from _steps(part)
+
+
+def _columns(features: Sequence[str], prefix: str) -> list[int]:
+    """Numbers of the columns f0, f1, ... behind a prefix. Raises NotPlain for columns that are something else."""
+    found = [re.fullmatch(rf"{prefix}f(\d+)", name) for name in features]
+    return [int(match[1]) if match else _unknown("column") for match in found]
+
+
+def _link_of(text: str) -> str:
+    objective = next((line[10:] for line in text.splitlines() if line.startswith("objective=")), "")
+    found = [link for begin, link in OBJECTIVES.items() if objective.startswith(begin)]
+    return found[0] if found else _unknown("objective")
+
+
+def _unknown(what: str) -> Any:
+    raise NotPlain(what)
+
+
+def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities or values [n, outputs] of raw scores."""
+    if name == "identity":
+        return raw
+    with np.errstate(over="ignore"):  # exp(-x) of a very small x is inf, and 1 / (1 + inf) is 0
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-raw))
+    powers = np.exp(raw - raw.max(1, keepdims=True))
+    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return found
+
+
+def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:
+    """Scores by share; a part with none is not asked."""
+    scorers = [(share, part.scorer()) for share, part in parts if share > 0]
+    whole = sum(share for share, _ in scorers)
+    return lambda x: sum(share / whole * scores(x) for share, scores in scorers)  # type: ignore[return-value]
+
+
+def _some(x: NDArray[np.float32], columns: list[int]) -> NDArray[np.float32]:
+    return x if columns == list(range(x.shape[1])) else x[:, columns]
+
+
+def _mean(found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = np.mean(found, axis=0)
+    return mean

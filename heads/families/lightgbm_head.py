@@ -1,0 +1,281 @@
+"""The lightgbm family: one booster per output (expr: one multiclass booster), stopped early on the dev videos.
+
+One binned matrix, a byte per value, serves all outputs: only labels and weights change. Rows are read in pieces, and
+histograms have a limit, so memory is the rows' own and little more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from extract.runtime.run_folder import write_json, write_text, write_whole
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.base.threads import threads
+from heads.data.table import CHUNK, Labelled, Rows
+
+FEWEST = 2
+"""Positives (and negatives) that a unit needs in train to be learnt at all."""
+HISTOGRAMS = 2048
+"""MB for histograms."""
+SAMPLE = 100_000
+"""Rows from which the bins are made; of many columns, they are most of the memory."""
+
+
+class LightGbmSettings(HeadSettings):
+    """Settings of a lightgbm head; the names are LightGBM's where it has one."""
+
+    family: Literal["lightgbm"] = "lightgbm"
+    trees: int = Field(default=1000, ge=1)
+    trees_without_dev: int = Field(default=100, ge=1)
+    """Trees where the corpus has no dev rows to stop early on."""
+    patience: int = Field(default=50, ge=1)
+    """Stop after this many trees without a better dev loss."""
+    learning_rate: float = Field(default=0.05, gt=0)
+    num_leaves: int = Field(default=15, ge=2)
+    min_data_in_leaf: int = Field(default=20, ge=1)
+    feature_fraction: float = Field(default=0.8, gt=0, le=1)
+    bagging_fraction: float = Field(default=0.8, gt=0, le=1)
+    lambda_l2: float = Field(default=1.0, ge=0)
+    max_bin: int = Field(default=63, ge=2, le=255)
+    """Histogram bins per column; what bounds memory."""
+    balance: float = Field(default=1.0, ge=0, le=1)
+    """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
+    target: Literal["direct", "residual"] = "residual"
+    """va: learn the values themselves, or what a linear regression on the same columns leaves of them."""
+
+
+class LightGbm(Head):
+    """Boosted trees. A unit that (almost) never changes in train is predicted by its rate."""
+
+    Settings = LightGbmSettings
+    settings: LightGbmSettings
+
+    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+        """See Head.fit. The loss on dev rows (weighted as in training; va: squared error) stops the boosting."""
+        self.trees: dict[str, int] = {}
+        return self._fit(train, dev, seed, on_progress)
+
+    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+        """See Head.refit: as many trees again."""
+        self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
+
+    def _fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress) -> dict[str, Any]:
+        """Boost every output; the number of trees is that of `self.trees`, else the dev rows' choice."""
+        import lightgbm
+
+        names = self._names()
+        self.linear = fit_linear(train) if self.task.name == "va" and self.settings.target == "residual" else None
+        constants = [
+            self._constant(train.truth if train.truth.ndim == 1 else train.truth[:, i]) for i in range(len(names))
+        ]
+        train, dev = self._left(train), self._left(dev)
+        weights = row_weights(train.truth, self.task, self.settings.balance)
+        dev_weights = _like_train(train.truth, weights, dev.truth, self.task.name)
+        # free_raw_data=False: one binned matrix serves all outputs, only labels and weights change
+        data = lightgbm.Dataset(_sequence(train.rows), free_raw_data=False, params=self._params(seed))
+        held = data.create_valid(_sequence(dev.rows)) if len(dev) else None
+        self.boosters: list[str | float] = []
+        trees: dict[str, int | None] = {}
+        for i, name in enumerate(names):
+            label, dev_label = (t if t.ndim == 1 else t[:, i] for t in (train.truth, dev.truth))
+            if (constant := constants[i]) is not None:
+                self.boosters.append(constant if self.linear is None else 0.0)
+                trees[name] = None
+            else:
+                data.set_label(label.astype(np.float32)).set_weight(weights if weights.ndim == 1 else weights[:, i])
+                if held is not None:
+                    held.set_label(dev_label.astype(np.float32)).set_weight(
+                        dev_weights if dev_weights.ndim == 1 else dev_weights[:, i]
+                    )
+                booster = self._boost(data, held, seed, self.trees.get(name, self.settings.trees_without_dev))
+                trees[name] = booster.best_iteration if held is not None else booster.current_iteration()
+                self.boosters.append(booster.model_to_string(num_iteration=trees[name]))
+            on_progress((i + 1) / len(names), name)
+        self.trees = {name: count for name, count in trees.items() if count is not None}
+        return {"trees": trees, "constant_outputs": [name for name, count in trees.items() if count is None]}
+
+    def _left(self, data: Labelled) -> Labelled:
+        """The rows with what is left to learn of their truth: all of it, or the residuals of the linear regression."""
+        if self.linear is None or not len(data):
+            return data
+        known = np.concatenate([self.linear.of(chunk) for chunk in data.rows.chunks()])
+        return Labelled(data.rows, (data.truth - known).astype(np.float32))
+
+    def _names(self) -> tuple[str, ...]:
+        return ("all classes",) if self.task.name == "expr" else self.task.outputs
+
+    def _constant(self, label: NDArray[np.generic]) -> float | None:
+        """The value that stands for a booster where there is nothing to learn, or None."""
+        if self.task.name == "au" and min(label.sum(dtype=np.int64), (label == 0).sum()) < FEWEST:
+            return float(label.mean())
+        if self.task.name != "au" and (label == label[0]).all():
+            return float(label[0])
+        return None
+
+    def _params(self, seed: int) -> dict[str, Any]:
+        s = self.settings
+        objective = {"au": "binary", "expr": "multiclass", "va": "regression"}[self.task.name]
+        return {
+            "objective": objective,
+            "learning_rate": s.learning_rate,
+            "num_leaves": s.num_leaves,
+            "min_data_in_leaf": s.min_data_in_leaf,
+            "feature_fraction": s.feature_fraction,
+            "bagging_fraction": s.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": s.lambda_l2,
+            "max_bin": s.max_bin,
+            "num_threads": threads(),
+            "seed": seed,
+            "deterministic": True,
+            "force_col_wise": True,  # each histogram is summed by one thread: the same bits for any number of them
+            "histogram_pool_size": HISTOGRAMS,
+            "bin_construct_sample_cnt": SAMPLE,
+            "verbosity": -1,
+            "feature_pre_filter": False,
+            **({"num_class": len(self.task.outputs)} if self.task.name == "expr" else {}),
+        }
+
+    def _boost(self, data: Any, held: Any, seed: int, trees: int) -> Any:
+        import lightgbm
+
+        s = self.settings
+        if held is None:
+            return lightgbm.train(self._params(seed), data, trees)
+        stop = lightgbm.early_stopping(s.patience, verbose=False)
+        return lightgbm.train(self._params(seed), data, s.trees, valid_sets=[held], callbacks=[stop])
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """See Head.predict."""
+        import lightgbm
+
+        loaded = [b if isinstance(b, float) else lightgbm.Booster(model_str=b) for b in self.boosters]
+        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
+        at = 0
+        for chunk in rows.chunks():
+            part = out[at : (at := at + len(chunk))]
+            for i, booster in enumerate(loaded):
+                if self.task.name == "expr":
+                    part[:] = (
+                        np.eye(len(self.task.outputs))[int(booster)]
+                        if isinstance(booster, float)
+                        else booster.predict(chunk, num_threads=threads())
+                    )
+                else:
+                    part[:, i] = (
+                        booster if isinstance(booster, float) else booster.predict(chunk, num_threads=threads())
+                    )
+            if self.linear is not None:
+                part += self.linear.of(chunk)
+        return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
+
+    def save(self, folder: Path) -> None:
+        """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""
+        for i, booster in enumerate(self.boosters):
+            if isinstance(booster, str):
+                write_text(folder / f"booster_{i}.txt", booster)
+        if self.linear is not None:
+            with write_whole(folder / "linear.npz") as temporary, open(temporary, "wb") as handle:
+                np.savez(handle, coefficients=self.linear.coefficients, intercept=self.linear.intercept)
+        constants = {str(i): b for i, b in enumerate(self.boosters) if isinstance(b, float)}
+        write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
+
+    def load(self, folder: Path) -> None:
+        """See Head.load."""
+        import json
+
+        self.linear = None
+        if (path := folder / "linear.npz").exists():
+            with np.load(path) as arrays:
+                self.linear = Linear(arrays["coefficients"], arrays["intercept"])
+        about = json.loads((folder / "constants.json").read_text())
+        self.boosters = [
+            float(about["constants"][str(i)])
+            if str(i) in about["constants"]
+            else (folder / f"booster_{i}.txt").read_bytes().decode()
+            for i in range(about["outputs"])
+        ]
+
+
+def _sequence(rows: Rows) -> Any:
+    """Rows as LightGBM reads them in pieces: the float32 matrix never exists as a whole."""
+    import lightgbm
+
+    class Sequence(lightgbm.Sequence):  # type: ignore[misc]
+        batch_size = CHUNK
+
+        def __getitem__(self, index: Any) -> NDArray[np.float64]:
+            if isinstance(index, int | np.integer):
+                return rows.batch(slice(int(index), int(index) + 1))[0].astype(np.float64)
+            return rows.batch(index if isinstance(index, slice) else np.asarray(index)).astype(np.float64)
+
+        def __len__(self) -> int:
+            return len(rows)
+
+    return Sequence()
+
+
+def _like_train(
+    truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: str
+) -> NDArray[np.float64]:
+    """Weights of dev rows: each label weighs what it weighs in train, so that dev's loss is train's. New labels: 1."""
+    if task == "va":
+        return np.ones(len(dev))
+    if task == "expr":
+        by_class = np.ones(256)
+        by_class[truth.astype(np.int64)] = weights
+        return by_class[dev.astype(np.int64)]
+    out = np.ones(dev.shape)
+    for i in range(truth.shape[1]):
+        for label in (0, 1):
+            if (here := truth[:, i] == label).any():
+                out[dev[:, i] == label, i] = weights[here.argmax(), i]
+    return out
+
+
+RIDGE = 1e-3
+"""Penalty on the coefficients of standardised columns, as a part of their variance: columns that are one share it."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x @ coefficients + intercept."""
+
+    coefficients: NDArray[np.float64]
+    """[columns, outputs]."""
+    intercept: NDArray[np.float64]
+    """[outputs]."""
+
+    def of(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The regression's values [n, outputs] for features [n, columns]."""
+        return x.astype(np.float64) @ self.coefficients + self.intercept
+
+
+def fit_linear(data: Labelled) -> Linear:
+    """Least squares (with a little ridge) of float truth [N, outputs] on the rows' columns; constant columns get 0."""
+    width, n = data.rows.width, max(len(data), 1)
+    y = data.truth.astype(np.float64)
+    total, products, cross = np.zeros(width), np.zeros((width, width)), np.zeros((width, y.shape[1]))
+    shift = data.rows.batch(slice(0, 1))[0].astype(np.float64) if len(data) else np.zeros(width)
+    middle, at = y.mean(0), 0
+    for chunk in data.rows.chunks():
+        values = chunk - shift  # near the mean, so that the difference of the sums loses no digits
+        total += values.sum(0)
+        products += values.T @ values
+        cross += values.T @ (y[at : at + len(values)] - middle)
+        at += len(values)
+    mean = total / n
+    covariance = products / n - np.outer(mean, mean)
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    varies = deviation > 1e-6 * (1 + np.abs(mean + shift))
+    scale = np.where(varies, deviation, 1.0)
+    penalised = covariance / np.outer(scale, scale) + RIDGE * np.eye(width)
+    coefficients = np.linalg.solve(penalised, cross / n / scale[:, None]) / scale[:, None]
+    coefficients[~varies] = 0.0
+    return Linear(coefficients, middle - (mean + shift) @ coefficients)

@@ -1,0 +1,120 @@
+"""The mlp family: Keras on TensorFlow, with the published losses and better habits around them.
+
+The networks are those of mlp.network. Added to the published way: inputs standardised by train's moments,
+dropout, decoupled weight decay, a cosine learning rate, several members averaged, and the best epoch chosen on by-video
+dev rows by what the task is graded on (heads.families.mlp.training).
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime.run_folder import write_json, write_whole
+from heads.base import scaling, selection
+from heads.base.head import Head, OnProgress, _quiet
+from heads.base.threads import threads
+from heads.data.table import Labelled, Rows
+from heads.families.mlp import network as mlp_network
+from heads.families.mlp import training as mlp_training
+from heads.families.mlp.settings import MlpSettings
+
+
+class Mlp(Head):
+    """One or several Keras networks of one shape; their scores are averaged."""
+
+    Settings = MlpSettings
+    settings: MlpSettings
+
+    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+        """See Head.fit. Without dev rows the last epoch is kept."""
+        self.epochs = max(
+            self.settings.epochs, -(-self.settings.min_steps // max(1, len(train) // self.settings.batch))
+        )
+        self.best_epochs = [self.epochs] * self.settings.members
+        bests = self._fit(train, dev, seed, on_progress)
+        self.best_epochs = [epoch for epoch, _ in bests]
+        return {
+            "best_epoch": self.best_epochs,
+            "epochs": self.epochs,
+            "selection": selection.SELECTION[self.task.name],
+            "selection_score": [score for _, score in bests],
+            "parameters": int(self.models[0].count_params()),
+        }
+
+    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+        """See Head.refit: from the start again, each member up to its best epoch."""
+        self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
+
+    def _fit(
+        self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
+    ) -> list[tuple[int, float | None]]:
+        """Train all members up to `best_epochs`, side by side where there are threads for it.
+
+        Returns each one's (best epoch, its selection score).
+        """
+        self.width = train.rows.width
+        self.embedding = scaling.embedding_columns(train.rows)
+        self.moments = None
+        if self.settings.standardise:
+            mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
+            self.moments = (mean, scaling.shrink_deviation(deviation, self.embedding, self.settings.logits_times))
+        members = range(self.settings.members)
+        done, lock = [0.0 for _ in members], Lock()
+
+        # built and compiled one after another: only learning itself runs side by side
+        trainings = [
+            mlp_training.Training(
+                self.task, self.settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding
+            )
+            for member in members
+        ]
+
+        def run(member: int) -> tuple[int, float | None]:
+            def share(part: float, note: str) -> None:
+                with lock:
+                    done[member] = part
+                    on_progress(sum(done) / len(done), note)
+
+            return trainings[member].run(dev, self.best_epochs[member], share)
+
+        with ThreadPoolExecutor(threads()) as pool:
+            bests = list(pool.map(run, members))
+        self.models = [training.model for training in trainings]
+        return bests
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """See Head.predict: the members' mean."""
+        scores: NDArray[np.float64] = np.mean(
+            [mlp_training.predict_rows(model, rows) for model in self.models], axis=0, dtype=np.float64
+        )
+        return scores.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Weights, moments and width as one npz file, and a note of the seedless rest."""
+        arrays = {f"{m}.{i}": w for m, model in enumerate(self.models) for i, w in enumerate(model.get_weights())}
+        arrays["embedding"] = self.embedding
+        if self.moments is not None:
+            arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
+        with write_whole(folder / "weights.npz") as temporary, open(temporary, "wb") as handle:
+            np.savez(handle, **arrays)
+        write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
+
+    def load(self, folder: Path) -> None:
+        """See Head.load."""
+        about = json.loads((folder / "mlp.json").read_text())
+        self.width = about["width"]
+        with np.load(folder / "weights.npz") as arrays:
+            self.moments = (arrays["mean"], arrays["deviation"]) if "mean" in arrays else None
+            self.embedding = arrays["embedding"]
+            self.models = []
+            for member in range(about["members"]):
+                model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
+                model.set_weights([arrays[f"{member}.{i}"] for i in range(len(model.get_weights()))])
+                self.models.append(model)

@@ -1,0 +1,169 @@
+"""How one network of the mlp family learns: many compiled steps a call, the best epoch chosen on dev rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.abaw.tasks import Task
+from heads.base.head import OnProgress
+from heads.base.selection import LOOKS, label_weights, selection_score
+from heads.data.table import CHUNK, Labelled, Rows
+from heads.families.mlp import network as mlp_network
+
+if TYPE_CHECKING:
+    from heads.families.mlp.settings import MlpSettings
+
+
+WORTH_SHARING = 2**24
+"""Multiplications per batch and layer from which a batch is cut in two halves that may run side by side."""
+
+
+def predict_rows(model: Any, rows: Rows) -> NDArray[np.float32]:
+    """A model's scores of all rows, in chunks of one size so that equal rows get equal bits."""
+    out = np.empty((len(rows), model.output_shape[1]), np.float32)
+    for start in range(0, len(rows), CHUNK):
+        out[start : start + CHUNK] = model(rows.batch(slice(start, start + CHUNK)), training=False).numpy()
+    return out
+
+
+class Training:
+    """One network on its way: `model`, and what it takes to go on by an epoch.
+
+    Raises nothing of its own; the same rows, settings and seed give the same weights to the bit.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: MlpSettings,
+        train: Labelled,
+        epochs: int,
+        seed: int,
+        moments: Any = None,
+        embedding: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.task, self.settings, self.train = task, settings, train
+        self.batch = min(settings.batch, len(train))
+        self.steps = len(train) // self.batch
+        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments, embedding)
+        self.rng = np.random.default_rng(seed)
+        self._learn = self._compiled(epochs * self.steps)
+
+    def epoch(self) -> None:
+        """Learn from every row once, in a new order; rows that fill no batch sit this epoch out."""
+        import tensorflow as tf
+
+        order = self.rng.permutation(len(self.train))
+        for parts, truth in batches(self.train, order, self.batch):
+            self._learn([tf.convert_to_tensor(part) for part in parts], tf.convert_to_tensor(truth))
+
+    def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
+        """Learn for `epochs` and go back to the best one by dev's `selection_score`; returns (best epoch, its score).
+
+        Without dev rows the last epoch is the best, and its score None.
+        """
+        best: tuple[float, int, Any] = (-np.inf, epochs, None)
+        every = max(1, epochs // LOOKS)
+        for epoch in range(1, epochs + 1):
+            on_progress((epoch - 1) / epochs, f"epoch {epoch} of {epochs}")
+            self.epoch()
+            if len(dev) and (epoch % every == 0 or epoch == epochs):
+                on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
+                score = selection_score(self.task, dev.truth, predict_rows(self.model, dev.rows))
+                if score > best[0]:
+                    best = (score, epoch, self.model.get_weights())
+            on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
+        if best[2] is not None:
+            self.model.set_weights(best[2])
+        return best[1], float(best[0]) if len(dev) else None
+
+    def _compiled(self, total: int) -> Any:
+        """The compiled steps: (features per block [k, batch, D], truth [k, batch, ...]) -> None, k steps."""
+        import tensorflow as tf
+
+        task, model, batch, rows = self.task, self.model, self.batch, self.train.rows
+        optimizer = self._optimizer(total)
+        by_label = label_weights(self.train.truth, task, self.settings.balance)
+        large = batch * rows.width * max(self.settings.hidden, len(task.outputs)) >= WORTH_SHARING
+        halves = [batch // 2, batch - batch // 2] if large else [batch]
+
+        def scores(parts: tuple[Any, ...]) -> Any:
+            wide = [tf.cast(part, tf.float32) for part in parts]
+            return model(wide[0] if len(wide) == 1 else tf.concat(wide, 1), training=True)
+
+        @tf.function(
+            input_signature=[
+                [tf.TensorSpec([None, batch, b.values.shape[1]], b.values.dtype) for b in rows.blocks],
+                tf.TensorSpec([None, batch, *self.train.truth.shape[1:]], self.train.truth.dtype),
+            ]
+        )
+        def learn(parts: Any, truth: Any) -> None:
+            for i in tf.range(tf.shape(truth)[0]):
+                shares = zip(*(tf.split(part[i], halves) for part in parts), strict=True)
+                with tf.GradientTape() as tape:
+                    out = tf.concat([scores(share) for share in shares], 0)
+                    loss = mlp_network.create_loss(
+                        task, mlp_network.targets(task, truth[i]), out, mlp_network.weigh(task, truth[i], by_label)
+                    )
+                    if model.losses:
+                        loss += tf.add_n(model.losses)
+                variables = model.trainable_variables
+                optimizer.apply(tape.gradient(loss, variables), variables)
+
+        return learn.get_concrete_function()
+
+    def _optimizer(self, total: int) -> Any:
+        """AdamW over `total` steps; biases do not decay."""
+        import keras
+
+        s = self.settings
+        rate = keras.optimizers.schedules.CosineDecay(s.learning_rate, total) if s.cosine else s.learning_rate
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=s.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        optimizer.build(self.model.trainable_variables)
+        return optimizer
+
+
+BYTES = 2**25
+"""Of features that are gathered at a time."""
+MOST = 64
+"""Batches that are gathered at a time."""
+
+Parts = tuple[NDArray[np.generic], ...]
+"""Per block of columns: the features of some batches, [batches, batch, D], in the block's own type."""
+
+
+def batches_per_read(rows: Rows, batch: int) -> int:
+    """How many batches of these rows are gathered at a time."""
+    size = sum(block.values.shape[1] * block.values.itemsize for block in rows.blocks)
+    return min(MOST, max(1, BYTES // max(1, size * batch)))
+
+
+def batches(labelled: Labelled, order: NDArray[np.int64], batch: int) -> Iterator[tuple[Parts, NDArray[np.generic]]]:
+    """The rows in `order` as (features, truth [batches, batch, ...]), `per_gathering` batches at a time.
+
+    The next ones are gathered while the caller uses these. Rows at the end that fill no batch are left out.
+    """
+    rows = labelled.rows
+    step = batches_per_read(rows, batch) * batch
+    end = len(order) // batch * batch
+
+    def gather(start: int) -> tuple[Parts, NDArray[np.generic]]:
+        some = order[start : min(start + step, end)]
+        at = rows.pick[some]
+        features = tuple(block.values[at].reshape(-1, batch, block.values.shape[1]) for block in rows.blocks)
+        return features, labelled.truth[some].reshape(-1, batch, *labelled.truth.shape[1:])
+
+    starts = range(0, end, step)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(gather, 0) if end else None
+        for start in starts:
+            assert coming is not None
+            now = coming.result()
+            coming = pool.submit(gather, start + step) if start + step < end else None
+            yield now

@@ -1,0 +1,209 @@
+"""The pretrained family: what the networks say of themselves, without training.
+
+va: valence and arousal straight from a network that has them ("VA only"). expr: the softmax of a network's own logits,
+put into the task's order by the names of its classes; Contempt stands as Other ("pre-trained logits"). Of several
+networks the mean. With `other = "mlp"` an mlp decides what is Other and the softmax chooses among the other seven
+classes: the published rule, by which the networks' classes need no Other at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from extract.features import store
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw.tasks import EXPR, Task
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet
+from heads.data import feature_file
+from heads.data.table import Block, Labelled, Rows
+from heads.families.mlp.head import Mlp
+from heads.families.mlp.settings import MlpSettings
+
+MEANS = {
+    **dict.fromkeys(("neutral", "neutrality"), "Neutral"),
+    **dict.fromkeys(("anger", "angry"), "Anger"),
+    **dict.fromkeys(("disgust", "disgusted"), "Disgust"),
+    **dict.fromkeys(("fear", "fearful", "scared"), "Fear"),
+    **dict.fromkeys(("happiness", "happy", "joy"), "Happiness"),
+    **dict.fromkeys(("sadness", "sad"), "Sadness"),
+    **dict.fromkeys(("surprise", "surprised"), "Surprise"),
+    **dict.fromkeys(("other", "contempt"), "Other"),
+}
+"""What networks call their classes, in lower case, and the output that it stands for."""
+OTHER = EXPR.index("Other")
+
+
+class OtherMlp(MlpSettings):
+    """Settings of the mlp that decides about Other: those of the family, less what the head itself says."""
+
+    inputs: list[str] = Field(default=["embedding"])
+
+    @model_validator(mode="after")
+    def _only_of_the_mlp(self) -> OtherMlp:
+        own = type(self).model_fields
+        for name in HeadSettings.model_fields:
+            if name != "family" and getattr(self, name) != own[name].get_default(call_default_factory=True):
+                raise ValueError(f"{name!r} belongs to the head, not to its mlp")
+        return self
+
+
+class PretrainedSettings(HeadSettings):
+    """Settings of a pretrained head: `inputs` va for va, logits (and embedding, for the mlp) for expr."""
+
+    family: Literal["pretrained"] = "pretrained"
+    other: Literal["contempt", "mlp"] = "contempt"
+    """expr: what is Other. "contempt": a network's probability of Contempt, none where it has no such class. "mlp": a
+    frame is Other where the mlp's largest score is Other's.
+    """
+    mlp: OtherMlp = OtherMlp()
+    """[mlp], for `other = "mlp"`: it learns all eight classes, from the embedding where `inputs` has one."""
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities [n, C] of logits [n, C]; each row is shifted by its own largest, so that none overflows."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(1, keepdims=True)
+
+
+def match_outputs(block: Block) -> list[int]:
+    """The EXPR output that each column of logits stands for. Raises InputError for classes unknown or of other kind."""
+    if not block.names:
+        raise InputError(
+            f"network {block.network!r}: a pretrained head must know what its {block.values.shape[1]} logits stand "
+            f"for; give classes = [...] in their order in [networks.{block.network}], and run python -m extract.run "
+            f"--redo once, or leave the network out of this head's networks"
+        )
+    names = [name.removeprefix(f"{block.kind}.") for name in block.names]
+    strange = [name for name in names if name.lower() not in MEANS]
+    if strange:
+        raise InputError(
+            f"network {block.network!r}: class {strange[0]!r} is no expression of the task; known are "
+            f"{', '.join(MEANS)}; leave the network out of this head's networks"
+        )
+    return [EXPR.index(MEANS[name.lower()]) for name in names]
+
+
+def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[str, tuple[str, ...]]:
+    """The networks and their kinds of features without logits of which nobody knows what they stand for.
+
+    Heads for each or all networks pass over these; a head that names such a network is told why it cannot have it.
+    """
+    if task != "expr":
+        return has
+
+    def understood(network: str) -> bool:
+        names = feature_file.class_names(store.path(work, network, store.videos(work, network)[0]))
+        return bool(names) and all(name.lower() in MEANS for name in names)
+
+    return {
+        network: kinds if understood(network) else tuple(kind for kind in kinds if kind != "logits")
+        for network, kinds in has.items()
+    }
+
+
+class Pretrained(Head):
+    """No training, but of the mlp where there is one."""
+
+    Settings = PretrainedSettings
+    settings: PretrainedSettings
+
+    def __init__(self, task: Task, settings: PretrainedSettings) -> None:
+        super().__init__(task, settings)
+        if task.name == "au":
+            raise InputError("heads of family 'pretrained' are for expr and va: the networks know no action units")
+        self.mlp = Mlp(task, settings.mlp) if task.name == "expr" and settings.other == "mlp" else None
+
+    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+        """See Head.fit. Raises InputError where no network has what it takes."""
+        blocks = self._blocks(train.rows)
+        facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
+        if self.task.name == "expr":
+            self.ready = {b.network: _are_probabilities(_chunks(train.rows, b)) for b in blocks}
+            said = {output for block in blocks for output in match_outputs(block)}
+            facts["classes_without_a_logit"] = [name for i, name in enumerate(EXPR) if i not in said]
+        if self.mlp is not None:
+            facts["mlp"] = self.mlp.fit(_for_mlp(train), _for_mlp(dev), seed, on_progress)
+        on_progress(1.0, "nothing to learn")
+        return facts
+
+    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+        """See Head.refit."""
+        if self.mlp is not None:
+            self.mlp.refit(_for_mlp(rows), seed, on_progress)
+
+    def _blocks(self, rows: Rows) -> list[Block]:
+        """The columns that are the prediction."""
+        kind = "va" if self.task.name == "va" else "logits"
+        blocks = [block for block in rows.blocks if block.kind == kind]
+        if not blocks:
+            raise InputError(f"a pretrained head of task {self.task.name!r} needs {kind!r} among its inputs")
+        return blocks
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """See Head.predict: the networks' mean; va is cut off at -1 and 1."""
+        blocks = self._blocks(rows)
+        mean = np.zeros((len(rows), len(self.task.outputs)), np.float64)
+        for block in blocks:
+            at = 0
+            for chunk in _chunks(rows, block):
+                mean[at : (at := at + len(chunk))] += self._said(block, chunk) / len(blocks)
+        if self.task.name == "va":
+            return np.clip(mean, -1, 1).astype(np.float32)
+        if self.mlp is not None:
+            mean[self.mlp.predict(_columns_for_mlp(rows)).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
+        return mean.astype(np.float32)
+
+    def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """One network's outputs [n, outputs]."""
+        if self.task.name == "va":
+            return values.astype(np.float64)
+        outputs = np.array(match_outputs(block))
+        if self.mlp is not None:  # among the seven
+            values, outputs = values[:, outputs != OTHER], outputs[outputs != OTHER]
+        chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
+        return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(EXPR))[outputs]
+
+    def save(self, folder: Path) -> None:
+        """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""
+        write_json(folder / "pretrained.json", self.ready if self.task.name == "expr" else {})
+        if self.mlp is not None:
+            (folder / "mlp").mkdir(exist_ok=True)
+            self.mlp.save(folder / "mlp")
+
+    def load(self, folder: Path) -> None:
+        """See Head.load."""
+        self.ready = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
+        if self.mlp is not None:
+            self.mlp.load(folder / "mlp")
+
+
+def _chunks(rows: Rows, block: Block) -> Iterable[NDArray[np.float32]]:
+    """The rows of one block, some thousands at a time."""
+    return replace(rows, blocks=(block,)).chunks()
+
+
+def _are_probabilities(chunks: Iterable[NDArray[np.float32]]) -> bool:
+    """Whether "logits" are a softmax's output already, as in many tables: none negative, each row's sum 1."""
+    return all((chunk >= 0).all() and np.allclose(chunk.sum(1), 1, atol=1e-2) for chunk in chunks)
+
+
+def _columns_for_mlp(rows: Rows) -> Rows:
+    """The embeddings' columns, or the logits' where there is no embedding."""
+    for kind in ("embedding", "logits"):
+        if blocks := tuple(block for block in rows.blocks if block.kind == kind):
+            return replace(rows, blocks=blocks)
+    return rows
+
+
+def _for_mlp(labelled: Labelled) -> Labelled:
+    return Labelled(_columns_for_mlp(labelled.rows), labelled.truth)

@@ -1,0 +1,162 @@
+"""The network of sequence heads: columns -> projection -> Transformer encoder -> one output per frame.
+
+Only heads that run import this module: it loads torch. Each stream of columns has a projection of its own, and their
+outputs stand side by side, one half or third of the encoder's width each (Zhang et al., arXiv 2303.10849, concatenate
+streams); with one stream it is a linear layer before an encoder (Nguyen et al., arXiv 2303.09293).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from heads.abaw.tasks import Task
+
+Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Mean and standard deviation of each column."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Columns `start` to `end` - 1; where column `present` is 0, a frame does not have them (None: it always has)."""
+
+    name: str
+    start: int
+    end: int
+    present: int | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large an encoder is; `width` is that of the whole encoder, a multiple of `heads` and of the streams."""
+
+    layers: int
+    heads: int
+    width: int
+    feedforward: int
+    length: int
+    dropout: float = 0.0
+    norm_first: bool = True
+
+
+generators = threading.local()
+"""`generators.current`: where this thread's dropout draws from. Shares of a batch run side by side, each with its own,
+so what is dropped does not hang on which is first.
+"""
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from this thread's generator."""
+
+    def __init__(self, part: float) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Leave out `part` of the values while learning, and enlarge the rest."""
+        if not self.training or not self.part:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.part, generator=generators.current)
+        return x * kept / (1 - self.part)
+
+
+class Encoder(nn.Module):
+    """Features [clips, length, columns] -> outputs [clips, length, outputs], before the task's sigmoid or softmax."""
+
+    mean: Tensor
+    deviation: Tensor
+    places: Tensor
+
+    def __init__(self, streams: Sequence[Stream], shape: Shape, outputs: int, moments: Moments) -> None:
+        super().__init__()
+        self.streams, self.shape = tuple(streams), shape
+        share = shape.width // len(streams)
+        for name, values in zip(("mean", "deviation"), moments, strict=True):
+            self.register_buffer(name, torch.from_numpy(values))
+        self.register_buffer("places", _places(shape.length, shape.width), persistent=False)
+        self.project = nn.ModuleList(nn.Linear(stream.end - stream.start, share) for stream in streams)
+        self.absent = nn.ParameterDict(
+            {str(i): torch.zeros(share) for i, stream in enumerate(streams) if stream.present is not None}
+        )
+        self.dropout = Dropout(shape.dropout)
+        self.layers = nn.ModuleList(_layer(shape) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width) if shape.norm_first else nn.Identity()
+        self.out = nn.Linear(shape.width, outputs)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Features by train's moments; columns that say what is present stay as they are."""
+        return (x - self.mean) / self.deviation
+
+    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+        """Outputs from standardised features; places where `there` [clips, length] is false are looked at by nobody.
+
+        What comes out at those places means nothing.
+        """
+        parts = []
+        for i, stream in enumerate(self.streams):
+            part = self.project[i](x[..., stream.start : stream.end])
+            if stream.present is not None:
+                has = x[..., stream.present : stream.present + 1] > 0.5
+                part = torch.where(has, part, self.absent[str(i)].to(part.dtype))
+            parts.append(part)
+        found = self.dropout(torch.cat(parts, -1) + self.places)
+        for layer in self.layers:
+            found = layer(found, src_key_padding_mask=~there)
+        outputs: Tensor = self.out(self.norm(found))
+        return outputs.float()
+
+
+def _layer(shape: Shape) -> nn.TransformerEncoderLayer:
+    """PyTorch's layer, its dropouts replaced by ours; attention weights are not dropped."""
+    layer = nn.TransformerEncoderLayer(
+        shape.width, shape.heads, shape.feedforward, 0.0, "gelu", batch_first=True, norm_first=shape.norm_first
+    )
+    layer.dropout, layer.dropout1, layer.dropout2 = (Dropout(shape.dropout) for _ in range(3))  # type: ignore[assignment]
+    return layer
+
+
+def _places(length: int, width: int) -> Tensor:
+    """Sines and cosines of a frame's place in its clip, [length, width] (Vaswani et al., 2017)."""
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angle = torch.arange(length)[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], -1).reshape(length, -1)[:, :width].float()
+
+
+def build(streams: Sequence[Stream], shape: Shape, outputs: int, moments: Moments, seed: int) -> Encoder:
+    """A new network: the same seed gives the same weights. The process's own random numbers are left as they were."""
+    torch.backends.mha.set_fastpath_enabled(False)  # other sums than those learnt with
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Encoder(streams, shape, outputs, moments)
+
+
+def activate(task: Task, outputs: Tensor) -> Tensor:
+    """Outputs as scores: au probabilities, expr probabilities that sum to 1, va in [-1, 1]."""
+    if task.name == "expr":
+        return outputs.softmax(-1)
+    return outputs.sigmoid() if task.name == "au" else outputs.tanh()
+
+
+def compute_loss(task: Task, outputs: Tensor, truth: Tensor, by_label: Tensor) -> Tensor:
+    """The task's loss of some frames: outputs [n, outputs], truth [n] or [n, outputs] (see heads.abaw.tasks.Task).
+
+    expr and au: cross-entropy weighted by class [8] or by unit and side [2, 12], the mean over frames, not over
+    weights. va: 1 - (CCC of valence + CCC of arousal) / 2 over these frames.
+    """
+    if task.name == "expr":
+        each = nn.functional.cross_entropy(outputs, truth.long(), reduction="none")
+        return (by_label[truth.long()] * each).mean()
+    if task.name == "au":
+        weight = torch.where(truth > 0, by_label[1], by_label[0])
+        return nn.functional.binary_cross_entropy_with_logits(outputs, truth.float(), weight)
+    t, p = truth.float(), outputs.tanh()
+    mean_t, mean_p = t.mean(0), p.mean(0)
+    below = ((t - mean_t) ** 2).mean(0) + ((p - mean_p) ** 2).mean(0) + (mean_t - mean_p) ** 2
+    return 1 - (2 * ((t - mean_t) * (p - mean_p)).mean(0) / (below + 1e-7)).mean()

@@ -1,0 +1,203 @@
+"""How one encoder of a sequence head learns: clips in a new cut every epoch, the best epoch chosen on dev rows.
+
+On the CPU a batch is cut in two shares that may run side by side, one thread each: what comes out does not depend on
+how many threads there are. On a GPU a batch stays whole, and matrices are multiplied in bfloat16.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from heads.abaw.tasks import Task
+from heads.base import selection
+from heads.base.head import OnProgress
+from heads.base.threads import threads
+from heads.data.table import Labelled, Rows
+from heads.families.sequence import clips as sequence_clips
+from heads.families.sequence.augment import Augmentation, augment
+from heads.families.sequence.clips import PADDING
+from heads.families.sequence.network import Encoder, activate, compute_loss, generators
+
+WORTH_SHARING = 2**18
+"""Values in a layer of a batch from which the batch is cut in two shares."""
+WARM = 0.1
+"""The part of all steps in which the learning rate rises."""
+STEEPEST = 1.0
+"""Gradients that are longer than this are shortened."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How an encoder learns."""
+
+    epochs: int
+    """Over which the learning rate falls."""
+    batch: int
+    """Clips."""
+    learning_rate: float
+    weight_decay: float
+    balance: float
+    step: int
+    overlap: float
+    augmentation: Augmentation
+    half: bool = False
+    """Multiply matrices in bfloat16 while learning."""
+
+
+def device() -> torch.device:
+    """The GPU, where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def quiet_torch() -> None:
+    """Torch as heads use it: deterministic, one thread an operation; on a GPU attention is plain matrix products."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if torch.cuda.is_available():  # the quick kinds of attention add up in any order
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def predict_rows(
+    model: Encoder, task: Task, rows: Rows, course: TrainingConfig, overlap: float | None = None
+) -> NDArray[Any]:
+    """Scores float32 [N, outputs]: of the clips that a frame is in, each by its place there, the weighted mean.
+
+    Memory beyond a chunk of clips is that of the plan and the scores.
+    """
+    length = model.shape.length
+    plan = sequence_clips.plan_cover(rows, length, course.step, course.overlap if overlap is None else overlap)
+    weight = sequence_clips.weights(length)
+    total, weighed = np.zeros((len(rows), len(task.outputs))), np.zeros(len(rows))
+    clips = sequence_clips.gather_clips(rows, plan, sequence_clips.at_a_time(length, course.batch))
+    where = next(model.parameters()).device
+    model.eval()
+
+    def scores(some: tuple[sequence_clips.Plan, NDArray[np.float32]]) -> tuple[sequence_clips.Plan, NDArray[Any]]:
+        with torch.inference_mode():
+            x = model.standardised(torch.from_numpy(some[1]).to(where))
+            return some[0], activate(task, model(x, torch.from_numpy(some[0] != PADDING).to(where))).cpu().numpy()
+
+    for at, found in _side_by_side(scores, clips):
+        there = at != PADDING
+        by_place = np.broadcast_to(weight, at.shape)[there]
+        np.add.at(total, at[there], by_place[:, None] * found[there])
+        np.add.at(weighed, at[there], by_place)
+    return (total / weighed[:, None]).astype(np.float32)
+
+
+def _side_by_side(what: Callable[[Any], Any], of: Iterator[Any]) -> Iterator[Any]:
+    """what(one) of each, in order, as many at a time as there are threads."""
+    with ThreadPoolExecutor(threads()) as pool:
+        while some := list(itertools.islice(of, threads())):
+            yield from pool.map(what, some)
+
+
+class Training:
+    """One encoder on its way: `model`, and what it takes to go on by an epoch."""
+
+    def __init__(self, task: Task, model: Encoder, course: TrainingConfig, train: Labelled, seed: int) -> None:
+        self.task, self.course, self.train = task, course, train
+        self.device = device()
+        self.model = model.to(self.device)
+        self.parameters = list(model.parameters())
+        self.rng, self.seed, self.steps = np.random.default_rng(seed), seed, 0
+        self.by_label = torch.from_numpy(selection.label_weights(train.truth, task, course.balance)).to(self.device)
+        decays = [p for p in self.parameters if p.ndim > 1]
+        groups = [
+            {"params": decays, "weight_decay": course.weight_decay},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=course.learning_rate)
+        self.total = max(1, course.epochs * steps_per_epoch(train.rows, model.shape.length, course))
+        size = course.batch * model.shape.length * model.shape.width
+        self.shares = 2 if size >= WORTH_SHARING and self.device.type == "cpu" else 1
+
+    def epoch(self) -> None:
+        """Learn from every window of every video once (see heads.families.sequence.clips.random), in a new order."""
+        plan = sequence_clips.random(self.train.rows, self.model.shape.length, self.course.step, self.rng)
+        plan = plan[self.rng.permutation(len(plan))]
+        self.model.train()
+        with ThreadPoolExecutor(min(threads(), self.shares)) as pool:
+            for at, x in sequence_clips.gather_clips(self.train.rows, plan, self.course.batch):
+                self._learn(pool, at, x)
+
+    def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
+        """Learn for `epochs` and go back to the best one by dev's `mlp_train.selection_score`; returns (best epoch, its
+        score). Dev is predicted without overlap. Without dev rows the last epoch is the best, and its score None.
+        """
+        best: tuple[float, int, Any] = (-np.inf, epochs, None)
+        every = max(1, epochs // selection.LOOKS)
+        for epoch in range(1, epochs + 1):
+            on_progress((epoch - 1) / epochs, f"epoch {epoch} of {epochs}")
+            self.epoch()
+            if len(dev) and (epoch % every == 0 or epoch == epochs):
+                on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
+                found = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
+                score = selection.selection_score(self.task, dev.truth, found)
+                if score > best[0]:
+                    best = (score, epoch, {name: value.clone() for name, value in self.model.state_dict().items()})
+            on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
+        if best[2] is not None:
+            self.model.load_state_dict(best[2])
+        self.model.to("cpu")
+        return best[1], float(best[0]) if len(dev) else None
+
+    def _learn(self, pool: ThreadPoolExecutor, at: sequence_clips.Plan, x: NDArray[np.float32]) -> None:
+        """One step. The loss is of the whole batch: only passing forward and back is shared."""
+        cuts = np.array_split(np.arange(len(at)), min(self.shares, len(at)))
+        forward = list(pool.map(lambda i: self._forward(i, at[cuts[i]], x[cuts[i]]), range(len(cuts))))
+        outputs = torch.cat([found.detach()[there] for found, there in forward]).requires_grad_()
+        rows = np.concatenate([at[cut][there.cpu().numpy()] for cut, (_, there) in zip(cuts, forward, strict=True)])
+        truth = torch.from_numpy(self.train.truth[rows]).to(self.device)
+        (slope,) = torch.autograd.grad(compute_loss(self.task, outputs, truth, self.by_label), outputs)
+        slopes = torch.split(slope, [int(there.sum()) for _, there in forward])
+        back = list(pool.map(self._backward, forward, slopes))
+        for parameter, parts in zip(self.parameters, zip(*back, strict=True), strict=True):
+            found = [part for part in parts if part is not None]
+            parameter.grad = sum(found[1:], start=found[0]) if found else None
+        torch.nn.utils.clip_grad_norm_(self.parameters, STEEPEST)
+        self.steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.course.learning_rate * rate(self.steps, self.total)
+        self.optimizer.step()
+
+    def _forward(self, share: int, at: sequence_clips.Plan, x: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """A share's outputs, and which places were learnt from."""
+        generator = torch.Generator(self.device).manual_seed(hash((self.seed, self.steps, share)) % 2**63)
+        generators.current = generator
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.course.half):
+            features = self.model.standardised(torch.from_numpy(x).to(self.device))
+            there = torch.from_numpy(at != PADDING).to(self.device)
+            features, there = augment(features, there, self.course.augmentation, self.model.streams, generator)
+            return self.model(features, there), there
+
+    def _backward(self, forward: tuple[Tensor, Tensor], slope: Tensor) -> Sequence[Tensor | None]:
+        found, there = forward
+        whole = torch.zeros_like(found)
+        whole[there] = slope
+        return torch.autograd.grad(found, self.parameters, whole, allow_unused=True)
+
+
+def steps_per_epoch(rows: Rows, length: int, course: TrainingConfig) -> int:
+    """About how many batches an epoch has; the cut changes it a little."""
+    clips = len(sequence_clips.random(rows, length, course.step, np.random.default_rng(0)))
+    return max(1, -(-clips // course.batch))
+
+
+def rate(step: int, total: int) -> float:
+    """The part of the learning rate at a step, from 1: it rises for WARM of them, then falls on a cosine to 0."""
+    warm = max(1, round(WARM * total))
+    if step <= warm:
+        return step / warm
+    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (step - warm) / max(1, total - warm)))))

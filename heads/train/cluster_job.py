@@ -1,0 +1,112 @@
+"""Heads on a cluster: each is a job, done by one process at a time wherever it runs.
+
+    python -m heads.train.cluster_job < JOB.json
+
+is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A
+worker that was cut off may still be at it when the job is given to another: that one waits, and finds the head finished
+or the folder free.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from extract.features import store
+from extract.jobs import job as cluster_jobs
+from extract.jobs.cluster import Cluster
+from extract.jobs.job import Needs
+from extract.jobs.session import wait_until
+from extract.runtime import errors, process, run_folder
+from extract.runtime.progress import Progress
+from heads.abaw import read, test_list
+from heads.abaw.tasks import find
+from heads.base import threads
+from heads.base.head import FAMILIES, family
+from heads.data import feature_file
+from heads.train import job as training_job
+from heads.train.job import Job
+
+LIBRARIES_MEMORY = 1_500_000_000
+"""Bytes that a process holds before it has read a row."""
+ROWS_MEMORY = 1.5
+"""Times the features' bytes on disk: they are held as they are, with labels, and the columns of a batch beside."""
+ENVIRONMENT = {name: value for name, value in threads.ENVIRONMENT.items() if name != "CUDA_VISIBLE_DEVICES"}
+"""Of processes that learn, on a worker: that one gives them a GPU, or hides all."""
+
+
+def run(machines: Cluster, jobs: list[Job], what: str, bar: Progress) -> None:
+    """Run the jobs on a cluster. Raises as `Cluster.run`; heads that were finished stay."""
+    ours = {f"head-{job.task}-{job.name}": job for job in jobs}
+    done = dict.fromkeys(ours, 0)
+
+    def at(name: str, now: int, note: str) -> None:
+        bar.advance(max(0, now - done[name]), f"{ours[name].name}: {note}")
+        done[name] = max(done[name], now)
+
+    def heard(job: cluster_jobs.Job, news: dict[str, Any]) -> None:
+        if isinstance(part := news.get("done"), int | float):
+            at(job.name, min(int(100 * part), 99), str(news.get("note", "")))
+
+    def ended(job: cluster_jobs.Job, _: dict[str, Any]) -> None:
+        mine = ours[job.name]
+        wait_until(lambda: run_folder.is_done(mine.folder, mine.mark), mine.folder)
+        at(job.name, 100, "done")
+
+    sent = []
+    for name, job in ours.items():
+        gpu = job.settings.get("family") in FAMILIES and family(str(job.settings["family"])).gpu
+        needs = Needs(machines.settings.threads, memory(job.work, {s.network for s in job.sources}), gpu)
+        told = json.dumps(absolute(job).as_json())
+        log = machines.log(name)
+        sent.append(
+            cluster_jobs.Job(name, "heads.train.cluster_job", (), log, needs, environment=ENVIRONMENT, stdin=told)
+        )
+    machines.run(what, sent, heard, ended)
+
+
+def absolute(job: Job) -> Job:
+    """The job by paths that hold in any folder."""
+    test = job.test.absolute() if job.test is not None else None
+    return replace(job, work=job.work.absolute(), train=job.train.absolute(), val=job.val.absolute(), test=test)
+
+
+def memory(work: Path, networks: Iterable[str]) -> int:
+    """About how many bytes a head's process needs, by the size of the features that it reads."""
+    files = (path for network in networks for path in store.path(work, network, "x").parent.glob("*.safetensors"))
+    return int(LIBRARIES_MEMORY + ROWS_MEMORY * sum(path.stat().st_size for path in files))
+
+
+def main(told: dict[str, Any], say: Any) -> None:
+    """Make a head, unless another process has made it meanwhile.
+
+    Raises as `train.main`, and Failed where this machine does not see the features that the command saw.
+    """
+    job = Job.of(told)
+    with run_folder.hold_folder(job.folder):
+        if run_folder.is_done(job.folder, job.mark):
+            return
+        wait_for_features(job)
+        run_folder.begin(job.folder)
+        job.write(Path(job.folder) / "job.json")
+        training_job.main(job, lambda done, note: say({"done": round(done, 4), "note": note}))
+
+
+def wait_for_features(job: Job) -> None:
+    """Wait until this machine sees the features of the job's mark: one that is not seen yet is taken for no face."""
+    task = find(job.task)
+    parts = [{video for folder in (job.train, job.val) for video in read.read_folder(folder, task)}]
+    parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
+    wait_until(
+        lambda: job.features == {n: [feature_file.mark(job.work, n, some) for some in parts] for n in job.features},
+        job.work / "features",
+        feature_file.SEEN,
+    )
+
+
+if __name__ == "__main__":
+    with errors.exits():
+        main(process.job(), process.own_stdout())

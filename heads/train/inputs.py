@@ -1,0 +1,67 @@
+"""What a head is made from, by hashes, that are taken before it is read and compared when the head is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from extract.config import TaskPaths
+from extract.runtime import run_folder
+from heads import corpus_checks
+from heads.abaw import annotations as annotation_files
+from heads.abaw.tasks import Task
+from heads.config import Config
+from heads.data import feature_file
+
+Hashes = dict[str, Any]
+
+
+def hash_inputs(train: Path, val: Path, test: Path | None) -> Hashes:
+    """Of the annotations, file by file, and of the test list. Raises InputError where there are none."""
+    found: Hashes = {
+        part: [(path.name, run_folder.file_hash(path)) for path in annotation_files.files(folder)]
+        for part, folder in (("train", train), ("val", val))
+    }
+    return found | {"test": run_folder.file_hash(test) if test else None}
+
+
+def read(config: Config, task: Task) -> tuple[corpus_checks.Annotations, corpus_checks.Listed, Hashes]:
+    """Annotations and listed frames (heads.corpus_checks.read), and the hashes of just what was read."""
+    paths: TaskPaths = config.corpus.task(task.place)
+    while True:
+        before = hash_inputs(paths.train, paths.val, paths.test)
+        annotations, listed = corpus_checks.read(config, task)
+        if hash_inputs(paths.train, paths.val, paths.test) == before:
+            return annotations, listed, before
+
+
+def describe_changes(
+    seen: Hashes, now: Hashes, marks: Mapping[str, list[str]], work: Path, parts: Iterable[Iterable[str]]
+) -> str:
+    """What of a head's inputs is no longer what was `seen`, in words; "" where all is.
+
+    `marks`: of each network, `features.mark` of the videos of each of `parts`, as they were.
+    """
+    for part, name in (("train", "the training annotations"), ("val", "the validation annotations")):
+        if part in now and seen.get(part) != now[part]:
+            return name
+    if "test" in now and seen.get("test") != now["test"]:
+        return "the test list"
+    for number, videos in enumerate(parts):
+        for network, known in marks.items():
+            if feature_file.mark(work, network, videos) != known[number]:
+                return f"the features of {network!r}"
+    return ""
+
+
+APART = ("bench", "tune")
+"""Files whose names begin so measure and search: they use heads, heads do not use them (but for the mark of a search
+space, heads.search_space.first_leaf, by which a config is refused).
+"""
+
+
+def code_mark() -> str:
+    """Fingerprint of the files of this package that can change a head's result."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return run_folder.fingerprint([run_folder.file_hash(path) for path in files if not path.name.startswith(APART)])

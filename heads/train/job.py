@@ -1,0 +1,257 @@
+"""One head in a process of its own: read a job, train, predict validation and test, write the head's folder.
+
+    python -m heads.train JOB.json
+
+Keras, LightGBM and LightAutoML each change the process they run in, so no two share one. Progress goes to stdout as
+one JSON object per line; bad input is one line on stderr and exit code 2, as everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract.config import check
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from heads.abaw import read as labels
+from heads.abaw import test_list
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task, find
+from heads.base.head import OnProgress, family
+from heads.data import predictions, table
+from heads.data.table import Source
+from heads.train import fit, out_of_fold
+from heads.train import inputs as head_inputs
+from heads.train.fit import TrainDevSplit
+from heads.train.model import Model
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that one head's process needs to know: paths and settings, no arrays."""
+
+    name: str
+    task: str
+    settings: dict[str, Any]
+    sources: list[Source]
+    work: Path
+    train: Path
+    val: Path
+    test: Path | None
+    seed: int
+    mark: str
+    """Fingerprint of all that decides the results."""
+    learning: str
+    """Fingerprint of what decides the model: not of the test list."""
+    features: dict[str, list[str]] = field(default_factory=dict)
+    """Of each network, `feature_file.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
+    people: dict[str, str] | None = None
+    """Video -> the name of its group, of all videos that are learnt from, where people are known."""
+    inputs: inputs.Hashes = field(default_factory=dict)
+    """Hashes of the annotations and the test list (train.inputs), as heads.run saw them; none: nothing is compared."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the head's results go."""
+        return head_folder(self.work, self.task, self.name)
+
+    def as_json(self) -> dict[str, Any]:
+        """The job as JSON has it."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+    def write(self, path: Path) -> None:
+        """Write the job as JSON."""
+        run_folder.write_json(path, self.as_json())
+
+    @staticmethod
+    def read(path: Path) -> Job:
+        """Read a job that `write` wrote."""
+        return Job.of(json.loads(path.read_text(encoding="utf-8")))
+
+    @staticmethod
+    def of(told: dict[str, Any]) -> Job:
+        """The job that `as_json` told."""
+        raw = dict(told)
+        sources = [Source.of(source) for source in raw.pop("sources")]
+        paths = {key: Path(raw.pop(key)) for key in ("work", "train", "val")}
+        test = raw.pop("test")
+        for part in ("train", "val"):  # JSON has no tuples
+            if part in raw.get("inputs", {}):
+                raw["inputs"] = raw["inputs"] | {part: [tuple(one) for one in raw["inputs"][part]]}
+        return Job(**raw, **paths, sources=sources, test=Path(test) if test else None)
+
+
+def head_folder(work: Path, task: str, name: str) -> Path:
+    """`<work>/heads/<task>/<head>`."""
+    return work / "heads" / task / name
+
+
+MODEL, BOTH = "model", "model_trainval"
+
+
+def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
+    """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
+
+    A model that was finished under the same `job.learning` is kept, with its validation and out-of-fold predictions:
+    then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
+    where nothing is labelled.
+    """
+    task = find(job.task)
+    if not run_folder.is_done(job.folder / MODEL, job.learning):
+        _learn(job, task, on_progress)
+    began = time.monotonic()  # what learning took is in learnt.json
+    report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
+    results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
+    for folder, name in ((MODEL, "test.parquet"), (BOTH, "test_trainval.parquet")):
+        (job.folder / name).unlink(missing_ok=True)  # a test list that is no more
+        if job.test is not None and (job.folder / folder).exists():
+            on_progress(0.95, "predicts test")
+            found = Model.load(job.folder / folder).predict_videos(job.work, test_list.read(job.test, task).videos)
+            predictions.write(job.folder / name, found)
+            results.append(name)
+    report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
+    _check_inputs(job, task, ("train", "val", "test"))
+    run_folder.write_json(job.folder / "report.json", report)
+    run_folder.finish(job.folder, job.mark, _provenance(job), [*results, "report.json"])
+    on_progress(1.0, "done")
+    return report
+
+
+def _provenance(job: Job) -> dict[str, Any]:
+    """What a head was made from, for people."""
+    return {
+        "settings": job.settings,
+        "sources": [asdict(source) for source in job.sources],
+        "seed": job.seed,
+        "train": str(job.train),
+        "val": str(job.val),
+        "test": str(job.test) if job.test else None,
+        **({} if job.people is None else {"people": len(set(job.people.values()))}),
+    }
+
+
+def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
+    """All that does not hang on the test list: out-of-fold predictions, model, validation, refit.
+
+    `model/` is finished last, with the hashes of all of it. What was learnt before goes first, finished folds excepted,
+    so that nothing of two makings lies side by side.
+    """
+    began = time.monotonic()
+    for name in (MODEL, BOTH):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
+    for path in job.folder.glob("*.parquet"):
+        path.unlink()
+    (job.folder / MODEL).mkdir(parents=True)
+    settings = check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
+    on_progress(0.0, "reads features")
+    train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
+    with _of(job.train):
+        prepared = fit.prepare_train(
+            job.work, job.sources, settings, train, task, job.seed, settings.folds < 2, people=job.people
+        )
+    steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
+    at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
+
+    def part(i: int) -> OnProgress:
+        return lambda done, note: on_progress(at[i] + (at[i + 1] - at[i]) * done, note)
+
+    report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
+    if settings.folds > 1:
+        with _of(job.train):
+            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, part(0))
+    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, part(1))
+    report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
+    del prepared
+    model.save(job.folder / MODEL)
+    report |= _validation(job, model, val)
+    if settings.refit_val:
+        report["trainval"] = _both(job, model, {**train, **val}, part(2))
+    report["seconds"] = round(time.monotonic() - began, 2)
+    _check_inputs(job, task, ("train", "val"))
+    run_folder.write_json(job.folder / MODEL / "learnt.json", report)
+    parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / BOTH).rglob("*"))
+    results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
+    run_folder.finish(job.folder / MODEL, job.learning, _provenance(job), results)
+    shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
+
+
+def _check_inputs(job: Job, task: Task, which: tuple[str, ...]) -> None:
+    """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
+    if not job.inputs:
+        return
+    now = {part: some for part, some in head_inputs.hash_inputs(job.train, job.val, job.test).items() if part in which}
+    parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]
+    if "test" in which:
+        parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
+    if what := head_inputs.describe_changes(job.inputs, now, job.features, job.work, parts):
+        raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
+
+
+@contextmanager
+def _of(folder: Path) -> Iterator[None]:
+    """Say where the annotations lie of which nothing can be learnt."""
+    try:
+        yield
+    except fit.NothingToLearn as error:
+        raise InputError(f"{folder}: {error}") from error
+
+
+def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
+    """The report's part about what was learnt from."""
+    again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
+    return {
+        "refit": again,
+        "rows": {"train": len(part.train), "dev": len(part.dev)},
+        "videos": {name: len(np.unique(getattr(part, name).rows.video)) for name in ("train", "dev")},
+        "columns": len(model.columns),
+        "videos_without_features": len(train) - len(table.frames(job.work, job.sources, train)),
+    }
+
+
+def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
+    """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
+    found = model.predict_videos(job.work, val)
+    score, parts, frames = fit.score_predictions(found, val, model.head.task)
+    if not frames:
+        networks = ", ".join(source.network for source in job.sources)
+        raise InputError(f"{job.val}: none of its annotated frames has features of {networks}")
+    predictions.write(job.folder / "val.parquet", found)
+    return {
+        "val_score": score,
+        "val_score_of": "annotated frames with features (no face, no score); au decided at 0.5, expr by argmax",
+        "per_output": {
+            name: float(one) if np.isfinite(one) else None
+            for name, one in zip(model.head.task.outputs, parts, strict=True)
+        },
+        "val_frames": {"labelled": sum(int(a.valid.sum()) for a in val.values()), "with_features": frames},
+    }
+
+
+def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progress: OnProgress) -> dict[str, Any]:
+    """Learn from train and validation together, each row once, with what was chosen on train; save that model beside.
+
+    The model's head is used up: it has been saved. Validation scores are never of this one.
+    """
+    settings, task = model.head.settings, model.head.task
+    prepared = fit.prepare_train(
+        job.work, job.sources, settings, annotations, task, job.seed, thin=True, dev=False, people=job.people
+    )
+    part, head = prepared.part, model.head
+    if head.learns_dev:
+        head = fit.create_head(prepared)
+        head.fit(part.train, part.dev, job.seed, on_progress)
+    else:
+        head.refit(part.train, job.seed, on_progress)
+    (job.folder / BOTH).mkdir()
+    fit.as_model(prepared, head).save(job.folder / BOTH)
+    return {"rows": len(part.train), "videos": len(np.unique(part.train.rows.video))}

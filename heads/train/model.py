@@ -1,0 +1,145 @@
+"""A fitted head with all that it needs to predict new videos: what it reads, its temporal columns, its columns' names.
+
+model = Model.load(folder)
+rows, scores = model.predict_videos(work, videos)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.config import check
+from extract.features import store
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw.tasks import TASKS
+from heads.base.head import Head, family
+from heads.data import table
+from heads.data.predictions import Predictions
+from heads.data.table import Rows, Source
+from heads.data.temporal import TemporalColumns
+
+GROUP = 65_536
+"""Rows that are in memory at a time where whole splits are predicted, and the rest of the video they end in."""
+
+
+class DamagedModel(InputError):
+    """A file of a finished model is gone, or not what it was."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A head, fitted on rows that had `columns`."""
+
+    head: Head
+    sources: tuple[Source, ...]
+    temporal: TemporalColumns
+    columns: tuple[str, ...]
+
+    def rows(self, work: Path, videos: Iterable[str]) -> Rows:
+        """All frames with features of these videos, with the columns that were learnt."""
+        return table.load(work, self.sources, videos, self.temporal.add if self.temporal.tables else None)
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
+        if not len(rows):
+            return np.empty((0, len(self.head.task.outputs)), np.float32)
+        if (found := tuple(rows.columns)) != self.columns:
+            raise InputError(self._differs(found))
+        scores = self.head.predict(rows)
+        if not np.isfinite(scores).all():
+            raise RuntimeError(f"a head of family {self.head.settings.family} predicted scores that are not finite")
+        return scores
+
+    def _differs(self, found: tuple[str, ...]) -> str:
+        """What to say of columns that are not those learnt from."""
+        missing = [name for name in self.columns if name not in set(found)]
+        unknown = [name for name in found if name not in set(self.columns)]
+        what = "; ".join(
+            f"{len(names)} are {how} (first: {names[0]})"
+            for names, how in ((missing, "missing"), (unknown, "not among them"))
+            if names
+        )
+        return (
+            f"this head learnt from {len(self.columns)} columns, these rows have {len(found)}: "
+            f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
+        )
+
+    def predict_videos(
+        self, work: Path, videos: Iterable[str], on_progress: Callable[[float], None] | None = None
+    ) -> Predictions:
+        """Predict every frame with features of these videos, some videos at a time: memory is bounded."""
+        there = table.frames(work, self.sources, videos)
+        rows = sum(map(len, there.values()))
+        found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        for group in _groups(there):
+            some = self.rows(work, group)
+            scores = self.predict(some)
+            for video, start, end in zip(some.videos, some.ends[:-1], some.ends[1:], strict=True):
+                found[video] = (some.frame[start:end], scores[start:end])
+            if on_progress is not None:
+                on_progress(sum(len(frames) for frames, _ in found.values()) / rows)
+        return Predictions(self.head.task.outputs, found)
+
+    def save(self, folder: Path) -> None:
+        """Write the head and what belongs to it into an existing folder."""
+        self.head.save(folder)
+        self.temporal.save(folder)
+        write_json(
+            folder / "model.json",
+            {
+                "task": self.head.task.name,
+                "settings": self.head.settings.model_dump(mode="json"),
+                "sources": [asdict(source) for source in self.sources],
+                "columns": self.columns,
+            },
+        )
+
+    @staticmethod
+    def load(folder: Path) -> Model:
+        """Read what `save` wrote: the same predictions to the bit.
+
+        Raises Damaged, before any library sees it, for a file that is not the one whose hash the folder's DONE has.
+        """
+        _check(folder)
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        kind = family(about["settings"]["family"])
+        head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
+        head.load(folder)
+        temporal = TemporalColumns.load(folder)
+        _check(folder)  # what was read is what was compared, also where somebody learns it anew meanwhile
+        return Model(head, tuple(Source.of(source) for source in about["sources"]), temporal, tuple(about["columns"]))
+
+
+def _check(folder: Path) -> None:
+    """Raise Damaged where a file of a finished model is not what it was."""
+    if (folder / run_folder.DONE).exists() and (file := run_folder.damage(folder, beside=False)) is not None:
+        raise DamagedModel(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
+
+
+def _groups(there: table.Frames) -> Iterator[list[str]]:
+    """Videos, in their order, some at a time."""
+    group: list[str] = []
+    rows = 0
+    for video, frames in there.items():
+        group.append(video)
+        rows += len(frames)
+        if rows >= GROUP:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
+
+
+def _networks(columns: Iterable[str]) -> str:
+    """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
+    kinds = tuple(f".{kind}." for kind in (*store.KINDS, table.PRESENT))
+    found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
+    return ", ".join(sorted(found))

@@ -1,0 +1,296 @@
+"""A search that many processes share and any of them may be killed at: who tries what, and what counts.
+
+A trial is claimed under the storage's lock: only while fewer are finished and running than wanted, so that exactly
+as many finish, whoever races. It counts from the one moment at which its state becomes COMPLETE or PRUNED, which the
+storage allows once. A trial whose process died becomes FAIL, and the next claim takes its parameters again
+(`retry_of`); whoever was wrongly taken for dead is told so when it wants to finish, and its work is thrown away.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from extract.runtime.errors import InputError
+from heads.search_space import Leaf
+from heads.tune import storage as tune_storage
+from heads.tune.storage import Guard, retry_locked
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+FACTS = "facts"
+"""User attribute of a study: what decides its scores."""
+WORKER, RETRY_OF, ATTEMPT, ERROR, FREED = "worker", "retry_of", "attempt", "error", "freed"
+"""User attributes of trials."""
+MOST_ATTEMPTS = 5
+"""Parameters whose process died so often (too little memory, mostly) are not tried again."""
+STARTUP_TRIALS = 5
+"""Trials that must be complete before any is pruned."""
+
+
+@dataclass(frozen=True)
+class ClaimedTrial:
+    """A trial that is ours to do."""
+
+    id: int
+    number: int
+    params: dict[str, Any]
+
+
+class Study:
+    """One search in a storage. Every method waits for a storage that does not answer, and at last raises Failed."""
+
+    def __init__(self, storage: RDBStorage, guard: Guard, study: int) -> None:
+        self.storage, self.guard, self.id = storage, guard, study
+
+    @staticmethod
+    def open(url: str, path: Path, name: str, heartbeat: int, facts: dict[str, Any] | None = None) -> Study:
+        """The study `name` of the server at `url`, or without one of the SQLite file `path`.
+
+        With `facts`, it is made where there is none. Raises InputError where it is there and of other facts, naming
+        those that differ.
+        """
+        if url:
+            storage, guard = tune_storage.open_postgresql(tune_storage.parse(url), name, heartbeat)
+        else:
+            storage, guard = tune_storage.open_sqlite(path, heartbeat)
+        from optuna.exceptions import DuplicatedStudyError
+        from optuna.study import StudyDirection
+
+        def find() -> int:
+            with guard():
+                try:
+                    return storage.get_study_id_from_name(name)
+                except KeyError:
+                    if facts is None:
+                        raise
+                try:
+                    study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+                except DuplicatedStudyError:  # an answer was lost on its way
+                    study = storage.get_study_id_from_name(name)
+                storage.set_study_user_attr(study, FACTS, facts)
+                return study
+
+        study = retry_locked(find)
+        there = storage.get_study_user_attrs(study).get(FACTS)
+        if facts is not None and there is None:  # killed between the two
+            retry_locked(lambda: storage.set_study_user_attr(study, FACTS, facts))
+        elif facts is not None and (differ := differences(there, facts)):
+            where = "the storage" if url else str(path)
+            raise InputError(
+                f"the study {name!r} of {where} is of another search: {'; '.join(differ)}; search under another name "
+                f"with --study, or with what it was begun with"
+            )
+        return Study(storage, guard, study)
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        tune_storage.close(self.storage)
+
+    def facts(self) -> dict[str, Any]:
+        """What decides the study's scores."""
+        found: dict[str, Any] = retry_locked(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
+        return found
+
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, first to last."""
+        found: list[FrozenTrial] = retry_locked(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+        return sorted(found, key=lambda trial: trial.number)
+
+    def claim(
+        self, wanted: int, worker: str, space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
+    ) -> ClaimedTrial | Literal["wait", "enough"]:
+        """The next trial: one that was lost, else a new draw (the first: `start`, where given).
+
+        "enough" when `wanted` are finished; "wait" while others are at the last ones, of which some may be lost.
+        """
+        return retry_locked(lambda: self._claim(wanted, worker, space, start, seed))
+
+    def _claim(
+        self, wanted: int, worker: str, space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
+    ) -> ClaimedTrial | Literal["wait", "enough"]:
+        from optuna.trial import TrialState
+
+        with self.guard():
+            self._fail_silent()
+            trials = self.trials()
+            finished = len(list_finished(trials))
+            running = sum(trial.state is TrialState.RUNNING for trial in trials)
+            if finished >= wanted:
+                return "enough"
+            if finished + running >= wanted:
+                return "wait"
+            waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+            trial = waiting[0] if waiting else self._new(trials, space, start, seed)
+            # a heart beats before it runs: killed between any two of these lines, it still waits, or will fall silent
+            self.storage.record_heartbeat(trial._trial_id)
+            self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
+
+    def _new(
+        self, trials: list[FrozenTrial], space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
+    ) -> FrozenTrial:
+        """Create a waiting trial: its parameters and what it is about in one transaction."""
+        from optuna.trial import TrialState, create_trial
+
+        if lost := list_lost(trials):
+            params = lost[0].params
+            freed = FREED in lost[0].user_attrs
+            about = {RETRY_OF: lost[0].number, ATTEMPT: lost[0].user_attrs.get(ATTEMPT, 1) + (not freed)}
+        else:
+            draws = sum(RETRY_OF not in trial.user_attrs for trial in trials)
+            params = start if start is not None and draws == 0 else draw(trials, space, seed, draws)
+            about = {}
+        waiting = create_trial(
+            state=TrialState.WAITING,
+            params=params,
+            distributions={leaf.key: leaf.distribution() for leaf in space},
+            user_attrs=about,
+        )
+        return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
+
+    def _fail_silent(self) -> None:
+        """Give up the trials whose process is silent."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        for trial in self.storage._get_stale_trial_ids(self.id):
+            try:
+                self.storage.set_trial_state_values(trial, TrialState.FAIL)
+            except UpdateFinishedTrialError:
+                continue  # it finished just now
+
+    def report(self, trial: ClaimedTrial, step: int, value: float) -> None:
+        """Note the score after a fold."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            retry_locked(lambda: self.storage.set_trial_intermediate_value(trial.id, step, value))
+        except UpdateFinishedTrialError:
+            return  # taken for dead: `finish` will say so
+
+    def is_hopeless(self, trial: ClaimedTrial) -> bool:
+        """Whether it is below the median of the complete trials at the same fold."""
+        import optuna
+
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+
+        def ask() -> bool:
+            study = optuna.load_study(
+                study_name=self.storage.get_study_name_from_id(self.id), storage=self.storage, pruner=pruner
+            )
+            return pruner.prune(study, self.storage.get_trial(trial.id))
+
+        return retry_locked(ask)
+
+    def finish(self, trial: ClaimedTrial, state: TrialState, score: float | None) -> bool:
+        """The moment at which a trial counts. False if it was taken for dead before: then it does not."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            return retry_locked(
+                lambda: self.storage.set_trial_state_values(trial.id, state, None if score is None else [score])
+            )
+        except UpdateFinishedTrialError:
+            return retry_locked(lambda: self.storage.get_trial(trial.id)).state is state  # perhaps our own lost answer
+
+    def fail(self, trial: int, about: dict[str, Any]) -> None:
+        """Give a trial up, unless it is finished; `about` become user attributes, such as ERROR."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        def give_up() -> None:
+            for key, value in about.items():
+                self.storage.set_trial_user_attr(trial, key, value)
+            self.storage.set_trial_state_values(trial, TrialState.FAIL)
+
+        try:
+            retry_locked(give_up)
+        except UpdateFinishedTrialError:
+            return
+
+    def release(self, worker: str | None, freed: bool) -> None:
+        """Give up the trials of a worker that is gone (None: of all), so that they are retried at once.
+
+        `freed`: it was not the trial that ended it, so this does not count as an attempt.
+        """
+        from optuna.trial import TrialState
+
+        for trial in self.trials():
+            if trial.state is TrialState.RUNNING and worker in (None, trial.user_attrs.get(WORKER)):
+                self.fail(trial._trial_id, {FREED: "stopped"} if freed else {})
+
+
+def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: int) -> dict[str, Any]:
+    """Parameters for the `number`-th draw, by TPE that is seeded by (seed, number) and sees these trials.
+
+    So a search by one process that was killed on the way draws what it would have drawn.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
+        sampler = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
+        memory = optuna.create_study(direction="maximize", sampler=sampler)
+        memory.add_trials([trial for trial in trials if trial.state in states])
+        return dict(memory.ask({leaf.key: leaf.distribution() for leaf in space}).params)
+
+
+def list_finished(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count."""
+    from optuna.trial import TrialState
+
+    return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+
+
+def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial with the highest score, the earlier of equals."""
+    from optuna.trial import TrialState
+
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
+
+
+def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that died on the way and are to be retried: no error of their own, not retried yet, not too often."""
+    from optuna.trial import TrialState
+
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return [
+        trial
+        for trial in trials
+        if trial.state is TrialState.FAIL
+        and ERROR not in trial.user_attrs
+        and trial.number not in retried
+        and (FREED in trial.user_attrs or trial.user_attrs.get(ATTEMPT, 1) < MOST_ATTEMPTS)
+    ]
+
+
+def list_given_up(trials: list[FrozenTrial]) -> int:
+    """How many draws ended their process too often to be retried."""
+    from optuna.trial import TrialState
+
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    dead = [t for t in trials if t.state is TrialState.FAIL and ERROR not in t.user_attrs and t.number not in retried]
+    return len(dead) - len(list_lost(trials))
+
+
+def differences(there: Any, here: Any, key: str = "") -> list[str]:
+    """What differs between two tables of facts, as `key: X there, Y now`."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for name in [*here, *(name for name in there if name not in here)]
+            for line in differences(there.get(name), here.get(name), f"{key}.{name}" if key else str(name))
+        ]
+    return [] if there == here else [f"{key}: {there!r} there, {here!r} now"]

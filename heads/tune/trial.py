@@ -1,0 +1,161 @@
+"""What one config is worth: by-video folds of train, each predicted by a head that never saw its videos.
+
+The score is the official one of all out-of-fold predictions together, as the challenge pools its frames. AU is cut at
+each unit's best threshold of these very predictions, because that is what the blend does with a head later: F1 at 0.5
+would choose heads that happen to be calibrated for 0.5, and average precision is another measure than the one that
+counts. Twelve thresholds fitted on many thousand frames flatter every trial alike, by little; the number is for
+comparing trials, and the blend's cross-fitted score is the one to expect. Validation is not looked at: it is the
+blend's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime.errors import InputError
+from heads.abaw import metrics
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task
+from heads.base.head import OnProgress
+from heads.data import predictions, splits, temporal
+from heads.data.table import Labelled
+from heads.data.temporal import TemporalColumns
+from heads.train import fit
+from heads.train.fit import TrainData, decide
+
+SCORE_OF = {
+    "au": "mean F1, each unit cut at its best threshold of these predictions",
+    "expr": "macro F1 of the largest probability",
+    "va": "mean CCC",
+}
+
+MOST_KEPT = 2**31
+"""Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
+Kept = dict[int, tuple[Labelled, TemporalColumns]]
+"""Rows by the number of the fold that their temporal columns have not seen."""
+
+
+def folds(
+    annotations: dict[str, Annotation], task: Task, count: int, seed: int, people: dict[str, str] | None = None
+) -> list[list[str]]:
+    """Videos of train -> `count` folds of whole recordings (and `people`: video -> person), alike in size and labels;
+    from the annotations alone, so all trials share them.
+
+    Raises InputError where fewer than two recordings or people are annotated.
+    """
+    made = splits.fold_numbers(annotations, task, count, seed, people)
+    if len(made) < 2:
+        raise InputError(
+            f"task {task.name!r}: {len(made)} video of train is annotated; a search needs 2 or more, because it scores "
+            f"videos that the head has not learnt from (two sides of one recording are one"
+            f"{', and so are all videos of a person' if people is not None else ''})"
+        )
+    return made
+
+
+def best_f1(truth: NDArray[np.uint8], scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The best F1 [units] that any threshold reaches, for truth [N, units] of 0/1 and scores [N, units].
+
+    0 for a unit that never occurs, as the official score has it.
+    """
+    reached = np.zeros(truth.shape[1])
+    for i in np.flatnonzero(truth.any(0)):
+        order = np.argsort(-scores[:, i], kind="stable")
+        hits = np.cumsum(truth[order, i], dtype=np.int64)
+        ends = np.append(np.flatnonzero(np.diff(scores[order, i])), len(order) - 1)  # equal scores are cut together
+        reached[i] = metrics.f1(hits[ends], ends + 1, hits[-1]).max()
+    return reached
+
+
+def score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> tuple[float | None, dict[str, float]]:
+    """The score of predictions (see above) and its parts by output; None where the official score is undefined."""
+    parts = (
+        best_f1(truth.astype(np.uint8), scores) if task.name == "au" else task.per_output(truth, decide(task, scores))
+    )
+    whole = float(parts.mean())
+    if not np.isfinite(whole):
+        return None, {}
+    return whole, {name: float(part) for name, part in zip(task.outputs, parts, strict=True)}
+
+
+@dataclass
+class Trial:
+    """One config on its way through the folds: what is predicted so far, and what it is worth."""
+
+    prepared: TrainData
+    kept: Kept = field(default_factory=dict)
+    """What earlier trials on the same columns and folds left; this one adds to it."""
+    scores: NDArray[np.float32] = field(init=False)
+    """[N, outputs] of the prepared rows; those of folds to come are not filled yet."""
+    known: NDArray[np.bool_] = field(init=False)
+    score: float | None = field(init=False, default=None)
+    per_output: dict[str, float] = field(init=False, default_factory=dict)
+    folds: list[dict[str, Any]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        rows, task = self.prepared.labelled, self.prepared.task
+        self.scores = np.empty((len(rows), len(task.outputs)), np.float32)
+        self.known = np.zeros(len(rows), bool)
+
+    def run(self, held: list[list[str]], seed: int, on_progress: OnProgress) -> Iterator[float | None]:
+        """Fold after fold, the score of all predictions so far; None ends the trial: they are not finite or undefined.
+
+        Whoever iterates may stop after any fold.
+        """
+        rows, truth = self.prepared.labelled.rows, self.prepared.labelled.truth
+        for done, names in enumerate(held):
+            out = np.isin(rows.videos, names)
+            if not out.any():
+                continue  # no face was found in any of its videos
+
+            def say(part: float, note: str, done: int = done) -> None:
+                on_progress((done + part) / len(held), f"fold {done + 1}: {note}")
+
+            fold = self._without(done, ~out)
+            model, facts, dev_score = fit.fit(fold, fold.part, seed, say)
+            mine = np.flatnonzero(out[rows.video])
+            self.scores[mine] = model.head.predict(fold.labelled.rows.take(mine))
+            self.known[mine] = True
+            finite = np.isfinite(self.scores[mine]).all()
+            self.score, self.per_output = (
+                score(self.prepared.task, truth[self.known], self.scores[self.known]) if finite else (None, {})
+            )
+            about = {"videos": names, "rows": len(mine), "dev_score": dev_score, "score_so_far": self.score}
+            self.folds.append(about | facts)
+            yield self.score
+            if self.score is None:
+                return
+
+    def _without(self, number: int, others: NDArray[np.bool_]) -> TrainData:
+        """What is learnt from for a fold, given the mask [videos] of the others (see Prepared.within).
+
+        Components of temporal columns mean reading all embeddings twice: what an earlier trial made is used again.
+        """
+        if number in self.kept:
+            labelled, columns = self.kept[number]
+            inside = labelled.take(np.flatnonzero(others[labelled.rows.video]))
+            part = fit.split_train_dev(inside, self.prepared.task, self.prepared.seed, self.prepared.settings.stride)
+            return replace(self.prepared, labelled=labelled, part=part, temporal=columns)
+        fold = self.prepared.within(others)
+        kept = sum(_bytes(labelled) for labelled, _ in self.kept.values())
+        if fold.temporal.components and kept + _bytes(fold.labelled) <= MOST_KEPT:
+            self.kept[number] = fold.labelled, fold.temporal
+        return fold
+
+    def write(self, path: Path) -> None:
+        """The out-of-fold predictions as a prediction file: annotated frames of the folds that were done."""
+        rows, scores = self.prepared.labelled.rows.take(self.known), self.scores[self.known]
+        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
+        kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in spans if b > a}
+        predictions.write(path, predictions.Predictions(self.prepared.task.outputs, kept))
+
+
+def _bytes(data: Labelled) -> int:
+    """What the temporal columns of these rows take."""
+    return sum(block.values.nbytes for block in data.rows.blocks if block.kind == temporal.KIND)
