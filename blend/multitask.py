@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from blend import run
+from blend import single_task
 from blend.config import Config, SearchOptions
+from blend.pool import provenance
 from blend.report.html import multitask as multitask_page
 from blend.submission import check as submission_check
 from blend.submission.formats import KINDS
@@ -63,16 +64,9 @@ def _made(
     reports = {}
     for place, part in SUBTASKS.items():
         step(place)
-        given = _theirs(predictions, part.name)
-        own = run.main(
-            config,
-            place,
-            work,
-            seed,
-            heads=_ours(heads, part.name),
-            predictions=given,
-            submissions=submissions,
-            how=replace(how, study=f"{how.study}/{part.name}"),
+        study = replace(how, study=f"{how.study}/{part.name}")
+        own = single_task.main(
+            config, place, work, seed, _ours(heads, part.name), _theirs(predictions, part.name), submissions, study
         )
         reports[part.name] = own
     out = work / "blend" / MTL
@@ -102,7 +96,7 @@ def _joined(
         "parts": {part: run_folder.file_hash(out / part / run_folder.DONE) for part in reports},
         "test_list": run_folder.file_hash(test) if test else None,
         "seed": seed,
-        "code": run_folder.code_hash(Path(__file__).parent),
+        "code": run_folder.code_hash("blend", provenance.MEASURES),
     }
     mark = run_folder.fingerprint(facts)
     if run_folder.is_done(out, mark):

@@ -5,21 +5,19 @@ missing.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from blend import single_task
 from blend.config import ONE_PROCESS, Config, SearchOptions
-from blend.pool import external, provenance
-from blend.pool import inputs as blend_inputs
-from blend.pool.inputs import BlendInputs
+from blend.pool import external
 from extract import config as extract_config
 from extract.jobs import cluster, session
-from extract.runtime import errors, run_folder
+from extract.runtime import errors
 from extract.runtime.errors import InputError
-from extract.runtime.progress import step, steps
+from extract.runtime.progress import steps
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS
 from heads.run import split_task
 
@@ -48,58 +46,7 @@ def main(
 
         with steps("blend mtl", tuple(SUBTASKS)):
             return multitask.main(config, work, seed, heads, predictions or {}, submissions, how)
-    with steps(f"blend {task}", ("extract", "heads", "blend")):
-        given = predictions or {}
-        while (report := _made(config, task, work, seed, heads, given, submissions, how)) is None:
-            pass
-        return report
-
-
-def _made(
-    config: Config,
-    task: str,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    given: dict[str, Path],
-    submissions: int,
-    how: SearchOptions,
-) -> dict[str, Any] | None:
-    """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
-    from blend.pool import networks
-
-    out = work / "blend" / task
-
-    def facts_of(made_of: BlendInputs) -> dict[str, Any]:
-        return provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
-
-    def is_done(made_of: BlendInputs) -> bool:
-        return run_folder.is_done(out, run_folder.fingerprint(facts_of(made_of)))
-
-    step("extract")
-    with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        config, made_of = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
-        made_of, some = provenance.read_steady(made_of, is_done)
-    step("blend")
-    if how.storage and some is not None:
-        from blend import pipeline
-
-        pipeline.search_shared(
-            some.validation, made_of, out, how
-        )  # not holding the folder: another may help from there
-    facts = facts_of(made_of)
-    with run_folder.hold_folder(out):
-        networks.keep_networks(out, config)
-        if is_done(made_of):
-            report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
-            return report
-        if some is None:
-            return None
-        from blend import pipeline
-
-        report, results = pipeline.run_blend(config, made_of, some, work, out, submissions, how)
-        run_folder.finish(out, run_folder.fingerprint(facts), facts, results)
-        return report
+    return single_task.main(config, task, work, seed, heads, predictions or {}, submissions, how)
 
 
 EXAMPLES = """Examples:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.runtime.errors import Failed, InputError
-from heads.train.processes import ROOT
+from extract.runtime.process import python_path
 
 PARTS = ("au", "expr", "va", "search", "write")
 REAL_FRAMES = Path("../shared/data/affwild2_frames/frames.parquet")
@@ -39,9 +39,8 @@ def main(
 
 
 def _child(job: dict[str, Any]) -> dict[str, Any]:
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "blend.bench.parts", json.dumps(job)]
-    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    ended = subprocess.run(command, env=os.environ | python_path(), capture_output=True, text=True)
     if said := [line for line in ended.stderr.splitlines() if line.startswith("error: ")]:
         raise InputError(said[-1].removeprefix("error: "))
     if ended.returncode:

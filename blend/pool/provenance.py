@@ -1,11 +1,10 @@
-"""Everything that decides a blend, for provenance.json: what was finished from other facts is made anew."""
+"""What decides a blend, for provenance.json, hashed from just what is read of it: other facts, other results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from blend.pool import inputs as blend_inputs
@@ -13,6 +12,12 @@ from blend.pool.inputs import BlendInputs, LoadedPools
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.train.inputs import code_mark
+
+MEASURES = ("studies", "bench", "predict")
+"""Folders of blend that no blend is made with."""
+AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled", "report", "run.py", "single_task.py", "multitask.py")
+AFTER_THE_SEARCH += ("pipeline.py", "apply.py", "check.py", "check_predictions.py", "compare.py")
+"""What changes no trial of a search: an edit of a page or of the selection goes on with the trials that are there."""
 
 
 def search_facts(made_of: BlendInputs) -> dict[str, Any]:
@@ -28,7 +33,7 @@ def search_facts(made_of: BlendInputs) -> dict[str, Any]:
         "prior": made_of.prior,
         "annotations": known["annotations"],
         **({} if made_of.people is None else {"people": run_folder.fingerprint([made_of.people, made_of.others])}),
-        "code": [run_folder.code_hash(Path(__file__).parent), code_mark()],
+        "code": [run_folder.code_hash("blend", (*MEASURES, *AFTER_THE_SEARCH)), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
 
@@ -45,6 +50,7 @@ def all_facts(made_of: BlendInputs) -> dict[str, Any]:
     known = made_of.hashes or blend_inputs.hash_inputs(made_of)
     return search_facts(made_of) | {
         "settings": made_of.settings.model_dump(mode="json"),
+        "code": [run_folder.code_hash("blend", MEASURES), code_mark()],
         **{key: known[key] for key in ("test_list", "test", "out_of_fold", "train")},
     }
 

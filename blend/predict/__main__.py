@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blend.predict.predictor import DEFAULT_OUT, Format, main, show
+from blend.predict.run import DEFAULT_OUT, Format, main, show
 from extract.runtime import errors
 
 if TYPE_CHECKING:

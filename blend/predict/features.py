@@ -124,7 +124,8 @@ def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
             differs = [key for key in old if key in new and key not in _OF_A_VIDEO and old[key] != new[key]]
             raise InputError(
                 f"{one.folder}: its heads learnt from features of {network!r} that were made with other "
-                f"{', '.join(differs) or 'settings'}; run {repair_advice(one)} again, or give --config with its TOML file"
+                f"{', '.join(differs) or 'settings'}; run {repair_advice(one)} again, or give --config with its TOML "
+                f"file"
             )
 
 

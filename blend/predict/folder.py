@@ -54,7 +54,7 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
         "networks": predictor.networks,
         "table": wanted.table_format,
         "annotated": wanted.video,
-        "code": run_folder.code_hash(Path(__file__).parent),
+        "code": run_folder.code_hash("blend", ("studies", "bench", "report")),
     }
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(folder):

@@ -55,8 +55,8 @@ def _interval(report: dict[str, Any]) -> list[str]:
         return []
     who = f" of {ref('frames', 'people')} people" if report["frames"].get("people_known") else ""
     return [
-        f"The interval is wide, {ref('interval', 0)} to {ref('interval', 1)}: {ref('frames', 'videos')} validation videos"
-        f"{who} say little about others. Smaller differences between blends mean nothing here."
+        f"The interval is wide, {ref('interval', 0)} to {ref('interval', 1)}: {ref('frames', 'videos')} validation "
+        f"videos{who} say little about others. Smaller differences between blends mean nothing here."
     ]
 
 
@@ -139,8 +139,8 @@ def _filled(report: dict[str, Any]) -> list[str]:
     frames, sent = report["frames"], report["submission"]
     if frames["filled"] > FILLED * frames["labelled"]:
         found.append(
-            f"{ref('frames', 'filled')} of {ref('frames', 'labelled')} annotated validation frames have no face of their "
-            f"own and are guessed from their neighbours."
+            f"{ref('frames', 'filled')} of {ref('frames', 'labelled')} annotated validation frames have no face of "
+            f"their own and are guessed from their neighbours."
         )
     if sent["filled"] > FILLED * sent["frames"]:
         found.append(

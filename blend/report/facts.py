@@ -100,8 +100,8 @@ def warn_of_resemblance(report: dict[str, Any]) -> list[str]:
     other = "validation video" if first["part"] == "val" else "training video"
     return [
         f"The validation video {first['video']} looks like the same person as the {other} {first['other']} (cosine "
-        f"{ref('alike', 'pairs', 0, 'cosine')}, {ref('alike', 'count')} such pairs): folds by video put a person on both "
-        f"sides, so scores may say too much of others. Name who is in which video with corpus.people, a table "
+        f"{ref('alike', 'pairs', 0, 'cosine')}, {ref('alike', 'count')} such pairs): folds by video put a person on "
+        f"both sides, so scores may say too much of others. Name who is in which video with corpus.people, a table "
         f"video,person: then everything goes by person."
     ]
 

@@ -67,7 +67,8 @@ def mark_numbers(text: str, report: Any, digits: int = 3) -> str:
 
 def cell(report: Any, *path: str | int, digits: int = 3, kind: str = "n") -> str:
     """A table's cell with a number of the report; lists are said to be so."""
-    return f'<td class="{kind}" data-key="{escape(pointer(*path))}">{format_number(value(report, pointer(*path)), digits)}</td>'
+    place = pointer(*path)
+    return f'<td class="{kind}" data-key="{escape(place)}">{format_number(value(report, place), digits)}</td>'
 
 
 def words(text: str = "", kind: str = "") -> str:

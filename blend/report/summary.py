@@ -42,8 +42,8 @@ def lines(report: dict[str, Any]) -> list[str]:
     sent, chosen = report["submission"], report["select"]
     found = _few_people(report)
     found += [
-        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it was "
-        f"made from.",
+        f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
+        f"was made from.",
         _made_of(report),
     ]
     if (report.get("choice") or {}).get("with_train"):

@@ -130,7 +130,7 @@ def facts(data: Data) -> dict[str, Any]:
     videos = sorted(video for some in data.annotations.values() for video in some)
     return {
         "task": data.task.name,
-        "code": [run_folder.code_hash(Path(__file__).parent), code_mark()],
+        "code": [run_folder.code_hash("blend", ("bench", "predict", "report")), code_mark()],
         "features": {network: feature_file.mark(data.work, network, videos) for network in data.networks},
         "annotations": {
             part: {

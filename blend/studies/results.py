@@ -21,9 +21,9 @@ from typing import Any
 
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
+from extract.runtime.process import ROOT
 
 Job = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("extract", "heads", "blend")
 
 

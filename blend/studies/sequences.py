@@ -129,7 +129,7 @@ def _blended(data: Data, seen: Config, folder: Path, seed: int, made_of: Mapping
     facts = {
         "heads": {name: _hashes(head) for name, head in made_of.items()},
         "settings": getattr(seen.blend, task).model_dump(mode="json"),
-        "code": run_folder.code_hash(Path(__file__).parent),
+        "code": run_folder.code_hash("blend", ("bench", "predict", "report")),
         "seed": seed,
     }
     mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in made_of)

@@ -27,11 +27,11 @@ from extract.bench import fixtures, long_run
 from extract.networks import weights
 from extract.runtime import errors
 from extract.runtime.errors import Failed
+from extract.runtime.process import ROOT, python_path
 
 VIDEO = 500
 """Frames of each video."""
 WORKERS = 2
-ROOT = Path(__file__).resolve().parents[1]
 SECONDS_TO_START = 60.0
 LOCAL, SPREAD = f"{WORKERS} local processes", f"{WORKERS} workers, 1 thread each"
 
@@ -44,7 +44,7 @@ def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, floa
         long_run._make_corpus(folder, lengths, seed)
         settings = long_run._settings(folder, network, seed)
         (folder / "config.toml").write_text(_toml(settings), encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | python_path()
         if "networks" in settings:
             environment[weights.CACHE_VARIABLE] = str(folder / "cache")
         seconds: dict[str, list[float]] = {LOCAL: [], SPREAD: []}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.features.store import KINDS
+from extract.networks.registry import OUTPUTS
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]
     `shapes` is {kind: shape}, the axis of the pictures first.
     """
     for kind, shape in shapes.items():
-        if kind not in KINDS:
+        if kind not in OUTPUTS:
             continue
         where = f"{path}: output {getattr(network, kind)!r} ({network.section}.{network.name}.{kind})"
         if sum(axis > 1 for axis in shape[1:]) > 1:

@@ -10,11 +10,11 @@ import json
 import queue
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from extract.jobs import job as cluster_jobs
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
@@ -22,9 +22,7 @@ from extract.jobs.record import Record, bad_input, without_worker
 from extract.runtime.errors import Failed, InputError
 
 if TYPE_CHECKING:
-    from distributed import Future
-
-    from extract.jobs.cluster import Cluster
+    from distributed import Client, Future
 
 
 MOST_TRIES = 3
@@ -43,10 +41,26 @@ Workers = dict[str, dict[str, Any]]
 """What the scheduler knows of each, by address."""
 
 
-class Dispatcher:
-    """One step's jobs; see `Cluster.run`."""
+class Scheduler(Protocol):
+    """What jobs are handed to (`extract.jobs.cluster.Cluster`)."""
 
-    def __init__(self, cluster: Cluster, record: Record, on_news: OnNews, on_end: OnEnd, on_look: OnLook) -> None:
+    client: Client
+    where: str
+    keep: Callable[[], None]
+    news: queue.Queue[tuple[str, Any]]
+    refused: dict[str, dict[str, Any]]
+
+    def workers(self) -> Workers: ...
+
+    def submit(self, job: Job, threads: int, claimed: dict[str, float], only: Sequence[str]) -> Future: ...
+
+    def refuse(self, result: dict[str, Any]) -> None: ...
+
+
+class Dispatcher:
+    """The jobs of one step, from the first that is handed over to the last that has ended."""
+
+    def __init__(self, cluster: Scheduler, record: Record, on_news: OnNews, on_end: OnEnd, on_look: OnLook) -> None:
         self._cluster, self._record = cluster, record
         self._on_news, self._on_end, self._on_look = on_news, on_end, on_look
         self._open: dict[str, PendingJob] = {}

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from extract.runtime import run_folder
-from extract.runtime.process import VARIABLE
+from extract.runtime.process import ROOT, VARIABLE, python_path
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("extract", "extract/demo", "heads", "blend")
 LIBRARIES = (
     "numpy",
@@ -51,7 +50,7 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_N
 
 def facts() -> dict[str, str]:
     """What must be the same on every machine of a run."""
-    found = {"affect-heads": run_folder.code_hash(*(ROOT / package for package in PACKAGES))[:12]}
+    found = {"affect-heads": run_folder.fingerprint([run_folder.code_hash(package) for package in PACKAGES])[:12]}
     found["python"] = ".".join(platform.python_version_tuple()[:2])
     for name in LIBRARIES:
         try:
@@ -149,8 +148,7 @@ def _device(job: dict[str, Any], gpus: int) -> Iterator[str | None]:
 def _start(job: dict[str, Any], here: dict[str, str], device: str | None) -> subprocess.Popen[str]:
     """Start the process. Its stdin stays open for as long as this worker lives."""
     threads = str(job["threads"])
-    environment = os.environ | dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads} | python_path()
     environment["PYTHONSAFEPATH"] = "1"  # the project that was looked at, not one that lies in the current folder
     environment["PYTHONUNBUFFERED"] = "1"
     if device is not None:

@@ -13,6 +13,8 @@ from typing import Literal
 from extract.config import Config
 from extract.runtime.errors import InputError
 
+OUTPUTS = ("embedding", "logits", "va")
+"""What a network may give of a picture."""
 Colour = Literal["rgb", "bgr", "grey"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -23,7 +25,7 @@ EMOTIEFFLIB = (
     "models/affectnet_emotions/onnx/"
 )
 B0, B2 = "tf_efficientnet_b0", "tf_efficientnet_b2"
-SHIPPED = Path(__file__).parent / "demo" / "networks"
+SHIPPED = Path(__file__).parents[1] / "demo" / "networks"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Network:
         """The kinds of features it gives."""
         if self.classifier:
             return ("embedding", "logits", "va") if self.has_va else ("embedding", "logits")
-        return tuple(kind for kind in ("embedding", "logits", "va") if getattr(self, kind))
+        return tuple(kind for kind in OUTPUTS if getattr(self, kind))
 
 
 def _published(

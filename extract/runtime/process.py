@@ -1,4 +1,4 @@
-"""A process that does a job for another, and ends with it, however that died."""
+"""Processes of our own: where they find the packages, their job on stdin, their news, their threads, their end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages extract, heads and blend."""
+
+
+def python_path() -> dict[str, str]:
+    """The environment variable with which another Python process imports the same packages as this one."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
 
 
 def end_with_parent() -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from extract.runtime.errors import InputError
+from extract.runtime.process import ROOT
 
 DONE = "DONE"
 
@@ -112,9 +113,18 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def code_hash(*packages: Path) -> str:
-    """Fingerprint of the Python files that lie directly in these folders: other code, other results."""
-    return fingerprint([file_hash(path) for package in packages for path in sorted(package.glob("*.py"))])
+def code_hash(package: str, exclude: Collection[str] = ()) -> str:
+    """Fingerprint of a package's Python files, those of its folders included: other code, other results.
+
+    `exclude` names files and folders of the package, relative to it, whose edits leave results as they are.
+    """
+    top = ROOT / package
+    for name in exclude:
+        if not (top / name).exists():
+            raise ValueError(f"{package} has no {name}")
+    left_out = {top / name for name in exclude}
+    files = [path for path in sorted(top.rglob("*.py")) if not left_out & {path, *path.parents}]
+    return fingerprint([[path.relative_to(top).as_posix(), file_hash(path)] for path in files])
 
 
 def is_done(folder: Path, mark: str) -> bool:

@@ -25,6 +25,7 @@ from typing import Any
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
 from extract.runtime.memory import Peak
+from extract.runtime.process import python_path
 from heads.abaw.tasks import TASKS
 from heads.base import threads
 from heads.bench import corpus as bench_corpus
@@ -96,10 +97,9 @@ def mlp(work: Path, rounds: int) -> dict[str, Any]:
 
 def _child(what: str, work: Path, environment: dict[str, str]) -> dict[str, Any]:
     """Run heads.bench.mlp and read what it found."""
-    path = os.pathsep.join(filter(None, (str(processes.ROOT), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run(
         [sys.executable, "-m", "heads.bench.mlp", what, str(work)],
-        env=os.environ | environment | {"PYTHONPATH": path},
+        env=os.environ | environment | python_path(),
         capture_output=True,
         text=True,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from extract.runtime import errors, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import Failed
 from extract.runtime.memory import Peak
+from extract.runtime.process import python_path
 from heads.base import threads
 from heads.bench import corpus as bench_corpus
 from heads.bench.measure import REAL_FRAMES
@@ -33,7 +33,7 @@ HEAD = CONFIGS / "paper" / "au_encoder_4_4.toml"
 EPOCHS = 20
 MOST_GB = 6.0
 """What is asked of it."""
-CHILD = "import sys; from heads import bench_sequence; bench_sequence.child(*sys.argv[1:])"
+CHILD = "import sys; from heads.bench import sequence; sequence.child(*sys.argv[1:])"
 
 
 def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int = 0) -> dict[str, Any]:
@@ -49,8 +49,7 @@ def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int =
 
 def _measured(work: Path, device: str) -> dict[str, Any] | None:
     """Run `child` and read what it found, None where there is no such device."""
-    environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(processes.ROOT), os.environ.get("PYTHONPATH"))))
+    environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)} | python_path()
     with Peak() as peak:
         ended = subprocess.run(
             [sys.executable, "-c", CHILD, str(work), device], env=environment, stdout=subprocess.PIPE, text=True

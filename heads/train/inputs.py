@@ -55,13 +55,10 @@ def describe_changes(
     return ""
 
 
-APART = ("bench", "tune")
-"""Files whose names begin so measure and search: they use heads, heads do not use them (but for the mark of a search
-space, heads.search_space.first_leaf, by which a config is refused).
-"""
+MEASURES = ("bench", "tune")
+"""Folders of heads that use heads, and that no head uses: their edits make no head learn again."""
 
 
 def code_mark() -> str:
-    """Fingerprint of the files of this package that can change a head's result."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return run_folder.fingerprint([run_folder.file_hash(path) for path in files if not path.name.startswith(APART)])
+    """Fingerprint of the code that can change a head's result."""
+    return run_folder.code_hash("heads", MEASURES)

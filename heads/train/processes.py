@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import IO
 
 from extract.features import pipeline
 from extract.jobs import session
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
+from extract.runtime.process import python_path
 from extract.runtime.progress import Progress, progress
 from heads.base import threads
 from heads.base.head import FAMILIES, family
@@ -25,7 +24,6 @@ from heads.train.job import Job
 CORES = pipeline.cores()
 AT_ONCE = min(2, CORES)
 """Jobs side by side; they share the cores (heads.base.threads). No head's result depends on how many it gets."""
-ROOT = Path(__file__).resolve().parents[1]
 TAIL = 30
 
 
@@ -72,8 +70,7 @@ def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> 
     """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
     run_folder.begin(job.folder)
     job.write(job.folder / "job.json")
-    environment = threads.environment(_gpu(job)) | {VARIABLE: str(cores)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = threads.environment(_gpu(job)) | {VARIABLE: str(cores)} | python_path()
     with run_folder.log_file(job.folder / "log.txt") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "heads.train", str(job.folder / "job.json")],

@@ -21,9 +21,10 @@ from typing import IO, TYPE_CHECKING, Any
 from extract.features import pipeline
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
+from extract.runtime.process import python_path
 from extract.runtime.progress import Progress, progress
 from heads.base.threads import ENVIRONMENT, VARIABLE
-from heads.train.processes import ROOT, TAIL
+from heads.train.processes import TAIL
 from heads.tune.study import Study, find_best, list_finished
 from heads.tune.worker import Job
 
@@ -83,8 +84,7 @@ class WorkerPool:
         self._started += 1
         name = f"{platform.node()}-{os.getpid()}-{self._started}"
         threads = dict.fromkeys(THREADS, str(max(1, pipeline.cores() // self.workers)))
-        environment = os.environ | ENVIRONMENT | threads
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | ENVIRONMENT | threads | python_path()
         log = self._log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(log) as stderr:

@@ -17,6 +17,7 @@ from blend import run
 from blend.config import Config
 from blend.predict import __main__, predictor
 from blend.predict import folder as prediction_folder
+from blend.predict import run as predict_run
 from extract import config as configs
 from extract.faces import crop_videos, detector
 from extract.runtime.errors import InputError
@@ -106,7 +107,7 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     places = [[(20 + k, 40)] if k < 20 or k >= 26 else [] for k in range(40)]
     clip = film(tmp_path / "a clip.mp4", pictures, places)
     out = tmp_path / "out"
-    [said] = predictor.main([clip], blends, out, table_format="both")
+    [said] = predict_run.main([clip], blends, out, table_format="both")
     folder = out / "a clip"
     names = {
         "predictions.csv",
@@ -128,9 +129,9 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     assert (rate, count) == (25, 40) and seconds == pytest.approx(1.6, abs=1e-3) and width > 320 * height / 200
     assert said["faces"][0]["frames"] == 34 and said["sound"] == "" and said["broken"] == ""
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert predictor.main([clip], blends, out, table_format="both") == [said]
+    assert predict_run.main([clip], blends, out, table_format="both") == [said]
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    predictor.main([clip], blends[:1], out, video=False)
+    predict_run.main([clip], blends[:1], out, video=False)
     assert {path.name for path in folder.iterdir() if path.suffix not in ("", ".json")} == {
         "predictions.csv",
         "timeline.html",
@@ -141,7 +142,7 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
 def test_two_people_have_a_row_each_and_a_face_that_is_never_there_is_empty(tmp_path, blends, pictures):
     both = film(tmp_path / "both.mp4", pictures, [[(10, 40), (190, 50)]] * 12)
     one = film(tmp_path / "one.mp4", pictures, [[(10, 40)]] * 12)
-    predictor.main([both, one], blends, tmp_path / "out", faces=2, video=False)
+    predict_run.main([both, one], blends, tmp_path / "out", faces=2, video=False)
     table = pd.read_csv(tmp_path / "out" / "both" / "predictions.csv")
     assert table["face"].tolist() == ["left", "right"] * 12 and table["frame"].tolist() == sorted([*range(1, 13)] * 2)
     left, right = (table[table["face"] == side] for side in ("left", "right"))
@@ -155,7 +156,7 @@ def test_a_killed_run_goes_on_with_its_crops_and_features_and_ends_with_the_same
     tmp_path, blends, pictures, monkeypatch
 ):
     clip = film(tmp_path / "clip.mp4", pictures, [[(20 + k, 40)] for k in range(20)])
-    predictor.main([clip], blends, tmp_path / "calm", video=False)
+    predict_run.main([clip], blends, tmp_path / "calm", video=False)
 
     def killed(*args):
         raise KeyboardInterrupt
@@ -163,19 +164,19 @@ def test_a_killed_run_goes_on_with_its_crops_and_features_and_ends_with_the_same
     with monkeypatch.context() as patch:
         patch.setattr("blend.predict.scores.predict", killed)
         with pytest.raises(KeyboardInterrupt):
-            predictor.main([clip], blends, tmp_path / "out", video=False)
+            predict_run.main([clip], blends, tmp_path / "out", video=False)
     folder = tmp_path / "out" / "clip"
     assert not (folder / "DONE").exists()
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".jpg", ".safetensors")}
     assert len(made) == 21
     monkeypatch.setattr(crop_videos, "yunet", lambda path: None)
-    predictor.main([clip], blends, tmp_path / "out", video=False, keep=True)
+    predict_run.main([clip], blends, tmp_path / "out", video=False, keep=True)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     for name in ("predictions.csv", "timeline.html"):
         assert (folder / name).read_bytes() == (tmp_path / "calm" / "clip" / name).read_bytes()
     monkeypatch.setattr(crop_videos, "yunet", lambda path: not_grey)
     film(clip, pictures, [[(20, 40)] for k in range(15)])  # another video under the same name
-    predictor.main([clip], blends, tmp_path / "out", video=False)
+    predict_run.main([clip], blends, tmp_path / "out", video=False)
     assert len(pd.read_csv(folder / "predictions.csv")) == 15
 
 
@@ -250,11 +251,11 @@ def test_videos_that_cannot_be_used_are_refused_before_any_work(tmp_path, blends
         ([crops, crops], "is called 'demo-24' too"),
     ):
         with pytest.raises(InputError, match=said):
-            predictor.main(paths, blends, tmp_path / "out")
+            predict_run.main(paths, blends, tmp_path / "out")
     with pytest.raises(InputError, match=r"a folder of crops shows one face"):
-        predictor.main([crops], blends, tmp_path / "out", faces=2)
+        predict_run.main([crops], blends, tmp_path / "out", faces=2)
     with pytest.raises(InputError, match=r"text.mp4: no video that can be read"):
-        predictor.main([tmp_path / "text.mp4"], blends, tmp_path / "out", detector=YUNET if YUNET.is_file() else None)
+        predict_run.main([tmp_path / "text.mp4"], blends, tmp_path / "out", detector=YUNET if YUNET.is_file() else None)
 
 
 def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, crops, tmp_path):
@@ -290,7 +291,7 @@ def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_v
         table = pd.read_csv(tmp_path / "out" / name / "predictions.csv")
         assert len(table) == frames and table["valence"].notna().all(), name
     with pytest.raises(InputError, match="no video that can be read"):
-        predictor.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
+        predict_run.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
 
 
 def test_blends_may_stand_behind_one_option(work, tmp_path):
@@ -303,7 +304,7 @@ def test_blends_may_stand_behind_one_option(work, tmp_path):
 @real
 def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
     clip, none = CLIPS / "WolfgangLanger_Pexels.mp4", CLIPS / "no_face.mp4"
-    said = predictor.main([clip, none], blends, tmp_path, detector=YUNET)
+    said = predict_run.main([clip, none], blends, tmp_path, detector=YUNET)
     table = pd.read_csv(tmp_path / clip.stem / "predictions.csv")
     assert len(table) == 472 and table["expression"].notna().mean() > 0.95
     before, after = streams(clip), streams(tmp_path / clip.stem / "annotated.mp4")

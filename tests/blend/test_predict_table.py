@@ -49,9 +49,12 @@ def test_every_value_is_in_its_row_and_rows_without_a_face_are_empty():
 def test_two_faces_alternate_and_one_that_is_never_seen_has_empty_rows():
     found, blended = made(people=2)
     blended.pop("v1")
-    table = prediction_table.build(DetectedFaces(found.timing, [found.people[0], (np.empty(0, np.int32), np.empty((0,
-    4)))], found.videos, found.crops), blended, ["au"])  # fmt: skip assert table["face"].tolist() == ["left", "right"]
-    * 10 right = table[table["face"] == "right"] assert right.iloc[:, 3:].isna().all(axis=None)
+    nobody = np.empty(0, np.int32), np.empty((0, 4))
+    faces = DetectedFaces(found.timing, [found.people[0], nobody], found.videos, found.crops)
+    table = prediction_table.build(faces, blended, ["au"])
+    assert table["face"].tolist() == ["left", "right"] * 10
+    right = table[table["face"] == "right"]
+    assert right.iloc[:, 3:].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])

@@ -22,7 +22,7 @@ import pickle, sys, heads.run
 config, task, work, folders, how = pickle.load(open(sys.argv[1], "rb"))
 heads.run.main = lambda *args, **kwargs: folders
 from blend import run
-from extract import errors
+from extract.runtime import errors
 if __name__ == "__main__":
     with errors.exits():
         run.main(config, task, work, how=how)

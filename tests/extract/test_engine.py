@@ -117,10 +117,11 @@ LOWERED = """
 import sys
 from pathlib import Path
 import openvino
-from extract import engine, networks
-network = networks.NETWORKS["demo_enet"]
+from extract.engines import create
+from extract.networks.registry import NETWORKS
+network = NETWORKS["demo_enet"]
 print("BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-print(engine.create("openvino", network.path, network, "bf16").runs.rpartition(" ")[2])
+print(create.create("openvino", network.path, network, "bf16").runs.rpartition(" ")[2])
 """
 
 
@@ -139,9 +140,10 @@ def test_a_cpu_without_bf16_is_warned_of(cpu):
 GIVEN = """
 import os
 import numpy as np
-from extract import engine, networks
-network = networks.NETWORKS["demo_enet"]
-runner = engine.OpenVinoEngine(network.path, network, threads=1)
+from extract.engines import openvino_engine
+from extract.networks.registry import NETWORKS
+network = NETWORKS["demo_enet"]
+runner = openvino_engine.OpenVinoEngine(network.path, network, threads=1)
 found = set()
 for _ in range(20):
     runner.submit(np.zeros((network.size, network.size, 3), np.uint8), lambda outputs: None)

@@ -119,8 +119,8 @@ def test_opening_a_folder_sweeps_what_killed_processes_left(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from extract import rundir, sharing
-with rundir.holding(Path(sys.argv[1])):
+from extract.runtime import run_folder
+with run_folder.hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """

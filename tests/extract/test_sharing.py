@@ -53,12 +53,13 @@ WORK = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from extract import frames, sharing
+from extract.media import frames
+from extract.runtime import locks
 from extract.features.pipeline import Job
 folder = Path(sys.argv[1])
-claims = sharing.Claims(folder / "locks")
+claims = locks.Claims(folder / "locks")
 jobs = [Job(str(n), folder, frames.Frames(np.zeros(0, np.int32), (), ())) for n in range(30)]
-for job in sharing.turns(jobs, claims, lambda job: (folder / job.video).exists(), lambda job: None):
+for job in locks.take_turns(jobs, claims, lambda job: (folder / job.video).exists(), lambda job: None):
     if job is not None:
         with open(folder / "log", "a") as log:
             log.write(job.video + "\\n")

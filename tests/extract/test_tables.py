@@ -155,10 +155,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     code = f"""
 import resource, sys
 from pathlib import Path
-from extract import tables
-table = tables.look(Path({str(tmp_path / "big.parquet")!r}))
+from extract.tabular import reader
+table = reader.read_columns(Path({str(tmp_path / "big.parquet")!r}))
 numbers = [f"f{{i}}" for i in range({columns})]
-pieces = tables.read(table, None, numbers)
+pieces = reader.read(table, None, numbers)
 next(pieces)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = sum(len(values) for _, values in pieces)

@@ -15,7 +15,7 @@ RUN = """
 import sys
 from pathlib import Path
 import numpy as np
-from extract import crops, faces
+from extract.faces import crop_videos, crops
 
 def bright_square(pixels):
     rows, columns = np.nonzero((pixels > 150).all(2))

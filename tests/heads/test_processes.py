@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from extract.runtime.errors import Failed, InputError
+from extract.runtime.process import ROOT
 from heads.train import processes
 from heads.train.job import Job
 
 FAKE = """
 import os, sys, json
 from pathlib import Path
-from extract import rundir
-from heads.train import Job
+from extract.runtime import run_folder
+from heads.train.job import Job
 job = Job.read(Path(sys.argv[-1]))
 print("a library prints something")
 print(json.dumps({"done": 0.5, "note": "half"}), flush=True)
@@ -31,7 +32,7 @@ if how == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 (job.folder / "cores").write_text(os.environ["AFFECT_HEADS_THREADS"])
 if how == "well":
-    rundir.finish(job.folder, job.mark, {}, [])
+    run_folder.finish(job.folder, job.mark, {}, [])
 """
 
 
@@ -99,7 +100,7 @@ def test_bad_input_is_shown_before_a_bug(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not share out single cores")
 def test_only_cores_that_this_process_may_use_count() -> None:
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from heads.train.processes import CORES, AT_ONCE"
-    code += "; print(CORES, AT_ONCE)"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=processes.ROOT, capture_output=True, text=True, check=True)
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    code += "; from heads.train.processes import CORES, AT_ONCE; print(CORES, AT_ONCE)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1", "1"]

@@ -76,10 +76,10 @@ def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest
 def test_two_threads_change_no_bit(tmp_path: Path) -> None:
     code = f"""
 import sys, torch; sys.path.insert(0, {str(Path(__file__).parent)!r})
-from heads import sequence_train; sequence_train.WORTH_SHARING = 1; sequence_train.quiet_torch()
+from heads.families.sequence import training; training.WORTH_SHARING = 1; training.quiet_torch()
 import test_sequence_train as here
 found = here.learnt()
-scores = sequence_train.predicted(found, here.AU, here.labelled(seed=1).rows, here.COURSE)
+scores = training.predict_rows(found, here.AU, here.labelled(seed=1).rows, here.COURSE)
 torch.save([*found.parameters(), torch.from_numpy(scores)], sys.argv[1])
 """
     for count in ("1", "2"):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIT = """
 import hashlib, json
 import numpy as np
-from heads.base import family
+from heads.base.head import family
 from heads.data.table import Block, Labelled, Rows
 from heads.abaw.tasks import TASKS
 

@@ -107,7 +107,8 @@ def _expected(report: dict[str, Any]) -> str:
             else ""
         )
     return (
-        f'<div><p class="soft">{escape(report["metric"])}</p><div class="big">{mark_numbers(number, report)}</div>{band}'
+        f'<div><p class="soft">{escape(report["metric"])}</p>'
+        f'<div class="big">{mark_numbers(number, report)}</div>{band}'
         f'<p class="soft">{what}</p></div>'
     )
 

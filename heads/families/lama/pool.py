@@ -11,13 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from extract.runtime.errors import Failed
+from extract.runtime.process import python_path
 from heads.base.threads import ENVIRONMENT
 from heads.families.lama.fit import FitOrder, FitResult
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Worker:
@@ -25,10 +23,9 @@ class Worker:
 
     def __init__(self) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "heads.families.lama.worker", str(theirs.fileno())],
-            env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
+            env=os.environ | ENVIRONMENT | python_path(),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

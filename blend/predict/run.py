@@ -1,0 +1,77 @@
+"""Several videos, one after the other, into a folder each; and what was found in them, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from blend.predict.predictor import Predictor
+from extract.runtime import file_names
+from extract.runtime.console import console
+
+DEFAULT_OUT = Path("predicted")
+Format = Literal["csv", "parquet", "both"]
+
+
+def main(
+    videos: list[Path],
+    blends: list[Path],
+    out: Path = DEFAULT_OUT,
+    *,
+    faces: int = 1,
+    size: int = 112,
+    fps: float = 30.0,
+    table_format: Format = "csv",
+    video: bool = True,
+    config: Path | None = None,
+    detector: Path | None = None,
+    keep: bool = False,
+) -> list[dict[str, Any]]:
+    """Predict videos into `<out>/<video>/`; returns what is said of each (its `summary.json`).
+
+    Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless
+    not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
+    settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
+    is done. Of several videos one that cannot be read is told in what is returned (`broken`, no `frames`), and the
+    others are predicted. Raises InputError for blends and videos that cannot be used; videos finished before that stay.
+    """
+    from blend.predict import folder as prediction_folder
+    from blend.predict import source as video_source
+    from extract.runtime.progress import steps
+
+    clips = video_source.clips(videos, fps)
+    for clip in clips:
+        file_names.check(file_names.VIDEO, clip.name, clip.path)
+    predictor = Predictor.load(*blends, config=config)
+    wanted = prediction_folder.OutputOptions(faces, size, table_format, video, detector, keep)
+    said = []
+    for number, clip in enumerate(clips, 1):
+        what = f"{clip.name} ({number} of {len(clips)})" if len(clips) > 1 else clip.name
+        try:
+            with steps(what, prediction_folder.STEPS):
+                said.append(prediction_folder.make(predictor, clip, out / clip.name, wanted))
+        except video_source.NoVideo as error:
+            if len(clips) == 1:
+                raise
+            nothing = {"video": clip.name, "source": str(clip.path.absolute()), "frames": 0, "faces": [], "files": {}}
+            said.append(nothing | {"broken": str(error)})
+    return said
+
+
+def show(said: list[dict[str, Any]]) -> None:
+    """Print what was found in the videos, as a table, and where it is."""
+    from rich.table import Table
+
+    from blend.predict.table import in_words
+
+    shown = Table("video", "frames", "face", "with a face", "what it shows, by share of these frames, or on average")
+    for one in said:
+        for number, face in enumerate(one["faces"]):
+            name, frames = (one["video"], f"{one['frames']:,}") if number == 0 else ("", "")
+            shown.add_row(name, frames, face["face"], f"{face['frames']:,}", in_words(face))
+    console().print(shown)
+    for one in said:
+        if one["frames"] and not any(face["frames"] for face in one["faces"]):
+            print(f"{one['video']}: no face was found in it ({one['frames']:,} frames): its predictions are empty")
+        for path in one["files"].values():
+            print(path)

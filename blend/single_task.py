@@ -1,0 +1,80 @@
+"""One task's blend: its heads brought up to date, then the blend, unless a finished one is there."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from blend.config import Config, SearchOptions
+from blend.pool import inputs as blend_inputs
+from blend.pool import networks, provenance
+from blend.pool.inputs import BlendInputs
+from extract.runtime import run_folder
+from extract.runtime.progress import step, steps
+
+
+def main(
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    predictions: dict[str, Path],
+    submissions: int,
+    how: SearchOptions,
+) -> dict[str, Any]:
+    """Blend one task, or one part of the multi-task challenge ("mtl/va"), into `<work>/blend/<task>/`; returns the
+    report. Arguments as of `blend.run.main`. Raises InputError for bad input.
+    """
+    with steps(f"blend {task}", ("extract", "heads", "blend")):
+        while (report := _made(config, task, work, seed, heads, predictions, submissions, how)) is None:
+            pass
+        return report
+
+
+def _made(
+    config: Config,
+    task: str,
+    work: Path,
+    seed: int,
+    heads: list[str] | None,
+    given: dict[str, Path],
+    submissions: int,
+    how: SearchOptions,
+) -> dict[str, Any] | None:
+    """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
+
+    out = work / "blend" / task
+
+    def facts_of(made_of: BlendInputs) -> dict[str, Any]:
+        return provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
+
+    def is_done(made_of: BlendInputs) -> bool:
+        return run_folder.is_done(out, run_folder.fingerprint(facts_of(made_of)))
+
+    step("extract")
+    with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
+        config, made_of = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
+        made_of, some = provenance.read_steady(made_of, is_done)
+    step("blend")
+    if how.storage and some is not None:
+        from blend import pipeline
+
+        pipeline.search_shared(
+            some.validation, made_of, out, how
+        )  # not holding the folder: another may help from there
+    facts = facts_of(made_of)
+    with run_folder.hold_folder(out):
+        networks.keep_networks(out, config)
+        if is_done(made_of):
+            report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            return report
+        if some is None:
+            return None
+        from blend import pipeline
+
+        report, results = pipeline.run_blend(config, made_of, some, work, out, submissions, how)
+        run_folder.finish(out, run_folder.fingerprint(facts), facts, results)
+        return report
