@@ -1,4 +1,26 @@
-"""Predictions -> submission: the search for weights, smoothing and thresholds, and its honest report."""
+"""Predictions -> submission: the search for weights, smoothing and thresholds, and its honest report.
+
+bench/: What the blend costs at the size of Aff-Wild2.
+calibrate/: Thresholds, class biases, scale and shift, from counts of each video.
+crossfit/: What the blend is worth on videos it has not seen, and which parts are kept for that.
+decision/: How scores become decisions: the same for validation, test and anybody's video.
+pool/: Predictions of all heads, on one timeline, with the truth where it is known.
+predict/: Trained blends on anybody's video.
+report/: report.json and its words: every number and every sentence that people read.
+search/: The search for the blend, in one process or many.
+studies/: What estimates and ways of selecting are worth. They measure the method, not the user's data.
+submission/: The organisers' formats: written, checked, scored.
+unlabelled/: What predictions of test say without labels.
+apply.py: A blend elsewhere: params.json and prediction files -> the same submission.
+check.py: Would the organisers take this file? `python -m blend.check FILE TEMPLATE`, for any team's file of any task.
+check_predictions.py: `blend.check --compare`: do a submission's decisions go with predictions of the same frames?
+compare.py: Blends side by side, and by how much one is better than another on other videos.
+config.py: [blend.<task>] and how a search is run.
+multitask.py: The multi-task challenge: a blend of its own for each of the three tasks, and one submission of all.
+pipeline.py: The blend's work itself: pools, search, cross-fit, submissions, report. All of it is left in one folder.
+run.py: The main job: frames and annotations -> a checked submission and a report. Runs extract and heads
+single_task.py: One task's blend: its heads brought up to date, then the blend, unless a finished one is there.
+"""
 
 import sys
 from importlib.util import find_spec

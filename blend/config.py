@@ -1,4 +1,4 @@
-"""[blend.<task>]: how the blend is searched. Everything has a default; `--set blend.au.trials=50` changes one run."""
+"""[blend.<task>] and how a search is run: everything has a default; `--set blend.au.trials=50` changes one run."""
 
 from __future__ import annotations
 

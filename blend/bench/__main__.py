@@ -1,4 +1,4 @@
-"""blend.bench.__main__.__main__."""
+"""`python -m blend.bench`: what the blend costs at Aff-Wild2's size."""
 
 from __future__ import annotations
 

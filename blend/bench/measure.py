@@ -1,4 +1,4 @@
-"""`python -m blend.bench`: what the blend costs at Aff-Wild2's size, beside the published way, in one run.
+"""What `python -m blend.bench` measures: each part of a blend at Aff-Wild2's size, beside the published way.
 
 au, expr, va: one trial's objective at 445,836 x 12, 280,532 x 8 and 376,323 x 2 frames x outputs, 6 heads; the floor is
 reading the pool's scores once. search: 300 au trials until params.json. write: the 729,736 lines of an au submission,

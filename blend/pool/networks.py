@@ -1,4 +1,4 @@
-"""blend.pool.networks."""
+"""networks.json of a blend: the networks that its heads read, for videos that come later."""
 
 from __future__ import annotations
 

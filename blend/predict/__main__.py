@@ -1,4 +1,4 @@
-"""blend.predict.__main__.__main__."""
+"""`python -m blend.predict`: trained blends on anybody's video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crops of a new video -> the features that the heads read, by the same steps as those they learnt from."""
+"""Crops of a new video -> the features that the heads read, by the networks and settings they learnt from."""
 
 from __future__ import annotations
 

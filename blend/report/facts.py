@@ -1,4 +1,4 @@
-"""The data's own facts: frames, gaps, invalid labels, how often everything occurs, in train and in validation."""
+"""Facts for the report: the data's gaps and frequencies, the search's course, videos that look like one person's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""blend.search.shared_search."""
+"""A search drawn by several processes, here or on a cluster, to the number of trials that was asked for."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Studies: what estimates and ways of selecting are worth. They measure the method, not the user's data.
+"""What estimates and ways of selecting are worth. They measure the method, not the user's data.
 
-simulate.py: command; made populations, validation to test, every estimate and every way of selecting.
-population.py: made videos whose scores resemble published systems'.
-kinds.py: how a made population departs from the plain one: shift, heavy tails, several videos per person.
-draw.py: two sets of videos, each in turn validation and test.
-measure.py: everything that is done on a validation pool, and what it scores on test pools.
-table.py: means, standard errors and coverage, as tables and as claims that hold or do not.
-results.py: results as lines of JSON in a file, so that a killed study goes on.
-faults.py: command; planted faults in unlabelled predictions, and how often they are warned of.
-nothing.py: command; heads that know nothing: the estimate against the truth.
-splits.py: command; random splits by person of a labelled corpus, heads trained on each.
-split_corpus.py: the three parts of a split as the folders and lists that the other steps read.
-split_table.py: the table of the splits.
-demo_corpus.py: a larger demo corpus, every video of it labelled.
-people.py: command; people in several videos each, with the table of people and without it.
+ablation.py: What temporal columns.
+demo_corpus.py: A larger demo corpus, every video of it labelled.
+draw.py: One pair of draws of `blend.studies.simulate`: two sets of videos, each in turn validation and test.
+faults.py: How often `blend.unlabelled` warns of made predictions of test.
+measure.py: Everything that is done on a validation pool, each estimate of it, and what it scores on test pools.
+nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
+people.py: What the table of people is worth.
+population.py: A made population of videos: truth and the scores of six heads, for `blend.studies.simulate`.
+results.py: Results of a study as lines of JSON in a file.
+sequences.py: What encoders over time are worth beside heads that see one frame.
+simulate.py: What each estimate promises and each way of selecting reaches.
+split_corpus.py: A labelled corpus in three parts, by person.
+splits.py: Random splits by person of a labelled corpus.
+table.py: The simulation's table.
 """

@@ -1,4 +1,4 @@
-"""The lines of a text as an organiser's reader sees them, and what is wrong with each of them alone."""
+"""A submission's text as an organiser's reader sees it: what is wrong with lines, and with their order."""
 
 from __future__ import annotations
 

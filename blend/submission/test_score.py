@@ -1,4 +1,4 @@
-"""Reads the truth of a test set, after the submission has been written. Only the demo corpus has one.
+"""Scores of decisions against annotations, and of the test set whose truth only the demo has.
 
 (`blend.studies.ablation` and `blend.studies.sequences`, which select nothing, are the only other places that read it.)
 """

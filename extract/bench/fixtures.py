@@ -1,4 +1,4 @@
-"""extract.bench.fixtures."""
+"""Pictures and a random network of EfficientNet-B0's size, for the benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m extract.bench`: frames/s of our extraction beside the published ways, on the same pictures, in one run.
+"""What `python -m extract.bench` measures: our extraction beside the published ways, on the same pictures, in one run.
 
 (a) reference: torch eager, batches of 64, autograd graph kept, PIL in the same thread, a growing array by concatenation
     (the authors' notebooks); (b) one picture at a time through ONNX Runtime with OpenCV resizing (EmotiEffLib);

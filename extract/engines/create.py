@@ -1,4 +1,4 @@
-"""extract.engines.create."""
+"""Which engine runs a network: torch on CUDA, OpenVINO on CPU."""
 
 from __future__ import annotations
 

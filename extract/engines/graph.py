@@ -1,4 +1,4 @@
-"""extract.engines.graph."""
+"""An ONNX graph with the outputs that a network's row asks for, and what comes out of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Network + picture -> embedding, logits, va. `create` chooses the engine: torch on CUDA, OpenVINO on CPU.
+"""Network + picture -> embedding, logits, va, by OpenVINO on CPU.
 
 OpenVINO runs asynchronously, one picture a request, every core busy. One picture a request makes the result of a
 picture independent of its neighbours, so resumed and shared runs give the same bytes; on CPU it is also the fastest

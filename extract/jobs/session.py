@@ -1,4 +1,4 @@
-"""extract.jobs.session."""
+"""Which cluster the steps of this process use, if any: decided once, for all of them."""
 
 from __future__ import annotations
 

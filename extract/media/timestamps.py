@@ -1,4 +1,4 @@
-"""The times of a video file's pictures, on the clock on which its sound has its own, in bounded memory."""
+"""When each frame of a video file is shown, on the clock on which its sound has its own, in bounded memory."""
 
 from __future__ import annotations
 

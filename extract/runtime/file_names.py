@@ -1,4 +1,4 @@
-"""Names that become files or folders: one rule for all of them, so that nothing lands outside the work folder."""
+"""Names that become files or folders: one rule and one spelling (Unicode's NFC), none outside the work folder."""
 
 from __future__ import annotations
 

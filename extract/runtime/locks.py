@@ -1,4 +1,4 @@
-"""Several processes, on one or many machines, share the videos of one work folder without doing any twice.
+"""Locks that several processes, on one or many machines, share a work folder by; folders that are replaced as a whole.
 
 Each video is guarded by a lock file beside the results. The locks are the kernel's (flock, which NFS 4 carries too):
 a killed process frees its videos at once and nothing stale is ever left to clean up.

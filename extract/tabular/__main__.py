@@ -1,4 +1,4 @@
-"""extract.tabular.__main__.__main__."""
+"""`python -m extract.tabular`: somebody else's per-frame table becomes features, as a network of its own."""
 
 from __future__ import annotations
 

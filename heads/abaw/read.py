@@ -1,4 +1,4 @@
-"""heads.abaw.read."""
+"""All annotations of one task: a folder of official files, or the multi-task challenge's one file."""
 
 from __future__ import annotations
 

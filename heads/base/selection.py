@@ -1,4 +1,4 @@
-"""heads.base.selection."""
+"""By which score of the dev rows a head chooses its epoch, and how its labels weigh."""
 
 from __future__ import annotations
 

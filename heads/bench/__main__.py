@@ -1,4 +1,4 @@
-"""heads.bench.__main__.__main__."""
+"""`python -m heads.bench`: seconds and memory of the heads on a corpus of Aff-Wild2's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m heads.bench`: seconds and memory of the heads on a corpus of Aff-Wild2's size, in one run.
+"""What `python -m heads.bench` measures: seconds and memory on a corpus of Aff-Wild2's size, in one run.
 
 mlp: one epoch of the AU mlp 1280-128-12 (batches of 512) from the feature store, beside Keras's bare `model.fit` on a
 float32 array in memory, in turn, each in a process of its own. lightgbm: all twelve units on logits, va and their

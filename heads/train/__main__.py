@@ -1,4 +1,4 @@
-"""heads.train.__main__.__main__."""
+"""`python -m heads.train JOB.json`: one head in a process of its own, which ends with its parent."""
 
 from __future__ import annotations
 

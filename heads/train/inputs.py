@@ -1,4 +1,4 @@
-"""What a head is made from, by hashes, that are taken before it is read and compared when the head is finished."""
+"""What a head is made from, by hashes: of the data, taken before it is read, and of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""heads.tune.__main__.__main__."""
+"""`python -m heads.tune`: search the settings of one head."""
 
 from __future__ import annotations
 

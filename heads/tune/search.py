@@ -1,4 +1,4 @@
-"""Search the settings of one head: Optuna over the leaves of its TOML, scored by by-video folds of train.
+"""The search of one head's settings: Optuna over the leaves of its TOML, scored by by-video folds of train.
 
     python -m heads.tune --task au --head lightgbm --network demo_enet --trials 100
 

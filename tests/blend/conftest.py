@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -141,11 +140,10 @@ def make_corpus(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def page_reader():
-    """The module beside this file (tests are no package)."""
-    spec = importlib.util.spec_from_file_location("page_reader", Path(__file__).with_name("page_reader.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """How a report.html is read, and compared with its report.json."""
+    from support import page_reader
+
+    return page_reader
 
 
 REPORTS: dict[tuple, tuple] = {}

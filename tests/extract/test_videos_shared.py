@@ -27,11 +27,11 @@ def bright_square(pixels):
 def noted(file, *rest):
     with open(sys.argv[3], "a") as log:
         log.write(file.stem + "\\n")
-    return of_video(file, *rest)
+    return crop_video(file, *rest)
 
-faces.yunet = lambda path: bright_square
-of_video, crops.of_video = crops.of_video, noted
-sys.exit(faces.command(Path(sys.argv[1]), Path(sys.argv[2])))
+crop_videos.yunet = lambda path: bright_square
+crop_video, crops.crop_video = crops.crop_video, noted
+sys.exit(crop_videos.command(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
 

@@ -1,6 +1,6 @@
 """report.html: the report as one page that needs no network and no server. Every number on it is one of report.json.
 
-Charts are SVG by matplotlib; the timeline is drawn by page.js and page_draw.js from data that the page carries. The
+Charts are SVG by matplotlib; the timeline is drawn by page.js and draw.js from data that the page carries. The
 page may load nothing: its content security policy forbids it.
 """
 
@@ -62,7 +62,7 @@ def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Face
         if any(f'<section id="{name}">' in part for part in sections)
     )
     shared = " It holds pictures of faces: pass it on only where the corpus allows that." if faces is not None else ""
-    script = f"<script>{_file('page_draw.js')}{_file('page.js')}</script>" if timeline is not None else ""
+    script = f"<script>{_file('draw.js')}{_file('page.js')}</script>" if timeline is not None else ""
     return document(
         f"{title}: {report['metric']}",
         f"<header><h1>{escape(title)}</h1>\n{summary(report)}</header>\n"

@@ -1,4 +1,4 @@
-"""What LightAutoML has to learn of a task: one target per output, or one for several; and what needs no learning."""
+"""What LightAutoML learns from: a target for each output, rows of train and dev as one table, folds by video."""
 
 from __future__ import annotations
 

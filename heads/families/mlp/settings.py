@@ -1,4 +1,4 @@
-"""heads.families.mlp.settings."""
+"""The settings of the mlp family."""
 
 from __future__ import annotations
 

@@ -1,0 +1,12 @@
+"""Reading files: pictures, videos, sound, and the times of their frames.
+
+containers.py: What a video file's container tells of lost frames.
+files.py: Which files of the folders of corpus.videos hold a video's sound and the times of its pictures.
+frames.py: The (video, frame) index of a corpus: which face crops there are. Frames are 1-based, `<video>/00001.jpg`.
+images.py: Picture file -> pixels as the networks want them.
+sound.py: A file's sound as mono samples on its own clock, in bounded memory.
+streams.py: How a video file is opened, which of its streams is the film, and where its clock begins anew.
+synthetic.py: Small video and sound files whose sound and frame times are known, for tests and the benchmark.
+timestamps.py: When each frame of a video file is shown.
+video.py: Video file -> upright frames, one at a time: through PyAV, through OpenCV where PyAV cannot.
+"""

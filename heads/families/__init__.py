@@ -1,0 +1,8 @@
+"""The families of heads: LightGBM, pre-trained outputs, Keras MLPs, sequence encoders, LightAutoML.
+
+lama/: The lama family: LightAutoML in processes that a time limit can end.
+mlp/: The mlp family: Keras on TensorFlow.
+sequence/: The sequence and fusion families: Transformer encoders over consecutive frames, in torch.
+lightgbm_head.py: The lightgbm family: one booster per output (expr: one multiclass booster).
+pretrained.py: The pretrained family: what the networks say of themselves, without training.
+"""

@@ -1,0 +1,317 @@
+"""Trained blends on videos, from the crops to the files: equal to the submission on its own pictures, and on others."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from blend import run
+from blend.config import Config
+from blend.predict import __main__, predictor
+from blend.predict import folder as prediction_folder
+from blend.predict import run as predict_run
+from extract import config as configs
+from extract.faces import crop_videos, detector
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import AU, EXPR, TASKS, VA
+
+SHARED = Path(__file__).parents[4] / "shared"
+CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
+real = pytest.mark.skipif(not (CLIPS.is_dir() and YUNET.is_file()), reason="the shared folder's videos are not here")
+TEST_VIDEO = "demo-24"
+
+
+@pytest.fixture(scope="module")
+def work(few_videos, tmp_path_factory):
+    """A work folder with a blend of every task."""
+    folder = tmp_path_factory.mktemp("work")
+    for task in TASKS:
+        run.main(configs.load(Config, few_videos), task, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def blends(work):
+    return [work / "blend" / task for task in TASKS]
+
+
+@pytest.fixture(scope="module")
+def crops(few_videos):
+    return few_videos.parent / "frames" / TEST_VIDEO
+
+
+def film(path, pictures, places, rate=25):
+    """A grey film on which the pictures move; `places` are (x, y) of each picture in a frame, or none."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 321 - 1, 200, "yuv420p"
+        for number, at in enumerate(places):
+            frame = np.full((200, 320, 3), 90, np.uint8)
+            for x, y in at:
+                frame[y : y + 112, x : x + 112] = pictures[number % len(pictures)]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def not_grey(pixels):
+    """A stand-in for YuNet: the boxes of what is not the background, left and right of the middle."""
+    found = []
+    for offset, half in ((0, pixels[:, :160]), (160, pixels[:, 160:])):
+        rows, columns = np.nonzero((np.abs(half.astype(int) - 90) > 25).any(2))
+        if len(rows) > 1000:
+            box = offset + columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
+            found.append([*box, 0.95])
+    return np.array(found, float).reshape(-1, 5)
+
+
+@pytest.fixture
+def pictures(crops, monkeypatch):
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: not_grey)
+    return [cv2.imread(str(path)) for path in sorted(crops.glob("*.jpg"))]
+
+
+def streams(path):
+    """Width, height, rate, frames that can be decoded, seconds."""
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        count = sum(1 for _ in container.decode(video))
+        return video.width, video.height, video.average_rate, count, float(video.duration * video.time_base)
+
+
+def test_the_table_decides_as_the_submission_does_on_the_same_pictures(work, blends, crops):
+    table = predictor.Predictor.load(*blends).video(crops)
+    assert table["frame"].tolist() == list(range(1, 61)) and table["x"].notna().all()
+    np.testing.assert_allclose(table["time"], np.arange(60) / 30, atol=1e-4)
+    for task, columns in (("au", list(AU)), ("expr", ["expression"]), ("va", list(VA))):
+        lines = (work / "blend" / task / "submission.txt").read_text().splitlines()[1:]
+        submitted = np.array([[float(value) for value in line.split(",")[1:]] for line in lines])
+        found = table[columns]
+        if task == "expr":
+            found = found["expression"].map({name: i for i, name in enumerate(EXPR)}).to_frame()
+        np.testing.assert_allclose(found.to_numpy(float), submitted, atol=1e-5)
+    np.testing.assert_allclose(table[list(EXPR)].sum(axis=1), 1, atol=1e-4)
+
+
+def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_is_left_alone_then(
+    tmp_path, blends, pictures
+):
+    places = [[(20 + k, 40)] if k < 20 or k >= 26 else [] for k in range(40)]
+    clip = film(tmp_path / "a clip.mp4", pictures, places)
+    out = tmp_path / "out"
+    [said] = predict_run.main([clip], blends, out, table_format="both")
+    folder = out / "a clip"
+    names = {
+        "predictions.csv",
+        "predictions.parquet",
+        "annotated.mp4",
+        "annotated.png",
+        "timeline.html",
+        "summary.json",
+    }
+    assert {path.name for path in folder.iterdir()} == names | {"DONE", "provenance.json", ".lock"}
+    table = pd.read_csv(folder / "predictions.csv")
+    assert table["frame"].tolist() == list(range(1, 41)) and set(table["face"]) == {"single"}
+    gone = table["frame"].between(21, 26)
+    assert table.loc[gone].iloc[:, 3:].isna().all(axis=None)
+    assert table.loc[~gone].notna().all(axis=None)
+    stored = pd.read_parquet(folder / "predictions.parquet")
+    pd.testing.assert_frame_equal(table, stored.astype(table.dtypes), rtol=1e-5)
+    width, height, rate, count, seconds = streams(folder / "annotated.mp4")
+    assert (rate, count) == (25, 40) and seconds == pytest.approx(1.6, abs=1e-3) and width > 320 * height / 200
+    assert said["faces"][0]["frames"] == 34 and said["sound"] == "" and said["broken"] == ""
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert predict_run.main([clip], blends, out, table_format="both") == [said]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    predict_run.main([clip], blends[:1], out, video=False)
+    assert {path.name for path in folder.iterdir() if path.suffix not in ("", ".json")} == {
+        "predictions.csv",
+        "timeline.html",
+    }
+    assert "expression" not in pd.read_csv(folder / "predictions.csv")
+
+
+def test_two_people_have_a_row_each_and_a_face_that_is_never_there_is_empty(tmp_path, blends, pictures):
+    both = film(tmp_path / "both.mp4", pictures, [[(10, 40), (190, 50)]] * 12)
+    one = film(tmp_path / "one.mp4", pictures, [[(10, 40)]] * 12)
+    predict_run.main([both, one], blends, tmp_path / "out", faces=2, video=False)
+    table = pd.read_csv(tmp_path / "out" / "both" / "predictions.csv")
+    assert table["face"].tolist() == ["left", "right"] * 12 and table["frame"].tolist() == sorted([*range(1, 13)] * 2)
+    left, right = (table[table["face"] == side] for side in ("left", "right"))
+    assert (left["x"].to_numpy() + 150 < right["x"].to_numpy()).all() and table.notna().all(axis=None)
+    table = pd.read_csv(tmp_path / "out" / "one" / "predictions.csv")
+    assert table.loc[table["face"] == "right"].iloc[:, 3:].isna().all(axis=None)
+    assert table.loc[table["face"] == "left", "expression"].notna().all()
+
+
+def test_a_killed_run_goes_on_with_its_crops_and_features_and_ends_with_the_same(
+    tmp_path, blends, pictures, monkeypatch
+):
+    clip = film(tmp_path / "clip.mp4", pictures, [[(20 + k, 40)] for k in range(20)])
+    predict_run.main([clip], blends, tmp_path / "calm", video=False)
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("blend.predict.scores.predict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict_run.main([clip], blends, tmp_path / "out", video=False)
+    folder = tmp_path / "out" / "clip"
+    assert not (folder / "DONE").exists()
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".jpg", ".safetensors")}
+    assert len(made) == 21
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: None)
+    predict_run.main([clip], blends, tmp_path / "out", video=False, keep=True)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    for name in ("predictions.csv", "timeline.html"):
+        assert (folder / name).read_bytes() == (tmp_path / "calm" / "clip" / name).read_bytes()
+    monkeypatch.setattr(crop_videos, "yunet", lambda path: not_grey)
+    film(clip, pictures, [[(20, 40)] for k in range(15)])  # another video under the same name
+    predict_run.main([clip], blends, tmp_path / "out", video=False)
+    assert len(pd.read_csv(folder / "predictions.csv")) == 15
+
+
+def invoke(*arguments):
+    app = Typer()
+    app.command()(__main__.command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_clip_without_faces_is_no_error_and_said_in_a_clear_line(tmp_path, blends, pictures):
+    clip = film(tmp_path / "empty.mp4", pictures, [[]] * 10)
+    done = invoke(clip, *(part for blend in blends for part in ("--blend", blend)), "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "empty: no face was found in it (10 frames): its predictions are empty" in done.stdout
+    table = pd.read_csv(tmp_path / "out" / "empty" / "predictions.csv")
+    assert len(table) == 10 and table.iloc[:, 3:].isna().all(axis=None) and "arousal" in table
+    assert streams(tmp_path / "out" / "empty" / "annotated.mp4")[3] == 10
+
+
+def test_json_is_all_there_is_on_stdout_and_a_video_that_breaks_off_is_exit_code_1(tmp_path, blends, pictures):
+    clip = film(tmp_path / "cut.mkv", pictures, [[(20 + k, 40)] for k in range(40)])
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    done = invoke(clip, "--blend", blends[0], "--out", tmp_path / "out", "--json", "--no-video")
+    assert done.exit_code == 1, done.output
+    [said] = json.loads(done.stdout)["videos"]
+    assert 5 < said["frames"] < 40 and "breaks off" in said["broken"]
+    assert f"breaks off after frame {said['frames']}" in done.stderr and "predicted" in done.stderr
+    assert len(pd.read_csv(said["files"]["csv"])) == said["frames"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (
+            lambda work: shutil.rmtree(work / "heads" / "au" / "lightgbm-demo_mt_enet" / "model"),
+            "is not finished; run python -m blend.run --task au",
+        ),
+        (lambda work: shutil.rmtree(work / "heads" / "au" / "lightgbm-demo_mt_enet"), "other people's predictions"),
+        (
+            lambda work: (work / "heads" / "au" / "lightgbm-demo_mt_enet" / "val.parquet").write_bytes(b"other"),
+            "was trained again",
+        ),
+        (
+            lambda work: (work / "heads" / "au" / "lightgbm-demo_mt_enet" / "model" / "constants.json").unlink(),
+            "gone since the model was made: python -m blend.run .* makes it anew",
+        ),
+        (lambda work: (work / "blend" / "au" / "params.json").unlink(), "no blend here"),
+        (lambda work: (work / "blend" / "au").rename(work / "elsewhere"), "no blend here .* did you mean"),
+    ],
+    ids=["model gone", "head gone", "trained again", "model damaged", "no params", "moved"],
+)
+def test_a_blend_that_cannot_predict_is_one_clear_line_and_exit_code_2(work, crops, tmp_path, damage, said):
+    copy = tmp_path / "work"
+    for part in ("blend/au", "heads/au"):
+        shutil.copytree(work / part, copy / part)
+    shutil.copytree(work / "blend" / "va", copy / "moved" / "blend" / "va")
+    damage(copy)
+    blend = copy / "moved" if said.endswith("mean") else copy / "blend" / "au"
+    done = invoke(crops, "--blend", blend, "--out", tmp_path / "out", "--no-video")
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: ") and pd.Series([line]).str.contains(said)[0], line
+    assert done.stdout == ""
+
+
+def test_videos_that_cannot_be_used_are_refused_before_any_work(tmp_path, blends, crops):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    for paths, said in (
+        ([tmp_path / "missing.mp4"], "missing.mp4: no such video"),
+        ([tmp_path / "empty"], "empty: no pictures called like frames"),
+        ([crops, crops], "is called 'demo-24' too"),
+    ):
+        with pytest.raises(InputError, match=said):
+            predict_run.main(paths, blends, tmp_path / "out")
+    with pytest.raises(InputError, match=r"a folder of crops shows one face"):
+        predict_run.main([crops], blends, tmp_path / "out", faces=2)
+    with pytest.raises(InputError, match=r"text.mp4: no video that can be read"):
+        predict_run.main([tmp_path / "text.mp4"], blends, tmp_path / "out", detector=YUNET if YUNET.is_file() else None)
+
+
+def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, crops, tmp_path):
+    copy = tmp_path / "work"
+    shutil.copytree(work, copy)
+    record = copy / "blend" / "va" / "networks.json"
+    table = json.loads(record.read_text())
+    table["features"]["precision"] = "bf16"
+    record.write_text(json.dumps(table))
+    with pytest.raises(InputError, match=r"'demo_mt_enet' that were made with other precision"):
+        predictor.Predictor.load(copy / "blend" / "va").video(crops)
+    record.unlink()  # of an older run: the project's own networks need no record
+    assert len(predictor.Predictor.load(copy / "blend" / "va").video(crops)) == 60
+
+
+def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_video_of_one_frame(
+    tmp_path, blends, pictures
+):
+    from PIL import Image
+
+    frame = np.full((200, 320, 3), 90, np.uint8)
+    frame[40:152, 30:142] = pictures[0]
+    Image.fromarray(frame[:, :, ::-1]).save(tmp_path / "photo.png")
+    (tmp_path / "bad.mp4").write_text("no video")
+    clip = film(tmp_path / "good.mp4", pictures, [[(20, 40)]] * 4)
+    app = Typer()
+    app.command()(__main__.command)
+    given = [str(tmp_path / "bad.mp4"), str(clip), str(tmp_path / "photo.png"), "--blend", str(blends[2])]
+    done = CliRunner().invoke(app, [*given, "--no-video", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1, done.output
+    assert "bad.mp4: no video that can be read" in done.stderr and "nothing of it was predicted" in done.stderr
+    for name, frames in (("good", 4), ("photo", 1)):
+        table = pd.read_csv(tmp_path / "out" / name / "predictions.csv")
+        assert len(table) == frames and table["valence"].notna().all(), name
+    with pytest.raises(InputError, match="no video that can be read"):
+        predict_run.main([tmp_path / "bad.mp4"], blends[2:], tmp_path / "out")
+
+
+def test_blends_may_stand_behind_one_option(work, tmp_path):
+    au, va = work / "blend" / "au", work / "blend" / "va"
+    given = ["a.mp4", "--blend", str(au), str(va), "b.mp4", "--faces", "2"]
+    expected = ["a.mp4", "--blend", str(au), "--blend", str(va), "b.mp4", "--faces", "2"]
+    assert __main__.join_blends(given) == __main__.join_blends(expected) == expected
+
+
+@real
+def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
+    clip, none = CLIPS / "WolfgangLanger_Pexels.mp4", CLIPS / "no_face.mp4"
+    said = predict_run.main([clip, none], blends, tmp_path, detector=YUNET)
+    table = pd.read_csv(tmp_path / clip.stem / "predictions.csv")
+    assert len(table) == 472 and table["expression"].notna().mean() > 0.95
+    before, after = streams(clip), streams(tmp_path / clip.stem / "annotated.mp4")
+    assert after[2:4] == before[2:4] == (before[2], 472) and after[4] == pytest.approx(before[4], abs=0.05)
+    assert said[0]["sound"] == "copied"
+    with av.open(str(tmp_path / clip.stem / "annotated.mp4")) as container:
+        [sound] = container.streams.audio
+        assert sound.codec_context.name == "aac" and sum(1 for _ in container.decode(sound)) > 100
+    assert said[1]["faces"] == [{"face": "single", "frames": 0}]
+    assert os.path.getsize(tmp_path / clip.stem / prediction_folder.TIMELINE) < 100_000

@@ -1,0 +1,43 @@
+"""The README's tables of heads and networks, and its pictures, are what there is."""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from extract.audio import logmel
+from extract.networks import registry
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def rows_of(header: str) -> list[list[str]]:
+    """The cells of the README's table that begins with this header."""
+    lines = TEXT[TEXT.index(header) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_tables_of_heads_and_networks_are_what_there_is():
+    known = {
+        name: [str(one.size), str(one.dim), str(len(one.classes or ())), "yes" if one.has_va else ""]
+        for name, one in registry.NETWORKS.items()
+    }
+    told = {name: facts[:4] for name, *facts in rows_of("| network | pixels")}
+    assert told == known | {"audio": ["", str(logmel.WIDTH), "", ""]}
+    tasks: dict[str, set[str]] = {}
+    for path in (ROOT / "configs" / "heads").glob("*/*.toml"):
+        tasks.setdefault(path.stem, set()).add(path.parent.name)
+    for names, *_, of in rows_of("| head | what it is"):
+        for name in names.split("`, `"):
+            files = tasks.pop(name)
+            assert files == ({"au", "expr", "va"} if of.startswith("all") else set(of.split(", "))), name
+            [some, *_] = (ROOT / "configs" / "heads").glob(f"*/{name}.toml")
+            assert ("on_request = true" in some.read_text()) is of.endswith("when named"), name
+    assert not tasks, "every standard head is told"
+
+
+def test_its_pictures_are_there():
+    for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", TEXT):
+        with Image.open(ROOT / name) as picture:
+            assert min(picture.size) > 300
