@@ -19,7 +19,7 @@ from extract.bench import audio
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
     for package in ("extract", "heads", "blend")
     for path in (ROOT / package).rglob("*.py")
     if "typer.Typer(" in path.read_text(encoding="utf-8")
@@ -48,9 +48,15 @@ MEASURED = {
 """Commands that measure -> what they are given, and what their `main` might find."""
 
 
+def program_of(module):
+    """The module that `python -m` runs: of a package its `__main__`."""
+    found = importlib.import_module(module)
+    return importlib.import_module(f"{module}.__main__") if hasattr(found, "__path__") else found
+
+
 def start_here(monkeypatch, module: str, *arguments: str) -> int:
     """Run a command in this process; returns its exit code."""
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    path = Path(program_of(module).__file__)
     monkeypatch.setattr(sys, "argv", [str(path), *arguments])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(path), run_name="__main__")
@@ -80,7 +86,7 @@ def test_an_unknown_option_is_exit_code_2_and_nothing_on_stdout(monkeypatch, cap
 @pytest.mark.parametrize("module", COMMANDS)
 def test_json_is_a_switch_in_every_command_and_files_have_options_of_their_own(module):
     app = typer.Typer()
-    app.command()(importlib.import_module(module).command)
+    app.command()(program_of(module).command)
     options = {name: one for one in typer.main.get_command(app).params for name in one.opts}
     assert options["--json"].is_flag
     assert "--out" not in options or not options["--out"].is_flag
@@ -89,7 +95,7 @@ def test_json_is_a_switch_in_every_command_and_files_have_options_of_their_own(m
 @pytest.mark.parametrize("module", MEASURED)
 def test_what_was_measured_is_all_there_is_on_stdout_with_json(monkeypatch, capsys, module):
     given, found = MEASURED[module]
-    program = importlib.import_module(module)
+    program = program_of(module)
     monkeypatch.setattr(program, "main", lambda *_, **__: found)
     app = typer.Typer()
     app.command()(program.command)

@@ -16,7 +16,7 @@ def test_the_readers_of_test_truth_are_counted_and_named():
         text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
         if "extract.demo.corpus import" in text and '["truth"]' in text:
             found.add(name)
-        if "test_truth" in text or "final_score import" in text:
+        if "test_truth" in text or "import final_score" in text:
             mentions.add(name)
     assert found == {HANDS_IT_OVER, *READERS}
     assert mentions == {MAKES_IT, HANDS_IT_OVER}, "no other way to it"

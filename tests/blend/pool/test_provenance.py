@@ -65,7 +65,7 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
     assert holds_what_it_says(pair, files(pair, 0))
     shutil.rmtree(out)
 
-    holding, make = run_folder.hold_folder, run.ingredients.pools
+    holding, make = run_folder.hold_folder, blend_inputs.load_pools
     moments = []
 
     def intrude():

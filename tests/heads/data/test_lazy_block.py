@@ -25,7 +25,7 @@ def test_any_rows_in_any_order_are_those_of_a_table_in_memory(tiny, on_disk, mon
         for some in (None, keep):
             whole = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some)
             lazy = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some, on_disk=True)
-            assert [type(b.values).__name__ for b in lazy.blocks] == ["Stored", "ndarray", "Stored"]
+            assert [type(b.values).__name__ for b in lazy.blocks] == ["LazyBlock", "ndarray", "LazyBlock"]
             assert lazy.columns == whole.columns and lazy.width == whole.width == 32 and len(lazy) == len(whole)
             rng = np.random.default_rng(gap)
             for index in (
