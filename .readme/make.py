@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from blend import page
+from blend.report.html import page
 
 HERE = Path(__file__).parent
 WIDTH = 900

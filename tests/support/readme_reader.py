@@ -1,4 +1,4 @@
-"""One who reads the README and types its lines into a shell, for tests/test_readme.py."""
+"""One who reads the README and types its lines into a shell, for tests/system/test_readme.py."""
 
 import contextlib
 import os
@@ -9,7 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+READMES = [
+    ROOT / folder / "README.md"
+    for folder in (
+        ".",
+        "extract",
+        "extract/jobs",
+        "heads",
+        "heads/tune",
+        "blend",
+        "blend/predict",
+        "blend/studies",
+        "configs",
+    )
+]
+"""All of them: a test says so."""
 
 REPLACED = {
     "postgresql://tune@db.example/tune": "{server}",

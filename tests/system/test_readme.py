@@ -1,4 +1,4 @@
-"""The README's commands as they stand, on the finished demo: every line of its shell blocks, its Python, its TOML.
+"""The READMEs' commands as they stand, on the finished demo: every line of its shell blocks, its Python, its TOML.
 
 What takes minutes is run with AFFECT_HEADS_README=all; otherwise its program only has to take it.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import typer.core
-from support.readme_reader import REPLACED, Reader
+from support.readme_reader import READMES, REPLACED, Reader
 
 import blend.config
 from extract import config
@@ -29,7 +29,7 @@ from heads.base.head import family
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
 BLOCKS = re.findall(r"^```(sh|python|toml)\n(.*?)^```$", README, re.S | re.M)
 STEPS = {"python -m heads.run", "python -m blend.run"}
 """Named as steps; they need a task."""
@@ -78,7 +78,8 @@ def lines_of(block: str) -> list[str]:
 
 
 LINES = [line for block in blocks("sh") for line in lines_of(block)]
-HOW_TO = [line for line in WITHIN if line in PROSE.partition("## Measured")[0] and "bench" not in line]
+MEASURED = (ROOT / "blend" / "studies" / "README.md").read_text(encoding="utf-8")
+HOW_TO = [line for line in WITHIN if line not in MEASURED and "bench" not in line]
 
 
 def short(line: str) -> str:
@@ -184,7 +185,7 @@ def test_a_line_that_is_not_always_run_is_one_that_its_program_takes(monkeypatch
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         before = len(began)
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT.joinpath(*module.split(".")).with_suffix(".py")), run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         assert not ended.value.code and len(began) == before + 1
 
 

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 from PIL import Image
+from support.readme_reader import READMES
 
 from extract.audio import logmel
 from extract.networks import registry
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
 
 
 def rows_of(header: str) -> list[list[str]]:
@@ -37,7 +38,16 @@ def test_the_tables_of_heads_and_networks_are_what_there_is():
     assert not tasks, "every standard head is told"
 
 
-def test_its_pictures_are_there():
+def test_no_page_is_forgotten_and_their_pictures_and_links_are_there():
+    pages = {path for folder in ("extract", "heads", "blend", "configs") for path in (ROOT / folder).rglob("README.md")}
+    assert {ROOT / "README.md", *pages} == {path.resolve() for path in READMES}
+    for page in READMES:
+        for name in re.findall(r"(?<!!)\[[^]]*\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / name).is_file(), (page, name)
     for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", TEXT):
         with Image.open(ROOT / name) as picture:
             assert min(picture.size) > 300
+
+
+def test_the_front_page_is_a_page():
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 160
