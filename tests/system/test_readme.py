@@ -78,8 +78,8 @@ def lines_of(block: str) -> list[str]:
 
 
 LINES = [line for block in blocks("sh") for line in lines_of(block)]
-MEASURED = (ROOT / "blend" / "studies" / "README.md").read_text(encoding="utf-8")
-HOW_TO = [line for line in WITHIN if line not in MEASURED and "bench" not in line]
+GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in READMES if path.parent.name != "studies")
+HOW_TO = [line for line in WITHIN if f"`{line}`" in GUIDES and "bench" not in line]
 
 
 def short(line: str) -> str:
