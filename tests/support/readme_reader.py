@@ -10,20 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-READMES = [
-    ROOT / folder / "README.md"
-    for folder in (
-        ".",
-        "extract",
-        "extract/jobs",
-        "heads",
-        "heads/tune",
-        "blend",
-        "blend/predict",
-        "blend/studies",
-        "configs",
-    )
-]
+PAGES = (".", "extract", "extract/jobs", "heads", "heads/tune", "blend", "blend/predict", "blend/studies", "configs")
+READMES = [ROOT / folder / "README.md" for folder in PAGES]
 """All of them: a test says so."""
 
 REPLACED = {
