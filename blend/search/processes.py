@@ -8,7 +8,6 @@ import os
 import platform
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from blend.config import BlendSettings
 from blend.pool.pool import Pool
 from blend.search import search
 from blend.search.shared_study import SharedStorage, SharedStudy
+from extract.runtime import process
 from extract.runtime.errors import Failed
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def work(
 ) -> None:
     """One process: draw and score, and now and then hand over what was made and take in what others have made."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
-    _end_with_parent()
+    process.end_with_parent()
     import numba
 
     from blend.decision import smooth
@@ -169,16 +169,3 @@ class Drawer:
         trial = self._study.ask(fixed_distributions=self._space)
         self._study.tell(trial, score(trial.params))
         self.made.append(self._study.get_trials(deepcopy=False)[-1])
-
-
-def _end_with_parent() -> None:
-    """End this process when the command is gone, however it died."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        assert parent is not None
-        wait([parent.sentinel])
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()

@@ -12,14 +12,12 @@ import math
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from extract.runtime import run_folder
+from extract.runtime import process, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.process import ROOT
 
@@ -113,14 +111,7 @@ def _begin() -> None:
     import numba
 
     numba.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    process.end_with_parent()
 
 
 def code_of(module: str) -> str:

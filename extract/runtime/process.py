@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import stat
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,21 @@ def python_path() -> dict[str, str]:
 
 
 def end_with_parent() -> None:
-    """End this process when the other end of the pipe on stdin closes. Nothing happens where stdin is no pipe."""
-    if not stat.S_ISFIFO(os.fstat(0).st_mode):
-        return  # started by hand
+    """End this process when the one that started it is gone, however that died.
+
+    A child of `multiprocessing` watches its parent, any other the pipe on its stdin. Where there is neither, the
+    process was started by hand, and nothing happens.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None and not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return
 
     def watch() -> None:
-        while os.read(0, 4096):  # not sys.stdin, whose lock a daemon thread would hold at exit
-            pass
+        if parent is not None:
+            wait([parent.sentinel])
+        else:
+            while os.read(0, 4096):  # not sys.stdin, whose lock a daemon thread would hold at exit
+                pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -8,8 +8,6 @@ as one JSON object per line. The rows are read once for many trials.
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import shutil
 import sys
@@ -25,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.config import check
 from extract.jobs.session import wait_until
-from extract.runtime import errors, run_folder
+from extract.runtime import errors, process, run_folder
 from extract.runtime.errors import InputError
 from heads import config as heads_config
 from heads import search_space
@@ -277,29 +275,9 @@ class Worker:
         run_folder.finish(folder, run_folder.fingerprint([self.job.study, config]), about, RESULTS)
 
 
-def _end_with_parent() -> None:
-    """End this process when heads.tune is gone: its end of the pipe on stdin closes however it died."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 if __name__ == "__main__":
     with errors.exits():
-        with open(0, "rb", buffering=0, closefd=False) as stdin:
-            job = Job(**json.loads(stdin.readline()))
-        stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)  # whatever libraries print goes to the log
-        _end_with_parent()
-
-        def say(news: dict[str, Any]) -> None:
-            """Tell heads.tune."""
-            print(json.dumps(news), file=stream, flush=True)
-
+        job, say = Job(**process.job()), process.own_stdout()
         study = job.open()
         say({"over": Worker(job, study, say).run()})
         study.close()
