@@ -45,7 +45,7 @@ def test_every_video_gets_a_file_and_a_second_run_does_nothing(tmp_path, config,
     read = store.read(store.path(tmp_path / "work", "net", "b_left"))
     assert read.frame.tolist() == [5, 6, 10000] and read.logits.shape == (3, 8)
     assert store.read(store.path(tmp_path / "work", "net", "empty")).embedding.shape == (0, 5)
-    monkeypatch.setattr(feature_step.engine, "create", None)
+    monkeypatch.setattr(feature_step.create, "create", None)
     run.main(config, tmp_path / "work")
     assert files(tmp_path / "work") == made
 
@@ -174,7 +174,7 @@ def test_failures_are_told_again_by_a_run_that_finds_nothing_to_do(tmp_path, con
 def test_known_networks_are_looked_for_in_the_folder_that_is_given(tmp_path, config):
     features = config.features.model_copy(update={"networks": ["enet_b0_8_va_mtl"], "weights": tmp_path / "given"})
     given = config.model_copy(update={"features": features})
-    assert run.networks.find("enet_b0_8_va_mtl", given).path is None
+    assert run.registry.find("enet_b0_8_va_mtl", given).path is None
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "enet_b0_8_va_mtl.onnx").write_bytes(b"another file")
     with pytest.raises(InputError, match=r"given/enet_b0_8_va_mtl\.onnx: git blob hash is"):

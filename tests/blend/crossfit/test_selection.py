@@ -212,8 +212,8 @@ def test_the_rows_looked_at_may_be_few(make_pool, name, monkeypatch):
     """Thinned, the weights come from every n-th frame; thresholds, biases and scores from all."""
     pool = make_pool(name, length=(100, 150))
     monkeypatch.setattr(select.folded, "ROWS", 100)
-    real = select.folded.of
-    monkeypatch.setattr(select.folded, "of", lambda pool, folds, rows=None: real(pool, folds, rows or 100))
+    real = select.folded.fold_pool
+    monkeypatch.setattr(select.folded, "fold_pool", lambda pool, folds, rows=None: real(pool, folds, rows or 100))
     selection = Selection(pool, SETTINGS, 0)
     assert selection.solver.folded.step > 1 and selection.finisher.folded.step == 1
     way = selection.select()

@@ -209,9 +209,9 @@ def test_no_trial_is_begun_on_features_that_are_not_seen_yet(
 
 def test_rows_are_read_again_only_for_other_columns(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    prepare = tune_worker.learn.prepare
+    prepare = tune_worker.fit.prepare_train
     monkeypatch.setattr(
-        tune_worker.learn, "prepare", lambda *given, **more: read.append(given[1]) or prepare(*given, **more)
+        tune_worker.fit, "prepare_train", lambda *given, **more: read.append(given[1]) or prepare(*given, **more)
     )
     worker.job = replace(worker.job, trials=6)
     assert worker.run() == "enough"
