@@ -157,7 +157,8 @@ CHILD = """
 import pickle, sys, heads.run
 config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
 heads.run.main = lambda *args, **kwargs: heads_
-from blend import run, search
+from blend import run
+from blend.search import search
 from pathlib import Path
 real, made = search.derive, []
 def slow(seed, *parts):
