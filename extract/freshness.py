@@ -16,10 +16,14 @@ from extract.rundir import fingerprint
 AGAIN = -2
 """The size that no file has: noted of a picture that may be readable next time, so that its video is not current."""
 RESIZE = "PIL bilinear, antialiased"
+AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
+"""Said of networks that take whole numbers. Features of theirs that lack it were made of pixels between 0 and 1."""
 
 
-def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
+def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
     """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
+
+    `whole`: the network takes whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
     rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
@@ -32,6 +36,7 @@ def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
         "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
         "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
     }
+    decides |= AS_THEY_ARE if whole else {}
     return decides | {"mark": fingerprint(decides)}
 
 
@@ -62,6 +67,8 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
         return False
     if there.get("mark") != about["mark"]:
         differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+        if differs == [*AS_THEY_ARE] and not AS_THEY_ARE.keys() & there.keys():
+            return False
         raise InputError(
             f"{path}: made with "
             + ", ".join(f"{key} {there.get(key)}" for key in differs)

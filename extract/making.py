@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from extract import engine, freshness, networks, pipeline, sharing, store, weights
+from extract import engine, freshness, network_check, networks, pipeline, sharing, store, weights
 from extract import redo as redone
 from extract.config import Features
 from extract.progress import progress
@@ -53,7 +53,8 @@ class Part:
     def todo(self) -> list[pipeline.Job]:
         """The videos that are missing or out of date. Raises InputError for weights that cannot be had."""
         self._path = weights.find(self.network)
-        self._about = freshness.describe(self.network, file_hash(self._path), self.settings.precision)
+        whole = self.network.path is not None and network_check.takes_whole_numbers(self._path)
+        self._about = freshness.describe(self.network, file_hash(self._path), self.settings.precision, whole)
         self._since = redone.since(self.work / "features" / self.name, self._about["mark"], self.redo)
         return [job for job in self.jobs if not self.is_done(job)]
 

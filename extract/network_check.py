@@ -48,6 +48,16 @@ def takes_bytes(kind: int) -> bool:
     return kind in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
+def takes_whole_numbers(path: Path) -> bool:
+    """Whether a network's file takes pixels as they are. A file that cannot be read does not: the engine says so."""
+    import onnx
+
+    try:
+        return takes_bytes(entry(onnx.load(path, load_external_data=False).graph).type.tensor_type.elem_type)
+    except Exception:  # protobuf raises its own kinds for foreign bytes
+        return False
+
+
 def check_input(path: Path, graph: GraphProto, network: Network) -> None:
     """Raise InputError unless the graph takes one picture [N, channels, size, size] of a type that holds its pixels."""
     from onnx import TensorProto
