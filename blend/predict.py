@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from extract import errors, names
+from extract import errors
 from extract.console import console
 
 if TYPE_CHECKING:
@@ -122,8 +122,6 @@ def main(
     from extract.progress import steps
 
     clips = predict_source.clips(videos, fps)
-    for clip in clips:
-        names.check(names.VIDEO, clip.name, clip.path)
     predictor = Predictor.load(*blends, config=config)
     wanted = predict_folder.Wanted(faces, size, table_format, video, detector, keep)
     said = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import boxes, faces, frame_times, frames, video
+from extract import boxes, faces, frame_times, frames, names, video
 from extract.boxes import Boxes
 from extract.errors import InputError
-from extract.spelling import composed, too_long
+from extract.spelling import composed
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
@@ -159,10 +158,7 @@ def clips(paths: list[Path], fps: float) -> list[Clip]:
             raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
         if clip.is_folder and not len(_pictures(path).numbers):
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
-        if not re.fullmatch(r"[^.\x00-\x1f][^\x00-\x1f]*", clip.name):
-            raise InputError(f"{path}: its results cannot be called {clip.name!r}; rename it")
-        if why := too_long(clip.name):
-            raise InputError(f"{path}: {why}")
+        names.check(names.VIDEO, clip.name, path)
         if clip.name in found:
             raise InputError(
                 f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "

@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract import boxes, crops, sharing, video
+from extract import boxes, crops, names, sharing, video
 from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
 from extract.frames import SIDES as TWO
 from extract.progress import progress
 from extract.rundir import write_json
-from extract.spelling import too_long
 
 SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
@@ -68,7 +67,7 @@ def main(
     `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
     Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
     square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
-    whose name is too long for files) are listed in the report and in `<out>/failures.json`, and done again when their
+    whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when their
     file has another size. `redo` does all again, except crops that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
@@ -87,7 +86,11 @@ def of_files(
     """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    unnamable = {name: f"{file.name}: {why}" for name, file in files.items() if (why := too_long(name))}
+    unnamable = {
+        name: f"{file.name}: its name {why}: rename it"
+        for name, file in files.items()
+        if (why := names.problem(names.VIDEO, name))
+    }
     clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings = {

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import names as file_names
 from extract.errors import InputError
-from extract.spelling import composed, too_long
+from extract.spelling import composed
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 SIDES = ("_left", "_right")
@@ -54,9 +55,7 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
         if not folders:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:
-            name = composed(folder.name)
-            if why := too_long(name):
-                raise InputError(f"{folder}: {why}")
+            name = file_names.check(file_names.VIDEO, composed(folder.name), folder.parent)
             if name in found:
                 raise InputError(
                     f"{folder}: video {name!r} is also in {found[name].parent}; "

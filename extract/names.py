@@ -22,6 +22,8 @@ def problem(kind: str, name: str) -> str:
         return f"has a {found!r}, which divides folders"
     if found := next((one for one in name if unicodedata.category(one) in STRANGE), None):
         return f"has the character U+{ord(found):04X}, which is not printed"
+    if name != name.strip():
+        return "begins or ends with a blank, which lists of names lose"
     if name[0] == "." or (name[0] == "-" and kind != VIDEO):
         return f"begins with {name[0]!r}"
     if (length := len(name.encode())) > LONGEST:

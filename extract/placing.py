@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract import frames, tables
+from extract import names as file_names
 from extract.columns import Plan
 from extract.errors import InputError
-from extract.spelling import composed, too_long
+from extract.spelling import composed
 from extract.tables import Table
 from extract.video import EXTENSIONS
 
@@ -72,10 +73,7 @@ class Places:
             video = file.name
         else:
             video = file.stem if file.suffix.lower() in EXTENSIONS else file.name
-        if not video or video[0] == "." or "\0" in video:
-            raise InputError(f"{where}: {name!r} is no video's name; expected that of its crops' folder")
-        if why := too_long(video):
-            raise InputError(f"{where}: video {video[:80]!r}...: {why}")
+        file_names.check(file_names.VIDEO, video, where)
         if self.files.setdefault(video, str(file)) != str(file):
             raise InputError(
                 f"{where}: video {video!r} is {file} here and {self.files[video]} before; a video's name is without "

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import names
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -71,6 +72,7 @@ def files(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no annotation files here; expected one <video>.txt per video")
     by_video: dict[str, Path] = {}
     for path in found:
+        names.check(names.VIDEO, composed(path.stem), folder)
         if (other := by_video.setdefault(composed(path.stem), path)) is not path:
             raise InputError(
                 f"{path}: {other.name} is of the same video {composed(path.stem)!r}; expected one file a video: remove "

@@ -110,6 +110,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
         )
     videos, frame_of = placed
     names = sorted(set(videos))
+    testlist.check_names(path, names, videos)
     number = {name: i for i, name in enumerate(names)}
     video_of = np.array([number[video] for video in videos], np.int32)
     order = np.lexsort((frame_of, video_of))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import names as file_names
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -91,6 +92,7 @@ def read(path: Path, task: Task) -> TestList:
     videos, frames = placed
     names = sorted(set(videos))
     number = {name: i for i, name in enumerate(names)}
+    check_names(path, names, videos)
     return TestList(path, header, images, names, np.array([number[video] for video in videos], np.int32), frames)
 
 
@@ -105,6 +107,13 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
         return None
     videos = [composed(video) for video, _, _ in parts]
     return (videos, frames) if (frames > 0).all() and all(videos) else None
+
+
+def check_names(path: Path, names: list[str], videos: list[str]) -> None:
+    """Raise InputError, with the first line of it, for a video whose name cannot become a file."""
+    for name in names:
+        if file_names.problem(file_names.VIDEO, name):
+            file_names.check(file_names.VIDEO, name, f"{path}: line {videos.index(name) + 2}")
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
