@@ -87,7 +87,7 @@ def of_files(
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
     unnamable = {
-        name: f"{file.name}: its name {why}: rename it"
+        name: f"{names.printable(file.name)}: its name {why}: rename it"
         for name, file in files.items()
         if (why := names.problem(names.VIDEO, name))
     }

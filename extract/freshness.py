@@ -92,7 +92,7 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
 
 def _pictures(job: Job, corpus: str) -> str:
     """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
-    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode()
+    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
     return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from extract import engine, freshness, network_check, networks, pipeline, sharing, store, weights
 from extract import redo as redone
 from extract.config import Features
+from extract.names import printable
 from extract.progress import progress
 from extract.rundir import file_hash, sweep, write_json
 
@@ -105,6 +106,9 @@ def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if listed:
         write_json(path, listed)
     for failure in failures[:NAMED]:
-        print(f"warning: {failure.path}: {failure.reason}; counted as a frame without a face", file=sys.stderr)
+        print(
+            f"warning: {printable(str(failure.path))}: {failure.reason}; counted as a frame without a face",
+            file=sys.stderr,
+        )
     if len(failures) > NAMED:
         print(f"warning: {len(failures) - NAMED} more unreadable pictures are listed in {path}", file=sys.stderr)

@@ -31,6 +31,11 @@ def problem(kind: str, name: str) -> str:
     return ""
 
 
+def printable(name: str) -> str:
+    """A name on one line: characters that are not printed as their escapes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
+
+
 def check(kind: str, name: str, where: object = "") -> str:
     """The name itself. Raises InputError, that begins with `where`, for one that cannot become a file."""
     if why := problem(kind, name):

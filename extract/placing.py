@@ -66,7 +66,7 @@ class Places:
     def _said(self, name: str | None, where: str) -> tuple[str, int]:
         """The video that a cell of the videos' column names, and the frame, from 1, if it is a picture's, else 0."""
         if name is None:
-            raise InputError(f"{where}: the video's name is missing")
+            raise InputError(f"{where}: the video's name is missing (the cell is empty, or NA, NaN, null and the like)")
         file, frame = PurePath(composed(str(name).replace("\\", "/"))), 0
         if is_picture(file.name):
             frame, file = self._picture(file, where), file.parent

@@ -78,9 +78,9 @@ def set_aside(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with `\\n` line ends, whole or not at all."""
+    """Write UTF-8 text with `\\n` line ends, whole or not at all; of a file's name that is not UTF-8, `\\udcff`."""
     with writing(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
