@@ -19,7 +19,7 @@ import typer
 
 from blend import others
 from blend.summary import number
-from extract import errors
+from extract import errors, rundir
 from extract.errors import InputError
 from extract.rundir import read_json
 from heads.tasks import TASKS
@@ -50,14 +50,16 @@ class Applied:
     scored: dict[str, Any] | None
 
 
-def read(path: Path, prior: Path | None = None) -> Blend:
+def read(path: Path, prior: Path | None = None, again: str = "python -m blend.run") -> Blend:
     """Read a params.json; `prior` is a JSON file whose prior takes the place of its own (`prior.json` of the heads).
 
-    Raises InputError for a file that is missing or no JSON, a blend that is not complete, and a prior that lacks an
-    output.
+    Raises InputError for a file that is missing or no JSON, one that is not what `again` left in its finished folder, a
+    blend that is not complete, and a prior that lacks an output.
     """
     from blend.combine import Params
 
+    own = "a blend of your own belongs in another folder, for blend.apply"
+    rundir.check_result(path, f"{again} makes it anew ({own})")
     table = read_json(path, "give the params.json of a finished blend")
     params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
     if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:

@@ -18,7 +18,7 @@ import typer
 from blend import check_lines, check_order, formats
 from blend.check_order import Problem
 from blend.formats import KINDS, Kind
-from extract import errors
+from extract import errors, rundir
 from extract.errors import InputError
 
 SHOWN = 20
@@ -60,7 +60,10 @@ def read_template(path: Path) -> Template:
 
 
 def problems(path: Path, template: Template) -> list[Problem]:
-    """All problems of a file, by line (the header is line 1); none: it is complete."""
+    """All problems of a file, by line (the header is line 1); none: it is complete.
+
+    Raises InputError for one that cannot be read, and for a complete one that is not what blend.run left there.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -82,6 +85,8 @@ def problems(path: Path, template: Template) -> list[Problem]:
     images, at, wrong = check_lines.images(parts, numbers, template.images)
     found += wrong + check_lines.values(parts, numbers, template.kind)
     found += check_order.compare(images, at, template.images)
+    if not found:  # other decisions than those that were written are no less complete
+        rundir.check_result(path, "python -m blend.run writes it anew (a file of your own belongs in another folder)")
     return sorted(found)
 
 

@@ -80,6 +80,7 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
 def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
     file = path / "report.json" if path.is_dir() else path
+    rundir.check_result(file, "python -m blend.run makes it anew")
     report = rundir.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
     task = str(report.get("task"))
     if task == MTL:

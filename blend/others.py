@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import names, tables
+from extract import names, rundir, tables
 from extract.errors import InputError
 from heads import predictions, testlist
 from heads.predictions import Predictions
@@ -83,6 +83,7 @@ def read(path: Path, task: Task) -> Predictions:
     its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
     Raises InputError that names the file, and the line, or video and frame, of the first problem.
     """
+    rundir.check_result(path, "make it anew")
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)

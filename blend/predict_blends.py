@@ -161,8 +161,7 @@ def _read(folder: Path) -> Trained:
     place, work = _place(folder)
     task = find_task(place)
     params_hash = rundir.file_hash(folder / PARAMS)
-    _check_params(folder, params_hash, _again(folder, work, task))
-    blend = apply.needed(apply.read(folder / PARAMS))
+    blend = apply.needed(apply.read(folder / PARAMS, again=_again(folder, work, task)))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
@@ -173,21 +172,6 @@ def _read(folder: Path) -> Trained:
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
     return Trained(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
-
-
-def _check_params(folder: Path, found: str, advice: str) -> None:
-    """Raise InputError where params.json is not the one that the finished folder was left with."""
-    if not (folder / rundir.DONE).exists():
-        return
-    try:
-        known = rundir.results(folder)[1].get(PARAMS)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{error}; {advice} makes the blend anew") from None
-    if known != found:
-        raise InputError(
-            f"{folder / PARAMS}: not what blend.run left there; {advice} makes it anew (a blend of your own belongs in "
-            f"another folder, for blend.apply)"
-        )
 
 
 def _place(folder: Path) -> tuple[str, Path]:

@@ -17,10 +17,12 @@ from extract import store, tabular
 from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
-from extract.rundir import read_json, write_json
+from extract.rundir import fingerprint, read_json, write_json
 
 SECTIONS = ("features", "networks", "audio")
 AUDIO = "audio"
+CHECKSUM = "checksum"
+"""Of the record itself: it is no result of the folder, since the same blend may be asked for by another config."""
 
 
 def keep(folder: Path, config: Config) -> None:
@@ -29,6 +31,7 @@ def keep(folder: Path, config: Config) -> None:
     _distrust(found)
     found = _absolute({name: section for name, section in found.items() if section is not None})
     found |= {GIVEN: list(config._given)}
+    found |= {CHECKSUM: fingerprint(found)}
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
             return
@@ -96,6 +99,8 @@ def _on_record(trained: Trained) -> dict[str, Any]:
     if not path.exists():
         return {}
     found = read_json(path, f"run {again(trained)} again")
+    if (said := found.pop(CHECKSUM, None)) is not None and said != fingerprint(found):
+        raise InputError(f"{path}: not what blend.run left there; run {again(trained)} again, which makes it anew")
     _distrust(found)
     return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from blend import copies, search
 from blend.config import BlendSettings
 from blend.pool import Pool
+from blend.study import damage, seal
 from extract import cluster
 from extract.errors import InputError
 from extract.rundir import set_aside
@@ -70,6 +71,9 @@ class SharedStudy:
         self._kept = study
         name = study.storage.get_study_name_from_id(study.id)
         self._study = optuna.load_study(study_name=name, storage=study.storage)  # reads only what is new
+        if why := damage(patiently(self._finished)):
+            study.close()
+            raise InputError(f"study {name!r} is {why}; name another with --study")
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -105,6 +109,7 @@ class SharedStudy:
                 for trial in left:
                     if count < wanted and trial.number not in known:
                         trial.user_attrs |= {WORKER: worker, OWN_NUMBER: trial.number}
+                        seal(trial)
                         self._kept.storage.create_new_trial(self._kept.id, trial)
                         count += 1
                 return count
@@ -120,6 +125,7 @@ class SharedStudy:
                 for number, trial in enumerate(made):
                     if number not in there:
                         trial.user_attrs[START] = number
+                        seal(trial)
                         self._kept.storage.create_new_trial(self._kept.id, trial)
 
         patiently(hand_over)

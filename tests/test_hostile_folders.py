@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blend import apply, others, predict_blends, run
+from blend import apply, check, compare, others, predict_blends, predict_networks, run
 from blend.config import Config
 from extract import config as configs
 from extract import pictures, rundir, store, tables
@@ -141,6 +141,38 @@ def test_damage_to_any_file_is_noticed_by_the_next_command(finished: Run) -> Non
             assert place.resolve() in {file.resolve() for file in found} or path.name == "DONE", (path, damage, found)
         shutil.copy(finished.whole / path, place)
     finished.restore()
+
+
+def test_commands_that_read_one_file_of_a_finished_folder_notice_every_damage(finished: Run) -> None:
+    template = check.read_template(finished.corpus.folder / "va" / "test.txt")
+
+    def believe_submission(path: Path) -> None:
+        if found := check.problems(path, template):
+            raise InputError(f"{path}: {found}")
+
+    readers: dict[Path, Any] = {
+        finished.blend / "report.json": compare.read,
+        finished.blend / "params.json": apply.read,
+        finished.blend / "submission.txt": believe_submission,
+        finished.blend / "networks.json": lambda path: predict_networks.settings(
+            predict_blends.find([path.parent]), None
+        ),
+        **{path: lambda path: others.read(path, VA) for path in finished.head.glob("*.parquet")},
+    }
+    assert len(readers) >= 8
+    for path, read in readers.items():
+        whole = path.read_bytes()
+        with contextlib.suppress(InputError):  # the made-up networks' config is not known to any command
+            read(path)
+        changed = [damage(whole) for damage in DAMAGES.values()]
+        for at in np.random.default_rng(0).integers(0, len(whole), 12).tolist():
+            changed.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        for content in changed:
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=re.escape(path.name)):
+                read(path)
+        path.write_bytes(whole)
+    assert rundir.damage(finished.blend) is None and rundir.damage(finished.head) is None
 
 
 def test_every_damage_to_a_model_is_refused_before_a_library_reads_it(finished: Run) -> None:
