@@ -14,20 +14,23 @@ import re
 import shutil
 import sys
 import types
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from blend import apply, check, compare, others, predict_blends, predict_networks, run
 from blend.config import Config
 from extract import config as configs
-from extract import pictures, rundir, store, tables
+from extract import pictures, rundir, store, tables, tabular
 from extract.errors import InputError
-from heads import labels, processes, testlist, train
+from heads import labels, people, processes, testlist, train
 from heads.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -282,6 +285,24 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
             tried(lambda name=name: configs.load(Config, tmp_path / name))
             assert not mark.exists(), name
     finished.restore()
+
+
+def test_a_pickle_in_a_tables_metadata_runs_nothing(tmp_path: Path) -> None:
+    mark, rng = tmp_path / "exploded", np.random.default_rng(0)
+    columns = {"video": ["a"] * 9, "frame": range(1, 10), **{name: rng.uniform(-1, 1, 9) for name in VA.outputs}}
+    for number, bomb in enumerate(bombs(mark)):
+        kinds = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": bomb}
+        table = pa.table({name: pa.array(values) for name, values in columns.items()})
+        fields = [field.with_metadata(kinds if field.name in VA.outputs else {}) for field in table.schema]
+        schema = pa.schema(fields, {b"pandas": bomb, b"ARROW:schema": bomb})
+        path = tmp_path / f"table-{number}.parquet"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Arrow says that it will not read a pickle
+            parquet.write_table(table.cast(schema), path)
+            for call, *more in ((others.read, VA), (tables.look,), (people.read_table,)):
+                tried(call, path, *more)
+            tried(tabular.main, path, f"table-{number}", tmp_path / "work")
+        assert not mark.exists(), number
 
 
 FORBIDDEN = re.compile(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from extract import checkpoints, networks, weights
+from extract import checkpoints, engine, networks, weights
 from extract.config import Config
 from extract.engine import OpenVinoEngine
 from extract.errors import InputError
@@ -155,6 +155,10 @@ def test_no_format_of_checkpoints_runs_code(tmp_path):
             with contextlib.suppress(InputError):
                 checkpoints.read_state(tmp_path / "bomb.pt", trusted=trusted)
             assert not mark.exists(), (number, trusted)
+        (tmp_path / "bomb.ckpt").write_bytes(content)  # whatever is no .pt is read as ONNX
+        with pytest.raises(InputError, match=r"bomb\.ckpt: not an ONNX network"):
+            engine.expose(tmp_path / "bomb.ckpt", NETWORKS["demo_enet"])
+        assert not mark.exists(), number
     os.mkdir(mark)  # what a bomb does is seen
     assert mark.exists()
 
