@@ -165,6 +165,8 @@ def _keep_best(path: Path, job: Job, plan: Plan, search: Search, trials: list[Fr
 
     if (best := tune_study.best_of(trials)) is None:
         return
+    if not job.storage:
+        _check_trial(path.parent, best)
     asked = {"head": search.head, "network": search.network, "space": search.space}
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.finished_of(trials)))
@@ -175,6 +177,21 @@ def _keep_best(path: Path, job: Job, plan: Plan, search: Search, trials: list[Fr
     ) + tomli_w.dumps(tune_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         rundir.write_text(path, text)
+
+
+def _check_trial(folder: Path, trial: FrozenTrial) -> None:
+    """Raise InputError where study.db says of a trial other than the trial's own finished folder."""
+    own = folder / "trials" / str(trial.number)
+    if not (own / rundir.DONE).exists():
+        return
+    advice = f"one of them is damaged: begin the search anew in another place, or delete {folder}"
+    rundir.check_result(own / "report.json", advice)
+    said = rundir.read_json(own / "report.json", advice)
+    if (said.get("score"), said.get("params")) != (trial.value, trial.params):
+        raise InputError(
+            f"{folder / 'study.db'}: of trial {trial.number} it says {trial.value} with {trial.params}, "
+            f"its folder {own} {said.get('score')} with {said.get('params')}; {advice}"
+        )
 
 
 def _compared(job: Job, trials: list[FrozenTrial]) -> str:
