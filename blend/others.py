@@ -83,7 +83,7 @@ def read(path: Path, task: Task) -> Predictions:
     its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
     Raises InputError that names the file, and the line, or video and frame, of the first problem.
     """
-    rundir.check_result(path, "python -m heads.run makes it anew")
+    rundir.check_result(path, "make it anew; a file of your own belongs in another folder")
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)
