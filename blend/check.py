@@ -18,7 +18,7 @@ import typer
 from blend import check_lines, check_order, formats
 from blend.check_order import Problem
 from blend.formats import KINDS, Kind
-from extract import errors
+from extract import errors, inputs
 from extract.errors import InputError
 
 SHOWN = 20
@@ -40,13 +40,8 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such template") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "template")
+    header, _, body = text.partition("\n")
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
@@ -61,10 +56,7 @@ def read_template(path: Path) -> Template:
 
 def problems(path: Path, template: Template) -> list[Problem]:
     """All problems of a file, by line (the header is line 1); none: it is complete."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    data = inputs.read_bytes(path)
     if not data:
         return [(1, "the file is empty")]
     if (zero := data.find(0)) >= 0:

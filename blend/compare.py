@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field
 
-from extract import errors, rundir
+from extract import config as configs
+from extract import errors, limits, rundir
 from extract.console import console
 from extract.errors import InputError
 from heads.tasks import MTL, TASKS
@@ -31,6 +33,39 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
+
+
+SHAPES = {"au": (3, 12), "expr": (8, 8), "va": (6, 2)}
+"""Of a video's counts (blend.counts)."""
+Count = Annotated[float, Field(ge=-1e15, le=1e15)]
+Score = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Video(BaseModel):
+    """A video of a report, as far as it is compared."""
+
+    model_config = ConfigDict(strict=True)
+    video: str
+    truth: str
+    labelled: Annotated[int, Field(ge=0, le=limits.FRAMES)]
+    group: Annotated[int, Field(ge=0, le=limits.FRAMES)] | None = None
+    counts: list[list[Count]]
+    counts_submitted: list[list[Count]]
+
+
+class Report(BaseModel):
+    """A blend's report, as far as it is compared: somebody may have edited it."""
+
+    model_config = ConfigDict(strict=True)
+    metric: str
+    select: str
+    held_out: bool
+    kernel: str
+    k: int | list[int]
+    weights: dict[str, Score | list[Score]]
+    submitted: Score | None
+    interval: Annotated[list[Score], Field(min_length=2, max_length=2)] | None
+    videos: list[Video]
 
 
 @dataclass(frozen=True)
@@ -90,6 +125,12 @@ def read(path: Path) -> Run:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
     if not report["videos"]:
         raise InputError(f"{file}: holds no annotated video")
+    configs.check(Report, report, file)
+    for video in report["videos"]:
+        for key in ("counts", "counts_submitted"):
+            rows, columns = SHAPES[task]
+            if [len(row) for row in video[key]] != [columns] * rows:
+                raise InputError(f"{file}: {key} of video {video['video']!r} are not {rows} rows of {columns} numbers")
     return Run(str(path), report)
 
 

@@ -103,7 +103,7 @@ def _read(checkpoint: Path) -> Any:
         raise InputError(f"{checkpoint}: no such file")
     try:
         records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
-    except RuntimeError:  # no zip file
+    except (RuntimeError, UnicodeDecodeError):  # no zip file, or a damaged one
         records = []
     if "constants.pkl" in records:
         raise InputError(

@@ -7,12 +7,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from extract import limits
+
 
 class InputError(Exception):
     """The user's input is wrong.
 
-    The text is one line: which file, which line or frame, what was found, what was expected, what to do.
+    The text is one line: which file, which line or frame, what was found, what was expected, what to do. Line ends in
+    what libraries say, or stood in the file, are blanks; of a long text the middle is left out.
     """
+
+    def __init__(self, text: str) -> None:
+        line = " ".join(text.splitlines())
+        cut = len(line) > limits.MESSAGE
+        super().__init__(f"{line[: limits.MESSAGE * 3 // 4]} ... {line[-limits.MESSAGE // 4 :]}" if cut else line)
 
 
 class Failed(Exception):

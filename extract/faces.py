@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract import boxes, crops, sharing, video
+from extract import boxes, crops, names, sharing, video
 from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
 from extract.frames import SIDES as TWO
 from extract.progress import progress
 from extract.rundir import write_json
-from extract.spelling import too_long
 
 SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
@@ -87,7 +86,8 @@ def of_files(
     """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    unnamable = {name: f"{file.name}: {why}" for name, file in files.items() if (why := too_long(name))}
+    unnamable = {name: f"{file.name}: its name {why}: rename it" for name, file in files.items()
+                 if (why := names.problem(names.VIDEO, name))}  # fmt: skip
     clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings = {

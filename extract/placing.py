@@ -16,10 +16,11 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import frames, tables
+from extract import frames, limits, tables
+from extract import names as file_names
 from extract.columns import Plan
 from extract.errors import InputError
-from extract.spelling import composed, too_long
+from extract.spelling import composed
 from extract.tables import Table
 from extract.video import EXTENSIONS
 
@@ -74,8 +75,7 @@ class Places:
             video = file.stem if file.suffix.lower() in EXTENSIONS else file.name
         if not video or video[0] == "." or "\0" in video:
             raise InputError(f"{where}: {name!r} is no video's name; expected that of its crops' folder")
-        if why := too_long(video):
-            raise InputError(f"{where}: video {video[:80]!r}...: {why}")
+        file_names.check(file_names.VIDEO, video, where)
         if self.files.setdefault(video, str(file)) != str(file):
             raise InputError(
                 f"{where}: video {video!r} is {file} here and {self.files[video]} before; a video's name is without "
@@ -91,9 +91,10 @@ class Places:
                 f"{where}: {str(picture)!r} is a picture's file, but does not say of which video and frame; expected "
                 f"<video>/<frame number>.jpg, as in clip/00001.jpg"
             )
-        frame = int(number[1]) - self.plan.first_picture + 1
-        if not 0 < frame < 2**31:
-            hint = " (the pictures are counted from 0: add --first-frame 0)" if int(number[1]) == 0 else ""
+        stated = limits.frame(number[1])
+        frame = stated - self.plan.first_picture + 1
+        if frame < 1 or (not stated and number[1].strip("0")):
+            hint = " (the pictures are counted from 0: add --first-frame 0)" if not number[1].strip("0") else ""
             raise InputError(f"{where}: {str(picture)!r}: expected a frame number from {self.plan.first_picture}{hint}")
         return frame
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import containers, frames, pictures, streams
+from extract import containers, frames, inputs, limits, pictures, streams
 from extract.errors import InputError
 from extract.spelling import composed
 
@@ -82,6 +82,8 @@ def stated_frames(path: Path) -> int:
     """How many frames the file says it has; 0 where it does not say or cannot be opened. For progress only."""
     import av
 
+    if inputs.problem(path):
+        return 0
     try:
         with av.open(streams.location(path)) as container:
             if (stream := streams.film(container)) is None:
@@ -100,9 +102,11 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     """
     import av
 
+    if why := inputs.problem(path, "video"):
+        raise BrokenVideo(why)
     if path.suffix.lower() not in EXTENSIONS and frames.PICTURE_LIKE.fullmatch(path.name):
         try:
-            yield np.ascontiguousarray(np.asarray(pictures.decode(path, "RGB"))[:, :, ::-1])
+            yield pictures.bgr(path)
         except pictures.UnreadablePicture as error:
             raise BrokenVideo(str(error)) from None
         return
@@ -114,7 +118,9 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     with container:
         if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        if stream.codec_context is not None:
+        if (codec := stream.codec_context) is not None:
+            if codec.width * codec.height > limits.PIXELS:
+                raise BrokenVideo(f"frames of {codec.width}x{codec.height} pixels, expected {limits.PIXELS:,} at most")
             yield from _read_stream(path, container, stream)
             return
     yield from _read_with_opencv(path, reason="there is no decoder for its codec here: convert it, as to H.264")

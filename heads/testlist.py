@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import inputs, limits
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -58,13 +59,8 @@ def read(path: Path, task: Task) -> TestList:
     header of another task (case and commas at its end do not matter), and a line that names no picture
     `<video>/<frame number>.jpg`.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such test list") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "test list")
+    header, _, body = text.partition("\n")
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
     if task.within:
         from heads import mtl_file
@@ -167,7 +163,7 @@ def _first_problem(path: Path, lines: list[str], images: list[str]) -> InputErro
     for number, (line, image) in enumerate(zip(lines, images, strict=True), start=2):
         video, _, name = image.rpartition("/")
         stem = name.partition(".")[0]
-        if not video or "." not in name or not (stem.isascii() and stem.isdigit()) or not 1 <= int(stem) < 2**31:
+        if not video or "." not in name or not limits.frame(stem):
             return InputError(
                 f"{path}: line {number} is {line[:80]!r}, expected <video>/<frame number from 1>.jpg, "
                 f"as in video/00001.jpg,"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 CELLS = (
@@ -13,7 +14,8 @@ CELLS = (
     b"50%", b"1,5", b"1e5", b"10" * 200, b"9" * 4301, b"-" + b"9" * 30, b"2147483648", b"9223372036854775808", b"1.0",
     b"0.1" * 3, b"true", b"null", b"None", b"''", b'"', b'""', b"'a, b'", b"\0", b"\r", b"\n", b"\t", b"\\", b"..",
     b"../x", b"/etc/passwd", b"~nosuchuser", b"~", b"-rf", b".", b"a/b/c.jpg", b"x/00001.jpg", b"x/0.jpg",
-    b"x/99999999999.jpg", b"x/" + b"9" * 4301 + b".jpg", b"\xe4\xf6", b"\xff\xfe", b"\xef\xbb\xbf", "e\u0301\u2028\u200f\U0001f600".encode(),
+    b"x/99999999999.jpg", b"x/" + b"9" * 4301 + b".jpg", b"\xe4\xf6", b"\xff\xfe", b"\xef\xbb\xbf",
+    "e\u0301\u2028\u200f\U0001f600".encode(),
     "\u0661\u0662".encode(), "\u00b2".encode(), b"a" * 300, b"%s%n", b"${HOME}", b"=1+1", b"[", b"]", b"{", b"}",
     b"[" * 2000, b"{'a':" * 500, b".".join([b"a"] * 5000), b"1979-05-27T07:32:00Z", b"#", b";",
 )  # fmt: skip
@@ -77,7 +79,18 @@ def whole_files(seed: bytes) -> Iterator[tuple[str, bytes]]:
     yield "many cells", header + b"\n" + b"0," * 100_000 + b"\n"
     yield "a number of many digits", CELL.sub(b"9" * 4301, seed)
     yield "a value of many digits", b'corpus = 1\nx = {"a" = ' + b"9" * 4301 + b"}\n"
-    for cell in (b"NaN", b"inf", b"1.#INF", b"", b"10" * 200, b"x", b"one/" + b"9" * 4301 + b".jpg", b"~nosuchuser/x", b"../x", b"\xff"):
+    for cell in (
+        b"NaN",
+        b"inf",
+        b"1.#INF",
+        b"",
+        b"10" * 200,
+        b"x",
+        b"one/" + b"9" * 4301 + b".jpg",
+        b"~nosuchuser/x",
+        b"../x",
+        b"\xff",
+    ):
         yield f"{cell[:12]!r} for every value", header + b"\n" + CELL.sub(cell, body)
 
 
@@ -88,7 +101,7 @@ def mutated(seed: bytes, draw: random.Random) -> bytes:
     return seed
 
 
-def _changes(seed: bytes) -> tuple[Any, ...]:
+def _changes(seed: bytes) -> tuple[Callable[[bytes, random.Random], bytes], ...]:
     """The ways that fit: text in cells and lines, JSON in its values, bytes in bytes."""
     if seed[8:9] == b"{" and b'"about"' in seed[:4096]:
         return (_header, _header, _flip, _number, _cut)
@@ -96,6 +109,8 @@ def _changes(seed: bytes) -> tuple[Any, ...]:
         return (_json, _json, _json, _cell)
     if not seed or b"\0" in seed or seed[:1] == b"\x80" or max(seed[:64]) > 127:
         return (_flip, _flip, _number, _cut, _copy, _lose, _fill)
+    if b" = " in seed:
+        return (_toml, _toml, _toml, _cell, _line, _flip, _lose)
     return (_cell, _cell, _cell, _line, _line, _flip, _cut, _copy, _lose)
 
 
@@ -115,7 +130,8 @@ def _flip(seed: bytes, draw: random.Random) -> bytes:
 def _number(seed: bytes, draw: random.Random) -> bytes:
     """A length, offset or count of another size."""
     width = draw.choice((1, 2, 4, 8))
-    value = draw.choice((0, 1, 2 ** (8 * width - 1) - 1, 2 ** (8 * width - 1), 2 ** (8 * width) - 1, draw.randrange(256)))
+    middle = 2 ** (8 * width - 1)
+    value = draw.choice((0, 1, middle - 1, middle, 2 * middle - 1, draw.randrange(256)))
     at = _place(seed, draw)
     return seed[:at] + value.to_bytes(width, draw.choice(("little", "big"))) + seed[at + width :]
 
@@ -125,7 +141,8 @@ def _cut(seed: bytes, draw: random.Random) -> bytes:
 
 
 def _copy(seed: bytes, draw: random.Random) -> bytes:
-    a, b, at = sorted((_place(seed, draw), _place(seed, draw))) + [_place(seed, draw)]
+    a, b = sorted((_place(seed, draw), _place(seed, draw)))
+    at = _place(seed, draw)
     return seed[:at] + seed[a:b] + seed[at:]
 
 
@@ -170,6 +187,16 @@ def _json(seed: bytes, draw: random.Random) -> bytes:
     except (ValueError, RecursionError):
         return _cell(seed, draw)
     return json.dumps(_other(table, draw)).encode()
+
+
+def _toml(seed: bytes, draw: random.Random) -> bytes:
+    """One value of a TOML text is another one, or is gone."""
+    import tomli_w
+
+    try:
+        return tomli_w.dumps(_other(tomllib.loads(seed.decode()), draw)).encode()
+    except (ValueError, RecursionError, TypeError, AttributeError):
+        return _cell(seed, draw)
 
 
 def _other(value: Any, draw: random.Random) -> Any:

@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ class Reader:
     name: str
     file: str
     """What the file is called: readers go by it, too."""
-    seed: bytes
-    read: Callable[[Path], Any]
+    seed: bytes = field(repr=False)
+    read: Callable[[Path], Any] = field(repr=False)
     opens: str = ""
     """The functions that open files and are looked at here, by module and name."""
 

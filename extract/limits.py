@@ -1,0 +1,61 @@
+"""The largest inputs that are taken, in one place: each is checked before memory is, and what is larger is refused.
+
+They are far above what there is (all of Aff-Wild2 is 2.9 million frames) and low enough that no file of a few kilobytes
+takes a gigabyte of memory.
+"""
+
+from __future__ import annotations
+
+NAME_BYTES = 200
+"""Of a name that becomes a file. File systems take 255; the rest is for `.safetensors`, `_right`, and what a file is
+called while it is written."""
+PIXELS = 64_000_000
+"""Of a picture, or a video's frame: 8K has 33 million."""
+SIDE = 4096
+"""Pixels of a network's picture."""
+SECONDS, RATE, BANDS = 600, 384_000, 4096
+"""Of a network that hears: what it hears at a time, samples per second, bands of a log-mel."""
+ROWS = 10_000_000
+"""Of a Parquet table: a constant column takes a few bytes on disk, however long it is."""
+CELL_BYTES = 2**30
+"""Of a Parquet table, uncompressed: for the same reason."""
+JSON_BYTES = 2**26
+"""Of a JSON file: as Python's objects it is ten times as large."""
+TOML_BYTES = 2**20
+"""Of a config or a head's file."""
+TEXT_BYTES = 2**30
+"""Of annotations, lists, submissions and predictions as text, which are read at once."""
+NESTING = 50
+"""Lists and tables within each other, and parts of a dotted key."""
+FRAMES = 2**31 - 1
+"""Of a video, by the numbers that its frames have."""
+FRAME_DIGITS = 12
+"""Of a frame's number as text, with zeros before it: Python refuses numbers of 4,300 digits."""
+K = 1_000_000
+"""Frames on each side that smoothing looks at: nine hours."""
+MESSAGE = 2000
+"""Characters of an error's text: what was found may be long."""
+UNPACKED_BYTES = 2**32
+"""Of an archive's contents, such as a PyTorch checkpoint's."""
+
+
+def frame(text: str) -> int:
+    """The frame number that a text of digits says; 0 where it says none, or one that no video has."""
+    if not (text.isascii() and text.isdigit()) or len(text) > FRAME_DIGITS or int(text) > FRAMES:
+        return 0
+    return int(text)
+
+
+def is_deep(value: object) -> bool:
+    """Whether lists and tables lie within each other more than NESTING times."""
+    level: list[object] = [value]
+    for _ in range(NESTING + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
