@@ -6,6 +6,7 @@ text of `video,frames`, or by the raw videos themselves.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from blend import formats
@@ -87,7 +88,7 @@ def _lengths(template: Path, lengths: Path | None) -> dict[str, int]:
     listed = _table(template)
     if not listed:
         raise InputError(f"{template}: names no video")
-    if lengths is not None and lengths.is_dir():
+    if lengths is not None and os.path.isdir(lengths):
         listed = {video: _frames_of(lengths, video) for video in listed}
     elif lengths is not None:
         known = _table(lengths)

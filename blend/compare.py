@@ -10,6 +10,7 @@ of a score is which videos there are, and that is the same for both.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
 
 def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
-    file = path / "report.json" if path.is_dir() else path
+    file = path / "report.json" if os.path.isdir(path) else path
     report = rundir.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
     task = str(report.get("task"))
     if task == MTL:

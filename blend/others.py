@@ -46,7 +46,7 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         if name in found:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
         found[name] = Path(os.path.expanduser(text.strip()))
-        if not found[name].exists():
+        if not os.path.exists(found[name]):
             raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
     return dict(sorted(found.items()))
 
@@ -57,7 +57,7 @@ def find(where: Path, part: str) -> Path | None:
 
     Raises InputError where there are several.
     """
-    if not where.is_dir():
+    if not os.path.isdir(where):
         return None if part in ("test_trainval", "oof") else where
     named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
     found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blend import apply
-from extract import rundir
+from extract import inputs, rundir
 from extract.errors import InputError
 from heads.tasks import MTL, SUBTASKS, Task
 from heads.tasks import find as find_task
@@ -119,9 +118,9 @@ def _again(folder: Path, work: Path, task: Task) -> str:
     given: Any = ["--config", "CONFIG.toml"]
     seed = 0
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+        given = inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+        seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
     arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
@@ -206,7 +205,7 @@ def _place(folder: Path) -> tuple[str, Path]:
 def _made_of(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
     try:
-        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+        return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -223,7 +222,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = rundir.results(where / MODEL)[1].get(f"../{VAL}", made_of)
-        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

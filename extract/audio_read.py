@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import inputs, streams
+from extract import streams
 
 DRIFT = 0.008
 """Seconds by which decoded sound may lie off its stated time before it is moved there: half a frame at 60 a second."""
@@ -46,10 +46,8 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     """
     import av
 
-    if why := inputs.problem(path, "sound"):
-        raise Unreadable(why)
     try:
-        container = av.open(streams.location(path))
+        container = streams.opened(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with container:

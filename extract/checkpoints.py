@@ -15,6 +15,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from extract import inputs
 from extract.errors import InputError
 from extract.rundir import file_hash, writing
 
@@ -99,8 +100,7 @@ def _read(checkpoint: Path) -> Any:
     """What a checkpoint of any of torch's formats holds: tensors and plain values as they are, all else as shells."""
     import torch
 
-    if not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: no such file")
+    inputs.need(checkpoint, "checkpoint")
     try:
         records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
     except (RuntimeError, UnicodeDecodeError):  # no zip file, or a damaged one

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import network_check
+from extract import inputs, network_check
 from extract.errors import InputError
 from extract.networks import Network
 from extract.threads import given
@@ -84,6 +84,7 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
     """
     import onnx
 
+    inputs.need(path, "network")
     try:
         model = onnx.load(path)
         graph = model.graph

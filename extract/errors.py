@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from extract import limits
+
+PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR)
+"""What is wrong with a path: it may be met by the first question about it, before any reader."""
 
 
 class InputError(Exception):
@@ -38,6 +42,11 @@ def exits() -> Iterator[None]:
     except Failed as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in PATHS or error.filename is None:
+            raise
+        print(f"error: {InputError(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        sys.exit(2)
     except MemoryError:
         print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -87,6 +88,16 @@ def read_text(path: Path, what: str = "file", advice: str = "", largest: int = l
             f"save it as UTF-8"
         ) from None
     return re.sub("\r+\n|\r", "\n", text) if "\r" in text else text
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says. Raises ValueError for one that is none, or has tables and lists too deep in each other."""
+    try:
+        if not limits.is_deep(found := json.loads(text)):
+            return found
+    except RecursionError:
+        pass
+    raise ValueError(f"more than {limits.NESTING} tables and lists within each other")
 
 
 def read_toml(path: Path, what: str = "file", advice: str = "") -> dict[str, Any]:

@@ -70,9 +70,9 @@ def decode(path: Path, mode: str) -> Image.Image:
         raise UnreadablePicture(why)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        unreadable = UnreadablePicture(f"cannot be read ({error.strerror or error})")
-        unreadable.passing = error.errno in PASSING
+    except (OSError, ValueError) as error:
+        unreadable = UnreadablePicture(f"cannot be read ({getattr(error, 'strerror', None) or error})")
+        unreadable.passing = getattr(error, "errno", None) in PASSING
         raise unreadable from error
     if not data:
         raise UnreadablePicture("the file is empty")

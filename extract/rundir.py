@@ -92,13 +92,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """The JSON object in a file that a user names. Raises InputError, which ends with `advice`, where there is none."""
     try:
-        table = json.loads(inputs.read_text(path, advice=advice, largest=limits.JSON_BYTES))
-    except (ValueError, RecursionError) as error:  # also for numbers of 4,300 digits
+        table = inputs.parse_json(inputs.read_text(path, advice=advice, largest=limits.JSON_BYTES))
+    except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {advice}") from None
     if not isinstance(table, dict):
         raise InputError(f"{path}: holds {type(table).__name__}, expected a JSON object; {advice}")
-    if limits.is_deep(table):
-        raise InputError(f"{path}: more than {limits.NESTING} tables and lists within each other; {advice}")
     return table
 
 

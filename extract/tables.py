@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -48,17 +49,14 @@ class Table:
 
 def find(source: Path) -> list[Path]:
     """The table files of a file or folder, sorted by name. Raises InputError where there is none."""
-    if source.is_dir():
+    if os.path.isdir(source):
         files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
         if not files:
             raise InputError(f"{source}: no tables in it; expected files ending in {' or '.join(SUFFIXES)}")
         if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
             print(f"warning: {source}: folders in it are not looked into: {', '.join(inner[:10])}", file=sys.stderr)
         return files
-    if not source.is_file():
-        raise InputError(
-            f"{source}: no such table; expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them"
-        )
+    inputs.need(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
     if source.suffix.lower() not in SUFFIXES:
         raise InputError(f"{source}: expected a table ending in {' or '.join(SUFFIXES)}")
     return [source]
@@ -103,7 +101,7 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, **options)
+    file = pq.ParquetFile(inputs.need(path, "table"), **options)
     if file.schema_arrow.names.count(text) == 1 and pa.types.is_string(file.schema_arrow.field(text).type):
         file.close()
         file = pq.ParquetFile(path, read_dictionary=[text], **options)

@@ -82,10 +82,8 @@ def stated_frames(path: Path) -> int:
     """How many frames the file says it has; 0 where it does not say or cannot be opened. For progress only."""
     import av
 
-    if inputs.problem(path):
-        return 0
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.opened(path) as container:
             if (stream := streams.film(container)) is None:
                 return 0
             seconds, *_ = _stated_seconds(container, stream)
@@ -111,7 +109,7 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
             raise BrokenVideo(str(error)) from None
         return
     try:
-        container = av.open(streams.location(path))
+        container = streams.opened(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return

@@ -223,9 +223,8 @@ def _header(seed: bytes, draw: random.Random) -> bytes:
         about = json.loads(table["__metadata__"]["about"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return _flip(seed, draw)
-    if draw.random() < 0.5:
-        about = _other(about, draw)
-        table["__metadata__"]["about"] = json.dumps(about)
+    if (way := draw.random()) < 0.5:
+        table["__metadata__"]["about"] = json.dumps(_other(about, draw)) if way > 0.02 else deep()
     else:
         table = _other(table, draw)
     head = json.dumps(table).encode()

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from blend import apply, check, check_folder, compare, others
+from blend import apply, check, check_folder, compare, others, predict_networks
 from blend.config import Config
+from blend.predict_blends import Trained
 from extract import (
     audio_read,
     audio_times,
@@ -27,11 +28,9 @@ from extract import (
     engine,
     frame_times,
     pictures,
-    rundir,
     store,
     tabular,
     video,
-    weights,
 )
 from extract import config as configs
 from extract.columns import Choice
@@ -148,7 +147,13 @@ weights = {mlp = 1.0}
 """
 HEAD = b'family = "mlp"\ninputs = ["embedding"]\nnetworks = "each"\nhidden = 16\nepochs = 2\n'
 SPACE = b'family = "mlp"\nhidden = ["tune", "int", 4, 64]\nrate = ["tune", "loguniform", 0.001, 0.1]\n'
-TEMPLATE = official("expr", "0").split(b"\n")
+RECORD = json.dumps(
+    {
+        "features": {"engine": "openvino"},
+        "networks": {"mine": {"path": "mine.onnx", "size": 8, "mean": [0.5], "std": [0.5], "embedding": "x"}},
+        "given": ["--set", "a=b"],
+    }
+).encode()
 VA = {"task": "va", "outputs": ["valence", "arousal"], "heads": ["mlp", "lama"], "kernel": "box", "k": [5, 3],
       "weights": {"mlp": 0.5, "lama": [0.25, 0.5]}, "scale": [1.0, 1.0], "shift": [0.0, 0.1],
       "prior": {"valence": 0.1, "arousal": 0.2}, "test_from": "train"}  # fmt: skip
@@ -205,6 +210,14 @@ def text_in_a_folder(path: Path, other: Path) -> Any:
     (folder / "one.txt").unlink(missing_ok=True)
     (folder / "one.txt").symlink_to(path.absolute())
     return check_folder.check(folder, other, None, None)
+
+
+def on_record(path: Path) -> Any:
+    """What a blend says of its networks."""
+    nothing: Any = None
+    blend = Trained(path.parent, path.parent, TASKS["va"], nothing, {}, ("demo_enet",))
+    found = predict_networks.settings([blend], None)
+    return configs.check(configs.Config, {"corpus": {"name": "video"}, **found}, path)
 
 
 def picture(format: str, **options: Any) -> bytes:
@@ -319,8 +332,10 @@ def tables() -> list[Reader]:
                  "facial_expression": ["Sad"] * COUNT}  # fmt: skip
     other = {"video": ["one"] * 3 + ["two"] * 3, "frame": [1, 2, 3] * 2, "x": unit, "y": [1] * COUNT}
     who = {"video": ["one", "two", "ë"], "person": ["p", "p", "q"]}
-    opens = "extract.tables.look extract.tables.check_text extract.tables._place extract.tables._batches " \
-            "extract.tables._open_csv extract.rundir.file_hash"  # fmt: skip
+    opens = (
+        "extract.tables.look extract.tables.check_text extract.tables._place extract.tables._batches "
+        "extract.tables.open_parquet extract.tables._open_csv"
+    )
     rows = []
     for form, make in (("csv", csv_of), ("parquet", parquet_of)):
         rows += [
@@ -330,7 +345,7 @@ def tables() -> list[Reader]:
                                          ("table", other, None))
         ]  # fmt: skip
         rows.append(Reader(f"people {form}", f"people.{form}", make(who), people.read_table,
-                           "heads.people._of_csv heads.people._of_parquet"))  # fmt: skip
+                           "heads.people._of_csv"))  # fmt: skip
         rows += [
             Reader(f"{task} predictions {form}", f"val.{form}", make(scores(task)),
                    functools.partial(others.read, task=TASKS[task]),
@@ -347,7 +362,7 @@ def texts() -> list[Reader]:
         of = TASKS[task]
         rows += [
             Reader(f"{task} annotation", "one.txt", annotation(task), functools.partial(labels.read, task=of),
-                   "heads.labels._parse"),
+                   "heads.labels.text_of heads.labels._parse"),
             Reader(f"{task} list", "list.txt", official(task, values), functools.partial(testlist.read, task=of),
                    "heads.testlist.read"),
             Reader(f"{task} submission as predictions", "val.txt", official(task, values),
@@ -375,12 +390,14 @@ def texts() -> list[Reader]:
         Reader("--set", "text", b"blend.va.k=5", overridden),
         Reader("head", "mine.toml", HEAD, lambda path: head_configs.read_head(str(path), "va", {}),
                "heads.config.read_raw"),
-        Reader("search space", "mine.toml", SPACE, space, "heads.tune_plan._read"),
-        Reader("params", "params.json", json.dumps(VA).encode(), params, "extract.rundir.read_json"),
+        Reader("search space", "mine.toml", SPACE, space, "heads.tune_plan.make"),
+        Reader("params", "params.json", json.dumps(VA).encode(), params, "blend.apply.read"),
         Reader("prior", "prior.json", json.dumps(VA["prior"]).encode(),
                beside("params.json", json.dumps(blend).encode(), lambda path, other: apply.read(other, path))),
+        Reader("networks on record", "networks.json", RECORD, on_record, "blend.predict_networks._on_record"),
         Reader("report", "report.json", report(),
-               beside("other.json", report(), lambda path, other: compare.main([other, path], 10, 0))),
+               beside("other.json", report(), lambda path, other: compare.main([other, path], 10, 0)),
+               "blend.compare.read"),
     ]  # fmt: skip
 
 
@@ -410,7 +427,8 @@ def binaries() -> list[Reader]:
                        ("gif", clip("gif", "gif"))):  # fmt: skip
         rows.append(Reader(f"{name} film", f"x.{name}", made, film, "extract.video.stated_frames extract.video.read "
                            "extract.video._read_with_opencv extract.containers.cut_short extract.frame_times.of_file "
-                           "extract.audio_times.picture_times extract.audio_times.decoded_times"))  # fmt: skip
+                           "extract.audio_times.picture_times extract.audio_times.decoded_times "
+                "extract.streams.opened"))  # fmt: skip
     rows += [
         Reader(f"{name} sound", f"x.{name}", clip(name, "mpeg4", sound),
                lambda path: exhaust(audio_read.blocks(path, 16_000, audio_read.Heard())), "extract.audio_read.blocks")
@@ -433,9 +451,3 @@ def table() -> tuple[Reader, ...]:
     rows = (*texts(), *tables(), *binaries())
     assert len({row.name for row in rows}) == len(rows)
     return rows
-
-
-OURS = {
-    rundir.results: "DONE, which carries a hash of itself",
-    weights.blob_hash: "any bytes",
-}

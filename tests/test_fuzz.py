@@ -180,8 +180,13 @@ def columns_of(draw: st.DrawFn, seed: bytes) -> bytes:
 def tables_of_any_types(folder: Path, count: int) -> None:
     rows = [row for row in readers.table() if row.name.endswith("parquet") or row.name == "boxes"]
 
-    @hypothesis.settings(max_examples=count, derandomize=True, database=None, report_multiple_bugs=False,
-                         phases=[hypothesis.Phase.generate])
+    @hypothesis.settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        phases=[hypothesis.Phase.generate],
+    )
     @hypothesis.given(st.data())
     def give_one(data: st.DataObject) -> None:
         row = data.draw(st.sampled_from(rows))
@@ -212,8 +217,9 @@ def test_json_with_any_value_in_any_place_is_read_or_refused(tmp_path: Path) -> 
     rows = [row for row in readers.table() if row.file.endswith(".json")]
     assert len(rows) >= 3
 
-    @hypothesis.settings(max_examples=60, derandomize=True, database=None, report_multiple_bugs=False,
-                         phases=[hypothesis.Phase.generate])
+    @hypothesis.settings(
+        max_examples=60, derandomize=True, database=None, report_multiple_bugs=False, phases=[hypothesis.Phase.generate]
+    )
     @hypothesis.given(st.data())
     def give_one(data: st.DataObject) -> None:
         row = data.draw(st.sampled_from(rows))
