@@ -11,11 +11,13 @@ import pickle
 import re
 import types
 import warnings
+import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from extract import inputs
+from extract import inputs, limits
 from extract.errors import InputError
 from extract.rundir import file_hash, writing
 
@@ -110,6 +112,7 @@ def _read(checkpoint: Path) -> Any:
             f"{checkpoint}: a TorchScript archive, which is a program; save the weights instead: "
             f"torch.save(module.state_dict(), FILE)"
         )
+    _check_unpacked(checkpoint)
     shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=_load, __name__="shells")
     try:
         with warnings.catch_warnings():
@@ -117,6 +120,14 @@ def _read(checkpoint: Path) -> Any:
             return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
         raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+
+
+def _check_unpacked(checkpoint: Path) -> None:
+    """Raise InputError for an archive that unpacks to much more than its size."""
+    with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(checkpoint) as archive:
+        size, most = sum(one.file_size for one in archive.infolist()), limits.UNPACKED * checkpoint.stat().st_size
+        if size > most:
+            raise InputError(f"{checkpoint}: unpacks to {size:,} bytes, expected {most:,} at most: no such checkpoint")
 
 
 def _load(handle: IO[bytes], **settings: Any) -> Any:

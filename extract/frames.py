@@ -80,7 +80,7 @@ def list_frames(folder: Path) -> Frames:
             number = limits.frame(match[1])
             if number in by_number or not number:
                 raise InputError(
-                    f"{folder / name}: frame {match[1]} "
+                    f"{folder / name}: frame {match[1].lstrip('0') or 0} "
                     + (f"is also {by_number[number]}" if number in by_number else "is out of range")
                     + "; expected one picture per frame, numbered from 1"
                 )

@@ -77,15 +77,15 @@ def read_text(path: Path, what: str = "file", advice: str = "", largest: int = l
     data = read_bytes(path, what, advice, largest)
     if data.startswith(UTF_16):
         raise InputError(
-            f"{path}: UTF-16, cannot be read as text; expected UTF-8: save it so, or convert it with iconv"
+            f"{path}: cannot be read as text: UTF-16, expected UTF-8: save it so, or convert it with iconv"
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1]
         raise InputError(
-            f"{path}: line {line}: cannot be read as text, byte {data[error.start : error.start + 1]!r} is not UTF-8; "
-            f"save it as UTF-8"
+            f"{path}: cannot be read as text: line {line}: byte {byte!r}, expected UTF-8: save it so"
+            f"{'; ' * bool(advice)}{advice}"
         ) from None
     return re.sub("\r+\n|\r", "\n", text) if "\r" in text else text
 

@@ -15,7 +15,7 @@ SIDE = 4096
 """Pixels of a network's picture."""
 SECONDS, RATE, BANDS = 600, 384_000, 4096
 """Of a network that hears: what it hears at a time, samples per second, bands of a log-mel."""
-ROWS = 10_000_000
+ROWS = 5_000_000
 """Of a Parquet table: a constant column takes a few bytes on disk, however long it is."""
 CELL_BYTES = 2**30
 """Of a Parquet table, uncompressed: for the same reason."""
@@ -27,16 +27,17 @@ TEXT_BYTES = 2**30
 """Of annotations, lists, submissions and predictions as text, which are read at once."""
 NESTING = 50
 """Lists and tables within each other, and parts of a dotted key."""
-FRAMES = 2**31 - 1
-"""Of a video, by the numbers that its frames have."""
+FRAMES = 10_000_000
+"""Of a video, by the numbers that its frames have: four days. A timeline has a place for each."""
 FRAME_DIGITS = 12
 """Of a frame's number as text, with zeros before it: Python refuses numbers of 4,300 digits."""
 K = 1_000_000
 """Frames on each side that smoothing looks at: nine hours."""
+UNPACKED = 20
+"""Times its size that an archive, such as a PyTorch checkpoint, may unpack to: torch does not compress, and weights do
+not shrink so far."""
 MESSAGE = 2000
 """Characters of an error's text: what was found may be long."""
-UNPACKED_BYTES = 2**32
-"""Of an archive's contents, such as a PyTorch checkpoint's."""
 
 
 def frame(text: str) -> int:

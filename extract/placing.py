@@ -103,7 +103,7 @@ class Places:
     ) -> NDArray[np.int64]:
         """Frame numbers from 1 of rows that state a number."""
         plan, shifted = self.plan, stated - self.plan.first_frame + 1
-        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted < 2**31)) | (shifted < 1))
+        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted <= limits.FRAMES)) | (shifted < 1))
         if len(bad):
             value = stated[bad[0]]
             hint = " (the table counts from 0: add --first-frame 0)" if value == 0 else ""

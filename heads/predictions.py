@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import inputs, tables
+from extract import inputs, limits, tables
 from extract.errors import InputError
 from extract.rundir import writing
 from extract.spelling import composed
@@ -184,8 +184,8 @@ def _check(
 
     if (bad := frames < 1).any():
         raise InputError(f"{at(bad)}: frames are numbered from 1")
-    if (bad := frames > np.iinfo(np.int32).max).any():
-        raise InputError(f"{at(bad)}: no video has so many frames")
+    if (bad := frames > limits.FRAMES).any():
+        raise InputError(f"{at(bad)}: no video has so many frames, expected {limits.FRAMES:,} at most")
     if (bad := np.append(False, (number[1:] == number[:-1]) & (frames[1:] == frames[:-1]))).any():
         raise InputError(f"{at(bad)} occurs more than once ({int(bad.sum())} rows too many)")
     if (bad := ~np.isfinite(scores).all(1)).any():

@@ -56,8 +56,8 @@ def read(path: Path, task: Task) -> TestList:
     that of the part.
 
     Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
-    header of another task (case and commas at its end do not matter), and a line that names no picture
-    `<video>/<frame number>.jpg`.
+    header of another task (case and commas at its end do not matter), a line that names no picture
+    `<video>/<frame number>.jpg`, and a frame number that must be a typo: a timeline has a place for each frame.
     """
     text = inputs.read_text(path, "test list")
     header, _, body = text.partition("\n")
@@ -87,7 +87,14 @@ def read(path: Path, task: Task) -> TestList:
     videos, frames = placed
     names = sorted(set(videos))
     number = {name: i for i, name in enumerate(names)}
-    return TestList(path, header, images, names, np.array([number[video] for video in videos], np.int32), frames)
+    video_of = np.array([number[video] for video in videos], np.int32)
+    count = np.bincount(video_of)[video_of]
+    if (far := np.flatnonzero(frames > IMPLAUSIBLE * count)).size:
+        raise InputError(
+            f"{path}: line {far[0] + 2} lists frame {frames[far[0]]} of the video {videos[far[0]]!r}, of which only "
+            f"{count[far[0]]} frames are listed; is it a typo?"
+        )
+    return TestList(path, header, images, names, video_of, frames)
 
 
 def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
@@ -100,7 +107,7 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
     except (ValueError, OverflowError):
         return None
     videos = [composed(video) for video, _, _ in parts]
-    return (videos, frames) if (frames > 0).all() and all(videos) else None
+    return (videos, frames) if (frames > 0).all() and (frames <= limits.FRAMES).all() and all(videos) else None
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
@@ -128,11 +135,10 @@ def check_lengths(listed: TestList, last: dict[str, int], missing_tail: float) -
         end, own = last.get(video, 0), np.flatnonzero(listed.video_of == number)
         longest = own[listed.frame_of[own].argmax()]
         frame = int(listed.frame_of[longest])
-        if (end and frame - end > missing_tail * frame) or frame > IMPLAUSIBLE * len(own):
+        if end and frame - end > missing_tail * frame:
             raise InputError(
                 f"{listed.path}: line {longest + 2} lists frame {frame} of the video {video!r}, whose last face is in "
-                f"frame {end} and of which {len(own)} frames are listed; is it a typo? If it is right, raise "
-                f"corpus.missing_tail"
+                f"frame {end}; is it a typo? If it is right, raise corpus.missing_tail"
             )
 
 

@@ -155,7 +155,7 @@ def _leaf(key: str, value: list[Any], where: Path | str) -> Leaf:
         raise wrong(f'expected ["tune", "{kind}", low, high] with two numbers')
     low, high = value[2:]
     if not (abs(low) <= LARGEST and abs(high) <= LARGEST) or low >= high:
-        raise wrong(f"the lower bound must be below the upper one, both within {LARGEST:g}")
+        raise wrong(f"the lower bound must be below the upper one, both finite and within {LARGEST:g}")
     if kind in ("int", "logint") and not (isinstance(low, int) and isinstance(high, int)):
         raise wrong("the bounds of whole numbers must be whole")
     if kind.startswith("log") and low <= 0:
