@@ -18,7 +18,7 @@ SECONDS, RATE, BANDS = 600, 384_000, 4096
 ROWS = 5_000_000
 """Of a Parquet table: a constant column takes a few bytes on disk, however long it is."""
 CELL_BYTES = 2**30
-"""Of a Parquet table, uncompressed: for the same reason."""
+"""Of a Parquet table, unpacked, whatever its size: for the same reason. More only as UNPACKED allows."""
 JSON_BYTES = 2**26
 """Of a JSON file: as Python's objects it is ten times as large."""
 TOML_BYTES = 2**20
@@ -34,7 +34,7 @@ FRAME_DIGITS = 12
 K = 1_000_000
 """Frames on each side that smoothing looks at: nine hours."""
 UNPACKED = 20
-"""Times its size that an archive, such as a PyTorch checkpoint, may unpack to: torch does not compress, and weights do
+"""Times its size that a table or an archive, such as a PyTorch checkpoint, may unpack to: measurements and weights do
 not shrink so far."""
 MESSAGE = 2000
 """Characters of an error's text: what was found may be long."""

@@ -95,8 +95,8 @@ def look(path: Path) -> Table:
 def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     """An open Parquet file; a long string that the column `text` repeats will be in memory once.
 
-    Raises InputError where it holds more than limits.ROWS or limits.CELL_BYTES: on disk, a constant column takes a few
-    bytes.
+    Raises InputError where it holds more than limits.ROWS, or unpacks to more than limits.CELL_BYTES and to more than
+    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -106,10 +106,11 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
         file.close()
         file = pq.ParquetFile(path, read_dictionary=[text], **options)
     facts = file.metadata
-    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
+    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]  # what they say of columns may end the process
     rows = max(facts.num_rows, sum(max(0, group.num_rows) for group in groups))
-    size = sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns))
-    for found, most, what in ((rows, limits.ROWS, "rows"), (size, limits.CELL_BYTES, "bytes, unpacked")):
+    size = sum(group.total_byte_size for group in groups)
+    large = max(limits.CELL_BYTES, limits.UNPACKED * path.stat().st_size)
+    for found, most, what in ((rows, limits.ROWS, "rows"), (size, large, "bytes, unpacked")):
         if found > most:
             file.close()
             raise InputError(f"{path}: {found:,} {what}, expected {most:,} at most: divide it into several files")

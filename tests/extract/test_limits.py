@@ -97,6 +97,24 @@ def test_a_long_string_that_every_row_repeats_is_in_memory_once(tmp_path: Path) 
     child(path, PREDICTIONS)
 
 
+def test_a_table_that_unpacks_to_much_more_than_its_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from extract import tables
+
+    for name, values in (("zeros", np.zeros(9999)), ("noise", np.random.default_rng(0).normal(size=9999))):
+        path = tmp_path / f"{name}.parquet"
+        parquet.write_table(pa.table({"frame": values}), path, use_dictionary=False, compression="zstd")
+    assert tables.look(tmp_path / "zeros.parquet").raw
+    monkeypatch.setattr(limits, "CELL_BYTES", 9999)
+    with pytest.raises(InputError, match="bytes, unpacked, expected"):
+        tables.look(tmp_path / "zeros.parquet")
+    assert tables.look(tmp_path / "noise.parquet").raw
+
+
 def png(path: Path, edge: int) -> Path:
     """A white square, without its pixels ever being in memory."""
 
