@@ -138,7 +138,7 @@ class _Reader:
         if isinstance(k, list) and len(k) != outputs:
             raise self.error(f"k: {len(k)} numbers; expected one, or {outputs}")
         if not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= limits.K for one in each):
-            raise self.error(f"k {k!r}; expected whole numbers from 0 to {limits.K:,}")
+            raise self.error(f"k {k!r}; expected whole numbers >= 0, up to {limits.K:,}")
         return tuple(k) if isinstance(k, list) else int(k)
 
     def filter(self, heads: tuple[str, ...]) -> tuple[str, float] | None:
@@ -156,5 +156,5 @@ class _Reader:
 
     def number(self, what: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-            raise self.error(f"{what}: {value!r}; expected a number up to {LARGEST:g}")
+            raise self.error(f"{what}: {value!r}; expected a finite number up to {LARGEST:g}")
         return float(value)

@@ -13,6 +13,8 @@ PIXELS = 64_000_000
 """Of a picture, or a video's frame: 8K has 33 million."""
 SIDE = 4096
 """Pixels of a network's picture."""
+TENSOR = 2**28
+"""Numbers of any tensor within a network."""
 SECONDS, RATE, BANDS = 600, 384_000, 4096
 """Of a network that hears: what it hears at a time, samples per second, bands of a log-mel."""
 ROWS = 5_000_000
@@ -41,10 +43,10 @@ MESSAGE = 2000
 
 
 def frame(text: str) -> int:
-    """The frame number that a text of digits says; 0 where it says none, or one that no video has."""
-    if not (text.isascii() and text.isdigit()) or len(text) > FRAME_DIGITS or int(text) > FRAMES:
+    """The frame number that a text of digits says; 0 where it says none, or a larger one than int32 holds."""
+    if not (text.isascii() and text.isdigit()) or len(text) > FRAME_DIGITS:
         return 0
-    return int(text)
+    return number if (number := int(text)) < 2**31 else 0
 
 
 def is_deep(value: object) -> bool:

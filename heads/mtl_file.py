@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import limits
 from extract.errors import InputError
 from heads import labels, testlist
 from heads.labels import Annotation
@@ -118,7 +119,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
         again, before = min((order[i + 1], order[i]) for i in np.flatnonzero(same))  # the sort keeps the lines' order
         raise InputError(f"{path}: line {again + 2} annotates {images[again]} again; it was on line {before + 2}")
     count = np.bincount(video_of)
-    if (far := np.flatnonzero(frame_of > testlist.IMPLAUSIBLE * count[video_of])).size:
+    if (far := np.flatnonzero(frame_of > np.minimum(testlist.IMPLAUSIBLE * count, limits.FRAMES)[video_of])).size:
         raise InputError(
             f"{path}: line {far[0] + 2} is of frame {frame_of[far[0]]}, but only {count[video_of[far[0]]]} frames of "
             f"the video {videos[far[0]]!r} are annotated; is it a typo?"

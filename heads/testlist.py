@@ -20,6 +20,8 @@ from heads.tasks import Task
 IMAGE_COLUMN = "image_location"
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
+PLAUSIBLE = 200_000
+"""Up to this frame number that is not asked: two hours."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def read(path: Path, task: Task) -> TestList:
     number = {name: i for i, name in enumerate(names)}
     video_of = np.array([number[video] for video in videos], np.int32)
     count = np.bincount(video_of)[video_of]
-    if (far := np.flatnonzero(frames > IMPLAUSIBLE * count)).size:
+    if (far := np.flatnonzero(frames > np.clip(IMPLAUSIBLE * count, PLAUSIBLE, limits.FRAMES))).size:
         raise InputError(
             f"{path}: line {far[0] + 2} lists frame {frames[far[0]]} of the video {videos[far[0]]!r}, of which only "
             f"{count[far[0]]} frames are listed; is it a typo?"
@@ -107,7 +109,7 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
     except (ValueError, OverflowError):
         return None
     videos = [composed(video) for video, _, _ in parts]
-    return (videos, frames) if (frames > 0).all() and (frames <= limits.FRAMES).all() and all(videos) else None
+    return (videos, frames) if (frames > 0).all() and all(videos) else None
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:

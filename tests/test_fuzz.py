@@ -34,6 +34,7 @@ def beside(name: str) -> types.ModuleType:
     return module
 
 
+beside("seeds")  # which the readers' module imports
 readers, mutations = beside("readers"), beside("mutations")
 
 

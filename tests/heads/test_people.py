@@ -49,7 +49,7 @@ WRONG = [
     (b"video,person\na,Ann\nb,Ben\na,Ben\n", r"line 4: video 'a' has person 'Ben', but 'Ann' in line 2; .*remove one"),
     (b"video,person\na,Ann\nb\n", r"line 3 has 1 values, expected 2 as the header has"),
     (b"video,person\na,Ann\nb,Jos\xe9\n", r"line 3: .*expected UTF-8: save it so"),
-    ("video,person\na,Ann\n".encode("utf-16"), r"byte order mark of UTF-16; expected UTF-8: save it as CSV in UTF-8"),
+    ("video,person\na,Ann\n".encode("utf-16"), r"UTF-16, expected UTF-8: save it so"),
     (b"", r"line 1 is '', no column 'video'"),
     (b"video,person\n", r"holds no video; expected a row for each, with its person"),
     (b'video,person\n"a,Ann\n', r"line 2 has 1 values|unexpected end|line 2"),
