@@ -11,8 +11,6 @@ from extract.errors import InputError
 from heads.tasks import TASKS
 
 KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
-LARGEST = 1e30
-"""Of a number: scores are float32."""
 ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
 """Keys that only one task has."""
 
@@ -155,6 +153,6 @@ class _Reader:
         return tuple(self.number(what, one) for one in value)
 
     def number(self, what: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-            raise self.error(f"{what}: {value!r}; expected a finite number up to {LARGEST:g}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limits.NUMBER:
+            raise self.error(f"{what}: {value!r}; expected a finite number up to {limits.NUMBER:g}")
         return float(value)

@@ -38,6 +38,10 @@ K = 1_000_000
 UNPACKED = 20
 """Times its size that a table or an archive, such as a PyTorch checkpoint, may unpack to: measurements and weights do
 not shrink so far."""
+NUMBER = 1e30
+"""Of a blend: scores are float32."""
+BOUND = 2**53
+"""Of what a search of settings may try: whole numbers up to here are exact."""
 MESSAGE = 2000
 """Characters of an error's text: what was found may be long."""
 
