@@ -138,6 +138,9 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, str, str]]:
     for name in (VIDEO, PERSON):
         if name not in table.raw:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.raw)[:200]}; name its columns so")
-    columns = [chain.from_iterable(cells for cells, _ in tables.read(table, name, [])) for name in (VIDEO, PERSON)]
+    pieces = ((cells for cells, _ in tables.read(table, name, [])) for name in (VIDEO, PERSON))
+    columns = [list(chain.from_iterable(piece)) for piece in pieces]
+    if len(columns[0]) != len(columns[1]):
+        raise InputError(f"{path}: damaged: {len(columns[0])} videos, {len(columns[1])} persons; write it again")
     for number, (video, person) in enumerate(zip(*columns, strict=True), start=1):
         yield f"row {number}", (video or "").strip(), (person or "").strip()
