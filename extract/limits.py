@@ -11,6 +11,8 @@ NAME_BYTES = 200
 called while it is written."""
 PIXELS = 64_000_000
 """Of a picture, or a video's frame: 8K has 33 million."""
+PICTURE_BYTES = 2**29
+"""Of a picture's file: of so many pixels, uncompressed in 16 bits, it has 384 million."""
 SIDE = 4096
 """Pixels of a network's picture."""
 TENSOR = 2**28

@@ -69,6 +69,8 @@ def decode(path: Path, mode: str) -> Image.Image:
     if why := inputs.odd_kind(path):
         raise UnreadablePicture(why)
     try:
+        if (size := path.stat().st_size) > limits.PICTURE_BYTES:
+            raise UnreadablePicture(f"has {size:,} bytes, expected at most {limits.PICTURE_BYTES:,}")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         unreadable = UnreadablePicture(f"cannot be read ({getattr(error, 'strerror', None) or error})")
@@ -77,12 +79,10 @@ def decode(path: Path, mode: str) -> Image.Image:
     if not data:
         raise UnreadablePicture("the file is empty")
     try:
-        with Image.open(BytesIO(data), formats=_formats()) as opened:
-            if (width := opened.width) * (height := opened.height) > limits.PIXELS:
-                raise UnreadablePicture(f"{width}x{height} pixels, expected {limits.PIXELS:,} at most: scale it down")
-            picture = _eight_bit(ImageOps.exif_transpose(opened) if "exif" in opened.info else opened)
+        with open_picture(BytesIO(data)) as found:
+            picture = _eight_bit(ImageOps.exif_transpose(found) if "exif" in found.info else found)
             picture = picture.convert(mode)
-            end = END.get(opened.format or "")
+            end = END.get(found.format or "")
     except (MemoryError, UnreadablePicture):
         raise
     except UnidentifiedImageError as error:
@@ -91,6 +91,17 @@ def decode(path: Path, mode: str) -> Image.Image:
         raise UnreadablePicture(f"damaged picture ({error})") from error
     if end and data[-1] == 0 and not data.rstrip(b"\0").endswith(end):
         raise UnreadablePicture("damaged picture (it ends in zeros: a crash cut it short)")
+    return picture
+
+
+def open_picture(source: Path | BytesIO) -> Image.Image:
+    """A picture, its pixels not decoded yet. Raises UnreadablePicture for too many of them, and what PIL raises."""
+    picture = Image.open(source, formats=_formats())
+    if picture.width * picture.height > limits.PIXELS:
+        picture.close()
+        raise UnreadablePicture(
+            f"{picture.width}x{picture.height} pixels, expected {limits.PIXELS:,} at most: scale it down"
+        )
     return picture
 
 

@@ -21,7 +21,7 @@ def location(path: Path) -> str:
     return str(path.absolute())
 
 
-def opened(path: Path) -> Any:
+def open_container(path: Path) -> Any:
     """A file as an open PyAV container. Raises OSError for what is no file, and what av.open raises."""
     import av
 

@@ -83,7 +83,7 @@ def stated_frames(path: Path) -> int:
     import av
 
     try:
-        with streams.opened(path) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 return 0
             seconds, *_ = _stated_seconds(container, stream)
@@ -109,7 +109,7 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
             raise BrokenVideo(str(error)) from None
         return
     try:
-        container = streams.opened(path)
+        container = streams.open_container(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return

@@ -289,7 +289,8 @@ def binaries() -> list[Reader]:
                  functools.partial(checkpoints.read_state, trusted=True), "extract.checkpoints._read")
           for name, zipped in (("zip", True), ("legacy", False))),
         *(Reader(format, "00001.jpg", seeds.picture(format, **options),
-                 functools.partial(pictures.read, size=16, colour=colour), "extract.pictures.decode")
+                 functools.partial(pictures.read, size=16, colour=colour),
+                 "extract.pictures.decode extract.pictures.open_picture")
           for format, colour, options in (("JPEG", "rgb", {"quality": 95}), ("PNG", "bgr", {}), ("GIF", "grey", {}),
                                           ("WEBP", "rgb", {}), ("TIFF", "rgb", {}), ("BMP", "rgb", {}),
                                           ("PPM", "rgb", {}))),
@@ -301,7 +302,7 @@ def binaries() -> list[Reader]:
         rows.append(Reader(f"{name} film", f"x.{name}", made, film, "extract.video.stated_frames extract.video.read "
                            "extract.video._read_with_opencv extract.containers.cut_short extract.frame_times.of_file "
                            "extract.audio_times.picture_times extract.audio_times.decoded_times "
-                "extract.streams.opened"))  # fmt: skip
+                "extract.streams.open_container"))  # fmt: skip
     rows += [
         Reader(f"{name} sound", f"x.{name}", seeds.clip(name, "mpeg4", sound),
                lambda path: exhaust(audio_read.blocks(path, 16_000, audio_read.Heard())), "extract.audio_read.blocks")

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def beside(name: str) -> types.ModuleType:
-    """A module of this folder (tests are no package)."""
+    """A module of this folder (tests are no package); once."""
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -119,7 +121,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 OPENERS = {
     "open", "os.open", "read_text", "read_bytes", "read_csv", "open_csv", "read_table", "ParquetFile", "open_parquet",
     "safe_open", "load_file", "imread", "VideoCapture", "FaceDetectorYN", "PyTorchFileReader", "onnx.load", "av.open",
-    "streams.opened", "Image.open", "torch.load", "np.load", "read_toml", "read_json",
+    "streams.open_container", "Image.open", "torch.load", "np.load", "read_toml", "read_json",
 }  # fmt: skip
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
@@ -142,7 +144,7 @@ OWN = {
     "the border itself": """extract.inputs.read_bytes extract.inputs.read_text extract.inputs.read_toml
         extract.rundir.read_json""",
     "bytes, of a file that is known to be one": "extract.rundir.file_hash extract.weights.blob_hash heads.people.read",
-    "opened by its reader before": "blend.annotate_video.of blend.page_faces._strip blend.check_folder._frames_of",
+    "opened by its reader before": "blend.annotate_video.of blend.check_folder._frames_of",
 }
 """Functions that open files that are no user's, or that another reader has looked at."""
 ASIDE = ("bench", "ablation", "train_networks", "studies")

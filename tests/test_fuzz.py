@@ -25,7 +25,9 @@ SECONDS, MEGABYTES = 20, 1000
 
 
 def beside(name: str) -> types.ModuleType:
-    """A module of this folder (tests are no package)."""
+    """A module of this folder (tests are no package); once."""
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

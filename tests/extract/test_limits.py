@@ -136,6 +136,13 @@ def test_pictures_of_more_pixels_than_8k_are_refused_and_others_take_less_than_a
     assert child(png(tmp_path / "00002.png", 7_900), "from extract import pictures; pictures.bgr(path)") == ""
 
 
+def test_a_picture_of_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "00001.jpg"
+    with open(path, "wb") as file:
+        file.truncate(10**10)
+    assert "has 10,000,000,000 bytes, expected at most" in child(path, PICTURE)
+
+
 def test_frames_of_a_video_that_claim_gigabytes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.gif"
     from PIL import Image
