@@ -44,7 +44,7 @@ def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
         return "a link to nothing" if path.is_symlink() else f"no such {what}"
     except (OSError, ValueError) as error:
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    if kind := odd_kind(path):
+    if kind := KINDS.get(stat.S_IFMT(facts.st_mode), ""):
         return f"{kind}, expected a {what}"
     if largest is not None and facts.st_size > largest:
         return f"has {facts.st_size:,} bytes, expected at most {largest:,}"
