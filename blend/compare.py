@@ -167,7 +167,9 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     from blend.report_videos import tables
 
     mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
-    of = np.unique([video.get("group", -1 - v) for v, video in enumerate(mine)], return_inverse=True)[1]
+    of = np.unique(
+        [-1 - v if video.get("group") is None else video["group"] for v, video in enumerate(mine)], return_inverse=True
+    )[1]
     labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
     ours, others = (counts.summed(tables(videos, key), of) for videos in (mine, theirs))
     found = gain(run.report["task"], [ours], [others], labelled, draws, seed)

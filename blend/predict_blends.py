@@ -115,13 +115,13 @@ def again(trained: Trained) -> str:
 def _again(folder: Path, work: Path, task: Task) -> str:
     """The same with the config and the seed that are on record; without, the config is to be filled in."""
     name = MTL if task.within else task.name
-    given: Any = ["--config", "CONFIG.toml"]
+    given = ["--config", "CONFIG.toml"]
     seed = 0
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+        given = [*map(str, inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN])]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
-    arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
+    arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
 

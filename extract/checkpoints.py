@@ -7,6 +7,7 @@ otherwise, because nothing shows that an unknown module's layers compute what ti
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import types
@@ -168,7 +169,28 @@ ALLOWED = {
 """What a checkpoint may really call; None: the thing of that name itself."""
 
 
-class _ShellUnpickler(pickle.Unpickler):
+class _ShellUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """Written in Python: the one in C makes room for whatever a pickle numbers its objects by, 30 GB for five bytes.
+
+    torch assigns a `persistent_load`, which makes room for as many numbers as the pickle says before it reads one.
+    """
+
+    def __init__(self, handle: IO[bytes], **settings: Any) -> None:
+        super().__init__(handle, **settings)
+        try:
+            self._bytes = os.fstat(handle.fileno()).st_size
+        except OSError:  # of a part of an archive, whose storages are records with sizes of their own
+            self._bytes = 2**62
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__("_given" if name == "persistent_load" else name, value)
+
+    def persistent_load(self, saved: Any) -> Any:
+        """Any storage that the file can hold."""
+        if any(isinstance(part, int) and part > self._bytes for part in saved):
+            raise ValueError(f"it says that {saved[-2]} numbers are in a file of {self._bytes} bytes")
+        return self._given(saved)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ALLOWED:
             return ALLOWED[module, name] or super().find_class(module, name)

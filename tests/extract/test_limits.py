@@ -216,6 +216,20 @@ def test_an_archive_that_unpacks_to_gigabytes_is_no_checkpoint(tmp_path: Path) -
     assert "unpacks to 67,108," in child(path, call)
 
 
+def test_a_pickle_that_numbers_its_objects_by_billions_is_no_checkpoint(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "x.pt"
+    call = "from extract import checkpoints; checkpoints.read_state(path, trusted=True)"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")  # in C, a list of 2**31 objects
+    assert "x.pt: cannot be read as a PyTorch checkpoint" in child(path, call)
+    torch.save({"a": torch.zeros(9999)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    assert child(path, call) == ""
+    path.write_bytes(whole.replace(b"M\x0f'", b"J\xff\xff\xff\x7f"))  # 9,999 numbers are 2**31 - 1
+    assert "2147483647 numbers are in a file of" in child(path, call)
+
+
 def test_deep_and_long_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     toml = "from extract import inputs; inputs.read_toml(path)"
