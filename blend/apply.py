@@ -61,7 +61,7 @@ def read(path: Path, prior: Path | None = None, again: str = "python -m blend.ru
     own = "a blend of your own belongs in another folder, for blend.apply"
     rundir.check_result(path, f"{again} makes it anew ({own})")
     table = read_json(path, "give the params.json of a finished blend")
-    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
+    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS}, str(path))
     if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:
         raise InputError(f"{path}: outputs of task {params.task!r} are not the official ones, in their order")
     where, known = path, table.get("prior")

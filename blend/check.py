@@ -9,6 +9,7 @@ of the same frames, too (blend.check_compare): swapped columns, argmin, shifted 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ import typer
 from blend import check_lines, check_order, formats
 from blend.check_order import Problem
 from blend.formats import KINDS, Kind
-from extract import errors, rundir
+from extract import errors, inputs, rundir
 from extract.errors import InputError
 
 SHOWN = 20
@@ -40,13 +41,8 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such template") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "template")
+    header, _, body = text.partition("\n")
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
@@ -64,10 +60,7 @@ def problems(path: Path, template: Template) -> list[Problem]:
 
     Raises InputError for one that cannot be read, and for a complete one that is not what blend.run left there.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    data = inputs.read_bytes(path)
     if not data:
         return [(1, "the file is empty")]
     if (zero := data.find(0)) >= 0:
@@ -122,10 +115,10 @@ def command(
 ) -> None:
     """Check a submission: every problem with its line number."""
     with errors.exits():
-        if not file.exists():
+        if not os.path.exists(file):
             raise InputError(f"{file}: no such file")
         odd: list[str] = []
-        if file.is_dir():
+        if os.path.isdir(file):
             from blend import check_folder
 
             if compare:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from extract import limits
+
 
 def _expected(text: str) -> WrapValidator:
     """One message for all that a union of types refuses."""
@@ -25,7 +27,7 @@ Switch = bool | Literal["auto"]
 nothing can tell that, so with select = "tuned" auto means never.
 """
 Kernel = Literal["box", "gaussian", "median"]
-Width = Annotated[int, Field(strict=True, ge=0)]
+Width = Annotated[int, Field(strict=True, ge=0, le=limits.K)]
 """Frames."""
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]

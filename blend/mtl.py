@@ -19,8 +19,8 @@ from blend import mtl_page, run
 from blend.config import Config
 from blend.formats import KINDS
 from blend.how import How
+from extract import inputs, rundir
 from extract import run as extract_run
-from extract import rundir
 from extract.errors import InputError
 from extract.progress import step
 from heads import mtl_file
@@ -88,7 +88,7 @@ def _made(
 def _is_of(folder: Path, report: dict[str, Any]) -> bool:
     """Whether a part's folder is finished, and holds this report."""
     try:
-        there = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        there = inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))
         return rundir.is_done(folder, rundir.results(folder)[0]) and there == json.loads(json.dumps(report))
     except (OSError, ValueError):
         return False
@@ -106,7 +106,7 @@ def _joined(
     }
     mark = rundir.fingerprint(facts)
     if rundir.is_done(out, mark):
-        found: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
         return found
     rundir.begin(out)
     header = checker.read_template(test).header if test else mtl_file.HEADER

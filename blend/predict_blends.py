@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blend import apply
-from extract import rundir
+from extract import inputs, rundir
 from extract.errors import InputError
 from heads.tasks import MTL, SUBTASKS, Task
 from heads.tasks import find as find_task
@@ -116,13 +115,13 @@ def again(trained: Trained) -> str:
 def _again(folder: Path, work: Path, task: Task) -> str:
     """The same with the config and the seed that are on record; without, the config is to be filled in."""
     name = MTL if task.within else task.name
-    given: Any = ["--config", "CONFIG.toml"]
+    given = ["--config", "CONFIG.toml"]
     seed = 0
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+        given = [*map(str, inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN])]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
-    arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
+        seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
 
@@ -190,7 +189,7 @@ def _place(folder: Path) -> tuple[str, Path]:
 def _made_of(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
     try:
-        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+        return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -207,7 +206,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = rundir.results(where / MODEL)[1].get(f"../{VAL}", made_of)
-        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

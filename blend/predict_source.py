@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import boxes, faces, frame_times, frames, names, video
+from extract import boxes, faces, frame_times, frames, pictures, video
+from extract import names as file_names
 from extract.boxes import Boxes
 from extract.errors import InputError
 from extract.spelling import composed
@@ -135,10 +136,10 @@ class Clip:
 
         listed = _pictures(self.path)
         by_number = dict(zip(listed.numbers.tolist(), listed.names, strict=True))
-        readable = (cv2.imread(str(self.path / name)) for name in listed.names)
+        readable = (_pixels(self.path / name) for name in listed.names)
         shape = next((picture.shape for picture in readable if picture is not None), (112, 112, 3))
         for number in range(1, count + 1):
-            picture = cv2.imread(str(self.path / by_number[number])) if number in by_number else None
+            picture = _pixels(self.path / by_number[number]) if number in by_number else None
             if picture is None:
                 picture = np.full(shape, GREY, np.uint8)
             elif picture.shape != shape:
@@ -158,7 +159,7 @@ def clips(paths: list[Path], fps: float) -> list[Clip]:
             raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
         if clip.is_folder and not len(_pictures(path).numbers):
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
-        names.check(names.VIDEO, clip.name, path)
+        file_names.check(file_names.VIDEO, clip.name, path)
         if clip.name in found:
             raise InputError(
                 f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "
@@ -166,6 +167,14 @@ def clips(paths: list[Path], fps: float) -> list[Clip]:
             )
         found[clip.name] = clip
     return list(found.values())
+
+
+def _pixels(path: Path) -> NDArray[np.uint8] | None:
+    """A picture as BGR, None where it cannot be read."""
+    try:
+        return pictures.bgr(path)
+    except pictures.UnreadablePicture:
+        return None
 
 
 def _pictures(folder: Path) -> frames.Frames:

@@ -15,7 +15,7 @@ from blend import ingredients, others, provenance, steady
 from blend.config import Config
 from blend.how import ALONE, How
 from blend.ingredients import Ingredients
-from extract import cluster, errors, rundir
+from extract import cluster, errors, inputs, rundir
 from extract import config as extract_config
 from extract.errors import InputError
 from extract.progress import step, steps
@@ -88,7 +88,7 @@ def _made(
     with rundir.holding(out):
         predict_networks.keep(out, config)
         if is_done(made_of):
-            report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
             return None

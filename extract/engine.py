@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import network_check
+from extract import inputs, network_check
 from extract.errors import InputError
 from extract.networks import Network
 from extract.threads import given
@@ -84,12 +84,14 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
     """
     import onnx
 
+    inputs.need(path, "network")
     try:
         model = onnx.load(path)
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
         raise InputError(f"{path}: not an ONNX network ({network_check.why_unreadable(path, error)})") from error
+    network_check.check_sizes(path, model)
     if network.section == "networks":
         network_check.check_input(path, graph, network)
     made = {name: node for node in graph.node for name in node.output}
@@ -133,7 +135,7 @@ class OpenVinoEngine:
         try:
             model = core.read_model(graph.SerializeToString())
             compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:  # the latter: of the text of the former
             raise InputError(
                 f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
                 f"{network.colour!r}: {str(error).splitlines()[0]}"

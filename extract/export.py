@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from extract import config as configs
-from extract import errors, store
+from extract import errors, inputs, store
 from extract.config import Config
 from extract.errors import InputError
 from extract.progress import progress
@@ -59,8 +59,8 @@ def _columns(path: Path, kinds: list[str] | None) -> dict[str, list[str]]:
     for kind in kinds or []:
         if kind not in features.has():
             raise InputError(f"--kinds {kind}: {path} has only {', '.join(features.has())}")
-    imported = json.loads(about["columns"]) if "table" in about else {}
-    classes = json.loads(about["outputs"])[-1] if "outputs" in about else None
+    imported = inputs.parse_json(about["columns"]) if "table" in about else {}
+    classes = inputs.parse_json(about["outputs"])[-1] if "outputs" in about else None
     columns = {}
     for kind in kinds or features.has():
         width = getattr(features, kind).shape[1]

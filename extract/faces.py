@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract import boxes, crops, names, sharing, video
+from extract import boxes, crops, inputs, names, sharing, video
 from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
 from extract.frames import SIDES as TWO
@@ -194,7 +194,7 @@ def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> N
 def _record(clip: Clip) -> dict[str, Any]:
     """What a run noted of a video, or {}."""
     try:
-        record = dict(json.loads(clip.record.read_text(encoding="utf-8")))
+        record = dict(inputs.parse_json(clip.record.read_text(encoding="utf-8")))
         return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
     except (OSError, ValueError):
         return {}

@@ -27,7 +27,7 @@ def of_file(path: Path, frames: int) -> tuple[Fraction, NDArray[np.float64]]:
     rate, base = FALLBACK, Fraction(1)
     stamps: list[int] = []
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 raise ValueError("no picture stream")
             rate = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK)

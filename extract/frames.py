@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import limits
 from extract import names as file_names
 from extract.errors import InputError
 from extract.spelling import composed
@@ -75,10 +76,10 @@ def list_frames(folder: Path) -> Frames:
         raise InputError(f"{folder}: folder of frames cannot be read ({error.strerror})") from None
     for name in names:
         if match := PICTURE.fullmatch(name):
-            number = int(match[1])
-            if number in by_number or not 0 < number < 2**31:
+            number = limits.frame(match[1])
+            if number in by_number or not number:
                 raise InputError(
-                    f"{folder / name}: frame {number} "
+                    f"{folder / name}: frame {match[1].lstrip('0') or 0} "
                     + (f"is also {by_number[number]}" if number in by_number else "is out of range")
                     + "; expected one picture per frame, numbered from 1"
                 )

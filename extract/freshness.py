@@ -7,7 +7,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from extract import store
+from extract import inputs, store
 from extract.errors import InputError
 from extract.networks import Network
 from extract.pipeline import Failure, Job
@@ -78,7 +78,7 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
         )
     if there.get("pictures") != _pictures(job, corpus):
         return False
-    return all(_size(job.folder / name) == size for name, size, _ in json.loads(there.get("unreadable", "[]")))
+    return all(_size(job.folder / name) == size for name, size, _ in inputs.parse_json(there.get("unreadable", "[]")))
 
 
 def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
@@ -86,7 +86,7 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
     found = []
     for job in jobs:
         there = store.about(store.path(work, network, job.video)) or {}
-        found += [Failure(job.folder / name, why) for name, _, why in json.loads(there.get("unreadable", "[]"))]
+        found += [Failure(job.folder / name, why) for name, _, why in inputs.parse_json(there.get("unreadable", "[]"))]
     return found
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
+from extract import limits
 from extract.errors import InputError
 
-LONGEST = 200
-"""Bytes. File systems take 255; the rest is for `.safetensors`, `_right`, and what a half-written file is called."""
 VIDEO = "video"
 """The kind of name that may begin with a dash: YouTube's do."""
 STRANGE = ("Cc", "Cs", "Zl", "Zp")
@@ -26,8 +25,8 @@ def problem(kind: str, name: str) -> str:
         return "begins or ends with a blank, which lists of names lose"
     if name[0] == "." or (name[0] == "-" and kind != VIDEO):
         return f"begins with {name[0]!r}"
-    if (length := len(name.encode())) > LONGEST:
-        return f"is {length} bytes long; {LONGEST} are possible"
+    if (length := len(name.encode())) > limits.NAME_BYTES:
+        return f"is {length} bytes long; {limits.NAME_BYTES} are possible"
     return ""
 
 

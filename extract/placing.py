@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import frames, tables
+from extract import frames, limits, tables
 from extract import names as file_names
 from extract.columns import Plan
 from extract.errors import InputError
@@ -89,9 +89,10 @@ class Places:
                 f"{where}: {str(picture)!r} is a picture's file, but does not say of which video and frame; expected "
                 f"<video>/<frame number>.jpg, as in clip/00001.jpg"
             )
-        frame = int(number[1]) - self.plan.first_picture + 1
-        if not 0 < frame < 2**31:
-            hint = " (the pictures are counted from 0: add --first-frame 0)" if int(number[1]) == 0 else ""
+        stated = limits.frame(number[1])
+        frame = stated - self.plan.first_picture + 1
+        if frame < 1 or (not stated and number[1].strip("0")):
+            hint = " (the pictures are counted from 0: add --first-frame 0)" if not number[1].strip("0") else ""
             raise InputError(f"{where}: {str(picture)!r}: expected a frame number from {self.plan.first_picture}{hint}")
         return frame
 
@@ -100,7 +101,7 @@ class Places:
     ) -> NDArray[np.int64]:
         """Frame numbers from 1 of rows that state a number."""
         plan, shifted = self.plan, stated - self.plan.first_frame + 1
-        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted < 2**31)) | (shifted < 1))
+        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted <= limits.FRAMES)) | (shifted < 1))
         if len(bad):
             value = stated[bad[0]]
             hint = " (the table counts from 0: add --first-frame 0)" if value == 0 else ""

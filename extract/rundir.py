@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from extract import inputs, limits
 from extract.errors import InputError
 
 DONE = "DONE"
@@ -91,10 +92,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """The JSON object in a file that a user names. Raises InputError, which ends with `advice`, where there is none."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {advice}") from None
-    except (OSError, ValueError) as error:
+        table = inputs.parse_json(inputs.read_text(path, advice=advice, largest=limits.JSON_BYTES))
+    except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {advice}") from None
     if not isinstance(table, dict):
         raise InputError(f"{path}: holds {type(table).__name__}, expected a JSON object; {advice}")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import names
+from extract import inputs, names
 from extract.errors import InputError
 from extract.rundir import fingerprint, writing
 from extract.spelling import composed
@@ -90,7 +90,7 @@ def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArra
 
     Files of versions that kept no hashes pass.
     """
-    hashes = json.loads(metadata.get("arrays", "{}"))
+    hashes = inputs.parse_json(metadata.get("arrays", "{}"))
     for name, array in arrays.items():
         if name in hashes and array_hash(array) != hashes[name]:
             raise damaged(source, f"the values of {name!r} are not those that were written", metadata)
@@ -112,8 +112,7 @@ def read(source: Path) -> VideoFeatures:
     """Read one video's features. Raises InputError for a missing or damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    if not source.exists():
-        raise InputError(f"{source}: no such feature file; run python -m extract.run first")
+    inputs.need(source, "feature file", "run python -m extract.run first")
     try:
         with safe_open(source, framework="numpy") as handle:
             known = described(handle)
@@ -129,6 +128,8 @@ def about(source: Path) -> dict[str, str] | None:
     """A file's metadata, or None where there is no whole feature file (missing, cut short, foreign, damaged)."""
     from safetensors import SafetensorError, safe_open
 
+    if inputs.problem(source):
+        return None
     try:
         with safe_open(source, framework="numpy") as handle:
             return described(handle)
@@ -138,13 +139,13 @@ def about(source: Path) -> dict[str, str] | None:
 
 def described(handle: Any) -> dict[str, str]:
     """The metadata of an open feature file. Raises KeyError or ValueError where it has none, or damaged ones."""
-    known = json.loads((handle.metadata() or {})["about"])
+    known = inputs.parse_json((handle.metadata() or {})["about"])
     if not isinstance(known, dict):
         raise ValueError("its metadata are no table")
     sealed = {"arrays", "checksum"} & known.keys()  # versions that kept no hashes have neither
     if sealed and known.pop("checksum", "") != (found := fingerprint(known)):
         raise ValueError("its metadata are not those that were written")
-    if sealed and set(json.loads(known["arrays"])) != set(handle.keys()):
+    if sealed and set(inputs.parse_json(known["arrays"])) != set(handle.keys()):
         raise ValueError("its arrays are not those that were written")
     return known | ({"checksum": found} if sealed else {})
 

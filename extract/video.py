@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import containers, frames, pictures, streams
+from extract import containers, frames, inputs, limits, pictures, streams
 from extract.errors import InputError
 from extract.spelling import composed
 
@@ -83,7 +83,7 @@ def stated_frames(path: Path) -> int:
     import av
 
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 return 0
             seconds, *_ = _stated_seconds(container, stream)
@@ -100,21 +100,25 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     """
     import av
 
+    if why := inputs.problem(path, "video"):
+        raise BrokenVideo(why)
     if path.suffix.lower() not in EXTENSIONS and frames.PICTURE_LIKE.fullmatch(path.name):
         try:
-            yield np.ascontiguousarray(np.asarray(pictures.decode(path, "RGB"))[:, :, ::-1])
+            yield pictures.bgr(path)
         except pictures.UnreadablePicture as error:
             raise BrokenVideo(str(error)) from None
         return
     try:
-        container = av.open(streams.location(path))
+        container = streams.open_container(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return
     with container:
         if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        if stream.codec_context is not None:
+        if (codec := stream.codec_context) is not None:
+            if codec.width * codec.height > limits.PIXELS:
+                raise BrokenVideo(f"frames of {codec.width}x{codec.height} pixels, expected {limits.PIXELS:,} at most")
             yield from _read_stream(path, container, stream)
             return
     yield from _read_with_opencv(path, reason="there is no decoder for its codec here: convert it, as to H.264")

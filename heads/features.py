@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import rundir, store
+from extract import inputs, rundir, store
 from extract.errors import InputError
 
 SEEN = "the command found it whole"
@@ -23,6 +22,7 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
     """
     from safetensors import SafetensorError, safe_open
 
+    inputs.need(path, "feature file", "run python -m extract.run again")
     try:
         with safe_open(path, framework="numpy") as handle:
             about = store.described(handle)
@@ -66,9 +66,12 @@ def filled(
 def class_names(path: Path) -> tuple[str, ...]:
     """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
     about = store.about(path) or {}
-    if "columns" in about:  # an imported table: {kind: names of its columns}
-        return tuple(json.loads(about["columns"]).get("logits", ()))
-    return tuple(json.loads(about["outputs"])[-1] or ()) if "outputs" in about else ()
+    try:
+        if "columns" in about:  # an imported table: {kind: names of its columns}
+            return tuple(inputs.parse_json(about["columns"]).get("logits", ()))
+        return tuple(inputs.parse_json(about["outputs"])[-1] or ()) if "outputs" in about else ()
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise store.damaged(path, f"its metadata: {error}") from None
 
 
 def checked(
@@ -101,6 +104,7 @@ def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    inputs.need(path, "feature file", "run python -m extract.run again")
     try:
         with safe_open(path, framework="numpy") as handle:
             about, frames = store.described(handle), handle.get_tensor("frame")

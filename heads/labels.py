@@ -7,13 +7,14 @@ va two numbers in [-1, 1] or -5. A frame counts as annotated only if all of its 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import names
+from extract import inputs, names
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -47,7 +48,7 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
 
     Raises InputError for a missing or empty folder and for any damaged file.
     """
-    if folder.is_file():
+    if os.path.isfile(folder):
         from heads import mtl_file
 
         return mtl_file.read(folder, task)
@@ -58,14 +59,14 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
 
 def videos(folder: Path, task: Task) -> list[str]:
     """The annotated videos, by name. Raises InputError as `files`, and for a damaged file of several videos."""
-    return sorted(read_folder(folder, task)) if folder.is_file() else [path.stem for path in files(folder)]
+    return sorted(read_folder(folder, task)) if os.path.isfile(folder) else [path.stem for path in files(folder)]
 
 
 def files(folder: Path) -> list[Path]:
     """The annotation files of a folder, sorted by name; a file is itself. Raises InputError where there are none."""
-    if folder.is_file():
+    if os.path.isfile(folder):
         return [folder]
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
     if not found:
@@ -83,12 +84,7 @@ def files(folder: Path) -> list[Path]:
 
 def text_of(path: Path) -> str:
     """What an annotation file says. Raises InputError for one that is missing or no text."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    return inputs.read_text(path, "annotation file")
 
 
 def read(path: Path, task: Task) -> Annotation:
@@ -101,7 +97,7 @@ def read(path: Path, task: Task) -> Annotation:
     header, _, body = text.partition("\n")
     if "".join(header.split()) != task.header:
         raise InputError(f"{path}: line 1 is {header.strip()[:80]!r}, expected the header {task.header!r}")
-    body = body.replace("\r", "").rstrip()
+    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     numbers = _parse(body, task.columns)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import store
+from extract import inputs, store
 from extract.errors import InputError
 from heads import split
 
@@ -136,7 +136,7 @@ def _sampled(path: Path) -> NDArray[np.float64] | None:
     """At most FRAMES embeddings of a video, evenly spaced, [n, D]; None without a file, an embedding or a frame."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.exists():
+    if inputs.problem(path):
         return None
     try:
         with safe_open(path, framework="numpy") as handle:
