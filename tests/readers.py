@@ -284,7 +284,7 @@ def binaries() -> list[Reader]:
             lambda path: boxes.write(path, [{1: np.ones(4)}, {1: np.ones(4), 2: np.ones(4)}]), "x.parquet"),
                functools.partial(boxes.read, people=2), "extract.boxes.read"),
         Reader("network", "mine.onnx", seeds.network(), run_network,
-               "extract.engine.expose extract.network_check.why_unreadable"),
+               "extract.engine.expose extract.network_check.why_unreadable extract.network_check.takes_whole_numbers"),
         *(Reader(f"{name} checkpoint", "mine.pt", seeds.checkpoint(zipped),
                  functools.partial(checkpoints.read_state, trusted=True), "extract.checkpoints._read")
           for name, zipped in (("zip", True), ("legacy", False))),
