@@ -17,7 +17,7 @@ from blend.pool import inputs as blend_inputs
 from blend.pool.inputs import BlendInputs
 from extract import config as extract_config
 from extract.jobs import cluster, session
-from extract.runtime import errors, run_folder
+from extract.runtime import errors, inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import step, steps
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS
@@ -91,7 +91,7 @@ def _made(
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
         if is_done(made_of):
-            report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
             return None

@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from extract.runtime import file_names
 from extract.runtime.console import console
 
 if TYPE_CHECKING:
@@ -125,8 +124,6 @@ def main(
     from extract.runtime.progress import steps
 
     clips = video_source.clips(videos, fps)
-    for clip in clips:
-        file_names.check(file_names.VIDEO, clip.name, clip.path)
     predictor = Predictor.load(*blends, config=config)
     wanted = prediction_folder.OutputOptions(faces, size, table_format, video, detector, keep)
     said = []
