@@ -19,7 +19,7 @@ import typer
 
 from blend.pool import external
 from blend.report.summary import number
-from extract.runtime import errors
+from extract.runtime import errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import read_json
 from heads.abaw.tasks import TASKS
@@ -52,16 +52,18 @@ class ApplyResult:
     scored: dict[str, Any] | None
 
 
-def read(path: Path, prior: Path | None = None) -> Blend:
+def read(path: Path, prior: Path | None = None, again: str = "python -m blend.run") -> Blend:
     """Read a params.json; `prior` is a JSON file whose prior takes the place of its own (`prior.json` of the heads).
 
-    Raises InputError for a file that is missing or no JSON, a blend that is not complete, and a prior that lacks an
-    output.
+    Raises InputError for a file that is missing or no JSON, one that is not what `again` left in its finished folder, a
+    blend that is not complete, and a prior that lacks an output.
     """
     from blend.decision.combine import Params
 
+    own = "a blend of your own belongs in another folder, for blend.apply"
+    run_folder.check_result(path, f"{again} makes it anew ({own})")
     table = read_json(path, "give the params.json of a finished blend")
-    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
+    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS}, str(path))
     if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:
         raise InputError(f"{path}: outputs of task {params.task!r} are not the official ones, in their order")
     where, known = path, table.get("prior")

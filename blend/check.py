@@ -9,6 +9,7 @@ of the same frames, too (blend.check_predictions): swapped columns, argmin, shif
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -53,10 +54,10 @@ def command(
 ) -> None:
     """Check a submission: every problem with its line number."""
     with errors.exits():
-        if not file.exists():
+        if not os.path.exists(file):
             raise InputError(f"{file}: no such file")
         odd: list[str] = []
-        if file.is_dir():
+        if os.path.isdir(file):
             from blend.submission import folder as submission_folder
 
             if compare:

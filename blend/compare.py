@@ -10,6 +10,7 @@ of a score is which videos there are, and that is the same for both.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field
 
-from extract.runtime import errors, run_folder
+from extract import config as configs
+from extract.runtime import errors, limits, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, TASKS
@@ -31,6 +34,39 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
+
+
+SHAPES = {"au": (3, 12), "expr": (8, 8), "va": (6, 2)}
+"""Of a video's counts (blend.calibrate.video_counts)."""
+Count = Annotated[float, Field(ge=-1e15, le=1e15)]
+Score = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Video(BaseModel):
+    """A video of a report, as far as it is compared."""
+
+    model_config = ConfigDict(strict=True)
+    video: str
+    truth: str
+    labelled: Annotated[int, Field(ge=0, le=limits.FRAMES)]
+    group: Annotated[int, Field(ge=0, le=limits.FRAMES)] | None = None
+    counts: list[list[Count]]
+    counts_submitted: list[list[Count]]
+
+
+class Report(BaseModel):
+    """A blend's report, as far as it is compared: somebody may have edited it."""
+
+    model_config = ConfigDict(strict=True)
+    metric: str
+    select: str
+    held_out: bool
+    kernel: str
+    k: int | list[int]
+    weights: dict[str, Score | list[Score]]
+    submitted: Score | None
+    interval: Annotated[list[Score], Field(min_length=2, max_length=2)] | None
+    videos: list[Video]
 
 
 @dataclass(frozen=True)
@@ -79,7 +115,8 @@ def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]
 
 def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
-    file = path / "report.json" if path.is_dir() else path
+    file = path / "report.json" if os.path.isdir(path) else path
+    run_folder.check_result(file, "python -m blend.run makes it anew")
     report = run_folder.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
     task = str(report.get("task"))
     if task == MTL:
@@ -90,6 +127,12 @@ def read(path: Path) -> Run:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
     if not report["videos"]:
         raise InputError(f"{file}: holds no annotated video")
+    configs.check(Report, report, file)
+    for video in report["videos"]:
+        for key in ("counts", "counts_submitted"):
+            rows, columns = SHAPES[task]
+            if [len(row) for row in video[key]] != [columns] * rows:
+                raise InputError(f"{file}: {key} of video {video['video']!r} are not {rows} rows of {columns} numbers")
     return Run(str(path), report)
 
 
@@ -125,7 +168,9 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     from blend.report.videos import tables
 
     mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
-    of = np.unique([video.get("group", -1 - v) for v, video in enumerate(mine)], return_inverse=True)[1]
+    of = np.unique(
+        [-1 - v if video.get("group") is None else video["group"] for v, video in enumerate(mine)], return_inverse=True
+    )[1]
     labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
     ours, others = (video_counts.sum_groups(tables(videos, key), of) for videos in (mine, theirs))
     found = gain(run.report["task"], [ours], [others], labelled, draws, seed)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 import heads.config
 from extract.config import Strict
+from extract.runtime import limits
 from heads.abaw.tasks import TASKS
 
 
@@ -32,7 +33,7 @@ Switch = bool | Literal["auto"]
 nothing can tell that, so with select = "tuned" auto means never.
 """
 Kernel = Literal["box", "gaussian", "median"]
-Width = Annotated[int, Field(strict=True, ge=0)]
+Width = Annotated[int, Field(strict=True, ge=0, le=limits.K)]
 """Frames."""
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -104,7 +105,7 @@ class BlendSettings(Strict):
     """Short for kernels = [kernel]."""
     kernels: list[Kernel] = Field(default=["box"], min_length=1)
     """Smoothing kernels to choose among."""
-    k_max: int | None = Field(default=None, ge=0)
+    k_max: int | None = Field(default=None, ge=0, le=limits.K)
     """The widest smoothing tried: 2 k + 1 frames, or sigma = k. None: 50 for au, 100 for expr and va."""
     per_output_weights: Switch = False
     """Weights of its own for every unit, class or dimension."""

@@ -21,7 +21,7 @@ from blend.report.html import multitask as multitask_page
 from blend.submission import check as submission_check
 from blend.submission.formats import KINDS
 from extract import run as extract_run
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import step
 from heads.abaw import tasks
@@ -82,7 +82,7 @@ def _made(
 def _is_of(folder: Path, report: dict[str, Any]) -> bool:
     """Whether a part's folder is finished, and holds this report."""
     try:
-        there = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        there = inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))
         return run_folder.is_done(folder, run_folder.results(folder)[0]) and there == json.loads(json.dumps(report))
     except (OSError, ValueError):
         return False
@@ -100,7 +100,7 @@ def _joined(
     }
     mark = run_folder.fingerprint(facts)
     if run_folder.is_done(out, mark):
-        found: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
         return found
     run_folder.begin(out)
     header = submission_check.read_template(test).header if test else tasks.MTL_HEADER

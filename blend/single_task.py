@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from blend.config import Config, SearchOptions
 from blend.pool import inputs as blend_inputs
 from blend.pool import networks, provenance
 from blend.pool.inputs import BlendInputs
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.progress import step, steps
 
 
@@ -69,7 +68,7 @@ def _made(
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
         if is_done(made_of):
-            report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
             return None

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from extract import config_file
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -41,7 +42,7 @@ class TaskPaths(Strict):
 class Corpus(Strict):
     """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=limits.NAME_BYTES)
     demo: bool = False
     """Render the embedded corpus into the work folder instead of reading one."""
     frames: list[Path] = []
@@ -102,7 +103,7 @@ class NetworkSettings(Strict):
     """[networks.<name>]: an ONNX network of the user's own. Give the outputs that it has, by their ONNX names."""
 
     path: Path
-    size: int = Field(gt=0)
+    size: int = Field(gt=0, le=limits.SIDE)
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     mean: list[float]
     std: list[float]
@@ -130,12 +131,12 @@ class AudioSettings(Strict):
     path: Path
     takes: Literal["waveform", "logmel"] = "waveform"
     """"waveform": samples in [-1, 1]; "logmel": ln(mel + offset) of 25 ms windows every 10 ms, as VGGish's."""
-    window: float | None = Field(default=None, gt=0)
+    window: float | None = Field(default=None, gt=0, le=limits.SECONDS)
     """Seconds heard at a time; None: what the network's input says."""
-    rate: int = Field(default=16_000, ge=1000)
+    rate: int = Field(default=16_000, ge=1000, le=limits.RATE)
     normalise: bool = False
     """Give each stretch mean 0 and variance 1, as wav2vec2 and HuBERT want it. Of waveforms."""
-    bands: int = Field(default=64, ge=2)
+    bands: int = Field(default=64, ge=2, le=limits.BANDS)
     low: float = Field(default=125.0, ge=0)
     high: float = Field(default=7500.0, gt=0)
     offset: float = Field(default=0.01, gt=0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
+import os
 from pathlib import Path
 from typing import Any
 
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 
 
@@ -15,23 +15,13 @@ def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     Raises InputError for a file that is missing, no UTF-8 text or no TOML, and for files that extend each other.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
-        raise InputError(f"{path}: not valid TOML: {error}{hint}") from error
+    raw = inputs.read_toml(path, "config file", "configs/demo.toml and configs/affwild2.toml are examples")
     resolve(raw, path.resolve().parent)
     if (extends := raw.pop("extends", None)) is None:
         return raw
     if not isinstance(extends, str):
         raise InputError(f"{path}: key 'extends': {extends!r}; expected the path of one config file")
-    base = path.resolve().parent / Path(extends).expanduser()
+    base = path.resolve().parent / os.path.expanduser(extends)
     if base.resolve() in (seen := (*extended_by, path.resolve())):
         raise InputError(f"{path}: key 'extends': {extends!r} extends this file; one of the two has to stand alone")
     return _over(read(base, seen), raw)
@@ -64,7 +54,7 @@ def resolve(raw: dict[str, Any], folder: Path) -> None:
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(inner) for inner in value]
-        return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+        return str(folder / os.path.expanduser(value)) if isinstance(value, str) else value
 
     def walk(table: Any, section: str) -> None:
         for key, value in table.items() if isinstance(table, dict) else ():
@@ -85,10 +75,12 @@ def override(raw: dict[str, Any], text: str) -> None:
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: expected key.path=value, as in blend.au.trials=50")
     try:
-        value = tomllib.loads(f"value = {value_text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = inputs.parse_toml(f"value = {value_text}", "--set")["value"]
+    except InputError:
         value = value_text.strip()
     *parents, last = key.strip().split(".")
+    if len(parents) > limits.NESTING:
+        raise InputError(f"--set {text[:80]!r}: a key of {len(parents) + 1} parts; expected key.path=value")
     table = raw
     for parent in parents:
         table = table.setdefault(parent, {})

@@ -15,7 +15,7 @@ from extract import config as configs
 from extract.config import Config
 from extract.features import store
 from extract.features.store import KINDS, VideoFeatures
-from extract.runtime import errors
+from extract.runtime import errors, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import write_whole
@@ -60,8 +60,8 @@ def _columns(path: Path, kinds: list[str] | None) -> dict[str, list[str]]:
     for kind in kinds or []:
         if kind not in features.has():
             raise InputError(f"--kinds {kind}: {path} has only {', '.join(features.has())}")
-    imported = json.loads(about["columns"]) if "table" in about else {}
-    classes = json.loads(about["outputs"])[-1] if "outputs" in about else None
+    imported = inputs.parse_json(about["columns"]) if "table" in about else {}
+    classes = inputs.parse_json(about["outputs"])[-1] if "outputs" in about else None
     columns = {}
     for kind in kinds or features.has():
         width = getattr(features, kind).shape[1]

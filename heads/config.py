@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from extract import config as extract_config
 from extract.features import store
-from extract.runtime import file_names
+from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
@@ -81,7 +80,7 @@ def name_head(entry: str) -> str:
     """The name of a head in `use`: itself, its file's name, or of a search's best config "<the search>-best"."""
     path = Path(entry)
     if path.name == BEST:  # every search's file is called so: its folder tells them apart
-        return f"{Path(os.path.abspath(path.expanduser())).parent.name}-{path.stem}"
+        return f"{Path(os.path.abspath(os.path.expanduser(path))).parent.name}-{path.stem}"
     return path.stem if entry.endswith(".toml") else entry
 
 
@@ -169,14 +168,9 @@ def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
 def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
     """A head's TOML as it stands, unchecked but for `family`, and its path. Raises InputError where there is none."""
     own = entry.endswith(".toml")
-    path = Path(entry).expanduser() if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        hint = "no such head file" if own else f"no standard head of task {task!r} is called {entry!r}"
-        raise InputError(f"{path}: {hint}; the standard ones are {', '.join(standard(task))}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not a valid TOML file: {error}") from error
+    path = Path(os.path.expanduser(entry)) if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
+    hint = "" if own else f"no standard head of task {task!r} is called {entry!r}; "
+    raw = inputs.read_toml(path, "head file", f"{hint}the standard ones are {', '.join(standard(task))}")
     if "family" not in raw:
         raise InputError(f"{path}: key 'family' is missing")
     return raw, path

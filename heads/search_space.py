@@ -8,11 +8,11 @@ plain config again.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def _leaf(key: str, value: list[Any], where: Path | str) -> Leaf:
     if len(value) != 4 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value[2:]):
         raise wrong(f'expected ["tune", "{kind}", low, high] with two numbers')
     low, high = value[2:]
-    if not (math.isfinite(low) and math.isfinite(high)) or low >= high:
-        raise wrong("the lower bound must be below the upper one, both finite")
+    if not (abs(low) <= limits.BOUND and abs(high) <= limits.BOUND) or low >= high:
+        raise wrong(f"the lower bound must be below the upper one, both finite and within {limits.BOUND:g}")
     if kind in ("int", "logint") and not (isinstance(low, int) and isinstance(high, int)):
         raise wrong("the bounds of whole numbers must be whole")
     if kind.startswith("log") and low <= 0:

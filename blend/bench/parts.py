@@ -84,9 +84,21 @@ def _weights(rng: np.random.Generator) -> tuple[float, ...]:
 
 def search(table: Path | None, scale: float, seed: int) -> dict[str, Any]:
     """Seconds from the start of a search of 300 au trials to the params.json of the defaults, and to the report."""
-    pool, _ = bench_pools.make("au", table, scale, seed)
+    pool, sparse = bench_pools.make("au", table, scale, seed)
     with tempfile.TemporaryDirectory() as name:
-        return _until_params(pool, Path(name), seed)
+        return {"checking_seconds": _checking(pool, sparse, Path(name))} | _until_params(pool, Path(name), seed)
+
+
+def _checking(pool: Pool, sparse: dict[str, bench_pools.Sparse], folder: Path) -> float:
+    """Seconds of hashing the heads' predictions before they are read and after (blend.pool.provenance)."""
+    from extract.runtime.run_folder import file_hash
+    from heads.data import predictions
+
+    paths = [folder / f"{head}.parquet" for head in pool.heads]
+    for h, path in enumerate(paths):
+        videos = {video: (part.frames, part.scores[h]) for video, part in sparse.items()}
+        predictions.write(path, predictions.Predictions(pool.task.outputs, videos))
+    return sum(_ms(file_hash, path) for path in (*paths, *paths)) / 1000
 
 
 def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from blend.decision import smooth
-from extract.runtime import file_names
+from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
 
@@ -86,7 +85,7 @@ class _Reader:
         if missing := [key for key in KNOWN[:6] if key not in self.table]:
             raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN[:6])}")
         task = self.table["task"]
-        if task not in TASKS:
+        if not isinstance(task, str) or task not in TASKS:
             raise self.error(f"task {task!r}; expected one of {', '.join(TASKS)}")
         for key, only in ONLY.items():
             if self.table.get(key) is not None and task != only:
@@ -96,7 +95,7 @@ class _Reader:
             raise self.error(f"outputs {self.table['outputs']!r}; expected {list(outputs)}")
         heads = self.heads()
         kernel = self.table["kernel"]
-        if kernel not in smooth.KERNELS:
+        if not isinstance(kernel, str) or kernel not in smooth.KERNELS:
             raise self.error(f"kernel {kernel!r}; expected one of {', '.join(smooth.KERNELS)}")
         optional = {
             key: self.numbers(key, self.table[key], len(outputs))
@@ -136,15 +135,15 @@ class _Reader:
         each = k if isinstance(k, list) else [k]
         if isinstance(k, list) and len(k) != outputs:
             raise self.error(f"k: {len(k)} numbers; expected one, or {outputs}")
-        if not all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in each):
-            raise self.error(f"k {k!r}; expected whole numbers >= 0")
+        if not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= limits.K for one in each):
+            raise self.error(f"k {k!r}; expected whole numbers >= 0, up to {limits.K:,}")
         return tuple(k) if isinstance(k, list) else int(k)
 
     def filter(self, heads: tuple[str, ...]) -> tuple[str, float] | None:
         value = self.table.get("filter")
         if value is None:
             return None
-        if not isinstance(value, dict) or set(value) != {"head", "t"} or value["head"] not in heads:
+        if not isinstance(value, dict) or set(value) != {"head", "t"} or value["head"] not in list(heads):
             raise self.error(f"filter {value!r}; expected head (one of {', '.join(heads)}) and t")
         return value["head"], self.number("t of filter", value["t"])
 
@@ -154,6 +153,6 @@ class _Reader:
         return tuple(self.number(what, one) for one in value)
 
     def number(self, what: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.error(f"{what}: {value!r}; expected a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limits.NUMBER:
+            raise self.error(f"{what}: {value!r}; expected a finite number up to {limits.NUMBER:g}")
         return float(value)

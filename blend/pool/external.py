@@ -8,6 +8,7 @@ own heads' files are (heads.data.predictions).
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.runtime import file_names
+from extract.runtime import file_names, inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.tabular import reader as table_reader
 from heads.abaw import test_list
@@ -46,8 +47,8 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         file_names.check("head", name, f"--predictions {entry!r}")
         if name in found:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
-        found[name] = Path(text.strip()).expanduser()
-        if not found[name].exists():
+        found[name] = Path(os.path.expanduser(text.strip()))
+        if not os.path.exists(found[name]):
             raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
     return dict(sorted(found.items()))
 
@@ -58,7 +59,7 @@ def find_files(where: Path, part: str) -> Path | None:
 
     Raises InputError where there are several.
     """
-    if not where.is_dir():
+    if not os.path.isdir(where):
         return None if part in ("test_trainval", "oof") else where
     named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
     found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
@@ -85,6 +86,8 @@ def read_external(path: Path, task: Task) -> Predictions:
     its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
     Raises InputError that names the file, and the line, or video and frame, of the first problem.
     """
+    inputs.need(path)
+    run_folder.check_result(path, "make it anew; a file of your own belongs in another folder")
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)
@@ -107,11 +110,8 @@ def select_videos(found: Predictions, videos: Iterable[str]) -> Predictions:
 
 def _read_text(path: Path, task: Task) -> Predictions:
     table_reader.check_text(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: neither Parquet nor UTF-8 text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "prediction file", "expected Parquet, or UTF-8 text")
+    header, _, body = text.partition("\n")
     names = [name.strip().strip('"') for name in header.split(",")]
     if not body.strip():
         raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from blend.predict.features import CHECKSUM
 from extract.config import Config
-from extract.runtime.run_folder import write_json
+from extract.runtime.run_folder import fingerprint, write_json
 
 FILE = "networks.json"
 GIVEN = "given"
@@ -23,6 +24,7 @@ def keep_networks(folder: Path, config: Config) -> None:
     _distrust(found)
     found = _absolute({name: section for name, section in found.items() if section is not None})
     found |= {GIVEN: list(config._given)}
+    found |= {CHECKSUM: fingerprint(found)}
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
             return

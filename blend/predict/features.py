@@ -16,7 +16,7 @@ from extract.config import Config
 from extract.features import provenance, store
 from extract.networks.registry import NETWORKS
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import read_json, write_whole
+from extract.runtime.run_folder import fingerprint, read_json, write_whole
 
 RATE = 16_000
 """Samples of a second of silence."""
@@ -64,6 +64,8 @@ def _sound(clip: VideoSource, found: DetectedFaces, work: Path) -> Path:
 
 
 AUDIO = "audio"
+CHECKSUM = "checksum"
+"""Of the record itself: it is no result of the folder, since the same blend may be asked for by another config."""
 
 
 def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
@@ -105,6 +107,10 @@ def _on_record(trained: TrainedBlend) -> dict[str, Any]:
     if not path.exists():
         return {}
     found = read_json(path, f"run {repair_advice(trained)} again")
+    if (said := found.pop(CHECKSUM, None)) is not None and said != fingerprint(found):
+        raise InputError(
+            f"{path}: not what blend.run left there; run {repair_advice(trained)} again, which makes it anew"
+        )
     _distrust(found)
     return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
 

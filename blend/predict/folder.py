@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from blend.predict import table as prediction_table
 from blend.predict import timeline as prediction_timeline
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.progress import progress, step
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
             run_folder.finish(folder, mark, facts, results)
             if not wanted.keep:
                 shutil.rmtree(work)
-        said: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        said: dict[str, Any] = inputs.parse_json((folder / SUMMARY).read_text(encoding="utf-8"))
     return said | {"files": {name: str(folder / file) for name, file in said["files"].items()}}
 
 
@@ -73,7 +72,7 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
     """The folder of crops and features; emptied where they are of another video or made otherwise."""
     mark = run_folder.fingerprint(crops)
     try:
-        if json.loads((work / MADE_OF).read_text(encoding="utf-8"))["mark"] == mark:
+        if inputs.parse_json((work / MADE_OF).read_text(encoding="utf-8"))["mark"] == mark:
             return work
     except (OSError, ValueError, KeyError):
         pass

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from blend.predict.predictor import Predictor
-from extract.runtime import file_names
 from extract.runtime.console import console
 
 DEFAULT_OUT = Path("predicted")
@@ -40,8 +39,6 @@ def main(
     from extract.runtime.progress import steps
 
     clips = video_source.clips(videos, fps)
-    for clip in clips:
-        file_names.check(file_names.VIDEO, clip.name, clip.path)
     predictor = Predictor.load(*blends, config=config)
     wanted = prediction_folder.OutputOptions(faces, size, table_format, video, detector, keep)
     said = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from extract.faces import boxes, crop_videos
 from extract.faces.boxes import Boxes
-from extract.media import frames, timestamps, video
+from extract.media import frames, images, timestamps, video
+from extract.runtime import file_names
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import compose, is_too_long
+from extract.runtime.file_names import compose
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
@@ -137,10 +137,10 @@ class VideoSource:
 
         listed = _pictures(self.path)
         by_number = dict(zip(listed.numbers.tolist(), listed.names, strict=True))
-        readable = (cv2.imread(str(self.path / name)) for name in listed.names)
+        readable = (_pixels(self.path / name) for name in listed.names)
         shape = next((picture.shape for picture in readable if picture is not None), (112, 112, 3))
         for number in range(1, count + 1):
-            picture = cv2.imread(str(self.path / by_number[number])) if number in by_number else None
+            picture = _pixels(self.path / by_number[number]) if number in by_number else None
             if picture is None:
                 picture = np.full(shape, GREY, np.uint8)
             elif picture.shape != shape:
@@ -160,10 +160,7 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
             raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
         if clip.is_folder and not len(_pictures(path).numbers):
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
-        if not re.fullmatch(r"[^.\x00-\x1f][^\x00-\x1f]*", clip.name):
-            raise InputError(f"{path}: its results cannot be called {clip.name!r}; rename it")
-        if why := is_too_long(clip.name):
-            raise InputError(f"{path}: {why}")
+        file_names.check(file_names.VIDEO, clip.name, path)
         if clip.name in found:
             raise InputError(
                 f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "
@@ -171,6 +168,14 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
             )
         found[clip.name] = clip
     return list(found.values())
+
+
+def _pixels(path: Path) -> NDArray[np.uint8] | None:
+    """A picture as BGR, None where it cannot be read."""
+    try:
+        return images.bgr(path)
+    except images.UnreadablePicture:
+        return None
 
 
 def _pictures(folder: Path) -> frames.Frames:

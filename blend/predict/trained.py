@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from blend import apply
 from blend.pool.networks import FILE, GIVEN
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, SUBTASKS, Task
 from heads.abaw.tasks import find as find_task
@@ -115,13 +114,13 @@ def repair_advice(trained: TrainedBlend) -> str:
 def _again(folder: Path, work: Path, task: Task) -> str:
     """The same with the config and the seed that are on record; without, the config is to be filled in."""
     name = MTL if task.within else task.name
-    given: Any = ["--config", "CONFIG.toml"]
+    given = ["--config", "CONFIG.toml"]
     seed = 0
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+        given = [*map(str, inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN])]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
-    arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
+        seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
 
@@ -160,8 +159,7 @@ def _read(folder: Path) -> TrainedBlend:
     place, work = _place(folder)
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)
-    _check_params(folder, params_hash, _again(folder, work, task))
-    blend = apply.drop_unused(apply.read(folder / PARAMS))
+    blend = apply.drop_unused(apply.read(folder / PARAMS, again=_again(folder, work, task)))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.decision.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
@@ -172,21 +170,6 @@ def _read(folder: Path) -> TrainedBlend:
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
     return TrainedBlend(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
-
-
-def _check_params(folder: Path, found: str, advice: str) -> None:
-    """Raise InputError where params.json is not the one that the finished folder was left with."""
-    if not (folder / run_folder.DONE).exists():
-        return
-    try:
-        known = run_folder.results(folder)[1].get(PARAMS)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{error}; {advice} makes the blend anew") from None
-    if known != found:
-        raise InputError(
-            f"{folder / PARAMS}: not what blend.run left there; {advice} makes it anew (a blend of your own belongs in "
-            f"another folder, for blend.apply)"
-        )
 
 
 def _place(folder: Path) -> tuple[str, Path]:
@@ -205,7 +188,7 @@ def _place(folder: Path) -> tuple[str, Path]:
 def _made_of(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
     try:
-        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+        return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -222,7 +205,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", made_of)
-        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -93,7 +93,7 @@ class _Sound:
         import av
 
         try:
-            container = stack.enter_context(av.open(streams.location(path)))
+            container = stack.enter_context(streams.open_container(path))
         except (av.FFmpegError, OSError, ValueError):
             return None
         return _Sound(container) if container.streams.audio and streams.film(container) else None

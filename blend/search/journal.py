@@ -11,12 +11,13 @@ import os
 import re
 import sqlite3
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from extract.runtime.run_folder import set_aside
+from extract.runtime.run_folder import fingerprint, set_aside
 from heads.tune.storage import refuse_if_closed
 from heads.tune.study import differences
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
+HASH = "hash"
+"""User attribute of a trial: of all that it says, so that damage is not believed."""
 SECONDS_FOR_LOCK = 60.0
 
 
@@ -72,11 +75,15 @@ class TrialJournal:
         from optuna.trial import TrialState
 
         assert self._storage is not None
-        return sorted(self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,)), key=lambda t: t.number)
+        found = self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,))
+        for trial in found:
+            trial.user_attrs.pop(HASH)
+        return sorted(found, key=lambda trial: trial.number)
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial: one transaction."""
         assert self._storage is not None
+        seal(trial)
         self._storage.create_new_trial(self._study, template_trial=trial)
 
     def _open(self, name: str, facts: dict[str, Any]) -> RDBStorage | None:
@@ -86,9 +93,9 @@ class TrialJournal:
             storage = _storage(self.path)
             study = storage.get_study_id_from_name(name)
             differ = describe_differences(storage.get_study_user_attrs(study).get(FACTS), facts)
-            if not differ:
+            reason = differ or damage(storage.get_all_trials(study, deepcopy=False))
+            if not reason:
                 return storage
-            reason = differ
         except KeyError:
             reason = f"it holds no study of {name}"
         except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
@@ -116,6 +123,21 @@ class TrialJournal:
         storage.set_study_user_attr(study, FACTS, facts)
         _close(storage)
         os.replace(temporary, self.path)
+
+
+def seal(trial: FrozenTrial) -> None:
+    """Give a trial the hash of all that it says, before it is kept."""
+    trial.user_attrs[HASH] = _said(trial)
+
+
+def damage(trials: Sequence[FrozenTrial]) -> str:
+    """Which of these trials is not what was kept, in words; "" where all are."""
+    bad = next((trial.number for trial in trials if trial.user_attrs.get(HASH) != _said(trial)), None)
+    return "" if bad is None else f"damaged: its trial {bad} is not what was written"
+
+
+def _said(trial: FrozenTrial) -> str:
+    return fingerprint([trial.values, trial.params, {k: v for k, v in trial.user_attrs.items() if k != HASH}])
 
 
 def describe_differences(there: Any, here: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blend.search.journal import damage, seal
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import set_aside
 from heads.tune.storage import retry_locked
@@ -66,6 +67,9 @@ class SharedStudy:
         self._kept = study
         name = study.storage.get_study_name_from_id(study.id)
         self._study = optuna.load_study(study_name=name, storage=study.storage)  # reads only what is new
+        if why := damage(retry_locked(self._finished)):
+            study.close()
+            raise InputError(f"study {name!r} is {why}; name another with --study")
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -101,6 +105,7 @@ class SharedStudy:
                 for trial in left:
                     if count < wanted and trial.number not in known:
                         trial.user_attrs |= {WORKER: worker, OWN_NUMBER: trial.number}
+                        seal(trial)
                         self._kept.storage.create_new_trial(self._kept.id, trial)
                         count += 1
                 return count
@@ -116,6 +121,7 @@ class SharedStudy:
                 for number, trial in enumerate(made):
                     if number not in there:
                         trial.user_attrs[START] = number
+                        seal(trial)
                         self._kept.storage.create_new_trial(self._kept.id, trial)
 
         retry_locked(hand_over)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blend.submission import formats
 from blend.submission.formats import KINDS, Kind
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 
 
@@ -188,13 +189,8 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such template") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "template")
+    header, _, body = text.partition("\n")
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
@@ -208,11 +204,11 @@ def read_template(path: Path) -> Template:
 
 
 def list_problems(path: Path, template: Template) -> list[Problem]:
-    """All problems of a file, by line (the header is line 1); none: it is complete."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    """All problems of a file, by line (the header is line 1); none: it is complete.
+
+    Raises InputError for one that cannot be read, and for a complete one that is not what blend.run left there.
+    """
+    data = inputs.read_bytes(path)
     if not data:
         return [(1, "the file is empty")]
     if (zero := data.find(0)) >= 0:
@@ -230,4 +226,8 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
     images, at, wrong = parse_images(parts, numbers, template.images)
     found += wrong + parse_values(parts, numbers, template.kind)
     found += compare_order(images, at, template.images)
+    if not found:  # other decisions than those that were written are no less complete
+        run_folder.check_result(
+            path, "python -m blend.run writes it anew (a file of your own belongs in another folder)"
+        )
     return sorted(found)

@@ -6,6 +6,7 @@ text of `video,frames`, or by the raw videos themselves.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from blend.submission import formats
@@ -13,6 +14,7 @@ from blend.submission.check import parse_values, split_lines
 from blend.submission.formats import KINDS, Kind
 from extract.media.frames import strip_side
 from extract.media.streams import location
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 
@@ -45,7 +47,7 @@ def check(folder: Path, template: Path, lengths: Path | None, task: str | None) 
 
 def _video(path: Path, frames: int, kind: Kind) -> list[tuple[int, str]]:
     """Problems of one video's text."""
-    data = path.read_bytes()
+    data = inputs.read_bytes(path)
     if not data:
         return [(1, "the file is empty")]
     lines, found = split_lines(data)
@@ -74,7 +76,7 @@ def _kind(folder: Path, task: str | None) -> Kind:
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         return KINDS[task]
     for path in sorted(folder.glob("*.txt")):
-        header = path.read_bytes().decode("utf-8-sig", errors="replace").partition("\n")[0]
+        header = inputs.read_bytes(path).decode("utf-8-sig", errors="replace").partition("\n")[0]
         kind = formats.recognise(header.split(","))
         if kind is not None and kind.name in TASKS:
             return kind
@@ -86,7 +88,7 @@ def _lengths(template: Path, lengths: Path | None) -> dict[str, int]:
     listed = _table(template)
     if not listed:
         raise InputError(f"{template}: names no video")
-    if lengths is not None and lengths.is_dir():
+    if lengths is not None and os.path.isdir(lengths):
         listed = {video: _frames_of(lengths, video) for video in listed}
     elif lengths is not None:
         known = _table(lengths)
@@ -102,17 +104,14 @@ def _lengths(template: Path, lengths: Path | None) -> dict[str, int]:
 
 def _table(path: Path) -> dict[str, int | None]:
     """Lines `video` or `video,frames` -> frames by video, None where they are not said; a header is left out."""
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    lines = inputs.read_text(path).splitlines()
     found: dict[str, int | None] = {}
     for number, line in enumerate(lines, start=1):
         video, _, count = (part.strip() for part in line.partition(","))
         video = compose(video.removesuffix(".txt"))
         if not video or (number == 1 and count and not count.isdigit()):
             continue
-        if count and not (count.isascii() and count.isdigit() and int(count) > 0):
+        if count and not limits.frame(count):
             raise InputError(f"{path}: line {number}: {count[:40]!r} is no number of frames; expected video,frames")
         if video in found:
             raise InputError(f"{path}: line {number}: the video {video!r} is listed twice")

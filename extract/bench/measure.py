@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+STORE = "store.safetensors"
 REFERENCE_BATCH = 64
 WAYS = {
     "a": "reference (torch eager, batch 64)",
@@ -37,7 +39,10 @@ Way = Callable[[], object]
 
 
 def main(pictures: int = 512, repeats: int = 5, seed: int = 0) -> dict[str, float]:
-    """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c)."""
+    """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c).
+
+    Under "checking" the time that hashing the features takes, when written and when read, as a part of (c)'s.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = make_crops(folder / "crops" / "video", pictures, seed)
@@ -49,8 +54,16 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0) -> dict[str, floa
                 run()
                 if round_:  # the first round warms caches and clocks
                     seconds[way].append(time.perf_counter() - began)
-    rates = {way: pictures / statistics.median(values) for way, values in seconds.items()}
-    return rates | {f"c/{way}": rates["c"] / rates[way] for way in rates if way != "c"}
+        made = store.read(folder / STORE)
+        arrays = [made.frame, *(getattr(made, kind) for kind in made.has())]
+        hashing = statistics.median(timeit.repeat(lambda: [*map(store.array_hash, arrays)], number=1, repeat=9))
+    took = {way: statistics.median(values) for way, values in seconds.items()}
+    rates = {way: pictures / median for way, median in took.items()}
+    return (
+        rates
+        | {f"c/{way}": rates["c"] / rates[way] for way in rates if way != "c"}
+        | {"checking": 2 * hashing / took["c"]}
+    )
 
 
 def _ways(folder: Path, job: pipeline.Job) -> dict[str, Way]:
@@ -65,7 +78,7 @@ def _ways(folder: Path, job: pipeline.Job) -> dict[str, Way]:
     def ours() -> None:
         def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
             assert len(features.frame) == len(paths) and not failed
-            store.write(folder / "store.safetensors", features, {})
+            store.write(folder / STORE, features, {})
 
         pipeline.extract(engine, [job], write, lambda count: None)
 

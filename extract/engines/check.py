@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.networks.registry import OUTPUTS
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
+    from onnx import GraphProto, ModelProto
 
     from extract.networks.registry import Network
 
 
 CHANNELS = (1, 3)
 LFS = b"version https://git-lfs"
+LARGE = 2**27
+"""Bytes of a network: shapes are told from a copy of it."""
 
 
 def why_unreadable(path: Path, error: Exception) -> str:
@@ -47,6 +51,16 @@ def takes_bytes(kind: int) -> bool:
     return kind in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
+def takes_whole_numbers(path: Path) -> bool:
+    """Whether a network's file takes pixels as they are. A file that cannot be read does not: the engine says so."""
+    import onnx
+
+    try:
+        return takes_bytes(entry(onnx.load(path, load_external_data=False).graph).type.tensor_type.elem_type)
+    except Exception:  # protobuf raises its own kinds for foreign bytes
+        return False
+
+
 def check_input(path: Path, graph: GraphProto, network: Network) -> None:
     """Raise InputError unless the graph takes one picture [N, channels, size, size] of a type that holds its pixels."""
     from onnx import TensorProto
@@ -57,7 +71,8 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
         raise InputError(f"{path}: takes {len(takes)} inputs ({', '.join(takes)}), expected the picture alone")
     tensor = entry(graph).type.tensor_type
     if not (takes_bytes(tensor.elem_type) or tensor.elem_type in real):
-        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+        known = dict(zip(TensorProto.DataType.values(), TensorProto.DataType.keys(), strict=True))
+        kind = known.get(tensor.elem_type, f"of type {tensor.elem_type}").lower()
         raise InputError(f"{path}: its input is {kind}, which holds no pixels; expected float or uint8: export it anew")
     if not tensor.HasField("shape"):
         return
@@ -73,6 +88,27 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
             f"{path}: takes pictures of {said[2]}x{said[3]} pixels, but {network.section}.{network.name}.size is "
             f"{network.size}: correct the size, or export the network for any size"
         )
+
+
+def check_sizes(path: Path, model: ModelProto) -> None:
+    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes.
+
+    What cannot be told without a picture counts as 1. Files that are large themselves are not looked through.
+    """
+    import onnx
+
+    if model.ByteSize() > LARGE:
+        return
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception:  # a graph that is said to be wrong by whoever runs it, or too large to be copied
+        return
+    for value in graph.value_info:
+        axes = [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim]
+        if math.prod(axes) > limits.TENSOR:
+            raise InputError(
+                f"{path}: {value.name!r} in it has the shape {axes}, expected {limits.TENSOR:,} numbers at most"
+            )
 
 
 def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]) -> None:

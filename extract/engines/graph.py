@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from extract.engines import check as network_check
 from extract.networks.registry import Network
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
     """
     import onnx
 
+    inputs.need(path, "network")
     try:
         model = onnx.load(path)
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
         raise InputError(f"{path}: not an ONNX network ({network_check.why_unreadable(path, error)})") from error
+    network_check.check_sizes(path, model)
     if network.section == "networks":
         network_check.check_input(path, graph, network)
     made = {name: node for node in graph.node for name in node.output}

@@ -22,7 +22,7 @@ from extract.engines.onnx_operators import OPERATORS, Node
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 OUR_DOMAINS = ("", "ai.onnx")
 PIXELS = {
@@ -58,7 +58,7 @@ class OnnxModule(torch.nn.Module):
         super().__init__()
         graph = model.graph
         opset = next((entry.version for entry in model.opset_import if entry.domain in OUR_DOMAINS), 1)
-        known: dict[str, Any] = {array.name: onnx.numpy_helper.to_array(array) for array in graph.initializer}
+        known: dict[str, Any] = {array.name: _array(array) for array in graph.initializer}
         entry = next(value for value in graph.input if value.name not in known)
         self._input = entry.name
         self.dtype = PIXELS.get(entry.type.tensor_type.elem_type, torch.float32)
@@ -87,6 +87,8 @@ class OnnxModule(torch.nn.Module):
 
     def _follow(self, node: NodeProto, opset: int, known: dict[str, Any]) -> _Step | None:
         """Put the node's outputs into `known`: numpy where constant (no step then), meta tensors elsewhere."""
+        if lost := next((name for name in node.input if name and name not in known), None):
+            raise InputError(f"node {node.name or node.op_type!r} takes {lost!r}, which nothing makes")
         inputs = [known[name] if name else None for name in node.input]
         if node.op_type == "Shape" and isinstance(inputs[0], Tensor):
             cut = slice(*(_attributes(node).get(name) for name in ("start", "end")))
@@ -143,6 +145,14 @@ def _call(run: Callable[..., Any], host: dict[int, Any], count: int, *tensors: T
 def _attributes(node: NodeProto) -> dict[str, Any]:
     found = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+
+
+def _array(tensor: TensorProto) -> NDArray[Any]:
+    """A constant of the file. Raises InputError for a damaged one."""
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"constant {tensor.name!r} is damaged ({error})") from error
 
 
 def _constant(node: NodeProto, opset: int, known: dict[str, Any]) -> list[NDArray[Any]]:

@@ -44,7 +44,7 @@ class OpenVinoEngine:
         try:
             model = core.read_model(graph.SerializeToString())
             compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:  # the latter: of the text of the former
             raise InputError(
                 f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
                 f"{network.colour!r}: {str(error).splitlines()[0]}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_whole
+from extract.tabular import reader as table_reader
 
 SIDES = ("x", "y", "width", "height")
 
@@ -40,13 +41,13 @@ def write(target: Path, people: list[dict[int, NDArray[np.float64]]]) -> None:
 def read(source: Path, people: int) -> list[Boxes]:
     """Everybody's boxes, from left to right. Raises InputError for a file that is missing or damaged."""
     import pyarrow as pa
-    from pyarrow import parquet
 
     try:
-        table = parquet.read_table(source)
+        with table_reader.open_parquet(source) as file:
+            table = file.read()
         whose, frames = (table[name].to_numpy() for name in ("person", "frame"))
         values = np.stack([table[name].to_numpy() for name in SIDES], axis=1)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError, InputError) as error:
         raise InputError(
             f"{source}: the faces' places cannot be read ({error}); delete {source.parents[1]} and start again"
         ) from None

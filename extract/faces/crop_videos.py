@@ -21,9 +21,8 @@ from extract.faces import boxes, crops
 from extract.faces.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.media import video
 from extract.media.frames import SIDES as TWO
-from extract.runtime import locks
+from extract.runtime import file_names, inputs, locks
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import is_too_long
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import write_json
 
@@ -70,7 +69,7 @@ def main(
     `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
     Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
     square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
-    whose name is too long for files) are listed in the report and in `<out>/failures.json`, and done again when their
+    whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when their
     file has another size. `redo` does all again, except crops that came from elsewhere.
     Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
     """
@@ -89,7 +88,11 @@ def crop_files(
     """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
     if faces not in SIDES or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    unnamable = {name: f"{file.name}: {why}" for name, file in files.items() if (why := is_too_long(name))}
+    unnamable = {
+        name: f"{file_names.printable(file.name)}: its name {why}: rename it"
+        for name, file in files.items()
+        if (why := file_names.problem(file_names.VIDEO, name))
+    }
     clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings = {
@@ -193,7 +196,7 @@ def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> N
 def _record(clip: Clip) -> dict[str, Any]:
     """What a run noted of a video, or {}."""
     try:
-        record = dict(json.loads(clip.record.read_text(encoding="utf-8")))
+        record = dict(inputs.parse_json(clip.record.read_text(encoding="utf-8")))
         return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
     except (OSError, ValueError):
         return {}

@@ -10,16 +10,21 @@ from pathlib import Path
 from extract.features import store
 from extract.features.pipeline import Failure, Job
 from extract.networks.registry import Network
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import fingerprint, write_text
 
 AGAIN = -2
 """The size that no file has: noted of a picture that may be readable next time, so that its video is not current."""
 RESIZE = "PIL bilinear, antialiased"
+AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
+"""Said of networks that take whole numbers. Features of theirs that lack it were made of pixels between 0 and 1."""
 
 
-def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
+def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
     """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
+
+    `whole`: the network takes whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
     rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
@@ -32,6 +37,7 @@ def describe(network: Network, sha256: str, precision: str) -> dict[str, str]:
         "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
         "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
     }
+    decides |= AS_THEY_ARE if whole else {}
     return decides | {"mark": fingerprint(decides)}
 
 
@@ -62,6 +68,8 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
         return False
     if there.get("mark") != about["mark"]:
         differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+        if differs == [*AS_THEY_ARE] and not AS_THEY_ARE.keys() & there.keys():
+            return False
         raise InputError(
             f"{path}: made with "
             + ", ".join(f"{key} {there.get(key)}" for key in differs)
@@ -71,7 +79,7 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
         )
     if there.get("pictures") != _pictures(job, corpus):
         return False
-    return all(_size(job.folder / name) == size for name, size, _ in json.loads(there.get("unreadable", "[]")))
+    return all(_size(job.folder / name) == size for name, size, _ in inputs.parse_json(there.get("unreadable", "[]")))
 
 
 def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
@@ -79,13 +87,13 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
     found = []
     for job in jobs:
         there = store.read_about(store.path(work, network, job.video)) or {}
-        found += [Failure(job.folder / name, why) for name, _, why in json.loads(there.get("unreadable", "[]"))]
+        found += [Failure(job.folder / name, why) for name, _, why in inputs.parse_json(there.get("unreadable", "[]"))]
     return found
 
 
 def _pictures(job: Job, corpus: str) -> str:
     """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
-    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode()
+    names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
     return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
 
 

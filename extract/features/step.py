@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from extract.config import Features
+from extract.engines import check as network_check
 from extract.engines import create
 from extract.features import pipeline, provenance, store
 from extract.networks import registry, weights
 from extract.runtime import locks
+from extract.runtime.file_names import printable
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, sweep, write_json
 
@@ -55,7 +57,8 @@ class NetworkStep:
     def todo(self) -> list[pipeline.Job]:
         """The videos that are missing or out of date. Raises InputError for weights that cannot be had."""
         self._path = weights.find(self.network)
-        self._about = provenance.describe(self.network, file_hash(self._path), self.settings.precision)
+        whole = self.network.path is not None and network_check.takes_whole_numbers(self._path)
+        self._about = provenance.describe(self.network, file_hash(self._path), self.settings.precision, whole)
         self._since = provenance.redo_since(self.work / "features" / self.name, self._about["mark"], self.redo)
         return [job for job in self.jobs if not self.is_done(job)]
 
@@ -106,6 +109,9 @@ def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if listed:
         write_json(path, listed)
     for failure in failures[:MOST_NAMED]:
-        print(f"warning: {failure.path}: {failure.reason}; counted as a frame without a face", file=sys.stderr)
+        print(
+            f"warning: {printable(str(failure.path))}: {failure.reason}; counted as a frame without a face",
+            file=sys.stderr,
+        )
     if len(failures) > MOST_NAMED:
         print(f"warning: {len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}", file=sys.stderr)

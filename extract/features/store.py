@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.runtime import file_names
+from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from extract.runtime.run_folder import fingerprint, write_whole
@@ -94,7 +94,7 @@ def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArra
 
     Files of versions that kept no hashes pass.
     """
-    hashes = json.loads(metadata.get("arrays", "{}"))
+    hashes = inputs.parse_json(metadata.get("arrays", "{}"))
     for name, array in arrays.items():
         if name in hashes and array_hash(array) != hashes[name]:
             raise damage_error(source, f"the values of {name!r} are not those that were written", metadata)
@@ -116,8 +116,7 @@ def read(source: Path) -> VideoFeatures:
     """Read one video's features. Raises InputError for a missing or damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    if not source.exists():
-        raise InputError(f"{source}: no such feature file; run python -m extract.run first")
+    inputs.need(source, "feature file", "run python -m extract.run first")
     try:
         with safe_open(source, framework="numpy") as handle:
             known = read_metadata(handle)
@@ -133,6 +132,8 @@ def read_about(source: Path) -> dict[str, str] | None:
     """A file's metadata, or None where there is no whole feature file (missing, cut short, foreign, damaged)."""
     from safetensors import SafetensorError, safe_open
 
+    if inputs.problem(source):
+        return None
     try:
         with safe_open(source, framework="numpy") as handle:
             return read_metadata(handle)
@@ -142,13 +143,13 @@ def read_about(source: Path) -> dict[str, str] | None:
 
 def read_metadata(handle: Any) -> dict[str, str]:
     """The metadata of an open feature file. Raises KeyError or ValueError where it has none, or damaged ones."""
-    known = json.loads((handle.metadata() or {})["about"])
+    known = inputs.parse_json((handle.metadata() or {})["about"])
     if not isinstance(known, dict):
         raise ValueError("its metadata are no table")
     sealed = {"arrays", "checksum"} & known.keys()  # versions that kept no hashes have neither
     if sealed and known.pop("checksum", "") != (found := fingerprint(known)):
         raise ValueError("its metadata are not those that were written")
-    if sealed and set(json.loads(known["arrays"])) != set(handle.keys()):
+    if sealed and set(inputs.parse_json(known["arrays"])) != set(handle.keys()):
         raise ValueError("its arrays are not those that were written")
     return known | ({"checksum": found} if sealed else {})
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import compose, is_too_long
+from extract.runtime.file_names import compose
 
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 SIDES = ("_left", "_right")
@@ -54,9 +55,7 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
         if not folders:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:
-            name = compose(folder.name)
-            if why := is_too_long(name):
-                raise InputError(f"{folder}: {why}")
+            name = file_names.check(file_names.VIDEO, compose(folder.name), folder.parent)
             if name in found:
                 raise InputError(
                     f"{folder}: video {name!r} is also in {found[name].parent}; "
@@ -76,10 +75,10 @@ def list_frames(folder: Path) -> Frames:
         raise InputError(f"{folder}: folder of frames cannot be read ({error.strerror})") from None
     for name in names:
         if match := PICTURE.fullmatch(name):
-            number = int(match[1])
-            if number in by_number or not 0 < number < 2**31:
+            number = limits.frame(match[1])
+            if number in by_number or not number:
                 raise InputError(
-                    f"{folder / name}: frame {number} "
+                    f"{folder / name}: frame {match[1].lstrip('0') or 0} "
                     + (f"is also {by_number[number]}" if number in by_number else "is out of range")
                     + "; expected one picture per frame, numbered from 1"
                 )

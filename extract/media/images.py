@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from extract.runtime import inputs, limits
+
+Image.MAX_IMAGE_PIXELS = None  # `decode` refuses more than limits.PIXELS in words; PIL would warn first
 SIXTEEN_TO_EIGHT = 1 / 257
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""PIL's names of formats that it decodes itself."""
 END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
 
@@ -48,26 +54,36 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[:, :, ::-1]) if colour == "bgr" else pixels
 
 
+def bgr(path: Path) -> NDArray[np.uint8]:
+    """A picture as it is, upright: BGR [height, width, 3]. Raises UnreadablePicture as `decode`."""
+    return np.ascontiguousarray(np.asarray(decode(path, "RGB"))[:, :, ::-1])
+
+
 def decode(path: Path, mode: str) -> Image.Image:
     """A picture, upright, in PIL's mode "RGB" or "L".
 
-    What it is tells its content, not its name. Grey, palette, CMYK, 16-bit and transparent pictures are converted; EXIF
-    rotation is applied. Raises UnreadablePicture for a file that is truncated, empty or no picture.
+    What it is tells its content, not its name; formats that would call other programs (PostScript) are none. Grey,
+    palette, CMYK, 16-bit and transparent pictures are converted; EXIF rotation is applied. Raises UnreadablePicture for
+    a file that is truncated, empty, too large or no picture.
     """
+    if why := inputs.odd_kind(path):
+        raise UnreadablePicture(why)
     try:
+        if (size := path.stat().st_size) > limits.PICTURE_BYTES:
+            raise UnreadablePicture(f"has {size:,} bytes, expected at most {limits.PICTURE_BYTES:,}")
         data = path.read_bytes()
-    except OSError as error:
-        unreadable = UnreadablePicture(f"cannot be read ({error.strerror or error})")
-        unreadable.passing = error.errno in PASSING
+    except (OSError, ValueError) as error:
+        unreadable = UnreadablePicture(f"cannot be read ({getattr(error, 'strerror', None) or error})")
+        unreadable.passing = getattr(error, "errno", None) in PASSING
         raise unreadable from error
     if not data:
         raise UnreadablePicture("the file is empty")
     try:
-        with Image.open(BytesIO(data)) as opened:
-            picture = _eight_bit(ImageOps.exif_transpose(opened) if "exif" in opened.info else opened)
+        with open_picture(BytesIO(data)) as found:
+            picture = _eight_bit(ImageOps.exif_transpose(found) if "exif" in found.info else found)
             picture = picture.convert(mode)
-            end = END.get(opened.format or "")
-    except MemoryError:
+            end = END.get(found.format or "")
+    except (MemoryError, UnreadablePicture):
         raise
     except UnidentifiedImageError as error:
         raise UnreadablePicture(f"no picture; it begins with {data[:12]!r}") from error
@@ -76,6 +92,24 @@ def decode(path: Path, mode: str) -> Image.Image:
     if end and data[-1] == 0 and not data.rstrip(b"\0").endswith(end):
         raise UnreadablePicture("damaged picture (it ends in zeros: a crash cut it short)")
     return picture
+
+
+def open_picture(source: Path | BytesIO) -> Image.Image:
+    """A picture, its pixels not decoded yet. Raises UnreadablePicture for too many of them, and what PIL raises."""
+    picture = Image.open(source, formats=_formats())
+    if picture.width * picture.height > limits.PIXELS:
+        picture.close()
+        raise UnreadablePicture(
+            f"{picture.width}x{picture.height} pixels, expected {limits.PIXELS:,} at most: scale it down"
+        )
+    return picture
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """What of FORMATS this version of PIL knows."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -47,7 +47,7 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
     import av
 
     try:
-        container = av.open(streams.location(path))
+        container = streams.open_container(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     with container:

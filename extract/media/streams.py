@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from extract.runtime import inputs
+
 JUMP_SECONDS = 10.0
 """By so much the clock of a recording that was joined from several must jump ahead; as FFmpeg's dts_delta_threshold."""
 JOINED = ("mpegts", "mpeg")
@@ -17,6 +19,15 @@ PICTURES = ("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000")
 def location(path: Path) -> str:
     """What FFmpeg and OpenCV open: the full path, for a name like `10:30.mp4` would be taken for a protocol."""
     return str(path.absolute())
+
+
+def open_container(path: Path) -> Any:
+    """A file as an open PyAV container. Raises OSError for what is no file, and what av.open raises."""
+    import av
+
+    if why := inputs.problem(path):
+        raise OSError(why)
+    return av.open(location(path))
 
 
 def film(container: Any) -> Any:

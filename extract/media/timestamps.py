@@ -36,7 +36,7 @@ def picture_times(path: Path) -> NDArray[np.float64]:
     import av
 
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 return np.empty(0)
             times = stated_times(container, stream)
@@ -76,9 +76,8 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
 
 def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
-    import av
 
-    with av.open(streams.location(path)) as container:
+    with streams.open_container(path) as container:
         if (stream := streams.film(container)) is None or not streams.codec(stream):
             return np.empty(0)
         stream.thread_type = "AUTO"
@@ -131,7 +130,7 @@ def read_frame_times(path: Path, frames: int) -> tuple[Fraction, NDArray[np.floa
     rate, base = FALLBACK, Fraction(1)
     stamps: list[int] = []
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 raise ValueError("no picture stream")
             rate = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK)

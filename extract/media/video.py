@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.media import containers, frames, images, streams
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 
@@ -83,7 +84,7 @@ def stated_frames(path: Path) -> int:
     import av
 
     try:
-        with av.open(streams.location(path)) as container:
+        with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 return 0
             seconds, *_ = _stated_seconds(container, stream)
@@ -100,21 +101,25 @@ def read(path: Path) -> Iterator[NDArray[np.uint8]]:
     """
     import av
 
+    if why := inputs.problem(path, "video"):
+        raise BrokenVideo(why)
     if path.suffix.lower() not in EXTENSIONS and frames.PICTURE_LIKE.fullmatch(path.name):
         try:
-            yield np.ascontiguousarray(np.asarray(images.decode(path, "RGB"))[:, :, ::-1])
+            yield images.bgr(path)
         except images.UnreadablePicture as error:
             raise BrokenVideo(str(error)) from None
         return
     try:
-        container = av.open(streams.location(path))
+        container = streams.open_container(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         yield from _read_with_opencv(path, reason=str(error))
         return
     with container:
         if (stream := streams.film(container)) is None:
             raise BrokenVideo("no picture stream in it")
-        if stream.codec_context is not None:
+        if (codec := stream.codec_context) is not None:
+            if codec.width * codec.height > limits.PIXELS:
+                raise BrokenVideo(f"frames of {codec.width}x{codec.height} pixels, expected {limits.PIXELS:,} at most")
             yield from _read_stream(path, container, stream)
             return
     yield from _read_with_opencv(path, reason="there is no decoder for its codec here: convert it, as to H.264")

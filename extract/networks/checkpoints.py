@@ -7,14 +7,18 @@ otherwise, because nothing shows that an unknown module's layers compute what ti
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import types
 import warnings
+import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import file_hash, write_whole
 
@@ -99,17 +103,17 @@ def _read(checkpoint: Path) -> Any:
     """What a checkpoint of any of torch's formats holds: tensors and plain values as they are, all else as shells."""
     import torch
 
-    if not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: no such file")
+    inputs.need(checkpoint, "checkpoint")
     try:
         records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
-    except RuntimeError:  # no zip file
+    except (RuntimeError, UnicodeDecodeError):  # no zip file, or a damaged one
         records = []
     if "constants.pkl" in records:
         raise InputError(
             f"{checkpoint}: a TorchScript archive, which is a program; save the weights instead: "
             f"torch.save(module.state_dict(), FILE)"
         )
+    _check_unpacked(checkpoint)
     shells = types.SimpleNamespace(Unpickler=_ShellUnpickler, load=_load, __name__="shells")
     try:
         with warnings.catch_warnings():
@@ -117,6 +121,14 @@ def _read(checkpoint: Path) -> Any:
             return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
         raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+
+
+def _check_unpacked(checkpoint: Path) -> None:
+    """Raise InputError for an archive that unpacks to much more than its size."""
+    with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(checkpoint) as archive:
+        size, most = sum(one.file_size for one in archive.infolist()), limits.UNPACKED * checkpoint.stat().st_size
+        if size > most:
+            raise InputError(f"{checkpoint}: unpacks to {size:,} bytes, expected {most:,} at most: no such checkpoint")
 
 
 def _load(handle: IO[bytes], **settings: Any) -> Any:
@@ -157,7 +169,28 @@ ALLOWED = {
 """What a checkpoint may really call; None: the thing of that name itself."""
 
 
-class _ShellUnpickler(pickle.Unpickler):
+class _ShellUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """Written in Python: the one in C makes room for whatever a pickle numbers its objects by, 30 GB for five bytes.
+
+    torch assigns a `persistent_load`, which makes room for as many numbers as the pickle says before it reads one.
+    """
+
+    def __init__(self, handle: IO[bytes], **settings: Any) -> None:
+        super().__init__(handle, **settings)
+        try:
+            self._bytes = os.fstat(handle.fileno()).st_size
+        except OSError:  # of a part of an archive, whose storages are records with sizes of their own
+            self._bytes = 2**62
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__("_given" if name == "persistent_load" else name, value)
+
+    def persistent_load(self, saved: Any) -> Any:
+        """Any storage that the file can hold."""
+        if any(isinstance(part, int) and part > self._bytes for part in saved):
+            raise ValueError(f"it says that {saved[-2]} numbers are in a file of {self._bytes} bytes")
+        return self._given(saved)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ALLOWED:
             return ALLOWED[module, name] or super().find_class(module, name)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from extract.runtime import limits
+
+PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR)
+"""What is wrong with a path: it may be met by the first question about it, before any reader."""
+
 
 class InputError(Exception):
     """The user's input is wrong.
 
-    The text is one line: which file, which line or frame, what was found, what was expected, what to do.
+    The text is one line: which file, which line or frame, what was found, what was expected, what to do. Line ends in
+    what libraries say, or stood in the file, are blanks; of a long text the middle is left out.
     """
+
+    def __init__(self, text: str) -> None:
+        line = " ".join(text.splitlines())
+        cut = len(line) > limits.MESSAGE
+        super().__init__(f"{line[: limits.MESSAGE * 3 // 4]} ... {line[-limits.MESSAGE // 4 :]}" if cut else line)
 
 
 class Failed(Exception):
@@ -30,6 +42,11 @@ def exits() -> Iterator[None]:
     except Failed as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in PATHS or error.filename is None:
+            raise
+        print(f"error: {InputError(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        sys.exit(2)
     except MemoryError:
         print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(1)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import unicodedata
 from unicodedata import normalize
 
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 
-LONGEST = 200
-"""Bytes. File systems take 255; the rest is for `.safetensors`, `_right`, and what a half-written file is called."""
 VIDEO = "video"
 """The kind of name that may begin with a dash: YouTube's do."""
 STRANGE = ("Cc", "Cs", "Zl", "Zp")
@@ -23,11 +22,18 @@ def problem(kind: str, name: str) -> str:
         return f"has a {found!r}, which divides folders"
     if found := next((one for one in name if unicodedata.category(one) in STRANGE), None):
         return f"has the character U+{ord(found):04X}, which is not printed"
+    if name != name.strip():
+        return "begins or ends with a blank, which lists of names lose"
     if name[0] == "." or (name[0] == "-" and kind != VIDEO):
         return f"begins with {name[0]!r}"
-    if (length := len(name.encode())) > LONGEST:
-        return f"is {length} bytes long; {LONGEST} are possible"
+    if (length := len(name.encode())) > limits.NAME_BYTES:
+        return f"is {length} bytes long; {limits.NAME_BYTES} are possible"
     return ""
+
+
+def printable(name: str) -> str:
+    """A name on one line: characters that are not printed as their escapes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
 
 
 def check(kind: str, name: str, where: object = "") -> str:
@@ -38,18 +44,6 @@ def check(kind: str, name: str, where: object = "") -> str:
     return name
 
 
-LONGEST = 210
-"""Bytes of a video's name: a file's may have 255, and `.<name>_right.safetensors.<16 digits>.part` is one."""
-
-
 def compose(name: str) -> str:
     """A name with its letters and their marks as one character each."""
     return name if name.isascii() else normalize("NFC", name)
-
-
-def is_too_long(name: str) -> str:
-    """Why files cannot be called after a video of this name; empty: they can."""
-    length = len(name.encode(errors="surrogateescape"))
-    if length <= LONGEST:
-        return ""
-    return f"its name has {length} bytes, expected at most {LONGEST}, since files are called after it: rename it"

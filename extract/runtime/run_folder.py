@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.process import ROOT
 
@@ -79,9 +80,9 @@ def set_aside(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with `\\n` line ends, whole or not at all."""
+    """Write UTF-8 text with `\\n` line ends, whole or not at all; of a file's name that is not UTF-8, `\\udcff`."""
     with write_whole(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -92,10 +93,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """The JSON object in a file that a user names. Raises InputError, which ends with `advice`, where there is none."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {advice}") from None
-    except (OSError, ValueError) as error:
+        table = inputs.parse_json(inputs.read_text(path, advice=advice, largest=limits.JSON_BYTES))
+    except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {advice}") from None
     if not isinstance(table, dict):
         raise InputError(f"{path}: holds {type(table).__name__}, expected a JSON object; {advice}")
@@ -151,6 +150,21 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
                     continue
             return folder / name
     return None
+
+
+def check_result(path: Path, advice: str) -> None:
+    """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written.
+
+    A file beside which no DONE lies, or one that does not know it, is anybody's.
+    """
+    try:
+        known = results(path.parent)[1].get(path.name)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise InputError(f"{error}; {advice}") from None
+    if known is not None and path.exists() and file_hash(path) != known:
+        raise InputError(f"{path}: not what was written there; {advice}")
 
 
 def results(folder: Path) -> tuple[str, dict[str, str]]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from extract.media import frames
 from extract.media.video import EXTENSIONS
+from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import compose, is_too_long
+from extract.runtime.file_names import compose
 from extract.tabular import reader as table_reader
 from extract.tabular.formats import Plan
 from extract.tabular.reader import Table
@@ -66,17 +67,14 @@ class Places:
     def _said(self, name: str | None, where: str) -> tuple[str, int]:
         """The video that a cell of the videos' column names, and the frame, from 1, if it is a picture's, else 0."""
         if name is None:
-            raise InputError(f"{where}: the video's name is missing")
+            raise InputError(f"{where}: the video's name is missing (the cell is empty, or NA, NaN, null and the like)")
         file, frame = PurePath(compose(str(name).replace("\\", "/"))), 0
         if is_picture(file.name):
             frame, file = self._picture(file, where), file.parent
             video = file.name
         else:
             video = file.stem if file.suffix.lower() in EXTENSIONS else file.name
-        if not video or video[0] == "." or "\0" in video:
-            raise InputError(f"{where}: {name!r} is no video's name; expected that of its crops' folder")
-        if why := is_too_long(video):
-            raise InputError(f"{where}: video {video[:80]!r}...: {why}")
+        file_names.check(file_names.VIDEO, video, where)
         if self.files.setdefault(video, str(file)) != str(file):
             raise InputError(
                 f"{where}: video {video!r} is {file} here and {self.files[video]} before; a video's name is without "
@@ -92,9 +90,10 @@ class Places:
                 f"{where}: {str(picture)!r} is a picture's file, but does not say of which video and frame; expected "
                 f"<video>/<frame number>.jpg, as in clip/00001.jpg"
             )
-        frame = int(number[1]) - self.plan.first_picture + 1
-        if not 0 < frame < 2**31:
-            hint = " (the pictures are counted from 0: add --first-frame 0)" if int(number[1]) == 0 else ""
+        stated = limits.frame(number[1])
+        frame = stated - self.plan.first_picture + 1
+        if frame < 1 or (not stated and number[1].strip("0")):
+            hint = " (the pictures are counted from 0: add --first-frame 0)" if not number[1].strip("0") else ""
             raise InputError(f"{where}: {str(picture)!r}: expected a frame number from {self.plan.first_picture}{hint}")
         return frame
 
@@ -103,7 +102,7 @@ class Places:
     ) -> NDArray[np.int64]:
         """Frame numbers from 1 of rows that state a number."""
         plan, shifted = self.plan, stated - self.plan.first_frame + 1
-        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted < 2**31)) | (shifted < 1))
+        bad = np.flatnonzero(~((shifted == np.floor(shifted)) & (shifted <= limits.FRAMES)) | (shifted < 1))
         if len(bad):
             value = stated[bad[0]]
             hint = " (the table counts from 0: add --first-frame 0)" if value == 0 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 
 SUFFIXES = (".csv", ".parquet")
@@ -30,7 +32,6 @@ LIKE_NUMBER = re.compile(
 )
 """A cell that is meant as a number, well written or not: `0.5`, `50%`, `1,5`, `1.#INF`."""
 SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,14 @@ class Table:
 
 def find(source: Path) -> list[Path]:
     """The table files of a file or folder, sorted by name. Raises InputError where there is none."""
-    if source.is_dir():
+    if os.path.isdir(source):
         files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
         if not files:
             raise InputError(f"{source}: no tables in it; expected files ending in {' or '.join(SUFFIXES)}")
         if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
             print(f"warning: {source}: folders in it are not looked into: {', '.join(inner[:10])}", file=sys.stderr)
         return files
-    if not source.is_file():
-        raise InputError(
-            f"{source}: no such table; expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them"
-        )
+    inputs.need(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
     if source.suffix.lower() not in SUFFIXES:
         raise InputError(f"{source}: expected a table ending in {' or '.join(SUFFIXES)}")
     return [source]
@@ -67,23 +65,24 @@ def find(source: Path) -> list[Path]:
 def read_columns(path: Path) -> Table:
     """The columns of a table. Raises InputError for a file that is no table, or names a column twice."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     csv_file = path.suffix.lower() == ".csv"
+    inputs.need(path, "table")
     try:
         if not csv_file:
-            with pq.ParquetFile(path) as file:
+            with open_parquet(path) as file:
                 schema = file.schema_arrow
         else:
             check_text(path)
             with _open_csv(path, {}) as reader:
                 schema = reader.schema
-    except (pa.ArrowException, OSError) as error:
+        names = schema.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no table that can be read ({_line(error)})") from None
-    stripped = [name.strip() for name in schema.names]
+    stripped = [name.strip() for name in names]
     if twice := sorted(name for name in set(stripped) if stripped.count(name) > 1):
         raise InputError(f"{path}: column {twice[0]!r} is there twice; expected a name of its own for each")
-    raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
+    raw = {name: each for name, each in zip(stripped, names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
     kinds = {name: schema.field(each).type for name, each in raw.items()}
     flags = frozenset(name for name, kind in kinds.items() if pa.types.is_boolean(kind))
     numeric = flags | {
@@ -93,11 +92,36 @@ def read_columns(path: Path) -> Table:
     return Table(path, raw, numeric, flags, _odd(Table(path, raw, numeric, flags), words))
 
 
+def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
+    """An open Parquet file; a long string that the column `text` repeats will be in memory once.
+
+    Raises InputError where it holds more than limits.ROWS, or unpacks to more than limits.CELL_BYTES and to more than
+    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(inputs.need(path, "table"), **options)
+    if file.schema_arrow.names.count(text) == 1 and pa.types.is_string(file.schema_arrow.field(text).type):
+        file.close()
+        file = pq.ParquetFile(path, read_dictionary=[text], **options)
+    facts = file.metadata
+    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]  # what they say of columns may end the process
+    rows = max(facts.num_rows, sum(max(0, group.num_rows) for group in groups))
+    size = sum(group.total_byte_size for group in groups)
+    large = max(limits.CELL_BYTES, limits.UNPACKED * path.stat().st_size)
+    for found, most, what in ((rows, limits.ROWS, "rows"), (size, large, "bytes, unpacked")):
+        if found > most:
+            file.close()
+            raise InputError(f"{path}: {found:,} {what}, expected {most:,} at most: divide it into several files")
+    return file
+
+
 def check_text(path: Path) -> None:
     """Raise InputError for a CSV file that is written in another way than UTF-8 with commas."""
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
-    if start.startswith(UTF_16):
+    if start.startswith(inputs.UTF_16):
         raise InputError(f"{path}: UTF-16 text; expected UTF-8: save it as 'CSV UTF-8', or convert it with iconv")
     header = start.split(b"\n")[0].decode(errors="replace")
     if "," not in header and (found := [name for sign, name in SEPARATORS.items() if sign in header]):
@@ -177,13 +201,13 @@ def read(
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             names = None
             if text:
-                names = np.asarray(columns[table.raw[text]].cast(pa.string()).to_pylist(), object)
+                names = strings(columns[table.raw[text]])
             values = np.empty((batch.num_rows, len(numbers)))
             for i, name in enumerate(numbers):
                 column = columns[table.raw[name]].cast(pa.float64(), safe=False)
                 values[:, i] = column.to_numpy(zero_copy_only=False)
             yield names, values
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         where = ""
         for name in numbers:
             if name not in table.flags and (where := _place(table, [name])):
@@ -192,12 +216,22 @@ def read(
         raise InputError(f"{table.path}: cannot be read as a table of numbers ({where}{_line(error)})") from None
 
 
+def strings(column: Any) -> NDArray[np.object_]:
+    """A column as strings [n], None where it is empty. Equal ones are one object."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    used, place = np.unique(column.indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
+    words = column.dictionary.take(pa.array(used[used >= 0])).cast(pa.string()).to_pylist()
+    return np.array([None] * (len(used) - len(words)) + words, object)[place]
+
+
 def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if table.path.suffix.lower() == ".parquet":
-        with pq.ParquetFile(table.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with open_parquet(table.path, text, pre_buffer=False, buffer_size=1 << 20) as file:
             yield from file.iter_batches(PARQUET_ROWS, columns=wanted)
         return
     flags = {table.raw[name] for name in table.flags}

@@ -7,12 +7,14 @@ va two numbers in [-1, 1] or -5. A frame counts as annotated only if all of its 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from heads.abaw.tasks import Task
@@ -43,15 +45,16 @@ class Annotation:
 
 def files(folder: Path) -> list[Path]:
     """The annotation files of a folder, sorted by name; a file is itself. Raises InputError where there are none."""
-    if folder.is_file():
+    if os.path.isfile(folder):
         return [folder]
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
     if not found:
         raise InputError(f"{folder}: no annotation files here; expected one <video>.txt per video")
     by_video: dict[str, Path] = {}
     for path in found:
+        file_names.check(file_names.VIDEO, compose(path.stem), folder)
         if (other := by_video.setdefault(compose(path.stem), path)) is not path:
             raise InputError(
                 f"{path}: {other.name} is of the same video {compose(path.stem)!r}; expected one file a video: remove "
@@ -62,12 +65,7 @@ def files(folder: Path) -> list[Path]:
 
 def read_text(path: Path) -> str:
     """What an annotation file says. Raises InputError for one that is missing or no text."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    return inputs.read_text(path, "annotation file")
 
 
 def read(path: Path, task: Task) -> Annotation:
@@ -80,7 +78,7 @@ def read(path: Path, task: Task) -> Annotation:
     header, _, body = text.partition("\n")
     if "".join(header.split()) != task.header:
         raise InputError(f"{path}: line 1 is {header.strip()[:80]!r}, expected the header {task.header!r}")
-    body = body.replace("\r", "").rstrip()
+    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     numbers = _parse(body, task.columns)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
@@ -67,7 +68,7 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     if not is_mtl_header(header):
         what = "the header is missing: line 1 is" if test_list.place([header.split(",")[0].strip()]) else "line 1 is"
         raise InputError(f"{path}: {what} {header.strip()[:80]!r}, expected the header {MTL_HEADER!r}")
-    body = body.replace("\r", "").rstrip()
+    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected lines such as {MTL_EXAMPLE}")
     names = [str(i) for i in range(MTL_COLUMNS)]
@@ -100,6 +101,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
         )
     videos, frame_of = placed
     names = sorted(set(videos))
+    test_list.check_names(path, names, videos)
     number = {name: i for i, name in enumerate(names)}
     video_of = np.array([number[video] for video in videos], np.int32)
     order = np.lexsort((frame_of, video_of))
@@ -108,7 +110,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
         again, before = min((order[i + 1], order[i]) for i in np.flatnonzero(same))  # the sort keeps the lines' order
         raise InputError(f"{path}: line {again + 2} annotates {images[again]} again; it was on line {before + 2}")
     count = np.bincount(video_of)
-    if (far := np.flatnonzero(frame_of > test_list.IMPLAUSIBLE * count[video_of])).size:
+    if (far := np.flatnonzero(frame_of > np.minimum(test_list.IMPLAUSIBLE * count, limits.FRAMES)[video_of])).size:
         raise InputError(
             f"{path}: line {far[0] + 2} is of frame {frame_of[far[0]]}, but only {count[video_of[far[0]]]} frames of "
             f"the video {videos[far[0]]!r} are annotated; is it a typo?"

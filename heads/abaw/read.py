@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from extract.runtime.errors import InputError
@@ -15,7 +16,7 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
 
     Raises InputError for a missing or empty folder and for any damaged file.
     """
-    if folder.is_file():
+    if os.path.isfile(folder):
         from heads.abaw import multitask as multitask_file
 
         return multitask_file.read(folder, task)
@@ -26,4 +27,4 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
 
 def videos(folder: Path, task: Task) -> list[str]:
     """The annotated videos, by name. Raises InputError as `files`, and for a damaged file of several videos."""
-    return sorted(read_folder(folder, task)) if folder.is_file() else [path.stem for path in files(folder)]
+    return sorted(read_folder(folder, task)) if os.path.isfile(folder) else [path.stem for path in files(folder)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from heads.abaw.tasks import Task
@@ -19,6 +20,8 @@ from heads.abaw.tasks import Task
 IMAGE_COLUMN = "image_location"
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
+PLAUSIBLE = 200_000
+"""Up to this frame number that is not asked: two hours."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,11 @@ def read(path: Path, task: Task) -> TestList:
     that of the part.
 
     Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
-    header of another task (case and commas at its end do not matter), and a line that names no picture
-    `<video>/<frame number>.jpg`.
+    header of another task (case and commas at its end do not matter), a line that names no picture
+    `<video>/<frame number>.jpg`, and a frame number that must be a typo: a timeline has a place for each frame.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such test list") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    text = inputs.read_text(path, "test list")
+    header, _, body = text.partition("\n")
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
     if task.within:
         from heads.abaw import tasks
@@ -91,7 +89,15 @@ def read(path: Path, task: Task) -> TestList:
     videos, frames = placed
     names = sorted(set(videos))
     number = {name: i for i, name in enumerate(names)}
-    return TestList(path, header, images, names, np.array([number[video] for video in videos], np.int32), frames)
+    check_names(path, names, videos)
+    video_of = np.array([number[video] for video in videos], np.int32)
+    count = np.bincount(video_of)[video_of]
+    if (far := np.flatnonzero(frames > np.clip(IMPLAUSIBLE * count, PLAUSIBLE, limits.FRAMES))).size:
+        raise InputError(
+            f"{path}: line {far[0] + 2} lists frame {frames[far[0]]} of the video {videos[far[0]]!r}, of which only "
+            f"{count[far[0]]} frames are listed; is it a typo?"
+        )
+    return TestList(path, header, images, names, video_of, frames)
 
 
 def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
@@ -105,6 +111,13 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
         return None
     videos = [compose(video) for video, _, _ in parts]
     return (videos, frames) if (frames > 0).all() and all(videos) else None
+
+
+def check_names(path: Path, names: list[str], videos: list[str]) -> None:
+    """Raise InputError, with the first line of it, for a video whose name cannot become a file."""
+    for name in names:
+        if file_names.problem(file_names.VIDEO, name):
+            file_names.check(file_names.VIDEO, name, f"{path}: line {videos.index(name) + 2}")
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
@@ -132,11 +145,10 @@ def check_lengths(listed: TestList, last: dict[str, int], missing_tail: float) -
         end, own = last.get(video, 0), np.flatnonzero(listed.video_of == number)
         longest = own[listed.frame_of[own].argmax()]
         frame = int(listed.frame_of[longest])
-        if (end and frame - end > missing_tail * frame) or frame > IMPLAUSIBLE * len(own):
+        if end and frame - end > missing_tail * frame:
             raise InputError(
                 f"{listed.path}: line {longest + 2} lists frame {frame} of the video {video!r}, whose last face is in "
-                f"frame {end} and of which {len(own)} frames are listed; is it a typo? If it is right, raise "
-                f"corpus.missing_tail"
+                f"frame {end}; is it a typo? If it is right, raise corpus.missing_tail"
             )
 
 
@@ -167,7 +179,7 @@ def _first_problem(path: Path, lines: list[str], images: list[str]) -> InputErro
     for number, (line, image) in enumerate(zip(lines, images, strict=True), start=2):
         video, _, name = image.rpartition("/")
         stem = name.partition(".")[0]
-        if not video or "." not in name or not (stem.isascii() and stem.isdigit()) or not 1 <= int(stem) < 2**31:
+        if not video or "." not in name or not limits.frame(stem):
             return InputError(
                 f"{path}: line {number} is {line[:80]!r}, expected <video>/<frame number from 1>.jpg, "
                 f"as in video/00001.jpg,"

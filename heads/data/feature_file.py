@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 
 SEEN = "the command found it whole"
@@ -24,6 +23,7 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
     """
     from safetensors import SafetensorError, safe_open
 
+    inputs.need(path, "feature file", "run python -m extract.run again")
     try:
         with safe_open(path, framework="numpy") as handle:
             about = store.read_metadata(handle)
@@ -67,9 +67,12 @@ def read_filled(
 def class_names(path: Path) -> tuple[str, ...]:
     """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
     about = store.read_about(path) or {}
-    if "columns" in about:  # an imported table: {kind: names of its columns}
-        return tuple(json.loads(about["columns"]).get("logits", ()))
-    return tuple(json.loads(about["outputs"])[-1] or ()) if "outputs" in about else ()
+    try:
+        if "columns" in about:  # an imported table: {kind: names of its columns}
+            return tuple(inputs.parse_json(about["columns"]).get("logits", ()))
+        return tuple(inputs.parse_json(about["outputs"])[-1] or ()) if "outputs" in about else ()
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise store.damage_error(path, f"its metadata: {error}") from None
 
 
 def check_values(
@@ -102,6 +105,7 @@ def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    inputs.need(path, "feature file", "run python -m extract.run again")
     try:
         with safe_open(path, framework="numpy") as handle:
             about, frames = store.read_metadata(handle), handle.get_tensor("frame")

@@ -12,9 +12,11 @@ import io
 import re
 import sys
 from collections.abc import Collection, Iterator
+from itertools import chain
 from pathlib import Path
 
 from extract.config import Corpus
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from extract.tabular import reader as table_reader
 
@@ -81,9 +83,7 @@ def read_table(path: Path) -> dict[str, str]:
     Raises InputError, with line (CSV, the header is line 1) or row (Parquet), for a file that is missing, no such
     table or empty, a cell that is, and a video that is given twice with two people.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {found}; expected a table {VIDEO},{PERSON} (.csv or .parquet): {REMEDY}")
+    inputs.need(path, "table", f"expected columns {VIDEO},{PERSON} (.csv or .parquet): {REMEDY}")
     rows = {".csv": _of_csv, ".parquet": _of_parquet}.get(path.suffix.lower())
     if rows is None:
         raise InputError(f"{path}: ends in {path.suffix!r}; expected a table that ends in .csv or .parquet: {REMEDY}")
@@ -106,15 +106,7 @@ def read_table(path: Path) -> dict[str, str]:
 
 def _of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
     """(line, video, person) of every line behind the header that is not blank."""
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path}: begins with the byte order mark of UTF-16; expected UTF-8: save it as CSV in UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}: line {line}: not UTF-8 ({error.reason}); save it as CSV in UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(inputs.read_text(path), newline=""))
     try:
         header = [cell.strip() for cell in next(reader, [])]
         at = _places(path, header)
@@ -143,17 +135,13 @@ def _places(path: Path, header: list[str]) -> list[int]:
 
 def _of_parquet(path: Path) -> Iterator[tuple[str, str, str]]:
     """(row, video, person) of every row, from row 1."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = table_reader.read_columns(path)
     for name in (VIDEO, PERSON):
         if name not in table.raw:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.raw)[:200]}; name its columns so")
-    try:
-        read = pq.read_table(path, columns=[table.raw[VIDEO], table.raw[PERSON]])
-        columns = [read.column(table.raw[name]).cast(pa.string()).to_pylist() for name in (VIDEO, PERSON)]
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: no table that can be read ({' '.join(str(error).split())[:300]})") from None
+    pieces = ((cells for cells, _ in table_reader.read(table, name, [])) for name in (VIDEO, PERSON))
+    columns = [list(chain.from_iterable(piece)) for piece in pieces]
+    if len(columns[0]) != len(columns[1]):
+        raise InputError(f"{path}: damaged: {len(columns[0])} videos, {len(columns[1])} persons; write it again")
     for number, (video, person) in enumerate(zip(*columns, strict=True), start=1):
         yield f"row {number}", (video or "").strip(), (person or "").strip()

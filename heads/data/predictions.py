@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from extract.runtime.run_folder import write_whole
+from extract.tabular import reader as table_reader
 from extract.tabular.reader import ROW_NUMBERS
 from heads.abaw.tasks import Task
 
@@ -116,15 +118,14 @@ def check_names(path: Path, found: list[str], task: Task) -> None:
 def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]:
     """The columns (video [N], frame [N], scores [N, outputs]) as arrays, with their names and types checked."""
     import pyarrow as pa
-    from pyarrow import parquet
 
-    if not path.is_file():
-        raise InputError(f"{path}: no such prediction file")
+    inputs.need(path, "prediction file")
     try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        with table_reader.open_parquet(path, "video") as file:
+            table = file.read()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    table = table.drop_columns([name for name in table.column_names if ROW_NUMBERS.fullmatch(name)])
+    table = table.select([i for i, name in enumerate(table.column_names) if not ROW_NUMBERS.fullmatch(name)])
     check_names(path, table.column_names, task)
     for name in table.column_names:
         kind = table.schema.field(name).type
@@ -146,7 +147,11 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
             scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    return table["video"].cast(pa.string()).to_numpy(), check_frames(path, table["frame"].to_numpy()), scores
+    try:
+        videos = table_reader.strings(table["video"].combine_chunks())
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: column 'video' holds what is no UTF-8 text ({error})") from None
+    return videos, check_frames(path, table["frame"].to_numpy()), scores
 
 
 def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:
@@ -180,8 +185,8 @@ def _check(
 
     if (bad := frames < 1).any():
         raise InputError(f"{at(bad)}: frames are numbered from 1")
-    if (bad := frames > np.iinfo(np.int32).max).any():
-        raise InputError(f"{at(bad)}: no video has so many frames")
+    if (bad := frames > limits.FRAMES).any():
+        raise InputError(f"{at(bad)}: no video has so many frames, expected {limits.FRAMES:,} at most")
     if (bad := np.append(False, (number[1:] == number[:-1]) & (frames[1:] == frames[:-1]))).any():
         raise InputError(f"{at(bad)} occurs more than once ({int(bad.sum())} rows too many)")
     if (bad := ~np.isfinite(scores).all(1)).any():

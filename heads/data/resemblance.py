@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from heads.data import splits
 
@@ -136,7 +137,7 @@ def _sampled(path: Path) -> NDArray[np.float64] | None:
     """At most FRAMES embeddings of a video, evenly spaced, [n, D]; None without a file, an embedding or a frame."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.exists():
+    if inputs.problem(path):
         return None
     try:
         with safe_open(path, framework="numpy") as handle:

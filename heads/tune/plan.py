@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from extract import config as extract_config
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from heads import config as heads_config
 from heads import search_space
@@ -54,7 +54,9 @@ def make(config: Config, task: str, head: str | None, space: Path | None, networ
     if space is None and search_space.first_leaf(base) is None:
         space = shipped(task, str(base["family"]))
     where = space or path
-    raw = search_space.merge_settings(base, _read(space) if space is not None else {})
+    raw = search_space.merge_settings(
+        base, inputs.read_toml(space, "search space", "give one with --space FILE") if space is not None else {}
+    )
     if raw["family"] != base["family"]:
         raise InputError(f"{where}: it searches family {raw['family']!r}, but the head {name!r} is {base['family']!r}")
     raw = search_space.merge_settings(raw, own)
@@ -88,15 +90,6 @@ def shipped(task: str, kind: str) -> Path:
         if path.exists():
             return path
     raise InputError(f"no search space comes with the project for family {kind!r}; give one with --space FILE")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"--space {path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not a valid TOML file: {error}") from error
 
 
 def on_networks(plan: SearchPlan, has: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, Any], dict[str, list[str]]]:

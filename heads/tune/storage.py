@@ -130,7 +130,7 @@ def parse(storage: str) -> URL:
 
     try:
         url = sqlalchemy.make_url(storage)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # the latter: of a port
         raise InputError("--storage: expected postgresql://user@host/database") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise InputError(

@@ -34,6 +34,7 @@ def test_frames_between_the_listed_ones_are_not_compared(make_corpus):
     run.main(corpus.config(fold_trials=1, folds=2, trials=3), "va", corpus.work)
     sent = corpus.work / "blend" / "va" / "submission.txt"
     header, *lines = sent.read_text().splitlines()
+    sent = corpus.work / "edited.txt"
     corpus.test.write_text("\n".join([header, *(line.split(",")[0] + "," for line in lines[::2])]) + "\n")
     sent.write_text("\n".join([header, *lines[::2]]) + "\n")
     assert check_predictions.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) == []
@@ -67,6 +68,7 @@ def test_equal_arguments_give_equal_sentences(make_corpus):
     run.main(corpus.config(fold_trials=1, folds=2, trials=3), "va", corpus.work)
     sent = corpus.work / "blend" / "va" / "submission.txt"
     header, *lines = sent.read_text().splitlines()
+    sent = corpus.work / "edited.txt"
     turned = [f"{image},{-float(v)},{-float(a)}" for image, v, a in (line.split(",") for line in lines)]
     sent.write_text("\n".join([header, *turned]) + "\n")
     found = [check_predictions.warnings(sent, "va", corpus.test, [corpus.work / "blend" / "va"]) for _ in range(2)]

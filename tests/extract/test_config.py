@@ -78,7 +78,7 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path):
     with pytest.raises(InputError, match=r"bad\.toml: not valid TOML.*line 1"):
         config.load(config.Config, tmp_path / "bad.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"bytes\.toml: cannot be read as UTF-8"):
+    with pytest.raises(InputError, match=r"bytes\.toml: cannot be read as text"):
         config.load(config.Config, tmp_path / "bytes.toml")
 
 

@@ -150,7 +150,7 @@ def test_no_head_left(corpus: Corpus) -> None:
 
 def test_a_head_file_that_is_no_toml_or_has_no_family(corpus: Corpus) -> None:
     own = corpus.folder / "mine.toml"
-    for text, said in (("family =", "not a valid TOML file"), ("trees = 3", "key 'family' is missing")):
+    for text, said in (("family =", "not valid TOML"), ("trees = 3", "key 'family' is missing")):
         own.write_text(text)
         with pytest.raises(InputError, match=said):
             config.read_head(str(own), "au", {})

@@ -14,27 +14,34 @@ import re
 import shutil
 import sys
 import types
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from blend import apply, run
+from blend import apply, compare, run
 from blend.config import Config
 from blend.pool import external
+from blend.predict import features as video_features
 from blend.predict import trained
+from blend.submission import check as submission_check
 from extract import config as configs
 from extract.features import store
 from extract.media import images
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
+from extract.tabular import importer
 from extract.tabular import reader as table_reader
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
+from heads.data import people
 from heads.train import job as training_job
 from heads.train import processes
 
@@ -151,6 +158,36 @@ def test_damage_to_any_file_is_noticed_by_the_next_command(finished: Run) -> Non
     finished.restore()
 
 
+def test_commands_that_read_one_file_of_a_finished_folder_notice_every_damage(finished: Run) -> None:
+    template = submission_check.read_template(finished.corpus.folder / "va" / "test.txt")
+
+    def believe_submission(path: Path) -> None:
+        if found := submission_check.list_problems(path, template):
+            raise InputError(f"{path}: {found}")
+
+    readers: dict[Path, Any] = {
+        finished.blend / "report.json": compare.read,
+        finished.blend / "params.json": apply.read,
+        finished.blend / "submission.txt": believe_submission,
+        finished.blend / "networks.json": lambda path: video_features.settings(trained.find([path.parent]), None),
+        **{path: lambda path: external.read_external(path, VA) for path in finished.head.glob("*.parquet")},
+    }
+    assert len(readers) >= 8
+    for path, read in readers.items():
+        whole = path.read_bytes()
+        with contextlib.suppress(InputError):  # the made-up networks' config is not known to any command
+            read(path)
+        changed = [damage(whole) for damage in DAMAGES.values()]
+        for at in np.random.default_rng(0).integers(0, len(whole), 12).tolist():
+            changed.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        for content in changed:
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=re.escape(path.name)):
+                read(path)
+        path.write_bytes(whole)
+    assert run_folder.damage(finished.blend) is None and run_folder.damage(finished.head) is None
+
+
 def test_every_damage_to_a_model_is_refused_before_a_library_reads_it(finished: Run) -> None:
     for path in sorted((finished.head / "model").iterdir()):
         whole = path.read_bytes()
@@ -258,6 +295,24 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
             tried(lambda name=name: configs.load(Config, tmp_path / name))
             assert not mark.exists(), name
     finished.restore()
+
+
+def test_a_pickle_in_a_tables_metadata_runs_nothing(tmp_path: Path) -> None:
+    mark, rng = tmp_path / "exploded", np.random.default_rng(0)
+    columns = {"video": ["a"] * 9, "frame": range(1, 10), **{name: rng.uniform(-1, 1, 9) for name in VA.outputs}}
+    for number, bomb in enumerate(bombs(mark)):
+        kinds = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": bomb}
+        table = pa.table({name: pa.array(values) for name, values in columns.items()})
+        fields = [field.with_metadata(kinds if field.name in VA.outputs else {}) for field in table.schema]
+        schema = pa.schema(fields, {b"pandas": bomb, b"ARROW:schema": bomb})
+        path = tmp_path / f"table-{number}.parquet"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Arrow says that it will not read a pickle
+            parquet.write_table(table.cast(schema), path)
+            for call, *more in ((external.read_external, VA), (table_reader.read_columns,), (people.read_table,)):
+                tried(call, path, *more)
+            tried(importer.main, path, f"table-{number}", tmp_path / "work")
+        assert not mark.exists(), number
 
 
 FORBIDDEN = re.compile(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,9 @@ def chart(
     from matplotlib.figure import Figure
 
     width, height = size
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # the page's reader has the letters; matplotlib only guesses how wide they are
+        warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
         place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
         draw(figure, figure.add_axes(place))

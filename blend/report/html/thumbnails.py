@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from blend.pool.pool import Pool
-from extract.media import frames
+from extract.media import frames, images
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 
 SIDE = 48
@@ -57,21 +58,19 @@ def _strip(folder: Path, count: int) -> tuple[tuple[int, ...], str]:
         return (), ""
     most = len(listed.names) - 1
     picked = np.unique(np.linspace(0, most, count).round().astype(int)).tolist() if listed.names else []
-    pictures, numbers = [], []
+    shown, numbers = [], []
     for i in picked:
         try:
-            with Image.open(folder / listed.names[i]) as picture:
+            with images.open_picture(inputs.need(folder / listed.names[i])) as picture:
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
-                pictures.append(
-                    picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-                )
+                shown.append(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
                 numbers.append(int(listed.numbers[i]))
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        except (OSError, ValueError, UnidentifiedImageError, InputError, images.UnreadablePicture):
             continue
-    if not pictures:
+    if not shown:
         return (), ""
-    strip = Image.new("RGB", (SIDE * len(pictures), SIDE))
-    for i, small in enumerate(pictures):
+    strip = Image.new("RGB", (SIDE * len(shown), SIDE))
+    for i, small in enumerate(shown):
         strip.paste(small, (SIDE * i, 0))
     with io.BytesIO() as out:
         strip.save(out, "JPEG", quality=QUALITY, optimize=True)

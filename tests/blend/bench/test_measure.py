@@ -51,9 +51,10 @@ def test_the_search_is_timed_until_params_are_written(monkeypatch):
     monkeypatch.setattr(bench_parts, "TRIALS", 40)
     found = bench_parts.search(None, 0.01, seed=0)
     assert found["trials"] == 40 and 0 < found["score"] < 1
+    assert 0 < found["checking_seconds"] < 0.02 * found["report_seconds"]
     assert 0 < found["search_seconds"] < found["seconds"] < found["report_seconds"]
     rows = __main__.rows({"search": found})
-    assert [row[2] for row in rows] == ["<= 30 s", "", "< 3 GB"] and "40 trials" in rows[0][0]
+    assert [row[2] for row in rows] == ["<= 30 s", "", "< 2%", "< 3 GB"] and "40 trials" in rows[0][0]
 
 
 def test_what_it_cannot_measure_is_one_line(tmp_path):

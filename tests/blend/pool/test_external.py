@@ -82,7 +82,7 @@ LIST = "image_location,valence,arousal\n"
     [
         ("va", b"", "the file is empty"),
         ("va", b"\xff\xfe\x00x", "UTF-16 text; expected UTF-8"),
-        ("va", b"\xe9,frame", "neither Parquet nor UTF-8 text"),
+        ("va", b"\xe9,frame", "expected Parquet, or UTF-8 text"),
         ("va", "hello\nworld\n", "line 1 is 'hello', expected a header that begins with video,frame"),
         ("va", HEADER, "nothing behind the first line"),
         ("va", "video,frame,valence\nv,1,0\n", "column 'arousal' is missing"),

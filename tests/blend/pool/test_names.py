@@ -130,7 +130,7 @@ def test_the_case_of_extensions_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("task", ["au", "expr", "va"])
 def test_blanks_quotes_and_signs_in_test_videos_names_come_through_to_the_score(tmp_path, task):
-    names = ["clip 7", "tab\there", 'a "quoted" one', "it's", "no #1", "a;b", FORMS["NFD"], " leading"]
+    names = ["clip 7", "two  blanks", 'a "quoted" one', "it's", "no #1", "a;b", FORMS["NFD"], "-leading"]
     kind, rng = TASKS[task], np.random.default_rng(0)
     rows = [f"{name}/{frame:05d}.jpg," for name in names for frame in (1, 2, 3)]
     write(tmp_path / "list.txt", "\n".join([test_list.default_header(kind), *rows]) + "\n")
@@ -161,6 +161,23 @@ def test_blanks_quotes_and_signs_in_test_videos_names_come_through_to_the_score(
             tmp_path / "wrong.txt", submission_check.read_template(tmp_path / "list.txt")
         )
     )
+
+
+def test_names_that_cannot_become_files_are_refused_where_they_are_read_with_the_line(tmp_path):
+    for name in ("tab\there", "..", ".hidden", "in/side", "back\\slash", "y" * 240, "zero\u200b\x7f"):
+        listed = write(tmp_path / "list.txt", f"image_location,{AU}\nclip/00001.jpg,\n{name}/00001.jpg,\n")
+        with pytest.raises(InputError, match=r"list\.txt: line 3: the video name .*; choose another name"):
+            test_list.read(listed, TASKS["au"])
+        multi = write(tmp_path / "mtl.txt", f"{tasks.MTL_HEADER}\n{name}/00001.jpg,0,0,1,{','.join('0' * 12)}\n")
+        with pytest.raises(InputError, match=r"mtl\.txt: line 2: the video name"):
+            multitask_file.read(multi, TASKS["va"])
+    for name in ("end of\nline", " first", "last "):
+        write(tmp_path / name / "va" / f"{name}.txt", "valence,arousal\n0.1,0.2\n")
+        with pytest.raises(InputError, match=r"va: the video name .*; choose another name"):
+            labels.read_folder(tmp_path / name / "va", TASKS["va"])
+        (tmp_path / name / "frames" / name).mkdir(parents=True)
+        with pytest.raises(InputError, match=r"frames: the video name .*; choose another name"):
+            frames.list_videos([tmp_path / name / "frames"])
 
 
 def test_headers_of_lists_in_other_case_and_with_a_comma_at_the_end_are_taken(tmp_path):

@@ -75,6 +75,28 @@ def test_a_damaged_file_is_set_aside(tmp_path, content):
         assert len(journal.trials()) == 1
 
 
+CHANGES = (
+    "UPDATE trial_values SET value = value + 1e-12 WHERE trial_id = 2",
+    "UPDATE trial_params SET param_value = param_value + 1 WHERE trial_id = 3 AND param_name = 'k'",
+    "UPDATE trial_user_attributes SET value_json = '\"single\"' WHERE trial_id = 1 AND key = 'start'",
+    "DELETE FROM trial_user_attributes WHERE trial_id = 1 AND key = 'hash'",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_trial_that_is_not_what_was_kept_is_not_believed(tmp_path, change):
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        for value in (0.1, 0.7, 1 / 3):
+            journal.add(trial(value))
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        assert database.execute(change).rowcount == 1
+    database.close()
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        assert journal.trials() == []
+        number = int(change.split("trial_id = ")[1][0]) - 1
+        assert f"damaged: its trial {number} is not what was written" in journal.set_aside
+
+
 def test_a_file_that_another_program_holds_or_that_may_not_be_written_is_left_where_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(search_journal, "SECONDS_FOR_LOCK", 0.1)
     with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import os
 
+import numpy as np
+import onnx
 import pytest
 
 from extract.config import Config
-from extract.features import pipeline, store
+from extract.features import pipeline, provenance, store
 from extract.features import step as feature_step
 from extract.media import frames
 from extract.networks import registry
 from extract.runtime import locks
+from extract.runtime.run_folder import file_hash
 
 
 @pytest.fixture
@@ -101,3 +104,25 @@ def test_unreadable_pictures_are_listed_until_they_are_mended(part, crops, tmp_p
     one.make()
     one.finish()
     assert not listed.exists() and len(store.read(store.path(tmp_path / "work", "net", "a")).frame) == 7
+
+
+def test_features_that_old_code_made_of_a_network_of_whole_numbers_are_made_anew_once(part, tmp_path):
+    model = onnx.load(tmp_path / "net.onnx")
+    taken = model.graph.input[0]
+    for node in model.graph.node:
+        node.input[:] = ["real" if name == taken.name else name for name in node.input]
+    taken.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    model.graph.node.insert(0, onnx.helper.make_node("Cast", [taken.name], ["real"], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, tmp_path / "net.onnx")
+    one = part()
+    one.make()
+    assert part().todo() == []
+    old = provenance.describe(one.network, file_hash(tmp_path / "net.onnx"), "fp32")
+    for job in one.jobs:
+        path = store.path(tmp_path / "work", "net", job.video)
+        frame = store.read(path).frame
+        zeros = store.VideoFeatures(frame, logits=np.zeros((len(frame), 5), np.float32))
+        store.write(path, zeros, old | provenance.describe_video(job, [], ""))
+    assert len(part().todo()) == len(one.jobs)
+    part().make()
+    assert part().todo() == [] and store.read(store.path(tmp_path / "work", "net", "a")).logits.any()

@@ -117,7 +117,7 @@ def test_transparent_palettes_give_their_colours_without_a_warning(tmp_path):
 def test_what_cannot_be_opened_says_why(tmp_path):
     with pytest.raises(images.UnreadablePicture, match=r"cannot be read \(No such file"):
         images.read(tmp_path / "gone.jpg", 16, "rgb")
-    with pytest.raises(images.UnreadablePicture, match=r"cannot be read \(Is a directory"):
+    with pytest.raises(images.UnreadablePicture, match=r"^a folder"):
         images.read(tmp_path, 16, "rgb")
 
 
@@ -131,3 +131,14 @@ def test_too_little_memory_is_no_fault_of_the_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "_eight_bit", too_little)
     with pytest.raises(MemoryError):
         images.read(tmp_path / "a.png", 16, "rgb")
+
+
+def test_a_picture_that_is_a_program_is_none(tmp_path, monkeypatch):
+    import PIL.EpsImagePlugin
+
+    monkeypatch.setattr(PIL.EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it would be run"))
+    (tmp_path / "00001.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 moveto\n%%EOF\n"
+    )
+    with pytest.raises(images.UnreadablePicture, match="no picture; it begins with b'%!PS"):
+        images.read(tmp_path / "00001.jpg", 8, "rgb")

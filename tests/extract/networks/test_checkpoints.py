@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from extract.config import Config
+from extract.engines import graph
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks import checkpoints, registry, weights
 from extract.networks.registry import NETWORKS
@@ -155,6 +156,10 @@ def test_no_format_of_checkpoints_runs_code(tmp_path):
             with contextlib.suppress(InputError):
                 checkpoints.read_state(tmp_path / "bomb.pt", trusted=trusted)
             assert not mark.exists(), (number, trusted)
+        (tmp_path / "bomb.ckpt").write_bytes(content)  # whatever is no .pt is read as ONNX
+        with pytest.raises(InputError, match=r"bomb\.ckpt: not an ONNX network"):
+            graph.expose(tmp_path / "bomb.ckpt", NETWORKS["demo_enet"])
+        assert not mark.exists(), number
     os.mkdir(mark)  # what a bomb does is seen
     assert mark.exists()
 

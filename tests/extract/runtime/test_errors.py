@@ -34,3 +34,18 @@ def test_too_little_memory_is_one_line_and_exit_code_1(capsys):
         raise MemoryError
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("failed: out of memory")
+
+
+def test_an_input_error_has_no_line_ends_and_no_long_middle():
+    assert str(errors.InputError("a\nb\r\nc\u2028d")) == "a b c d"
+    text = str(errors.InputError("begin " + "x" * 10**6 + " end"))
+    assert len(text) < 2100 and text.startswith("begin ") and text.endswith(" end") and " ... " in text
+
+
+def test_a_path_that_no_system_takes_is_bad_input_whoever_asks_first(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught, errors.exits():
+        (tmp_path / ("x" * 300)).is_dir()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / ('x' * 300)}: File name too long\n"
+    with pytest.raises(OSError, match="elsewhere"), errors.exits():
+        raise OSError("elsewhere")

@@ -15,7 +15,8 @@ from heads import config as heads_config
 from heads.abaw.tasks import TASKS
 
 BAD = ["", "..", ".", "../x", "a/b", "/tmp/x", "a\\b", "..\\x", "a\nb", "a\tb", "a\x00b", "\x1b[2J", "a\u2028b",
-       "\ud800", ".hidden", "x" * 201, "é" * 101, "../../../etc/passwd"]  # fmt: skip
+       "\ud800", ".hidden", "x" * 201, "é" * 101, "../../../etc/passwd",
+       " first", "last ", "\u00a0"]  # fmt: skip
 GOOD = ["a", "demo-01", "two words", "it's", 'a "quoted" one', "日本", "e\u0301", "👨‍👩‍👧", "2024-01-01T10:30:00",
         "a..b", "x" * 200, "100%", "~me", "$HOME", "a;b", "con", "left_right"]  # fmt: skip
 
@@ -69,6 +70,6 @@ def test_names_in_params_json_and_of_other_peoples_predictions(tmp_path):
     for name in [*BAD, "-x"]:
         with pytest.raises(InputError, match=r"^p\.json: the head name"):
             Params.from_json(json.loads(json.dumps(table | {"heads": [name], "weights": {name: 1.0}})), "p.json")
-        if name.isprintable() and "=" not in name:
+        if name.isprintable() and "=" not in name and name == name.strip():
             with pytest.raises(InputError, match="--predictions"):
                 external.parse([f"{name}={tmp_path}"])

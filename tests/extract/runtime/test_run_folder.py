@@ -24,7 +24,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "no such file"), ("{", "not readable as JSON"), (b"\xff", "not readable as JSON"), ("[1]", "holds list")],
+    [(None, "no such file"), ("{", "not readable as JSON"), (b"\xff", "cannot be read as text"), ("[1]", "holds list")],
 )
 def test_a_file_that_holds_no_json_object_is_named_with_what_to_do(tmp_path, text, said):
     path = tmp_path / "a.json"

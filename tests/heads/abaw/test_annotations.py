@@ -92,6 +92,15 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
         annotation_files.read(tmp_path / "v.txt", TASKS["au"])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_end_of_a_line_ends_it(tmp_path: Path, end: str) -> None:
+    (tmp_path / "v.txt").write_bytes(end.join((TASKS["expr"].header, "0", "7", "-1", "")).encode())
+    found = annotation_files.read(tmp_path / "v.txt", TASKS["expr"])
+    assert found.values.tolist() == [0, 7, 0] and found.valid.tolist() == [True, True, False]
+    (tmp_path / "v.txt").write_bytes(f"{TASKS['expr'].header}\n0\r7\n".encode())  # one that an editor left
+    assert annotation_files.read(tmp_path / "v.txt", TASKS["expr"]).values.tolist() == [0, 7]
+
+
 def test_a_folder_is_read_sorted_by_video(tmp_path: Path) -> None:
     for name in ("b", "a_left", "a"):
         write(tmp_path / f"{name}.txt", TASKS["expr"].header, "0")

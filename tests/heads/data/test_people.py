@@ -49,8 +49,8 @@ WRONG = [
     (b"video,person\n ,Ann\n", r"line 2: the video is empty"),
     (b"video,person\na,Ann\nb,Ben\na,Ben\n", r"line 4: video 'a' has person 'Ben', but 'Ann' in line 2; .*remove one"),
     (b"video,person\na,Ann\nb\n", r"line 3 has 1 values, expected 2 as the header has"),
-    (b"video,person\na,Ann\nb,Jos\xe9\n", r"line 3: not UTF-8 .*save it as CSV in UTF-8"),
-    ("video,person\na,Ann\n".encode("utf-16"), r"byte order mark of UTF-16; expected UTF-8: save it as CSV in UTF-8"),
+    (b"video,person\na,Ann\nb,Jos\xe9\n", r"line 3: .*expected UTF-8: save it so"),
+    ("video,person\na,Ann\n".encode("utf-16"), r"UTF-16, expected UTF-8: save it so"),
     (b"", r"line 1 is '', no column 'video'"),
     (b"video,person\n", r"holds no video; expected a row for each, with its person"),
     (b'video,person\n"a,Ann\n', r"line 2 has 1 values|unexpected end|line 2"),
@@ -83,7 +83,7 @@ def test_each_fault_of_a_parquet_file_is_named_with_its_row(tmp_path: Path) -> N
 
 def test_what_is_no_table_says_what_to_correct(tmp_path: Path) -> None:
     (tmp_path / "people.txt").write_text("video,person\na,Ann\n")
-    for name, said in (("none.csv", "no such file"), (".", "a folder"), ("people.txt", r"ends in '\.txt'")):
+    for name, said in (("none.csv", "no such table"), (".", "a folder"), ("people.txt", r"ends in '\.txt'")):
         with pytest.raises(InputError, match=said + r".*correct corpus\.people in the config"):
             people.read_table(tmp_path / name)
 

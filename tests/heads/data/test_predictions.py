@@ -146,7 +146,7 @@ def test_probabilities_are_not_negative(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_no_parquet(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such prediction file"):
         predictions.read(tmp_path / "x.parquet", VA)
-    with pytest.raises(InputError, match="no such prediction file"):
+    with pytest.raises(InputError, match="a folder, expected a prediction file"):
         predictions.read(tmp_path, VA)
     for content in (b"", b"video,frame\n", b"PAR1" + bytes(60) + b"PAR1"):
         (tmp_path / "x.parquet").write_bytes(content)

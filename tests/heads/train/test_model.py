@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import read
 from heads.abaw.tasks import TASKS
-from heads.base.head import family
+from heads.base.head import FAMILIES, family
 from heads.data import table
 from heads.data.table import Source
 from heads.train import fit, model
@@ -22,11 +29,16 @@ SOURCES = (Source("one", ("logits",), ("embedding",)), Source("two", ("va",), ("
 TEMPORAL = [{"of": "embedding", "windows": [3], "components": 2}]
 
 
-def fitted(corpus: Corpus, sources: tuple[Source, ...] = SOURCES) -> tuple[TrainData, Model]:
-    raw = {"family": "lightgbm", "inputs": ["logits?", "va?"], "trees": 5, "temporal": TEMPORAL}
+LIGHTGBM = {"family": "lightgbm", "inputs": ["logits?", "va?"], "trees": 5}
+
+
+def fitted(
+    corpus: Corpus, sources: tuple[Source, ...] = SOURCES, settings: dict[str, Any] = LIGHTGBM
+) -> tuple[TrainData, Model]:
+    raw = settings | {"temporal": TEMPORAL}
     annotations = read.read_folder(corpus.folder / "va" / "train", VA)
-    settings = family("lightgbm").Settings.model_validate(raw)
-    prepared = fit.prepare_train(corpus.work, sources, settings, annotations, VA)
+    checked = family(raw["family"]).Settings.model_validate(raw)
+    prepared = fit.prepare_train(corpus.work, sources, checked, annotations, VA)
     return prepared, fit.fit(prepared, prepared.part, 0)[0]
 
 
@@ -72,6 +84,78 @@ def test_columns_that_were_not_learnt_are_refused_by_name(tiny: Corpus) -> None:
     with pytest.raises(InputError, match="they are in another order"):
         one.predict(fitted(tiny, SOURCES[::-1])[0].load(["v0"]))
     assert one.predict(table.load(tiny.work, SOURCES, ["nobody"])).shape == (0, 2), "no rows have no columns"
+
+
+class Bomb:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.mark),))
+
+
+def bombs(whole: bytes, bomb: Bomb) -> Iterator[bytes]:
+    """Pickles in place of a file: bare, as an array, and of an archive (numpy's, Keras's) each member, as both."""
+    with io.BytesIO() as array:
+        np.save(array, np.array([bomb], object), allow_pickle=True)
+        bad = [pickle.dumps(bomb, 0), pickle.dumps(bomb, 4), array.getvalue()]
+    yield from bad
+    if not zipfile.is_zipfile(io.BytesIO(whole)):
+        return
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        for content, victim in ((content, name) for content in bad for name in archive.namelist()):
+            with io.BytesIO() as file:
+                with zipfile.ZipFile(file, "w") as out:
+                    for name in archive.namelist():
+                        out.writestr(name, content if name == victim else archive.read(name))
+                yield file.getvalue()
+
+
+ENCODER = {"inputs": ["logits?", "va?"], "width": 8, "feedforward": 8, "shapes": [[1, 2]], "epochs": 2, "min_steps": 4}
+EVERY: dict[str, dict[str, Any]] = {
+    "mlp": {"inputs": ["logits?", "va?"], "hidden": 4, "epochs": 2},
+    "lightgbm": LIGHTGBM,
+    "lama": {"inputs": ["logits?", "va?"], "trees": 4, "cv": 2, "penalties": [0.1]},
+    "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 2}},
+    "sequence": ENCODER,
+    "fusion": ENCODER | {"members": 2},
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_changed_file_of_any_familys_model_is_refused_and_no_pickle_in_its_place_runs(
+    tiny: Corpus, tmp_path: Path, name: str
+) -> None:
+    assert set(EVERY) == set(FAMILIES)
+    folder, exploded = tmp_path / "model", tmp_path / "exploded"
+    folder.mkdir()
+    fitted(tiny, settings={"family": name} | EVERY[name])[1].save(folder)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    run_folder.finish(folder, "mark", {}, files)
+    expected = Model.load(folder).predict_videos(tiny.work, ["v0"]).videos["v0"][1]
+    done = (folder / run_folder.DONE).read_bytes()
+    assert len(files) >= 3, files
+    for file in (*files, "provenance.json"):
+        whole = (folder / file).read_bytes()
+        middle = len(whole) // 2
+        flip = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        for content in (flip, whole[:middle], b""):
+            (folder / file).write_bytes(content)
+            with pytest.raises(model.DamagedModel, match=file):
+                Model.load(folder)
+        for content in bombs(whole, Bomb(exploded)):
+            (folder / file).write_bytes(content)
+            run_folder.finish(folder, "mark", {}, files)  # whoever means harm makes the hashes fit
+            with contextlib.suppress(Exception):  # a library's own, for what is no such file
+                Model.load(folder)
+            assert not exploded.exists(), file
+        (folder / file).write_bytes(whole)
+        (folder / run_folder.DONE).write_bytes(done)
+    np.testing.assert_array_equal(Model.load(folder).predict_videos(tiny.work, ["v0"]).videos["v0"][1], expected)
+    pickle.loads(next(bombs(b"", Bomb(exploded))))
+    assert exploded.exists(), "a bomb does what it should"
 
 
 def test_scores_that_are_not_finite_are_a_bug(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,26 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
         for place in (folder, through.folder)
     )
     assert ours == theirs
+
+
+def test_a_score_that_the_trials_own_folder_does_not_know_makes_no_best(
+    straight: tuple[Corpus, SearchResult], tmp_path: Path
+) -> None:
+    shutil.copytree(straight[0].folder, tmp_path / "corpus")
+    corpus = replace(straight[0], folder=tmp_path / "corpus", work=tmp_path / "corpus" / "work")
+    best = corpus.work / "tune" / "va" / "small" / "best.toml"
+    before = best.read_bytes()
+    assert search(corpus) and best.read_bytes() == before
+    worst = min(straight[1].trials, key=lambda trial: trial.value).number
+    with sqlite3.connect(best.with_name("study.db")) as database:
+        change = "UPDATE trial_values SET value = 0.99 WHERE trial_id = (SELECT trial_id FROM trials WHERE number = ?)"
+        assert database.execute(change, [worst]).rowcount == 1
+    database.close()
+    with pytest.raises(
+        InputError, match=rf"study\.db: of trial {worst} it says 0\.99 with .*, its folder .*; one of them"
+    ):
+        search(corpus)
+    assert best.read_bytes() == before
 
 
 def test_heads_run_takes_the_best_config_as_it_is(

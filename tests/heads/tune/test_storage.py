@@ -91,3 +91,9 @@ def test_patience_outlasts_a_short_absence_and_ends(monkeypatch: pytest.MonkeyPa
         tune_storage.retry_locked(stays_away, seconds=0.05)
     with pytest.raises(ValueError, match="fault"):
         tune_storage.retry_locked(bug)
+
+
+@pytest.mark.parametrize("storage", ["postgresql://u@h:abc/x", "postgresql://u:p@[::1/x", "x"])
+def test_what_is_no_url_is_refused_without_its_password(storage: str) -> None:
+    with pytest.raises(InputError, match=r"^--storage: expected postgresql://user@host/database$"):
+        tune_storage.parse(storage)

@@ -1,0 +1,119 @@
+"""Files that users give: that they can be read at all, and their text. Every reader begins here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from extract.runtime import limits
+from extract.runtime.errors import InputError
+
+LFS = b"version https://git-lfs"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+DOTTED = re.compile(rf"""(?<![\w"'.-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)\s*+\.\s*+){{{limits.NESTING}}}""")
+"""A key of so many parts. tomllib takes a gigabyte for 20,000 of them."""
+
+
+def odd_kind(path: Path) -> str:
+    """What a path is in place of a file: a folder, a named pipe, ...; "" for a file, and where there is nothing."""
+    try:
+        return KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "")
+    except (OSError, ValueError):
+        return ""
+
+
+def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
+    """Why a path is no file (`what`: of which kind) of at most `largest` bytes that can be read; "" where it is. Opens
+    nothing: a pipe would wait for ever.
+    """
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else f"no such {what}"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if kind := KINDS.get(stat.S_IFMT(facts.st_mode), ""):
+        return f"{kind}, expected a {what}"
+    if largest is not None and facts.st_size > largest:
+        return f"has {facts.st_size:,} bytes, expected at most {largest:,}"
+    return ""
+
+
+def need(path: Path, what: str = "file", advice: str = "", largest: int | None = None) -> Path:
+    """The path itself. Raises InputError, which ends with `advice`, where there is a `problem`."""
+    if why := problem(path, what, largest):
+        raise InputError(f"{path}: {why}{'; ' * bool(advice)}{advice}")
+    return path
+
+
+def read_bytes(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
+    """A file's bytes. Raises InputError where there is a `problem`, and for a git-lfs pointer."""
+    need(path, what, advice, largest)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if data.startswith(LFS):
+        raise InputError(f"{path}: a git-lfs pointer in place of the file: `git lfs pull` fetches it")
+    return data
+
+
+def read_text(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> str:
+    """A file's UTF-8 text, with or without a byte order mark, its lines ending in \\n whatever they end in there (also
+    in a lone \\r). Raises InputError as `read_bytes`, and for other text, with the line.
+    """
+    data = read_bytes(path, what, advice, largest)
+    if data.startswith(UTF_16):
+        raise InputError(
+            f"{path}: cannot be read as text: UTF-16, expected UTF-8: save it so, or convert it with iconv"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1]
+        raise InputError(
+            f"{path}: cannot be read as text: line {line}: byte {byte!r}, expected UTF-8: save it so"
+            f"{'; ' * bool(advice)}{advice}"
+        ) from None
+    return re.sub("\r+\n|\r", "\n", text) if "\r" in text else text
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says. Raises ValueError for one that is none, or has tables and lists too deep in each other."""
+    try:
+        if not limits.is_deep(found := json.loads(text)):
+            return found
+    except RecursionError:
+        pass
+    raise ValueError(f"more than {limits.NESTING} tables and lists within each other")
+
+
+def read_toml(path: Path, what: str = "file", advice: str = "") -> dict[str, Any]:
+    """The tables of a TOML file. Raises InputError as `read_text`, and, with the line, for text that is no TOML."""
+    return parse_toml(read_text(path, what, advice, limits.TOML_BYTES), str(path))
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text. Raises InputError, which begins with `where`, for one that is none."""
+    try:
+        if DOTTED.search(text):
+            raise RecursionError(f"a key of more than {limits.NESTING} parts")
+        table = tomllib.loads(text)
+        if limits.is_deep(table):
+            raise RecursionError(f"more than {limits.NESTING} tables and lists within each other")
+    except (ValueError, RecursionError) as error:  # also for numbers of 4,300 digits
+        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
+        raise InputError(f"{where}: not valid TOML: {error}{hint}") from None
+    return table

@@ -1,0 +1,191 @@
+"""One walk: the same nasty files for every reader of `tests/readers.py`; and readers that are not in that table."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import itertools
+import os
+import socket
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def beside(name: str) -> types.ModuleType:
+    """A module of this folder (tests are no package); once."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fuzz = beside("test_fuzz")
+readers, mutations = fuzz.readers, fuzz.mutations
+
+
+def walk(tmp_path: Path, every: int) -> dict[str, int]:
+    """Give every reader one in `every` nasty files, others than its neighbour; how many each refused."""
+    refused = dict.fromkeys((row.name for row in readers.table()), 0)
+    for number, row in enumerate(readers.table()):
+        for what, content in itertools.islice(mutations.whole_files(row.seed), number % every, None, every):
+            place = tmp_path / f"{row.name} {what}".replace("/", " ")
+            place.mkdir()
+            (place / row.file).write_bytes(content)
+            try:
+                refused[row.name] += bool(said := fuzz.refusal(row.read, place / row.file))
+                assert len(said) < 2200, said
+            except BaseException as error:
+                error.add_note(f"{row.name}: {what}: {place / row.file}")
+                raise
+    return refused
+
+
+def test_nasty_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    refused = walk(tmp_path, every=6)
+    assert sum(map(bool, refused.values())) > 0.9 * len(refused), refused
+
+
+@pytest.mark.slow
+def test_every_nasty_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    few = {name for name, count in walk(tmp_path, every=1).items() if count < 10}
+    assert few == {"au submission", "expr submission", "va submission"}, "of a submission problems are listed"
+
+
+def specials(place: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """What may lie at a path in place of a file, and the path."""
+
+    def path(what: str) -> Path:
+        (place / what).mkdir()
+        return place / what / name
+
+    yield "nothing", path("nothing")
+    (folder := path("folder")).mkdir()
+    yield "folder", folder
+    (link := path("dangling")).symlink_to("nowhere")
+    yield "dangling", link
+    (loop := path("loop")).symlink_to(loop)
+    yield "loop", loop
+    os.mkfifo(pipe := path("pipe"))
+    yield "pipe", pipe
+    (zeros := path("zeros")).symlink_to("/dev/zero")
+    yield "zeros", zeros
+    with socket.socket(socket.AF_UNIX) as open_one:
+        here = os.getcwd()
+        os.chdir((path("socket")).parent)  # a socket's path has at most 107 characters
+        try:
+            open_one.bind(name)
+        finally:
+            os.chdir(here)
+        yield "socket", place / "socket" / name
+    yield "name of 300 bytes", path("long").with_name("x" * 300 + Path(name).suffix)
+    yield "name with a zero byte", path("zero").with_name("x\0" + name)
+    if os.geteuid():
+        (locked := path("locked")).write_bytes(b"")
+        locked.chmod(0)
+        yield "locked", locked
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    for number, row in enumerate(readers.table()):
+        (place := tmp_path / str(number)).mkdir()
+        for what, path in specials(place, row.file):
+            if row.name in ("--set", "networks on record") or (
+                row.name == "text of a folder" and what.startswith("name")
+            ):
+                continue  # whose path is no user's
+            # whoever opens the pipe after all is let go, and found out by the time that it took
+            freed = threading.Timer(5, lambda path=path: os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK)))
+            if what == "pipe":
+                freed.start()
+            try:
+                assert fuzz.refusal(row.read, path), "no refusal"
+                assert what != "pipe" or freed.is_alive(), "waited for a pipe"
+            except BaseException as error:
+                error.add_note(f"{row.name}: {what}")
+                raise
+            finally:
+                freed.cancel()
+
+
+OPENERS = {
+    "open", "os.open", "read_text", "read_bytes", "read_csv", "open_csv", "read_table", "ParquetFile", "open_parquet",
+    "safe_open", "load_file", "imread", "VideoCapture", "FaceDetectorYN", "PyTorchFileReader", "onnx.load", "av.open",
+    "streams.open_container", "Image.open", "torch.load", "np.load", "read_toml", "read_json",
+}  # fmt: skip
+"""What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
+OWN = {
+    "its own results": """step._report crop_videos._record step._report provenance.redo_since
+        run_folder.write_whole run_folder.log_file run_folder.results corpus.is_done
+        extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
+        out_of_fold.predict job.main train.read search._keep_best search._check_trial
+        inputs.prepare_inputs multitask._is_of multitask._joined multitask.join run._made
+        folder.make folder._work networks.keep_networks source.find_faces write.write
+        trained._again trained._made_of trained._networks lazy_block._read""",
+    "models, whose hashes are compared before (tests/test_hostile_folders.py)": """heads.train.model.load
+        head.load lightgbm_head.load head.load pretrained.load head.load
+        heads.data.temporal.load""",
+    "written only": """synthetic.write_video synthetic.write_sound weights._download
+        heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write""",
+    "between processes": """extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job
+        heads.train.processes._ended heads.tune.processes._ended blend.search.cluster_job._heard
+        blend.predict.trained._quiet""",
+    "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
+    "the border itself": """inputs.read_bytes inputs.read_text inputs.read_toml
+        extract.runtime.run_folder.read_json""",
+    "bytes, of a file that is known to be one": "run_folder.file_hash weights.blob_hash people.read",
+    "opened by its reader before": "blend.predict.video_writer.of blend.submission.folder._frames_of",
+}
+"""Functions that open files that are no user's, or that another reader has looked at."""
+ASIDE = ("bench", "ablation", "train_networks", "studies")
+"""Parts of names of modules that measure and read only what they wrote."""
+
+
+def opener(function: ast.expr) -> str:
+    """The name of a called function that opens a file; "" for another."""
+    last = getattr(function, "attr", getattr(function, "id", ""))
+    if last not in {name.rpartition(".")[2] for name in OPENERS}:
+        return ""
+    name = ast.unparse(function)
+    return name if name in OPENERS or last in OPENERS - {"open"} else ""
+
+
+def opening() -> Iterator[tuple[str, str]]:
+    """Every function that opens a file, by module and name, and the call."""
+    for package in ("extract", "heads", "blend"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if any(part in module for part in ASIDE):
+                continue
+            functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                         if isinstance(node, ast.FunctionDef)]  # fmt: skip
+            for function in functions:
+                for call in ast.walk(function):
+                    if isinstance(call, ast.Call) and (name := opener(call.func)):
+                        yield f"{module}.{function.name}", name
+
+
+def test_every_function_that_opens_a_file_is_a_reader_in_the_table() -> None:
+    looked_at = {name for row in readers.table() for name in row.opens.split()}
+    known = looked_at | {name for names in OWN.values() for name in names.split()}
+    found = dict(opening())
+    assert len(found) > 60
+    missing = {name: call for name, call in found.items() if name not in known}
+    assert not missing, f"new readers: give them a row in tests/readers.py, or a reason in OWN: {missing}"
+    gone = known - set(found)
+    assert not gone, f"no such readers any more: {sorted(gone)}"
+
+
+@pytest.mark.parametrize("call", ["open(path)", "Image.open(path)", "path.read_text()", "pq.ParquetFile(path)"])
+def test_the_search_finds_calls(call: str) -> None:
+    assert opener(ast.parse(call).body[0].value.func)  # type: ignore[attr-defined]
