@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from blend.predict.features import CHECKSUM
 from extract.config import Config
 from extract.runtime.run_folder import fingerprint, write_json
 
@@ -15,6 +14,8 @@ FILE = "networks.json"
 GIVEN = "given"
 """What blend.run leaves of its config (blend.predict.features), and therein the arguments that gave it."""
 
+CHECKSUM = "checksum"
+"""Of the record itself: it is no result of the folder, since the same blend may be asked for by another config."""
 SECTIONS = ("features", "networks", "audio")
 
 

@@ -7,7 +7,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
-from blend.pool.networks import FILE, SECTIONS, _distrust
+from blend.pool.networks import CHECKSUM, FILE, SECTIONS, _distrust
 from blend.predict.source import DetectedFaces, VideoSource
 from blend.predict.trained import TrainedBlend, repair_advice
 from extract import config as configs
@@ -64,8 +64,6 @@ def _sound(clip: VideoSource, found: DetectedFaces, work: Path) -> Path:
 
 
 AUDIO = "audio"
-CHECKSUM = "checksum"
-"""Of the record itself: it is no result of the folder, since the same blend may be asked for by another config."""
 
 
 def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:

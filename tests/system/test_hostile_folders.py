@@ -6,14 +6,11 @@ Heads learn in this process, and the report is not drawn: what is looked at is w
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import pickle
 import re
 import shutil
-import sys
-import types
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from support.corpora import conftest_of
 
 from blend import apply, compare, run
 from blend.config import Config
@@ -49,17 +47,6 @@ ROOT = Path(__file__).parents[2]
 VA = TASKS["va"]
 UNUSED = ("job.json", "log.txt", ".lock")
 """Files that no command reads: one head's orders of the past and its log; locks are empty."""
-
-
-def conftest_of(package: str) -> types.ModuleType:
-    """The module of a folder's fixtures (tests are no package)."""
-    path = Path(__file__).parents[1] / package / "conftest.py"
-    spec = importlib.util.spec_from_file_location(f"conftest_of_{package}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 SETTINGS = """

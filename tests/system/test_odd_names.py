@@ -7,7 +7,6 @@ Heads learn in this process; networks are of eight convolutions, videos of few f
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import unicodedata
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from support.corpora import conftest_of
 
 from blend import apply, run
 from blend.config import Config
@@ -52,16 +52,6 @@ CORPORA = ("a..b", "z" * 200, "con", "x_left_right", "NaN", "007", "1e5")
 FRAMES = 9
 TRAIN, VAL, TEST = (WORKS[-11:], WORKS[:8], WORKS[8:16])
 assert len({*WORKS, *REFUSED}) == 40 and all(map(len, (TRAIN, VAL, TEST)))
-
-
-def conftest_of(package: str) -> Any:
-    """The module of a folder's fixtures (tests are no package)."""
-    path = Path(__file__).with_name(package) / "conftest.py"
-    spec = importlib.util.spec_from_file_location(f"conftest_of_{package}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

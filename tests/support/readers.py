@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import seeds
 
 from blend import apply, compare
 from blend.config import Config
@@ -43,6 +42,7 @@ from heads.abaw import test_list
 from heads.abaw.tasks import SUBTASKS, TASKS
 from heads.data import feature_file, people, resemblance
 from heads.tune import plan as tune_plan
+from support import seeds
 
 REFUSALS = (InputError, images.UnreadablePicture, video.BrokenVideo, audio_read.Unreadable)
 """What says in one line why a file is not taken: those of single pictures and videos are gathered and named."""
@@ -236,7 +236,8 @@ def texts() -> list[Reader]:
     for task, values in (("au", ",".join("0" * 12)), ("expr", "3"), ("va", "0.5,-0.5")):
         of = TASKS[task]
         rows += [
-            Reader(f"{task} annotation", "one.txt", seeds.annotation(task), functools.partial(annotation_files.read, task=of),
+            Reader(f"{task} annotation", "one.txt", seeds.annotation(task),
+                   functools.partial(annotation_files.read, task=of),
                    "heads.abaw.annotations.read_text heads.abaw.annotations._parse"),
             Reader(f"{task} list", "list.txt", seeds.official(task, values), functools.partial(test_list.read, task=of),
                    "heads.abaw.test_list.read"),
@@ -304,7 +305,8 @@ def binaries() -> list[Reader]:
                        ("mkv", seeds.clip("matroska", "mpeg4", "pcm_s16le")),
                        ("ts", seeds.clip("mpegts", "mpeg2video")),
                        ("gif", seeds.clip("gif", "gif"))):  # fmt: skip
-        rows.append(Reader(f"{name} film", f"x.{name}", made, film, "extract.media.video.stated_frames extract.media.video.read "
+        rows.append(Reader(f"{name} film", f"x.{name}", made, film,
+                           "extract.media.video.stated_frames extract.media.video.read "
                            "video._read_with_opencv containers.cut_short timestamps.read_frame_times "
                            "extract.media.timestamps.picture_times extract.media.timestamps.decoded_times "
                 "extract.media.streams.open_container"))  # fmt: skip

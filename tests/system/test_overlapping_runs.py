@@ -4,7 +4,6 @@ come: every folder ends with what its provenance says, to the byte.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.corpora import conftest_of
 
 from extract.runtime import run_folder
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 SECONDS = 300.0
 MOMENTS = 20
 SETTINGS = """
@@ -60,16 +60,6 @@ RUNS = {
 }
 
 
-def conftest_of(package: str) -> Any:
-    """The module of a folder's fixtures (tests are no package)."""
-    spec = importlib.util.spec_from_file_location(f"conftest_of_{package}", HERE / package / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 class Runs:
     """A corpus, its three runs, what each gives undisturbed, and how to start them."""
 
@@ -93,9 +83,9 @@ class Runs:
             (corpus.folder / f"{name}.toml").write_text(SETTINGS.format(**run))
         self.corpus = corpus.folder
         self.server = subprocess.Popen(
-            [sys.executable, HERE / "overlapping_runs.py"],
+            [sys.executable, ROOT / "tests" / "support" / "overlapping_runs.py"],
             stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(HERE.parent), "PYTHONWARNINGS": "ignore"},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
         )
         self.alone = {name: folder / "alone" / name for name in RUNS}
         for name, work in self.alone.items():

@@ -4,67 +4,18 @@ gigabyte. 300 inputs, and 5,000 with `-m slow`; the same inputs each time.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
-import resource
-import signal
-import sys
 import time
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-
-SECONDS, MEGABYTES = 20, 1000
-"""The most that one input may take."""
-
-
-def beside(name: str) -> types.ModuleType:
-    """A module of this folder (tests are no package); once."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-beside("seeds")  # which the readers' module imports
-readers, mutations = beside("readers"), beside("mutations")
-
-
-class Hang(BaseException):
-    """No `except Exception` of a reader may take it for its own."""
-
-
-def refusal(read: Callable[[Path], Any], path: Path) -> str:
-    """What a reader says of a file that it does not take; "" where it takes it. Fails for anything else."""
-
-    def stop(*_: object) -> None:
-        raise Hang(f"{path}: more than {SECONDS} s")
-
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    handler = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    said = ""
-    try:
-        read(path)
-    except readers.REFUSALS as error:
-        said = str(error)
-        assert said and len(said.splitlines()) == 1, said
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-    took = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert took < MEGABYTES and time.monotonic() - began < SECONDS, (path, took)
-    return said
+from support import mutations, readers
+from support.refusals import refusal
 
 
 def inputs(count: int) -> Iterator[tuple[Any, int, bytes]]:

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import itertools
 import os
 import socket
-import sys
 import threading
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import mutations, readers
+from support.refusals import refusal
 
-ROOT = Path(__file__).parents[1]
-
-
-def beside(name: str) -> types.ModuleType:
-    """A module of this folder (tests are no package); once."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-fuzz = beside("test_fuzz")
-readers, mutations = fuzz.readers, fuzz.mutations
+ROOT = Path(__file__).parents[2]
 
 
 def walk(tmp_path: Path, every: int) -> dict[str, int]:
@@ -43,7 +26,7 @@ def walk(tmp_path: Path, every: int) -> dict[str, int]:
             place.mkdir()
             (place / row.file).write_bytes(content)
             try:
-                refused[row.name] += bool(said := fuzz.refusal(row.read, place / row.file))
+                refused[row.name] += bool(said := refusal(row.read, place / row.file))
                 assert len(said) < 2200, said
             except BaseException as error:
                 error.add_note(f"{row.name}: {what}: {place / row.file}")
@@ -109,7 +92,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             if what == "pipe":
                 freed.start()
             try:
-                assert fuzz.refusal(row.read, path), "no refusal"
+                assert refusal(row.read, path), "no refusal"
                 assert what != "pipe" or freed.is_alive(), "waited for a pipe"
             except BaseException as error:
                 error.add_note(f"{row.name}: {what}")

@@ -47,9 +47,11 @@ def child(path: Path, call: str) -> str:
     return said
 
 
-IMPORT = "from extract import tabular; tabular.main(path, 'theirs', path.parent / 'work')"
-PREDICTIONS = "from blend import others; from heads.abaw.tasks import TASKS; others.read(path, TASKS['va'])"
-PICTURE = "from extract import pictures; pictures.read(path, 112, 'rgb')"
+IMPORT = "from extract.tabular import importer; importer.main(path, 'theirs', path.parent / 'work')"
+PREDICTIONS = (
+    "from blend.pool import external; from heads.abaw.tasks import TASKS; external.read_external(path, TASKS['va'])"
+)
+PICTURE = "from extract.media import images; images.read(path, 112, 'rgb')"
 
 
 def constant(path: Path, millions: int) -> Path:
@@ -67,7 +69,7 @@ def constant(path: Path, millions: int) -> Path:
 def test_a_table_of_more_rows_than_there_are_frames_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = constant(tmp_path / "x.parquet", 6)
     assert path.stat().st_size < 100_000
-    for call in (IMPORT, PREDICTIONS, "from heads import people; people.read_table(path)"):
+    for call in (IMPORT, PREDICTIONS, "from heads.data import people; people.read_table(path)"):
         assert "6,000,000 rows, expected 5,000,000 at most" in child(path, call)
 
 
@@ -132,8 +134,8 @@ def png(path: Path, edge: int) -> Path:
 def test_pictures_of_more_pixels_than_8k_are_refused_and_others_take_less_than_a_gigabyte(tmp_path: Path) -> None:
     large = png(tmp_path / "00001.png", 13_000)
     assert "13000x13000 pixels, expected 64,000,000 at most" in child(large, PICTURE)
-    assert "13000x13000 pixels" in child(large, "from extract import video; next(video.read(path))")
-    assert child(png(tmp_path / "00002.png", 7_900), "from extract import pictures; pictures.bgr(path)") == ""
+    assert "13000x13000 pixels" in child(large, "from extract.media import video; next(video.read(path))")
+    assert child(png(tmp_path / "00002.png", 7_900), "from extract.media import images; images.bgr(path)") == ""
 
 
 def test_a_picture_of_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_frames_of_a_video_that_claim_gigabytes_are_refused(tmp_path: Path) -> N
     data = bytearray(path.read_bytes())
     data[6:10] = struct.pack("<HH", 60_000, 60_000)
     path.write_bytes(data)
-    assert child(path, "from extract import video; [0 for _ in video.read(path)]")
+    assert child(path, "from extract.media import video; [0 for _ in video.read(path)]")
 
 
 def test_a_network_whose_few_bytes_ask_for_gigabytes_is_refused(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_a_network_whose_few_bytes_ask_for_gigabytes_is_refused(tmp_path: Path) 
     path.write_bytes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7).SerializeToString()
     )
-    call = "from extract import config, engine, networks; engine.expose(path, networks.NETWORKS['demo_enet'])"
+    call = "from extract.engines import graph; from extract.networks.registry import NETWORKS; graph.expose(path, NETWORKS['demo_enet'])"
     assert "'zeros' in it has the shape [100000, 20000]" in child(path, call)
 
 
@@ -186,7 +188,7 @@ def test_smoothing_over_more_frames_than_a_video_has_is_refused(tmp_path: Path) 
     read = "from blend import apply; blend = apply.read(path)"
     assert f"{path}: k 1000000000; expected whole numbers >= 0, up to 1,000,000" in child(path, read)
     path.write_text(json.dumps(table | {"k": limits.K}))
-    smooth = f"{read}; from blend import smooth; smooth.gaussian_weights(blend.decision.params.k)"
+    smooth = f"{read}; from blend.decision import smooth; smooth.gaussian_weights(blend.params.k)"
     assert child(path, smooth) == ""
     path.write_text('[corpus]\nname = "x"\n[blend.va]\nk = 1000000001\n')
     config = "from extract import config; from blend.config import Config; config.load(Config, path)"
@@ -195,7 +197,7 @@ def test_smoothing_over_more_frames_than_a_video_has_is_refused(tmp_path: Path) 
 
 def test_a_frame_number_that_would_make_a_timeline_of_gigabytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
-    read = "from heads import testlist; from heads.abaw.tasks import TASKS; testlist.read(path, TASKS['va'])"
+    read = "from heads.abaw import test_list; from heads.abaw.tasks import TASKS; test_list.read(path, TASKS['va'])"
     path.write_text("image_location,valence,arousal\nx/00001.jpg,\nx/9000000.jpg,\n")
     assert "line 3 lists frame 9000000 of the video 'x', of which only 2 frames are listed" in child(path, read)
     path.write_text("image_location,valence,arousal\nx/2147483647.jpg,\n")
@@ -212,7 +214,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_no_checkpoint(tmp_path: Path) -
         with archive.open("x/data/0", "w") as file:
             for _ in range(64):
                 file.write(bytes(2**20))
-    call = "from extract import checkpoints; checkpoints.read_state(path, trusted=True)"
+    call = "from extract.networks import checkpoints; checkpoints.read_state(path, trusted=True)"
     assert "unpacks to 67,108," in child(path, call)
 
 
@@ -220,7 +222,7 @@ def test_a_pickle_that_numbers_its_objects_by_billions_is_no_checkpoint(tmp_path
     import torch
 
     path = tmp_path / "x.pt"
-    call = "from extract import checkpoints; checkpoints.read_state(path, trusted=True)"
+    call = "from extract.networks import checkpoints; checkpoints.read_state(path, trusted=True)"
     path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")  # in C, a list of 2**31 objects
     assert "x.pt: cannot be read as a PyTorch checkpoint" in child(path, call)
     torch.save({"a": torch.zeros(9999)}, path, _use_new_zipfile_serialization=False)
@@ -232,7 +234,7 @@ def test_a_pickle_that_numbers_its_objects_by_billions_is_no_checkpoint(tmp_path
 
 def test_deep_and_long_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    toml = "from extract import inputs; inputs.read_toml(path)"
+    toml = "from extract.runtime import inputs; inputs.read_toml(path)"
     for text, said in (
         (".".join("ab" * 20_000) + " = 1", "a key of more than 50 parts"),
         (".".join(["'a b'"] * 5_000) + " = 1", "a key of more than 50 parts"),
@@ -247,7 +249,7 @@ def test_deep_and_long_text_is_refused(tmp_path: Path) -> None:
         inputs.parse_toml("[a.b.c.d]\ne.f.g.'h i' = [[[1]]]\nx = 'a.b.c.d.e.f'", "x")["a"]["b"]["c"]["d"]["x"]
         == "a.b.c.d.e.f"
     )
-    json_of = "from extract import rundir; rundir.read_json(path, 'give another')"
+    json_of = "from extract.runtime import run_folder; run_folder.read_json(path, 'give another')"
     for text, said in (("[" * 10**6, "tables and lists"), ('{"a":' * 60 + "1" + "}" * 60, "tables and lists"),
                        ('{"a": ' + "9" * 5000 + "}", "4300 digits")):  # fmt: skip
         path.write_text(text)
