@@ -208,7 +208,8 @@ def tables() -> list[Reader]:
     other = {"video": ["one"] * 3 + ["two"] * 3, "frame": [1, 2, 3] * 2, "x": unit, "y": [1] * count}
     who = {"video": ["one", "two", "ë"], "person": ["p", "p", "q"]}
     opens = (
-        "reader.read_columns reader.check_text reader._place reader._batches "
+        "extract.tabular.reader.read_columns extract.tabular.reader.check_text extract.tabular.reader._place "
+        "extract.tabular.reader._batches "
         "extract.tabular.reader.open_parquet extract.tabular.reader._open_csv"
     )
     rows = []
@@ -224,7 +225,8 @@ def tables() -> list[Reader]:
         rows += [
             Reader(f"{task} predictions {form}", f"val.{form}", make(seeds.scores(task)),
                    functools.partial(external.read_external, task=TASKS[task]),
-                   "external.read_external external._read_text external._parse predictions._columns")
+                   "blend.pool.external.read_external blend.pool.external._read_text blend.pool.external._parse "
+                   "heads.data.predictions._columns")
             for task in TASKS
         ]  # fmt: skip
     return rows
@@ -238,7 +240,7 @@ def texts() -> list[Reader]:
         rows += [
             Reader(f"{task} annotation", "one.txt", seeds.annotation(task),
                    functools.partial(annotation_files.read, task=of),
-                   "heads.abaw.annotations.read_text heads.abaw.annotations._parse"),
+                   "heads.abaw.annotations.read heads.abaw.annotations._parse"),
             Reader(f"{task} list", "list.txt", seeds.official(task, values), functools.partial(test_list.read, task=of),
                    "heads.abaw.test_list.read"),
             Reader(f"{task} submission as predictions", "val.txt", seeds.official(task, values),
@@ -283,14 +285,16 @@ def binaries() -> list[Reader]:
     """Features, networks, pictures, videos."""
     rows = [
         Reader("features", "x.safetensors", seeds.feature_file(True), stored_features,
-               "store.read store.read_about feature_file.read feature_file.index "
+               "extract.features.store.read extract.features.store.read_about heads.data.feature_file.read "
+               "heads.data.feature_file.index "
                "heads.data.resemblance._sampled"),
         Reader("features without hashes", "x.safetensors", seeds.feature_file(False), stored_features),
         Reader("boxes", "x.boxes.parquet", seeds.whole_file(
             lambda path: boxes.write(path, [{1: np.ones(4)}, {1: np.ones(4), 2: np.ones(4)}]), "x.parquet"),
                functools.partial(boxes.read, people=2), "extract.faces.boxes.read"),
         Reader("network", "mine.onnx", seeds.network(), run_network,
-               "graph.expose check.why_unreadable check.takes_whole_numbers"),
+               "extract.engines.graph.expose extract.engines.check.why_unreadable "
+               "extract.engines.check.takes_whole_numbers"),
         *(Reader(f"{name} checkpoint", "mine.pt", seeds.checkpoint(zipped),
                  functools.partial(checkpoints.read_state, trusted=True), "extract.networks.checkpoints._read")
           for name, zipped in (("zip", True), ("legacy", False))),
@@ -307,7 +311,8 @@ def binaries() -> list[Reader]:
                        ("gif", seeds.clip("gif", "gif"))):  # fmt: skip
         rows.append(Reader(f"{name} film", f"x.{name}", made, film,
                            "extract.media.video.stated_frames extract.media.video.read "
-                           "video._read_with_opencv containers.cut_short timestamps.read_frame_times "
+                           "extract.media.video._read_with_opencv extract.media.containers.cut_short "
+                           "extract.media.timestamps.read_frame_times "
                            "extract.media.timestamps.picture_times extract.media.timestamps.decoded_times "
                 "extract.media.streams.open_container"))  # fmt: skip
     rows += [

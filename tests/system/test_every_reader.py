@@ -108,25 +108,40 @@ OPENERS = {
 }  # fmt: skip
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
-    "its own results": """step._report crop_videos._record step._report provenance.redo_since
-        run_folder.write_whole run_folder.log_file run_folder.results corpus.is_done
+    "its own results": """
+        extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
+        extract.features.provenance.redo_since extract.runtime.run_folder.write_whole
+        extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
-        out_of_fold.predict job.main train.read search._keep_best search._check_trial
-        inputs.prepare_inputs multitask._is_of multitask._joined multitask.join run._made
-        folder.make folder._work networks.keep_networks source.find_faces write.write
-        trained._again trained._made_of trained._networks lazy_block._read""",
-    "models, whose hashes are compared before (tests/test_hostile_folders.py)": """heads.train.model.load
-        head.load lightgbm_head.load head.load pretrained.load head.load
-        heads.data.temporal.load""",
-    "written only": """synthetic.write_video synthetic.write_sound weights._download
-        heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write""",
-    "between processes": """extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job
-        heads.train.processes._ended heads.tune.processes._ended blend.search.cluster_job._heard
-        blend.predict.trained._quiet""",
+        heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
+        heads.tune.search._check_trial blend.pool.inputs.prepare_inputs blend.multitask._is_of
+        blend.multitask._joined blend.multitask.join blend.single_task._made blend.predict.folder.make
+        blend.predict.folder._work blend.pool.networks.keep_networks blend.predict.source.find_faces
+        blend.submission.write.write blend.predict.trained._again blend.predict.trained._made_of
+        blend.predict.trained._networks heads.data.lazy_block._read
+        """,
+    "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
+        heads.train.model.load heads.families.lama.head.load heads.families.lightgbm_head.load
+        heads.families.mlp.head.load heads.families.pretrained.load heads.families.sequence.head.load
+        heads.data.temporal.load
+        """,
+    "written only": """
+        extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
+        heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
+        """,
+    "between processes": """
+        extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
+        heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
+        """,
+    "the system's": "extract.runtime.memory.tree",
     "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
-    "the border itself": """inputs.read_bytes inputs.read_text inputs.read_toml
-        extract.runtime.run_folder.read_json""",
-    "bytes, of a file that is known to be one": "run_folder.file_hash weights.blob_hash people.read",
+    "the border itself": """
+        extract.runtime.inputs.read_bytes extract.runtime.inputs.read_text extract.runtime.inputs.read_toml
+        extract.runtime.run_folder.read_json
+        """,
+    "bytes, of a file that is known to be one": """
+        extract.runtime.run_folder.file_hash extract.networks.weights.blob_hash heads.data.people.read
+        """,
     "opened by its reader before": "blend.predict.video_writer.of blend.submission.folder._frames_of",
 }
 """Functions that open files that are no user's, or that another reader has looked at."""

@@ -176,7 +176,8 @@ def test_a_network_whose_few_bytes_ask_for_gigabytes_is_refused(tmp_path: Path) 
     path.write_bytes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7).SerializeToString()
     )
-    call = "from extract.engines import graph; from extract.networks.registry import NETWORKS; graph.expose(path, NETWORKS['demo_enet'])"
+    call = "from extract.engines import graph; from extract.networks.registry import NETWORKS"
+    call += "; graph.expose(path, NETWORKS['demo_enet'])"
     assert "'zeros' in it has the shape [100000, 20000]" in child(path, call)
 
 
