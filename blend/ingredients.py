@@ -114,6 +114,7 @@ def gather(
     """
     facts = find(task)
     settings = getattr(config.blend, facts.name)
+    _say_of_test(config, facts)
     if names is None and given and not config.features.networks:
         names = NONE  # nothing of ours can be trained without features
     if names == NONE:
@@ -122,7 +123,7 @@ def gather(
         folders: dict[str, Path] = {}
         config, prior = _without_ours(config, facts, work)
     else:
-        folders = heads_run.main(config, task, work, seed, names, hold)
+        folders = heads_run.main(config, task, work, seed, names, hold, "--heads")
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     if both := sorted(set(folders) & set(given)):
@@ -140,6 +141,18 @@ def gather(
         config.corpus.missing_videos,
         *_who(config, facts),
     )
+
+
+def _say_of_test(config: Config, task: Task) -> None:
+    """Say at the start where there will be nothing to submit."""
+    place = task.place.partition("/")[0]
+    paths = getattr(config.corpus, place)
+    if not config.corpus.demo and paths is not None and paths.test is None:
+        print(
+            f"{config.place(f'corpus.{place}')}: no test list, so no submission will be made (submission.txt will be "
+            f"of the validation videos); corpus.{place}.test = the official list makes one",
+            file=sys.stderr,
+        )
 
 
 def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, str] | None]:
@@ -162,6 +175,7 @@ def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[
     from heads import border
 
     config = extract_run.main(config, work) if config.corpus.demo else config
+    config.refuse_template(task.place.partition("/")[0])
     annotations, _ = border.read(config, task, learning=False)
     if "train" in annotations:
         return config, heads_run.prior(annotations["train"], task)

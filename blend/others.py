@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract import names, tables
+from extract.config_file import at_home
 from extract.errors import InputError
 from heads import predictions, testlist
 from heads.predictions import Predictions
@@ -44,7 +45,7 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         names.check("head", name, f"--predictions {entry!r}")
         if name in found:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
-        found[name] = Path(text.strip()).expanduser()
+        found[name] = at_home(text.strip())
         if not found[name].exists():
             raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
     return dict(sorted(found.items()))

@@ -8,30 +8,58 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import InputError
+from extract.rundir import need_file
+
+DEEPEST = 50
+"""Tables and lists within each other."""
+
+
+def parse(path: Path, missing: str) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked.
+
+    Raises InputError for a file that is missing (with the advice `missing`), no file, no UTF-8 text or no TOML, or
+    whose tables lie too deep in each other.
+    """
+    try:
+        need_file(path)
+        return _parsed(path.read_text(encoding="utf-8-sig"), str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: {missing}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except ValueError as error:
+        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
+        raise InputError(f"{path}: not valid TOML: {error}{hint}") from error
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    """TOML's tables. Raises ValueError for what is none, InputError for such as lie too deep."""
+    deep = InputError(f"{where}: tables or lists lie more than {DEEPEST} deep in each other; expected a few")
+    try:
+        raw = tomllib.loads(text)
+    except RecursionError:
+        raise deep from None
+    level: list[Any] = [raw]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list)
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)]  # fmt: skip
+    if level:
+        raise deep
+    return raw
 
 
 def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a file and of those that it extends (`extended_by`: those that extend it), with absolute paths.
 
-    Raises InputError for a file that is missing, no UTF-8 text or no TOML, and for files that extend each other.
+    Raises InputError as `parse`, and for files that extend each other.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such config file; configs/demo.toml and configs/affwild2.toml are examples"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
-        raise InputError(f"{path}: not valid TOML: {error}{hint}") from error
+    raw = parse(path, "no such config file; configs/demo.toml and configs/affwild2.toml are examples")
     resolve(raw, path.resolve().parent)
     if (extends := raw.pop("extends", None)) is None:
         return raw
     if not isinstance(extends, str):
         raise InputError(f"{path}: key 'extends': {extends!r}; expected the path of one config file")
-    base = path.resolve().parent / Path(extends).expanduser()
+    base = path.resolve().parent / at_home(extends)
     if base.resolve() in (seen := (*extended_by, path.resolve())):
         raise InputError(f"{path}: key 'extends': {extends!r} extends this file; one of the two has to stand alone")
     return _over(read(base, seen), raw)
@@ -58,13 +86,21 @@ HEAD_FILES = ("heads", "use")
 """Names of standard heads, or paths of head files."""
 
 
+def at_home(path: str) -> Path:
+    """A path with `~` and `~user` for the home folder. Raises InputError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no user {path.split('/')[0][1:]!r} here; write the whole path") from None
+
+
 def resolve(raw: dict[str, Any], folder: Path) -> None:
     """Make the paths of a config absolute, in place: relative ones are relative to `folder`."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(inner) for inner in value]
-        return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+        return str(folder / at_home(value)) if isinstance(value, str) else value
 
     def walk(table: Any, section: str) -> None:
         for key, value in table.items() if isinstance(table, dict) else ():
@@ -84,14 +120,23 @@ def override(raw: dict[str, Any], text: str) -> None:
     key, equals, value_text = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: expected key.path=value, as in blend.au.trials=50")
+    shown = text if len(text) <= 200 else f"{text[:200]}..."
     try:
-        value = tomllib.loads(f"value = {value_text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _parsed(f"value = {value_text}", f"--set {shown!r}")["value"]
+    except ValueError:
         value = value_text.strip()
     *parents, last = key.strip().split(".")
+    if len(parents) > DEEPEST:
+        raise InputError(f"--set {shown!r}: {len(parents) + 1} keys within each other; expected a few")
     table = raw
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {text!r}: {parent!r} is not a section")
-    table[last] = value
+            raise InputError(f"--set {shown!r}: {parent!r} is not a section")
+    alone: dict[str, Any] = {last: value}
+    for parent in reversed(parents):
+        alone = {parent: alone}
+    resolve(alone, Path())  # for ~
+    for parent in parents:
+        alone = alone[parent]
+    table[last] = alone[last]

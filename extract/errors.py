@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -17,6 +18,12 @@ class InputError(Exception):
 
 class Failed(Exception):
     """The work failed for a reason outside the input and outside our code, such as too little memory. One line."""
+
+
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """The end of a line about an unknown name: the known one that is most like it; "" where none is."""
+    meant = difflib.get_close_matches(str(found), list(known), 1)
+    return f"; did you mean {meant[0]!r}?" if meant else ""
 
 
 @contextmanager

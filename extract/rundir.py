@@ -83,6 +83,26 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
+def need_file(path: Path) -> None:
+    """Raise InputError for what is there and could be waited for without end, or is no file at all: a named pipe, a
+    device, a socket.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: a {_kind(path)}, expected a file: copy what comes out of it into one")
+
+
+def _kind(path: Path) -> str:
+    return "named pipe" if path.is_fifo() else "socket" if path.is_socket() else "device"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON text says. Raises ValueError for what is none, and for what lies too deep in itself."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or tables too deep in each other") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON (NaN is refused: readers in other languages cannot parse it), whole or not at all."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
@@ -90,8 +110,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """The JSON object in a file that a user names. Raises InputError, which ends with `advice`, where there is none."""
+    need_file(path)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {advice}") from None
     except (OSError, ValueError) as error:
@@ -107,7 +128,8 @@ def fingerprint(value: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, read in bounded memory."""
+    """SHA-256 (hex) of a file's bytes, read in bounded memory. Raises InputError for a named pipe and the like."""
+    need_file(path)
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

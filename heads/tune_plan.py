@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from extract import config as extract_config
-from extract.errors import InputError
+from extract.config_file import parse
+from extract.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads import tune_space
 from heads.base import family
@@ -54,7 +54,7 @@ def make(config: Config, task: str, head: str | None, space: Path | None, networ
     if space is None and tune_space.first_leaf(base) is None:
         space = shipped(task, str(base["family"]))
     where = space or path
-    raw = tune_space.laid_over(base, _read(space) if space is not None else {})
+    raw = tune_space.laid_over(base, parse(space, "no such file; --space names one") if space is not None else {})
     if raw["family"] != base["family"]:
         raise InputError(f"{where}: it searches family {raw['family']!r}, but the head {name!r} is {base['family']!r}")
     raw = tune_space.laid_over(raw, own)
@@ -78,7 +78,7 @@ def _entry(config: Config, task: str, head: str) -> tuple[str, str | None]:
     for network in config.features.networks:
         if head.endswith(f"-{network}") and (name := head.removesuffix(f"-{network}")) in known:
             return known[name], network
-    raise InputError(f"--head {head}: no such head; there are {', '.join(known)}")
+    raise InputError(f"--head {head}: no such head; there are {', '.join(known)}{did_you_mean(head, known)}")
 
 
 def shipped(task: str, kind: str) -> Path:
@@ -88,15 +88,6 @@ def shipped(task: str, kind: str) -> Path:
         if path.exists():
             return path
     raise InputError(f"no search space comes with the project for family {kind!r}; give one with --space FILE")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"--space {path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not a valid TOML file: {error}") from error
 
 
 def on_networks(plan: Plan, has: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, Any], dict[str, list[str]]]:
