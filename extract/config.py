@@ -24,8 +24,6 @@ SHOWN = "configs/demo.toml"
 SECTIONS_FURTHER_RIGHT = ("heads", "blend")
 TEMPLATE = Path("/data/ABAW")
 """Where the paths of configs/affwild2.toml lead before they are edited."""
-LONGEST_SHOWN = 200
-"""Characters of a wrong value in a message."""
 
 
 class Strict(BaseModel):
@@ -243,10 +241,11 @@ def blamed(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) ->
     """What set the key at `loc`: the last `--set` of it, or of a part of it, else `where`."""
     for override in reversed(overrides):
         keys = tuple(override.partition("=")[0].strip().split("."))
+        said = f"--set {config_file.shortened(override)!r}"
         if loc[: len(keys)] == keys:
-            return f"--set {override!r}"
+            return said
         if keys[: len(loc)] == loc:
-            return f"{where} with --set {override!r}"
+            return f"{where} with {said}"
     return str(where)
 
 
@@ -267,9 +266,7 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tupl
             raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
-        found = repr(first["input"])
-        found = found if len(found) <= LONGEST_SHOWN else f"{found[:LONGEST_SHOWN]}..."
-        hint = ""
+        found, hint = config_file.shortened(repr(first["input"])), ""
         if first["type"] == "list_type" and isinstance(first["input"], str):
             each = [part.strip() for part in first["input"].strip("[]").split(",")]
             hint = f"; expected a list, as in {key}={json.dumps(each, ensure_ascii=False)}"

@@ -12,6 +12,13 @@ from extract.rundir import need_file
 
 DEEPEST = 50
 """Tables and lists within each other."""
+LONGEST_SHOWN = 200
+"""Characters of a wrong value in a message."""
+
+
+def shortened(text: str) -> str:
+    """A value as a message shows it."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def parse(path: Path, missing: str) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def override(raw: dict[str, Any], text: str) -> None:
     key, equals, value_text = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: expected key.path=value, as in blend.au.trials=50")
-    shown = text if len(text) <= 200 else f"{text[:200]}..."
+    shown = shortened(text)
     try:
         value = _parsed(f"value = {value_text}", f"--set {shown!r}")["value"]
     except ValueError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,10 @@ class InputError(Exception):
 
     The text is one line: which file, which line or frame, what was found, what was expected, what to do.
     """
+
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What a disk says that takes no more."""
 
 
 class Failed(Exception):
@@ -28,9 +34,26 @@ def did_you_mean(found: object, known: Iterable[str]) -> str:
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130."""
+    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130.
+
+    A disk that takes no more is bad input, too. Where nobody reads our output any more (`| head -1`), it ends with 1,
+    without a word.
+    """
+    _open_streams()
     try:
-        yield
+        with _flushed():
+            yield
+    except BrokenPipeError as error:
+        if not _nobody_reads():
+            raise
+        raise SystemExit(1) from error
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _nobody_reads()  # nor is anything written where stdout is on that disk
+        what = f"{error.filename}: cannot be written" if error.filename else "cannot write"
+        print(f"error: {what} ({error.strerror}); free some space or choose another folder", file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -45,6 +68,40 @@ def exits() -> Iterator[None]:
             f"interrupted: what was finished is kept; the same command goes on from there{_command()}", file=sys.stderr
         )
         sys.exit(130)
+
+
+def _open_streams() -> None:
+    """Give output that was closed (`>&-`) to nobody: the next file that is opened must not take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """What was printed is out when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout or stderr takes nothing any more; what waits to be written there goes nowhere from then on."""
+    found = False
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            found = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+    return found
 
 
 def _command() -> str:

@@ -23,6 +23,10 @@ from filelock import FileLock, Timeout
 from extract.errors import InputError
 
 DONE = "DONE"
+ROOM = 1 << 16
+"""Bytes: a disk with less is full."""
+LEFT = (".part", ".part-journal")
+"""Ends of the names of what is half-written, and of what SQLite has beside it."""
 
 
 @contextmanager
@@ -53,8 +57,9 @@ def writing(path: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        left.unlink(missing_ok=True)
+    for ending in LEFT:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}"):
+            left.unlink(missing_ok=True)
 
 
 def log_file(path: Path, keep: bool = False) -> IO[bytes]:
@@ -184,7 +189,7 @@ def begin(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
-        for left in (*folder.glob(".*.part"), *folder.glob(".*.part-journal")):
+        for left in (path for ending in LEFT for path in folder.glob(f".*{ending}")):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -228,6 +233,15 @@ def holding(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_if_full(folder: Path) -> None:
+    """Raise InputError where a folder's disk takes no more: a process that failed there could not even say why."""
+    if not hasattr(os, "statvfs"):
+        return
+    facts = os.statvfs(folder)
+    if facts.f_bavail * facts.f_frsize < ROOM or (facts.f_files and not facts.f_favail):
+        raise InputError(f"{folder}: cannot be written (no space left); free some space or choose another folder")
 
 
 def unwritable(folder: Path, error: OSError) -> InputError:
