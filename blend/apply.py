@@ -59,7 +59,7 @@ def read(path: Path, prior: Path | None = None) -> Blend:
     from blend.combine import Params
 
     table = read_json(path, "give the params.json of a finished blend")
-    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS})
+    params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS}, str(path))
     if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:
         raise InputError(f"{path}: outputs of task {params.task!r} are not the official ones, in their order")
     where, known = path, table.get("prior")

@@ -18,7 +18,7 @@ import typer
 from blend import check_lines, check_order, formats
 from blend.check_order import Problem
 from blend.formats import KINDS, Kind
-from extract import errors
+from extract import errors, tables
 from extract.errors import InputError
 
 SHOWN = 20
@@ -41,12 +41,12 @@ def read_template(path: Path) -> Template:
     without a picture.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such template") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    header, _, body = text.partition("\n")
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())

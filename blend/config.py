@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 import heads.config
-from blend.config_types import Bias, Kernel, Scale, Shift, Switch, Thresholds, Weights, Width, Widths
+from blend.config_types import WIDEST, Bias, Kernel, Scale, Shift, Switch, Thresholds, Weights, Width, Widths
 from extract.config import Strict
 from heads.tasks import TASKS
 
@@ -52,7 +52,7 @@ class BlendSettings(Strict):
     """Short for kernels = [kernel]."""
     kernels: list[Kernel] = Field(default=["box"], min_length=1)
     """Smoothing kernels to choose among."""
-    k_max: int | None = Field(default=None, ge=0)
+    k_max: int | None = Field(default=None, ge=0, le=WIDEST)
     """The widest smoothing tried: 2 k + 1 frames, or sigma = k. None: 50 for au, 100 for expr and va."""
     per_output_weights: Switch = False
     """Weights of its own for every unit, class or dimension."""

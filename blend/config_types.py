@@ -25,7 +25,9 @@ Switch = bool | Literal["auto"]
 nothing can tell that, so with select = "tuned" auto means never.
 """
 Kernel = Literal["box", "gaussian", "median"]
-Width = Annotated[int, Field(strict=True, ge=0)]
+WIDEST = 1_000_000
+"""The largest k, in frames: nine hours. A Gaussian of that width takes 32 MB."""
+Width = Annotated[int, Field(strict=True, ge=0, le=WIDEST)]
 """Frames."""
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]

@@ -114,7 +114,6 @@ def gather(
     """
     facts = find(task)
     settings = getattr(config.blend, facts.name)
-    _say_of_test(config, facts)
     if names is None and given and not config.features.networks:
         names = NONE  # nothing of ours can be trained without features
     if names == NONE:
@@ -141,18 +140,6 @@ def gather(
         config.corpus.missing_videos,
         *_who(config, facts),
     )
-
-
-def _say_of_test(config: Config, task: Task) -> None:
-    """Say at the start where there will be nothing to submit."""
-    place = task.place.partition("/")[0]
-    paths = getattr(config.corpus, place)
-    if not config.corpus.demo and paths is not None and paths.test is None:
-        print(
-            f"{config.place(f'corpus.{place}')}: no test list, so no submission will be made (submission.txt will be "
-            f"of the validation videos); corpus.{place}.test = the official list makes one",
-            file=sys.stderr,
-        )
 
 
 def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, str] | None]:

@@ -110,7 +110,7 @@ def _read_text(path: Path, task: Task) -> Predictions:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: neither Parquet nor UTF-8 text ({error})") from None
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    header, _, body = tables.lines_of(path, text).partition("\n")
     names = [name.strip().strip('"') for name in header.split(",")]
     if not body.strip():
         raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")

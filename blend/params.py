@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from blend import smooth
+from blend.config_types import WIDEST
 from extract import names
 from extract.errors import InputError, did_you_mean
 from heads.tasks import TASKS
@@ -14,6 +16,8 @@ from heads.tasks import TASKS
 KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
 ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
 """Keys that only one task has."""
+LONGEST = 600
+"""Characters of a message: a wrong value may be a book."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class _Reader:
         self.table: dict[str, Any] = table
 
     def error(self, text: str) -> InputError:
-        return InputError(f"{self.where}: {text}")
+        return InputError(f"{self.where}: {text if len(text) <= LONGEST else f'{text[:LONGEST]}...'}")
 
     def params(self) -> Params:
         if unknown := sorted(set(self.table) - set(KNOWN)):
@@ -87,7 +91,7 @@ class _Reader:
         if missing := [key for key in KNOWN[:6] if key not in self.table]:
             raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN[:6])}")
         task = self.table["task"]
-        if task not in TASKS:
+        if not isinstance(task, str) or task not in TASKS:
             raise self.error(f"task {task!r}; expected one of {', '.join(TASKS)}")
         for key, only in ONLY.items():
             if self.table.get(key) is not None and task != only:
@@ -137,8 +141,8 @@ class _Reader:
         each = k if isinstance(k, list) else [k]
         if isinstance(k, list) and len(k) != outputs:
             raise self.error(f"k: {len(k)} numbers; expected one, or {outputs}")
-        if not all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in each):
-            raise self.error(f"k {k!r}; expected whole numbers >= 0")
+        if not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= WIDEST for one in each):
+            raise self.error(f"k {k!r}; expected whole numbers >= 0 and <= {WIDEST}")
         return tuple(k) if isinstance(k, list) else int(k)
 
     def filter(self, heads: tuple[str, ...]) -> tuple[str, float] | None:
@@ -155,6 +159,7 @@ class _Reader:
         return tuple(self.number(what, one) for one in value)
 
     def number(self, what: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.error(f"{what}: {value!r}; expected a finite number")
-        return float(value)
+        with contextlib.suppress(OverflowError):  # 10**400
+            if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+                return float(value)
+        raise self.error(f"{what}: {value!r}; expected a finite number")

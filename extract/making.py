@@ -95,7 +95,8 @@ class Part:
 
 def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if not failures:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.unlink(missing_ok=True)
         return
     listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
     with suppress(OSError, ValueError):

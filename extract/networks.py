@@ -173,9 +173,6 @@ def find(name: str, config: Config) -> Network:
     if name not in config.networks:
         if name in NETWORKS:
             row, given = NETWORKS[name], config.features.weights
-            if given is not None and not given.is_dir():
-                where = config.place("features.weights")
-                raise InputError(f"{where}: features.weights: {given}: no such folder; it should hold {row.file}")
             return replace(row, path=given / row.file) if given and (given / row.file).is_file() else row
         raise InputError(
             f"{config.place('features.networks')}: features.networks: no network {name!r}; known: "

@@ -33,7 +33,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         names.check("network", name, "config: features.networks")
     config.refuse_template()
     if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
-        weights.need([networks.find(name, config) for name in _seeing(config, work)])
+        weights.need([networks.find(name, config) for name in _seeing(config, work)], config.features.weights)
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}

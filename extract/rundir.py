@@ -215,10 +215,14 @@ def lock_of(path: Path, shared: bool = False) -> FileLock:
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
     """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once. Whoever
-    holds it may hold it once more.
+    holds it may hold it once more. One that is there and that we may not write is not held: what is finished in it can
+    be used, and nothing else is done.
 
-    Raises InputError where the folder cannot be written, or its file system has no locks.
+    Raises InputError where the folder cannot be made, or its file system has no locks.
     """
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder / ".lock", shared=True)

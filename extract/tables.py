@@ -78,9 +78,11 @@ def look(path: Path) -> Table:
             check_text(path)
             with _open_csv(path, {}) as reader:
                 schema = reader.schema
+        stripped = [name.strip() for name in schema.names]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: line 1: a column's name is not UTF-8 ({error.reason}); save it as UTF-8") from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: no table that can be read ({_line(error)})") from None
-    stripped = [name.strip() for name in schema.names]
     if twice := sorted(name for name in set(stripped) if stripped.count(name) > 1):
         raise InputError(f"{path}: column {twice[0]!r} is there twice; expected a name of its own for each")
     raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
@@ -105,6 +107,17 @@ def check_text(path: Path) -> None:
             f"{path}: line 1 is {header.strip()[:80]!r}: its columns are separated by {found[0]}; expected commas, and "
             f"decimal points: save it that way"
         )
+
+
+def lines_of(path: Path, text: str) -> str:
+    r"""Text whose lines end in `\n`. Raises InputError for a carriage return alone, for some the end of a line too."""
+    text = text.replace("\r\n", "\n")
+    if (lone := text.find("\r")) >= 0:
+        raise InputError(
+            f"{path}: line {text.count(chr(10), 0, lone) + 1} has a carriage return alone; expected lines that end in "
+            f"\\n or \\r\\n: save it that way"
+        )
+    return text
 
 
 def _odd(table: Table, words: list[str]) -> dict[str, str]:
@@ -172,17 +185,19 @@ def read(
     import pyarrow as pa
 
     wanted = [table.raw[name] for name in dict.fromkeys(([text] if text else []) + numbers)]
+    rows = 0
     try:
         for batch in _batches(table, wanted, table.raw[text] if text else None):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             names = None
             if text:
-                names = np.asarray(columns[table.raw[text]].cast(pa.string()).to_pylist(), object)
+                names = texts(table.path, columns[table.raw[text]], rows + 1)
             values = np.empty((batch.num_rows, len(numbers)))
             for i, name in enumerate(numbers):
                 column = columns[table.raw[name]].cast(pa.float64(), safe=False)
                 values[:, i] = column.to_numpy(zero_copy_only=False)
             yield names, values
+            rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         where = ""
         for name in numbers:
@@ -190,6 +205,26 @@ def read(
                 where = f"{where} in column {name!r}, expected a number; "
                 break
         raise InputError(f"{table.path}: cannot be read as a table of numbers ({where}{_line(error)})") from None
+
+
+def texts(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
+    """A column's strings [n], None where empty. Raises InputError with the row (the column's first is row `first`) for
+    one that is not UTF-8: Parquet's strings are not checked when they are read.
+    """
+    import pyarrow as pa
+
+    column = column.cast(pa.string())
+    whole = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    try:
+        return np.asarray(whole.to_numpy(), object)
+    except (pa.ArrowException, UnicodeDecodeError):
+        for row, cell in enumerate(whole.cast(pa.binary()).to_pylist(), first):
+            try:
+                (cell or b"").decode()
+            except UnicodeDecodeError as error:
+                why = f"row {row}: {cell[:40]!r} is not UTF-8 ({error.reason})"
+                raise InputError(f"{path}: {why}; write the table anew with UTF-8 text") from None
+        raise
 
 
 def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]:

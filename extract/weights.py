@@ -48,8 +48,10 @@ def verify(path: Path, network: Network) -> None:
             )
 
 
-def need(networks: Iterable[Network]) -> None:
-    """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it."""
+def need(networks: Iterable[Network], given: Path | None) -> None:
+    """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it.
+    `given` is the folder of features.weights.
+    """
     lacking = [network for network in networks if not _at_hand(network)]
     for network in lacking:
         try:
@@ -57,7 +59,8 @@ def need(networks: Iterable[Network]) -> None:
         except InputError as error:
             rest = [other.path or cache() / other.file for other in lacking if other != network]
             others = ", ".join(str(path) for path in rest if not path.exists())
-            raise InputError(f"{error}{f'; missing, too: {others}' if others else ''}") from None
+            lacks = f"; {given} (features.weights) has no {network.file}" if given is not None else ""
+            raise InputError(f"{error}{f'; missing, too: {others}' if others else ''}{lacks}") from None
 
 
 def _at_hand(network: Network) -> bool:

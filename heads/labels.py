@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import tables
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -82,7 +83,7 @@ def files(folder: Path) -> list[Path]:
 def text_of(path: Path) -> str:
     """What an annotation file says. Raises InputError for one that is missing or no text."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such annotation file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +100,7 @@ def read(path: Path, task: Task) -> Annotation:
     header, _, body = text.partition("\n")
     if "".join(header.split()) != task.header:
         raise InputError(f"{path}: line 1 is {header.strip()[:80]!r}, expected the header {task.header!r}")
-    body = body.replace("\r", "").rstrip()
+    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     numbers = _parse(body, task.columns)

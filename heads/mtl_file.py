@@ -77,7 +77,7 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     if not is_header(header):
         what = "the header is missing: line 1 is" if testlist.place([header.split(",")[0].strip()]) else "line 1 is"
         raise InputError(f"{path}: {what} {header.strip()[:80]!r}, expected the header {HEADER!r}")
-    body = body.replace("\r", "").rstrip()
+    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected lines such as {EXAMPLE}")
     names = [str(i) for i in range(COLUMNS)]

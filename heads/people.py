@@ -152,7 +152,7 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, str, str]]:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.raw)[:200]}; name its columns so")
     try:
         read = pq.read_table(path, columns=[table.raw[VIDEO], table.raw[PERSON]])
-        columns = [read.column(table.raw[name]).cast(pa.string()).to_pylist() for name in (VIDEO, PERSON)]
+        columns = [tables.texts(path, read.column(table.raw[name])) for name in (VIDEO, PERSON)]
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: no table that can be read ({' '.join(str(error).split())[:300]})") from None
     for number, (video, person) in enumerate(zip(*columns, strict=True), start=1):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from extract.errors import InputError
 from extract.rundir import writing
 from extract.spelling import composed
-from extract.tables import ROW_NUMBERS
+from extract.tables import ROW_NUMBERS, texts
 from heads.tasks import Task
 
 SLACK = 1e-6
@@ -122,9 +122,11 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
         raise InputError(f"{path}: no such prediction file")
     try:
         table = parquet.read_table(path)
+        table = table.drop_columns([name for name in table.column_names if ROW_NUMBERS.fullmatch(name)])
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    table = table.drop_columns([name for name in table.column_names if ROW_NUMBERS.fullmatch(name)])
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: a column's name is not UTF-8 ({error.reason})") from error
     check_names(path, table.column_names, task)
     for name in table.column_names:
         kind = table.schema.field(name).type
@@ -146,7 +148,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
             scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    return table["video"].cast(pa.string()).to_numpy(), whole(path, table["frame"].to_numpy()), scores
+    return texts(path, table["video"]), whole(path, table["frame"].to_numpy()), scores
 
 
 def whole(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract import tables
 from extract.errors import InputError
 from extract.spelling import composed
 from heads.tasks import Task
@@ -59,12 +60,12 @@ def read(path: Path, task: Task) -> TestList:
     `<video>/<frame number>.jpg`.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such test list") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})") from error
-    header, _, body = text.replace("\r\n", "\n").partition("\n")
+    header, _, body = text.partition("\n")
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
     if task.within:
         from heads import mtl_file

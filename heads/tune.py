@@ -110,6 +110,8 @@ def main(config: Config, search: Search, work: Path) -> Found:
     tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
+        if not search.storage:
+            rundir.sweep(folder / "study.db")
         facts = _facts(config, job, work, annotations["train"])  # not before the wait
         return _search(job, facts, plan, search)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from filelock import FileLock
 
 from extract.errors import Failed, InputError
-from extract.rundir import sweep, unwritable, writing
+from extract.rundir import unwritable, writing
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -53,10 +53,7 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            with guard():
-                sweep(path)
-                if not path.exists():
-                    make_sqlite(path, lambda place: close(_sqlite(place, heartbeat)))
+            make_sqlite(path, lambda place: close(_sqlite(place, heartbeat)))
     except OSError as error:
         raise unwritable(path.parent, error) from error
     try:

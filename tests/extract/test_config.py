@@ -52,7 +52,10 @@ def test_overrides_are_toml_values_and_bare_words_are_strings(file):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("corpus.nmae=x", r"run\.toml: unknown key 'corpus\.nmae'; known keys there: .*name.*; did you mean 'name'\?$"),
+        (
+            "corpus.nmae=x",
+            r"^--set 'corpus\.nmae=x': unknown key 'corpus\.nmae'; known keys there: .*name.*; did you mean 'name'\?$",
+        ),
         ("features.netwroks=3", r"unknown key 'features\.netwroks'; known keys there: engine, networks, precision"),
         ("networks.net.szie=3", r"unknown key 'networks\.net\.szie'; known keys there: .*size"),
         ("corpus.au.val2=x", r"unknown key 'corpus\.au\.val2'; known keys there: test, train, val"),

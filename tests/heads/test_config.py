@@ -124,10 +124,10 @@ def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) ->
         ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
         ("[heads.au]\nuse = []", "name at least one head"),
         ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
-        ("[heads.au.mlp]\nspeed = 3", "mlp.toml: unknown key 'speed'; known keys there: .*dropout"),
+        ("[heads.au.mlp]\nspeed = 3", "corpus.toml: heads.au.mlp: unknown key 'speed'; known keys there: .*dropout"),
         ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
         ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, encoders"),
-        ("[heads.au]\nmlp = 3", "unknown key 'heads.au.mlp'"),
+        ("[heads.au]\nmlp = 3", "key 'heads.au.mlp': found 3, expected a table of settings"),
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
         ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),
         ("[heads.au.mlp]\nnetworks = ['three']", "network 'three' is not in features.networks: one, two"),
@@ -150,7 +150,7 @@ def test_no_head_left(corpus: Corpus) -> None:
 
 def test_a_head_file_that_is_no_toml_or_has_no_family(corpus: Corpus) -> None:
     own = corpus.folder / "mine.toml"
-    for text, said in (("family =", "not a valid TOML file"), ("trees = 3", "key 'family' is missing")):
+    for text, said in (("family =", "not valid TOML"), ("trees = 3", "key 'family' is missing")):
         own.write_text(text)
         with pytest.raises(InputError, match=said):
             config.read_head(str(own), "au", {})

@@ -115,7 +115,7 @@ def test_the_start_of_a_head_in_all_its_settings(corpus: Corpus, tmp_path: Path)
         ('family = "mlp"\nhidden = ["tune", "int", 3, 9]', "family 'mlp', but the head 'lightgbm' is 'lightgbm'"),
         ("trees = 5", "nothing to search"),
         ('trees = ["tune", "int", 9]', "space.toml: key 'trees'"),
-        ("trees = [", "not a valid TOML file"),
+        ("trees = [", "not valid TOML"),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused_before_anything_runs(
