@@ -20,6 +20,7 @@ from blend.check_order import Problem
 from blend.formats import KINDS, Kind
 from extract import errors, tables
 from extract.errors import InputError
+from extract.rundir import need_file
 
 SHOWN = 20
 
@@ -40,6 +41,7 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
+    need_file(path)
     try:
         text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
@@ -61,6 +63,7 @@ def read_template(path: Path) -> Template:
 
 def problems(path: Path, template: Template) -> list[Problem]:
     """All problems of a file, by line (the header is line 1); none: it is complete."""
+    need_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

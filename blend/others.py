@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from extract import names, tables
 from extract.config_file import at_home
 from extract.errors import InputError
+from extract.rundir import need_file
 from heads import predictions, testlist
 from heads.predictions import Predictions
 from heads.tasks import Task
@@ -59,7 +60,7 @@ def find(where: Path, part: str) -> Path | None:
     """
     if not where.is_dir():
         return None if part in ("test_trainval", "oof") else where
-    named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
+    named = [path for path in sorted(where.iterdir()) if path.stem == part and not path.is_dir()]
     found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
     if len(found) > 1:
         raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")
@@ -84,6 +85,7 @@ def read(path: Path, task: Task) -> Predictions:
     its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
     Raises InputError that names the file, and the line, or video and frame, of the first problem.
     """
+    need_file(path)
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)

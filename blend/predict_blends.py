@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -119,9 +118,9 @@ def _again(folder: Path, work: Path, task: Task) -> str:
     given: Any = ["--config", "CONFIG.toml"]
     seed = 0
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = json.loads((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
+        given = rundir.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+        seed = int(rundir.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
     arguments = ["--task", name, "--work", str(work), *map(str, given), *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
@@ -158,6 +157,8 @@ def _read(folder: Path) -> Trained:
         there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
         hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
         raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
+    for path in folder.iterdir():
+        rundir.need_file(path)
     place, work = _place(folder)
     task = find_task(place)
     params_hash = rundir.file_hash(folder / PARAMS)
@@ -206,7 +207,7 @@ def _place(folder: Path) -> tuple[str, Path]:
 def _made_of(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
     try:
-        return dict(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
+        return dict(rundir.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -223,7 +224,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = rundir.results(where / MODEL)[1].get(f"../{VAL}", made_of)
-        sources = json.loads(about.read_text(encoding="utf-8"))["sources"]
+        sources = rundir.parse_json(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def make(predictor: Predictor, clip: Clip, folder: Path, wanted: Wanted) -> dict
             rundir.finish(folder, mark, facts, results)
             if not wanted.keep:
                 shutil.rmtree(work)
-        said: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        said: dict[str, Any] = rundir.parse_json((folder / SUMMARY).read_text(encoding="utf-8"))
     return said | {"files": {name: str(folder / file) for name, file in said["files"].items()}}
 
 
@@ -72,7 +71,7 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
     """The folder of crops and features; emptied where they are of another video or made otherwise."""
     mark = rundir.fingerprint(crops)
     try:
-        if json.loads((work / MADE_OF).read_text(encoding="utf-8"))["mark"] == mark:
+        if rundir.parse_json((work / MADE_OF).read_text(encoding="utf-8"))["mark"] == mark:
             return work
     except (OSError, ValueError, KeyError):
         pass

@@ -7,7 +7,6 @@ again. Features of a new video must carry the mark of those that the heads learn
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from extract import store, tabular
 from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
-from extract.rundir import read_json, write_json
+from extract.rundir import parse_json, read_json, write_json
 
 SECTIONS = ("features", "networks", "audio")
 AUDIO = "audio"
@@ -30,7 +29,7 @@ def keep(folder: Path, config: Config) -> None:
     found = _absolute({name: section for name, section in found.items() if section is not None})
     found |= {GIVEN: list(config._given)}
     with contextlib.suppress(OSError, ValueError):
-        if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
+        if parse_json((folder / FILE).read_text(encoding="utf-8")) == found:
             return
     write_json(folder / FILE, found)
 

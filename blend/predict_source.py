@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from extract import boxes, faces, frame_times, frames, video
 from extract.boxes import Boxes
 from extract.errors import InputError
+from extract.rundir import parse_json
 from extract.spelling import composed, too_long
 
 NAMES = {1: ("single",), 2: ("left", "right")}
@@ -99,7 +99,7 @@ class Clip:
         if self.is_folder:
             return self._linked(crops, count)
         report = faces.of_files({self.name: self.path}, crops, faces=count, size=size, detector=detector)
-        record = json.loads(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
+        record = parse_json(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
             raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")

@@ -23,7 +23,7 @@ from extract.config import Config, Corpus
 from extract.errors import InputError
 from extract.network_check import check_values
 from extract.progress import progress
-from extract.rundir import fingerprint, sweep, write_json
+from extract.rundir import fingerprint, parse_json, sweep, write_json
 from extract.store import VideoFeatures
 
 NAME = "audio"
@@ -274,7 +274,7 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
     }
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = None
     if told != found:

@@ -22,7 +22,7 @@ from extract.detector import DETECT_SIDE, DETECTOR, yunet
 from extract.errors import InputError
 from extract.frames import SIDES as TWO
 from extract.progress import progress
-from extract.rundir import write_json
+from extract.rundir import parse_json, write_json
 from extract.spelling import too_long
 
 SIDES = {1: ("",), 2: TWO}
@@ -191,7 +191,7 @@ def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> N
 def _record(clip: Clip) -> dict[str, Any]:
     """What a run noted of a video, or {}."""
     try:
-        record = dict(json.loads(clip.record.read_text(encoding="utf-8")))
+        record = dict(parse_json(clip.record.read_text(encoding="utf-8")))
         return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
     except (OSError, ValueError):
         return {}

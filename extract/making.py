@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from extract import engine, freshness, networks, pipeline, sharing, store, weigh
 from extract import redo as redone
 from extract.config import Features
 from extract.progress import progress
-from extract.rundir import file_hash, sweep, write_json
+from extract.rundir import file_hash, parse_json, sweep, write_json
 
 NAMED = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
@@ -100,7 +99,7 @@ def _report(failures: list[pipeline.Failure], path: Path) -> None:
         return
     listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
     with suppress(OSError, ValueError):
-        if json.loads(path.read_text(encoding="utf-8")) == listed:
+        if parse_json(path.read_text(encoding="utf-8")) == listed:
             listed = []
     if listed:
         write_json(path, listed)

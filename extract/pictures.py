@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from extract.rundir import no_file
+
 SIXTEEN_TO_EIGHT = 1 / 257
 END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
@@ -54,6 +56,8 @@ def decode(path: Path, mode: str) -> Image.Image:
     What it is tells its content, not its name. Grey, palette, CMYK, 16-bit and transparent pictures are converted; EXIF
     rotation is applied. Raises UnreadablePicture for a file that is truncated, empty or no picture.
     """
+    if what := no_file(path):
+        raise UnreadablePicture(f"{what}, expected a file")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -88,16 +89,24 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def need_file(path: Path) -> None:
-    """Raise InputError for what is there and could be waited for without end, or is no file at all: a named pipe, a
-    device, a socket.
+def no_file(path: Path) -> str:
+    """What something is that could be waited for without end, or is no file at all; "" for files, folders and nothing.
+
+    Whoever opens a named pipe waits until somebody writes into it.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path}: a {_kind(path)}, expected a file: copy what comes out of it into one")
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _kind(path: Path) -> str:
-    return "named pipe" if path.is_fifo() else "socket" if path.is_socket() else "device"
+def need_file(path: Path) -> None:
+    """Raise InputError for a named pipe, a socket or a device where a file is expected."""
+    if what := no_file(path):
+        raise InputError(f"{path}: {what}, expected a file: copy what comes out of it into one")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -163,7 +172,7 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
         return folder / DONE
     for name, sha256 in there.items():
         if beside or not name.startswith(".."):
-            with suppress(OSError):
+            with suppress(OSError, InputError):
                 if file_hash(folder / name) == sha256:
                     continue
             return folder / name
@@ -174,6 +183,8 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
     """What DONE says: the fingerprint, and each result's hash. Raises OSError where there is none, ValueError for one
     that is not what was written.
     """
+    if what := no_file(folder / DONE):
+        raise ValueError(f"{folder / DONE}: {what}")
     mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
     found = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
     if found.pop(DONE, None) != fingerprint([mark, found]):

@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from extract.rundir import no_file
+
 JUMP_SECONDS = 10.0
 """By so much the clock of a recording that was joined from several must jump ahead; as FFmpeg's dts_delta_threshold."""
 JOINED = ("mpegts", "mpeg")
@@ -15,7 +17,12 @@ PICTURES = ("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000")
 
 
 def location(path: Path) -> str:
-    """What FFmpeg and OpenCV open: the full path, for a name like `10:30.mp4` would be taken for a protocol."""
+    """What FFmpeg and OpenCV open: the full path, for a name like `10:30.mp4` would be taken for a protocol.
+
+    Raises OSError for a named pipe and the like.
+    """
+    if what := no_file(path):
+        raise OSError(f"{what}, expected a file")
     return str(path.absolute())
 
 

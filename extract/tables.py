@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import InputError
+from extract.rundir import need_file
 
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK = 8 << 20
@@ -69,6 +70,7 @@ def look(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    need_file(path)
     csv_file = path.suffix.lower() == ".csv"
     try:
         if not csv_file:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from extract import tables
 from extract.errors import InputError
+from extract.rundir import need_file
 from extract.spelling import composed
 from heads.tasks import Task
 
@@ -82,6 +83,7 @@ def files(folder: Path) -> list[Path]:
 
 def text_of(path: Path) -> str:
     """What an annotation file says. Raises InputError for one that is missing or no text."""
+    need_file(path)
     try:
         return tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from extract import tables
 from extract.errors import InputError
+from extract.rundir import need_file
 from extract.spelling import composed
 from heads.tasks import Task
 
@@ -59,6 +60,7 @@ def read(path: Path, task: Task) -> TestList:
     header of another task (case and commas at its end do not matter), and a line that names no picture
     `<video>/<frame number>.jpg`.
     """
+    need_file(path)
     try:
         text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
