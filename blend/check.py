@@ -43,6 +43,7 @@ def read_template(path: Path) -> Template:
     """
     need_file(path)
     try:
+        tables.check_text(path)
         text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such template") from None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from extract import boxes, faces, frame_times, frames, video
 from extract.boxes import Boxes
 from extract.errors import InputError
-from extract.rundir import parse_json
+from extract.rundir import no_file, parse_json
 from extract.spelling import composed, too_long
 
 NAMES = {1: ("single",), 2: ("left", "right")}
@@ -134,12 +134,15 @@ class Clip:
             return
         import cv2
 
+        def read(name: str) -> Any:
+            return None if no_file(self.path / name) else cv2.imread(str(self.path / name))
+
         listed = _pictures(self.path)
         by_number = dict(zip(listed.numbers.tolist(), listed.names, strict=True))
-        readable = (cv2.imread(str(self.path / name)) for name in listed.names)
+        readable = (read(name) for name in listed.names)
         shape = next((picture.shape for picture in readable if picture is not None), (112, 112, 3))
         for number in range(1, count + 1):
-            picture = cv2.imread(str(self.path / by_number[number])) if number in by_number else None
+            picture = read(by_number[number]) if number in by_number else None
             if picture is None:
                 picture = np.full(shape, GREY, np.uint8)
             elif picture.shape != shape:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from extract.errors import InputError
+from extract.errors import InputError, did_you_mean
 from extract.rundir import file_hash, writing
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     try:
         model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
     except RuntimeError as error:
-        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error})") from None
+        hint = did_you_mean(arch, import_timm().list_models())
+        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error}){hint}") from None
     try:
         lacks, extra = model.load_state_dict(state, strict=False)
     except RuntimeError as error:

@@ -85,6 +85,7 @@ def text_of(path: Path) -> str:
     """What an annotation file says. Raises InputError for one that is missing or no text."""
     need_file(path)
     try:
+        tables.check_text(path)
         return tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such annotation file") from None

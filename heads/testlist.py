@@ -62,6 +62,7 @@ def read(path: Path, task: Task) -> TestList:
     """
     need_file(path)
     try:
+        tables.check_text(path)
         text = tables.lines_of(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such test list") from None

@@ -118,6 +118,8 @@ def open_postgresql(url: URL, name: str, heartbeat: int) -> tuple[RDBStorage, Gu
     whole = url.render_as_string(hide_password=False)
     try:
         engine = sqlalchemy.create_engine(whole, poolclass=sqlalchemy.NullPool, connect_args=CONNECT)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise InputError(f"--storage {url.render_as_string()}: {_first_line(error)}") from error
     except ImportError as error:
         raise InputError("--storage: PostgreSQL needs a driver: pip install 'affect-heads[postgresql]'") from error
 
@@ -141,8 +143,8 @@ def parse(storage: str) -> URL:
 
     try:
         url = sqlalchemy.make_url(storage)
-    except sqlalchemy.exc.ArgumentError:
-        raise InputError("--storage: expected postgresql://user@host/database") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError("--storage: expected postgresql://user@host/database, or ...@host:port/...") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise InputError(
             f"--storage: {url.get_backend_name()} is not supported; expected postgresql://user@host/database (without "
