@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from extract.errors import InputError, did_you_mean
+from extract.network_check import why_unreadable
 from extract.rundir import file_hash, writing
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def _read(checkpoint: Path) -> Any:
             warnings.simplefilter("ignore")  # that the source of a module's classes is not here
             return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
-        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+        why = why_unreadable(checkpoint, error)
+        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({why})") from None
 
 
 def _load(handle: IO[bytes], **settings: Any) -> Any:

@@ -27,9 +27,9 @@ TEMPLATE = Path("/data/ABAW")
 
 
 class Strict(BaseModel):
-    """A section that refuses keys it does not know."""
+    """A section that refuses keys it does not know, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TaskPaths(Strict):

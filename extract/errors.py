@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import select
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -96,12 +97,24 @@ def _nobody_reads() -> bool:
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
+            taken = not _is_left(number)
         except OSError:
+            taken = False
+        if not taken:
             found = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, number)
             os.close(nowhere)
     return found
+
+
+def _is_left(number: int) -> bool:
+    """Whether a file number is a pipe whose reader has gone."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _command() -> str:
