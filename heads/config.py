@@ -142,9 +142,8 @@ def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | No
     for name in asked or ():
         if name in names:
             continue
-        meant = [one for one in names if names[one] == name] or difflib.get_close_matches(name, names, 1)
-        for base in difflib.get_close_matches(name, [*names.values(), *standard(task)], 1) if not meant else ():
-            meant = [one for one in names if names[one] == base] or [base]
+        near = difflib.get_close_matches(name, [*names, *names.values(), *standard(task)], 1)
+        meant = near if set(near) & names.keys() else [one for one in names if names[one] in near] or near
         hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
         raise InputError(f"{option} {name}: no such head; there are {', '.join(names)}{hint}")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,19 @@ def test_other_inputs_of_a_standard_head_do_not_ask_for_what_its_temporal_column
     assert specs["lightgbm-both"] == Source("both", ("embedding",), ("logits",))
     asked = config.read_head("lightgbm", "expr", {"inputs": ["embedding"], "temporal": [{"of": "logits"}]})
     assert [spec.name for spec in config.specs_of("lightgbm", asked, has)] == ["lightgbm-both"]  # as it says
+
+
+def test_what_the_config_or_an_option_says_of_a_head_is_blamed_on_it(corpus):
+    for overrides, said in (
+        (
+            ["heads.au.mlp.hiden=3"],
+            r"^--set 'heads\.au\.mlp\.hiden=3': unknown key 'hiden'; .*did you mean 'hidden'\?$",
+        ),
+        (["heads.au.mpl.hidden=3"], r"with --set 'heads\.au\.mpl\.hidden=3': unknown key.*did you mean 'mlp'\?$"),
+        (['heads.au.use=["lightgmb"]'], r"no standard head of task 'au' is called 'lightgmb'.*mean 'lightgbm'\?$"),
+    ):
+        with pytest.raises(InputError, match=said):
+            config.wanted(load(corpus, overrides=overrides), "au")
+    os.mkfifo(corpus.folder / "pipe.toml")
+    with pytest.raises(InputError, match="a named pipe, expected a file"):
+        config.wanted(load(corpus, overrides=[f'heads.au.use=["{corpus.folder / "pipe.toml"}"]']), "au")
