@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heads import booster_text
 from heads.lama_forest import Forests
 from heads.lama_library import NAMES, frame_of, short
 from heads.lama_rows import evenly
@@ -76,11 +77,10 @@ class Boosters:
         return lambda x: _mean([model(_some(x, self.columns)) for model in models])
 
     def _one(self, text: str) -> Scores:
+        booster_text.check(text, "a head of family lama", len(self.columns))
         if (forest := Forest.of(text)) is not None:
             return lambda x: link(self.link, forest.raw(x))
-        import lightgbm
-
-        booster = lightgbm.Booster(model_str=text)
+        booster = booster_text.booster(text)
         return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
 
 
