@@ -79,7 +79,10 @@ def set_aside(path: Path) -> Path:
     number = 1
     while (old := path.with_suffix(f".old{'' if number == 1 else f'-{number}'}{path.suffix}")).exists():
         number += 1
-    os.replace(path, old)
+    try:
+        os.replace(path, old)
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
     return old
 
 
