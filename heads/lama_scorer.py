@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.rundir import parse_json
 from heads import booster_text
 from heads.lama_forest import Forests
 from heads.lama_library import NAMES, frame_of, short
@@ -105,7 +106,9 @@ def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
 
 def loads(model: bytes) -> Scores:
     """What predicts, of `dumps`' bytes. Raises ValueError for bytes that are no such JSON, a pickle among them."""
-    raws = json.loads(model.decode("utf-8"))
+    raws = parse_json(model.decode("utf-8"))
+    if not isinstance(raws, list) or not raws:
+        raise ValueError("no list of parts")
     return _blend([(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in raws])
 
 
