@@ -54,8 +54,8 @@ def make(
     began = time.monotonic()
     some = some if some is not None else ingredients.pools(made_of)
     target = ingredients.submitted(made_of, some)
-    rundir.begin(out)
     found = (search_together if how.shared else _search_alone)(some.validation, made_of, out, how)
+    rundir.begin(out)  # not before: what was finished stays, should the study not open
     made_of = _as_long(made_of, found, how)
     settings, seed = made_of.settings, made_of.seed
     finding = Finding(some.validation, settings, seed, found, some.test_groups, some.train)

@@ -21,7 +21,7 @@ from blend.formats import KINDS
 from blend.how import How
 from extract import inputs, rundir
 from extract import run as extract_run
-from extract.errors import InputError
+from extract.errors import InputError, did_you_mean
 from extract.progress import step
 from heads import mtl_file
 from heads.tasks import MTL, SUBTASKS
@@ -219,7 +219,10 @@ def _ours(heads: list[str] | None, part: str) -> list[str] | None:
     for name in heads:
         before, slash, _ = name.partition("/")
         if slash and f"{MTL}/{before}" not in SUBTASKS:
-            raise InputError(f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...")
+            hint = did_you_mean(before, ("va", "expr", "au"))
+            raise InputError(
+                f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...{hint}"
+            )
     own = [name.removeprefix(f"{part}/") for name in heads if "/" not in name or name.startswith(f"{part}/")]
     if not own:
         raise InputError(f"--heads {','.join(heads)}: no head for {part}; add {part}/NAME, or none")

@@ -7,13 +7,12 @@ again. Features of a new video must carry the mark of those that the heads learn
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
 from blend.predict_blends import FILE, GIVEN, Trained, again
 from extract import config as configs
-from extract import store, tabular
+from extract import inputs, store, tabular
 from extract.config import Config
 from extract.errors import InputError
 from extract.networks import NETWORKS
@@ -33,7 +32,7 @@ def keep(folder: Path, config: Config) -> None:
     found |= {GIVEN: list(config._given)}
     found |= {CHECKSUM: fingerprint(found)}
     with contextlib.suppress(OSError, ValueError):
-        if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
+        if inputs.parse_json((folder / FILE).read_text(encoding="utf-8")) == found:
             return
     write_json(folder / FILE, found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import boxes, faces, frame_times, frames, pictures, video
+from extract import boxes, faces, frame_times, frames, inputs, pictures, video
 from extract import names as file_names
 from extract.boxes import Boxes
 from extract.errors import InputError
@@ -99,7 +98,7 @@ class Clip:
         if self.is_folder:
             return self._linked(crops, count)
         report = faces.of_files({self.name: self.path}, crops, faces=count, size=size, detector=detector)
-        record = json.loads(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
+        record = inputs.parse_json(faces.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
             raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")

@@ -156,6 +156,10 @@ def command(
         if names == []:
             raise InputError("--heads: name some of our heads, divided by commas, or none")
         settings = extract_config.load(Config, config, overrides)
+        if storage:  # not after hours
+            from heads import tune_storage
+
+            tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
         how = How(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
         with cluster.at(where, settings.cluster, folder):

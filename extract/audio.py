@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract import audio_files, audio_logmel, audio_read, audio_times, networks, sharing, store, tabular
+from extract import audio_files, audio_logmel, audio_read, audio_times, inputs, networks, sharing, store, tabular
 from extract import redo as redone
 from extract.audio_read import Block, Heard
 from extract.config import Config, Corpus
@@ -274,7 +274,7 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
     }
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = inputs.parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = None
     if told != found:

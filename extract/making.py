@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from extract import engine, freshness, network_check, networks, pipeline, sharing, store, weights
+from extract import engine, freshness, inputs, network_check, networks, pipeline, sharing, store, weights
 from extract import redo as redone
 from extract.config import Features
 from extract.names import printable
@@ -97,11 +96,12 @@ class Part:
 
 def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if not failures:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.unlink(missing_ok=True)
         return
     listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
     with suppress(OSError, ValueError):
-        if json.loads(path.read_text(encoding="utf-8")) == listed:
+        if inputs.parse_json(path.read_text(encoding="utf-8")) == listed:
             listed = []
     if listed:
         write_json(path, listed)

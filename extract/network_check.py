@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract import limits
+from extract import inputs, limits
 from extract.errors import InputError
 from extract.store import KINDS, VideoFeatures
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from extract.networks import Network
 
 CHANNELS = (1, 3)
-LFS = b"version https://git-lfs"
 LARGE = 2**27
 """Bytes of a network: shapes are told from a copy of it."""
 LARGEST = 65504
@@ -30,7 +29,7 @@ def why_unreadable(path: Path, error: Exception) -> str:
     """Why a file could not be loaded as ONNX, in the words of its user."""
     try:
         with open(path, "rb") as handle:
-            if handle.read(len(LFS)) == LFS:
+            if handle.read(len(inputs.LFS)) == inputs.LFS:
                 return "a git-lfs pointer in place of the file: `git lfs pull` fetches it"
     except OSError as problem:
         return str(problem.strerror)

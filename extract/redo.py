@@ -29,4 +29,5 @@ def since(folder: Path, mark: str, asked: bool) -> int | None:
 
 def finished(folder: Path) -> None:
     """Everything has been made anew."""
-    (folder / STAMP).unlink(missing_ok=True)
+    if (folder / STAMP).exists():  # a folder without one may be on a disk that is only read
+        (folder / STAMP).unlink(missing_ok=True)

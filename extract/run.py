@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from extract import audio, chunks, cluster, errors, frames, making, names, networks, pipeline, tabular
+from extract import audio, chunks, cluster, errors, frames, making, names, networks, pipeline, tabular, weights
 from extract import config as configs
 from extract.config import Config, TaskPaths
 from extract.errors import InputError
@@ -31,6 +31,9 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         )
     for name in config.features.networks:
         names.check("network", name, "config: features.networks")
+    config.refuse_template()
+    if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
+        weights.need([networks.find(name, config) for name in _seeing(config, work)], config.features.weights)
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     sounds = {name: audio.listener_of(name, config) for name in audio.names(config, work)}
@@ -45,10 +48,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
                 f"{config.corpus.frames[0]}: no pictures called like frames in its video folders{strange}; "
                 f"expected <video>/00001.jpg"
             )
-        for name in dict.fromkeys(config.features.networks):
-            known = name in networks.NETWORKS or name in config.networks
-            if name in sounds or (not known and tabular.is_imported(work, name)):
-                continue
+        for name in _seeing(config, work):
             seen.append(making.Part(networks.find(name, config), jobs, work, config.features, corpus, redo))
     version = corpus and _version_of_sound()
     listened = [
@@ -60,6 +60,17 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         part.make()
         part.finish()
     return config
+
+
+def _seeing(config: Config, work: Path) -> list[str]:
+    """The networks that see, of those in features.networks: no tables that were imported, nothing that hears."""
+    heard = audio.names(config, work)
+    return [
+        name
+        for name in dict.fromkeys(config.features.networks)
+        if name not in heard
+        and (name in networks.NETWORKS or name in config.networks or not tabular.is_imported(work, name))
+    ]
 
 
 def resolve(config: C, work: Path) -> C:

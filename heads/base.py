@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from extract.config import Strict
-from extract.errors import InputError
+from extract.errors import InputError, did_you_mean
 from extract.store import KINDS
 from heads.table import Labelled, Rows
 from heads.tasks import Task
@@ -155,7 +155,8 @@ FAMILIES = {
 def family(name: str) -> type[Head]:
     """The head class of a family. Raises InputError that lists the families for a name that is none of them."""
     if name not in FAMILIES:
-        raise InputError(f"no family of heads is called {name!r}; there are {', '.join(FAMILIES)}")
+        hint = did_you_mean(name, FAMILIES)
+        raise InputError(f"no family of heads is called {name!r}; there are {', '.join(FAMILIES)}{hint}")
     module, _, attribute = FAMILIES[name].partition(":")
     found: type[Head] = getattr(import_module(module), attribute)
     return found

@@ -15,7 +15,7 @@ from extract.errors import InputError
 from heads import labels, people, split, table, testlist
 from heads.config import Config, Spec
 from heads.labels import Annotation
-from heads.tasks import Task
+from heads.tasks import SUBTASKS, Task
 
 Annotations = dict[str, dict[str, Annotation]]
 Listed = dict[str, NDArray[np.int32]]
@@ -50,6 +50,13 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     _warn_of_people(named, person_of or {})
     if config.corpus.frames:
         _same_videos(config, task, annotations, listed)
+    if listed is None and task.place in (task.name, next(iter(SUBTASKS))):  # once for the three parts of mtl
+        section = f"corpus.{task.place.partition('/')[0]}"
+        print(
+            f"{config.place(section)}: {section} names no test list, so there will be no submission for test, and "
+            f"submission.txt will be of the validation videos; {section}.test = the official list makes one",
+            file=sys.stderr,
+        )
     return annotations, listed.videos if listed else {}
 
 

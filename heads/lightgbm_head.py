@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.rundir import write_json, write_text, writing
-from heads import linear
+from heads import booster_text, linear
 from heads.base import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.linear import Linear
 from heads.table import CHUNK, Labelled, Rows
@@ -154,9 +154,7 @@ class LightGbm(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
-        import lightgbm
-
-        loaded = [b if isinstance(b, float) else lightgbm.Booster(model_str=b) for b in self.boosters]
+        loaded = [b if isinstance(b, float) else booster_text.booster(b) for b in self.boosters]
         out = np.empty((len(rows), len(self.task.outputs)), np.float32)
         at = 0
         for chunk in rows.chunks():
@@ -202,6 +200,9 @@ class LightGbm(Head):
             else (folder / f"booster_{i}.txt").read_bytes().decode()
             for i in range(about["outputs"])
         ]
+        for i, text in enumerate(self.boosters):
+            if isinstance(text, str):
+                booster_text.check(text, folder / f"booster_{i}.txt")
 
 
 def _sequence(rows: Rows) -> Any:

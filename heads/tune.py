@@ -22,7 +22,7 @@ from extract import cluster, errors, names, rundir
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.console import console
-from extract.errors import InputError
+from extract.errors import InputError, did_you_mean
 from heads import border, features, labels, people, split, tune_cluster, tune_plan, tune_space, tune_study, tune_trial
 from heads import config as heads_config
 from heads import run as heads_run
@@ -110,6 +110,8 @@ def main(config: Config, search: Search, work: Path) -> Found:
     tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else rundir.holding(folder):
+        if not search.storage:
+            rundir.sweep(folder / "study.db")
         facts = _facts(config, job, work, annotations["train"])  # not before the wait
         return _search(job, facts, plan, search)
 
@@ -246,7 +248,8 @@ def command(
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
         if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+            hint = did_you_mean(task, TASKS)
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}{hint}")
         if study is not None and (Path(study).name != study or study in (".", "..")):
             raise InputError(f"--study {study}: expected a name, which is also the name of a folder")
         settings = extract_config.load(Config, config, overrides)

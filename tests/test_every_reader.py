@@ -130,7 +130,8 @@ OWN = {
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.oof.predict heads.train.main heads.train.read heads.tune._keep_best heads.tune._check_trial
         blend.ingredients.gather blend.mtl._is_of blend.mtl._joined blend.mtl.join blend.run._made
-        blend.predict_folder.make blend.predict_folder._work blend.predict_networks.keep blend.predict_source.find_faces blend.submission.write
+        blend.predict_folder.make blend.predict_folder._work blend.predict_networks.keep blend.predict_source.find_faces
+        blend.submission.write
         blend.predict_blends._again blend.predict_blends._made_of blend.predict_blends._networks heads.stored._read""",
     "models, whose hashes are compared before (tests/test_hostile_folders.py)": """heads.model.load
         heads.lama_head.load heads.lightgbm_head.load heads.mlp.load heads.pretrained.load heads.sequence.load
