@@ -130,7 +130,8 @@ OWN = {
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         out_of_fold.predict job.main train.read search._keep_best search._check_trial
         inputs.prepare_inputs multitask._is_of multitask._joined multitask.join run._made
-        folder.make folder._work networks.keep_networks source.find_faces write.write
+        folder.make folder._work networks.keep_networks source.find_faces
+        blend.submission.write.write
         trained._again trained._made_of trained._networks lazy_block._read""",
     "models, whose hashes are compared before (tests/test_hostile_folders.py)": """heads.train.model.load
         head.load lightgbm_head.load head.load pretrained.load head.load
