@@ -22,7 +22,7 @@ from blend.submission import check as submission_check
 from blend.submission.formats import KINDS
 from extract import run as extract_run
 from extract.runtime import inputs, run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.progress import step
 from heads.abaw import tasks
 from heads.abaw.tasks import MTL, SUBTASKS
@@ -215,7 +215,10 @@ def _ours(heads: list[str] | None, part: str) -> list[str] | None:
     for name in heads:
         before, slash, _ = name.partition("/")
         if slash and f"{MTL}/{before}" not in SUBTASKS:
-            raise InputError(f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...")
+            hint = did_you_mean(before, ("va", "expr", "au"))
+            raise InputError(
+                f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...{hint}"
+            )
     own = [name.removeprefix(f"{part}/") for name in heads if "/" not in name or name.startswith(f"{part}/")]
     if not own:
         raise InputError(f"--heads {','.join(heads)}: no head for {part}; add {part}/NAME, or none")

@@ -48,8 +48,8 @@ def run_blend(
     began = time.monotonic()
     some = some if some is not None else blend_inputs.load_pools(made_of)
     target = blend_inputs.submission_pool(made_of, some)
-    run_folder.begin(out)
     found = (search_shared if how.shared else _search_alone)(some.validation, made_of, out, how)
+    run_folder.begin(out)  # not before: what was finished stays, should the study not open
     made_of = _as_long(made_of, found, how)
     settings, seed = made_of.settings, made_of.seed
     finding = ResultBuilder(some.validation, settings, seed, found, some.test_groups, some.train)

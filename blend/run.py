@@ -106,6 +106,10 @@ def command(
         if names == []:
             raise InputError("--heads: name some of our heads, divided by commas, or none")
         settings = extract_config.load(Config, config, overrides)
+        if storage:  # not after hours
+            from heads.tune import storage as tune_storage
+
+            tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
         how = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
         with session.use_cluster(where, settings.cluster, folder):

@@ -7,7 +7,8 @@ checks the sections it knows and ignores only the ones further right.
 
 from __future__ import annotations
 
-import difflib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -15,19 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from extract import config_file
 from extract.runtime import limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT = CONFIGS / "demo.toml"
 SHOWN = "configs/demo.toml"
 """The same in help texts, that are alike on every machine."""
 SECTIONS_FURTHER_RIGHT = ("heads", "blend")
+TEMPLATE = Path("/data/ABAW")
+"""Where the paths of configs/affwild2.toml lead before they are edited."""
 
 
 class Strict(BaseModel):
-    """A section that refuses keys it does not know."""
+    """A section that refuses keys it does not know, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TaskPaths(Strict):
@@ -188,6 +191,24 @@ class Config(BaseModel):
     audio: dict[str, AudioSettings] = {}
     cluster: ClusterSettings = ClusterSettings()
     _given: tuple[str, ...] = PrivateAttr(default=())  # arguments of a command that give this config
+    _path: str = PrivateAttr(default="config")  # where it was read from
+    _overrides: tuple[str, ...] = PrivateAttr(default=())
+
+    def place(self, key: str) -> str:
+        """Where a key such as "heads.au.use" was set, to begin a message: its --set option, or the file."""
+        return blamed(tuple(key.split(".")), self._path, self._overrides)
+
+    def refuse_template(self, task: str = "") -> None:
+        """Raise InputError where the frames, or a task's annotations, are still those of the template to be edited."""
+        paths: TaskPaths | None = getattr(self.corpus, task) if task else None
+        given = [("corpus.frames", path) for path in self.corpus.frames]
+        given += [(f"corpus.{task}.{part}", path) for part, path in paths or () if path is not None]
+        for key, path in given:
+            if path.is_relative_to(TEMPLATE) and not TEMPLATE.exists():
+                raise InputError(
+                    f"{self.place(key)}: {key} is still the template's {str(path)!r}, and there is no {TEMPLATE}: "
+                    f"write where yours are (corpus.frames, and train, val and test of each task)"
+                )
 
 
 C = TypeVar("C", bound=Config)
@@ -203,7 +224,12 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     raw = config_file.read(path)
     for override in overrides or []:
         config_file.override(raw, override)
-    config = check(kind, {k: v for k, v in raw.items() if k not in kind.passes}, path)
+    config = check(
+        kind,
+        {k: v for k, v in raw.items() if k not in kind.passes},
+        lambda loc: blamed(loc, path, overrides or ()),
+    )
+    config._path, config._overrides = str(path), tuple(overrides or ())
     where = [] if path == DEFAULT else ["--config", str(path.absolute())]
     config._given = (*where, *(part for override in overrides or [] for part in ("--set", override)))
     return config
@@ -212,21 +238,41 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
 S = TypeVar("S", bound=BaseModel)
 
 
-def check(kind: type[S], raw: dict[str, Any], where: Path | str) -> S:
-    """Validate a table as `kind`; the first problem becomes one InputError line that starts with `where`."""
+def blamed(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) -> str:
+    """What set the key at `loc`: the last `--set` of it, or of a part of it, else `where`."""
+    for override in reversed(overrides):
+        keys = tuple(override.partition("=")[0].strip().split("."))
+        said = f"--set {override!r}"
+        if loc[: len(keys)] == keys:
+            return said
+        if keys[: len(loc)] == loc:
+            return f"{where} with {said}"
+    return str(where)
+
+
+def check(kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str]) -> S:
+    """Validate a table as `kind`; the first problem becomes one InputError line that starts with `where`, which may
+    hang on the key.
+    """
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        loc = tuple(str(part) for part in first["loc"])
+        key, where = ".".join(loc), where(loc) if callable(where) else str(where)
         if first["type"] == "extra_forbidden":
-            known = sorted(_model_at(kind, first["loc"][:-1]).model_fields)
-            meant = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
-            hint = f"; did you mean {meant[0]!r}?" if meant else ""
+            model = _model_at(kind, first["loc"][:-1])
+            known = sorted({*model.model_fields, *getattr(model, "passes", ())})
+            hint = did_you_mean(loc[-1], known)
             raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
-        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {first['input']!r}") from None
+        found, hint = repr(first["input"]), ""
+        if first["type"] == "list_type" and isinstance(first["input"], str):
+            each = [part.strip() for part in first["input"].strip("[]").split(",")]
+            hint = f"; expected a list, as in {key}={json.dumps(each, ensure_ascii=False)}"
+            hint += " (in single quotes on a command line)" if where.startswith("--set") else ""
+        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {found}{hint}") from None
 
 
 def _model_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from extract.runtime.errors import InputError
 def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a file and of those that it extends (`extended_by`: those that extend it), with absolute paths.
 
-    Raises InputError for a file that is missing, no UTF-8 text or no TOML, and for files that extend each other.
+    Raises InputError as `inputs.read_toml`, and for files that extend each other.
     """
     raw = inputs.read_toml(path, "config file", "configs/demo.toml and configs/affwild2.toml are examples")
     resolve(raw, path.resolve().parent)
@@ -21,7 +20,7 @@ def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         return raw
     if not isinstance(extends, str):
         raise InputError(f"{path}: key 'extends': {extends!r}; expected the path of one config file")
-    base = path.resolve().parent / os.path.expanduser(extends)
+    base = path.resolve().parent / at_home(extends)
     if base.resolve() in (seen := (*extended_by, path.resolve())):
         raise InputError(f"{path}: key 'extends': {extends!r} extends this file; one of the two has to stand alone")
     return _over(read(base, seen), raw)
@@ -48,13 +47,21 @@ HEAD_FILES = ("heads", "use")
 """Names of standard heads, or paths of head files."""
 
 
+def at_home(path: str) -> Path:
+    """A path with `~` and `~user` for the home folder. Raises InputError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no user {path.split('/')[0][1:]!r} here; write the whole path") from None
+
+
 def resolve(raw: dict[str, Any], folder: Path) -> None:
     """Make the paths of a config absolute, in place: relative ones are relative to `folder`."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(inner) for inner in value]
-        return str(folder / os.path.expanduser(value)) if isinstance(value, str) else value
+        return str(folder / at_home(value)) if isinstance(value, str) else value
 
     def walk(table: Any, section: str) -> None:
         for key, value in table.items() if isinstance(table, dict) else ():
@@ -80,10 +87,16 @@ def override(raw: dict[str, Any], text: str) -> None:
         value = value_text.strip()
     *parents, last = key.strip().split(".")
     if len(parents) > limits.NESTING:
-        raise InputError(f"--set {text[:80]!r}: a key of {len(parents) + 1} parts; expected key.path=value")
+        raise InputError(f"--set {text!r}: a key of {len(parents) + 1} parts; expected key.path=value")
     table = raw
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {text!r}: {parent!r} is not a section")
-    table[last] = value
+    alone: dict[str, Any] = {last: value}
+    for parent in reversed(parents):
+        alone = {parent: alone}
+    resolve(alone, Path())  # for ~
+    for parent in parents:
+        alone = alone[parent]
+    table[last] = alone[last]

@@ -57,6 +57,8 @@ def main(network: str, work: Path, out: Path, *, format: str | None = None, kind
 def _columns(path: Path, kinds: list[str] | None) -> dict[str, list[str]]:
     """Kind -> column names, from the first video's file."""
     features, about = store.read(path), store.read_about(path) or {}
+    if not features.has():
+        raise store.damage_error(path, "no features in it", about)
     for kind in kinds or []:
         if kind not in features.has():
             raise InputError(f"--kinds {kind}: {path} has only {', '.join(features.has())}")

@@ -17,7 +17,7 @@ from extract.features import pipeline, provenance
 from extract.features import step as feature_step
 from extract.jobs import cluster, session
 from extract.media import frames
-from extract.networks import registry
+from extract.networks import registry, weights
 from extract.runtime import errors, file_names
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
@@ -38,6 +38,9 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         )
     for name in config.features.networks:
         file_names.check("network", name, "config: features.networks")
+    config.refuse_template()
+    if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
+        weights.need([registry.find(name, config) for name in _seeing(config, work)], config.features.weights)
     corpus = _render(work) if config.corpus.demo else ""
     config = resolve(config, work)
     sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
@@ -54,10 +57,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
                 f"{config.corpus.frames[0]}: no pictures called like frames in its video folders{strange}; "
                 f"expected <video>/00001.jpg"
             )
-        for name in dict.fromkeys(config.features.networks):
-            known = name in registry.NETWORKS or name in config.networks
-            if name in sounds or (not known and provenance.is_imported(work, name)):
-                continue
+        for name in _seeing(config, work):
             seen.append(
                 feature_step.NetworkStep(registry.find(name, config), jobs, work, config.features, corpus, redo)
             )
@@ -72,6 +72,17 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         part.make()
         part.finish()
     return config
+
+
+def _seeing(config: Config, work: Path) -> list[str]:
+    """The networks that see, of those in features.networks: no tables that were imported, nothing that hears."""
+    heard = audio_step.names(config, work)
+    return [
+        name
+        for name in dict.fromkeys(config.features.networks)
+        if name not in heard
+        and (name in registry.NETWORKS or name in config.networks or not provenance.is_imported(work, name))
+    ]
 
 
 def resolve(config: C, work: Path) -> C:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from extract import config as extract_config
+from extract.config_file import at_home
 from extract.features import store
 from extract.runtime import file_names, inputs
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
 from heads.data.table import Source
@@ -80,7 +82,7 @@ def name_head(entry: str) -> str:
     """The name of a head in `use`: itself, its file's name, or of a search's best config "<the search>-best"."""
     path = Path(entry)
     if path.name == BEST:  # every search's file is called so: its folder tells them apart
-        return f"{Path(os.path.abspath(os.path.expanduser(path))).parent.name}-{path.stem}"
+        return f"{Path(os.path.abspath(at_home(entry))).parent.name}-{path.stem}"
     return path.stem if entry.endswith(".toml") else entry
 
 
@@ -101,11 +103,49 @@ def list_heads(config: Config, task: str, asked: Collection[str] = ()) -> list[t
         file_names.check("head", name, f"config: heads.{task}.use")
     known = {*names, *standard(task)}
     for name, override in section.overrides.items():
-        if name not in known or not isinstance(override, dict):
-            raise InputError(f"config: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}")
-    return [
-        (name, read_head(entry, task, section.overrides.get(name, {}))) for name, entry in zip(names, use, strict=True)
-    ]
+        where = config.place(f"heads.{task}.{name}")
+        if name not in known:
+            hint = did_you_mean(name, ("use", *known))
+            raise InputError(
+                f"{where}: unknown key 'heads.{task}.{name}'; known there: use, {', '.join(sorted(known))}{hint}"
+            )
+        if not isinstance(override, dict):
+            raise InputError(
+                f"{where}: key 'heads.{task}.{name}': found {override!r}, expected a table of settings, as "
+                f"heads.{task}.{name}.networks"
+            )
+    return [(name, _read_head(config, entry, task, name)) for name, entry in zip(names, use, strict=True)]
+
+
+def _read_head(config: Config, entry: str, task: str, name: str) -> HeadSettings:
+    """Settings of a head that the config asks for; the config, or its `--set`, is to blame for what it says wrong."""
+    section = f"heads.{task}.{name}"
+
+    def place(loc: tuple[str, ...]) -> str:
+        where = config.place(f"{section}.{'.'.join(loc)}")
+        return where if where.startswith("--set") else f"{where}: {section}"
+
+    return read_head(entry, task, getattr(config.heads, task).overrides.get(name, {}), place)
+
+
+def possible(config: Config, task: str, asked: Collection[str] = ()) -> dict[str, str]:
+    """Names of the heads that the config asks for, if features allow -> their names without a network's."""
+    found: dict[str, str] = {}
+    for name, settings in list_heads(config, task, asked):
+        full = [f"{name}-{one}" for one in config.features.networks] if settings.networks == "each" else [name]
+        found |= dict.fromkeys(full, name)
+    return found
+
+
+def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | None, option: str) -> None:
+    """Raise InputError for a head that `option` asks for and that is none of `names` (as of `possible`)."""
+    for name in asked or ():
+        if name in names:
+            continue
+        near = difflib.get_close_matches(name, [*names, *names.values(), *standard(task)], 1)
+        meant = near if set(near) & names.keys() else [one for one in names if names[one] in near] or near
+        hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+        raise InputError(f"{option} {name}: no such head; there are {', '.join(names)}{hint}")
 
 
 def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
@@ -147,30 +187,41 @@ def _by_default(section: TaskHeads, task: str, asked: Collection[str]) -> list[s
     return found
 
 
-def read_head(entry: str, task: str, override: dict[str, Any]) -> HeadSettings:
-    """Settings of a head: its TOML file (a standard name, or a path ending in .toml) with `override` over it.
+def read_head(
+    entry: str, task: str, override: dict[str, Any], place: Callable[[tuple[str, ...]], str] | None = None
+) -> HeadSettings:
+    """Settings of a head: its TOML file (a standard name, or a path ending in .toml) with `override` over it, of which
+    `place` says where a key comes from.
 
     Raises InputError for a file that is missing or no TOML, for a family or key that does not exist, and for a search
     space, which only heads.tune takes.
     """
     raw, path = read_raw(entry, task)
     if "inputs" in override and "temporal" not in override:  # a network may lack what it was told not to use
-        raw["temporal"] = [table | {"of": f"{table['of'].removesuffix('?')}?"} for table in raw.get("temporal", [])]
+        tables = raw.get("temporal", [])
+        if isinstance(tables, list) and all(isinstance(table, dict) and "of" in table for table in tables):
+            raw["temporal"] = [table | {"of": f"{str(table['of']).removesuffix('?')}?"} for table in tables]
     raw |= override
     if (key := first_leaf(raw)) is not None:
         raise InputError(
             f"{path}: key {key!r} is a search space; python -m heads.tune --task {task} --space {path} searches it, "
             f"and the best.toml it leaves can be used here"
         )
-    return extract_config.check(family(str(raw["family"])).Settings, raw, path)
+    return extract_config.check(
+        family(str(raw["family"])).Settings,
+        raw,
+        lambda loc: place(loc) if place is not None and loc[:1] and loc[0] in override else str(path),
+    )
 
 
 def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:
     """A head's TOML as it stands, unchecked but for `family`, and its path. Raises InputError where there is none."""
     own = entry.endswith(".toml")
-    path = Path(os.path.expanduser(entry)) if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
+    path = at_home(entry) if own else extract_config.CONFIGS / "heads" / task / f"{entry}.toml"
     hint = "" if own else f"no standard head of task {task!r} is called {entry!r}; "
-    raw = inputs.read_toml(path, "head file", f"{hint}the standard ones are {', '.join(standard(task))}")
+    there = standard(task)
+    advice = f"{hint}the standard ones are {', '.join(there)}{did_you_mean(path.stem, there)}"
+    raw = inputs.read_toml(path, "head file", advice)
     if "family" not in raw:
         raise InputError(f"{path}: key 'family' is missing")
     return raw, path

@@ -16,7 +16,7 @@ from extract.runtime.errors import InputError
 from heads.abaw import read as labels
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import SUBTASKS, Task
 from heads.config import Config, Spec
 from heads.data import feature_file, people, splits, table
 
@@ -53,6 +53,13 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     _warn_of_people(named, person_of or {})
     if config.corpus.frames:
         _same_videos(config, task, annotations, listed)
+    if listed is None and task.place in (task.name, next(iter(SUBTASKS))):  # once for the three parts of mtl
+        section = f"corpus.{task.place.partition('/')[0]}"
+        print(
+            f"{config.place(section)}: {section} names no test list, so there will be no submission for test, and "
+            f"submission.txt will be of the validation videos; {section}.test = the official list makes one",
+            file=sys.stderr,
+        )
     return annotations, listed.videos if listed else {}
 
 

@@ -15,7 +15,7 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.jobs import cluster, session
 from extract.runtime import errors, run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads import corpus_checks
 from heads.abaw.annotations import Annotation
@@ -45,9 +45,10 @@ def main(
     seed: int = 0,
     only: list[str] | None = None,
     hold: contextlib.ExitStack | None = None,
+    option: str = "--head",
 ) -> dict[str, Path]:
-    """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them.
-    A part of the multi-task challenge is a task of its own ("mtl/va").
+    """Bring every head of a task up to date; returns head name -> its finished folder. `only` names some of them, as
+    the command's `option` did. A part of the multi-task challenge is a task of its own ("mtl/va").
 
     Runs extract first where features are missing. Finished heads whose settings, annotations, features and libraries
     are unchanged are kept, so a killed run goes on with the first unfinished head; where only the test list or its
@@ -58,6 +59,8 @@ def main(
     facts = find(task)
     for part in SUBTASKS if task in SUBTASKS else (task,):  # hours of extraction must not end at a typo
         heads_config.list_heads(config, find(part).name, only or ())
+    config.refuse_template(facts.place.partition("/")[0])
+    heads_config.refuse_unknown(heads_config.possible(config, facts.name, only or ()), facts.name, only, option)
     early = None if config.corpus.demo else head_inputs.read(config, facts)
     config = extract_run.main(config, work)
     with contextlib.ExitStack() as here:
@@ -67,7 +70,7 @@ def main(
             early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test) != early[2]
         ):  # hours may have passed
             early = head_inputs.read(config, facts)
-        return _up_to_date(config, facts, work, seed, only, *early)
+        return _up_to_date(config, facts, work, seed, only, option, *early)
 
 
 def _up_to_date(
@@ -76,6 +79,7 @@ def _up_to_date(
     work: Path,
     seed: int,
     only: list[str] | None,
+    option: str,
     annotations: corpus_checks.Annotations,
     listed: corpus_checks.Listed,
     hashes: head_inputs.Hashes,
@@ -83,7 +87,11 @@ def _up_to_date(
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
     assert paths.train is not None, "border.read sees to it"
-    specs = _chosen(heads_config.plan(config, facts.name, work, only or ()), only)
+    specs = heads_config.plan(config, facts.name, work, only or ())
+    bases = heads_config.possible(config, facts.name, only or ())
+    there = {spec.name: bases.get(spec.name, spec.name) for spec in specs}
+    heads_config.refuse_unknown(there, facts.name, only, option)
+    specs = [spec for spec in specs if not only or spec.name in only]
     known = {*annotations["train"], *annotations["val"]}
     person_of = people.read(config.corpus, known)
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
@@ -181,14 +189,6 @@ def _keep_prior(path: Path, found: dict[str, Any]) -> None:
     run_folder.write_json(path, found)
 
 
-def _chosen(specs: list[Spec], only: list[str] | None) -> list[Spec]:
-    names = [spec.name for spec in specs]
-    for name in only or []:
-        if name not in names:
-            raise InputError(f"--head {name}: no such head; there are {', '.join(names)}")
-    return [spec for spec in specs if not only or spec.name in only]
-
-
 EXAMPLES = """Examples:
 
 python -m heads.run --task au                             every standard head on the demo corpus
@@ -233,7 +233,8 @@ def command(
 def split_task(task: str) -> tuple[str, ...]:
     """What `--task` asks for: itself, or the three parts of the multi-task challenge. Raises InputError for no task."""
     if task not in (*NAMES, *SUBTASKS):
-        raise InputError(f"--task {task}: no such task; there are {', '.join(NAMES)}")
+        hint = did_you_mean(task, (*NAMES, *SUBTASKS))
+        raise InputError(f"--task {task}: no such task; there are {', '.join(NAMES)}{hint}")
     return tuple(SUBTASKS) if task == MTL else (task,)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from blend.decision import smooth
 from extract.runtime import file_names, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import TASKS
 
 KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
@@ -81,7 +81,8 @@ class _Reader:
 
     def params(self) -> Params:
         if unknown := sorted(set(self.table) - set(KNOWN)):
-            raise self.error(f"unknown key {unknown[0]!r}; known keys: {', '.join(KNOWN)}")
+            hint = did_you_mean(unknown[0], KNOWN)
+            raise self.error(f"unknown key {unknown[0]!r}; known keys: {', '.join(KNOWN)}{hint}")
         if missing := [key for key in KNOWN[:6] if key not in self.table]:
             raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN[:6])}")
         task = self.table["task"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.config_file import at_home
 from extract.runtime import file_names, inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.tabular import reader as table_reader
@@ -47,7 +48,7 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         file_names.check("head", name, f"--predictions {entry!r}")
         if name in found:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
-        found[name] = Path(os.path.expanduser(text.strip()))
+        found[name] = at_home(text.strip())
         if not os.path.exists(found[name]):
             raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
     return dict(sorted(found.items()))
@@ -61,7 +62,7 @@ def find_files(where: Path, part: str) -> Path | None:
     """
     if not os.path.isdir(where):
         return None if part in ("test_trainval", "oof") else where
-    named = [path for path in sorted(where.iterdir()) if path.stem == part and path.is_file()]
+    named = [path for path in sorted(where.iterdir()) if path.stem == part and not path.is_dir()]
     found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
     if len(found) > 1:
         raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")

@@ -130,7 +130,7 @@ def prepare_inputs(
         folders: dict[str, Path] = {}
         config, prior = _without_ours(config, facts, work)
     else:
-        folders = heads_run.main(config, task, work, seed, names, hold)
+        folders = heads_run.main(config, task, work, seed, names, hold, "--heads")
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     if both := sorted(set(folders) & set(given)):
@@ -170,6 +170,7 @@ def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[
     from heads import corpus_checks
 
     config = extract_run.main(config, work) if config.corpus.demo else config
+    config.refuse_template(task.place.partition("/")[0])
     annotations, _ = corpus_checks.read(config, task, learning=False)
     if "train" in annotations:
         return config, heads_run.prior(annotations["train"], task)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
 from extract.config import Config
+from extract.runtime import inputs
 from extract.runtime.run_folder import fingerprint, write_json
 
 FILE = "networks.json"
@@ -27,7 +27,7 @@ def keep_networks(folder: Path, config: Config) -> None:
     found |= {GIVEN: list(config._given)}
     found |= {CHECKSUM: fingerprint(found)}
     with contextlib.suppress(OSError, ValueError):
-        if json.loads((folder / FILE).read_text(encoding="utf-8")) == found:
+        if inputs.parse_json((folder / FILE).read_text(encoding="utf-8")) == found:
             return
     write_json(folder / FILE, found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from extract.faces import boxes, crop_videos
 from extract.faces.boxes import Boxes
 from extract.media import frames, images, timestamps, video
-from extract.runtime import file_names
+from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 
@@ -100,7 +99,9 @@ class VideoSource:
         if self.is_folder:
             return self._linked(crops, count)
         report = crop_videos.crop_files({self.name: self.path}, crops, faces=count, size=size, detector=detector)
-        record = json.loads(crop_videos.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8"))
+        record = inputs.parse_json(
+            crop_videos.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8")
+        )
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
             raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")

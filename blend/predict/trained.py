@@ -74,12 +74,15 @@ class TrainedBlend:
                     found[head] = Model.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
-            except InputError:
-                raise
+            except InputError as error:
+                if str(folder) in str(error):
+                    raise
+                raise InputError(f"{folder / MODEL}: {error}") from None
             except Exception as error:  # each library has its own kinds for damaged files
+                why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 raise InputError(
-                    f"{folder / MODEL}: the model cannot be read ({type(error).__name__}: {error}); it is damaged or "
-                    f"of another version: {repair_advice(self)} makes it anew"
+                    f"{folder / MODEL}: the model cannot be read ({why}); it is damaged or of another version: "
+                    f"{repair_advice(self)} makes it anew"
                 ) from error
             if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
                 raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
@@ -156,6 +159,9 @@ def _read(folder: Path) -> TrainedBlend:
         there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
         hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
         raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
+    for path in folder.iterdir():
+        if not path.is_dir():
+            inputs.need(path)
     place, work = _place(folder)
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)

@@ -7,7 +7,6 @@ holds finished trials only, in order, and never half of one.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 import warnings
@@ -18,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from extract.runtime.run_folder import fingerprint, set_aside
-from heads.tune.storage import refuse_if_closed
+from heads.tune.storage import make_sqlite, refuse_if_closed
 from heads.tune.study import differences
 
 if TYPE_CHECKING:
@@ -84,7 +83,11 @@ class TrialJournal:
         """Keep a finished trial: one transaction."""
         assert self._storage is not None
         seal(trial)
-        self._storage.create_new_trial(self._study, template_trial=trial)
+        try:
+            self._storage.create_new_trial(self._study, template_trial=trial)
+        except Exception as error:  # as in _open
+            refuse_if_closed(self.path, error)
+            raise
 
     def _open(self, name: str, facts: dict[str, Any]) -> RDBStorage | None:
         """The storage, if it holds this very search; otherwise the file is moved aside."""
@@ -113,16 +116,16 @@ class TrialJournal:
         return None
 
     def _create(self, name: str, facts: dict[str, Any]) -> None:
-        """Make the study under a temporary name: a kill leaves no half-made one."""
+        """Make the study whole: a kill leaves no half-made one."""
         from optuna.study import StudyDirection
 
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        temporary.unlink(missing_ok=True)
-        storage = _storage(temporary)
-        study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
-        storage.set_study_user_attr(study, FACTS, facts)
-        _close(storage)
-        os.replace(temporary, self.path)
+        def make(place: Path) -> None:
+            storage = _storage(place)
+            study = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+            storage.set_study_user_attr(study, FACTS, facts)
+            _close(storage)
+
+        make_sqlite(self.path, make)
 
 
 def seal(trial: FrozenTrial) -> None:

@@ -25,7 +25,7 @@ from extract.media import sound as audio_read
 from extract.media import timestamps
 from extract.media.sound import Block, Heard
 from extract.networks import registry
-from extract.runtime import locks
+from extract.runtime import inputs, locks
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import fingerprint, sweep, write_json
@@ -278,7 +278,7 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
     }
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = inputs.parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = None
     if told != found:

@@ -222,7 +222,7 @@ def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
     failures = out / "failures.json"
     if report.broken:
         write_json(failures, [{"video": name, "reason": reason} for name, reason in report.broken.items()])
-    else:
+    elif failures.exists():
         failures.unlink(missing_ok=True)
     return report
 

@@ -124,7 +124,8 @@ def redo_since(folder: Path, mark: str, asked: bool) -> int | None:
 
 def finish_redo(folder: Path) -> None:
     """Everything has been made anew."""
-    (folder / STAMP).unlink(missing_ok=True)
+    if (folder / STAMP).exists():  # a folder without one may be on a disk that is only read
+        (folder / STAMP).unlink(missing_ok=True)
 
 
 def is_imported(work: Path, name: str) -> bool:

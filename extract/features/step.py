@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from extract.engines import check as network_check
 from extract.engines import create
 from extract.features import pipeline, provenance, store
 from extract.networks import registry, weights
-from extract.runtime import locks
+from extract.runtime import inputs, locks
 from extract.runtime.file_names import printable
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, sweep, write_json
@@ -100,11 +99,12 @@ class NetworkStep:
 
 def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if not failures:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.unlink(missing_ok=True)
         return
     listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
     with suppress(OSError, ValueError):
-        if json.loads(path.read_text(encoding="utf-8")) == listed:
+        if inputs.parse_json(path.read_text(encoding="utf-8")) == listed:
             listed = []
     if listed:
         write_json(path, listed)

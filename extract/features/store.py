@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,21 @@ if TYPE_CHECKING:
 BLOCK = (128, 256)
 """Rows and columns of 8 bytes that are hashed by their sums."""
 KINDS = {"embedding": np.float16, "logits": np.float32, "va": np.float32}
+TYPES = {"frame": "I32", "embedding": "F16", "logits": "F32", "va": "F32"}
+"""What safetensors calls the types of the arrays."""
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+TOLD: dict[str, Callable[[Any], bool]] = {
+    "arrays": lambda told: isinstance(told, dict),
+    "columns": lambda told: isinstance(told, dict) and all(map(_names, told.values())),
+    "outputs": lambda told: isinstance(told, list) and bool(told) and (told[-1] is None or _names(told[-1])),
+    "unreadable": lambda told: isinstance(told, list) and all(isinstance(one, list) and len(one) == 3 for one in told),
+}
+"""Metadata that are JSON, and whether they are of the right kind."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +157,36 @@ def read_about(source: Path) -> dict[str, str] | None:
 
 
 def read_metadata(handle: Any) -> dict[str, str]:
-    """The metadata of an open feature file. Raises KeyError or ValueError where it has none, or damaged ones."""
+    """The metadata of an open feature file. Raises KeyError or ValueError where it has none, or damaged ones, and for
+    arrays of another shape or type than `write` leaves.
+    """
     known = inputs.parse_json((handle.metadata() or {})["about"])
-    if not isinstance(known, dict):
-        raise ValueError("its metadata are no table")
+    if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
+        raise ValueError("its metadata are no table of texts")
+    for key, fits in TOLD.items():
+        if key in known and not fits(inputs.parse_json(known[key])):
+            raise ValueError(f"its metadata have {key} {known[key][:60]!r}")
+    _check_shapes(handle)
     sealed = {"arrays", "checksum"} & known.keys()  # versions that kept no hashes have neither
     if sealed and known.pop("checksum", "") != (found := fingerprint(known)):
         raise ValueError("its metadata are not those that were written")
     if sealed and set(inputs.parse_json(known["arrays"])) != set(handle.keys()):
         raise ValueError("its arrays are not those that were written")
     return known | ({"checksum": found} if sealed else {})
+
+
+def _check_shapes(handle: Any) -> None:
+    """Raise KeyError or ValueError unless there is a row for each frame, of the types that are written."""
+    shapes = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118
+    frames = shapes["frame"].get_shape()
+    for name, part in shapes.items():
+        shape, kind = part.get_shape(), part.get_dtype()
+        if kind != TYPES.get(name, kind) or (name in KINDS and (len(shape) != 2 or shape[1] < 1)):
+            raise ValueError(f"{name} is {kind} of the shape {shape}")
+        if len(frames) != 1:
+            raise ValueError(f"frame has the shape {frames}")
+        if name in KINDS and shape[0] != frames[0]:
+            raise ValueError(f"{name} has {shape[0]} rows, frame has {frames[0]}")
 
 
 def videos(work: Path, network: str) -> list[str]:

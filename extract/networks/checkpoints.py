@@ -18,8 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from extract.engines.check import why_unreadable
 from extract.runtime import inputs, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import file_hash, write_whole
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     try:
         model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
     except RuntimeError as error:
-        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error})") from None
+        hint = did_you_mean(arch, import_timm().list_models())
+        raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error}){hint}") from None
     try:
         lacks, extra = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -120,7 +122,8 @@ def _read(checkpoint: Path) -> Any:
             warnings.simplefilter("ignore")  # that the source of a module's classes is not here
             return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
-        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({_one_line(error)})") from None
+        why = why_unreadable(checkpoint, error)
+        raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({why})") from None
 
 
 def _check_unpacked(checkpoint: Path) -> None:

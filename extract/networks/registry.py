@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from extract.config import Config
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 
 OUTPUTS = ("embedding", "logits", "va")
 """What a network may give of a picture."""
@@ -177,9 +177,10 @@ def find(name: str, config: Config) -> Network:
             row, given = NETWORKS[name], config.features.weights
             return replace(row, path=given / row.file) if given and (given / row.file).is_file() else row
         raise InputError(
-            f"features.networks: no network {name!r}; known: {', '.join([*NETWORKS, *config.networks])}; "
-            f"a network of your own needs a section [networks.{name}], or [audio.{name}] if it hears; log-mels of the "
-            f"sound are called audio"
+            f"{config.place('features.networks')}: features.networks: no network {name!r}; known: "
+            f"{', '.join([*NETWORKS, *config.networks])}; a network of your own needs a section [networks.{name}], or "
+            f"[audio.{name}] if it hears; log-mels of the sound are called audio"
+            f"{did_you_mean(name, [*NETWORKS, *config.networks, *config.audio, 'audio'])}"
         )
     own = config.networks[name]
     if name in NETWORKS:

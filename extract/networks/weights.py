@@ -10,9 +10,10 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 
-from extract.networks.registry import Network
+from extract.networks.registry import NETWORKS, Network
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, write_whole
@@ -45,6 +46,26 @@ def verify(path: Path, network: Network) -> None:
                 f"{path}: {kind} hash is {actual}, expected {expected} for network {network.name!r}; the file is "
                 f"damaged or another one: replace it, or delete it to have it fetched again"
             )
+
+
+def need(networks: Iterable[Network], given: Path | None) -> None:
+    """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it.
+    `given` is the folder of features.weights.
+    """
+    lacking = [network for network in networks if not _at_hand(network)]
+    for network in lacking:
+        try:
+            find(network)
+        except InputError as error:
+            rest = [other.path or cache() / other.file for other in lacking if other != network]
+            others = ", ".join(str(path) for path in rest if not path.exists())
+            lacks = f"; {given} (features.weights) has no {network.file}" if given is not None else ""
+            raise InputError(f"{error}{f'; missing, too: {others}' if others else ''}{lacks}") from None
+
+
+def _at_hand(network: Network) -> bool:
+    path = network.path or cache() / network.file
+    return path.exists() or (network.checkpoint_blob is not None and path.with_suffix(".pt").exists())
 
 
 def find(network: Network) -> Path:
@@ -94,7 +115,8 @@ def _download(network: Network, path: Path) -> None:
             verify(temporary, network)
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        folder = "name the folder that has it in the config (features.weights), or " if network.name in NETWORKS else ""
         raise InputError(
             f"{path}: not there, and {network.url} cannot be fetched ({reason}); fetch it on a machine with network "
-            f"and put it at that path, or point {CACHE_VARIABLE} at the folder that has it"
+            f"and put it at that path, or {folder}point {CACHE_VARIABLE} at the folder that has it"
         ) from None

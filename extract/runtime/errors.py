@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+import os
+import select
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from extract.runtime import limits
@@ -27,25 +30,43 @@ class InputError(Exception):
         super().__init__(f"{line[: limits.MESSAGE * 3 // 4]} ... {line[-limits.MESSAGE // 4 :]}" if cut else line)
 
 
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What a disk says that takes no more."""
+
+
 class Failed(Exception):
     """The work failed for a reason outside the input and outside our code, such as too little memory. One line."""
 
 
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """The end of a line about an unknown name: the known one that is most like it; "" where none is."""
+    meant = difflib.get_close_matches(str(found), list(known), 1)
+    return f"; did you mean {meant[0]!r}?" if meant else ""
+
+
 @contextmanager
 def exits() -> Iterator[None]:
-    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130."""
+    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130.
+
+    A disk that takes no more is bad input, too. Where nobody reads our output any more (`| head -1`), it ends with 1,
+    without a word.
+    """
+    _open_streams()
     try:
-        yield
+        with _flushed():
+            yield
+    except BrokenPipeError as error:
+        if not _nobody_reads():
+            raise
+        raise SystemExit(1) from error
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Failed as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        if error.errno not in PATHS or error.filename is None:
-            raise
-        print(f"error: {InputError(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        print(f"error: {InputError(_why(error))}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
         print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
@@ -55,6 +76,63 @@ def exits() -> Iterator[None]:
             f"interrupted: what was finished is kept; the same command goes on from there{_command()}", file=sys.stderr
         )
         sys.exit(130)
+
+
+def _why(error: OSError) -> str:
+    """What an error of the system says of the input, in words. Raises the error itself where it says nothing of it."""
+    if error.errno in NO_SPACE:
+        _nobody_reads()  # nor is anything written where stdout is on that disk
+        what = f"{error.filename}: cannot be written" if error.filename else "cannot write"
+        return f"{what} ({error.strerror}); free some space or choose another folder"
+    if error.errno in PATHS and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    raise error
+
+
+def _open_streams() -> None:
+    """Give output that was closed (`>&-`) to nobody: the next file that is opened must not take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """What was printed is out when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout or stderr takes nothing any more; what waits to be written there goes nowhere from then on."""
+    found = False
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+            taken = not _is_left(number)
+        except OSError:
+            taken = False
+        if not taken:
+            found = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+    return found
+
+
+def _is_left(number: int) -> bool:
+    """Whether a file number is a pipe whose reader has gone."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _command() -> str:

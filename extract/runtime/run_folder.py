@@ -25,6 +25,10 @@ from extract.runtime.errors import InputError
 from extract.runtime.process import ROOT
 
 DONE = "DONE"
+ROOM = 1 << 16
+"""Bytes: a disk with less is full."""
+LEFT = (".part", ".part-journal")
+"""Ends of the names of what is half-written, and of what SQLite has beside it."""
 
 
 @contextmanager
@@ -55,8 +59,9 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        left.unlink(missing_ok=True)
+    for ending in LEFT:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}"):
+            left.unlink(missing_ok=True)
 
 
 def log_file(path: Path, keep: bool = False) -> IO[bytes]:
@@ -75,7 +80,10 @@ def set_aside(path: Path) -> Path:
     number = 1
     while (old := path.with_suffix(f".old{'' if number == 1 else f'-{number}'}{path.suffix}")).exists():
         number += 1
-    os.replace(path, old)
+    try:
+        os.replace(path, old)
+    except OSError as error:
+        raise unwritable_error(path.parent, error) from error
     return old
 
 
@@ -107,7 +115,8 @@ def fingerprint(value: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, read in bounded memory."""
+    """SHA-256 (hex) of a file's bytes, read in bounded memory. Raises InputError for what is no file."""
+    inputs.need(path)
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -145,7 +154,7 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
         return folder / DONE
     for name, sha256 in there.items():
         if beside or not name.startswith(".."):
-            with suppress(OSError):
+            with suppress(OSError, InputError):
                 if file_hash(folder / name) == sha256:
                     continue
             return folder / name
@@ -171,6 +180,8 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
     """What DONE says: the fingerprint, and each result's hash. Raises OSError where there is none, ValueError for one
     that is not what was written.
     """
+    if what := inputs.odd_kind(folder / DONE):
+        raise ValueError(f"{folder / DONE}: {what}")
     mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
     found = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
     if found.pop(DONE, None) != fingerprint([mark, found]):
@@ -186,7 +197,7 @@ def begin(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
-        for left in (*folder.glob(".*.part"), *folder.glob(".*.part-journal")):
+        for left in (path for ending in LEFT for path in folder.glob(f".*{ending}")):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable_error(folder, error) from error
@@ -212,10 +223,14 @@ def lock_of(path: Path, shared: bool = False) -> FileLock:
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once. Whoever
-    holds it may hold it once more.
+    holds it may hold it once more. One that is there and that we may not write is not held: what is finished in it can
+    be used, and nothing else is done.
 
-    Raises InputError where the folder cannot be written, or its file system has no locks.
+    Raises InputError where the folder cannot be made, or its file system has no locks.
     """
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_of(folder / ".lock", shared=True)
@@ -230,6 +245,15 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_if_full(folder: Path) -> None:
+    """Raise InputError where a folder's disk takes no more: a process that failed there could not even say why."""
+    if not hasattr(os, "statvfs"):
+        return
+    facts = os.statvfs(folder)
+    if facts.f_bavail * facts.f_frsize < ROOM or (facts.f_files and not facts.f_favail):
+        raise InputError(f"{folder}: cannot be written (no space left); free some space or choose another folder")
 
 
 def unwritable_error(folder: Path, error: OSError) -> InputError:

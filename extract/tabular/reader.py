@@ -76,13 +76,14 @@ def read_columns(path: Path) -> Table:
             check_text(path)
             with _open_csv(path, {}) as reader:
                 schema = reader.schema
-        names = schema.names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        stripped = [name.strip() for name in schema.names]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: line 1: a column's name is not UTF-8 ({error.reason}); save it as UTF-8") from None
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: no table that can be read ({_line(error)})") from None
-    stripped = [name.strip() for name in names]
     if twice := sorted(name for name in set(stripped) if stripped.count(name) > 1):
         raise InputError(f"{path}: column {twice[0]!r} is there twice; expected a name of its own for each")
-    raw = {name: each for name, each in zip(stripped, names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
+    raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
     kinds = {name: schema.field(each).type for name, each in raw.items()}
     flags = frozenset(name for name, kind in kinds.items() if pa.types.is_boolean(kind))
     numeric = flags | {
@@ -196,17 +197,19 @@ def read(
     import pyarrow as pa
 
     wanted = [table.raw[name] for name in dict.fromkeys(([text] if text else []) + numbers)]
+    rows = 0
     try:
         for batch in _batches(table, wanted, table.raw[text] if text else None):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             names = None
             if text:
-                names = strings(columns[table.raw[text]])
+                names = strings(table.path, columns[table.raw[text]], rows + 1)
             values = np.empty((batch.num_rows, len(numbers)))
             for i, name in enumerate(numbers):
                 column = columns[table.raw[name]].cast(pa.float64(), safe=False)
                 values[:, i] = column.to_numpy(zero_copy_only=False)
             yield names, values
+            rows += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         where = ""
         for name in numbers:
@@ -216,14 +219,28 @@ def read(
         raise InputError(f"{table.path}: cannot be read as a table of numbers ({where}{_line(error)})") from None
 
 
-def strings(column: Any) -> NDArray[np.object_]:
-    """A column as strings [n], None where it is empty. Equal ones are one object."""
+def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
+    """A column as strings [n], None where it is empty. Equal ones are one object.
+
+    Raises InputError with the row (the column's first is row `first`) for one that is not UTF-8: Parquet's strings are
+    not checked when they are read.
+    """
     import pyarrow as pa
 
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    used, place = np.unique(column.indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
-    words = column.dictionary.take(pa.array(used[used >= 0])).cast(pa.string()).to_pylist()
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    try:
+        coded = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
+        used, place = np.unique(coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
+        words = coded.dictionary.take(pa.array(used[used >= 0])).cast(pa.string()).to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError):
+        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for row, cell in enumerate(plain.cast(pa.binary()).to_pylist(), first):
+            try:
+                (cell or b"").decode()
+            except UnicodeDecodeError as error:
+                why = f"row {row}: {cell[:40]!r} is not UTF-8 ({error.reason})"
+                raise InputError(f"{path}: {why}; write the table anew with UTF-8 text") from None
+        raise
     return np.array([None] * (len(used) - len(words)) + words, object)[place]
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from extract.config import Strict
 from extract.features.store import KINDS
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import Task
 from heads.data.table import Labelled, Rows
 from heads.data.temporal import Temporal
@@ -131,7 +131,8 @@ FAMILIES = {
 def family(name: str) -> type[Head]:
     """The head class of a family. Raises InputError that lists the families for a name that is none of them."""
     if name not in FAMILIES:
-        raise InputError(f"no family of heads is called {name!r}; there are {', '.join(FAMILIES)}")
+        hint = did_you_mean(name, FAMILIES)
+        raise InputError(f"no family of heads is called {name!r}; there are {', '.join(FAMILIES)}{hint}")
     module, _, attribute = FAMILIES[name].partition(":")
     found: type[Head] = getattr(import_module(module), attribute)
     return found

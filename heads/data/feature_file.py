@@ -78,12 +78,7 @@ def class_names(path: Path) -> tuple[str, ...]:
 def check_values(
     values: NDArray[np.generic], kind: str, network: str, video: str, frames: NDArray[np.int32], path: Path
 ) -> NDArray[np.generic]:
-    """The values [N, D] of one kind. Raises InputError where they are not one row a frame, or not all finite."""
-    if len(values) != len(frames):
-        raise InputError(
-            f"{path}: {kind} has {len(values)} rows, frame has {len(frames)}; delete the file and run "
-            f"python -m extract.run again"
-        )
+    """The values [N, D] of one kind. Raises InputError where they are not all finite."""
     if values.dtype == np.float16:
         from heads.data import float16
 

@@ -147,11 +147,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
             scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    try:
-        videos = table_reader.strings(table["video"].combine_chunks())
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: column 'video' holds what is no UTF-8 text ({error})") from None
-    return videos, check_frames(path, table["frame"].to_numpy()), scores
+    return table_reader.strings(path, table["video"]), check_frames(path, table["frame"].to_numpy()), scores
 
 
 def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:

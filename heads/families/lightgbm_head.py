@@ -18,6 +18,7 @@ from extract.runtime.run_folder import write_json, write_text, write_whole
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.threads import threads
 from heads.data.table import CHUNK, Labelled, Rows
+from heads.families import booster_text
 
 FEWEST = 2
 """Positives (and negatives) that a unit needs in train to be learnt at all."""
@@ -153,9 +154,7 @@ class LightGbm(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
-        import lightgbm
-
-        loaded = [b if isinstance(b, float) else lightgbm.Booster(model_str=b) for b in self.boosters]
+        loaded = [b if isinstance(b, float) else booster_text.booster(b) for b in self.boosters]
         out = np.empty((len(rows), len(self.task.outputs)), np.float32)
         at = 0
         for chunk in rows.chunks():
@@ -201,6 +200,9 @@ class LightGbm(Head):
             else (folder / f"booster_{i}.txt").read_bytes().decode()
             for i in range(about["outputs"])
         ]
+        for i, text in enumerate(self.boosters):
+            if isinstance(text, str):
+                booster_text.check(text, folder / f"booster_{i}.txt")
 
 
 def _sequence(rows: Rows) -> Any:

@@ -6,7 +6,6 @@ rows, scores = model.predict_videos(work, videos)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from extract.config import check
 from extract.features import store
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import TASKS
@@ -109,7 +108,7 @@ class Model:
         Raises Damaged, before any library sees it, for a file that is not the one whose hash the folder's DONE has.
         """
         _check(folder)
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        about = inputs.parse_json((folder / "model.json").read_text(encoding="utf-8"))
         kind = family(about["settings"]["family"])
         head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
         head.load(folder)

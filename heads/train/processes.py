@@ -120,6 +120,7 @@ def _ended(job: Job, process: subprocess.Popen[str]) -> Exception | None:
     text = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if code == 2 and (said := [line for line in text if line.startswith("error: ")]):
         return InputError(f"head {job.name}: {said[-1].removeprefix('error: ')}")
+    run_folder.refuse_if_full(job.folder)
     end = "\n".join(text[-TAIL:])
     why = (
         f"was ended by signal {-code} (9 is mostly too little memory: raise its stride)"

@@ -12,7 +12,7 @@ from extract import config as extract_config
 from extract.jobs import cluster, session
 from extract.runtime import errors
 from extract.runtime.console import console
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads.abaw.tasks import TASKS
 from heads.config import Config
@@ -70,7 +70,8 @@ def command(
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
         if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+            hint = did_you_mean(task, TASKS)
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}{hint}")
         if study is not None and (Path(study).name != study or study in (".", "..")):
             raise InputError(f"--study {study}: expected a name, which is also the name of a folder")
         settings = extract_config.load(Config, config, overrides)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from extract import config as extract_config
 from extract.runtime import inputs
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads import search_space
 from heads.base.head import family
@@ -80,7 +80,7 @@ def _entry(config: Config, task: str, head: str) -> tuple[str, str | None]:
     for network in config.features.networks:
         if head.endswith(f"-{network}") and (name := head.removesuffix(f"-{network}")) in known:
             return known[name], network
-    raise InputError(f"--head {head}: no such head; there are {', '.join(known)}")
+    raise InputError(f"--head {head}: no such head; there are {', '.join(known)}{did_you_mean(head, known)}")
 
 
 def shipped(task: str, kind: str) -> Path:

@@ -175,6 +175,7 @@ class WorkerPool:
             if said := [line for line in text if line.startswith(mark)]:
                 raise kind(said[-1].removeprefix(mark))
         if code >= 0:
+            run_folder.refuse_if_full(self._log(name).parent)
             end = "\n".join(text[-TAIL:])
             raise RuntimeError(
                 f"a process of the search ended with exit code {code}; the end of its log {self._log(name)}:\n{end}"

@@ -113,6 +113,8 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
     # several machines may share a study on a server; a file is one command's at a time
     with nullcontext() if search.storage else run_folder.hold_folder(folder):
+        if not search.storage:
+            run_folder.sweep(folder / "study.db")
         facts = _facts(config, job, work, annotations["train"])  # not before the wait
         return _search(job, facts, plan, search)
 

@@ -8,12 +8,11 @@ holder dies, so nothing stale is ever left to clean up.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from filelock import FileLock
 
 from extract.runtime.errors import Failed, InputError
-from extract.runtime.run_folder import unwritable_error
+from extract.runtime.run_folder import unwritable_error, write_whole
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -53,11 +52,8 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():  # under a temporary name: a kill leaves no half-made one
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-            temporary.unlink(missing_ok=True)
-            close(_sqlite(temporary, heartbeat))
-            os.replace(temporary, path)
+        if not path.exists():
+            make_sqlite(path, lambda place: close(_sqlite(place, heartbeat)))
     except OSError as error:
         raise unwritable_error(path.parent, error) from error
     try:
@@ -67,6 +63,21 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
         raise InputError(
             f"{path}: not a readable study ({_first_line(error)}); move the file away to begin anew"
         ) from error
+
+
+def make_sqlite(path: Path, make: Callable[[Path], None]) -> None:
+    """A study's file, made whole by `make` at a place beside it, or not at all. Raises Failed or InputError where the
+    disk takes no more.
+    """
+    with write_whole(path) as temporary:
+        try:
+            make(temporary)
+        except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise
+            refuse_if_closed(path, error)
+            raise
+        finally:
+            with suppress(OSError):
+                temporary.with_name(f"{temporary.name}-journal").unlink(missing_ok=True)
 
 
 def _sqlite(path: Path, heartbeat: int) -> RDBStorage:
@@ -107,6 +118,8 @@ def open_postgresql(url: URL, name: str, heartbeat: int) -> tuple[RDBStorage, Gu
     whole = url.render_as_string(hide_password=False)
     try:
         engine = sqlalchemy.create_engine(whole, poolclass=sqlalchemy.NullPool, connect_args=CONNECT)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise InputError(f"--storage {url.render_as_string()}: {_first_line(error)}") from error
     except ImportError as error:
         raise InputError("--storage: PostgreSQL needs a driver: pip install 'affect-heads[postgresql]'") from error
 
@@ -130,8 +143,8 @@ def parse(storage: str) -> URL:
 
     try:
         url = sqlalchemy.make_url(storage)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # the latter: of a port
-        raise InputError("--storage: expected postgresql://user@host/database") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError("--storage: expected postgresql://user@host/database, or ...@host:port/...") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise InputError(
             f"--storage: {url.get_backend_name()} is not supported; expected postgresql://user@host/database (without "

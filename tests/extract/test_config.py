@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,10 @@ def test_overrides_are_toml_values_and_bare_words_are_strings(file):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("corpus.nmae=x", r"run\.toml: unknown key 'corpus\.nmae'; known keys there: .*name.*; did you mean 'name'\?$"),
+        (
+            "corpus.nmae=x",
+            r"^--set 'corpus\.nmae=x': unknown key 'corpus\.nmae'; known keys there: .*name.*; did you mean 'name'\?$",
+        ),
         ("features.netwroks=3", r"unknown key 'features\.netwroks'; known keys there: engine, networks, precision"),
         ("networks.net.szie=3", r"unknown key 'networks\.net\.szie'; known keys there: .*size"),
         ("corpus.au.val2=x", r"unknown key 'corpus\.au\.val2'; known keys there: test, train, val"),
@@ -115,3 +119,61 @@ def test_a_byte_order_mark_is_no_error_and_a_windows_path_gets_a_hint(tmp_path):
             config.load(config.Config, path)
         path.write_text(f"[corpus]\nname = 'm'\nframes = '{folder}'\n")
         assert str(config.load(config.Config, path).corpus.frames[0]).endswith(folder)
+
+
+def test_the_option_that_brought_a_wrong_value_is_to_blame_and_the_right_form_is_shown(file):
+    with pytest.raises(InputError) as raised:
+        config.load(config.Config, file, ["features.precision=bf16", "features.networks=net, other"])
+    assert str(raised.value).startswith("--set 'features.networks=net, other': key 'features.networks'")
+    assert 'features.networks=["net", "other"]' in str(raised.value) and "run.toml" not in str(raised.value)
+    file.write_text(GOOD.replace('networks = ["net"]', 'networks = "net"'))
+    with pytest.raises(InputError, match=r'run\.toml: key .*features\.networks=\["net"\]$'):
+        config.load(config.Config, file, ["features.precision=bf16"])
+
+
+def test_what_lies_too_deep_or_has_too_many_digits_is_refused_in_a_short_line(file):
+    for override in (
+        "x." * 3000 + "y=1",
+        f"corpus.fps={'8' * 4400}",
+        f"corpus.name={'[' * 4000}",
+        f"x={'{a=' * 3000}1",
+    ):
+        with pytest.raises(InputError) as raised:
+            config.load(config.Config, file, [override])
+        assert len(str(raised.value)) < 1000, override[:20]
+    for text in ("x." * 3000 + "y = 1", f"x = {'[' * 3000}{']' * 3000}", f"x = {'7' * 4400}", "x = [" + "{a = " * 200):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"run\.toml: ") as raised:
+            config.load(config.Config, file)
+        assert len(str(raised.value)) < 1000, text[:20]
+
+
+def test_home_folders_are_found_and_those_of_nobody_are_refused(file, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config.load(config.Config, file, ["corpus.frames=~/f"]).corpus.frames == [tmp_path / "f"]
+    for key in ("corpus.frames", "features.weights", "corpus.people", "networks.net.path", "corpus.au.val"):
+        with pytest.raises(InputError, match=r"~nobody-at-all/x: there is no user 'nobody-at-all' here"):
+            config.load(config.Config, file, [f"{key}=~nobody-at-all/x"])
+    file.write_text('extends = "~nobody-at-all/x.toml"')
+    with pytest.raises(InputError, match="no user 'nobody-at-all'"):
+        config.load(config.Config, file)
+
+
+def test_a_named_pipe_is_no_config(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(InputError, match=r"pipe\.toml: a named pipe, expected a file"):
+        config.load(config.Config, tmp_path / "pipe.toml")
+
+
+def test_the_template_that_nobody_edited_is_recognised(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "TEMPLATE", config.TEMPLATE if not config.TEMPLATE.exists() else tmp_path / "none")
+    loaded = config.load(config.Config, config.CONFIGS / "affwild2.toml")
+    if tmp_path / "none" == config.TEMPLATE:
+        pytest.skip("the template's folder is there")
+    with pytest.raises(InputError, match=r"affwild2\.toml: corpus\.frames is still the template's '/data/ABAW/"):
+        loaded.refuse_template()
+    own = [f"corpus.frames={tmp_path}", "corpus.au.train=x", "corpus.au.val=x", "corpus.au.test=x"]
+    loaded = config.load(config.Config, config.CONFIGS / "affwild2.toml", own)
+    loaded.refuse_template("au")
+    with pytest.raises(InputError, match=r"corpus\.va\.train is still the template's"):
+        loaded.refuse_template("va")

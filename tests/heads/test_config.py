@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,10 @@ def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) ->
         ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
         ("[heads.au]\nuse = []", "name at least one head"),
         ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
-        ("[heads.au.mlp]\nspeed = 3", "mlp.toml: unknown key 'speed'; known keys there: .*dropout"),
+        ("[heads.au.mlp]\nspeed = 3", "corpus.toml: heads.au.mlp: unknown key 'speed'; known keys there: .*dropout"),
         ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
         ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, encoders"),
-        ("[heads.au]\nmlp = 3", "unknown key 'heads.au.mlp'"),
+        ("[heads.au]\nmlp = 3", "key 'heads.au.mlp': found 3, expected a table of settings"),
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
         ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),
         ("[heads.au.mlp]\nnetworks = ['three']", "network 'three' is not in features.networks: one, two"),
@@ -194,3 +195,19 @@ def test_other_inputs_of_a_standard_head_do_not_ask_for_what_its_temporal_column
     assert specs["lightgbm-both"] == Source("both", ("embedding",), ("logits",))
     asked = config.read_head("lightgbm", "expr", {"inputs": ["embedding"], "temporal": [{"of": "logits"}]})
     assert [spec.name for spec in config.plan_specs("lightgbm", asked, has)] == ["lightgbm-both"]  # as it says
+
+
+def test_what_the_config_or_an_option_says_of_a_head_is_blamed_on_it(corpus):
+    for overrides, said in (
+        (
+            ["heads.au.mlp.hiden=3"],
+            r"^--set 'heads\.au\.mlp\.hiden=3': unknown key 'hiden'; .*did you mean 'hidden'\?$",
+        ),
+        (["heads.au.mpl.hidden=3"], r"with --set 'heads\.au\.mpl\.hidden=3': unknown key.*did you mean 'mlp'\?$"),
+        (['heads.au.use=["lightgmb"]'], r"no standard head of task 'au' is called 'lightgmb'.*mean 'lightgbm'\?$"),
+    ):
+        with pytest.raises(InputError, match=said):
+            config.list_heads(load(corpus, overrides=overrides), "au")
+    os.mkfifo(corpus.folder / "pipe.toml")
+    with pytest.raises(InputError, match="a named pipe, expected a file"):
+        config.list_heads(load(corpus, overrides=[f'heads.au.use=["{corpus.folder / "pipe.toml"}"]']), "au")

@@ -142,3 +142,11 @@ def test_videos_without_a_face_are_counted_unless_it_is_all_of_them() -> None:
     assert corpus_checks.check_annotations(Path("T"), some, {"v": 9}, 0.25) == 1
     with pytest.raises(InputError, match=r"none of its 2 videos has features \(first: 'v'\)"):
         corpus_checks.check_annotations(Path("T"), some, {}, 0.25)
+
+
+def test_without_a_test_list_it_is_said_at_the_start_and_which_key_names_one(corpus, capsys):
+    corpus_checks.read(config(corpus), EXPR)
+    assert capsys.readouterr().err == ""
+    corpus_checks.read(config(corpus, expr={"train": corpus / "train", "val": corpus / "val"}), EXPR)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "no submission" in said[0] and "corpus.expr.test = " in said[0]

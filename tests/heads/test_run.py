@@ -231,3 +231,40 @@ def test_a_killed_run_leaves_no_process_behind_and_goes_on(corpus: Corpus) -> No
     process.wait()
     assert not (folder / "DONE").exists()
     assert set(run.main(load(corpus, "au"), "au", corpus.work)) == {"lightgbm-one", "lightgbm-two"}
+
+
+def test_an_unknown_head_is_told_by_the_option_that_named_it_with_the_one_that_was_meant(corpus: Corpus) -> None:
+    for asked, option, meant in (
+        ("lightgmb", "--heads", "'lightgbm-one' or 'lightgbm-two'"),
+        ("lightgbm", "--head", "'lightgbm-one' or 'lightgbm-two'"),
+        ("lightgbm-tow", "--heads", "'lightgbm-two'"),
+    ):
+        with pytest.raises(InputError) as raised:
+            run.main(load(corpus, "va"), "va", corpus.work, only=[asked], option=option)
+        said = str(raised.value)
+        assert said.startswith(f"{option} {asked}: no such head; there are lightgbm-one, lightgbm-two"), said
+        assert said.endswith(f"; did you mean {meant}?"), said
+    assert not (corpus.work / "heads").exists()
+
+
+def test_a_process_that_failed_on_a_full_disk_is_one_line(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said could not be written either."""
+
+    def full(folder: Path) -> None:
+        raise InputError(f"{folder}: cannot be written")
+
+    class Ended:
+        stdin = stdout = None
+
+        def wait(self) -> int:
+            return 1
+
+    job = Job("h", "va", {}, [], tmp_path, tmp_path, tmp_path, None, 0, "m", "l", {}, None, {})
+    job.folder.mkdir(parents=True)
+    (job.folder / "log.txt").touch()
+    assert isinstance(processes._ended(job, Ended()), RuntimeError)  # type: ignore[arg-type]
+    monkeypatch.setattr(run_folder, "refuse_if_full", full)
+    with pytest.raises(InputError, match="cannot be written"):
+        processes._ended(job, Ended())  # type: ignore[arg-type]

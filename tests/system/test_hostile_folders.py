@@ -6,6 +6,7 @@ Heads learn in this process, and the report is not drawn: what is looked at is w
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -33,7 +34,7 @@ from extract import config as configs
 from extract.features import store
 from extract.media import images
 from extract.runtime import run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import Failed, InputError
 from extract.tabular import importer
 from extract.tabular import reader as table_reader
 from heads.abaw import annotations as annotation_files
@@ -300,6 +301,94 @@ def test_a_pickle_in_a_tables_metadata_runs_nothing(tmp_path: Path) -> None:
                 tried(call, path, *more)
             tried(importer.main, path, f"table-{number}", tmp_path / "work")
         assert not mark.exists(), number
+
+
+def put(path: Path, content: bytes) -> None:
+    """A file of a model, whose hashes are then made to fit: whoever means harm does so."""
+    path.write_bytes(content)
+    run_folder.finish(path.parent, "mark", {}, [file.name for file in path.parent.iterdir() if file.name != "DONE"])
+
+
+def test_a_hostile_model_whose_hashes_fit_runs_no_code_and_is_one_line(finished: Run, tmp_path: Path) -> None:
+    mark, model = tmp_path / "exploded", finished.head / "model"
+    call = f"__import__('os').mkdir({str(mark)!r})"
+    booster = (model / "booster_0.txt").read_bytes()
+    about = (model / "model.json").read_bytes()
+    files = {
+        "booster_0.txt": [booster.replace(b"left_child=", b"left_child=77777 "), b"tree\n" + call.encode(), b""],
+        "constants.json": [b"[" * 100_000, json.dumps({"outputs": call, "constants": {}}).encode(), b"null"],
+        "temporal.json": [json.dumps([{"of": call, "windows": [1]}]).encode(), b"{" * 100_000],
+        "model.json": [
+            about.replace(b'"lightgbm"', json.dumps(f"os:{call}").encode()),  # a family is no module to be imported
+            about.replace(b'"va"', json.dumps(call).encode()),
+            b'{"a":' * 100_000,
+        ],
+    }
+    for name, contents in files.items():
+        for content in contents:
+            put(model / name, content)
+            with pytest.raises(InputError, match=re.escape(str(model))) as raised:
+                trained.find([finished.blend])[0].models  # noqa: B018
+            assert not mark.exists() and "\n" not in str(raised.value), (name, content[:40])
+            shutil.copytree(finished.whole / "heads", finished.work / "heads", dirs_exist_ok=True)
+    finished.restore()
+
+
+def test_a_keras_network_or_a_lama_part_with_code_in_it_is_not_made(tmp_path: Path) -> None:
+    """Keras heads are plain arrays, put into a network of our own: its own format, which may hold code, is not read."""
+    from heads.base.head import family
+    from heads.families.lama import scorer as lama_scorer
+
+    mark = tmp_path / "exploded"
+    layer = {"module": "keras.layers", "class_name": "Lambda", "config": {"function": f"os.mkdir({str(mark)!r})"}}
+    with zipfile.ZipFile(tmp_path / "weights.npz", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}))
+        archive.writestr("model.weights.h5", b"")
+        archive.writestr("metadata.json", "{}")
+    (tmp_path / "mlp.json").write_text(json.dumps({"width": 4, "members": 1}))
+    kind = family("mlp")
+    head = kind(VA, kind.Settings(family="mlp", inputs=["embedding"]))
+    with pytest.raises((KeyError, ValueError)):
+        head.load(tmp_path)
+    for part in (
+        {"kind": "os.mkdir"},
+        {"kind": "saved", "__reduce__": "os.mkdir"},
+        {"kind": "linear", "link": str(mark)},
+    ):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            lama_scorer.loads(json.dumps([{"share": 1.0, **part}]).encode())
+    assert not mark.exists()
+
+
+def test_a_finished_folder_on_a_disk_that_is_only_read_is_used(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "unlink", "rename", "replace", "symlink"):
+        monkeypatch.setattr(os, name, read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: mode != os.W_OK)
+    finished.again()
+    assert trained.find([finished.blend])[0].models
+    (finished.whole / "blend" / "va").joinpath("DONE").stat()
+    finished.toml.write_text(finished.toml.read_text().replace("trials = 13", "trials = 14"))
+    with pytest.raises(InputError, match="Read-only file system"):
+        finished.again()
+    finished.toml.write_text(finished.toml.read_text().replace("trials = 14", "trials = 13"))
+
+
+def test_a_study_that_does_not_open_leaves_what_was_finished(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: Any) -> None:
+        raise Failed("study.db: another program holds it")
+
+    text = finished.toml.read_text()
+    finished.toml.write_text(text.replace("trials = 13", "trials = 15"))
+    monkeypatch.setattr("blend.pipeline._search_alone", closed)
+    with pytest.raises(Failed):
+        finished.again()
+    assert run_folder.damage(finished.blend) is None
+    finished.toml.write_text(text)
+    finished.again()  # is there, without a search
 
 
 FORBIDDEN = re.compile(

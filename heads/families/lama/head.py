@@ -222,6 +222,7 @@ class Lama(Head):
     def load(self, folder: Path) -> None:
         """See Head.load."""
         about = json.loads((folder / "lama.json").read_text())
-        self.base, self.scorers = about["base"], None
+        self.base = about["base"]
         self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
         self.models = [(folder / f"automl_{i}.json").read_bytes() for i in range(len(self.targets))]
+        self.scorers = [lama_scorer.loads(model) for model in self.models]  # damage is found here, not while predicting

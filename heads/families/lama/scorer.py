@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import inputs
+from heads.families import booster_text
 from heads.families.lama.boosted_trees import Forest
 from heads.families.lama.boosters import PACKAGES, SavedBoosters
 from heads.families.lama.data import space_evenly
@@ -76,11 +78,10 @@ class Boosters:
         return lambda x: _mean([model(_some(x, self.columns)) for model in models])
 
     def _one(self, text: str) -> Scores:
+        booster_text.check(text, "a head of family lama", len(self.columns))
         if (forest := Forest.of(text)) is not None:
             return lambda x: link(self.link, forest.raw(x))
-        import lightgbm
-
-        booster = lightgbm.Booster(model_str=text)
+        booster = booster_text.booster(text)
         return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
 
 
@@ -105,7 +106,9 @@ def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
 
 def loads(model: bytes) -> Scores:
     """What predicts, of `dumps`' bytes. Raises ValueError for bytes that are no such JSON, a pickle among them."""
-    raws = json.loads(model.decode("utf-8"))
+    raws = inputs.parse_json(model.decode("utf-8"))
+    if not isinstance(raws, list) or not raws:
+        raise ValueError("no list of parts")
     return _blend([(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in raws])
 
 

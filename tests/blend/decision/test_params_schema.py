@@ -63,7 +63,7 @@ def wrongs(table):
     changes = [
         {"task": "mtl"}, {"outputs": table["outputs"][::-1]}, {"heads": [table["heads"][0]] * 2}, {"heads": []},
         {"weights": dict.fromkeys(table["heads"], -0.5)}, {"weights": {head: [0.5] for head in table["heads"]}},
-        {"kernel": "triangle"}, {"k": -1}, {"k": 2.5}, {"k": [1]}, {other: [0.5] * len(table["outputs"])},
+        {"kernel": "triangle"}, {"k": -1}, {"k": 2.5}, {"k": [1]}, {"k": 10**9}, {other: [0.5] * len(table["outputs"])},
         {"smoothing": 3},
     ]  # fmt: skip
     own = {"au": "thresholds", "expr": "bias", "va": "scale"}[table["task"]]

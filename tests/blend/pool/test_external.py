@@ -1,5 +1,7 @@
 """Other people's predictions: every format gives the same arrays; every damage is one line with its place."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,3 +217,25 @@ def test_odd_cells_and_other_ways_to_write_text_are_named(tmp_path):
     frame.to_parquet(tmp_path / "val.parquet")
     with pytest.raises(InputError, match=r"row 1: frame is 1.25, expected a whole number"):
         external.read_external(tmp_path / "val.parquet", VA)
+
+
+def test_lone_carriage_returns_pipes_and_broken_text_are_one_line_each(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    (tmp_path / "mac.csv").write_bytes(b"video,frame,valence,arousal\ra,1,.1,.2\ra,2,.1,.2\r")
+    (tmp_path / "one.csv").write_bytes(b"video,frame,valence,arousal\r\na,1,.1,.2\r\na,2,.1\r,.2\r\n")
+    for name, line in (("mac", 1), ("one", 3)):
+        with pytest.raises(InputError, match=rf"{name}\.csv: line {line} has a carriage return alone"):
+            external.read_external(tmp_path / f"{name}.csv", VA)
+    os.mkfifo(tmp_path / "test.csv")
+    assert external.find_files(tmp_path, "test") == tmp_path / "test.csv"
+    with pytest.raises(InputError, match="a named pipe, expected a file"):
+        external.read_external(tmp_path / "test.csv", VA)
+    raw = pa.array([b"a", b"\xff"], pa.binary())
+    texts = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    parquet.write_table(
+        pa.table({"video": texts, "frame": [1, 2], "valence": [0.0, 0], "arousal": [0.0, 0]}), tmp_path / "p"
+    )
+    with pytest.raises(InputError, match=r"p: row 2: b'\\xff' is not UTF-8"):
+        external.read_external(tmp_path / "p", VA)

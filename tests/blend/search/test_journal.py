@@ -142,3 +142,29 @@ def test_a_folder_with_letters_that_mean_something_in_an_address(tmp_path):
         assert [t.value for t in journal.trials()] == [0.5]
     assert [path.name for path in folder.iterdir()] == ["study.db"]
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_full_disk_while_it_is_made_or_written_is_one_line_and_leaves_nothing_half(tmp_path, monkeypatch):
+    whole = sqlite3.connect
+    pages = 4
+
+    def small(*arguments, **settings):
+        connection = whole(*arguments, **settings)
+        connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "database or disk is full"
+        return connection
+
+    monkeypatch.setattr(search_journal.sqlite3, "connect", small)
+    with pytest.raises(Failed, match=r"study\.db: the disk is full: free some space"):
+        TrialJournal(tmp_path / "study.db", "au", MARK)
+    assert list(tmp_path.iterdir()) == []
+    pages = 100_000
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        journal.add(trial(0.5))
+        pages = 1
+        with pytest.raises(Failed, match="the disk is full"):
+            for _ in range(200):
+                journal.add(trial(0.25))
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("study.db")] == []
+    pages = 100_000
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        assert journal.set_aside == "" and journal.trials()[0].value == 0.5

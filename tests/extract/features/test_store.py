@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -127,3 +128,61 @@ def test_videos_are_listed_without_half_written_ones(tmp_path):
         store.videos(tmp_path, "other")
     with pytest.raises(InputError, match=r"no such feature file; run python -m extract\.run"):
         store.read(tmp_path / "none.safetensors")
+
+
+FRAMES, VECTORS = np.arange(1, 4, dtype=np.int32), np.ones((3, 5), np.float16)
+ODD_ARRAYS = (
+    {"frame": FRAMES, "embedding": np.ones(3, np.float16)},
+    {"frame": FRAMES, "embedding": np.ones((3, 5, 2), np.float16)},
+    {"frame": FRAMES, "embedding": np.array(1, np.float16)},
+    {"frame": FRAMES, "embedding": VECTORS[:, :0]},
+    {"frame": FRAMES, "embedding": VECTORS[:2]},
+    {"frame": FRAMES, "embedding": VECTORS.astype(np.float64)},
+    {"frame": FRAMES[:, None], "embedding": VECTORS},
+    {"frame": np.array(1, np.int32), "embedding": VECTORS},
+    {"frame": FRAMES.astype(np.float32), "embedding": VECTORS},
+    {"embedding": VECTORS},
+)
+ODD_METADATA = (
+    "[" * 50_000,
+    json.dumps({"mark": ["m"]}),
+    json.dumps({"mark": "m", "columns": json.dumps({"logits": 3})}),
+    json.dumps({"mark": "m", "columns": "[]"}),
+    json.dumps({"mark": "m", "outputs": "[]"}),
+    json.dumps({"mark": "m", "outputs": json.dumps([[1]])}),
+    json.dumps({"mark": "m", "unreadable": json.dumps([1])}),
+    json.dumps({"mark": "m", "unreadable": "["}),
+)
+
+
+def test_odd_shapes_and_metadata_are_refused_by_every_reader(tmp_path):
+    from safetensors.numpy import save
+
+    from heads.data import feature_file
+
+    path = store.path(tmp_path, "net", "v")
+    path.parent.mkdir(parents=True)
+    good = {"frame": FRAMES, "embedding": VECTORS}
+    path.write_bytes(save(good, {"about": json.dumps({"mark": "m"})}))
+    assert store.read(path).has() == ("embedding",) and feature_file.index(path)[1] == {"embedding": 5}
+    files = [save(arrays, {"about": json.dumps({"mark": "m"})}) for arrays in ODD_ARRAYS]
+    for number, content in enumerate([*files, *(save(good, {"about": about}) for about in ODD_METADATA)]):
+        path.write_bytes(content)
+        for read in (store.read, feature_file.index, lambda one: feature_file.read(one, ["embedding"], "net")):
+            with pytest.raises(InputError, match=r"v\.safetensors: damaged feature file"):
+                read(path)
+        assert store.read_about(path) is None, number
+        with pytest.raises(InputError, match="damaged feature file"):
+            feature_file.mark(tmp_path, "net", ["v"])
+
+
+def test_a_named_pipe_is_no_feature_file(tmp_path):
+    from heads.data import feature_file
+
+    path = store.path(tmp_path, "net", "v")
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert store.read_about(path) is None
+    for read in (store.read, feature_file.index):
+        with pytest.raises(InputError, match="a named pipe, expected a file"):
+            read(path)

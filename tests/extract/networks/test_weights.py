@@ -77,3 +77,17 @@ def test_the_shipped_networks_are_the_ones_that_their_rows_describe():
     for row in NETWORKS.values():
         if row.path is not None:
             assert weights.find(row).stat().st_size <= 2 * 2**20
+
+
+def test_every_file_that_is_missing_is_named_and_where_to_say_where_they_are(source, tmp_path):
+    row, path = source
+    path.unlink()
+    rows = [row, replace(NETWORKS["enet_b2_8"], url=path.as_uri()), NETWORKS["demo_enet"]]
+    with pytest.raises(InputError) as raised:
+        weights.need(rows, tmp_path / "given")
+    said = str(raised.value)
+    assert f"missing, too: {weights.cache() / 'enet_b2_8.onnx'}" in said and "demo_enet" not in said
+    assert (
+        "(features.weights)" in said and f"{tmp_path / 'given'} (features.weights) has no enet_b0_8_va_mtl.onnx" in said
+    )
+    weights.need([NETWORKS["demo_enet"]], None)

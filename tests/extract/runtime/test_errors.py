@@ -1,6 +1,14 @@
+import errno
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from extract.runtime import errors
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_an_input_error_is_one_line_and_exit_code_2(capsys):
@@ -49,3 +57,50 @@ def test_a_path_that_no_system_takes_is_bad_input_whoever_asks_first(capsys, tmp
     assert capsys.readouterr().err == f"error: {tmp_path / ('x' * 300)}: File name too long\n"
     with pytest.raises(OSError, match="elsewhere"), errors.exits():
         raise OSError("elsewhere")
+
+
+def test_the_nearest_known_name_is_meant_and_none_where_none_is_near():
+    assert errors.did_you_mean("mpl", ["lightgbm", "mlp"]) == "; did you mean 'mlp'?"
+    assert errors.did_you_mean("zzz", ["lightgbm", "mlp"]) == ""
+
+
+def test_a_disk_that_takes_no_more_is_one_line(capsys):
+    for code in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        with pytest.raises(SystemExit) as caught, errors.exits():
+            raise OSError(code, "the disk says so", "a/b.txt")
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+        assert (
+            said == "error: a/b.txt: cannot be written (the disk says so); free some space or choose another folder\n"
+        )
+    with pytest.raises(OSError, match="another"), errors.exits():
+        raise OSError(errno.EPERM, "another")
+
+
+PROGRAM = """
+import sys
+from extract.runtime.errors import exits
+with exits():
+    with open(sys.argv[1], "w") as file:
+        print("to stdout " * 2000)
+        print("to stderr", file=sys.stderr)
+        file.write(f"{file.fileno() > 2}")
+"""
+
+
+def test_closed_output_goes_nowhere_and_no_file_takes_its_place(tmp_path):
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        file = tmp_path / "written.txt"
+        command = f"{shlex.join([sys.executable, '-c', PROGRAM, str(file)])} {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, (closed, done.stderr)
+        assert file.read_text() == "True", closed
+
+
+def test_where_nobody_reads_any_more_it_ends_without_a_word(tmp_path):
+    command = shlex.join([sys.executable, "-c", PROGRAM, str(tmp_path / "w.txt")])
+    done = subprocess.run(["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) in ((1, b""), (1, b"to stderr\n"))
+    done = subprocess.run(["bash", "-c", f"{command} > /dev/full"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "error: cannot write (No space left on device)" in done.stderr

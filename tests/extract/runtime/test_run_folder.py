@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,7 +63,13 @@ def test_a_work_folder_below_a_file_is_named(tmp_path):
 
 
 def test_leftovers_of_killed_processes_are_swept(tmp_path):
-    for name in (".a[1].json.77.part", ".a[1].json.9.part", ".b.json.77.part", "a[1].json"):
+    for name in (
+        ".a[1].json.77.part",
+        ".a[1].json.9.part",
+        ".a[1].json.8.part-journal",
+        ".b.json.77.part",
+        "a[1].json",
+    ):
         (tmp_path / name).touch()
     run_folder.sweep(tmp_path / "a[1].json")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.77.part", "a[1].json"]
@@ -210,3 +217,45 @@ def test_damage_to_any_result_and_to_done_itself_is_found(tmp_path):
             assert run_folder.damage(tmp_path / "a").resolve() == tmp_path / name
             assert (run_folder.damage(tmp_path / "a", beside=False) is None) == (name == "beside")
             (tmp_path / name).write_bytes(whole)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in (("pipe", "a named pipe"), ("link", "a device"), ("none", ""), (".", "")):
+        path = tmp_path / name
+        if name == "link":
+            path.symlink_to("/dev/zero")
+        assert run_folder.no_file(path) == what
+    for read in (run_folder.file_hash, lambda path: run_folder.read_json(path, "give one")):
+        with pytest.raises(InputError, match=r"pipe: a named pipe, expected a file"):
+            read(tmp_path / "pipe")
+    run_folder.write_text(tmp_path / "run" / "result.txt", "42")
+    run_folder.finish(tmp_path / "run", "m", {}, ["result.txt"])
+    for name in ("result.txt", run_folder.DONE):
+        (tmp_path / "run" / name).unlink()
+        os.mkfifo(tmp_path / "run" / name)
+        assert not run_folder.is_done(tmp_path / "run", "m")
+        assert run_folder.damage(tmp_path / "run") == tmp_path / "run" / name
+
+
+def test_json_too_deep_in_itself_is_refused(tmp_path):
+    for text in ("[" * 100_000, '{"a":' * 100_000):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(InputError, match=r"x\.json: not readable as JSON \(lists or tables too deep"):
+            run_folder.read_json(tmp_path / "x.json", "give one")
+
+
+def test_a_folder_that_may_not_be_written_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: False)
+    with run_folder.hold_folder(tmp_path), run_folder.hold_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_by_its_room_and_its_count_of_files(tmp_path, monkeypatch):
+    run_folder.refuse_if_full(tmp_path)
+    there = os.statvfs(tmp_path)
+    facts = {name: getattr(there, name) for name in ("f_bavail", "f_frsize", "f_files", "f_favail")}
+    for change in ({"f_bavail": 3}, {"f_files": 100, "f_favail": 0}):
+        monkeypatch.setattr(run_folder.os, "statvfs", lambda _, change=change: SimpleNamespace(**facts | change))
+        with pytest.raises(InputError, match="cannot be written"):
+            run_folder.refuse_if_full(tmp_path)

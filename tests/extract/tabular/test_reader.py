@@ -1,5 +1,6 @@
 """Reading other people's tables: names, types, missing values, bounded memory."""
 
+import os
 import subprocess
 import sys
 
@@ -168,3 +169,27 @@ print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 102
     rows, grown = map(int, out.split())
     assert rows == 300_000 - table_reader.PARQUET_ROWS
     assert grown < 40  # MB; the table has 154 as doubles
+
+
+def broken_texts(*cells):
+    """An Arrow column of strings whose bytes are whatever they are."""
+    raw = pa.array(cells, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(cells), raw.buffers())
+
+
+def test_text_that_is_no_utf_8_is_named_with_its_row(tmp_path):
+    path = tmp_path / "t.parquet"
+    names = broken_texts(*[b"good"] * 5000, b"Zo\xeb", b"good")
+    pq.write_table(pa.table({"video": names, "frame": range(1, 5003)}), path)
+    with pytest.raises(InputError, match=r"t\.parquet: row 5001: b'Zo\\xeb' is not UTF-8"):
+        read(path, "video", ["frame"])
+    (tmp_path / "t.csv").write_bytes("fr\xe4me,x\n1,2\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"t\.csv: line 1: a column's name is not UTF-8"):
+        table_reader.read_columns(tmp_path / "t.csv")
+
+
+def test_a_named_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    [found] = table_reader.find(tmp_path)
+    with pytest.raises(InputError, match="a named pipe, expected a file"):
+        table_reader.read_columns(found)

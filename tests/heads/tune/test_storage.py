@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_one_holds_the_guard_at_a_time(tmp_path: Path) -> None:
     assert most == 1
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/d", "sqlite:///x.db", "no url", ""])
+@pytest.mark.parametrize(
+    "url", ["mysql://u@h/d", "sqlite:///x.db", "no url", "", "postgresql://u@h:port/d", "postgresql://u@[::2/d"]
+)
 def test_only_postgresql_is_taken_as_a_server(url: str) -> None:
     with pytest.raises(InputError, match=r"--storage: .*postgresql://user@host/database"):
         tune_storage.parse(url)
@@ -97,3 +100,22 @@ def test_patience_outlasts_a_short_absence_and_ends(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_url_is_refused_without_its_password(storage: str) -> None:
     with pytest.raises(InputError, match=r"^--storage: expected postgresql://user@host/database$"):
         tune_storage.parse(storage)
+
+
+@pytest.mark.parametrize("url", ["postgresql+nodriver://u@h/d", "postgresql://u:secret@h/d?port=x"])
+def test_a_driver_or_port_that_does_not_exist_is_one_line(url: str) -> None:
+    with pytest.raises(InputError, match=r"--storage postgresql\+\w+://u.*: ") as raised:
+        tune_storage.open_postgresql(tune_storage.parse(url), "s", 15)
+    assert "secret" not in str(raised.value)
+
+
+def test_no_half_made_file_is_left_where_it_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(place: Path, heartbeat: int) -> None:
+        place.write_bytes(b"half")
+        place.with_name(f"{place.name}-journal").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tune_storage, "_sqlite", fails)
+    with pytest.raises(InputError, match=r"study\.db: cannot be written \(No space left on device\)"):
+        tune_storage.open_sqlite(tmp_path / "study.db", 15)
+    assert list(tmp_path.iterdir()) == []

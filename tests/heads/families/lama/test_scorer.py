@@ -147,3 +147,17 @@ def test_links() -> None:
     np.testing.assert_allclose(lama_scorer.link("sigmoid", raw), [[0, 0.5], [1 / (1 + np.exp(-2)), 1]])
     np.testing.assert_allclose(lama_scorer.link("softmax", raw), [[0, 1], [0, 1]], atol=1e-300)
     assert lama_scorer.link("identity", raw) is raw
+
+
+def test_a_model_that_is_none_of_ours_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    from heads.abaw.tasks import TASKS
+    from heads.base.head import family
+
+    kind = family("lama")
+    base = json.dumps({"targets": [{"name": "valence", "kind": "reg", "columns": [0]}], "base": [0.0, 0.0]})
+    (tmp_path / "lama.json").write_text(base)
+    for content in (pickle.dumps([1]), b"[" * 100_000, b'[{"share": 1, "kind": "linear"}]', b"{}", b""):
+        (tmp_path / "automl_0.json").write_bytes(content)
+        head = kind(TASKS["va"], kind.Settings(family="lama", inputs=["logits"]))
+        with pytest.raises((ValueError, TypeError), match=r"codec|deep|missing|parts|Expecting"):
+            head.load(tmp_path)

@@ -1,0 +1,66 @@
+"""A LightGBM booster's text, checked before the library parses it: that reads where the text says, without looking.
+
+A model may be somebody else's. A child, a column or a length that points behind its array would read foreign memory, or
+end the process.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from extract.runtime.errors import InputError
+
+SIZES = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
+"""Where each tree begins in the text, by which it is parsed in parallel; without it, trees are parsed one by one."""
+
+
+def booster(text: str) -> Any:
+    """The booster of a text that was made here or has passed `check`."""
+    import lightgbm
+
+    return lightgbm.Booster(model_str=SIZES.sub("", text, count=1))
+
+
+def check(text: str, where: object, columns: int | None = None) -> None:
+    """Raise InputError, that begins with `where`, unless these are whole trees of numbers, of at most so many `columns`
+    (None: as many as it says). Categories and linear leaves, which no head here learns, are none.
+    """
+    head, *trees = text.split("\nTree=")
+    number = -1
+    try:
+        widest = int(_facts(head)["max_feature_idx"])
+        if widest < 0 or (columns is not None and widest >= columns):
+            raise ValueError(f"{widest + 1} columns")
+        for tree in trees:
+            number += 1
+            _check_tree(_facts(tree.partition("\n\n")[0]), widest)
+    except (KeyError, ValueError, OverflowError) as error:
+        what = f"tree {number}" if number >= 0 else "its head"
+        raise InputError(f"{where}: no booster of ours: {what}: {error}; make the head anew") from None
+
+
+def _check_tree(facts: dict[str, str], widest: int) -> None:
+    leaves = int(facts["num_leaves"])
+    if leaves < 1 or facts.get("num_cat", "0") != "0" or facts.get("is_linear", "0") != "0":
+        raise ValueError(f"{leaves} leaves, or categories, or linear leaves")
+    if len(facts["leaf_value"].split()) != leaves:
+        raise ValueError(f"leaf_value has not {leaves} numbers")
+    if leaves == 1:
+        return
+    at = np.arange(leaves - 1)
+    found = {name: np.array(facts[name].split(), float) for name in ("split_feature", "threshold", "decision_type")}
+    children = [np.array(facts[name].split(), np.int64) for name in ("left_child", "right_child")]
+    if any(len(some) != leaves - 1 for some in (*found.values(), *children)):
+        raise ValueError(f"its lists are not of {leaves - 1} splits")
+    if not ((found["split_feature"] >= 0) & (found["split_feature"] <= widest)).all():
+        raise ValueError("a column that it does not have")
+    for child in children:  # a split's number is above its parent's: no ring
+        if not np.where(child >= 0, (child > at) & (child < leaves - 1), ~child < leaves).all():
+            raise ValueError("a child that it does not have")
+
+
+def _facts(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
