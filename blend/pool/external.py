@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.config_file import at_home
+from extract.media import tables
 from extract.runtime import file_names, inputs, run_folder
 from extract.runtime.errors import InputError
-from extract.tabular import reader as table_reader
 from heads.abaw import test_list
 from heads.abaw.tasks import Task
 from heads.data import predictions
@@ -110,7 +110,7 @@ def select_videos(found: Predictions, videos: Iterable[str]) -> Predictions:
 
 
 def _read_text(path: Path, task: Task) -> Predictions:
-    table_reader.check_text(path)
+    tables.check_text(path)
     text = inputs.read_text(path, "prediction file", "expected Parquet, or UTF-8 text")
     header, _, body = text.partition("\n")
     names = [name.strip().strip('"') for name in header.split(",")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.networks.registry import OUTPUTS
-from extract.runtime import inputs, limits
+from extract.runtime import limits
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 CHANNELS = (1, 3)
 LARGE = 2**27
 """Bytes of a network: shapes are told from a copy of it."""
-
-
-def why_unreadable(path: Path, error: Exception) -> str:
-    """Why a file could not be loaded as ONNX, in the words of its user."""
-    try:
-        with open(path, "rb") as handle:
-            if handle.read(len(inputs.LFS)) == inputs.LFS:
-                return "a git-lfs pointer in place of the file: `git lfs pull` fetches it"
-    except OSError as problem:
-        return str(problem.strerror)
-    said = " ".join(str(error).split())[:300]
-    lacks = "it keeps its weights in a file beside it: put that there, too; " if "should be stored in" in said else ""
-    return f"{lacks}{type(error).__name__}: {said}"
 
 
 def entry(graph: GraphProto) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check as network_check
+from extract.networks import checkpoints
 from extract.networks.registry import Network
 from extract.runtime import inputs
 from extract.runtime.errors import InputError
@@ -40,7 +41,7 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({network_check.why_unreadable(path, error)})") from error
+        raise InputError(f"{path}: not an ONNX network ({checkpoints.why_unreadable(path, error)})") from error
     network_check.check_sizes(path, model)
     if network.section == "networks":
         network_check.check_input(path, graph, network)

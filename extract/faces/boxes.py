@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.media import tables
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_whole
-from extract.tabular import reader as table_reader
 
 SIDES = ("x", "y", "width", "height")
 
@@ -43,7 +43,7 @@ def read(source: Path, people: int) -> list[Boxes]:
     import pyarrow as pa
 
     try:
-        with table_reader.open_parquet(source) as file:
+        with tables.open_parquet(source) as file:
             table = file.read()
         whose, frames = (table[name].to_numpy() for name in ("person", "frame"))
         values = np.stack([table[name].to_numpy() for name in SIDES], axis=1)

@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from extract.engines.check import why_unreadable
 from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import file_hash, write_whole
@@ -252,3 +251,16 @@ def _export(model: torch.nn.Module, path: Path, size: int) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be loaded as ONNX, in the words of its user."""
+    try:
+        with open(path, "rb") as handle:
+            if handle.read(len(inputs.LFS)) == inputs.LFS:
+                return "a git-lfs pointer in place of the file: `git lfs pull` fetches it"
+    except OSError as problem:
+        return str(problem.strerror)
+    said = " ".join(str(error).split())[:300]
+    lacks = "it keeps its weights in a file beside it: put that there, too; " if "should be stored in" in said else ""
+    return f"{lacks}{type(error).__name__}: {said}"

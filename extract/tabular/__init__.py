@@ -4,5 +4,4 @@ __main__.py: `python -m extract.tabular`: somebody else's per-frame table become
 formats.py: Which columns of somebody else's per-frame table become what.
 importer.py: Somebody else's per-frame table (OpenFace.
 placing.py: Where a table's rows belong: the video and the frame number, from 1, of each.
-reader.py: Per-frame tables of other people, CSV or Parquet, read a piece at a time.
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from extract.media.tables import Table
 from extract.runtime.errors import InputError
-from extract.tabular.reader import Table
 
 
 @dataclass(frozen=True)

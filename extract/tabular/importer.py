@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from extract.features import store
 from extract.features.provenance import _there
+from extract.media import tables
+from extract.media.tables import Table
 from extract.networks.registry import NETWORKS
 from extract.runtime import file_names
 from extract.runtime.errors import InputError
@@ -27,11 +29,9 @@ from extract.runtime.locks import replace_folder
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, fingerprint
 from extract.tabular import placing
-from extract.tabular import reader as table_reader
 from extract.tabular.formats import Choice, Plan, require
 from extract.tabular.formats import plan as plan_columns
 from extract.tabular.placing import Places
-from extract.tabular.reader import Table
 
 LARGEST = {"embedding": 65504.0, "logits": 3.4e38, "va": 3.4e38}
 """What float16 and float32 hold."""
@@ -70,10 +70,10 @@ def main(
     if not NAME.fullmatch(name) or name in NETWORKS:
         why = "the project has a network of that name" if name in NETWORKS else "expected letters, digits and ._-"
         raise InputError(f"--name {name}: {why}; choose another name")
-    files = table_reader.find(source)
-    first = table_reader.read_columns(files[0])
+    files = tables.find(source)
+    first = tables.read_columns(files[0])
     plan = plan_columns(first, choice)
-    opened = [first, *(table_reader.read_columns(file) for file in files[1:])]
+    opened = [first, *(tables.read_columns(file) for file in files[1:])]
     for table in opened[1:]:
         require(table, [plan.video, plan.frame, plan.format.success, *plan.numbers], files[0])
     places = placing.find(opened, plan, list(roots), choice.frame is not None)
@@ -153,7 +153,7 @@ def _rows(
     """
     extra = [plan.format.success] if plan.format.success else []
     row = 1
-    for names, values in table_reader.read(table, plan.video, [plan.frame, *extra, *columns]):
+    for names, values in tables.read(table, plan.video, [plan.frame, *extra, *columns]):
         if names is None:
             names = np.full(len(values), table.path.stem, object)
         found = values[:, 1 + len(extra) :]

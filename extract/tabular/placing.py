@@ -16,14 +16,13 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.media import frames
+from extract.media import frames, tables
+from extract.media.tables import Table
 from extract.media.video import EXTENSIONS
 from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
-from extract.tabular import reader as table_reader
 from extract.tabular.formats import Plan
-from extract.tabular.reader import Table
 
 NUMBER = re.compile(r"(?:.*\D)?(\d+)")
 """The frame in a picture's name, without its extension: the digits at its end."""
@@ -135,7 +134,7 @@ def find(opened: list[Table], plan: Plan, roots: list[Path], vouched: bool) -> P
     """
     numbers: dict[str, NDArray[np.int64]] = {}
     if plan.video:
-        names, _ = next(table_reader.read(opened[0], plan.video, []), (None, None))
+        names, _ = next(tables.read(opened[0], plan.video, []), (None, None))
         return Places(plan, by_picture=names is not None and len(names) > 0 and is_picture(str(names[0])))
     if plan.format.name != "openface" or vouched:
         return Places(plan)
@@ -155,7 +154,7 @@ def find(opened: list[Table], plan: Plan, roots: list[Path], vouched: bool) -> P
             )
         names = sorted(frames.list_frames(folders[video]).names)
         numbers[video] = np.array([int(PurePath(name).stem) for name in names], np.int64)
-        rows = sum(len(values) for _, values in table_reader.read(table, None, [plan.frame]))
+        rows = sum(len(values) for _, values in tables.read(table, None, [plan.frame]))
         if rows != len(names):
             raise InputError(
                 f"{table.path}: OpenFace counted the pictures of a folder here (its timestamps are all 0): {rows} "
@@ -169,5 +168,5 @@ def _counts_pictures(table: Table) -> bool:
     """Whether OpenFace read pictures: as far as the first piece goes, its clock stands still."""
     if CLOCK not in table.numeric:
         return False
-    _, seconds = next(table_reader.read(table, None, [CLOCK]), (None, np.ones((1, 1))))
+    _, seconds = next(tables.read(table, None, [CLOCK]), (None, np.ones((1, 1))))
     return len(seconds) > 1 and not seconds.any()

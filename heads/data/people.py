@@ -16,9 +16,9 @@ from itertools import chain
 from pathlib import Path
 
 from extract.config import Corpus
+from extract.media import tables
 from extract.runtime import inputs
 from extract.runtime.errors import InputError
-from extract.tabular import reader as table_reader
 
 VIDEO, PERSON = "video", "person"
 REMEDY = "correct corpus.people in the config"
@@ -135,11 +135,11 @@ def _places(path: Path, header: list[str]) -> list[int]:
 
 def _of_parquet(path: Path) -> Iterator[tuple[str, str, str]]:
     """(row, video, person) of every row, from row 1."""
-    table = table_reader.read_columns(path)
+    table = tables.read_columns(path)
     for name in (VIDEO, PERSON):
         if name not in table.raw:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.raw)[:200]}; name its columns so")
-    pieces = ((cells for cells, _ in table_reader.read(table, name, [])) for name in (VIDEO, PERSON))
+    pieces = ((cells for cells, _ in tables.read(table, name, [])) for name in (VIDEO, PERSON))
     columns = [list(chain.from_iterable(piece)) for piece in pieces]
     if len(columns[0]) != len(columns[1]):
         raise InputError(f"{path}: damaged: {len(columns[0])} videos, {len(columns[1])} persons; write it again")

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.media import tables
+from extract.media.tables import ROW_NUMBERS
 from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from extract.runtime.run_folder import write_whole
-from extract.tabular import reader as table_reader
-from extract.tabular.reader import ROW_NUMBERS
 from heads.abaw.tasks import Task
 
 SLACK = 1e-6
@@ -121,7 +121,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
 
     inputs.need(path, "prediction file")
     try:
-        with table_reader.open_parquet(path, "video") as file:
+        with tables.open_parquet(path, "video") as file:
             table = file.read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
@@ -147,7 +147,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
             scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    return table_reader.strings(path, table["video"]), check_frames(path, table["frame"].to_numpy()), scores
+    return tables.strings(path, table["video"]), check_frames(path, table["frame"].to_numpy()), scores
 
 
 def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:

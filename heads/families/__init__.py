@@ -3,6 +3,7 @@
 lama/: The lama family: LightAutoML in processes that a time limit can end.
 mlp/: The mlp family: Keras on TensorFlow.
 sequence/: The sequence and fusion families: Transformer encoders over consecutive frames, in torch.
+booster_text.py: A LightGBM booster's text, checked before the library parses it.
 lightgbm_head.py: The lightgbm family: one booster per output (expr: one multiclass booster).
 pretrained.py: The pretrained family: what the networks say of themselves, without training.
 """

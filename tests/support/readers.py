@@ -208,9 +208,9 @@ def tables() -> list[Reader]:
     other = {"video": ["one"] * 3 + ["two"] * 3, "frame": [1, 2, 3] * 2, "x": unit, "y": [1] * count}
     who = {"video": ["one", "two", "ë"], "person": ["p", "p", "q"]}
     opens = (
-        "extract.tabular.reader.read_columns extract.tabular.reader.check_text extract.tabular.reader._place "
-        "extract.tabular.reader._batches "
-        "extract.tabular.reader.open_parquet extract.tabular.reader._open_csv"
+        "extract.media.tables.read_columns extract.media.tables.check_text extract.media.tables._place "
+        "extract.media.tables._batches "
+        "extract.media.tables.open_parquet extract.media.tables._open_csv"
     )
     rows = []
     for form, make in (("csv", seeds.csv_of), ("parquet", seeds.parquet_of)):
@@ -293,7 +293,7 @@ def binaries() -> list[Reader]:
             lambda path: boxes.write(path, [{1: np.ones(4)}, {1: np.ones(4), 2: np.ones(4)}]), "x.parquet"),
                functools.partial(boxes.read, people=2), "extract.faces.boxes.read"),
         Reader("network", "mine.onnx", seeds.network(), run_network,
-               "extract.engines.graph.expose extract.engines.check.why_unreadable "
+               "extract.engines.graph.expose extract.networks.checkpoints.why_unreadable "
                "extract.engines.check.takes_whole_numbers"),
         *(Reader(f"{name} checkpoint", "mine.pt", seeds.checkpoint(zipped),
                  functools.partial(checkpoints.read_state, trusted=True), "extract.networks.checkpoints._read")

@@ -32,11 +32,10 @@ from blend.predict import trained
 from blend.submission import check as submission_check
 from extract import config as configs
 from extract.features import store
-from extract.media import images
+from extract.media import images, tables
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
 from extract.tabular import importer
-from extract.tabular import reader as table_reader
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
@@ -275,7 +274,7 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
                 (annotation_files.read, VA),
                 (test_list.read, VA),
                 (external.read_external, VA),
-                (table_reader.read_columns,),
+                (tables.read_columns,),
                 (apply.read,),
             ):
                 tried(call, tmp_path / name, *more)
@@ -297,7 +296,7 @@ def test_a_pickle_in_a_tables_metadata_runs_nothing(tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Arrow says that it will not read a pickle
             parquet.write_table(table.cast(schema), path)
-            for call, *more in ((external.read_external, VA), (table_reader.read_columns,), (people.read_table,)):
+            for call, *more in ((external.read_external, VA), (tables.read_columns,), (people.read_table,)):
                 tried(call, path, *more)
             tried(importer.main, path, f"table-{number}", tmp_path / "work")
         assert not mark.exists(), number

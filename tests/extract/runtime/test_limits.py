@@ -105,16 +105,16 @@ def test_a_table_that_unpacks_to_much_more_than_its_size_is_refused(
     import pyarrow as pa
     from pyarrow import parquet
 
-    from extract.tabular import reader as table_reader
+    from extract.media import tables
 
     for name, values in (("zeros", np.zeros(9999)), ("noise", np.random.default_rng(0).normal(size=9999))):
         path = tmp_path / f"{name}.parquet"
         parquet.write_table(pa.table({"frame": values}), path, use_dictionary=False, compression="zstd")
-    assert table_reader.read_columns(tmp_path / "zeros.parquet").raw
+    assert tables.read_columns(tmp_path / "zeros.parquet").raw
     monkeypatch.setattr(limits, "CELL_BYTES", 9999)
     with pytest.raises(InputError, match="bytes, unpacked, expected"):
-        table_reader.read_columns(tmp_path / "zeros.parquet")
-    assert table_reader.read_columns(tmp_path / "noise.parquet").raw
+        tables.read_columns(tmp_path / "zeros.parquet")
+    assert tables.read_columns(tmp_path / "noise.parquet").raw
 
 
 def png(path: Path, edge: int) -> Path:

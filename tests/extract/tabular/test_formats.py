@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from extract.media.tables import Table
 from extract.runtime.errors import InputError
 from extract.tabular.formats import Choice, plan
-from extract.tabular.reader import Table
 
 
 def table(*names, text=()):

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from extract.features import store
+from extract.media import tables
 from extract.runtime.errors import InputError
 from extract.tabular import importer
-from extract.tabular import reader as table_reader
 from extract.tabular.formats import Choice, plan
 from extract.tabular.placing import Places
 
 
 def places(tmp_path, header="video,frame,x", choice=None):
     (tmp_path / "header.csv").write_text(header + "\n")
-    return Places(plan(table_reader.read_columns(tmp_path / "header.csv"), choice or Choice()))
+    return Places(plan(tables.read_columns(tmp_path / "header.csv"), choice or Choice()))
 
 
 def placed(places, names, stated=None):

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from extract.media import tables
 from extract.runtime.errors import InputError
-from extract.tabular import reader as table_reader
 
 
 def read(path, text, numbers):
-    pieces = list(table_reader.read(table_reader.read_columns(path), text, numbers))
+    pieces = list(tables.read(tables.read_columns(path), text, numbers))
     names = None if text is None else [name for piece in pieces for name in piece[0]]
     return names, np.concatenate([piece[1] for piece in pieces])
 
@@ -31,23 +31,21 @@ def test_values_equal_what_pandas_reads(tmp_path, suffix):
     names, values = read(path, "video", ["x", "frame", "flag"])
     assert names == frame["video"].tolist()  # leading zeros are kept
     np.testing.assert_array_equal(values, frame[["x", "frame", "flag"]].to_numpy(float))
-    assert table_reader.read_columns(path).numeric == {"frame", "x", "flag"} | (
-        {"video"} if suffix == ".csv" else set()
-    )
+    assert tables.read_columns(path).numeric == {"frame", "x", "flag"} | ({"video"} if suffix == ".csv" else set())
 
 
 def test_blanks_around_names_and_ways_to_write_nothing(tmp_path):
     (tmp_path / "t.csv").write_text("frame, AU01_r , n\n1, 0.5, -nan(ind)\n2,nan,3\n3,,NA\n")
-    assert list(table_reader.read_columns(tmp_path / "t.csv").raw) == ["frame", "AU01_r", "n"]
+    assert list(tables.read_columns(tmp_path / "t.csv").raw) == ["frame", "AU01_r", "n"]
     _, values = read(tmp_path / "t.csv", None, ["AU01_r", "n"])
     np.testing.assert_array_equal(values, [[0.5, np.nan], [np.nan, 3], [np.nan, np.nan]])
 
 
 def test_a_column_that_is_empty_at_first_or_whole_at_first_is_still_a_column_of_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_reader, "CSV_BLOCK", 200)
+    monkeypatch.setattr(tables, "CSV_BLOCK", 200)
     lines = [f"{k},{'' if k < 40 else k / 2},{k if k < 40 else k / 2}" for k in range(80)]
     (tmp_path / "t.csv").write_text("\n".join(["frame,late,whole", *lines]))
-    assert table_reader.read_columns(tmp_path / "t.csv").numeric == {"frame", "late", "whole"}
+    assert tables.read_columns(tmp_path / "t.csv").numeric == {"frame", "late", "whole"}
     _, values = read(tmp_path / "t.csv", None, ["late", "whole"])
     assert np.isnan(values[:40, 0]).all() and values[79].tolist() == [39.5, 39.5]
 
@@ -61,7 +59,7 @@ def test_parquet_categories_and_whole_numbers_are_names_too(tmp_path):
 
 def test_text_where_numbers_are_expected_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("frame,x\n1,2\n2,surprised\n")
-    assert table_reader.read_columns(tmp_path / "t.csv").numeric == {"frame"}
+    assert tables.read_columns(tmp_path / "t.csv").numeric == {"frame"}
     with pytest.raises(InputError, match=r"t\.csv: cannot be read as a table of numbers .*surprised"):
         read(tmp_path / "t.csv", None, ["x"])
 
@@ -72,18 +70,18 @@ def test_a_column_of_numbers_with_an_odd_cell_is_known_with_its_place_and_words_
         rows = [f"{k},{k / 8},{odd if k == 70 else k / 4},{'happy' if k % 3 else '7'}" for k in range(1, 90)]
         rows[40] = '41,1,2,"two\nlines"'  # so that lines are not rows
         path.write_text("\n".join(["frame,a,b,word", *rows]) + "\n")
-        table = table_reader.read_columns(path)
+        table = tables.read_columns(path)
         assert table.numeric == {"frame", "a"} and list(table.odd) == ["b"], odd
         assert table.odd["b"] == f"line 72: {odd.strip(chr(34))!r}"
     path.write_text("frame,a\n" + "".join(f'{k},"{k},5"\n' for k in range(1, 9)))  # decimal commas throughout
-    assert table_reader.read_columns(path).odd == {"a": "line 2: '1,5'"}
+    assert tables.read_columns(path).odd == {"a": "line 2: '1,5'"}
     frame = pd.DataFrame({"frame": range(1, 5), "a": ["1.5", "2", "oops", "3"], "b": list("wxyz")})
     frame.to_parquet(tmp_path / "t.parquet")
-    assert table_reader.read_columns(tmp_path / "t.parquet").odd == {"a": "row 3: 'oops'"}
+    assert tables.read_columns(tmp_path / "t.parquet").odd == {"a": "row 3: 'oops'"}
 
 
 def test_an_odd_cell_far_behind_is_named_with_its_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_reader, "CSV_BLOCK", 200)
+    monkeypatch.setattr(tables, "CSV_BLOCK", 200)
     rows = [f"{k},{'1.#INF' if k == 90 else k / 2}" for k in range(1, 100)]
     (tmp_path / "t.csv").write_text("\n".join(["frame,x", *rows]))
     with pytest.raises(InputError, match=r"line 91: '1.#INF' in column 'x', expected a number"):
@@ -95,21 +93,21 @@ def test_other_separators_and_utf_16_are_told_as_that(tmp_path):
     for sign, name in ((";", "';'"), ("\t", "tabs")):
         path.write_text(f"frame{sign}x\n1{sign}0,5\n")
         with pytest.raises(InputError, match=f"line 1 is .* separated by {name}; expected commas"):
-            table_reader.read_columns(path)
+            tables.read_columns(path)
     for encoding in ("utf-16", "utf-16-be"):
         bom = b"" if encoding == "utf-16" else b"\xfe\xff"
         path.write_bytes(bom + "frame,x\n1,0.5\n".encode(encoding))
         with pytest.raises(InputError, match="UTF-16 text; expected UTF-8"):
-            table_reader.read_columns(path)
+            tables.read_columns(path)
     path.write_bytes("frame,x\n1,0.5\n".encode("utf-8-sig"))
-    assert table_reader.read_columns(path).numeric == {"frame", "x"}
+    assert tables.read_columns(path).numeric == {"frame", "x"}
 
 
 @pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.csv", b"frame,x"), ("t.parquet", b"PAR1 cut short")])
 def test_what_is_no_table_is_one_clear_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="no table that can be read"):
-        table_reader.read_columns(tmp_path / name)
+        tables.read_columns(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -117,7 +115,7 @@ def test_row_numbers_that_pandas_wrote_are_no_data(tmp_path, suffix):
     frame = pd.DataFrame({"frame": [1, 2], "x": [0.5, 1]}, index=[7, 3])
     path = tmp_path / f"t{suffix}"
     frame.to_csv(path) if suffix == ".csv" else frame.to_parquet(path)
-    assert list(table_reader.read_columns(path).raw) == ["frame", "x"]
+    assert list(tables.read_columns(path).raw) == ["frame", "x"]
 
 
 def test_a_line_with_too_few_fields_and_a_column_named_twice_are_refused(tmp_path):
@@ -126,14 +124,14 @@ def test_a_line_with_too_few_fields_and_a_column_named_twice_are_refused(tmp_pat
         read(tmp_path / "short.csv", None, ["x"])
     (tmp_path / "twice.csv").write_text("frame, x,x\n1,2,3\n")
     with pytest.raises(InputError, match=r"column 'x' is there twice"):
-        table_reader.read_columns(tmp_path / "twice.csv")
+        tables.read_columns(tmp_path / "twice.csv")
 
 
 def test_files_are_found_in_a_folder_by_name(tmp_path):
     for name in ["b.csv", "a.CSV", "c.parquet", ".hidden.csv", "notes.txt"]:
         (tmp_path / name).touch()
-    assert [path.name for path in table_reader.find(tmp_path)] == ["a.CSV", "b.csv", "c.parquet"]
-    assert table_reader.find(tmp_path / "b.csv") == [tmp_path / "b.csv"]
+    assert [path.name for path in tables.find(tmp_path)] == ["a.CSV", "b.csv", "c.parquet"]
+    assert tables.find(tmp_path / "b.csv") == [tmp_path / "b.csv"]
     (tmp_path / "none").mkdir()
     for wrong, text in [
         ("none", "no tables in it"),
@@ -141,7 +139,7 @@ def test_files_are_found_in_a_folder_by_name(tmp_path):
         ("notes.txt", "expected a table"),
     ]:
         with pytest.raises(InputError, match=text):
-            table_reader.find(tmp_path / wrong)
+            tables.find(tmp_path / wrong)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -156,7 +154,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     code = f"""
 import resource, sys
 from pathlib import Path
-from extract.tabular import reader
+from extract.media import tables as reader
 table = reader.read_columns(Path({str(tmp_path / "big.parquet")!r}))
 numbers = [f"f{{i}}" for i in range({columns})]
 pieces = reader.read(table, None, numbers)
@@ -167,7 +165,7 @@ print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 102
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     rows, grown = map(int, out.split())
-    assert rows == 300_000 - table_reader.PARQUET_ROWS
+    assert rows == 300_000 - tables.PARQUET_ROWS
     assert grown < 40  # MB; the table has 154 as doubles
 
 
@@ -185,11 +183,11 @@ def test_text_that_is_no_utf_8_is_named_with_its_row(tmp_path):
         read(path, "video", ["frame"])
     (tmp_path / "t.csv").write_bytes("fr\xe4me,x\n1,2\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"t\.csv: line 1: a column's name is not UTF-8"):
-        table_reader.read_columns(tmp_path / "t.csv")
+        tables.read_columns(tmp_path / "t.csv")
 
 
 def test_a_named_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
-    [found] = table_reader.find(tmp_path)
+    [found] = tables.find(tmp_path)
     with pytest.raises(InputError, match="a named pipe, expected a file"):
-        table_reader.read_columns(found)
+        tables.read_columns(found)
