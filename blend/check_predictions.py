@@ -106,6 +106,6 @@ def _decisions(file: Path, task: Task, test: Pool) -> tuple[NDArray[np.generic],
     own, lengths = external.read_external(file, task).videos, np.diff(test.offsets).tolist()
     scores = timeline.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))
     rows = timeline.present(test.videos, lengths, own) & test.present
-    if task.name == "expr":
+    if task.is_multiclass:
         return scores.argmax(1).astype(np.int8), rows
-    return ((scores >= DEFAULT_THRESHOLD).astype(np.uint8) if task.name == "au" else scores), rows
+    return ((scores >= DEFAULT_THRESHOLD).astype(np.uint8) if task.is_multilabel else scores), rows

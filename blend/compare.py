@@ -202,7 +202,8 @@ def gain(
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return found | {"interval": None, "better_in": None}
     wider = interval.widen_factor(np.array(labelled, np.int64))
-    widest = 2.0 if task == "va" else 1.0  # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
+    # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
+    widest = 2.0 if TASKS[task].is_regression else 1.0
     free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))
     at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
     low, high = widest * np.tanh(at + wider * (np.quantile(free, [0.025, 0.975]) - free.mean()))

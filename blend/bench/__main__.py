@@ -21,7 +21,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             more = f"{one['ratio_to_floor']:.1f} times the floor of {one['floor_ms']:.2f} ms"
             other = f"{one['reference_ms'] / 1000:.1f} s: {one['times_faster']:,.0f} times"
             lines.append((what, f"{one['ms']:.2f} ms ({more})", f"<= {MOST_MS[part]:g} ms", other))
-            if part == "va":
+            if "ms_first" in one:
                 lines.append(("va: at a k not seen before", f"{one['ms_first']:.1f} ms", "", ""))
         elif part == "search":
             what = f"au: from the start of {one['trials']} trials until params.json"

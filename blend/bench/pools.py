@@ -90,10 +90,10 @@ def _video(task: Task, frames: NDArray[np.int32], seed: list[int]) -> Sparse:
 
     state = walk(1)[0] + 0.5 * rng.standard_normal(channels, np.float32)
     seen = state + ERRORS[:, None, None].astype(np.float32) * walk(HEADS)
-    if task.name == "au":
+    if task.is_multilabel:
         cut = np.array([_upper(rate) for rate in RATES], np.float32) * np.float32(np.sqrt(1.25))
         return Sparse(frames, 1 / (1 + np.exp(2 * (cut - seen))), (state > cut).astype(np.uint8))
-    if task.name == "expr":
+    if task.is_multiclass:
         raised = np.exp(seen - seen.max(-1, keepdims=True))
         return Sparse(frames, raised / raised.sum(-1, keepdims=True), state.argmax(-1).astype(np.int8))
     return Sparse(frames, np.tanh(0.5 * seen), np.tanh(0.5 * state))

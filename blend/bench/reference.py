@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.bench.pools import Sparse
+from heads.abaw.tasks import TASKS
 
 GRID = np.arange(0.1, 1, 0.1)
 
@@ -35,13 +36,13 @@ def score(task: str, videos: list[Sparse], weights: NDArray[np.float64], k: int)
 
     predicted = np.concatenate([_one(video, weights, k) for video in videos])
     truth = np.concatenate([video.truth for video in videos])
-    if task == "au":
+    if TASKS[task].is_multilabel:
         best = [
             max(f1_score(truth[:, c], predicted[:, c] >= cut, zero_division=0) for cut in GRID)
             for c in range(truth.shape[1])
         ]
         return float(np.mean(best))
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         return float(f1_score(truth, predicted.argmax(1), average="macro", zero_division=0))
     return float(np.mean([_ccc(truth[:, c], predicted[:, c]) for c in range(truth.shape[1])]))
 

@@ -110,12 +110,12 @@ def _annotations(folder: Path, task: str, scale: float, seed: int) -> Path:
     each = max(LEAST_FRAMES, round(frames * scale / few))
     folder.mkdir(parents=True)
     for v in range(few):
-        if task == "va":
+        if TASKS[task].is_regression:
             lines = "\n".join(f"{a:.3f},{b:.3f}" for a, b in rng.uniform(-1, 1, (each, 2)).tolist())
         else:
             columns = TASKS[task].columns
             body = np.full((each, 2 * columns), ord(","), np.uint8)
-            body[:, ::2] = rng.integers(0, 2 if task == "au" else 8, (each, columns)) + ord("0")
+            body[:, ::2] = rng.integers(0, 2 if TASKS[task].is_multilabel else 8, (each, columns)) + ord("0")
             body[:, -1] = ord("\n")
             lines = body.tobytes().decode().rstrip("\n")
         (folder / f"train{v:03d}.txt").write_text(f"{TASKS[task].header}\n{lines}\n")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.abaw.metrics import CLASSES, f1
+from heads.abaw.tasks import TASKS
 
 Table = NDArray[np.float64]
 
@@ -20,11 +21,11 @@ def per_video(
     """Tables of `videos` videos from N frames: truth and decided as in `heads.abaw.tasks.Task`, video_of [N] in
     0..videos-1.
     """
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         cell = (video_of * CLASSES + truth.astype(np.int64)) * CLASSES + decided.astype(np.int64)
         return np.bincount(cell, minlength=videos * CLASSES**2).reshape(videos, CLASSES, CLASSES).astype(np.float64)
     t, p = truth.astype(np.float64), decided.astype(np.float64)
-    rows = [t * p, p, t] if task == "au" else [np.ones_like(t), t, p, t * t, p * p, t * p]
+    rows = [t * p, p, t] if TASKS[task].is_multilabel else [np.ones_like(t), t, p, t * t, p * p, t * p]
     table = np.empty((videos, len(rows), t.shape[1]))
     for i, row in enumerate(rows):
         for c in range(t.shape[1]):
@@ -41,9 +42,9 @@ def sum_groups(table: Table, group_of: NDArray[np.int64]) -> Table:
 
 def outputs(task: str, table: Table) -> NDArray[np.float64]:
     """Score of each output from summed tables [..., rows, columns] -> [..., outputs]; NaN: a CCC not defined."""
-    if task == "au":
+    if TASKS[task].is_multilabel:
         return f1(table[..., 0, :], table[..., 1, :], table[..., 2, :])
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         return f1(np.diagonal(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1))
     n, t, p, tt, pp, tp = np.moveaxis(table, -2, 0)
     n = np.maximum(n, 1)
@@ -69,7 +70,7 @@ def draw(task: str, table: Table, draws: int, seed: int, keep: bool = False) -> 
     times = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws).astype(np.float64)
     drawn = (times @ table.reshape(videos, -1)).reshape(draws, *table.shape[1:])
     parts = outputs(task, drawn)
-    if task == "va":
+    if TASKS[task].is_regression:
         return parts.mean(-1)
     lost = (_actual(task, drawn) == 0) & (_actual(task, table.sum(0)) > 0)
     if keep:
@@ -79,7 +80,7 @@ def draw(task: str, table: Table, draws: int, seed: int, keep: bool = False) -> 
 
 def _actual(task: str, table: Table) -> NDArray[np.float64]:
     """How often each unit or class occurs, [..., outputs]."""
-    return table[..., 2, :] if task == "au" else table.sum(-1)
+    return table[..., 2, :] if TASKS[task].is_multilabel else table.sum(-1)
 
 
 def number_or_none(value: float) -> float | None:

@@ -38,9 +38,9 @@ def options(pool: Pool, settings: BlendSettings, has_train: bool = False) -> Opt
     each = {True: ("each",), False: ("shared", "equal", "best"), "auto": ("shared", "equal", "best", "each")}
     weights = ("given",) if settings.weights is not None else each[settings.per_output_weights]
     train = {True: (True,), False: (False,), "auto": (False, True)}[settings.out_of_fold] if has_train else (False,)
-    if pool.task.name == "au":
+    if pool.task.is_multilabel:
         return Options(weights, _rules(settings.thresholds, ("pulled-plug-in",)), with_train=train)
-    if pool.task.name == "expr":
+    if pool.task.is_multiclass:
         biases = _rules(settings.bias, ("off", "prior", "pulled"))
         return Options(weights, biases, _filters(pool, settings.filter), train)
     return Options(weights, _moment_parts(settings), with_train=train)

@@ -121,7 +121,7 @@ def _content(pool: Pool) -> NDArray[np.float64]:
     """How much of everything each video holds, [V, 1 + outputs]: frames; positives, frames or |value| sums."""
     truth, videos = pool.known, len(pool.videos)
     columns = [np.ones(len(truth.rows))]
-    if pool.task.name == "expr":
+    if pool.task.is_multiclass:
         columns += [truth.values == c for c in range(len(pool.task.outputs))]
     else:
         columns += list(np.abs(truth.values.astype(np.float64)).T)

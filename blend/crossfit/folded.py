@@ -21,6 +21,7 @@ from blend.calibrate import affine, video_counts
 from blend.calibrate.threshold_rules import curve
 from blend.decision import combine, smooth
 from blend.pool.pool import Pool
+from heads.abaw.tasks import TASKS
 
 ROWS = 20_000
 BINS = 256
@@ -93,7 +94,7 @@ class FoldedPool:
 
     def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         whole, folds, task = self.smoothed(kernel, k), len(self.folds), self.pool.task.name
-        if task == "au":
+        if TASKS[task].is_multilabel:
             table = _au_counts(whole, weights.astype(np.float32), self.truth, self.fold_of, self.weight, folds, BINS)
             return curve(np.einsum("sf,ifcb->iscb", self._keep, table)).max(-1)
         table = _expr_counts(whole, weights.astype(np.float32), self.truth, self.fold_of, self.weight, folds)
@@ -181,7 +182,7 @@ def _every(video_of: NDArray[np.int64], step: int) -> NDArray[np.int64]:
 
 def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None) -> FoldedPool:
     """The folded pool of a task; `rows`: how many rows are looked at."""
-    kind = FoldedVaPool if pool.task.name == "va" else FoldedPool
+    kind = FoldedVaPool if pool.task.is_regression else FoldedPool
     return kind(pool, folds) if rows is None else kind(pool, folds, rows)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate import video_counts
+from heads.abaw.tasks import TASKS
 
 LUCK = 1.2
 """The blend, too, depends on which videos it was found on, which no draw of finished decisions shows."""
@@ -70,7 +71,7 @@ def widen_factor(frames: NDArray[np.int64]) -> float:
 
 def unbound(task: str, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logit of an F1, Fisher's z (atanh) of a CCC."""
-    if task == "va":
+    if TASKS[task].is_regression:
         return np.arctanh(np.clip(score, EDGE - 1, 1 - EDGE))
     inside = np.clip(score, EDGE, 1 - EDGE)
     return np.log(inside / (1 - inside))
@@ -78,4 +79,4 @@ def unbound(task: str, score: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def bound(task: str, free: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of `unbounded`."""
-    return np.tanh(free) if task == "va" else 1 / (1 + np.exp(-free))
+    return np.tanh(free) if TASKS[task].is_regression else 1 / (1 + np.exp(-free))

@@ -32,6 +32,7 @@ from blend.decision.params import Params
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
+from heads.abaw.tasks import TASKS
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 MARGIN = 1.0
@@ -118,7 +119,7 @@ class Selection:
     def alone(self, weights: NDArray[np.float64]) -> SelectedBlend:
         """Given weights [H] of the distinct heads; kernel, k and thresholds are the best ones on the same videos."""
         part = {"au": "fixed" if self.settings.thresholds == "fixed" else "exact", "expr": "off", "va": ""}[self.task]
-        if self.task == "au" and self.given.thresholds is not None:
+        if TASKS[self.task].is_multilabel and self.given.thresholds is not None:
             part = "given"
         each = np.broadcast_to(weights[:, None], (len(weights), len(self.pool.task.outputs)))
 

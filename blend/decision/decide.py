@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heads.abaw.tasks import EXPR
+from heads.abaw.tasks import EXPR, TASKS
 
 DEFAULT_THRESHOLD = 0.5
 OTHER = EXPR.index("Other")
@@ -25,10 +25,10 @@ def decide(
     Thresholds [12] stay float64: a threshold halfway between two neighbouring float32 is no float32. `bias` [8] is
     added to the logarithms of expr's scores: each class is multiplied by exp(bias). va is scale * scores + shift.
     """
-    if task == "au":
+    if TASKS[task].is_multilabel:
         cut = np.full(scores.shape[1], DEFAULT_THRESHOLD) if thresholds is None else thresholds
         return (scores >= np.asarray(cut, np.float64)).astype(np.uint8)
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         weighed = scores if bias is None else scores * factors(bias)
         return weighed.argmax(1).astype(np.int8)
     if scale is not None or shift is not None:

@@ -13,7 +13,7 @@ from blend.predict.scores import BlendedVideo
 from blend.predict.source import NAMES, DetectedFaces
 from extract.faces.boxes import SIDES
 from extract.runtime.run_folder import write_whole
-from heads.abaw.tasks import AU, EXPR, VA
+from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,9 +70,9 @@ def _columns(one: BlendedVideo, rows: NDArray[np.int64], frames: int) -> dict[st
     """One task's columns, with values at `rows`."""
     import pandas as pd
 
-    if one.task == "va":
+    if TASKS[one.task].is_regression:
         return {name: _spread(one.decided[rows, i], rows, frames) for i, name in enumerate(VA)}
-    if one.task == "au":
+    if TASKS[one.task].is_multilabel:
         units: dict[str, Any] = {}
         for i, name in enumerate(AU):
             values = _missing(name, frames)

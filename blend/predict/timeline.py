@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blend.decision.decide import DEFAULT_THRESHOLD
 from blend.predict.table import in_words, score_name
-from heads.abaw.tasks import AU, EXPR, VA
+from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,8 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
     faces = [(str(name), some) for name, some in table.groupby("face", sort=False)]
     times = faces[0][1]["time"].to_numpy(np.float64)
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
-    thresholds = next((one.thresholds for one in params if one.task == "au"), None) or (DEFAULT_THRESHOLD,) * len(AU)
+    thresholds = next((one.thresholds for one in params if TASKS[one.task].is_multilabel), None)
+    thresholds = thresholds or (DEFAULT_THRESHOLD,) * len(AU)
     data = {
         "frames": said["frames"],
         "rate": said["rate"],

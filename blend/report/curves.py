@@ -20,6 +20,7 @@ from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.report.videos import VideoDecisions
 from heads.abaw.metrics import CLASSES
+from heads.abaw.tasks import TASKS
 
 HEADS = 3
 """So many heads have a curve: the best on held-out videos."""
@@ -86,12 +87,12 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
     `error` is the mean distance between the two, weighted by frames (the expected calibration error).
     """
     truth, task = pool.known.values, pool.task.name
-    predicted = decided.decisions if task == "va" else decided.scores
-    low, high = (-1.0, 1.0) if task == "va" else (0.0, 1.0)
+    predicted = decided.decisions if TASKS[task].is_regression else decided.scores
+    low, high = (-1.0, 1.0) if TASKS[task].is_regression else (0.0, 1.0)
     found = {}
     for c, name in enumerate(pool.task.outputs):
         p = predicted[:, c].astype(np.float64)
-        t = (truth == c) if task == "expr" else truth[:, c]
+        t = (truth == c) if TASKS[task].is_multiclass else truth[:, c]
         at = np.clip(((p - low) / (high - low) * BINS).astype(np.int64), 0, BINS - 1)
         n = np.bincount(at, minlength=BINS)
         there = n > 0

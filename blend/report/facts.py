@@ -54,7 +54,7 @@ def _part(
         "outputs": {},
     }
     for c, name in enumerate(task.outputs):
-        if task.name == "va":
+        if task.is_regression:
             own = values[:, c].astype(np.float64)
             at = np.clip(((own + 1) / 2 * STEPS).astype(np.int64), 0, STEPS - 1)
             found["outputs"][name] = {
@@ -63,7 +63,7 @@ def _part(
                 "frames": [int(n) for n in np.bincount(at, minlength=STEPS)],
             }
         else:
-            on = (values == c) if task.name == "expr" else values[:, c] != 0
+            on = (values == c) if task.is_multiclass else values[:, c] != 0
             found["outputs"][name] = {
                 "rate": float(on.mean()) if len(on) else None,
                 "frames": int(on.sum()),

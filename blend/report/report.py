@@ -168,9 +168,9 @@ def build_details(
         "search": report_facts.describe_search(pool, outcome.found, seed),
         "data": report_facts.describe_data(pool, train),
     }
-    if pool.task.name == "au":
+    if pool.task.is_multilabel:
         found["threshold_curves"] = curves.thresholds(pool, outcome)
-    elif pool.task.name == "expr":
+    elif pool.task.is_multiclass:
         found["confusion"] = curves.confusion(pool.known.values, decided.decisions)
     else:
         found["density"] = curves.density(pool, decided)

@@ -19,6 +19,7 @@ from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
+from heads.abaw.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
 def score_video(task: str, table: video_counts.Table) -> float:
     """The score of one video from its counts: the mean over outputs that occur in it; va: over both dimensions."""
     parts = video_counts.outputs(task, table)
-    if task == "va":
+    if TASKS[task].is_regression:
         return float(parts.mean())
-    there = (table[2] if task == "au" else table.sum(1)) > 0
+    there = (table[2] if TASKS[task].is_multilabel else table.sum(1)) > 0
     return float(parts[there].mean()) if there.any() else float("nan")
 
 
@@ -132,9 +133,9 @@ def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> 
     """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
     others = total - own
     change = video_counts.outputs(task, total) - video_counts.outputs(task, others)
-    if task == "va":
+    if TASKS[task].is_regression:
         return float(change.mean())
-    left = (others[2] if task == "au" else others.sum(1)) > 0
+    left = (others[2] if TASKS[task].is_multilabel else others.sum(1)) > 0
     return float(change[left].mean()) if left.any() else float("nan")
 
 
@@ -145,7 +146,7 @@ def tables(videos: list[dict[str, Any]], key: str = "counts") -> video_counts.Ta
 
 def _plain(task: str, table: video_counts.Table) -> list[list[Any]]:
     """Counts as JSON: whole numbers where they are."""
-    return [[float(x) if task == "va" else int(x) for x in row] for row in table]
+    return [[float(x) if TASKS[task].is_regression else int(x) for x in row] for row in table]
 
 
 def _hash(frames: NDArray[np.int64], values: NDArray[np.generic]) -> str:

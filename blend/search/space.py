@@ -16,6 +16,7 @@ from blend.pool.pool import Pool
 from blend.search.objective import Extras, Point
 from blend.search.pattern_search import Plan
 from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -39,17 +40,18 @@ class Space:
         self.pool, self.settings, self.task = pool, settings, pool.task.name
         self.widest = settings.widest(self.task)
         self.weights, self.k = _rows(fixed.weights(pool, settings)), fixed.k(settings)
-        self.rule = self._rule() if self.task == "au" else None
+        self.rule = self._rule() if TASKS[self.task].is_multilabel else None
         searched = {"prior": "prior", "free": "free", "pulled": "free"}
-        self.bias = searched.get(settings.bias) if self.task == "expr" and isinstance(settings.bias, str) else None
-        named = settings.filter if self.task == "expr" and settings.filter not in ("auto", "off") else None
+        classes = TASKS[self.task].is_multiclass
+        self.bias = searched.get(settings.bias) if classes and isinstance(settings.bias, str) else None
+        named = settings.filter if classes and settings.filter not in ("auto", "off") else None
         if named is not None and named not in pool.heads:
             raise InputError(f"blend.expr.filter: no head is named {named!r}; there are {', '.join(pool.heads)}")
         cut = decide.DEFAULT_THRESHOLD if settings.thresholds == "fixed" else settings.thresholds
         self.extras = Extras(
             self._given("au", cut), self._given("expr", settings.bias), named,
-            self._given("va", settings.scale) or (self.task == "va" and settings.scale is True),
-            self._given("va", settings.shift) or (self.task == "va" and settings.shift is True),
+            self._given("va", settings.scale) or (TASKS[self.task].is_regression and settings.scale is True),
+            self._given("va", settings.shift) or (TASKS[self.task].is_regression and settings.shift is True),
         )  # fmt: skip
 
     def _rule(self) -> str:
@@ -71,7 +73,7 @@ class Space:
         if self.k is not None:
             each = each[0], isinstance(self.k, tuple)
         free = self.weights is None, self.k is None
-        return Plan(len(self.pool.task.outputs), self.widest, self.task != "expr", *each, *free)
+        return Plan(len(self.pool.task.outputs), self.widest, not TASKS[self.task].is_multiclass, *each, *free)
 
     @property
     def is_official(self) -> bool:
@@ -148,10 +150,10 @@ class Space:
         pool, task = self.pool, self.pool.task
         base = Params(task.name, task.outputs, pool.heads, point.weights, point.kernel, point.k)
         truth = pool.known
-        if task.name == "expr":
+        if task.is_multiclass:
             return self._with_bias(base, point)
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
-        if task.name == "au":
+        if task.is_multilabel:
             if self.rule == "exact":
                 columns = threshold.columns(blended, truth.rows)
                 found = threshold.best(columns, truth.values.T.astype(np.uint8))[0]

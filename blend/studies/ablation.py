@@ -185,7 +185,7 @@ def chosen(data: Data, model: Model) -> tuple[float, int, NDArray[np.float64] | 
     for k in KS:
         smooth = combine.scores(whole, [1.0], "box", k)
         thresholds = None
-        if data.task.name == "au":
+        if data.task.is_multilabel:
             found = threshold.columns(smooth, whole.known.rows)
             thresholds = threshold.best(found, whole.known.values.T.astype(np.uint8))[0]
         tried.append((_score(whole, smooth, thresholds), k, thresholds))

@@ -79,7 +79,7 @@ def _params(validation: Pool, k: int) -> Params:
 
     task, heads = validation.task, validation.heads
     params = combine.Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
-    if task.name != "au":
+    if not task.is_multilabel:
         return params
     scores, rates = combine.scores(validation, params.weights, "box", k), validation.known.values.mean(0)
     cuts = [np.quantile(column, 1 - max(rate, 0.001)) for column, rate in zip(scores.T, rates, strict=True)]
@@ -91,7 +91,7 @@ def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np
     from blend.unlabelled import compare as unlabelled
 
     usual, decided = (combine.combine(pool, params) for pool in (validation, test))
-    if fault == "argmin" and test.task.name == "expr":
+    if fault == "argmin" and test.task.is_multiclass:
         wrong = combine.scores(test, params.weights, params.kernel, params.k).argmin(1).astype(decided.dtype)
     else:
         wrong = plant(decided, test, fault, rng)
@@ -122,7 +122,7 @@ def plant(x: NDArray[Any], pool: Pool, fault: str, rng: np.random.Generator) -> 
         out[:, [a, b]] = x[:, [b, a]]
         return out
     if fault == "argmin":
-        return -x if pool.task.name == "va" else 1 - x
+        return -x if pool.task.is_regression else 1 - x
     if fault == "frames":
         return np.concatenate([x[np.maximum(np.arange(a, b) - LATE, a)] for a, b in pairwise(offsets)])
     lengths, out = np.diff(offsets), x.copy()

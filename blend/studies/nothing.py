@@ -91,10 +91,10 @@ def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
     signal = _drift(rng.standard_normal((videos, FRAMES, outputs)))
     found = _drift(rng.standard_normal((HEADS * videos, FRAMES, outputs))).reshape(HEADS, frames, outputs)
     signal = signal.reshape(frames, outputs)
-    if task == "au":
+    if TASKS[task].is_multilabel:
         truth: NDArray[np.generic] = (signal > NormalDist().inv_cdf(1 - RATE)).astype(np.uint8)
         scores = 1 / (1 + np.exp(-found))
-    elif task == "expr":
+    elif TASKS[task].is_multiclass:
         truth = signal.argmax(1).astype(np.int8)
         scores = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
     else:

@@ -171,9 +171,9 @@ def draw(task: str, videos: int, rng: np.random.Generator, kind: Kind = SAME) ->
 def shows_everything(pool: Pool) -> bool:
     """Whether every class, or every unit, occurs; always for va."""
     values = pool.known.values
-    if pool.task.name == "va":
+    if pool.task.is_regression:
         return True
-    return bool(values.any(0).all()) if pool.task.name == "au" else len(np.unique(values)) == len(PRIOR)
+    return bool(values.any(0).all()) if pool.task.is_multilabel else len(np.unique(values)) == len(PRIOR)
 
 
 class _Draw:

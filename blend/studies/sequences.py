@@ -230,7 +230,7 @@ def _chosen(some: Pool) -> tuple[int, NDArray[np.float64] | None]:
     tried = []
     for k in KS:
         smooth, thresholds = combine.scores(some, [1.0], "box", k), None
-        if some.task.name == "au":
+        if some.task.is_multilabel:
             columns = threshold.columns(smooth, some.known.rows)
             thresholds = threshold.best(columns, some.known.values.T.astype(np.uint8))[0]
         tried.append((some.task.score(some.known.values, _decided(some, k, thresholds)), k, thresholds))

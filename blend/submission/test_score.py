@@ -37,7 +37,7 @@ def final_score(submission: Path, listed: TestList, truth: Path, task: Task) -> 
         encoding="utf-8",
     )
     decided = table.astype(annotation_files.DTYPES[task.name])
-    found = score(listed, decided[:, 0] if task.name == "expr" else decided, annotations, task)
+    found = score(listed, decided[:, 0] if task.is_multiclass else decided, annotations, task)
     return {key: found[key] for key in ("score", "per_output", "frames")}
 
 

@@ -41,9 +41,9 @@ def rows(listed: TestList, pool: Pool) -> NDArray[np.int64]:
 
 def _tails(task: Task, decided: NDArray[np.generic]) -> Iterator[str]:
     """The text behind each picture's name."""
-    if task.name == "expr":
+    if task.is_multiclass:
         return map(str, decided.tolist())
-    if task.name == "va":
+    if task.is_regression:
         text = [map(str, column) for column in decided.astype(np.float32).T]
         return map(",".join, zip(*text, strict=True))
     codes = decided.astype(np.int64) @ (1 << np.arange(decided.shape[1]))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.pool.pool import Pool
+from heads.abaw.tasks import TASKS
 
 LEVEL = 0.002
 """So often chance alone may raise a warning, over all statistics of a submission together."""
@@ -53,7 +54,7 @@ def shares(
     that hold no prediction of their own.
     """
     task = pool.task
-    if task.name == "va":
+    if task.is_regression:
         columns = np.column_stack([decided, (decided.astype(np.float64) - middle) ** 2])
         names = tuple(f"{what} {name}" for what in ("mean", "square") for name in task.outputs)
     else:
@@ -67,7 +68,7 @@ def shares(
 
 def as_columns(task: str, decided: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
     """Decisions as one column per output, [T, C]: 0 or 1 for au and expr, the values of va."""
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         return np.eye(outputs, dtype=np.float32)[decided.astype(np.int64)]
     return decided.astype(np.float32)
 
@@ -76,9 +77,9 @@ def certainty(pool: Pool, scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """How sure each frame's scores are, [T]: the largest (expr), the mean distance from 0.5, doubled (au), or one less
     the spread between heads (va).
     """
-    if pool.task.name == "expr":
+    if pool.task.is_multiclass:
         return scores.max(1).astype(np.float64) / np.maximum(scores.sum(1, dtype=np.float64), 1e-9)
-    if pool.task.name == "au":
+    if pool.task.is_multilabel:
         return 2 * np.abs(scores.astype(np.float64) - 0.5).mean(1)
     return 1 - pool.scores.std(0, dtype=np.float64).mean(1)
 

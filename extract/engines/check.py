@@ -121,5 +121,5 @@ def check_width(where: str, kind: str, width: int, classes: Sequence[str] | None
         raise InputError(
             f"{where} has {width} columns, but classes names {len(classes)}; expected a name for each, in order"
         )
-    if kind == "va" and width != 2:
+    if kind == OUTPUTS[-1] and width != 2:
         raise InputError(f"{where} has {width} columns, expected 2: valence and arousal, in this order")

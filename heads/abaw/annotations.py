@@ -86,7 +86,7 @@ def read(path: Path, task: Task) -> Annotation:
         raise _first_problem(path, body, task)
     valid = (numbers > task.unlabelled).all(1)
     numbers[~valid] = 0
-    values = numbers[:, 0] if task.name == "expr" else numbers
+    values = numbers[:, 0] if task.is_multiclass else numbers
     return Annotation(compose(path.stem), np.ascontiguousarray(values, DTYPES[task.name]), valid)
 
 
@@ -112,9 +112,9 @@ def _parse(body: str, columns: int) -> NDArray[np.float64] | None:
 
 def legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
     """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
-    if task.name == "va":
+    if task.is_regression:
         return ((numbers >= -1) & (numbers <= 1)) | (numbers == task.unlabelled)
-    highest = 1 if task.name == "au" else len(task.outputs) - 1
+    highest = 1 if task.is_multilabel else len(task.outputs) - 1
     return (numbers >= -1) & (numbers <= highest) & (numbers == np.floor(numbers))
 
 

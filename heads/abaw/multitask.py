@@ -46,7 +46,7 @@ def read(path: Path, task: Task) -> dict[str, Annotation]:
         dense = np.zeros((int(at.max()) + 1, own.shape[1]), values.dtype)
         annotated = np.zeros(len(dense), bool)
         dense[at], annotated[at] = values[rows], valid[rows]
-        flat = np.ascontiguousarray(dense[:, 0]) if task.name == "expr" else dense
+        flat = np.ascontiguousarray(dense[:, 0]) if task.is_multiclass else dense
         found[name] = Annotation(name, flat, annotated, int(rows.min()) + 2)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class Task:
     """
 
     name: str
+    labels: Literal["multilabel", "multiclass", "regression"]
+    """Several outputs may be on in a frame, one is its class, or all are values in [-1, 1]."""
     outputs: tuple[str, ...]
     columns: int
     """Numbers on one line of an official annotation file."""
@@ -35,6 +38,21 @@ class Task:
     """The score's parts, one per output; `score` is their mean."""
     within: str = ""
     """The challenge that this is a part of: of the multi-task challenge "mtl"; empty for one that stands alone."""
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether several outputs may be on in a frame, as action units are."""
+        return self.labels == "multilabel"
+
+    @property
+    def is_multiclass(self) -> bool:
+        """Whether one of the outputs is the frame's class, as expressions are."""
+        return self.labels == "multiclass"
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the outputs are values, as valence and arousal are."""
+        return self.labels == "regression"
 
     @property
     def place(self) -> str:
@@ -50,9 +68,9 @@ class Task:
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("au", AU, 12, -1, "mean F1", metrics.mean_f1, metrics.f1_per_unit),
-        Task("expr", EXPR, 1, -1, "macro F1", metrics.macro_f1, metrics.f1_per_class),
-        Task("va", VA, 2, -5, "mean CCC", metrics.mean_ccc, metrics.ccc_per_dimension),
+        Task("au", "multilabel", AU, 12, -1, "mean F1", metrics.mean_f1, metrics.f1_per_unit),
+        Task("expr", "multiclass", EXPR, 1, -1, "macro F1", metrics.macro_f1, metrics.f1_per_class),
+        Task("va", "regression", VA, 2, -5, "mean CCC", metrics.mean_ccc, metrics.ccc_per_dimension),
     )
 }
 

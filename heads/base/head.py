@@ -168,10 +168,10 @@ def unit_weights(
 
 def row_weights(truth: NDArray[np.generic], task: Task, balance: float) -> NDArray[np.float64]:
     """Weight of each row (expr: [N], mean 1) or of each row's units (au: [N, 12]); va: ones [N]."""
-    if task.name == "expr":
+    if task.is_multiclass:
         weights = class_weights(np.bincount(truth, minlength=len(task.outputs)), balance)[truth.astype(np.int64)]
         return weights / weights.mean()
-    if task.name == "au":
+    if task.is_multilabel:
         negative, positive = unit_weights(truth.sum(0, dtype=np.int64), len(truth), balance)
         return np.where(truth > 0, positive, negative)
     return np.ones(len(truth))

@@ -18,11 +18,11 @@ def label_weights(truth: NDArray[np.generic], task: Task, balance: float) -> NDA
 
     The published formulas at balance 1 (see heads.base), all 1 at 0.
     """
-    if task.name == "expr":
+    if task.is_multiclass:
         counts = np.bincount(truth, minlength=len(task.outputs))
         weights = class_weights(counts, balance)
         return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
-    if task.name == "au":
+    if task.is_multilabel:
         return np.stack(unit_weights(truth.sum(0, dtype=np.int64), len(truth), balance)).astype(np.float32)
     return np.empty(0, np.float32)
 
@@ -33,9 +33,9 @@ def selection_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.f
     expr: the official macro F1 of the argmax; va: the official mean CCC; au: mean average precision over the units that
     occur, because AU thresholds are chosen later and F1 at 0.5 would prefer epochs that happen to fit 0.5.
     """
-    if task.name == "expr":
+    if task.is_multiclass:
         return task.score(truth, scores.argmax(1))
-    if task.name == "va":
+    if task.is_regression:
         score = task.score(truth, scores)
         return score if np.isfinite(score) else -1.0
     from sklearn.metrics import average_precision_score

@@ -74,9 +74,9 @@ def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.
 
 def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
     """How often each video shows each label: [videos, K]; K = 12 units, 8 classes, or 5 bins of each dimension."""
-    if task.name == "expr":
+    if task.is_multiclass:
         shows = np.eye(len(task.outputs))[truth.astype(np.int64)]
-    elif task.name == "au":
+    elif task.is_multilabel:
         shows = truth.astype(np.float64)
     else:
         bins = len(BINS) + 1

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.runtime.run_folder import write_json, write_text, write_whole
+from heads.abaw.tasks import TASKS
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.threads import threads
 from heads.data.table import CHUNK, Labelled, Rows
@@ -71,7 +72,7 @@ class LightGbm(Head):
         import lightgbm
 
         names = self._names()
-        self.linear = fit_linear(train) if self.task.name == "va" and self.settings.target == "residual" else None
+        self.linear = fit_linear(train) if self.task.is_regression and self.settings.target == "residual" else None
         constants = [
             self._constant(train.truth if train.truth.ndim == 1 else train.truth[:, i]) for i in range(len(names))
         ]
@@ -109,13 +110,13 @@ class LightGbm(Head):
         return Labelled(data.rows, (data.truth - known).astype(np.float32))
 
     def _names(self) -> tuple[str, ...]:
-        return ("all classes",) if self.task.name == "expr" else self.task.outputs
+        return ("all classes",) if self.task.is_multiclass else self.task.outputs
 
     def _constant(self, label: NDArray[np.generic]) -> float | None:
         """The value that stands for a booster where there is nothing to learn, or None."""
-        if self.task.name == "au" and min(label.sum(dtype=np.int64), (label == 0).sum()) < FEWEST:
+        if self.task.is_multilabel and min(label.sum(dtype=np.int64), (label == 0).sum()) < FEWEST:
             return float(label.mean())
-        if self.task.name != "au" and (label == label[0]).all():
+        if not self.task.is_multilabel and (label == label[0]).all():
             return float(label[0])
         return None
 
@@ -140,7 +141,7 @@ class LightGbm(Head):
             "bin_construct_sample_cnt": SAMPLE,
             "verbosity": -1,
             "feature_pre_filter": False,
-            **({"num_class": len(self.task.outputs)} if self.task.name == "expr" else {}),
+            **({"num_class": len(self.task.outputs)} if self.task.is_multiclass else {}),
         }
 
     def _boost(self, data: Any, held: Any, seed: int, trees: int) -> Any:
@@ -160,7 +161,7 @@ class LightGbm(Head):
         for chunk in rows.chunks():
             part = out[at : (at := at + len(chunk))]
             for i, booster in enumerate(loaded):
-                if self.task.name == "expr":
+                if self.task.is_multiclass:
                     part[:] = (
                         np.eye(len(self.task.outputs))[int(booster)]
                         if isinstance(booster, float)
@@ -172,7 +173,7 @@ class LightGbm(Head):
                     )
             if self.linear is not None:
                 part += self.linear.of(chunk)
-        return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
+        return np.clip(out, -1.0 if self.task.is_regression else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""
@@ -227,9 +228,9 @@ def _like_train(
     truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: str
 ) -> NDArray[np.float64]:
     """Weights of dev rows: each label weighs what it weighs in train, so that dev's loss is train's. New labels: 1."""
-    if task == "va":
+    if TASKS[task].is_regression:
         return np.ones(len(dev))
-    if task == "expr":
+    if TASKS[task].is_multiclass:
         by_class = np.ones(256)
         by_class[truth.astype(np.int64)] = weights
         return by_class[dev.astype(np.int64)]

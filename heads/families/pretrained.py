@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from extract.features import store
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
-from heads.abaw.tasks import EXPR, Task
+from heads.abaw.tasks import EXPR, TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
 from heads.data import feature_file
 from heads.data.table import Block, Labelled, Rows
@@ -98,7 +98,7 @@ def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[
 
     Heads for each or all networks pass over these; a head that names such a network is told why it cannot have it.
     """
-    if task != "expr":
+    if not TASKS[task].is_multiclass:
         return has
 
     def understood(network: str) -> bool:
@@ -119,15 +119,15 @@ class Pretrained(Head):
 
     def __init__(self, task: Task, settings: PretrainedSettings) -> None:
         super().__init__(task, settings)
-        if task.name == "au":
+        if task.is_multilabel:
             raise InputError("heads of family 'pretrained' are for expr and va: the networks know no action units")
-        self.mlp = Mlp(task, settings.mlp) if task.name == "expr" and settings.other == "mlp" else None
+        self.mlp = Mlp(task, settings.mlp) if task.is_multiclass and settings.other == "mlp" else None
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
         """See Head.fit. Raises InputError where no network has what it takes."""
         blocks = self._blocks(train.rows)
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
-        if self.task.name == "expr":
+        if self.task.is_multiclass:
             self.ready = {b.network: _are_probabilities(_chunks(train.rows, b)) for b in blocks}
             said = {output for block in blocks for output in match_outputs(block)}
             facts["classes_without_a_logit"] = [name for i, name in enumerate(EXPR) if i not in said]
@@ -143,7 +143,7 @@ class Pretrained(Head):
 
     def _blocks(self, rows: Rows) -> list[Block]:
         """The columns that are the prediction."""
-        kind = "va" if self.task.name == "va" else "logits"
+        kind = "va" if self.task.is_regression else "logits"
         blocks = [block for block in rows.blocks if block.kind == kind]
         if not blocks:
             raise InputError(f"a pretrained head of task {self.task.name!r} needs {kind!r} among its inputs")
@@ -157,7 +157,7 @@ class Pretrained(Head):
             at = 0
             for chunk in _chunks(rows, block):
                 mean[at : (at := at + len(chunk))] += self._said(block, chunk) / len(blocks)
-        if self.task.name == "va":
+        if self.task.is_regression:
             return np.clip(mean, -1, 1).astype(np.float32)
         if self.mlp is not None:
             mean[self.mlp.predict(_columns_for_mlp(rows)).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
@@ -165,7 +165,7 @@ class Pretrained(Head):
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
-        if self.task.name == "va":
+        if self.task.is_regression:
             return values.astype(np.float64)
         outputs = np.array(match_outputs(block))
         if self.mlp is not None:  # among the seven
@@ -175,7 +175,7 @@ class Pretrained(Head):
 
     def save(self, folder: Path) -> None:
         """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""
-        write_json(folder / "pretrained.json", self.ready if self.task.name == "expr" else {})
+        write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
         if self.mlp is not None:
             (folder / "mlp").mkdir(exist_ok=True)
             self.mlp.save(folder / "mlp")

@@ -231,7 +231,7 @@ def as_model(prepared: TrainData, head: Head) -> Model:
 
 def decide(task: Task, scores: NDArray[np.float32]) -> NDArray[np.generic]:
     """Raw scores as the official metric takes them: au cut at 0.5, expr the first of the largest, va as it is."""
-    return scores >= 0.5 if task.name == "au" else scores.argmax(1) if task.name == "expr" else scores
+    return scores >= 0.5 if task.is_multilabel else scores.argmax(1) if task.is_multiclass else scores
 
 
 def official_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:

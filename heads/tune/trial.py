@@ -76,7 +76,7 @@ def best_f1(truth: NDArray[np.uint8], scores: NDArray[np.float32]) -> NDArray[np
 def score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> tuple[float | None, dict[str, float]]:
     """The score of predictions (see above) and its parts by output; None where the official score is undefined."""
     parts = (
-        best_f1(truth.astype(np.uint8), scores) if task.name == "au" else task.per_output(truth, decide(task, scores))
+        best_f1(truth.astype(np.uint8), scores) if task.is_multilabel else task.per_output(truth, decide(task, scores))
     )
     whole = float(parts.mean())
     if not np.isfinite(whole):

@@ -7,6 +7,7 @@ from typing import Any
 from blend.report.html import charts, charts_outputs
 from blend.report.pointers import cell, figure, paragraph, section, table, words
 from blend.report.unlabelled import KEY
+from heads.abaw.tasks import TASKS
 
 Report = dict[str, Any]
 PARTS = ("train", "validation")
@@ -46,7 +47,7 @@ def data(report: Report) -> str:
 def _outputs_table(report: Report, parts: list[str]) -> str:
     """Rates and numbers of videos per output, or moments."""
     facts = report["data"]
-    va = report["task"] == "va"
+    va = TASKS[report["task"]].is_regression
     keys = ("mean", "std") if va else ("rate", "videos")
     header = ("", *(title for part in parts for title in (part, "spread" if va else "videos")))
     rows = [
@@ -60,7 +61,7 @@ def _outputs_table(report: Report, parts: list[str]) -> str:
 def _balance(report: Report, parts: list[str]) -> str:
     facts = report["data"]
     outputs = facts["validation"]["outputs"]
-    if report["task"] == "va":
+    if TASKS[report["task"]].is_regression:
         legend = charts.legend([(_sign(False), "train"), (_sign(True), "validation")])
         drawn = [
             charts_outputs.histogram(name, {part: facts[part]["outputs"][name]["frames"] for part in parts})

@@ -7,6 +7,7 @@ from typing import Any
 
 from blend.report.html import charts, charts_outputs
 from blend.report.pointers import cell, details, figure, panels, paragraph, pointer, section, table, wide
+from heads.abaw.tasks import TASKS
 
 Report = dict[str, Any]
 OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
@@ -149,7 +150,7 @@ def reliability(report: Report) -> str:
     bins = report.get("reliability")
     if not bins:
         return ""
-    va = report["task"] == "va"
+    va = TASKS[report["task"]].is_regression
     drawn = [
         charts_outputs.reliability(i, name, one, -1.0 if va else 0.0) for i, (name, one) in enumerate(bins.items())
     ]

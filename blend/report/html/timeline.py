@@ -20,6 +20,7 @@ from blend.crossfit.outcome import BlendResult
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
+from heads.abaw.tasks import TASKS
 
 BUDGET = 1_800_000
 """Bytes of all videos, compressed; text is a third longer."""
@@ -53,7 +54,7 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
         "outputs": list(pool.task.outputs),
         "heads": [pool.heads[h] for h in heads],
         "stride": stride,
-        "low": -1 if pool.task.name == "va" else 0,
+        "low": -1 if pool.task.is_regression else 0,
         "thresholds": list(params.thresholds) if params.thresholds is not None else None,
         "frames": [int(n) for n in np.diff(pool.offsets)],
         "names": list(pool.videos),
@@ -86,7 +87,7 @@ class Lines:
         task, outputs = pool.task.name, len(pool.task.outputs)
         decided = combine.combine(pool, params)
         rows, values = pool.known.rows, pool.known.values
-        if task == "va":
+        if TASKS[task].is_regression:
             truth = np.full((len(decided), outputs), NOT_ANNOTATED, np.uint8)
             truth[rows] = np.rint((values.astype(np.float32) + 1) * 100)
             return Lines(np.asarray(decided, np.float32), pool.scores[list(heads)], truth, None, pool.present)
@@ -94,8 +95,8 @@ class Lines:
         blend = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
         truth = np.full((len(decided), outputs), UNKNOWN, np.uint8)
         classes = np.arange(outputs)
-        truth[rows] = ON * ((values[:, None] == classes) if task == "expr" else (values != 0))
-        taken = (decided[:, None] == classes) if task == "expr" else decided
+        truth[rows] = ON * ((values[:, None] == classes) if TASKS[task].is_multiclass else (values != 0))
+        taken = (decided[:, None] == classes) if TASKS[task].is_multiclass else decided
         return Lines(blend, pool.scores[list(heads)], truth, np.asarray(taken, np.uint8), pool.present)
 
     def pack(self, first: int, last: int, stride: int, low: int) -> bytes:
@@ -119,7 +120,7 @@ class Lines:
 
 def _packed(pool: Pool, lines: Lines, budget: int) -> tuple[int, list[bytes]]:
     """The smallest stride that fits, nearly, and every video's bytes."""
-    low = -1 if pool.task.name == "va" else 0
+    low = -1 if pool.task.is_regression else 0
     values = lines.blend.size + lines.heads.size + lines.truth.size
     stride = max(1, values // (budget * ROWS_PER_BYTE))
     while True:

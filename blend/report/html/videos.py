@@ -10,6 +10,7 @@ from blend.report.html import charts, charts_scores
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
 from blend.report.pointers import cell, details, figure, paragraph, section, wide
+from heads.abaw.tasks import TASKS
 
 Report = dict[str, Any]
 HEADER = ("", "score", "influence", "annotated", "filled")
@@ -45,7 +46,8 @@ def videos(report: Report, has_timeline: bool) -> str:
         ]
     )
     few = _table(report, worst, number, place, has_timeline, True)
-    what = "the mean over what occurs in the video" if report["task"] != "va" else "the mean CCC within the video"
+    values = TASKS[report["task"]].is_regression
+    what = "the mean CCC within the video" if values else "the mean over what occurs in the video"
     how = "made without it" if report.get("held_out") else "made from it"
     text = (
         f"Each video is decided by a blend that was {how}. Score: {what}. Influence: the score of all videos less "
@@ -134,7 +136,7 @@ def _signs(report: Report) -> list[tuple[str, str]]:
     hatch = charts.sign('<path d="M2 12 12 0M8 12 18 0M14 12 24 0" stroke="var(--soft)" stroke-width=".9"/>')
     head = charts.sign('<path d="M1 6H27" stroke="var(--s3)" stroke-dasharray="3 2" stroke-width="1.2"/>')
     blend = (charts.key(0, "plain"), "blend")
-    if report["task"] == "va":
+    if TASKS[report["task"]].is_regression:
         truth = charts.sign('<path d="M1 6H27" stroke="var(--s2)" stroke-dasharray="7 2" stroke-width="1.7"/>')
         return [(truth, "truth"), blend, (head, "the chosen head"), (hatch, "no face: filled")]
     upper = charts.sign('<path d="M1 3.5H27" stroke="var(--s2)" stroke-width="4"/>')

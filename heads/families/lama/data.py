@@ -53,7 +53,7 @@ def find_targets(
     task: Task, truth: NDArray[Any], video: NDArray[np.int64], per_output: bool, cv: int, seed: int
 ) -> tuple[list[Target], list[float]]:
     """The targets, and the score [outputs] of what no target fills: a unit's rate, a value that never changes, or 0."""
-    if task.name == "expr":
+    if task.is_multiclass:
         classes = np.unique(truth)
         base = [float(len(classes) == 1 and i == classes[0]) for i in range(len(task.outputs))]
         kind = "binary" if len(classes) == 2 else "multiclass"
@@ -62,26 +62,26 @@ def find_targets(
     base = truth.mean(0, dtype=np.float64).tolist()
     changing = [i for i in range(len(task.outputs)) if _changes(task, truth[:, i])]
     if per_output:
-        kind = "binary" if task.name == "au" else "reg"
+        kind = "binary" if task.is_multilabel else "reg"
         return [Target(task.outputs[i], kind, (i,)) for i in changing], base
-    if task.name == "au":  # a forest of several units needs each of them on both sides, outside of every fold
+    if task.is_multilabel:  # a forest of several units needs each of them on both sides, outside of every fold
         folds = fold_groups(video, None, cv, seed)
         outside = [truth[folds != fold] for fold in np.unique(folds)]
         changing = [i for i in changing if all(0 < some[:, i].mean() < 1 for some in outside)]
-    kind = "multilabel" if task.name == "au" else "multi:reg"
+    kind = "multilabel" if task.is_multilabel else "multi:reg"
     return [Target("all outputs", kind, tuple(changing))] if changing else [], base
 
 
 def list_constant(task: Task, targets: Sequence[Target]) -> list[str]:
     """Names of the outputs that are not learnt; of expr "all classes" or nothing."""
-    if task.name == "expr":
+    if task.is_multiclass:
         return [] if targets else ["all classes"]
     learnt = {column for target in targets for column in target.columns}
     return [name for i, name in enumerate(task.outputs) if i not in learnt]
 
 
 def _changes(task: Task, label: NDArray[Any]) -> bool:
-    if task.name == "au":
+    if task.is_multilabel:
         return min(int((label == 1).sum()), int((label == 0).sum())) >= FEWEST
     return bool((label != label[0]).any())
 

@@ -138,7 +138,7 @@ class Lama(Head):
                 f"lama: use_algos has {len(self.settings.use_algos)} levels; a head learns one: give one list, as in "
                 f"use_algos = [{json.dumps(self.settings.algorithms)}]"
             )
-        together = not self.settings.per_output and self.task.name != "expr"
+        together = not self.settings.per_output and not self.task.is_multiclass
         for algorithm in self.settings.algorithms:
             if together and algorithm in SINGLE:
                 raise InputError(
@@ -210,7 +210,7 @@ class Lama(Head):
                 found = pool.map(lambda scores, chunk=chunk: scores(chunk), self.scorers)
                 for target, some in zip(self.targets, found, strict=True):
                     target.fill(some, out[start : start + CHUNK])
-        return np.clip(out, -1.0 if self.task.name == "va" else 0.0, 1.0)
+        return np.clip(out, -1.0 if self.task.is_regression else 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each automl in a JSON file of its own (heads.families.lama.scorer), and what for."""

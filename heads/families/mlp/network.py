@@ -84,7 +84,7 @@ def targets(task: Task, truth: Any) -> Any:
     """A batch's truth as the loss wants it: float32 [n, outputs], expr one-hot."""
     import tensorflow as tf
 
-    if task.name == "expr":
+    if task.is_multiclass:
         return tf.one_hot(tf.cast(truth, tf.int32), len(task.outputs))
     return tf.cast(truth, tf.float32)
 
@@ -93,9 +93,9 @@ def weigh(task: Task, truth: Any, by_label: NDArray[np.float32]) -> Any:
     """The weights of a batch: expr [n] by class (by_label [8]), au [n, 12] by side (by_label [2, 12]), va 1."""
     import tensorflow as tf
 
-    if task.name == "expr":
+    if task.is_multiclass:
         return tf.gather(by_label, tf.cast(truth, tf.int32))
-    return tf.where(truth > 0, by_label[1], by_label[0]) if task.name == "au" else tf.constant(1.0)
+    return tf.where(truth > 0, by_label[1], by_label[0]) if task.is_multilabel else tf.constant(1.0)
 
 
 def create_loss(task: Task, truth: Any, scores: Any, weights: Any) -> Any:
@@ -105,13 +105,13 @@ def create_loss(task: Task, truth: Any, scores: Any, weights: Any) -> Any:
     """
     import tensorflow as tf
 
-    if task.name == "va":
+    if task.is_regression:
         mean_t, mean_p = tf.reduce_mean(truth, 0), tf.reduce_mean(scores, 0)
         t, p = truth - mean_t, scores - mean_p
         below = tf.reduce_mean(t * t, 0) + tf.reduce_mean(p * p, 0) + tf.square(mean_t - mean_p) + TINY
         return 1.0 - tf.reduce_mean(2.0 * tf.reduce_mean(t * p, 0) / below)
     clipped = tf.clip_by_value(scores, TINY, 1.0 - TINY)
-    if task.name == "expr":
+    if task.is_multiclass:
         return -tf.reduce_mean(weights * tf.reduce_sum(truth * tf.math.log(clipped), 1))
     each = truth * tf.math.log(clipped) + (1.0 - truth) * tf.math.log(1.0 - clipped)
     return -tf.reduce_mean(weights * each)

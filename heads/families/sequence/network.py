@@ -139,9 +139,9 @@ def build(streams: Sequence[Stream], shape: Shape, outputs: int, moments: Moment
 
 def activate(task: Task, outputs: Tensor) -> Tensor:
     """Outputs as scores: au probabilities, expr probabilities that sum to 1, va in [-1, 1]."""
-    if task.name == "expr":
+    if task.is_multiclass:
         return outputs.softmax(-1)
-    return outputs.sigmoid() if task.name == "au" else outputs.tanh()
+    return outputs.sigmoid() if task.is_multilabel else outputs.tanh()
 
 
 def compute_loss(task: Task, outputs: Tensor, truth: Tensor, by_label: Tensor) -> Tensor:
@@ -150,10 +150,10 @@ def compute_loss(task: Task, outputs: Tensor, truth: Tensor, by_label: Tensor) -
     expr and au: cross-entropy weighted by class [8] or by unit and side [2, 12], the mean over frames, not over
     weights. va: 1 - (CCC of valence + CCC of arousal) / 2 over these frames.
     """
-    if task.name == "expr":
+    if task.is_multiclass:
         each = nn.functional.cross_entropy(outputs, truth.long(), reduction="none")
         return (by_label[truth.long()] * each).mean()
-    if task.name == "au":
+    if task.is_multilabel:
         weight = torch.where(truth > 0, by_label[1], by_label[0])
         return nn.functional.binary_cross_entropy_with_logits(outputs, truth.float(), weight)
     t, p = truth.float(), outputs.tanh()
