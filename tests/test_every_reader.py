@@ -141,6 +141,7 @@ OWN = {
     "between processes": """extract.cluster_worker.differs extract.cluster_worker.run extract.parent.job
         heads.processes._ended heads.tune_crew._ended blend.crew_job._heard
         blend.predict_blends._quiet""",
+    "nothing, in the place of closed output": "extract.errors._open_streams extract.errors._nobody_reads",
     "parts of the project": "blend.page._file blend.predict_timeline._file",
     "the border itself": """extract.inputs.read_bytes extract.inputs.read_text extract.inputs.read_toml
         extract.rundir.read_json""",

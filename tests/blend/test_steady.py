@@ -40,7 +40,7 @@ def pair(make_corpus, monkeypatch):
         )
     assert other.task is corpus.task
 
-    def learn(config, task, work, seed=0, only=None, hold=None):
+    def learn(config, task, work, seed=0, only=None, hold=None, *_):
         with ExitStack() as here:
             (hold or here).enter_context(rundir.holding(corpus.work / "heads" / "va"))
             for head in corpus.heads:
