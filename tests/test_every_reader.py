@@ -141,6 +141,7 @@ OWN = {
     "between processes": """extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job
         heads.train.processes._ended heads.tune.processes._ended blend.search.cluster_job._heard
         blend.predict.trained._quiet""",
+    "nothing, in the place of closed output": "errors._open_streams errors._nobody_reads",
     "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
     "the border itself": """inputs.read_bytes inputs.read_text inputs.read_toml
         extract.runtime.run_folder.read_json""",
