@@ -60,7 +60,7 @@ def exits() -> Iterator[None]:
             raise
         raise SystemExit(1) from error
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except Failed as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)

@@ -67,12 +67,9 @@ def read_filled(
 def class_names(path: Path) -> tuple[str, ...]:
     """What a file's logits stand for, in order, as its network or table calls them; () where nothing says so."""
     about = store.read_about(path) or {}
-    try:
-        if "columns" in about:  # an imported table: {kind: names of its columns}
-            return tuple(inputs.parse_json(about["columns"]).get("logits", ()))
-        return tuple(inputs.parse_json(about["outputs"])[-1] or ()) if "outputs" in about else ()
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise store.damage_error(path, f"its metadata: {error}") from None
+    if "columns" in about:  # an imported table: {kind: names of its columns}
+        return tuple(inputs.parse_json(about["columns"]).get("logits", ()))
+    return tuple(inputs.parse_json(about["outputs"])[-1] or ()) if "outputs" in about else ()
 
 
 def check_values(

@@ -83,7 +83,7 @@ class Challenge:
         return Config.model_validate(section)
 
     def trained(
-        self, config: Config, task: str, work: Path, seed: int, only: list[str] | None, hold: object = None
+        self, config: Config, task: str, work: Path, seed: int, only: list[str] | None, *_: object
     ) -> dict[str, Path]:
         names = only or self.heads
         return {head: self.work / "heads" / task / head for head in self.heads if head in names}

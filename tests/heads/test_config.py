@@ -209,5 +209,5 @@ def test_what_the_config_or_an_option_says_of_a_head_is_blamed_on_it(corpus):
         with pytest.raises(InputError, match=said):
             config.list_heads(load(corpus, overrides=overrides), "au")
     os.mkfifo(corpus.folder / "pipe.toml")
-    with pytest.raises(InputError, match="a named pipe, expected a file"):
+    with pytest.raises(InputError, match="a named pipe, expected a head file"):
         config.list_heads(load(corpus, overrides=[f'heads.au.use=["{corpus.folder / "pipe.toml"}"]']), "au")

@@ -225,9 +225,9 @@ def test_lone_carriage_returns_pipes_and_broken_text_are_one_line_each(tmp_path)
 
     (tmp_path / "mac.csv").write_bytes(b"video,frame,valence,arousal\ra,1,.1,.2\ra,2,.1,.2\r")
     (tmp_path / "one.csv").write_bytes(b"video,frame,valence,arousal\r\na,1,.1,.2\r\na,2,.1\r,.2\r\n")
-    for name, line in (("mac", 1), ("one", 3)):
-        with pytest.raises(InputError, match=rf"{name}\.csv: line {line} has a carriage return alone"):
-            external.read_external(tmp_path / f"{name}.csv", VA)
+    assert external.read_external(tmp_path / "mac.csv", VA).videos["a"][0].tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"one\.csv: line 3 "):
+        external.read_external(tmp_path / "one.csv", VA)
     os.mkfifo(tmp_path / "test.csv")
     assert external.find_files(tmp_path, "test") == tmp_path / "test.csv"
     with pytest.raises(InputError, match="a named pipe, expected a file"):

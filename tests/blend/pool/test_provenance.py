@@ -42,7 +42,7 @@ def pair(make_corpus, monkeypatch):
         )
     assert other.task is corpus.task
 
-    def learn(config, task, work, seed=0, only=None, hold=None):
+    def learn(config, task, work, seed=0, only=None, hold=None, *_):
         with ExitStack() as here:
             (hold or here).enter_context(run_folder.hold_folder(corpus.work / "heads" / "va"))
             for head in corpus.heads:

@@ -50,7 +50,7 @@ class Corpus:
         (folder / "people.csv").write_text("\n".join(["video,person", *rows]) + "\n")
         return folder / "people.csv"
 
-    def train(self, config, task, work, seed, names, hold=None):
+    def train(self, config, task, work, seed, names, *_):
         self.calls += 1
         paths = config.corpus.task(task)
         assert (work / "features").resolve() == (self.work / "features").resolve()

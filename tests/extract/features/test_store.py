@@ -184,5 +184,5 @@ def test_a_named_pipe_is_no_feature_file(tmp_path):
     os.mkfifo(path)
     assert store.read_about(path) is None
     for read in (store.read, feature_file.index):
-        with pytest.raises(InputError, match="a named pipe, expected a file"):
+        with pytest.raises(InputError, match="a named pipe, expected a feature file"):
             read(path)

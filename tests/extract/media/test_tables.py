@@ -189,5 +189,5 @@ def test_text_that_is_no_utf_8_is_named_with_its_row(tmp_path):
 def test_a_named_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
     [found] = tables.find(tmp_path)
-    with pytest.raises(InputError, match="a named pipe, expected a file"):
+    with pytest.raises(InputError, match="a named pipe, expected a table"):
         tables.read_columns(found)

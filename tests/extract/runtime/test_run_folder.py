@@ -221,11 +221,6 @@ def test_damage_to_any_result_and_to_done_itself_is_found(tmp_path):
 
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for name, what in (("pipe", "a named pipe"), ("link", "a device"), ("none", ""), (".", "")):
-        path = tmp_path / name
-        if name == "link":
-            path.symlink_to("/dev/zero")
-        assert run_folder.no_file(path) == what
     for read in (run_folder.file_hash, lambda path: run_folder.read_json(path, "give one")):
         with pytest.raises(InputError, match=r"pipe: a named pipe, expected a file"):
             read(tmp_path / "pipe")
@@ -241,7 +236,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 def test_json_too_deep_in_itself_is_refused(tmp_path):
     for text in ("[" * 100_000, '{"a":' * 100_000):
         (tmp_path / "x.json").write_text(text)
-        with pytest.raises(InputError, match=r"x\.json: not readable as JSON \(lists or tables too deep"):
+        with pytest.raises(InputError, match=r"x\.json: not readable as JSON \(more than 50 tables and lists within"):
             run_folder.read_json(tmp_path / "x.json", "give one")
 
 

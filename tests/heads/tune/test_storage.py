@@ -49,9 +49,7 @@ def test_one_holds_the_guard_at_a_time(tmp_path: Path) -> None:
     assert most == 1
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://u@h/d", "sqlite:///x.db", "no url", "", "postgresql://u@h:port/d", "postgresql://u@[::2/d"]
-)
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "sqlite:///x.db", "no url", ""])
 def test_only_postgresql_is_taken_as_a_server(url: str) -> None:
     with pytest.raises(InputError, match=r"--storage: .*postgresql://user@host/database"):
         tune_storage.parse(url)
@@ -98,7 +96,9 @@ def test_patience_outlasts_a_short_absence_and_ends(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("storage", ["postgresql://u@h:abc/x", "postgresql://u:p@[::1/x", "x"])
 def test_what_is_no_url_is_refused_without_its_password(storage: str) -> None:
-    with pytest.raises(InputError, match=r"^--storage: expected postgresql://user@host/database$"):
+    with pytest.raises(
+        InputError, match=r"^--storage: expected postgresql://user@host/database, or \.\.\.@host:port/\.\.\.$"
+    ):
         tune_storage.parse(storage)
 
 
