@@ -134,7 +134,9 @@ OWN = {
         heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
         """,
     "the system's": "extract.runtime.memory.tree",
-    "nothing, in the place of closed output": "extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads",
+    "nothing, in the place of closed output": """
+        extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads
+        """,
     "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
     "the border itself": """
         extract.runtime.inputs.read_bytes extract.runtime.inputs.read_text extract.runtime.inputs.read_toml
