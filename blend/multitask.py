@@ -37,7 +37,7 @@ def main(
     heads: list[str] | None,
     predictions: dict[str, Path],
     submissions: int,
-    how: SearchOptions,
+    options: SearchOptions,
 ) -> dict[str, Any]:
     """Blend each part into `<work>/blend/mtl/{va,expr,au}/`, then join them in `<work>/blend/mtl/`; returns the report.
 
@@ -45,26 +45,26 @@ def main(
     each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError for bad
     input.
     """
-    while (report := _made(config, work, seed, heads, predictions, submissions, how)) is None:
+    while (report := _run_once(config, work, seed, heads, predictions, submissions, options)) is None:
         pass
     return report
 
 
-def _made(
+def _run_once(
     config: Config,
     work: Path,
     seed: int,
     heads: list[str] | None,
     predictions: dict[str, Path],
     submissions: int,
-    how: SearchOptions,
+    options: SearchOptions,
 ) -> dict[str, Any] | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
     for place, part in SUBTASKS.items():
         step(place)
-        study = replace(how, study=f"{how.study}/{part.name}")
+        study = replace(options, study=f"{options.study}/{part.name}")
         own = single_task.main(
             config, place, work, seed, _ours(heads, part.name), _theirs(predictions, part.name), submissions, study
         )

@@ -37,111 +37,113 @@ RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 def run_blend(
     config: Config,
-    made_of: BlendInputs,
+    sources: BlendInputs,
     some: LoadedPools | None,
     work: Path,
     out: Path,
     submissions: int,
-    how: SearchOptions,
+    options: SearchOptions,
 ) -> tuple[dict[str, Any], list[str]]:
     """Write everything but DONE into `out`; returns the report and the names of the results. `some`: if read before."""
     began = time.monotonic()
-    some = some if some is not None else blend_inputs.load_pools(made_of)
-    target = blend_inputs.submission_pool(made_of, some)
-    found = (search_shared if how.shared else _search_alone)(some.validation, made_of, out, how)
+    some = some if some is not None else blend_inputs.load_pools(sources)
+    target = blend_inputs.submission_pool(sources, some)
+    found = (search_shared if options.shared else _search_alone)(some.validation, sources, out, options)
     run_folder.begin(out)  # not before: what was finished stays, should the study not open
-    made_of = _as_long(made_of, found, how)
-    settings, seed = made_of.settings, made_of.seed
+    sources = _as_long(sources, found, options)
+    settings, seed = sources.settings, sources.seed
     finding = ResultBuilder(some.validation, settings, seed, found, some.test_groups, some.train)
     params = finding.params
-    about = alternatives.describe(made_of.prior, made_of.settings.test_from)
+    about = alternatives.describe(sources.prior, sources.settings.test_from)
     run_folder.write_json(out / "params.json", params.as_json() | about)
     submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
-    outcome = _cross_fitted(finding, made_of)
-    report = report_report.build(some.validation, outcome, made_of.settings, made_of.seed)
-    ks, train = report["score_against_k"]["k"], made_of.paths.train
-    report |= report_report.build_details(some.validation, outcome, made_of.seed, ks, config.corpus.name, train)
+    outcome = _cross_fitted(finding, sources)
+    report = report_report.build(some.validation, outcome, sources.settings, sources.seed)
+    ks, train = report["score_against_k"]["k"], sources.paths.train
+    report |= report_report.build_details(some.validation, outcome, sources.seed, ks, config.corpus.name, train)
     report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
-    report["prior_from"] = made_of.prior_from
-    report["heads_tuned_here"] = config.corpus.demo and bool(made_of.ours)
-    report["alike"] = report_facts.describe_resemblance(config, made_of, work)
-    report["submission"] = _submitted(out, some, target, made_of)
+    report["prior_from"] = sources.prior_from
+    report["heads_tuned_here"] = config.corpus.demo and bool(sources.ours)
+    report["alike"] = report_facts.describe_resemblance(config, sources, work)
+    report["submission"] = _submitted(out, some, target, sources)
     for line in report_facts.warn_of_resemblance(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)
     report["unlabelled_test"] = (
-        unlabelled.facts(some.validation, target, params, made_of.seed) if some.source == "test" else None
+        unlabelled.facts(some.validation, target, params, sources.seed) if some.source == "test" else None
     )
     results = list(RESULTS)
     alternatives.clear(out)
     report["submissions"] = None
     if submissions > 1:
-        written = alternatives.write(out, _entries(some, target, outcome), submissions, some.listed, made_of.prior)
+        written = alternatives.write(out, _entries(some, target, outcome), submissions, some.listed, sources.prior)
         left_out = [*written.left_out]
         if some.both is None and some.source == "test":
             left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
         report["submissions"] = {"files": list(written.files), "left_out": left_out}
         texts = [Path(entry["file"]) for entry in written.files]
         results += [str(one) for text in texts for one in (text, text.with_suffix(".json"))]
-    _score_on_test(config, made_of, work, out, some, report)
+    _score_on_test(config, sources, work, out, some, report)
     report["seconds"] = round(time.monotonic() - began, 2)
     crossed = outcome.ways[TUNED].crossed
-    if crossed is not None and len(crossed.folds) < made_of.settings.folds:
+    if crossed is not None and len(crossed.folds) < sources.settings.folds:
         what = "validation videos" if some.validation.people is None else "people in validation"
         print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
     run_folder.write_json(out / "report.json", report)
-    pictures = config.corpus.frames if made_of.settings.thumbnails else []
+    pictures = config.corpus.frames if sources.settings.thumbnails else []
     faces = thumbnails.make(some.validation, pictures)
     timeline = page_timeline.make(some.validation, outcome)
     run_folder.write_text(out / "report.html", page.render(report, timeline, faces))
     return report, results
 
 
-def search_shared(validation: Pool, made_of: BlendInputs, out: Path, how: SearchOptions) -> SearchResult:
+def search_shared(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
     """The search with other processes: those started here, and whoever else shares the storage."""
-    task, settings = made_of.task.name, made_of.settings
-    where = shared_study.SharedStorage(how.storage, out / "study.db", how.study, provenance.shared_facts(made_of))
+    task, settings = sources.task.name, sources.settings
+    where = shared_study.SharedStorage(
+        options.storage, out / "study.db", options.study, provenance.shared_facts(sources)
+    )
     total = search.count(validation, settings, settings.trials)
-    with progress(f"blend {task}: search, {how.workers} processes", total, "trials") as bar:
+    with progress(f"blend {task}: search, {options.workers} processes", total, "trials") as bar:
         return shared_search.run_shared(
-            validation, settings, settings.trials, made_of.seed, where, how.workers, how.until(), bar.advance
+            validation, settings, settings.trials, sources.seed, where, options.workers, options.until(), bar.advance
         )
 
 
-def _search_alone(validation: Pool, made_of: BlendInputs, out: Path, how: SearchOptions) -> SearchResult:
+def _search_alone(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
     """The search by this process, kept in study.db."""
-    task, settings = made_of.task.name, made_of.settings
-    with TrialJournal(out / "study.db", task, provenance.search_facts(made_of)) as journal:
+    task, settings = sources.task.name, sources.settings
+    with TrialJournal(out / "study.db", task, provenance.search_facts(sources)) as journal:
         if journal.set_aside:
             print(journal.set_aside, file=sys.stderr)
         with progress(f"blend {task}: search", search.count(validation, settings, settings.trials), "trials") as bar:
-            trials, seed = settings.trials, made_of.seed
-            return search.search(validation, settings, trials, seed, journal, bar.advance, how.until())
+            trials, seed = settings.trials, sources.seed
+            return search.search(validation, settings, trials, seed, journal, bar.advance, options.until())
 
 
-def _as_long(made_of: BlendInputs, found: SearchResult, how: SearchOptions) -> BlendInputs:
+def _as_long(sources: BlendInputs, found: SearchResult, options: SearchOptions) -> BlendInputs:
     """Where time was limited, the searches inside the folds make no more trials than the search itself did."""
-    if how.timeout is None:
-        return made_of
-    most = min(estimate.fold_trials(made_of.settings), len(found.trials))
-    return replace(made_of, settings=made_of.settings.model_copy(update={"fold_trials": most}))
+    if options.timeout is None:
+        return sources
+    most = min(estimate.fold_trials(sources.settings), len(found.trials))
+    return replace(sources, settings=sources.settings.model_copy(update={"fold_trials": most}))
 
 
-def _cross_fitted(finding: ResultBuilder, made_of: BlendInputs) -> BlendResult:
+def _cross_fitted(finding: ResultBuilder, sources: BlendInputs) -> BlendResult:
     """The same search inside the folds, and what heads are worth alone."""
-    validation, settings = finding.pool, made_of.settings
+    validation, settings = finding.pool, sources.settings
     folds = min(settings.folds, len(validation.videos))
     total = folds * search.count(validation, settings, estimate.fold_trials(settings))
-    with progress(f"blend {made_of.task.name}: cross-fit", total, "trials") as bar:
+    with progress(f"blend {sources.task.name}: cross-fit", total, "trials") as bar:
         return finding.finish(bar.advance)
 
 
-def _submitted(out: Path, some: LoadedPools, target: Pool, made_of: BlendInputs) -> dict[str, Any]:
+def _submitted(out: Path, some: LoadedPools, target: Pool, sources: BlendInputs) -> dict[str, Any]:
     """Facts about submission.txt."""
     rows = submission.rows(some.listed, target)
     facts = report_report.submitted(out / "submission.txt", some.listed, target, rows, some.source)
     return facts | {
         "filled_by_head": target.filled(rows),
-        "test_from": made_of.settings.test_from,
+        "test_from": sources.settings.test_from,
         "learnt_from_train_and_val": list(some.learnt_from_both) if target is some.both else [],
     }
 
@@ -174,7 +176,7 @@ def _entries(some: LoadedPools, target: Pool, outcome: BlendResult) -> list[Cand
 
 
 def _score_on_test(
-    config: Config, made_of: BlendInputs, work: Path, out: Path, some: LoadedPools, report: dict[str, Any]
+    config: Config, sources: BlendInputs, work: Path, out: Path, some: LoadedPools, report: dict[str, Any]
 ) -> None:
     """What the submissions score on test: known for the demo only, and read only now that they are written."""
     report["test"] = None
@@ -183,7 +185,7 @@ def _score_on_test(
     from blend.submission.test_score import final_score
     from extract.demo.corpus import paths
 
-    truth = paths(extract_run.corpus_folder(work))["truth"][made_of.task.within or made_of.task.name]
-    report["test"] = final_score(out / "submission.txt", some.listed, truth, made_of.task)
+    truth = paths(extract_run.corpus_folder(work))["truth"][sources.task.within or sources.task.name]
+    report["test"] = final_score(out / "submission.txt", some.listed, truth, sources.task)
     for entry in (report["submissions"] or {"files": []})["files"]:
-        entry["test"] = final_score(out / entry["file"], some.listed, truth, made_of.task)["score"]
+        entry["test"] = final_score(out / entry["file"], some.listed, truth, sources.task)["score"]

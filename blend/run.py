@@ -31,11 +31,11 @@ def main(
     heads: list[str] | None = None,
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
-    how: SearchOptions = ONE_PROCESS,
+    options: SearchOptions = ONE_PROCESS,
 ) -> dict[str, Any]:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
-    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `how` has no influence on what
+    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on what
     counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
     `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
     seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.multitask). Raises
@@ -45,8 +45,8 @@ def main(
         from blend import multitask
 
         with steps("blend mtl", tuple(SUBTASKS)):
-            return multitask.main(config, work, seed, heads, predictions or {}, submissions, how)
-    return single_task.main(config, task, work, seed, heads, predictions or {}, submissions, how)
+            return multitask.main(config, work, seed, heads, predictions or {}, submissions, options)
+    return single_task.main(config, task, work, seed, heads, predictions or {}, submissions, options)
 
 
 EXAMPLES = """Examples:
@@ -111,10 +111,10 @@ def command(
 
             tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
-        how = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
+        options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
         with session.use_cluster(where, settings.cluster, folder):
             report = main(
-                settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, how=how
+                settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
             )
         if as_json:
             from blend.report.summary import brief

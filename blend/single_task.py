@@ -22,18 +22,18 @@ def main(
     heads: list[str] | None,
     predictions: dict[str, Path],
     submissions: int,
-    how: SearchOptions,
+    options: SearchOptions,
 ) -> dict[str, Any]:
     """Blend one task, or one part of the multi-task challenge ("mtl/va"), into `<work>/blend/<task>/`; returns the
     report. Arguments as of `blend.run.main`. Raises InputError for bad input.
     """
     with steps(f"blend {task}", ("extract", "heads", "blend")):
-        while (report := _made(config, task, work, seed, heads, predictions, submissions, how)) is None:
+        while (report := _run_once(config, task, work, seed, heads, predictions, submissions, options)) is None:
             pass
         return report
 
 
-def _made(
+def _run_once(
     config: Config,
     task: str,
     work: Path,
@@ -41,39 +41,39 @@ def _made(
     heads: list[str] | None,
     given: dict[str, Path],
     submissions: int,
-    how: SearchOptions,
+    options: SearchOptions,
 ) -> dict[str, Any] | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
 
     out = work / "blend" / task
 
-    def facts_of(made_of: BlendInputs) -> dict[str, Any]:
-        return provenance.all_facts(made_of) | {"submissions": submissions, "timeout": how.timeout}
+    def facts_of(sources: BlendInputs) -> dict[str, Any]:
+        return provenance.all_facts(sources) | {"submissions": submissions, "timeout": options.timeout}
 
-    def is_done(made_of: BlendInputs) -> bool:
-        return run_folder.is_done(out, run_folder.fingerprint(facts_of(made_of)))
+    def is_done(sources: BlendInputs) -> bool:
+        return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources)))
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        config, made_of = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
-        made_of, some = provenance.read_steady(made_of, is_done)
+        config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
+        sources, some = provenance.read_steady(sources, is_done)
     step("blend")
-    if how.storage and some is not None:
+    if options.storage and some is not None:
         from blend import pipeline
 
         pipeline.search_shared(
-            some.validation, made_of, out, how
+            some.validation, sources, out, options
         )  # not holding the folder: another may help from there
-    facts = facts_of(made_of)
+    facts = facts_of(sources)
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
-        if is_done(made_of):
+        if is_done(sources):
             report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
             return None
         from blend import pipeline
 
-        report, results = pipeline.run_blend(config, made_of, some, work, out, submissions, how)
+        report, results = pipeline.run_blend(config, sources, some, work, out, submissions, options)
         run_folder.finish(out, run_folder.fingerprint(facts), facts, results)
         return report

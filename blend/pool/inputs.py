@@ -177,50 +177,50 @@ def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[
     return config, heads_run.prior(annotations["val"], task, "validation")
 
 
-def load_pools(made_of: BlendInputs) -> LoadedPools:
+def load_pools(sources: BlendInputs) -> LoadedPools:
     """Read and check all of it. Raises InputError for predictions that do not cover what they should."""
     from blend.pool import pool
     from heads.abaw import test_list
 
-    task, paths = made_of.task, made_of.paths
-    prior = as_row(made_of.prior, task)
+    task, paths = sources.task, sources.paths
+    prior = as_row(sources.prior, task)
     annotations = read.read_folder(paths.val, task)
     lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
-    found = {head: _read(made_of, head, "val", lengths) for head in made_of.heads}
-    validation = pool.for_validation(task, found, annotations, prior, others=made_of.theirs, people=made_of.people)
-    _check_faceless(made_of, validation, paths.val)
-    train = _out_of_fold(made_of, validation, prior)
+    found = {head: _read(sources, head, "val", lengths) for head in sources.heads}
+    validation = pool.for_validation(task, found, annotations, prior, others=sources.theirs, people=sources.people)
+    _check_faceless(sources, validation, paths.val)
+    train = _out_of_fold(sources, validation, prior)
     if paths.test is None:
         listed = _all_of(paths.val, lengths, task)
         return LoadedPools(validation, validation, listed, "validation", train=train)
     listed = test_list.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
-    found = {head: _read(made_of, head, "test", lengths, annotations) for head in made_of.heads}
-    target = pool.for_test(task, found, listed, prior, made_of.theirs, made_of.others)
-    _check_faceless(made_of, target, paths.test)
+    found = {head: _read(sources, head, "test", lengths, annotations) for head in sources.heads}
+    target = pool.for_test(task, found, listed, prior, sources.theirs, sources.others)
+    _check_faceless(sources, target, paths.test)
     again = {
-        head: _read(made_of, head, BOTH, lengths) for head in made_of.heads if made_of.file(head, BOTH) is not None
+        head: _read(sources, head, BOTH, lengths) for head in sources.heads if sources.file(head, BOTH) is not None
     }
-    both = pool.for_test(task, found | again, listed, prior, made_of.theirs, made_of.others) if again else None
+    both = pool.for_test(task, found | again, listed, prior, sources.theirs, sources.others) if again else None
     alike = (validation.people is None) == (target.people is None)
     groups = int(target.groups.max()) + 1 if alike else None
     return LoadedPools(validation, target, listed, "test", both, tuple(again), train, groups)
 
 
-def _out_of_fold(made_of: BlendInputs, validation: Pool, prior: NDArray[np.float32]) -> Pool | None:
+def _out_of_fold(sources: BlendInputs, validation: Pool, prior: NDArray[np.float32]) -> Pool | None:
     """Train as every head predicts it out of fold, without recordings and people of validation; None where a head has
     no such predictions, or nothing is left.
     """
     from blend.pool import pool
 
-    task, train = made_of.task, made_of.paths.train
-    if made_of.settings.out_of_fold is False or train is None:
+    task, train = sources.task, sources.paths.train
+    if sources.settings.out_of_fold is False or train is None:
         return None
-    if any(made_of.file(head, OOF) is None for head in made_of.heads):
+    if any(sources.file(head, OOF) is None for head in sources.heads):
         return None
     annotations = read.read_folder(train, task)
     everybody = [*validation.videos, *annotations]
-    of = splits.groups(everybody, {**(made_of.people or {}), **(made_of.others or {})})
+    of = splits.groups(everybody, {**(sources.people or {}), **(sources.others or {})})
     known = set(of[: len(validation.videos)].tolist())
     apart = {name for name, group in zip(everybody, of.tolist(), strict=True) if group not in known}
     annotations = {name: one for name, one in annotations.items() if name in apart}
@@ -228,11 +228,11 @@ def _out_of_fold(made_of: BlendInputs, validation: Pool, prior: NDArray[np.float
         return None
     lengths = {name: len(one.valid) for name, one in annotations.items()}
     try:
-        found = {head: external.select_videos(_read(made_of, head, OOF, lengths), apart) for head in made_of.heads}
-        made = pool.for_validation(task, found, annotations, prior, "train", made_of.theirs, made_of.others)
-        _check_faceless(made_of, made, train)
+        found = {head: external.select_videos(_read(sources, head, OOF, lengths), apart) for head in sources.heads}
+        made = pool.for_validation(task, found, annotations, prior, "train", sources.theirs, sources.others)
+        _check_faceless(sources, made, train)
     except InputError as error:
-        if made_of.settings.out_of_fold is True:
+        if sources.settings.out_of_fold is True:
             raise
         print(f"out-of-fold predictions of train are left out: {error}", file=sys.stderr)
         return None
@@ -249,11 +249,11 @@ def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
     return test_list.from_lengths(lengths, task, annotations)
 
 
-def submission_pool(made_of: BlendInputs, some: LoadedPools) -> Pool:
+def submission_pool(sources: BlendInputs, some: LoadedPools) -> Pool:
     """The pool that the main submission is decided on (`test_from`); says which heads it is of."""
-    if made_of.settings.test_from == "train" or some.source != "test":
+    if sources.settings.test_from == "train" or some.source != "test":
         return some.target
-    lacking = sorted(set(made_of.heads) - set(some.learnt_from_both))
+    lacking = sorted(set(sources.heads) - set(some.learnt_from_both))
     if lacking:
         print(
             f'test_from = "train+val": {", ".join(lacking)} {"has" if len(lacking) == 1 else "have"} no '
@@ -264,70 +264,70 @@ def submission_pool(made_of: BlendInputs, some: LoadedPools) -> Pool:
 
 
 def _read(
-    made_of: BlendInputs, head: str, part: str, lengths: dict[str, int], apart: Iterable[str] = ()
+    sources: BlendInputs, head: str, part: str, lengths: dict[str, int], apart: Iterable[str] = ()
 ) -> Predictions:
     """One head's predictions of one part. In a single file that holds validation and test, those of the other part
     (for test: of the videos `apart`) are left out.
     """
-    path = made_of.file(head, part)
+    path = sources.file(head, part)
     assert path is not None
-    if head in made_of.ours:
-        return predictions.read(path, made_of.task)
-    found = external.read_external(path, made_of.task)
-    if path == made_of.theirs[head]:
+    if head in sources.ours:
+        return predictions.read(path, sources.task)
+    found = external.read_external(path, sources.task)
+    if path == sources.theirs[head]:
         keep = lengths if part == "val" else set(found.videos) - set(apart)
         found = external.select_videos(found, keep)
-    _check_cover(made_of, head, found, lengths)
+    _check_cover(sources, head, found, lengths)
     return found
 
 
-def _check_cover(made_of: BlendInputs, head: str, found: Predictions, lengths: dict[str, int]) -> None:
+def _check_cover(sources: BlendInputs, head: str, found: Predictions, lengths: dict[str, int]) -> None:
     """Raise InputError where other people's predictions lack too many frames of the videos that they are of."""
     here = [video for video in found.videos if video in lengths]
     wanted = sum(lengths[video] for video in here)
     lacking = {video: np.setdiff1d(np.arange(1, lengths[video] + 1), found.videos[video][0]) for video in here}
     short = sum(len(frames) for frames in lacking.values())
-    if short > made_of.settings.missing_frames * wanted:
+    if short > sources.settings.missing_frames * wanted:
         worst = max(here, key=lambda video: len(lacking[video]) / lengths[video])
         raise InputError(
             f"{found.path}: video {worst!r} frame {lacking[worst][0]} is missing; {short:,} of {wanted:,} frames of "
             f"its videos are; if that is right (they are filled from their neighbours), raise "
-            f"blend.{made_of.task.name}.missing_frames"
+            f"blend.{sources.task.name}.missing_frames"
         )
 
 
-def _check_faceless(made_of: BlendInputs, some: Pool, where: Path) -> None:
+def _check_faceless(sources: BlendInputs, some: Pool, where: Path) -> None:
     """Raise InputError where nobody predicts too many of the videos: then predictions were forgotten, not faces."""
-    if made_of.ours or len(some.without_face) <= made_of.missing_videos * len(some.videos):
+    if sources.ours or len(some.without_face) <= sources.missing_videos * len(some.videos):
         return  # of our heads it is known that they found no face
     first, count = some.without_face[0], len(some.without_face)
-    files = ", ".join(str(path) for path in made_of.theirs.values())
+    files = ", ".join(str(path) for path in sources.theirs.values())
     raise InputError(
         f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
         f"if no face was found in them, raise corpus.missing_videos"
     )
 
 
-def hash_inputs(made_of: BlendInputs) -> dict[str, Any]:
+def hash_inputs(sources: BlendInputs) -> dict[str, Any]:
     """Of all files that the blend is made of."""
-    test, heads = made_of.paths.test, made_of.heads
-    of_test = {head: {part: _hash(made_of.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    test, heads = sources.paths.test, sources.heads
+    of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads}
     return {
-        "heads": {head: _hash(made_of.file(head, "val")) for head in heads},
+        "heads": {head: _hash(sources.file(head, "val")) for head in heads},
         "annotations": run_folder.fingerprint(
-            {p.name: run_folder.file_hash(p) for p in annotation_files.files(made_of.paths.val)}
+            {p.name: run_folder.file_hash(p) for p in annotation_files.files(sources.paths.val)}
         ),
         "test_list": run_folder.file_hash(test) if test else None,
         "test": of_test if test else None,
-        "out_of_fold": {head: _hash(made_of.file(head, OOF)) for head in heads},
-        "train": _train(made_of),
+        "out_of_fold": {head: _hash(sources.file(head, OOF)) for head in heads},
+        "train": _train(sources),
     }
 
 
-def _train(made_of: BlendInputs) -> str | None:
+def _train(sources: BlendInputs) -> str | None:
     """Train's annotations, where a blend may look at them."""
-    train = made_of.paths.train
-    if train is None or any(made_of.file(head, OOF) is None for head in made_of.heads):
+    train = sources.paths.train
+    if train is None or any(sources.file(head, OOF) is None for head in sources.heads):
         return None
     return run_folder.fingerprint({path.name: run_folder.file_hash(path) for path in annotation_files.files(train)})
 

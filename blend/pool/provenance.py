@@ -20,36 +20,36 @@ AFTER_THE_SEARCH += ("pipeline.py", "apply.py", "check.py", "check_predictions.p
 """What changes no trial of a search: an edit of a page or of the selection goes on with the trials that are there."""
 
 
-def search_facts(made_of: BlendInputs) -> dict[str, Any]:
+def search_facts(sources: BlendInputs) -> dict[str, Any]:
     """Everything that decides the search's trials: a study of other facts is of another search."""
-    known = made_of.hashes or blend_inputs.hash_inputs(made_of)
+    known = sources.hashes or blend_inputs.hash_inputs(sources)
     of_selection = {"select", "folds", "select_folds", "fold_trials", "draws", "out_of_fold"}
     drop = of_selection | {"test_from", "missing_frames", "thumbnails"}
     return {
-        "task": made_of.task.name,
-        "seed": made_of.seed,
-        "settings": made_of.settings.model_dump(mode="json", exclude=drop),
+        "task": sources.task.name,
+        "seed": sources.seed,
+        "settings": sources.settings.model_dump(mode="json", exclude=drop),
         "heads": known["heads"],
-        "prior": made_of.prior,
+        "prior": sources.prior,
         "annotations": known["annotations"],
-        **({} if made_of.people is None else {"people": run_folder.fingerprint([made_of.people, made_of.others])}),
+        **({} if sources.people is None else {"people": run_folder.fingerprint([sources.people, sources.others])}),
         "code": [run_folder.code_hash("blend", (*MEASURES, *AFTER_THE_SEARCH)), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
 
 
-def shared_facts(made_of: BlendInputs) -> dict[str, Any]:
+def shared_facts(sources: BlendInputs) -> dict[str, Any]:
     """The same for a search that several processes share: it does not hang on how many trials are asked for."""
-    facts = search_facts(made_of)
+    facts = search_facts(sources)
     settings = {key: value for key, value in facts["settings"].items() if key != "trials"}
     return facts | {"settings": settings, "made_by": "several processes"}
 
 
-def all_facts(made_of: BlendInputs) -> dict[str, Any]:
+def all_facts(sources: BlendInputs) -> dict[str, Any]:
     """Everything that decides the results: a finished folder of other facts is made anew. Also for provenance.json."""
-    known = made_of.hashes or blend_inputs.hash_inputs(made_of)
-    return search_facts(made_of) | {
-        "settings": made_of.settings.model_dump(mode="json"),
+    known = sources.hashes or blend_inputs.hash_inputs(sources)
+    return search_facts(sources) | {
+        "settings": sources.settings.model_dump(mode="json"),
         "code": [run_folder.code_hash("blend", MEASURES), code_mark()],
         **{key: known[key] for key in ("test_list", "test", "out_of_fold", "train")},
     }
@@ -59,19 +59,19 @@ STEADY = 5
 """So often are files read again that changed while they were read."""
 
 
-def read_steady(made_of: BlendInputs, is_done: Callable[[BlendInputs], bool]) -> tuple[BlendInputs, LoadedPools | None]:
+def read_steady(sources: BlendInputs, is_done: Callable[[BlendInputs], bool]) -> tuple[BlendInputs, LoadedPools | None]:
     """The ingredients with the hashes of just what was read, and that, or nothing where `is_done` finds it made.
 
     Raises InputError as `ingredients.pools`, and where files do not stop changing.
     """
     for _ in range(STEADY):
-        known = replace(made_of, hashes=blend_inputs.hash_inputs(made_of))
+        known = replace(sources, hashes=blend_inputs.hash_inputs(sources))
         if is_done(known):
             return known, None
-        found = blend_inputs.load_pools(made_of)
-        if blend_inputs.hash_inputs(made_of) == known.hashes:
+        found = blend_inputs.load_pools(sources)
+        if blend_inputs.hash_inputs(sources) == known.hashes:
             return known, found
     raise InputError(
-        f"annotations, test list or predictions of task {made_of.task.place!r} change while they are read; start again "
+        f"annotations, test list or predictions of task {sources.task.place!r} change while they are read; start again "
         f"when nobody writes them"
     )

@@ -169,10 +169,10 @@ def _read(folder: Path) -> TrainedBlend:
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.decision.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
-    made_of = _made_of(folder)
+    recorded = _recorded_heads(folder)
     networks: dict[str, bool] = {}
     for head, where in heads.items():
-        for network, optional in _networks(head, where, made_of.get(head), folder, _again(folder, work, task)).items():
+        for network, optional in _networks(head, where, recorded.get(head), folder, _again(folder, work, task)).items():
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
     return TrainedBlend(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
@@ -191,7 +191,7 @@ def _place(folder: Path) -> tuple[str, Path]:
     )
 
 
-def _made_of(folder: Path) -> dict[str, str]:
+def _recorded_heads(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
     try:
         return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
@@ -199,7 +199,7 @@ def _made_of(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: str) -> dict[str, bool]:
+def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice: str) -> dict[str, bool]:
     """The networks that a head reads, and whether it can do without. Raises InputError where it cannot predict."""
     if not where.is_dir():
         raise InputError(
@@ -210,7 +210,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
     if not (where / MODEL / run_folder.DONE).is_file():
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
-        learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", made_of)
+        learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)
         sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
         networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -220,7 +220,7 @@ def _networks(head: str, where: Path, made_of: str | None, blend: Path, advice: 
         ) from None
     predictions = where / VAL
     now = run_folder.file_hash(predictions) if predictions.is_file() else learnt_with
-    if made_of and {learnt_with, now} != {made_of}:
+    if recorded and {learnt_with, now} != {recorded}:
         raise InputError(
             f"{where}: head {head!r} was trained again since {blend / PARAMS} was made, or its {VAL} is damaged; run "
             f"{advice}"

@@ -76,14 +76,14 @@ MOST_PAIRS = 20
 """Pairs in report.json."""
 
 
-def describe_resemblance(config: Config, made_of: BlendInputs, work: Path) -> dict[str, Any] | None:
+def describe_resemblance(config: Config, sources: BlendInputs, work: Path) -> dict[str, Any] | None:
     """`network`, `videos` (how many were compared), `count` of pairs that look like one person and the `pairs` most
     alike (heads.data.resemblance); None where nothing is compared: people are known, or no head of ours looks at faces.
     """
     seen = [name for name in config.features.networks if name in registry.NETWORKS or name in config.networks]
-    if made_of.people is not None or not made_of.ours:
+    if sources.people is not None or not sources.ours:
         return None
-    val, train = (read.videos(folder, made_of.task) for folder in (made_of.paths.val, made_of.paths.train))
+    val, train = (read.videos(folder, sources.task) for folder in (sources.paths.val, sources.paths.train))
     found = resemblance.find(work, seen, val, train)
     if found is None:
         return None

@@ -99,12 +99,12 @@ def _made_of(report: dict[str, Any]) -> str:
     if own:
         heads += ", with weights of their own for every output"
     if isinstance(report["k"], list):
-        how = "smoothed with a k of its own for every output"
+        smoothing = "smoothed with a k of its own for every output"
     elif not report["k"]:
         return f"It is made of {heads}, and not smoothed."
     else:
-        how = f"smoothed with k = {ref('k')}"
-    return f"It is made of {heads}, and {how} ({report['kernel']})."
+        smoothing = f"smoothed with k = {ref('k')}"
+    return f"It is made of {heads}, and {smoothing} ({report['kernel']})."
 
 
 def _held_out(report: dict[str, Any]) -> list[str]:

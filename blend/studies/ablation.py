@@ -107,12 +107,12 @@ def measured(data: Data, seeds: int, kept: Path) -> Found:
     """All scores. `kept` holds what was finished before."""
     found: Found = {}
     done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    made_of = facts(data)
+    about = facts(data)
     runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *variants(data, head))]
     with progress(f"ablation {data.task.name}", len(runs), "fits") as bar:
         for seed, head, variant in runs:
             one = spec(data, head, variants(data, head).get(variant, {}))
-            mark = run_folder.fingerprint([made_of, one.settings.model_dump(mode="json"), seed])
+            mark = run_folder.fingerprint([about, one.settings.model_dump(mode="json"), seed])
             if mark not in done:
                 done[mark] = scores(data, one, seed, both=not variant)
                 run_folder.write_json(kept, done)

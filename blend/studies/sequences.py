@@ -121,32 +121,32 @@ def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> 
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
 
 
-def _blended(data: Data, seen: Config, folder: Path, seed: int, made_of: Mapping[str, Path], **given: Any) -> Scores:
+def _blended(data: Data, seen: Config, folder: Path, seed: int, heads: Mapping[str, Path], **given: Any) -> Scores:
     """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
     from blend import run
 
     task = data.task.name
     facts = {
-        "heads": {name: _hashes(head) for name, head in made_of.items()},
+        "heads": {name: _hashes(head) for name, head in heads.items()},
         "settings": getattr(seen.blend, task).model_dump(mode="json"),
         "code": run_folder.code_hash("blend", ("bench", "predict", "report")),
         "seed": seed,
     }
-    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in made_of)
+    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in heads)
     if (known := _kept(kept, mark)) is None:
         report = run.main(seen, task, folder / "seen", seed, **given)
-        counts = _counts(data, made_of, folder / "seen" / "blend" / task / "params.json")
+        counts = _counts(data, heads, folder / "seen" / "blend" / task / "params.json")
         known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
     return known
 
 
-def _counts(data: Data, made_of: Mapping[str, Path], params: Path) -> list[Any]:
+def _counts(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
     """A blend's per-video counts (blend.calibrate.video_counts) of the test videos, from its params.json."""
     from blend import apply
     from blend.crossfit.estimate import count_decisions
     from blend.decision import combine
 
-    test = _pool(data, made_of, "test")
+    test = _pool(data, heads, "test")
     found: list[Any] = count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
     return found
 

@@ -60,7 +60,7 @@ def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads:
     """What a split is of: another corpus or other settings are other splits."""
     from extract.runtime import run_folder
 
-    made_of = {
+    sources = {
         "annotations": {video: run_folder.file_hash(path) for video, path in corpus.files.items()},
         "people": corpus.groups,
         "networks": config.features.networks,
@@ -74,7 +74,7 @@ def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads:
         "number": number,
         "seed": seed,
         "heads": heads,
-        "made_of": run_folder.fingerprint(made_of),
+        "made_of": run_folder.fingerprint(sources),
     }
 
 
@@ -93,19 +93,19 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
     paths, truth = split_corpus.write(corpus, chosen, folder)
     split_corpus.link_features(work, folder)
     own = config.model_copy(update={"corpus": config.corpus.model_copy(update={task: paths})})
-    own, made_of = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
-    validation = blend_inputs.load_pools(made_of).validation
-    prior = pool.as_row(made_of.prior, made_of.task)
-    found = {head: predictions.read(path / "test.parquet", made_of.task) for head, path in made_of.ours.items()}
-    annotations, who = read.read_folder(truth, made_of.task), people.read(own.corpus, chosen["test"])
-    test = pool.for_validation(made_of.task, found, annotations, prior, "test", people=who)
+    own, sources = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
+    validation = blend_inputs.load_pools(sources).validation
+    prior = pool.as_row(sources.prior, sources.task)
+    found = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}
+    annotations, who = read.read_folder(truth, sources.task), people.read(own.corpus, chosen["test"])
+    test = pool.for_validation(sources.task, found, annotations, prior, "test", people=who)
     counts = {
         part: {"people": len({corpus.groups[v] for v in videos}), "videos": len(videos),
                "frames": sum(int(corpus.annotations[v].valid.sum()) for v in videos)}
         for part, videos in chosen.items()
     }  # fmt: skip
-    scores = measure(validation, {"test": test}, made_of.settings, seed, folded=False)
-    return scores | {"parts": counts, "heads": sorted(made_of.ours)}
+    scores = measure(validation, {"test": test}, sources.settings, seed, folded=False)
+    return scores | {"parts": counts, "heads": sorted(sources.ours)}
 
 
 def _code() -> str:

@@ -78,8 +78,8 @@ def test_people_of_validation_are_left_out_of_train(make_corpus):
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v + 3}\n" for v in range(5)))
     config = corpus.config()
     config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"people": table})})
-    made_of = blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]
-    some = blend_inputs.load_pools(made_of)
+    sources = blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]
+    some = blend_inputs.load_pools(sources)
     assert some.train.videos == ("train2", "train3"), "train0 and train1 are of people of val3 and val4"
     assert some.validation.people == ("p0", "p1", "p2", "p3", "p4") and some.train.people == ("p5", "p6")
     assert some.test_groups is None, "who is in test is not told: recordings are no people"

@@ -19,13 +19,13 @@ from heads.tune.study import Study
 
 CHILD = """
 import pickle, sys, heads.run
-config, task, work, folders, how = pickle.load(open(sys.argv[1], "rb"))
+config, task, work, folders, options = pickle.load(open(sys.argv[1], "rb"))
 heads.run.main = lambda *args, **kwargs: folders
 from blend import run
 from extract.runtime import errors
 if __name__ == "__main__":
     with errors.exits():
-        run.main(config, task, work, how=how)
+        run.main(config, task, work, options=options)
 """
 
 
@@ -138,7 +138,7 @@ def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(ma
 def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus):
     corpus = make_corpus("expr")
     short = run.main(
-        corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work, how=SearchOptions(timeout=0.0)
+        corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work, options=SearchOptions(timeout=0.0)
     )
     assert short["trials"] < 60 and short["searched"] >= max(t["score"] for t in short["tuned"].values()) - 1e-6
     whole = run.main(corpus.config(trials=60, fold_trials=1, folds=2), "expr", corpus.work)
@@ -150,7 +150,7 @@ def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus
 
 def test_a_search_by_one_process_does_not_go_on_with_what_several_made(make_corpus, capsys):
     corpus = make_corpus("va")
-    run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, how=SearchOptions(workers=2))
+    run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, options=SearchOptions(workers=2))
     (corpus.work / "blend" / "va" / "DONE").unlink()
     alone = run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work)
     assert "another search" in capsys.readouterr().err

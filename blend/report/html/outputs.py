@@ -98,9 +98,9 @@ def confusion(report: Report) -> str:
             for j, n in enumerate(row)
         )
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{line}</tr>')
-    how = "held-out frames" if report.get("held_out") else "frames, on the video that the blend was made from"
+    scored = "held-out frames" if report.get("held_out") else "frames, on the video that the blend was made from"
     text = paragraph(
-        f"Rows: what the annotators saw; columns: what is decided; {how}. Shade: share of the row. The rim marks "
+        f"Rows: what the annotators saw; columns: what is decided; {scored}. Shade: share of the row. The rim marks "
         "what is right. Two classes that take from each other in both directions are hard to tell; a column that "
         "takes from all is favoured by its bias.",
         "soft",

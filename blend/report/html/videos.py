@@ -48,9 +48,9 @@ def videos(report: Report, has_timeline: bool) -> str:
     few = _table(report, worst, number, place, has_timeline, True)
     values = TASKS[report["task"]].is_regression
     what = "the mean CCC within the video" if values else "the mean over what occurs in the video"
-    how = "made without it" if report.get("held_out") else "made from it"
+    scored = "made without it" if report.get("held_out") else "made from it"
     text = (
-        f"Each video is decided by a blend that was {how}. Score: {what}. Influence: the score of all videos less "
+        f"Each video is decided by a blend that was {scored}. Score: {what}. Influence: the score of all videos less "
         "that of the others; negative ones pull it down. Look first at those: often it is the labels, another "
         "person's face, or frames without one."
     )

@@ -30,29 +30,29 @@ class Augmentation:
 
 
 def augment(
-    x: Tensor, there: Tensor, how: Augmentation, streams: Sequence[Stream], generator: torch.Generator
+    x: Tensor, there: Tensor, augmentation: Augmentation, streams: Sequence[Stream], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The clips, and which of their frames are there, with all that `how` asks for. The arguments are not changed."""
+    """The clips, and which of their frames are there, with all that `augmentation` asks for. The arguments are not changed."""
 
     def draw(*size: int) -> Tensor:
         return torch.rand(*size, generator=generator, device=x.device)
 
     clips, length, _ = x.shape
     whole = x
-    if how.noise:
-        x = x + how.noise * torch.randn(x.shape, generator=generator, device=x.device)
-    if how.masked:
-        span = draw(clips, 1) * 2 * how.masked * length  # `masked` on average
+    if augmentation.noise:
+        x = x + augmentation.noise * torch.randn(x.shape, generator=generator, device=x.device)
+    if augmentation.masked:
+        span = draw(clips, 1) * 2 * augmentation.masked * length  # `masked` on average
         start = draw(clips, 1) * (length + span) - span
         place = torch.arange(length, device=x.device)
         x = x.masked_fill(((place >= start) & (place < start + span))[..., None], 0.0)
-    if how.dropped:
-        left = there & (draw(clips, length) >= how.dropped)
+    if augmentation.dropped:
+        left = there & (draw(clips, length) >= augmentation.dropped)
         there = torch.where(left.any(1, keepdim=True), left, there)
     optional = [stream.present for stream in streams if stream.present is not None]
-    if optional and (how.noise or how.masked or how.lost):
+    if optional and (augmentation.noise or augmentation.masked or augmentation.lost):
         x = x.clone() if x is whole else x
         for column in optional:
-            kept = draw(clips, 1) >= how.lost
+            kept = draw(clips, 1) >= augmentation.lost
             x[..., column] = whole[..., column] * kept
     return x, there

@@ -201,16 +201,16 @@ def test_honest_videos_of_the_demo_raise_no_warning_and_planted_people_are_found
 def test_only_networks_that_see_are_asked_and_only_where_people_are_not_known(drawn, few_videos):
     work, val, train = drawn
     paths = TaskPaths(train=few_videos.parent / "va" / "train", val=few_videos.parent / "va" / "val")
-    made_of = blend_inputs.BlendInputs(VA, paths, {"head": work}, {}, {}, "train", BlendSettings(), 0, 0.05)
+    sources = blend_inputs.BlendInputs(VA, paths, {"head": work}, {}, {}, "train", BlendSettings(), 0, 0.05)
     config = BlendConfig.model_validate(
         {"corpus": {"name": "c"}, "features": {"networks": ["audio", "x", "demo_enet"]}}
     )
-    found = report_facts.describe_resemblance(config, made_of, work)
+    found = report_facts.describe_resemblance(config, sources, work)
     assert found == {"network": "demo_enet", "videos": len(val) + len(train), "count": 0, "pairs": []}
-    for other in (replace(made_of, people={val[0]: "Ann"}), replace(made_of, ours={}, theirs={"head": work})):
+    for other in (replace(sources, people={val[0]: "Ann"}), replace(sources, ours={}, theirs={"head": work})):
         assert report_facts.describe_resemblance(config, other, work) is None
     deaf = config.model_copy(update={"features": config.features.model_copy(update={"networks": ["audio"]})})
-    assert report_facts.describe_resemblance(deaf, made_of, work) is None
+    assert report_facts.describe_resemblance(deaf, sources, work) is None
 
 
 def test_alike_is_said_with_the_remedy(make_report):

@@ -80,10 +80,10 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
             intrude().join()
         return holding(folder)
 
-    def read(made_of):
+    def read(sources):
         moments.append("read")
         threads.append(intrude())
-        return make(made_of)
+        return make(sources)
 
     threads = []
     monkeypatch.setattr(run_folder, "hold_folder", held)
@@ -123,11 +123,11 @@ def test_a_folder_that_was_finished_and_is_anothers_when_it_is_held_is_made_anew
 
 def test_files_that_are_written_while_they_are_read_are_read_again(make_corpus, monkeypatch):
     corpus = make_corpus("va")
-    _, made_of = blend_inputs.prepare_inputs(corpus.config(), "va", corpus.work, 0, None, {})
+    _, sources = blend_inputs.prepare_inputs(corpus.config(), "va", corpus.work, 0, None, {})
     pools, reads = blend_inputs.load_pools, []
 
-    def read(made_of):
-        found = pools(made_of)
+    def read(sources):
+        found = pools(sources)
         reads.append(found)
         if len(reads) <= writes:
             with open(corpus.val / "val0.txt", "a", encoding="utf-8") as handle:
@@ -136,9 +136,9 @@ def test_files_that_are_written_while_they_are_read_are_read_again(make_corpus, 
 
     monkeypatch.setattr(blend_inputs, "load_pools", read)
     writes = 2
-    known, found = provenance.read_steady(made_of, lambda _: False)
-    assert len(reads) == 3 and found is reads[-1] and known.hashes == blend_inputs.hash_inputs(made_of)
+    known, found = provenance.read_steady(sources, lambda _: False)
+    assert len(reads) == 3 and found is reads[-1] and known.hashes == blend_inputs.hash_inputs(sources)
     writes = 100
     with pytest.raises(InputError, match="task 'va' change while they are read; start again"):
-        provenance.read_steady(made_of, lambda _: False)
-    assert provenance.read_steady(made_of, lambda _: True)[1] is None
+        provenance.read_steady(sources, lambda _: False)
+    assert provenance.read_steady(sources, lambda _: True)[1] is None
