@@ -35,8 +35,8 @@ def main(
 ) -> dict[str, Any]:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
-    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on what
-    counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
+    `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on
+    what counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
     `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
     seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.multitask). Raises
     InputError for bad input.

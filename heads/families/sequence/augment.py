@@ -32,7 +32,7 @@ class Augmentation:
 def augment(
     x: Tensor, there: Tensor, augmentation: Augmentation, streams: Sequence[Stream], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The clips, and which of their frames are there, with all that `augmentation` asks for. The arguments are not changed."""
+    """The augmented clips, and which of their frames are there. The arguments are not changed."""
 
     def draw(*size: int) -> Tensor:
         return torch.rand(*size, generator=generator, device=x.device)
