@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blend import apply
 from blend.decision import combine
 from blend.decision.decide import DEFAULT_THRESHOLD
-from blend.pool import external, pool, timeline
+from blend.pool import external, gap_filling, pool
 from blend.pool.pool import Pool, as_row
 from blend.report import unlabelled as unlabelled_sentences
 from blend.report.pointers import plain
@@ -104,8 +104,8 @@ def _decisions(file: Path, task: Task, test: Pool) -> tuple[NDArray[np.generic],
     those that are listed and hold predictions of their own. Between listed frames the nearest decision stands.
     """
     own, lengths = external.read_external(file, task).videos, np.diff(test.offsets).tolist()
-    scores = timeline.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))
-    rows = timeline.present(test.videos, lengths, own) & test.present
+    scores = gap_filling.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))
+    rows = gap_filling.present(test.videos, lengths, own) & test.present
     if task.is_multiclass:
         return scores.argmax(1).astype(np.int8), rows
     return ((scores >= DEFAULT_THRESHOLD).astype(np.uint8) if task.is_multilabel else scores), rows

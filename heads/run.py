@@ -23,10 +23,10 @@ from heads.abaw.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.config import Config, Spec
 from heads.corpus_checks import last_frames
 from heads.data import feature_file, people, splits
-from heads.train import inputs as head_inputs
 from heads.train import processes
-from heads.train.inputs import code_mark
+from heads.train import provenance as head_inputs
 from heads.train.job import MODEL, Job, head_folder
+from heads.train.provenance import code_mark
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.pool import timeline
+from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
 from heads.abaw.tasks import TASKS, Task
 from heads.bench import frames as bench_frames
@@ -64,13 +64,13 @@ def make(name: str, table: Path | None, scale: float, seed: int) -> tuple[Pool, 
     there = draw_frames(table, few, round(frames * scale), seed)
     sparse = {video: _video(task, some, [seed, i]) for i, (video, some) in enumerate(there.items())}
     lengths = [int(some[-1]) for some in there.values()]
-    offsets = timeline.find_offsets(lengths)
+    offsets = gap_filling.find_offsets(lengths)
     scores = np.empty((HEADS, int(offsets[-1]), len(task.outputs)), np.float32)
     present = np.zeros(scores.shape[1], bool)
     for v, part in enumerate(sparse.values()):
         present[offsets[v] + part.frames - 1] = True
         for h in range(HEADS):
-            scores[h, offsets[v] : offsets[v + 1]] = timeline.fill(part.frames, part.scores[h], lengths[v])
+            scores[h, offsets[v] : offsets[v + 1]] = gap_filling.fill(part.frames, part.scores[h], lengths[v])
     truth = Truth(np.flatnonzero(present), np.concatenate([part.truth for part in sparse.values()]))
     heads = tuple(f"head{h}" for h in range(HEADS))
     return Pool(task, heads, tuple(there), offsets, scores, present, truth), sparse

@@ -13,7 +13,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.pool import timeline
+from blend.pool import gap_filling
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
@@ -100,7 +100,7 @@ class Pool:
         """The pool of some videos (rising numbers), as if the others had never been there."""
         pieces = [np.arange(self.offsets[v], self.offsets[v + 1]) for v in keep]
         rows = np.concatenate(pieces)
-        offsets = timeline.find_offsets([len(piece) for piece in pieces])
+        offsets = gap_filling.find_offsets([len(piece) for piece in pieces])
         truth = None
         if self.truth is not None:
             kept = np.isin(self.video_of, keep)
@@ -205,11 +205,11 @@ def _pool(
     scores = np.empty((len(heads), sum(last), len(task.outputs)), np.float32)
     own = np.empty(scores.shape[:2], bool)
     for h, head in enumerate(heads):
-        scores[h] = timeline.dense(videos, last, found[head].videos, prior)
-        own[h] = timeline.present(videos, last, found[head].videos)
+        scores[h] = gap_filling.dense(videos, last, found[head].videos, prior)
+        own[h] = gap_filling.present(videos, last, found[head].videos)
     faceless = tuple(video for video in videos if video not in seen)
     return Pool(
-        task, heads, tuple(videos), timeline.find_offsets(last), scores, np.asarray(own.all(0)), None, faceless, own
+        task, heads, tuple(videos), gap_filling.find_offsets(last), scores, np.asarray(own.all(0)), None, faceless, own
     )
 
 

@@ -11,7 +11,7 @@ from blend.pool import inputs as blend_inputs
 from blend.pool.inputs import BlendInputs, LoadedPools
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
-from heads.train.inputs import code_mark
+from heads.train.provenance import code_mark
 
 MEASURES = ("studies", "bench", "predict")
 """Folders of blend that no blend is made with."""

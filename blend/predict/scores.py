@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.decision import combine
-from blend.pool import pool, timeline
+from blend.pool import gap_filling, pool
 from blend.pool.pool import as_row
 from blend.predict.trained import TrainedBlend
 from heads.data.predictions import Predictions
@@ -57,10 +57,10 @@ def blend_video(
     names = tuple(sorted(one.heads))
     prior = as_row(one.blend.prior, one.task)
     parts = [{"": heads[name]} if name in heads else {} for name in names]
-    scores = np.stack([timeline.dense([""], [frames], part, prior) for part in parts])
-    own = np.stack([timeline.present([""], [frames], part) for part in parts])
+    scores = np.stack([gap_filling.dense([""], [frames], part, prior) for part in parts])
+    own = np.stack([gap_filling.present([""], [frames], part) for part in parts])
     made = pool.Pool(
-        one.task, names, ("",), timeline.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
+        one.task, names, ("",), gap_filling.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
     )
     weight = dict(zip(one.params.heads, one.params.weights, strict=True))
     smoothed = combine.scores(made, [weight[name] for name in names], one.params.kernel, one.params.k)

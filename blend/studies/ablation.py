@@ -34,8 +34,8 @@ from heads.abaw.tasks import TASKS, Task
 from heads.config import Spec
 from heads.data import feature_file
 from heads.train import fit
-from heads.train.inputs import code_mark
 from heads.train.model import Model
+from heads.train.provenance import code_mark
 
 PLAIN: dict[str, Any] = {"networks": "all", "temporal": [], "refit_val": False}
 """What all heads here have in common, whatever their file says."""

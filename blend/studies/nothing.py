@@ -83,7 +83,7 @@ def measured(job: results.Job) -> dict[str, Any]:
 
 def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
     """Videos whose heads know nothing of the truth: a blend.pool.pool.Pool of HEADS heads."""
-    from blend.pool import timeline
+    from blend.pool import gap_filling
     from blend.pool.pool import Pool, Truth
 
     facts = TASKS[task]
@@ -103,7 +103,7 @@ def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
         facts,
         tuple(f"head{h}" for h in range(HEADS)),
         tuple(f"video{v:02d}" for v in range(videos)),
-        timeline.find_offsets([FRAMES] * videos),
+        gap_filling.find_offsets([FRAMES] * videos),
         scores.astype(np.float32),
         np.ones(frames, bool),
         Truth(np.arange(frames), truth),

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from blend.pool import timeline
+from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
 from heads.abaw.tasks import TASKS
 
@@ -184,7 +184,7 @@ class _Draw:
         self.kind = kind
         spread = self.facts.length_spread * kind.length_spread
         lengths = np.exp(rng.normal(np.log(FRAMES) - spread**2 / 2, spread, videos))
-        self.offsets = timeline.find_offsets(np.clip(lengths, SHORTEST, kind.longest).astype(int))
+        self.offsets = gap_filling.find_offsets(np.clip(lengths, SHORTEST, kind.longest).astype(int))
         self.video_of = np.repeat(np.arange(videos), np.diff(self.offsets))
         self.person_of = np.arange(videos) // kind.videos_of_person
         self.outputs = len(self.task.outputs)

@@ -110,7 +110,7 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
 
 def _code() -> str:
     from extract.runtime import run_folder
-    from heads.train.inputs import code_mark
+    from heads.train.provenance import code_mark
 
     return run_folder.fingerprint([results.code_of("blend.studies.splits"), code_mark()])
 

@@ -31,7 +31,7 @@ from heads.base.head import OnProgress, family
 from heads.data import predictions, table
 from heads.data.table import Source
 from heads.train import fit, out_of_fold
-from heads.train import inputs as head_inputs
+from heads.train import provenance as head_inputs
 from heads.train.fit import TrainDevSplit
 from heads.train.model import Model
 

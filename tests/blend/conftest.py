@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blend.pool import gap_filling
 from blend.pool import pool as pools
-from blend.pool import timeline
 from extract.runtime.run_folder import write_json
 from heads.abaw import test_list
 from heads.abaw.annotations import DTYPES, Annotation
@@ -42,7 +42,7 @@ def make_pool():
         task, rng = TASKS[name], np.random.default_rng(seed)
         lengths = rng.integers(*length, size=videos)
         parts = [drifting(task, rng, int(n), QUALITY, heads) for n in lengths]
-        offsets = timeline.find_offsets(lengths)
+        offsets = gap_filling.find_offsets(lengths)
         scores = np.concatenate([np.array(scores, np.float32) for _, scores in parts], axis=1)
         rows = np.flatnonzero(rng.random(offsets[-1]) < 0.9)
         truth = np.concatenate([truth for truth, _ in parts])[rows]

@@ -10,7 +10,7 @@ import pytest
 from blend.pool import provenance
 from extract.runtime import run_folder
 from heads.base.head import FAMILIES
-from heads.train import inputs as head_inputs
+from heads.train import provenance as head_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 

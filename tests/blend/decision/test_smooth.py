@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blend.decision import smooth
-from blend.pool import timeline
+from blend.pool import gap_filling
 
 
 def naive(x, offsets, kernel, k):
@@ -28,7 +28,7 @@ def naive(x, offsets, kernel, k):
 @pytest.mark.parametrize("k", [0, 1, 2, 7, 50])
 def test_smoothing_equals_a_naive_loop(kernel, k):
     rng = np.random.default_rng(k)
-    offsets = timeline.find_offsets([1, 2, 40, 3, 0, 17])
+    offsets = gap_filling.find_offsets([1, 2, 40, 3, 0, 17])
     x = np.round(rng.standard_normal((63, 4)), 1).astype(np.float32)  # rounded: the median meets equal values
     smoothed = smooth.smooth(x, offsets, kernel, k)
     assert smoothed.dtype == np.float32
@@ -38,7 +38,7 @@ def test_smoothing_equals_a_naive_loop(kernel, k):
 @pytest.mark.parametrize("kernel", smooth.KERNELS)
 def test_k_0_changes_nothing(kernel):
     x = np.random.default_rng(0).random((50, 3)).astype(np.float32)
-    np.testing.assert_array_equal(smooth.smooth(x, timeline.find_offsets([20, 30]), kernel, 0), x)
+    np.testing.assert_array_equal(smooth.smooth(x, gap_filling.find_offsets([20, 30]), kernel, 0), x)
 
 
 @pytest.mark.parametrize("kernel", smooth.KERNELS)
@@ -46,7 +46,7 @@ def test_blending_first_equals_a_naive_blend(kernel):
     rng = np.random.default_rng(1)
     scores = rng.random((3, 40, 2)).astype(np.float32)
     weights = rng.random((3, 2)).astype(np.float32)
-    offsets = timeline.find_offsets([15, 25])
+    offsets = gap_filling.find_offsets([15, 25])
     blended = (weights[:, None].astype(float) * scores).sum(0)
     np.testing.assert_allclose(
         smooth.blend_and_smooth(scores, weights, offsets, kernel, 3),
@@ -59,7 +59,7 @@ def test_blending_first_equals_a_naive_blend(kernel):
 def test_the_median_leaves_out_filled_frames():
     """Against a naive loop; a window that saw nothing takes all its frames, and other kernels take them always."""
     rng = np.random.default_rng(4)
-    offsets = timeline.find_offsets([30, 1, 25])
+    offsets = gap_filling.find_offsets([30, 1, 25])
     x, seen = rng.random((56, 2)).astype(np.float32), rng.random(56) < 0.5
     seen[10:20] = False
     for k in (1, 2, 6):
@@ -77,7 +77,7 @@ def test_the_median_leaves_out_filled_frames():
 def test_other_videos_and_the_number_of_threads_do_not_matter():
     rng = np.random.default_rng(2)
     x = rng.random((300, 3)).astype(np.float32)
-    offsets = timeline.find_offsets([100, 100, 100])
+    offsets = gap_filling.find_offsets([100, 100, 100])
     together = smooth.smooth(x, offsets, "box", 6)
     np.testing.assert_array_equal(together[100:200], smooth.smooth(x[100:200], offsets[:2], "box", 6))
     before = numba.get_num_threads()

@@ -12,7 +12,7 @@ from blend.calibrate import threshold
 from blend.config import BlendSettings
 from blend.crossfit.folded import FoldedPool, FoldedVaPool
 from blend.decision import combine
-from blend.pool import timeline
+from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
 from blend.search import objective, search
 from heads.abaw.tasks import TASKS
@@ -37,7 +37,7 @@ def problem(task, seed):
     lengths = [length for length, _, _ in videos]
     scores = np.stack(
         [
-            timeline.dense(names, lengths, {name: (v[1], v[2][h]) for name, v in zip(names, videos, strict=True)},
+            gap_filling.dense(names, lengths, {name: (v[1], v[2][h]) for name, v in zip(names, videos, strict=True)},
                            np.zeros(channels, np.float32))
             for h in range(2)
         ]
@@ -55,7 +55,7 @@ def problem(task, seed):
     else:
         truth = (rng.integers(-3, 4, (len(rows), channels)) / 4).astype(np.float32)
     present = np.ones(total, bool)
-    return Pool(facts, ("x", "y"), names, timeline.find_offsets(lengths), scores, present, Truth(rows, truth))
+    return Pool(facts, ("x", "y"), names, gap_filling.find_offsets(lengths), scores, present, Truth(rows, truth))
 
 
 def window_means(scores, offsets, k):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blend.pool import timeline
+from blend.pool import gap_filling
 
 
 def naive(frames, scores, length):
@@ -28,19 +28,19 @@ def test_filling_equals_a_naive_loop(seed):
     length = int(rng.integers(1, 60))
     frames = np.sort(rng.choice(np.arange(1, length + 1), rng.integers(1, length + 1), replace=False)).astype(np.int32)
     scores = rng.standard_normal((len(frames), 3)).astype(np.float32)
-    filled = timeline.fill(frames, scores, length)
+    filled = gap_filling.fill(frames, scores, length)
     assert filled.dtype == np.float32
     np.testing.assert_allclose(filled, naive(frames, scores, length), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(filled[frames - 1], scores)  # what was seen is not touched
 
 
 def test_a_frame_next_to_the_left_one_takes_mostly_the_left_one():
-    filled = timeline.fill(np.array([1, 11], np.int32), np.array([[0.0], [1.0]], np.float32), 11)
+    filled = gap_filling.fill(np.array([1, 11], np.int32), np.array([[0.0], [1.0]], np.float32), 11)
     np.testing.assert_allclose(filled[:, 0], np.arange(11) / 10, atol=1e-7)
 
 
 def test_before_the_first_and_behind_the_last_frame_that_one_is_repeated():
-    filled = timeline.fill(np.array([3, 4], np.int32), np.array([[1.0], [2.0]], np.float32), 6)
+    filled = gap_filling.fill(np.array([3, 4], np.int32), np.array([[1.0], [2.0]], np.float32), 6)
     assert filled[:, 0].tolist() == [1, 1, 1, 2, 2, 2]
 
 
@@ -51,9 +51,9 @@ def test_videos_lie_behind_each_other_and_one_without_a_face_takes_the_prior():
         "d": (np.empty(0, np.int32), np.empty((0, 2), np.float32)),
     }
     prior = np.array([0.125, 0.75], np.float32)
-    dense = timeline.dense(["a", "b", "c", "d"], [2, 2, 3, 1], found, prior)
+    dense = gap_filling.dense(["a", "b", "c", "d"], [2, 2, 3, 1], found, prior)
     expected = [[0.5, 0.25], [0.5, 0.25], prior, prior, [0, 1], [0.5, 0.5], [1, 0], prior]
     np.testing.assert_array_equal(dense, np.array(expected, np.float32))
-    own = timeline.present(["a", "b", "c", "d"], [2, 2, 3, 1], found)
+    own = gap_filling.present(["a", "b", "c", "d"], [2, 2, 3, 1], found)
     assert own.tolist() == [False, True, False, False, True, False, True, False]
-    assert timeline.find_offsets([2, 2, 3, 1]).tolist() == [0, 2, 4, 7, 8]
+    assert gap_filling.find_offsets([2, 2, 3, 1]).tolist() == [0, 2, 4, 7, 8]
