@@ -33,8 +33,14 @@ README = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
 BLOCKS = re.findall(r"^```(sh|python|toml)\n(.*?)^```$", README, re.S | re.M)
 STEPS = {"python -m heads.run", "python -m blend.run", "python -m blend.apply"}
 """Named without their arguments."""
+SHAPES = "NAME=FOLDER"
+"""Lines with it show how arguments are written."""
 PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.S | re.M)
-WITHIN = [line for line in dict.fromkeys(re.findall(r"`[^`]*?(python -m [^`]+)`", PROSE)) if line not in STEPS]
+WITHIN = [
+    line
+    for line in dict.fromkeys(re.findall(r"`[^`]*?(python -m [^`]+)`", PROSE))
+    if line not in STEPS and SHAPES not in line
+]
 """Commands within the text. Those that measure are only taken: they were run for the tables."""
 
 NEVER = {
