@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
-from ..rundir import sweep, write_text, writing
+from extract.runtime.run_folder import sweep, write_text, write_whole
+
 from . import affect, multitask, plan, sound
 from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
@@ -210,7 +211,7 @@ def _write_sound(folder: Path) -> None:
     for name, rows in sound.tracks(DEMO_VIDEOS).items():
         path = folder / f"{name}.wav"
         sweep(path)
-        with writing(path) as temporary:
+        with write_whole(path) as temporary:
             temporary.write_bytes(sound.encode(sound.render(SEED, rows)))
 
 

@@ -11,7 +11,7 @@ import wave
 
 import numpy as np
 
-from ..frames import whole
+from extract.media.frames import strip_side
 from . import affect, plan
 from .plan import DemoVideo
 
@@ -26,7 +26,7 @@ LOUDNESS, NOISE = -30.0, -62.0
 
 def track_name(video: str) -> str:
     """The name of a video's sound: that of the video without its side."""
-    return whole(video)
+    return strip_side(video)
 
 
 def tracks(rows: tuple[DemoVideo, ...]) -> dict[str, list[DemoVideo]]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..rundir import write_text, writing
+from extract.runtime.run_folder import write_text, write_whole
+
 from .plan import NETWORK_SEEDS
 from .stills import CLASSES, HELD_OUT, Stills, make_stills
 
@@ -148,7 +149,7 @@ def save(model: torch.nn.Module, path: Path) -> None:
     import onnx
     import torch
 
-    with writing(path) as temporary, warnings.catch_warnings():
+    with write_whole(path) as temporary, warnings.catch_warnings():
         # The exporter that traces keeps nn.Linear as the single closing Gemm; its deprecation notice is no news here.
         warnings.simplefilter("ignore")
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}

@@ -40,6 +40,7 @@ MODULES = {
     for package in ORDER
     for path in sorted((ROOT / package).rglob("*.py"))
 }
+ROOMS = {module.rpartition(".")[0] for module in MODULES}
 MOST_MODULES = 15
 FEWEST_LINES = 60
 
@@ -50,8 +51,15 @@ def imports_of(module: str) -> set[str]:
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{source}.{alias.name}" for alias in node.names} | {source}
+    ours = {name for name in found if name.partition(".")[0] in ORDER}
+    unknown = {
+        name for name in ours if not any(name == one or name.startswith(f"{one}.") for one in (*MODULES, *ROOMS))
+    }
+    assert not unknown, f"{module} imports what is not there: {unknown}"
     return found & set(MODULES) - {module}
 
 

@@ -17,14 +17,16 @@ from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
 
 CHILD = """
-import resource, sys
+import sys
 from pathlib import Path
 from extract.runtime.errors import InputError
 from extract.media.images import UnreadablePicture
 from extract.media.video import BrokenVideo
 path = Path(sys.argv[1])
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    # not ru_maxrss, which begins with what the process had that forked this one
+    [said] = [line for line in open("/proc/self/status") if line.startswith("VmHWM:")]
+    return int(said.split()[1]) >> 10
 said = ""
 try:
     {call}
