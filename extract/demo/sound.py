@@ -12,6 +12,7 @@ import wave
 import numpy as np
 
 from extract.media.frames import strip_side
+
 from . import affect, plan
 from .plan import DemoVideo
 
