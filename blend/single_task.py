@@ -44,7 +44,6 @@ def _run_once(
     options: SearchOptions,
 ) -> dict[str, Any] | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
-
     out = work / "blend" / task
 
     def facts_of(sources: BlendInputs) -> dict[str, Any]:
@@ -61,13 +60,13 @@ def _run_once(
     if options.storage and some is not None:
         from blend import pipeline
 
-        pipeline.search_shared(
-            some.validation, sources, out, options
-        )  # not holding the folder: another may help from there
+        # not holding the folder: another may help from there
+        pipeline.search_shared(some.validation, sources, out, options)
     facts = facts_of(sources)
+    mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
-        if is_done(sources):
+        if run_folder.is_done(out, mark):
             report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
         if some is None:
@@ -75,5 +74,5 @@ def _run_once(
         from blend import pipeline
 
         report, results = pipeline.run_blend(config, sources, some, work, out, submissions, options)
-        run_folder.finish(out, run_folder.fingerprint(facts), facts, results)
+        run_folder.finish(out, mark, facts, results)
         return report

@@ -60,9 +60,9 @@ STEADY = 5
 
 
 def read_steady(sources: BlendInputs, is_done: Callable[[BlendInputs], bool]) -> tuple[BlendInputs, LoadedPools | None]:
-    """The ingredients with the hashes of just what was read, and that, or nothing where `is_done` finds it made.
+    """The inputs with the hashes of just what was read, and that, or nothing where `is_done` finds it made.
 
-    Raises InputError as `ingredients.pools`, and where files do not stop changing.
+    Raises InputError as `blend.pool.inputs.load_pools`, and where files do not stop changing.
     """
     for _ in range(STEADY):
         known = replace(sources, hashes=blend_inputs.hash_inputs(sources))

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from blend.predict.run import DEFAULT_OUT, Format, main, show
 from extract.runtime import errors
-
-if TYPE_CHECKING:
-    pass
-
 
 EXAMPLES = """Examples:
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from extract.bench.fixtures import ARCH
 from extract.bench.measure import WAYS, main
 from extract.runtime import errors
-
-if TYPE_CHECKING:
-    pass
 
 
 def command(

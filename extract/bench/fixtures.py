@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,6 @@ from extract.features import pipeline
 from extract.media import frames
 from extract.networks import checkpoints
 from extract.networks.registry import NETWORKS
-
-if TYPE_CHECKING:
-    pass
-
 
 NETWORK = NETWORKS["enet_b0_8_best_vgaf"]
 ARCH = "tf_efficientnet_b0"

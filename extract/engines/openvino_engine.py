@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,6 @@ from extract.engines import check as network_check
 from extract.engines.graph import INPUT_SCALE, REMARKS, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
 """OpenVINO's names of ours."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,6 @@ from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from extract.runtime.run_folder import fingerprint, write_whole
-
-if TYPE_CHECKING:
-    pass
-
 
 BLOCK = (128, 256)
 """Rows and columns of 8 bytes that are hashed by their sums."""

@@ -7,11 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 Resources = Mapping[str, float]
 """THREADS, MEMORY (bytes) and GPU: what a worker has or a job claims."""

@@ -6,15 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from extract.config import ClusterSettings
 from extract.jobs.cluster import LOCAL, Cluster
 from extract.runtime.errors import Failed
-
-if TYPE_CHECKING:
-    pass
-
 
 SECONDS_UNTIL_SEEN = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""

@@ -192,7 +192,7 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
 def begin(folder: Path) -> None:
     """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes.
 
-    Only while holding the folder (`holding`), or one that no other process uses.
+    Only while holding the folder (`hold_folder`), or one that no other process uses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

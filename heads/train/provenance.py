@@ -41,7 +41,7 @@ def describe_changes(
 ) -> str:
     """What of a head's inputs is no longer what was `seen`, in words; "" where all is.
 
-    `marks`: of each network, `features.mark` of the videos of each of `parts`, as they were.
+    `marks`: of each network, `heads.data.feature_file.mark` of the videos of each of `parts`, as they were.
     """
     for part, name in (("train", "the training annotations"), ("val", "the validation annotations")):
         if part in now and seen.get(part) != now[part]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,10 +19,6 @@ from heads.config import Config
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
 from heads.tune.search import FOLDS, HEARTBEAT, SearchRequest, SearchResult, main
-
-if TYPE_CHECKING:
-    pass
-
 
 EXAMPLES = """Examples:
 
