@@ -121,21 +121,21 @@ def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> 
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
 
 
-def _blended(data: Data, seen: Config, folder: Path, seed: int, heads: Mapping[str, Path], **given: Any) -> Scores:
+def _blended(data: Data, seen: Config, folder: Path, seed: int, trained: Mapping[str, Path], **given: Any) -> Scores:
     """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
     from blend import run
 
     task = data.task.name
     facts = {
-        "heads": {name: _hashes(head) for name, head in heads.items()},
+        "heads": {name: _hashes(head) for name, head in trained.items()},
         "settings": getattr(seen.blend, task).model_dump(mode="json"),
         "code": run_folder.code_hash("blend", ("bench", "predict", "report")),
         "seed": seed,
     }
-    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in heads)
+    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in trained)
     if (known := _kept(kept, mark)) is None:
         report = run.main(seen, task, folder / "seen", seed, **given)
-        counts = _counts(data, heads, folder / "seen" / "blend" / task / "params.json")
+        counts = _counts(data, trained, folder / "seen" / "blend" / task / "params.json")
         known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
     return known
 

@@ -8,7 +8,7 @@ import pytest
 
 from extract.runtime import errors
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_an_input_error_is_one_line_and_exit_code_2(capsys):

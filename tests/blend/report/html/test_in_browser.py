@@ -100,9 +100,13 @@ def opened(browser, report):
 
 def until(tab, condition, seconds=30.0):
     """Wait for it. (Playwright's own waiting evaluates text in the page, which the page forbids.)"""
+    wait_for(lambda: tab.evaluate(condition), condition, seconds)
+
+
+def wait_for(seen, what, seconds=30.0):
     end = time.monotonic() + seconds
-    while not tab.evaluate(condition):
-        assert time.monotonic() < end, condition
+    while not seen():
+        assert time.monotonic() < end, what
         time.sleep(0.02)
 
 
@@ -140,7 +144,8 @@ def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
     before = tab.evaluate(PIXELS)
     tab.keyboard.press("End")
     until(tab, f"document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
-    assert shown(tab)[1] > first and tab.evaluate(PIXELS) != before
+    wait_for(lambda: tab.evaluate(PIXELS) != before, "the timeline is drawn at its end")
+    assert shown(tab)[1] > first
     at_end = shown(tab)[1]
     tab.keyboard.press("ArrowLeft")
     until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
@@ -164,7 +169,7 @@ def test_another_video_and_another_head_are_chosen_by_keyboard(opened):
     without = tab.evaluate(PIXELS)
     tab.focus("#timeline-head")
     tab.keyboard.press("ArrowDown")
-    assert tab.evaluate(PIXELS)["painted"] > without["painted"]
+    wait_for(lambda: tab.evaluate(PIXELS)["painted"] > without["painted"], "what was left out is drawn again")
     tab.locator("#videos a").last.evaluate("link => link.closest('details').open = true")
     tab.locator("#videos a").last.focus()
     tab.keyboard.press("Enter")
@@ -203,4 +208,4 @@ def test_it_follows_light_and_dark(opened):
     assert before["colours"] != dark.evaluate(PIXELS)["colours"]
     light.emulate_media(color_scheme="dark")
     until(light, f"{paper} !== 'rgb(255, 255, 255)'")
-    assert light.evaluate(PIXELS)["colours"] != before["colours"], "the timeline is drawn again"
+    wait_for(lambda: light.evaluate(PIXELS)["colours"] != before["colours"], "the timeline is drawn again")
