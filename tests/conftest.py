@@ -20,6 +20,17 @@ from typing import Any
 import hypothesis
 import pytest
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests (`-n 2`), a file stays on one of them, for its fixtures, and so does what
+    works in the demo's folder: it takes longest, and begins at once.
+    """
+    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
+    for item in items:
+        uses_demo = "demo" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("demo" if uses_demo else str(item.path)))
+
+
 # a machine may stand still for a while in any example
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from extract.config import CONFIGS
 from extract.features import store
@@ -158,7 +159,14 @@ def weights(layers: int, streams: int, outputs: int) -> int:
     return streams * (1280 + 1) * 256 + layers * (attention + feedforward + 2 * norm) + norm + (d + 1) * outputs
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if "_encoder_" not in f.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "file",
+    sweep(
+        [file for file in FILES if "_encoder_" not in file.stem],
+        [PAPER / f"{name}.toml" for name in ("au_mlp", "expr_logits", "va_lama", "va_fusion", "expr_encoders")],
+    ),
+    ids=lambda path: path.stem,
+)
 def test_they_learn_from_features_of_the_published_shapes(file: Path, store_of_both: Path):
     task = task_of(file)
     raw = tomllib.loads(file.read_text())

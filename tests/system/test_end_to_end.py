@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend.submission import check as submission_check
 from extract.config import DEFAULT
@@ -162,6 +163,7 @@ def test_the_demo_as_the_multi_task_challenge_ends_with_one_checked_file(demo):
     assert report["test"] == pytest.approx(sum(expected), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["au", "expr", "va"])
 def test_two_undisturbed_runs_give_the_same_bytes(demo, tmp_path, task):
     """au from the frames on, expr and va from the features on, which are the same for all tasks."""
@@ -235,7 +237,7 @@ def searching(work: Path) -> bool:
     return (work / "blend" / "au" / "study.db").exists()
 
 
-@pytest.mark.parametrize("moment", [extracting, training, half_trained, searching])
+@pytest.mark.parametrize("moment", sweep([extracting, training, half_trained, searching], [extracting, searching]))
 def test_killed_and_started_again_it_gives_the_same_bytes(small, undisturbed, tmp_path, moment: Callable[[Path], bool]):
     arguments = ("au", tmp_path, "--config", str(small / "small.toml"))
     with start(*arguments) as process:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend.config import BlendSettings
 from blend.crossfit import estimate, folded
@@ -67,12 +68,13 @@ def changed(pool, videos, rng):
     return replace(pool, truth=Truth(pool.known.rows, values))
 
 
+@pytest.mark.parametrize("pools", sweep([4, 20], [4]))
 @pytest.mark.parametrize("name", TASKS)
-def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name):
+def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name, pools):
     """Wild labels in one fold after another: its choice and its params are equal to the bit, and others are not."""
     rng, others, chosen = np.random.default_rng(0), 0, []
     monkeypatch.setattr(folded, "ROWS", 100)  # so that frames are thinned, too
-    for seed in range(20):
+    for seed in range(pools):
         pool, train = make_pool(name, seed=seed, length=(15, 30)), make_pool(name, seed=seed + 100, length=(15, 30))
         pool, train = (replace(one, heads=("head0", "head1", "pretrained")) for one in (pool, train))
         folds = select.split(pool, 3, seed)
@@ -86,7 +88,7 @@ def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch,
                 assert choice == before.choose(f), (seed, f)
                 assert after.averaged(choice, f) == before.averaged(choice, f), (seed, f)
             others += after.averaged(after.choose(0), 0) != before.averaged(before.choose(0), 0)
-    assert others >= 15, "wild labels that change nothing anywhere test nothing"
+    assert others >= 0.75 * pools, "wild labels that change nothing anywhere test nothing"
     for field in ("kernel", "k", "with_train"):
         assert len({getattr(choice, field) for choice in chosen}) > 1, f"{field} was never chosen"
     crossed = before.select().crossed

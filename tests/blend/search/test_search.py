@@ -1,11 +1,13 @@
 """The search beats what it starts from, repeats itself, and goes on where it was."""
 
+import itertools
 import os
 import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend.config import BlendSettings
 from blend.decision import combine
@@ -69,8 +71,10 @@ def interrupted(pool, settings, trials, seed, folder, stop):
     return resumed
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("stop", [0, 13, 19, 22])
+@pytest.mark.parametrize(
+    ("stop", "name"),
+    sweep(itertools.product([0, 13, 19, 22], TASKS), [(0, "va"), (13, "expr"), (19, "au"), (22, "au")]),
+)
 def test_a_stopped_search_goes_on_to_the_same_result(make_pool, tmp_path, name, stop):
     """Among the starts, at the draws, at the refinement."""
     pool = make_pool(name)
