@@ -28,7 +28,10 @@ KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "2"))
 WORKERS = ("one", "two", "three")
 HEADS = max(len(WORKERS) + 1, KILLS - 2)
 """More than can be trained at a time: some are not begun when the first is finished."""
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc"),
+    pytest.mark.slow,  # by default workers are killed in test_cluster_storms.py
+]
 
 
 @pytest.fixture(scope="module")
