@@ -19,7 +19,7 @@ import typer
 
 from blend.pool import external
 from blend.report.summary import number
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import read_json
 from heads.abaw.tasks import TASKS
@@ -175,7 +175,7 @@ def command(
         Path | None, typer.Option(help="Score on these: a folder of <video>.txt in the official format.")
     ] = None,
     prior: Annotated[Path | None, typer.Option(help="Another prior for videos without a face, as JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Apply a blend to predictions: the same submission, without labels and without a study."""
     with errors.exits():
@@ -202,6 +202,4 @@ def _tell(scored: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from blend.submission.check import list_problems, read_template
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 
 SHOWN = 20
@@ -50,7 +50,7 @@ def command(
             help="Do its decisions go with these? A blend's folder, or a folder or file of predictions of test."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Check a submission: every problem with its line number."""
     with errors.exits():
@@ -92,6 +92,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -21,7 +21,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from extract import config as configs
-from extract.runtime import errors, limits, run_folder
+from extract.runtime import cli, errors, limits, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, TASKS
@@ -289,7 +289,7 @@ def command(
     ],
     draws: Annotated[int, typer.Option(help="Draws of the videos.", min=100)] = DRAWS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Compare blends on the same draws of the validation videos."""
     with errors.exits():
@@ -302,6 +302,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

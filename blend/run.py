@@ -15,7 +15,7 @@ from blend.config import ONE_PROCESS, Config, SearchOptions
 from blend.pool import external
 from extract import config as extract_config
 from extract.jobs import cluster, session
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import steps
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS
@@ -68,11 +68,9 @@ python -m blend.run --task au --config mine.toml --workers 4 --storage postgresq
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
     heads: Annotated[
         str | None, typer.Option(help="Which of our heads, divided by commas; none: only other people's.")
@@ -93,7 +91,7 @@ def command(
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
-    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
+    where: session.Where = cluster.LOCAL,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
     ] = False,
@@ -129,6 +127,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

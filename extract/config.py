@@ -20,8 +20,6 @@ from extract.runtime.errors import InputError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT = CONFIGS / "demo.toml"
-SHOWN = "configs/demo.toml"
-"""The same in help texts, that are alike on every machine."""
 SECTIONS_FURTHER_RIGHT = ("heads", "blend")
 TEMPLATE = Path("/data/ABAW")
 """Where the paths of configs/affwild2.toml lead before they are edited."""

@@ -15,7 +15,7 @@ from extract import config as configs
 from extract.config import Config
 from extract.features import store
 from extract.features.store import KINDS, VideoFeatures
-from extract.runtime import errors, inputs
+from extract.runtime import cli, errors, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import write_whole
@@ -136,11 +136,9 @@ def command(
     network: Annotated[str, typer.Option(help="Whose features: a network or an imported table.")],
     format: Annotated[str | None, typer.Option(help="parquet or csv; default: as the file is called.")] = None,
     kinds: Annotated[str | None, typer.Option(help=f"Of {','.join(KINDS)}; default: all there are.")] = None,
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file; it names the corpus.", show_default=configs.SHOWN)
-    ] = configs.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    config: cli.ConfigFile = configs.DEFAULT,
+    work: cli.Work = None,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Write features to one table: video, frame, and a column per feature."""
     with errors.exits():
@@ -150,6 +148,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -18,7 +18,7 @@ from extract.features import step as feature_step
 from extract.jobs import cluster, session
 from extract.media import frames
 from extract.networks import registry, weights
-from extract.runtime import errors, file_names
+from extract.runtime import cli, errors, file_names
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 
@@ -140,9 +140,9 @@ python -m extract.run --list-networks                     which networks there a
 
 
 def command(
-    config: Annotated[Path, typer.Option(help="The run's TOML file.", show_default=configs.SHOWN)] = configs.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    config: cli.ConfigFile = configs.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
     redo: Annotated[bool, typer.Option(help="Make all features (with --videos: all crops) anew.")] = False,
     videos: Annotated[Path | None, typer.Option(help="Folder of raw videos: find and crop faces, and end.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --videos: where <video>/00001.jpg go.")] = None,
@@ -151,8 +151,8 @@ def command(
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
-    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    where: session.Where = cluster.LOCAL,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
     with errors.exits():
@@ -187,6 +187,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

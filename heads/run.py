@@ -14,7 +14,7 @@ import typer
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.jobs import cluster, session
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads import corpus_checks
@@ -206,15 +206,13 @@ python -m heads.run --task au --config configs/affwild2.toml --cluster slurm    
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
-    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    where: session.Where = cluster.LOCAL,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Train the heads of a task and predict validation and test."""
     with errors.exits():
@@ -264,6 +262,4 @@ def _print(folders: dict[str, Path], task: Task) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from blend.bench.measure import MOST_CHECKING, MOST_GB, MOST_MS, MOST_SECONDS, PARTS, REAL_FRAMES, main
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from heads.abaw.tasks import TASKS
 
 
@@ -61,7 +61,7 @@ def command(
     rounds: Annotated[int, typer.Option(help="Trials timed.", min=1)] = 31,
     seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers to this file, as JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure trials, a search and a submission at Aff-Wild2's size."""
     with errors.exits():
@@ -86,6 +86,4 @@ def _print(found: dict[str, Any], table: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from blend.predict import trained
 from blend.predict.trained import MODEL
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import Failed
 
 RATE, WIDTH, HEIGHT = 25, 320, 240
@@ -102,7 +102,7 @@ def command(
     blend: Annotated[list[Path], typer.Option(help="The folder of a blend; can be repeated.", show_default=False)],
     minutes: Annotated[float, typer.Option(help="Length of the video.", min=0.01)] = 20.0,
     detector: Annotated[Path | None, typer.Option(help="The face detector's file, as of blend.predict.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure blend.predict on a long video."""
     with errors.exits():
@@ -119,6 +119,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

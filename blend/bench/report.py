@@ -19,7 +19,7 @@ import numpy as np
 import typer
 
 from blend.bench.measure import REAL_FRAMES
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
 
@@ -177,7 +177,7 @@ def command(
     scale: Annotated[float, typer.Option(help="Part of the size, for a quick look.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
     page: Annotated[Path | None, typer.Option(help="Keep the page here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure report.html at Aff-Wild2's size: seconds, memory, bytes, and how long Chromium takes to open it."""
     with errors.exits():
@@ -199,6 +199,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

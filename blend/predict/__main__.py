@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from blend.predict.run import DEFAULT_OUT, Format, main, show
-from extract.runtime import errors
+from extract.runtime import cli, errors
 
 EXAMPLES = """Examples:
 
@@ -94,6 +94,4 @@ def _is_blend(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app(join_blends(sys.argv[1:]))
+    cli.start(command, EXAMPLES, join_blends(sys.argv[1:]))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from extract import config as extract_config
 from extract import run as extract_run
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import config as heads_config
@@ -267,14 +267,12 @@ python -m blend.studies.ablation --task expr --out ablation.json      the scores
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
     out: Annotated[
         Path | None, typer.Option(help="Also write the rows here, as JSON, with the scores of every seed.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure on the demo's test split what temporal columns, averaged seeds and train and validation change."""
     with errors.exits():
@@ -289,6 +287,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

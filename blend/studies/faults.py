@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
@@ -143,7 +143,7 @@ def command(
     draws: Annotated[int, typer.Option(help="Draws for each task and number of videos.", min=1)] = 30,
     videos: Annotated[list[int] | None, typer.Option(help="Videos on each side; default 6, 20 and 60.", min=2)] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Count warnings of what the unlabelled test says, honest and with planted faults, on made videos."""
     with errors.exits():
@@ -167,6 +167,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

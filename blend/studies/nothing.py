@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from blend.studies import results
 from blend.studies.population import CHECKING_SEED
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
@@ -168,8 +168,8 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = CHECKING_SEED,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     out: Annotated[Path, typer.Option(help="Every draw is added to this file; what is in it is not made again.")] = OUT,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_markdown: cli.AsMarkdown = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Compare the estimate with the truth where heads know nothing."""
     with errors.exits():
@@ -183,6 +183,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -29,7 +29,7 @@ from blend.crossfit import selection
 from blend.decision import combine
 from blend.pool import pool
 from extract.features import store
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.progress import progress
 from heads.abaw.annotations import Annotation
@@ -225,7 +225,7 @@ python -m blend.studies.people --draws 4 --json          fewer corpora, as JSON"
 def command(
     draws: Annotated[int, typer.Option(help="Made corpora.", min=2)] = DRAWS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Compare estimates by person and by video with what new people give, on made corpora."""
     with errors.exits():
@@ -237,6 +237,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

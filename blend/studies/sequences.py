@@ -25,7 +25,7 @@ from blend.studies.ablation import KS
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.audio import step as audio_step
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import config as heads_config
@@ -269,12 +269,10 @@ python -m blend.studies.sequences --task expr --seeds 3"""
 def command(
     task: Annotated[str, typer.Option(help="au, expr or va.")],
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 5,
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
     with errors.exits():
@@ -291,6 +289,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

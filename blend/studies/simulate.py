@@ -19,7 +19,7 @@ import typer
 
 from blend.studies import results
 from blend.studies.population import CHECKING_SEED, SETTING_SEED, TEST_KINDS
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
@@ -139,7 +139,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Every pair is added to this file; what is in it is not made again.")] = OUT,
     show: Annotated[Path | None, typer.Option(help="Only print the table of this file.")] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a README.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Compare estimates with what test gives, and ways of selecting with each other, on made videos."""
     with errors.exits():
@@ -166,6 +166,4 @@ def _asked(option: str, value: str, known: Sequence[str] | dict[str, Any]) -> li
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -23,7 +23,7 @@ from blend.studies import results, table
 from blend.studies.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 from extract import config as extract_config
 from extract import run as extract_run
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
@@ -126,21 +126,19 @@ python -m blend.studies.splits --task va --out va.jsonl --markdown"""
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
+    config: cli.ConfigFile = extract_config.DEFAULT,
     work: Annotated[
         Path | None, typer.Option(help="Work folder; default runs/<corpus name>, runs/demo-splits for the demo.")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    overrides: cli.Overrides = None,
     splits: Annotated[int, typer.Option(help="Random splits.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="The same seed gives the same splits.", min=0)] = 0,
     heads: Annotated[str | None, typer.Option(help="Which of our heads, divided by commas.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Every split is added to this file; default <work>/splits/<task>.jsonl.")
     ] = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_markdown: cli.AsMarkdown = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Train and blend on random splits by person, and compare what was promised with what the third part gives."""
     with errors.exits():
@@ -275,6 +273,4 @@ def show(found: dict[str, Any], as_markdown: bool) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

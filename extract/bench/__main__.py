@@ -10,7 +10,7 @@ import typer
 
 from extract.bench.fixtures import ARCH
 from extract.bench.measure import WAYS, main
-from extract.runtime import errors
+from extract.runtime import cli, errors
 
 
 def command(
@@ -21,7 +21,7 @@ def command(
         int, typer.Option(help="Extract so many crops instead, and show memory and frames/s from tenth to tenth.")
     ] = 0,
     network: Annotated[str, typer.Option(help=f"With --long: {ARCH} (random weights), or a known network.")] = ARCH,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
     with errors.exits():
@@ -54,6 +54,4 @@ python -m extract.bench --long 50000 --network demo_enet         the same with a
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from extract.audio import step as audio_step
 from extract.audio.logmel import BANDS
 from extract.media import synthetic, timestamps
-from extract.runtime import errors
+from extract.runtime import cli, errors
 
 LONGEST = 47_435
 """Frames of Aff-Wild2's longest video."""
@@ -117,7 +117,7 @@ def command(
     fps: Annotated[str, typer.Option(help="Frames per second: a number, 23.976, 29.97 or 59.94.")] = "30",
     variable: Annotated[bool, typer.Option("--variable", help="Leave pictures out at random.")] = False,
     seed: Annotated[int, typer.Option(help="Of the pictures that are left out.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure the features of the sound of one long video. Takes about a minute."""
     with errors.exits():
@@ -134,6 +134,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -25,7 +25,7 @@ import typer
 
 from extract.bench import fixtures, long_run
 from extract.networks import weights
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import Failed
 from extract.runtime.process import ROOT, python_path
 
@@ -116,7 +116,7 @@ def command(
         str, typer.Option(help=f"{fixtures.ARCH} (random weights), or a known network.")
     ] = fixtures.ARCH,
     seed: int = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure extraction by a cluster's workers on this machine. Takes some minutes a round."""
     with errors.exits():
@@ -134,6 +134,4 @@ python -m extract.bench.cluster --pictures 20000 --repeats 3"""
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

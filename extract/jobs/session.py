@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from extract.config import ClusterSettings
 from extract.jobs.cluster import LOCAL, Cluster
@@ -13,7 +16,14 @@ from extract.runtime.errors import Failed
 
 SECONDS_UNTIL_SEEN = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
-HELP = "Where the jobs run: local, dask://HOST:PORT (a scheduler), or slurm (as the config's cluster.* says)."
+Where = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        help="Where the jobs run: local, dask://HOST:PORT (a scheduler), or slurm (as the config's cluster.* says).",
+    ),
+]
+"""The option of commands."""
 
 
 _current: Cluster | None = None

@@ -1,5 +1,6 @@
 """What every step stands on: errors, progress, run folders, locks, processes.
 
+cli.py: What all commands share: the options that mean the same everywhere, and how a command starts.
 console.py: Where tables for people are printed: stdout, as it is on a terminal, wide enough elsewhere.
 errors.py: Bad input is one clear line and exit code 2; anything else is a bug and keeps its traceback.
 file_names.py: Names that become files or folders.

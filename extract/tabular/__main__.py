@@ -10,7 +10,7 @@ import typer
 
 from extract import config as configs
 from extract.config import Config
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.tabular.formats import Choice
 from extract.tabular.importer import ImportResult, main
@@ -39,12 +39,10 @@ def command(
     video_column: Annotated[str | None, typer.Option(help="Column of the videos; default: the file's name.")] = None,
     frame_column: Annotated[str | None, typer.Option(help="Column of the frame numbers; default: frame.")] = None,
     first_frame: Annotated[int | None, typer.Option(help="The table's number for a video's first frame.")] = None,
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file; it names the corpus.", show_default=configs.SHOWN)
-    ] = configs.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
+    config: cli.ConfigFile = configs.DEFAULT,
+    work: cli.Work = None,
     redo: Annotated[bool, typer.Option(help="Replace what was imported under this name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Import per-frame features of other programs; they can be used like those of a network."""
     with errors.exits():
@@ -71,6 +69,4 @@ def _print_json(done: ImportResult, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

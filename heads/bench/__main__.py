@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from heads.bench.measure import LEAST_RATIO, MOST_GB, MOST_OVER, PARTS, REAL_FRAMES, TREES, main
@@ -75,7 +75,7 @@ def command(
     rounds: Annotated[int, typer.Option(help="Rounds of mlp and bare model.fit.", min=1)] = 3,
     trees: Annotated[int, typer.Option(help="Trees per unit of lightgbm, at most.", min=1)] = TREES,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure the heads on a corpus of Aff-Wild2's size. Takes the better part of an hour at full size."""
     from rich.table import Table
@@ -101,6 +101,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

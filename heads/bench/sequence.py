@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.config import CONFIGS
-from extract.runtime import errors, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import Failed
 from extract.runtime.memory import Peak
@@ -148,7 +148,7 @@ def command(
         Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure an encoder over time on a corpus of Aff-Wild2's size."""
     from rich.table import Table
@@ -166,6 +166,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -10,7 +10,7 @@ import typer
 
 from extract import config as extract_config
 from extract.jobs import cluster, session
-from extract.runtime import errors
+from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
@@ -41,11 +41,9 @@ def command(
         Path | None, typer.Option(help='TOML with leaves ["tune", kind, low, high] over the head.')
     ] = None,
     network: Annotated[str | None, typer.Option(help="Of a head that is one for each network: this one.")] = None,
-    config: Annotated[
-        Path, typer.Option(help="The run's TOML file.", show_default=extract_config.SHOWN)
-    ] = extract_config.DEFAULT,
-    work: Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")] = None,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="With one worker, the same seed makes the same trials.", min=0)] = 0,
     folds: Annotated[int, typer.Option(help="By-video folds of train that a trial is scored on.", min=2)] = FOLDS,
     prune: Annotated[bool, typer.Option(help="Stop a trial that is below the median after a fold.")] = True,
@@ -60,8 +58,8 @@ def command(
     heartbeat: Annotated[
         int, typer.Option(help="Seconds; a process silent for four of them is taken for dead.", min=1)
     ] = HEARTBEAT,
-    where: Annotated[str, typer.Option("--cluster", help=session.HELP)] = cluster.LOCAL,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    where: session.Where = cluster.LOCAL,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
@@ -117,6 +115,4 @@ def _print(found: SearchResult, search: SearchRequest) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=EXAMPLES)(command)
-    app()
+    cli.start(command, EXAMPLES)

@@ -22,7 +22,7 @@ COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
     for package in ("extract", "heads", "blend")
     for path in (ROOT / package).rglob("*.py")
-    if "typer.Typer(" in path.read_text(encoding="utf-8")
+    if "cli.start(command" in path.read_text(encoding="utf-8")
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
 ALL |= {"blend.check", "blend.predict", "blend.compare", "blend.studies.ablation"}

@@ -1,0 +1,28 @@
+"""What all commands share: the options that mean the same everywhere, and how a command starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Option(help="The run's TOML file.", show_default="configs/demo.toml")]
+"""Help texts are alike on every machine: the default is shown as the project's own path."""
+Work = Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")]
+
+
+def application(command: Callable[..., None], examples: str) -> typer.Typer:
+    """A program of one command, whose help ends with examples."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=examples)(command)
+    return app
+
+
+def start(command: Callable[..., None], examples: str, arguments: Sequence[str] | None = None) -> Any:
+    """Run a command with what stands on the command line, or with `arguments`; ends the process."""
+    return application(command, examples)(arguments)
