@@ -16,8 +16,11 @@ check.py: Would the organisers take this file? `python -m blend.check FILE TEMPL
 check_predictions.py: `blend.check --compare`: do a submission's decisions go with predictions of the same frames?
 compare.py: Blends side by side, and by how much one is better than another on other videos.
 config.py: [blend.<task>] and how a search is run.
+dashboard.py: Open a search in optuna-dashboard: the study.db of a blend or of heads.tune, or a shared storage.
+init.py: A config for one's own data: what lies below a folder is found by its content and written as TOML.
 multitask.py: The multi-task challenge: a blend of its own for each of the three tasks, and one submission of all.
 pipeline.py: The blend's work itself: pools, search, cross-fit, submissions, report. All of it is left in one folder.
+program.py: The command `affect-heads`: every other command under one name, loaded when it is asked for.
 run.py: The main job: frames and annotations -> a checked submission and a report. Runs extract and heads
 single_task.py: One task's blend: its heads brought up to date, then the blend, unless a finished one is there.
 """
