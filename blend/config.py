@@ -232,6 +232,13 @@ class Config(heads.config.Config):
 
     blend: BlendSection = BlendSection()
 
+    @classmethod
+    def schema_of_file(cls) -> dict[str, Any]:
+        """The JSON schema of a config file, `configs/schema.json`, by which editors complete and check keys."""
+        table = cls.model_json_schema()
+        table["properties"]["extends"] = {"type": "string", "description": "Another config, whose keys hold here, too."}
+        return {key: value for key, value in table.items() if key != "required"}  # another file may have it
+
 
 @dataclass(frozen=True)
 class SearchOptions:

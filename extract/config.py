@@ -67,7 +67,7 @@ class Corpus(Strict):
     in them; more is a mix-up of folders.
     """
 
-    @field_validator("frames", "videos", mode="before")
+    @field_validator("frames", "videos", mode="before", json_schema_input_type=Path | list[Path])
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Path) else value

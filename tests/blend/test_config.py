@@ -1,7 +1,10 @@
 """The [blend] section: defaults, overrides, refusals."""
 
+import json
 import re
+import tomllib
 
+import jsonschema
 import pytest
 
 from blend.config import BlendSettings, Config
@@ -83,3 +86,16 @@ def test_numbers_are_given_in_place_of_rules():
 def test_what_it_does_not_know_it_refuses(override, text):
     with pytest.raises(InputError, match=re.escape(text)):
         extract_config.load(Config, extract_config.DEFAULT, [override])
+
+
+def test_the_schema_that_ships_is_that_of_the_code_and_takes_every_config_that_ships():
+    file = extract_config.CONFIGS / "schema.json"
+    made = json.dumps(Config.schema_of_file(), indent=1, ensure_ascii=False) + "\n"
+    assert file.read_text(encoding="utf-8") == made, f"write Config.schema_of_file() to {file}"
+    check = jsonschema.Draft202012Validator(json.loads(made))
+    configs = [*extract_config.CONFIGS.glob("*.toml"), *extract_config.CONFIGS.glob("paper/blends/*.toml")]
+    assert len(configs) > 10
+    for path in configs:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        assert not [error.message for error in check.iter_errors(table)], path
+        assert not check.is_valid(table | {"corpsu": {}}), "an unknown key is refused"
