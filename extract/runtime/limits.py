@@ -25,6 +25,8 @@ CELL_BYTES = 2**30
 """Of a Parquet table, unpacked, whatever its size: for the same reason. More only as UNPACKED allows."""
 JSON_BYTES = 2**26
 """Of a JSON file: as Python's objects it is ten times as large."""
+MODEL_BYTES, JSON_VALUES = 2**29, 5_000_000
+"""Of a lama model's JSON, whose arrays are texts: values that stand alone in it would take ten times the memory."""
 TOML_BYTES = 2**20
 """Of a config or a head's file."""
 TEXT_BYTES = 2**30

@@ -181,7 +181,7 @@ def test_a_trial_that_is_changed_while_the_study_is_open_or_before_is_named(tmp_
     study.add(made([0.125, 0.25, 0.5]), 12, "you")
     with study._kept.storage.engine.begin() as connection:
         assert connection.execute(sqlalchemy.text("UPDATE trial_values SET value = 9 WHERE value = 0.25")).rowcount == 1
-    with pytest.raises(InputError, match="^study 'changed' is damaged: its trial 3 is not what was written"):
+    with pytest.raises(InputError, match=r"^study 'changed' is damaged: its trial 3 is not what was written"):
         study.in_order()
     study.close()
     with pytest.raises(InputError, match="its trial 3 is not what was written"):

@@ -230,5 +230,5 @@ def test_a_finished_trial_that_was_changed_by_hand_is_named(study: Study, change
     with study.storage.engine.begin() as connection:
         assert connection.execute(sqlalchemy.text(change), {"id": trial.id}).rowcount == 1
     for ask in (study.trials, lambda: study.claim(9, "me", SPACE, None, 0)):
-        with pytest.raises(InputError, match=rf"^study 'name': its trial {trial.number} is not what was written .*--st"):
+        with pytest.raises(InputError, match=rf"^study 'name': its trial {trial.number} is not what was written"):
             ask()
