@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) 
     return found
 
 
+CHUNK = 65_536
+"""Lines that are taken apart at a time."""
 Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
@@ -189,15 +192,14 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
-    text = inputs.read_text(path, "template")
-    header, _, body = text.partition("\n")
+    header, body = inputs.head_and_body(inputs.read_utf8(path, "template"))
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
         raise InputError(f"{path}: line 1 is {header[:80]!r}, the header of no known task; known are {known}")
-    images = [line.partition(",")[0].strip() for line in body.rstrip().split("\n")]
-    if not body.strip():
+    if not body:
         raise InputError(f"{path}: no pictures behind the header")
+    images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
     if "" in images:
         raise InputError(f"{path}: line {images.index('') + 2} names no picture")
     return Template(path, kind, header, images)
@@ -214,6 +216,7 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
     if (zero := data.find(0)) >= 0:
         return [(data[:zero].count(b"\n") + 1, "a zero byte: this is no UTF-8 text (is it UTF-16?)")]
     lines, found = split_lines(data)
+    del data  # as large as the lines
     header = lines[0]
     numbers = range(2, len(lines) + 1)
     if header != template.header:
@@ -222,9 +225,15 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
             numbers = range(1, len(lines) + 1)
         else:
             found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
-    parts = [lines[number - 1].partition(",") for number in numbers]
-    images, at, wrong = parse_images(parts, numbers, template.images)
-    found += wrong + parse_values(parts, numbers, template.kind)
+    images: list[str] = []
+    at: list[int] = []
+    for start in range(0, len(numbers), CHUNK):
+        some = numbers[start : start + CHUNK]
+        parts = [lines[number - 1].partition(",") for number in some]
+        part, where, wrong = parse_images(parts, some, template.images)
+        images += part
+        at += where
+        found += wrong + parse_values(parts, some, template.kind)
     found += compare_order(images, at, template.images)
     if not found:  # other decisions than those that were written are no less complete
         run_folder.check_result(

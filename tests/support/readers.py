@@ -240,7 +240,7 @@ def texts() -> list[Reader]:
         rows += [
             Reader(f"{task} annotation", "one.txt", seeds.annotation(task),
                    functools.partial(annotation_files.read, task=of),
-                   "heads.abaw.annotations.read_text heads.abaw.annotations.read heads.abaw.annotations._parse"),
+                   "heads.abaw.annotations.read heads.abaw.annotations._parse"),
             Reader(f"{task} list", "list.txt", seeds.official(task, values), functools.partial(test_list.read, task=of),
                    "heads.abaw.test_list.read"),
             Reader(f"{task} submission as predictions", "val.txt", seeds.official(task, values),

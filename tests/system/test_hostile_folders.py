@@ -159,7 +159,11 @@ def test_commands_that_read_one_file_of_a_finished_folder_notice_every_damage(fi
         finished.blend / "networks.json": lambda path: video_features.settings(trained.find([path.parent]), None),
         **{path: lambda path: external.read_external(path, VA) for path in finished.head.glob("*.parquet")},
     }
-    assert len(readers) >= 8
+    for path in sorted((finished.blend / "submissions").iterdir()):
+        readers[path] = apply.read if path.suffix == ".json" else believe_submission
+    readers |= {path.parent / ".." / "submissions" / path.name: lambda path: external.read_external(path, VA)
+                for path in (finished.blend / "submissions").glob("*.txt")}  # fmt: skip
+    assert len(readers) >= 14
     for path, read in readers.items():
         whole = path.read_bytes()
         with contextlib.suppress(InputError):  # the made-up networks' config is not known to any command
