@@ -32,7 +32,7 @@ TOML_BYTES = 2**20
 TEXT_BYTES, PREDICTION_BYTES, TABLE_BYTES = 2**27, 5 * 2**26, 2**24
 """Of annotations, lists and submissions as text, of predictions as CSV (all of Aff-Wild2 has 2.9 million lines of about
 40, and 150), and of small tables such as who is who. They are read at once: what takes most of their size in memory
-peaks below 1 GB (test_large_texts.py)."""
+peaks below 1 GB (tests/system/test_large_texts.py)."""
 NESTING = 50
 """Lists and tables within each other, and parts of a dotted key."""
 FRAMES = 10_000_000

@@ -166,9 +166,10 @@ def check_result(path: Path, advice: str) -> None:
 
     A file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
     """
-    for folder in list(path.resolve().parents)[:2]:
+    here = path.parent.resolve()  # a result may be a link
+    for folder in (here, here.parent):
         try:
-            known = results(folder)[1].get(path.resolve().relative_to(folder).as_posix())
+            known = results(folder)[1].get((here / path.name).relative_to(folder).as_posix())
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
