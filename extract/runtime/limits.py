@@ -29,10 +29,10 @@ MODEL_BYTES, JSON_VALUES = 2**29, 5_000_000
 """Of a lama model's JSON, whose arrays are texts: values that stand alone in it would take ten times the memory."""
 TOML_BYTES = 2**20
 """Of a config or a head's file."""
-TEXT_BYTES, PREDICTION_BYTES, TABLE_BYTES = 2**27, 5 * 2**26, 2**24
+TEXT_BYTES, PREDICTION_BYTES, TABLE_BYTES = 2**27, 2**28, 2**24
 """Of annotations, lists and submissions as text, of predictions as CSV (all of Aff-Wild2 has 2.9 million lines of about
-40, and 150), and of small tables such as who is who. They are read at once: what takes most of their size in memory
-peaks below 1 GB (tests/system/test_large_texts.py)."""
+40, and 150), and of small tables such as who is who. They are read at once, and the largest of each kind takes less
+than a gigabyte of memory (tests/system/test_large_texts.py)."""
 NESTING = 50
 """Lists and tables within each other, and parts of a dotted key."""
 FRAMES = 10_000_000
