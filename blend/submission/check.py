@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def split_lines(data: bytes) -> tuple[list[str], list[Problem]]:
 
 
 def parse_images(
-    parts: list[tuple[str, str, str]], numbers: range, expected: Sequence[str] = ()
+    parts: list[tuple[str, str, str]], numbers: range, expected: Set[str] = frozenset()
 ) -> tuple[list[str], list[int] | range, list[Problem]]:
     """Pictures and their lines, without blank lines; a name with blanks or quotes is said, and taken without them,
     unless it is `expected` to have them.
@@ -51,14 +51,13 @@ def parse_images(
     if "" not in names and '"' not in text and text == "".join(text.split()):
         return names, numbers, []
     found: list[Problem] = []
-    known = set(expected)
     kept: list[str] = []
     at: list[int] = []
     for number, (image, comma, tail) in zip(numbers, parts, strict=True):
         if not image.strip() and not comma and not tail:
             found.append((number, "a blank line"))
             continue
-        clean = image if image in known else "".join(image.split()).replace('"', "")
+        clean = image if image in expected else "".join(image.split()).replace('"', "")
         if clean != image:
             what = "quotes" if '"' in image else "blanks"
             found.append((number, f"{what} in the picture's name {image[:80]!r}"))
@@ -227,10 +226,13 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
             found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
     images: list[str] = []
     at: list[int] = []
+    odd = frozenset(image for image in template.images if '"' in image or image.split() != [image])
+    del lines[: numbers.start - 1]
     for start in range(0, len(numbers), CHUNK):
         some = numbers[start : start + CHUNK]
-        parts = [lines[number - 1].partition(",") for number in some]
-        part, where, wrong = parse_images(parts, some, template.images)
+        parts = [line.partition(",") for line in lines[:CHUNK]]
+        del lines[:CHUNK]  # both at once take much
+        part, where, wrong = parse_images(parts, some, odd)
         images += part
         at += where
         found += wrong + parse_values(parts, some, template.kind)
