@@ -146,7 +146,9 @@ OWN = {
     "bytes, of a file that is known to be one": """
         extract.runtime.run_folder.file_hash extract.networks.weights.blob_hash heads.data.people.read
         """,
-    "opened by its reader before": "extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of",
+    "opened by its reader before": """
+        extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
+        """,
 }
 """Functions that open files that are no user's, or that another reader has looked at."""
 ASIDE = ("bench", "ablation", "train_networks", "studies")
