@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.config_file import at_home
 from extract.media import tables
-from extract.runtime import file_names, inputs, run_folder
+from extract.runtime import file_names, inputs, limits, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
 from heads.abaw.tasks import Task
@@ -111,10 +112,11 @@ def select_videos(found: Predictions, videos: Iterable[str]) -> Predictions:
 
 def _read_text(path: Path, task: Task) -> Predictions:
     tables.check_text(path)
-    text = inputs.read_text(path, "prediction file", "expected Parquet, or UTF-8 text")
-    header, _, body = text.partition("\n")
+    advice = "expected Parquet, or UTF-8 text"
+    data = inputs.read_utf8(path, "prediction file", advice, limits.PREDICTION_BYTES)
+    header, body = inputs.head_and_body(data)
     names = [name.strip().strip('"') for name in header.split(",")]
-    if not body.strip():
+    if not body:
         raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")
     if "video" in names and "frame" in names:
         return predictions.check_rows(path, task, *_table(path, task, names, body))
@@ -129,26 +131,38 @@ def _read_text(path: Path, task: Task) -> Predictions:
 Columns = tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _table(path: Path, task: Task, names: list[str], body: str) -> Columns:
+def _table(path: Path, task: Task, names: list[str], body: memoryview) -> Columns:
     """CSV with the columns of the Parquet files; a column without a name (an index) is left out."""
     import pyarrow as pa
 
     predictions.check_names(path, names, task)
     kinds = {"video": pa.string(), "frame": pa.float64()} | dict.fromkeys(task.outputs, pa.float64())
-    first = body.partition("\n")[0].split(",")
+    first = _first_line(body).split(",")
     if len(first) == len(names):
         truths = [name for name, cell in zip(names, first, strict=True) if cell.strip().lower() in ("true", "false")]
         kinds |= dict.fromkeys(set(truths) & set(task.outputs), pa.bool_())
-    table = _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body)
-    for name in ("video", "frame"):
-        if table[name].null_count:
-            empty = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
-            raise InputError(f"{path}: line {empty + 2}: column {name!r} is empty")
-    frames = predictions.check_frames(path, table["frame"].to_numpy(), 2, "line")
-    return table["video"].to_numpy(), frames, _scores(table, list(task.outputs))
+    videos, frames, scores = [], [], []
+    known: dict[str, str] = {}
+    row = 2
+    for batch in _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body):
+        for name in ("video", "frame"):
+            if batch[name].null_count:
+                empty = int(np.argmax(batch[name].is_null().to_numpy(zero_copy_only=False)))
+                raise InputError(f"{path}: line {empty + row}: column {name!r} is empty")
+        coded = batch["video"].dictionary_encode()
+        words = [known.setdefault(word, word) for word in coded.dictionary.to_pylist()]
+        videos.append(np.array([None, *words], object)[1:][coded.indices.to_numpy()])
+        frames.append(predictions.check_frames(path, batch["frame"].to_numpy(), row, "line"))
+        scores.append(_scores(batch, list(task.outputs)))
+        row += batch.num_rows
+    return np.concatenate(videos), np.concatenate(frames), np.concatenate(scores)
 
 
-def _pictures(path: Path, task: Task, names: list[str], body: str) -> Columns:
+def _first_line(body: memoryview) -> str:
+    return next(io.BytesIO(body[: 1 << 16])).decode(errors="replace").rstrip("\n")
+
+
+def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Columns:
     """Lines `video/00001.jpg,values`: one value per output, or for expr the number of one class."""
     import pyarrow as pa
 
@@ -157,56 +171,61 @@ def _pictures(path: Path, task: Task, names: list[str], body: str) -> Columns:
             f"{path}: line 1 is {','.join(names)[:80]!r}, expected the header {test_list.default_header(task)!r}; "
             f"is this a submission of another task?"
         )
-    values = body.partition("\n")[0].count(",")
-    hard = task.is_multiclass and values == 1
+    hard = task.is_multiclass and _first_line(body).count(",") == 1
     columns = ["class"] if hard else names[1:]
     if hard and tuple(names[1:]) != task.outputs:
         raise InputError(f"{path}: line 1 names the classes in another order, so a class's number means nothing")
-    table = _parse(path, ["image", *columns], {"image": pa.string()} | dict.fromkeys(columns, pa.float64()), body)
-    images = table["image"].to_pylist()
-    placed = test_list.place(images)
-    if placed is None:
-        number = next(i for i, image in enumerate(images) if test_list.place([image]) is None)
-        raise InputError(
-            f"{path}: line {number + 2} names {images[number][:80]!r}, expected <video>/<frame number from 1>.jpg"
-        )
-    scores = _scores(table, columns)
-    if hard:
-        chosen = scores[:, 0]
-        wrong = ~np.isin(chosen, np.arange(len(task.outputs)))
-        if wrong.any():
-            row = int(wrong.argmax())
+    videos, frames, scores = [], [], []
+    row = 2
+    kinds = {"image": pa.string()} | dict.fromkeys(columns, pa.float64())
+    for batch in _parse(path, ["image", *columns], kinds, body):
+        images = batch["image"].to_pylist()
+        if (placed := test_list.place(images)) is None:
+            number = next(i for i, image in enumerate(images) if test_list.place([image]) is None)
             raise InputError(
-                f"{path}: line {row + 2} video {placed[0][row]!r} frame {placed[1][row]}: {chosen[row]:g} is no class, "
-                f"expected 0 to {len(task.outputs) - 1}"
+                f"{path}: line {number + row} names {images[number][:80]!r}, expected <video>/<frame number from 1>.jpg"
             )
-        scores = np.eye(len(task.outputs), dtype=np.float32)[chosen.astype(np.int64)]
-    elif tuple(columns) != task.outputs:
-        scores = scores[:, [columns.index(output) for output in task.outputs]]
-    return np.array(placed[0], object), placed[1].astype(np.int64), scores
+        found = _scores(batch, columns)
+        if hard:
+            found = _one_hot(path, task, found[:, 0], placed, row)
+        elif tuple(columns) != task.outputs:
+            found = found[:, [columns.index(output) for output in task.outputs]]
+        videos.append(np.array(placed[0], object))
+        frames.append(placed[1].astype(np.int64))
+        scores.append(found)
+        row += len(images)
+    return np.concatenate(videos), np.concatenate(frames), np.concatenate(scores)
 
 
-def _parse(path: Path, names: list[str], kinds: dict[str, object], body: str):  # type: ignore[no-untyped-def]
-    """The body of a comma-separated text as a pyarrow table of the columns in `kinds`."""
+def _one_hot(
+    path: Path, task: Task, chosen: NDArray[np.float32], placed: tuple[list[str], NDArray[np.int32]], first: int
+) -> NDArray[np.float32]:
+    """Classes' numbers [n] as scores [n, outputs] of 0 and 1; `first` is the line of the first one."""
+    wrong = ~np.isin(chosen, np.arange(len(task.outputs)))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: line {row + first} video {placed[0][row]!r} frame {placed[1][row]}: {chosen[row]:g} is no class, "
+            f"expected 0 to {len(task.outputs) - 1}"
+        )
+    return np.eye(len(task.outputs), dtype=np.float32)[chosen.astype(np.int64)]
+
+
+def _parse(path: Path, names: list[str], kinds: dict[str, Any], body: memoryview) -> Iterator[Any]:
+    """The body of a comma-separated text as pyarrow batches of the columns in `kinds`."""
     import pyarrow as pa
-    from pyarrow import csv
 
     try:
-        return csv.read_csv(
-            io.BytesIO(body.rstrip().encode() + b"\n"),
-            read_options=csv.ReadOptions(column_names=names, use_threads=False),
-            parse_options=csv.ParseOptions(ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
-        )
+        yield from tables.parse_rows(body, {name: kinds.get(name) for name in names})
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: {_line(path, names, kinds, body) or error}") from None
 
 
-def _line(path: Path, names: list[str], kinds: dict[str, object], body: str) -> str:
+def _line(path: Path, names: list[str], kinds: dict[str, Any], body: memoryview) -> str:
     """What is wrong with the first line that is no row of the table, found the slow way; empty: cannot say."""
     import csv
 
-    for number, cells in enumerate(csv.reader(io.StringIO(body.rstrip())), start=2):
+    for number, cells in enumerate(csv.reader(map(bytes.decode, io.BytesIO(body))), start=2):
         if len(cells) != len(names):
             return f"line {number} has {len(cells)} values, expected {len(names)}"
         for name, cell in zip(names, cells, strict=True):
@@ -218,6 +237,6 @@ def _line(path: Path, names: list[str], kinds: dict[str, object], body: str) -> 
     return ""
 
 
-def _scores(table, names: list[str]) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+def _scores(batch: Any, names: list[str]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
-        return np.stack([table[name].to_numpy().astype(np.float32) for name in names], axis=1)
+        return np.stack([batch[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in names], axis=1)

@@ -156,6 +156,8 @@ def _parts(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> TrainedBlend:
     if not (folder / PARAMS).is_file():
+        if (folder / PARAMS).exists():
+            inputs.need(folder / PARAMS)
         there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
         hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
         raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from extract.runtime.run_folder import fingerprint, set_aside
+from extract.runtime.run_folder import set_aside
 from heads.tune.storage import make_sqlite, refuse_if_closed
-from heads.tune.study import differences
+from heads.tune.study import HASH, content_hash, differences, find_damaged
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
-HASH = "hash"
-"""User attribute of a trial: of all that it says, so that damage is not believed."""
 SECONDS_FOR_LOCK = 60.0
 
 
@@ -130,17 +128,13 @@ class TrialJournal:
 
 def seal(trial: FrozenTrial) -> None:
     """Give a trial the hash of all that it says, before it is kept."""
-    trial.user_attrs[HASH] = _said(trial)
+    trial.user_attrs[HASH] = content_hash(trial, trial.state, trial.values)
 
 
 def damage(trials: Sequence[FrozenTrial]) -> str:
     """Which of these trials is not what was kept, in words; "" where all are."""
-    bad = next((trial.number for trial in trials if trial.user_attrs.get(HASH) != _said(trial)), None)
-    return "" if bad is None else f"damaged: its trial {bad} is not what was written"
-
-
-def _said(trial: FrozenTrial) -> str:
-    return fingerprint([trial.values, trial.params, {k: v for k, v in trial.user_attrs.items() if k != HASH}])
+    bad = find_damaged(trials)
+    return "" if bad is None else f"damaged: its trial {bad.number} is not what was written"
 
 
 def describe_differences(there: Any, here: dict[str, Any]) -> str:

@@ -64,12 +64,14 @@ class SharedStudy:
     def __init__(self, study: Study) -> None:
         import optuna
 
-        self._kept = study
+        self._kept, self._checked = study, 0
         name = study.storage.get_study_name_from_id(study.id)
         self._study = optuna.load_study(study_name=name, storage=study.storage)  # reads only what is new
-        if why := damage(retry_locked(self._finished)):
+        try:
+            retry_locked(self._finished)
+        except InputError:
             study.close()
-            raise InputError(f"study {name!r} is {why}; name another with --study")
+            raise
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -80,9 +82,14 @@ class SharedStudy:
         return retry_locked(lambda: len(self._finished()))
 
     def _finished(self) -> list[FrozenTrial]:
+        """All of them. Raises InputError for one that is not what was written; a trial is read, and looked at, once."""
         from optuna.trial import TrialState
 
-        return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        found = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if why := damage(found[self._checked :]):
+            raise InputError(f"study {self._study.study_name!r} is {why}; name another with --study")
+        self._checked = len(found)
+        return found
 
     def others(self, worker: str) -> list[FrozenTrial]:
         """Trials that this worker has not made, first to last."""

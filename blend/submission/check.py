@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def split_lines(data: bytes) -> tuple[list[str], list[Problem]]:
 
 
 def parse_images(
-    parts: list[tuple[str, str, str]], numbers: range, expected: Sequence[str] = ()
+    parts: list[tuple[str, str, str]], numbers: range, expected: Set[str] = frozenset()
 ) -> tuple[list[str], list[int] | range, list[Problem]]:
     """Pictures and their lines, without blank lines; a name with blanks or quotes is said, and taken without them,
     unless it is `expected` to have them.
@@ -50,14 +51,13 @@ def parse_images(
     if "" not in names and '"' not in text and text == "".join(text.split()):
         return names, numbers, []
     found: list[Problem] = []
-    known = set(expected)
     kept: list[str] = []
     at: list[int] = []
     for number, (image, comma, tail) in zip(numbers, parts, strict=True):
         if not image.strip() and not comma and not tail:
             found.append((number, "a blank line"))
             continue
-        clean = image if image in known else "".join(image.split()).replace('"', "")
+        clean = image if image in expected else "".join(image.split()).replace('"', "")
         if clean != image:
             what = "quotes" if '"' in image else "blanks"
             found.append((number, f"{what} in the picture's name {image[:80]!r}"))
@@ -79,6 +79,8 @@ def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) 
     return found
 
 
+CHUNK = 65_536
+"""Lines that are taken apart at a time."""
 Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
@@ -189,15 +191,14 @@ def read_template(path: Path) -> Template:
     Raises InputError for a file that is missing, no text or has no pictures, a header of no known task, and a line
     without a picture.
     """
-    text = inputs.read_text(path, "template")
-    header, _, body = text.partition("\n")
+    header, body = inputs.head_and_body(inputs.read_utf8(path, "template"))
     kind = formats.recognise(header.rstrip(", ").split(",")[1:])
     if kind is None:
         known = "; ".join(f"{kind.name}: ...,{','.join(kind.header)}" for kind in KINDS.values())
         raise InputError(f"{path}: line 1 is {header[:80]!r}, the header of no known task; known are {known}")
-    images = [line.partition(",")[0].strip() for line in body.rstrip().split("\n")]
-    if not body.strip():
+    if not body:
         raise InputError(f"{path}: no pictures behind the header")
+    images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
     if "" in images:
         raise InputError(f"{path}: line {images.index('') + 2} names no picture")
     return Template(path, kind, header, images)
@@ -214,6 +215,7 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
     if (zero := data.find(0)) >= 0:
         return [(data[:zero].count(b"\n") + 1, "a zero byte: this is no UTF-8 text (is it UTF-16?)")]
     lines, found = split_lines(data)
+    del data  # as large as the lines
     header = lines[0]
     numbers = range(2, len(lines) + 1)
     if header != template.header:
@@ -222,9 +224,18 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
             numbers = range(1, len(lines) + 1)
         else:
             found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
-    parts = [lines[number - 1].partition(",") for number in numbers]
-    images, at, wrong = parse_images(parts, numbers, template.images)
-    found += wrong + parse_values(parts, numbers, template.kind)
+    images: list[str] = []
+    at: list[int] = []
+    odd = frozenset(image for image in template.images if '"' in image or image.split() != [image])
+    del lines[: numbers.start - 1]
+    for start in range(0, len(numbers), CHUNK):
+        some = numbers[start : start + CHUNK]
+        parts = [line.partition(",") for line in lines[:CHUNK]]
+        del lines[:CHUNK]  # both at once take much
+        part, where, wrong = parse_images(parts, some, odd)
+        images += part
+        at += where
+        found += wrong + parse_values(parts, some, template.kind)
     found += compare_order(images, at, template.images)
     if not found:  # other decisions than those that were written are no less complete
         run_folder.check_result(

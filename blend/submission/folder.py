@@ -104,7 +104,7 @@ def _lengths(template: Path, lengths: Path | None) -> dict[str, int]:
 
 def _table(path: Path) -> dict[str, int | None]:
     """Lines `video` or `video,frames` -> frames by video, None where they are not said; a header is left out."""
-    lines = inputs.read_text(path).splitlines()
+    lines = inputs.read_text(path, largest=limits.TABLE_BYTES).splitlines()
     found: dict[str, int | None] = {}
     for number, line in enumerate(lines, start=1):
         video, _, count = (part.strip() for part in line.partition(","))

@@ -257,6 +257,27 @@ def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]
         yield from reader
 
 
+def parse_rows(body: memoryview, types: dict[str, Any], **options: Any) -> Iterator[Any]:
+    """Pieces of comma-separated lines without a header, as pyarrow batches of the columns `types` (name -> type), in
+    the order of the lines' cells. `options` are pyarrow's ParseOptions. Raises pyarrow.ArrowInvalid.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    reader = arrow.open_csv(
+        pa.BufferReader(pa.py_buffer(body)),
+        arrow.ReadOptions(column_names=list(types), block_size=CSV_BLOCK, use_threads=False),
+        arrow.ParseOptions(ignore_empty_lines=False, **options),
+        arrow.ConvertOptions(
+            column_types={name: kind for name, kind in types.items() if kind is not None},
+            include_columns=[name for name, kind in types.items() if kind is not None],
+            strings_can_be_null=False,
+        ),
+    )
+    with reader:
+        yield from reader
+
+
 def _open_csv(path: Path, types: dict[str, Any]) -> Any:
     """A streaming CSV reader of the columns in `types` (all, with guessed types, where that is empty)."""
     from pyarrow import csv as arrow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -71,8 +72,13 @@ def read_bytes(path: Path, what: str = "file", advice: str = "", largest: int = 
 
 
 def read_text(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> str:
-    """A file's UTF-8 text, with or without a byte order mark, its lines ending in \\n whatever they end in there (also
-    in a lone \\r). Raises InputError as `read_bytes`, and for other text, with the line.
+    """A file's UTF-8 text as `read_utf8` gives it."""
+    return read_utf8(path, what, advice, largest).decode()
+
+
+def read_utf8(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
+    """A file's bytes, all UTF-8, without a byte order mark, its lines ending in \\n whatever they end in there (also in
+    a lone \\r). Raises InputError as `read_bytes`, and for other text, with the line.
     """
     data = read_bytes(path, what, advice, largest)
     if data.startswith(UTF_16):
@@ -80,14 +86,23 @@ def read_text(path: Path, what: str = "file", advice: str = "", largest: int = l
             f"{path}: cannot be read as text: UTF-16, expected UTF-8: save it so, or convert it with iconv"
         )
     try:
-        text = data.decode("utf-8-sig")
+        if not data.isascii():
+            data.decode()
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1]
         raise InputError(
             f"{path}: cannot be read as text: line {line}: byte {byte!r}, expected UTF-8: save it so"
             f"{'; ' * bool(advice)}{advice}"
         ) from None
-    return re.sub("\r+\n|\r", "\n", text) if "\r" in text else text
+    data = data.removeprefix(codecs.BOM_UTF8)
+    return re.sub(b"\r+\n|\r", b"\n", data) if b"\r" in data else data
+
+
+def head_and_body(data: bytes) -> tuple[str, memoryview]:
+    """The first line of `read_utf8`'s bytes, and what is behind it less the blanks at its end, not copied."""
+    end = data.find(b"\n") + 1 or len(data) + 1
+    blank = len(data) - len(data.rstrip())
+    return data[: end - 1].decode(), memoryview(data)[end : max(end, len(data) - blank)]
 
 
 def parse_json(text: str) -> Any:

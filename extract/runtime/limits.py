@@ -25,10 +25,14 @@ CELL_BYTES = 2**30
 """Of a Parquet table, unpacked, whatever its size: for the same reason. More only as UNPACKED allows."""
 JSON_BYTES = 2**26
 """Of a JSON file: as Python's objects it is ten times as large."""
+MODEL_BYTES, JSON_VALUES = 2**29, 5_000_000
+"""Of a lama model's JSON, whose arrays are texts: values that stand alone in it would take ten times the memory."""
 TOML_BYTES = 2**20
 """Of a config or a head's file."""
-TEXT_BYTES = 2**30
-"""Of annotations, lists, submissions and predictions as text, which are read at once."""
+TEXT_BYTES, PREDICTION_BYTES, TABLE_BYTES = 2**27, 2**28, 2**24
+"""Of annotations, lists and submissions as text, of predictions as CSV (all of Aff-Wild2 has 2.9 million lines of about
+40, and 150), and of small tables such as who is who. They are read at once, and the largest of each kind takes less
+than a gigabyte of memory (tests/system/test_large_texts.py)."""
 NESTING = 50
 """Lists and tables within each other, and parts of a dotted key."""
 FRAMES = 10_000_000

@@ -164,16 +164,18 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
 def check_result(path: Path, advice: str) -> None:
     """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written.
 
-    A file beside which no DONE lies, or one that does not know it, is anybody's.
+    A file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
     """
-    try:
-        known = results(path.parent)[1].get(path.name)
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise InputError(f"{error}; {advice}") from None
-    if known is not None and path.exists() and file_hash(path) != known:
-        raise InputError(f"{path}: not what was written there; {advice}")
+    here = path.parent.resolve()  # a result may be a link
+    for folder in (here, here.parent):
+        try:
+            known = results(folder)[1].get((here / path.name).relative_to(folder).as_posix())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise InputError(f"{error}; {advice}") from None
+        if known is not None and path.exists() and file_hash(path) != known:
+            raise InputError(f"{path}: not what was written there; {advice}")
 
 
 def results(folder: Path) -> tuple[str, dict[str, str]]:

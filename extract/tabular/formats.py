@@ -32,7 +32,8 @@ class Format:
 FORMATS = {
     each.name: each
     for each in (
-        Format("openface", (("frame", "confidence", "success"), ("frame", "success", "AU*")), ("AU*",),
+        Format("openface", (("frame", "confidence", "success"), ("frame", "success", "AU*"),
+                            ("frame", "timestamp", "success")), ("AU*",),
                success="success", not_features=("face_id", "timestamp")),
         Format("pyfeat", (("frame", "FaceScore"),), ("AU*",), ("video", "input"), first_frame=0,
                not_features=("approx_time", "Identity")),
@@ -41,9 +42,11 @@ FORMATS = {
 }  # fmt: skip
 CLOCKS = (
     "time", "timestamp", "time_stamp", "approx_time", "frame_time", "frame_time_in_ms", "seconds", "milliseconds",
-    "pts", "frame", "frame_idx", "frame_id", "frame_number", "face_id", "index",
+    "pts", "frame", "frame_idx", "frame_id", "frame_number", "face_id", "index", "success",
 )  # fmt: skip
-"""Columns, in lower case, that tell of when and whom, not of the face: no features unless the user names them."""
+"""Columns, in lower case, that tell of when, whom and whether, not of the face: no features unless the user names
+them.
+"""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.runtime import limits
+from extract.media import tables
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
@@ -58,37 +59,32 @@ def read_list(path: Path, task: Task) -> TestList:
     return TestList(path, test_list.default_header(task), images, names, video_of, frame_of)
 
 
-def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """The pictures, and the fifteen numbers of each line [N, 15], all legal."""
     import pyarrow as pa
-    from pyarrow import csv
 
-    text = annotation_files.read_text(path)
-    header, _, body = text.partition("\n")
+    header, body = inputs.head_and_body(inputs.read_utf8(path, "annotation file"))
     if not is_mtl_header(header):
         what = "the header is missing: line 1 is" if test_list.place([header.split(",")[0].strip()]) else "line 1 is"
         raise InputError(f"{path}: {what} {header.strip()[:80]!r}, expected the header {MTL_HEADER!r}")
-    body = body.rstrip()
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected lines such as {MTL_EXAMPLE}")
     names = [str(i) for i in range(MTL_COLUMNS)]
+    images, parts = [], []
     try:
-        table = csv.read_csv(
-            io.BytesIO(body.encode() + b"\n"),
-            read_options=csv.ReadOptions(column_names=["image", *names], use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=",", quote_char=False, ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(
-                column_types={"image": pa.string(), **dict.fromkeys(names, pa.float64())}, strings_can_be_null=False
-            ),
-        )
+        for batch in tables.parse_rows(
+            body, {"image": pa.string(), **dict.fromkeys(names, pa.float64())}, quote_char=False
+        ):
+            if any(batch[name].null_count for name in names):
+                raise _first_problem(path, body)
+            numbers = np.stack([batch[name].to_numpy() for name in names], axis=1)
+            if not all(annotation_files.legal(numbers[:, part], TASKS[name]).all() for name, part in PARTS.items()):
+                raise _first_problem(path, body)
+            images += [image.strip() for image in batch["image"].to_pylist()]
+            parts.append(numbers.astype(np.float32))
     except pa.ArrowInvalid:
         raise _first_problem(path, body) from None
-    if any(table[name].null_count for name in names):
-        raise _first_problem(path, body)
-    numbers = np.stack([table[name].to_numpy() for name in names], axis=1)
-    if not all(annotation_files.legal(numbers[:, part], TASKS[name]).all() for name, part in PARTS.items()):
-        raise _first_problem(path, body)
-    return [image.strip() for image in table["image"].to_pylist()], numbers
+    return images, np.concatenate(parts)
 
 
 def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32], NDArray[np.int32]]:
@@ -118,9 +114,9 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
     return names, video_of, frame_of
 
 
-def _first_problem(path: Path, body: str) -> InputError:
+def _first_problem(path: Path, body: memoryview) -> InputError:
     """Find the first bad line the slow way, and say what is wrong with it."""
-    for number, line in enumerate(body.split("\n"), start=2):
+    for number, line in enumerate(map(bytes.decode, io.BytesIO(body)), start=2):
         _, *cells = line.split(",")
         where = f"{path}: line {number}"
         if len(cells) != MTL_COLUMNS:

@@ -6,6 +6,7 @@ on). Header and order are kept as they are, because the submission must repeat t
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from heads.abaw.tasks import Task
 IMAGE_COLUMN = "image_location"
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
+CHUNK = 65_536
+"""Lines that are taken apart at a time."""
 PLAUSIBLE = 200_000
 """Up to this frame number that is not asked: two hours."""
 
@@ -61,8 +64,7 @@ def read(path: Path, task: Task) -> TestList:
     header of another task (case and commas at its end do not matter), a line that names no picture
     `<video>/<frame number>.jpg`, and a frame number that must be a typo: a timeline has a place for each frame.
     """
-    text = inputs.read_text(path, "test list")
-    header, _, body = text.partition("\n")
+    header, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
     if task.within:
         from heads.abaw import tasks
@@ -78,14 +80,11 @@ def read(path: Path, task: Task) -> TestList:
             f"{path}: line 1 is {header[:80]!r}, expected the header {default_header(task)!r}; "
             f"is this the list of another task?"
         )
-    lines = body.split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
+    if not body:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
-    images = [line.split(",", 1)[0].strip() for line in lines]
+    images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
     if (placed := place(images)) is None:
-        raise _first_problem(path, lines, images)
+        raise _first_problem(path, body, images)
     videos, frames = placed
     names = sorted(set(videos))
     number = {name: i for i, name in enumerate(names)}
@@ -102,15 +101,21 @@ def read(path: Path, task: Task) -> TestList:
 
 def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
     """Videos and frame numbers of pictures `<video>/<frame number>.jpg`; None if one of them is none."""
-    parts = [image.rpartition("/") for image in images]
-    try:
-        stems = [name[: name.index(".")] for _, _, name in parts]
-        digits = "".join(stems)  # int() alone would take "1_0" and "+1"
-        frames = np.array(list(map(int, stems)) if digits.isascii() and digits.isdigit() else [0], np.int32)
-    except (ValueError, OverflowError):
-        return None
-    videos = [compose(video) for video, _, _ in parts]
-    return (videos, frames) if (frames > 0).all() and all(videos) else None
+    known: dict[str, str] = {}
+    videos: list[str] = []
+    frames = np.zeros(len(images), np.int32)
+    for start in range(0, len(images), CHUNK):
+        parts = [image.rpartition("/") for image in images[start : start + CHUNK]]
+        try:
+            stems = [name[: name.index(".")] for _, _, name in parts]
+            digits = "".join(stems)  # int() alone would take "1_0" and "+1"
+            if not (digits.isascii() and digits.isdigit()):
+                return None
+            frames[start : start + CHUNK] = list(map(int, stems))
+        except (ValueError, OverflowError):
+            return None
+        videos += [known.setdefault(video, compose(video)) for video, _, _ in parts]
+    return (videos, frames) if (frames > 0).all() and all(known) else None
 
 
 def check_names(path: Path, names: list[str], videos: list[str]) -> None:
@@ -175,7 +180,8 @@ def from_lengths(lengths: dict[str, int], task: Task, path: Path) -> TestList:
     )
 
 
-def _first_problem(path: Path, lines: list[str], images: list[str]) -> InputError:
+def _first_problem(path: Path, body: memoryview, images: list[str]) -> InputError:
+    lines = (line.decode().rstrip("\n") for line in io.BytesIO(body))
     for number, (line, image) in enumerate(zip(lines, images, strict=True), start=2):
         video, _, name = image.rpartition("/")
         stem = name.partition(".")[0]

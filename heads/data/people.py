@@ -17,7 +17,7 @@ from pathlib import Path
 
 from extract.config import Corpus
 from extract.media import tables
-from extract.runtime import inputs
+from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 
 VIDEO, PERSON = "video", "person"
@@ -106,7 +106,7 @@ def read_table(path: Path) -> dict[str, str]:
 
 def _of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
     """(line, video, person) of every line behind the header that is not blank."""
-    reader = csv.reader(io.StringIO(inputs.read_text(path), newline=""))
+    reader = csv.reader(io.StringIO(inputs.read_text(path, largest=limits.TABLE_BYTES), newline=""))
     try:
         header = [cell.strip() for cell in next(reader, [])]
         at = _places(path, header)

@@ -170,8 +170,6 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
 
     if (best := tune_study.find_best(trials)) is None:
         return
-    if not job.storage:
-        _check_trial(path.parent, best)
     asked = {"head": search.head, "network": search.network, "space": search.space}
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.list_finished(trials)))
@@ -182,21 +180,6 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
     ) + tomli_w.dumps(search_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run_folder.write_text(path, text)
-
-
-def _check_trial(folder: Path, trial: FrozenTrial) -> None:
-    """Raise InputError where study.db says of a trial other than the trial's own finished folder."""
-    own = folder / "trials" / str(trial.number)
-    if not (own / run_folder.DONE).exists():
-        return
-    advice = f"one of them is damaged: begin the search anew in another place, or delete {folder}"
-    run_folder.check_result(own / "report.json", advice)
-    said = run_folder.read_json(own / "report.json", advice)
-    if (said.get("score"), said.get("params")) != (trial.value, trial.params):
-        raise InputError(
-            f"{folder / 'study.db'}: of trial {trial.number} it says {trial.value} with {trial.params}, "
-            f"its folder {own} {said.get('score')} with {said.get('params')}; {advice}"
-        )
 
 
 def _compared(job: Job, trials: list[FrozenTrial]) -> str:

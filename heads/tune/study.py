@@ -9,6 +9,7 @@ storage allows once. A trial whose process died becomes FAIL, and the next claim
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from extract.runtime.errors import InputError
+from extract.runtime.run_folder import fingerprint
 from heads.search_space import Leaf
 from heads.tune import storage as tune_storage
 from heads.tune.storage import Guard, retry_locked
@@ -28,6 +30,8 @@ FACTS = "facts"
 """User attribute of a study: what decides its scores."""
 WORKER, RETRY_OF, ATTEMPT, ERROR, FREED = "worker", "retry_of", "attempt", "error", "freed"
 """User attributes of trials."""
+HASH = "hash"
+"""User attribute of a finished trial: of all that it says, so that what is changed in the storage is not believed."""
 MOST_ATTEMPTS = 5
 """Parameters whose process died so often (too little memory, mostly) are not tried again."""
 STARTUP_TRIALS = 5
@@ -99,8 +103,13 @@ class Study:
         return found
 
     def trials(self) -> list[FrozenTrial]:
-        """Every trial, first to last."""
+        """Every trial, first to last. Raises InputError for a finished one that is not what was written."""
         found: list[FrozenTrial] = retry_locked(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+        if (bad := find_damaged(list_finished(found))) is not None:
+            raise InputError(
+                f"study {self.storage.get_study_name_from_id(self.id)!r}: its trial {bad.number} is not what was "
+                f"written (changed by hand, or by an older version); search under another name with --study"
+            )
         return sorted(found, key=lambda trial: trial.number)
 
     def claim(
@@ -194,10 +203,15 @@ class Study:
         """The moment at which a trial counts. False if it was taken for dead before: then it does not."""
         from optuna.exceptions import UpdateFinishedTrialError
 
+        values = None if score is None else [score]
+
+        def count() -> bool:
+            said = self.storage.get_trial(trial.id)
+            self.storage.set_trial_user_attr(trial.id, HASH, content_hash(said, state, values))
+            return self.storage.set_trial_state_values(trial.id, state, values)
+
         try:
-            return retry_locked(
-                lambda: self.storage.set_trial_state_values(trial.id, state, None if score is None else [score])
-            )
+            return retry_locked(count)
         except UpdateFinishedTrialError:
             return retry_locked(lambda: self.storage.get_trial(trial.id)).state is state  # perhaps our own lost answer
 
@@ -244,6 +258,17 @@ def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: 
         memory = optuna.create_study(direction="maximize", sampler=sampler)
         memory.add_trials([trial for trial in trials if trial.state in states])
         return dict(memory.ask({leaf.key: leaf.distribution() for leaf in space}).params)
+
+
+def content_hash(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> str:
+    """The hash of all that a trial says, once it ends in this state with these values."""
+    about = {key: value for key, value in trial.user_attrs.items() if key != HASH}
+    return fingerprint([state.name, values, trial.params, trial.intermediate_values, about])
+
+
+def find_damaged(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The first of these finished trials that is not what was written; None where all are."""
+    return next((t for t in trials if t.user_attrs.get(HASH) != content_hash(t, t.state, t.values)), None)
 
 
 def list_finished(trials: list[FrozenTrial]) -> list[FrozenTrial]:

@@ -123,7 +123,8 @@ def test_damaged_pictures_are_named_counted_and_frames_without_a_face(corpus):
     for name, content in (fine | bad).items():
         (corpus / "crops" / "a" / name).write_bytes(content)
     (corpus / "crops" / "a" / "00026.jpg").symlink_to("gone.jpg")
-    bad["00026.jpg"] = None
+    os.mkfifo(corpus / "crops" / "a" / "00027.jpg")  # nobody will ever write to it
+    bad |= dict.fromkeys(("00026.jpg", "00027.jpg"))
     code, out, err = extract(corpus)
     assert code == 1 and "features of net" in out
     listed = json.loads((corpus / "work" / "features" / "net" / "failures.json").read_text())

@@ -225,7 +225,7 @@ def tables() -> list[Reader]:
         rows += [
             Reader(f"{task} predictions {form}", f"val.{form}", make(seeds.scores(task)),
                    functools.partial(external.read_external, task=TASKS[task]),
-                   "blend.pool.external.read_external blend.pool.external._read_text blend.pool.external._parse "
+                   "blend.pool.external.read_external blend.pool.external._read_text "
                    "heads.data.predictions._columns")
             for task in TASKS
         ]  # fmt: skip
@@ -240,7 +240,7 @@ def texts() -> list[Reader]:
         rows += [
             Reader(f"{task} annotation", "one.txt", seeds.annotation(task),
                    functools.partial(annotation_files.read, task=of),
-                   "heads.abaw.annotations.read_text heads.abaw.annotations.read heads.abaw.annotations._parse"),
+                   "heads.abaw.annotations.read"),
             Reader(f"{task} list", "list.txt", seeds.official(task, values), functools.partial(test_list.read, task=of),
                    "heads.abaw.test_list.read"),
             Reader(f"{task} submission as predictions", "val.txt", seeds.official(task, values),

@@ -104,7 +104,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 OPENERS = {
     "open", "os.open", "read_text", "read_bytes", "read_csv", "open_csv", "read_table", "ParquetFile", "open_parquet",
     "safe_open", "load_file", "imread", "VideoCapture", "FaceDetectorYN", "PyTorchFileReader", "onnx.load", "av.open",
-    "streams.open_container", "Image.open", "torch.load", "np.load", "read_toml", "read_json",
+    "streams.open_container", "Image.open", "torch.load", "np.load", "read_toml", "read_json", "read_utf8",
 }  # fmt: skip
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
@@ -114,7 +114,7 @@ OWN = {
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
-        heads.tune.search._check_trial blend.pool.inputs.prepare_inputs blend.multitask._is_of
+        blend.pool.inputs.prepare_inputs blend.multitask._is_of
         blend.multitask._joined blend.multitask.join blend.single_task._run_once blend.predict.folder.make
         blend.predict.folder._work blend.pool.networks.keep_networks blend.predict.source.find_faces
         blend.submission.write.write blend.predict.trained._again blend.predict.trained._recorded_heads
@@ -128,6 +128,7 @@ OWN = {
     "written only": """
         extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
         heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
+        heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
         extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
@@ -139,13 +140,15 @@ OWN = {
         """,
     "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
     "the border itself": """
-        extract.runtime.inputs.read_bytes extract.runtime.inputs.read_text extract.runtime.inputs.read_toml
-        extract.runtime.run_folder.read_json
+        extract.runtime.inputs.read_bytes extract.runtime.inputs.read_utf8 extract.runtime.inputs.read_text
+        extract.runtime.inputs.read_toml extract.runtime.run_folder.read_json
         """,
     "bytes, of a file that is known to be one": """
         extract.runtime.run_folder.file_hash extract.networks.weights.blob_hash heads.data.people.read
         """,
-    "opened by its reader before": "blend.predict.video_writer.of blend.submission.folder._frames_of",
+    "opened by its reader before": """
+        extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
+        """,
 }
 """Functions that open files that are no user's, or that another reader has looked at."""
 ASIDE = ("bench", "ablation", "train_networks", "studies")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from extract.runtime import inputs, limits, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json, write_whole
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
@@ -221,8 +222,9 @@ class Lama(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        about = json.loads((folder / "lama.json").read_text())
+        about = run_folder.read_json(folder / "lama.json", "make the head anew")
         self.base = about["base"]
         self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
-        self.models = [(folder / f"automl_{i}.json").read_bytes() for i in range(len(self.targets))]
+        files = [folder / f"automl_{i}.json" for i in range(len(self.targets))]
+        self.models = [inputs.read_bytes(file, largest=limits.MODEL_BYTES) for file in files]
         self.scorers = [lama_scorer.loads(model) for model in self.models]  # damage is found here, not while predicting

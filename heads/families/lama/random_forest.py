@@ -1,4 +1,4 @@
-"""Random forests of scikit-learn as arrays of numbers: kept as text, and scored without scikit-learn."""
+"""Trees as arrays of numbers, kept as text; random forests of scikit-learn, scored without scikit-learn."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Forests:
     @staticmethod
     def of(columns: list[int], models: list[Any], kind: str) -> Forests:
         """The forests of fitted scikit-learn models; `kind` is LightAutoML's task."""
-        return Forests(columns, [_encoded(model.estimators_, kind) for model in models])
+        return Forests(columns, [encode([_tree(one.tree_, kind) for one in model.estimators_]) for model in models])
 
     def scorer(self) -> Any:
         """The mean of the folds' scores; features [n, columns] -> [n, outputs]."""
-        forests = [_decoded(fold) for fold in self.folds]
+        forests = [decode(fold) for fold in self.folds]
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
             some = np.ascontiguousarray(x[:, self.columns], np.float32)
-            found: NDArray[np.float64] = np.mean([_mean_of_trees(some, *forest) for forest in forests], axis=0)
+            found: NDArray[np.float64] = np.mean([_mean_of_trees(some, forest) for forest in forests], axis=0)
             return found
 
         return scores
@@ -48,21 +48,25 @@ def _leaves(tree: Any, kind: str) -> NDArray[np.float64]:
     return chances[:, 0, :] if kind == "multiclass" else chances[:, :, 1]
 
 
-def _encoded(trees: list[Any], kind: str) -> dict[str, str]:
-    parts = [one.tree_ for one in trees]
-    start = np.cumsum([0] + [part.node_count for part in parts])
-    arrays = {
-        "start": start[:-1],
-        "column": np.concatenate([part.feature for part in parts]),
-        "threshold": np.concatenate([part.threshold for part in parts]),
-        "left": np.concatenate([part.children_left for part in parts]),
-        "right": np.concatenate([part.children_right for part in parts]),
-        "value": np.concatenate([_leaves(part, kind) for part in parts]),
+def _tree(tree: Any, kind: str) -> dict[str, NDArray[Any]]:
+    return {
+        "column": tree.feature,
+        "threshold": tree.threshold,
+        "left": tree.children_left,
+        "right": tree.children_right,
+        "value": _leaves(tree, kind),
     }
+
+
+def encode(trees: list[dict[str, NDArray[Any]]]) -> dict[str, str]:
+    """Trees, each as arrays of its nodes (NODES; its root first, `left` of a leaf below 0), as text."""
+    start = np.cumsum([0] + [len(tree["left"]) for tree in trees])[:-1]
+    arrays = {name: np.concatenate([tree[name] for tree in trees]) for name in NODES if name != "start"}
+    arrays["start"] = start
     return {name: base64.b64encode(arrays[name].astype(kind).tobytes()).decode() for name, kind in NODES.items()}
 
 
-def _decoded(fold: dict[str, str]) -> tuple[NDArray[Any], ...]:
+def decode(fold: dict[str, str]) -> tuple[NDArray[Any], ...]:
     """A forest's arrays, in the order of NODES. Raises ValueError where they do not fit together."""
     start, column, threshold, left, right, value = (
         np.frombuffer(base64.b64decode(fold[name], validate=True), kind) for name, kind in NODES.items()
@@ -108,9 +112,20 @@ def _walk(
                 out[r, c] += value[node, c]
 
 
-def _mean_of_trees(x: NDArray[np.float32], *forest: NDArray[Any]) -> NDArray[np.float64]:
-    if len(forest[1]) and int(forest[1].max()) >= x.shape[1]:
-        raise IndexError(f"these trees look at column {int(forest[1].max())} of {x.shape[1]}")
-    out = np.zeros((len(x), forest[-1].shape[1]))
+def add_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...], out: NDArray[Any]) -> None:
+    """Add to `out` [n, outputs] what each tree of `decode` says of features [n, columns], tree by tree.
+
+    Raises IndexError for trees of more columns, or of other outputs.
+    """
+    if int(forest[1].max(initial=-1)) >= x.shape[1] or out.shape[1] != forest[-1].shape[1]:
+        raise IndexError(
+            f"these trees look at column {int(forest[1].max(initial=-1))} of {x.shape[1]}, for {forest[-1].shape[1]} "
+            f"outputs of {out.shape[1]}"
+        )
     _walk(x, *forest, out)
+
+
+def _mean_of_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...]) -> NDArray[np.float64]:
+    out = np.zeros((len(x), forest[-1].shape[1]))
+    add_trees(x, forest, out)
     return out / len(forest[0])

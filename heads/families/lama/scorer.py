@@ -1,7 +1,7 @@
 """What is left of an automl when it has learnt: plain numbers and texts, never a pickle, which could run code.
 
 LightAutoML takes seconds to be imported and passes every chunk through pandas. What it has learnt needs neither: its
-linear models are standardisation and coefficients, its boosters their library's own text, its forests arrays, each with
+linear models are standardisation and coefficients, LightGBM's boosters its own text, all other trees arrays, each with
 a share. The scores are LightAutoML's to 1e-6, which is looked at every time one is made.
 """
 
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.runtime import inputs
+from extract.runtime import inputs, limits
 from heads.families import booster_text
+from heads.families.lama import boosters, random_forest
 from heads.families.lama.boosted_trees import Forest
-from heads.families.lama.boosters import PACKAGES, SavedBoosters
 from heads.families.lama.data import space_evenly
 from heads.families.lama.library import NAMES, as_frame, short_name
 from heads.families.lama.random_forest import Forests
@@ -33,6 +33,10 @@ LINKS = {"Sigmoid": "sigmoid", "SoftmaxClip": "softmax", "Identity": "identity"}
 """Torch's name of a linear model's last step -> ours."""
 OBJECTIVES = {"binary sigmoid:1": "sigmoid", "multiclass": "softmax", "regression": "identity"}
 """How the line `objective=` of a booster's text begins -> the step behind its trees."""
+
+
+TASK_LINKS = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax"}
+"""LightAutoML's task -> the step behind the trees of CatBoost and XGBoost; of all others "identity"."""
 
 
 class NotPlain(Exception):
@@ -85,8 +89,45 @@ class Boosters:
         return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
 
 
-Part = Linear | Boosters | Forests | SavedBoosters
-KINDS: dict[str, type[Part]] = {"linear": Linear, "boosters": Boosters, "forests": Forests, "saved": SavedBoosters}
+@dataclass(frozen=True)
+class TreeSums:
+    """One booster of CatBoost or XGBoost per fold, as trees that are added up."""
+
+    columns: list[int]
+    folds: list[dict[str, str]]
+    """See random_forest.encode."""
+    bases: list[list[float]]
+    """[folds, outputs]: what the sums begin with."""
+    sum: str
+    """The type of number that is added (boosters.SUMS)."""
+    link: str
+
+    @staticmethod
+    def of(columns: list[int], library: str, task: str, models: list[Any]) -> TreeSums:
+        """The boosters of fitted models; `library` is a key of boosters.SUMS, `task` LightAutoML's."""
+        read = boosters.of_xgboost if library == "xgb" else boosters.of_catboost
+        folds, bases = zip(*map(read, models), strict=True)
+        return TreeSums(columns, list(folds), list(bases), boosters.SUMS[library], TASK_LINKS.get(task, "identity"))
+
+    def scorer(self) -> Scores:
+        """The mean of the folds' scores."""
+        if self.sum not in boosters.SUMS.values():
+            raise ValueError(f"sums of {self.sum!r}")
+        models = [(random_forest.decode(f), np.array(b, self.sum)) for f, b in zip(self.folds, self.bases, strict=True)]
+
+        def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
+            some, found = np.ascontiguousarray(_some(x, self.columns)), []
+            for trees, base in models:
+                raw = np.tile(base, (len(x), 1))
+                random_forest.add_trees(some, trees, raw)
+                found.append(link(self.link, raw.astype(np.float64)))
+            return _mean(found)
+
+        return scores
+
+
+Part = Linear | Boosters | Forests | TreeSums
+KINDS: dict[str, type[Part]] = {"linear": Linear, "boosters": Boosters, "forests": Forests, "sums": TreeSums}
 
 
 def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
@@ -106,6 +147,8 @@ def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
 
 def loads(model: bytes) -> Scores:
     """What predicts, of `dumps`' bytes. Raises ValueError for bytes that are no such JSON, a pickle among them."""
+    if (count := sum(map(model.count, (b",", b"[", b"{")))) > limits.JSON_VALUES:
+        raise ValueError(f"{count:,} values")
     raws = inputs.parse_json(model.decode("utf-8"))
     if not isinstance(raws, list) or not raws:
         raise ValueError("no list of parts")
@@ -132,8 +175,8 @@ def _part(automl: Any, pipe: Any, algorithm: Any) -> Part:
     if ours == "rf":  # what it fills in is for features that are not finite, and there are none
         columns = _columns(algorithm.features, "fillnamed__fillinf__")
         return Forests.of(columns, algorithm.models, automl.task.name)
-    if ours in PACKAGES:
-        return SavedBoosters.of(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
+    if ours in boosters.SUMS:
+        return TreeSums.of(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
     raise NotPlain(name)
 
 
@@ -181,6 +224,8 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities or values [n, outputs] of raw scores."""
     if name == "identity":
         return raw
+    if name not in ("sigmoid", "softmax"):
+        raise ValueError(f"no step is called {name!r}")
     with np.errstate(over="ignore"):  # exp(-x) of a very small x is inf, and 1 / (1 + inf) is 0
         if name == "sigmoid":
             return 1 / (1 + np.exp(-raw))

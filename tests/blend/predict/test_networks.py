@@ -1,6 +1,7 @@
 """Which networks a blend's heads read, from what blend.run left, from a config, or from the project's own."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from blend import apply
 from blend.decision.params import Params
 from blend.pool import networks as predict_networks
 from blend.predict import features as video_features
+from blend.predict import trained as trained_blends
 from blend.predict.trained import TrainedBlend
 from extract.config import Config
 from extract.runtime.errors import InputError
@@ -87,3 +89,11 @@ def test_a_damaged_record_is_named(tmp_path, text):
     Path(one.folder / "networks.json").write_text(text)
     with pytest.raises(InputError, match=r"networks\.json: .*JSON.*run python -m blend\.run .* again"):
         video_features.settings([one], None)
+
+
+def test_a_pipe_in_the_place_of_params_json_is_named_and_not_waited_for(tmp_path):
+    folder = tmp_path / "work" / "blend" / "va"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "params.json")
+    with pytest.raises(InputError, match=r"params\.json: a named pipe, expected a file"):
+        trained_blends.find([folder])

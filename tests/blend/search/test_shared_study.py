@@ -169,6 +169,25 @@ def test_exactly_as_many_as_wanted_whoever_races_on_postgresql(tmp_path, server)
         where(tmp_path, server, seed=1).open()
 
 
+@pytest.mark.parametrize("server_used", [False, True])
+def test_a_trial_that_is_changed_while_the_study_is_open_or_before_is_named(tmp_path, server_used, request):
+    import sqlalchemy
+
+    place = where(tmp_path, request.getfixturevalue("server") if server_used else "", seed=3)
+    place = replace(place, name="changed")
+    study = place.open()
+    study.add(made([0.1 + 0.2, 1 / 3]), 12, "me")
+    assert study.count() == 2, "looked at, and whole"
+    study.add(made([0.125, 0.25, 0.5]), 12, "you")
+    with study._kept.storage.engine.begin() as connection:
+        assert connection.execute(sqlalchemy.text("UPDATE trial_values SET value = 9 WHERE value = 0.25")).rowcount == 1
+    with pytest.raises(InputError, match=r"^study 'changed' is damaged: its trial 3 is not what was written"):
+        study.in_order()
+    study.close()
+    with pytest.raises(InputError, match="its trial 3 is not what was written"):
+        place.open()
+
+
 def test_a_journal_in_memory():
     journal = Memory(made([0.5]))
     journal.add(made([0.25])[0])

@@ -81,6 +81,15 @@ def test_clocks_and_counters_are_no_features_unless_they_are_named(capsys):
     assert plan(table("frame", "Timestamp", "a"), Choice()).numbers == ["a"]
 
 
+def test_openface_without_action_units_is_openface_too_and_success_no_feature():
+    gaze = table("frame", "face_id", "timestamp", "success", "gaze_0_x", "gaze_0_y")
+    got = plan(gaze, Choice(columns=("*",)))
+    assert (got.format.name, got.numbers, got.format.success) == ("openface", ["gaze_0_x", "gaze_0_y"], "success")
+    with pytest.raises(InputError, match=r"--columns AU\*: fits no column; its columns are .*gaze_0_x"):
+        plan(gaze, Choice())
+    assert plan(table("frame", "success", "x"), Choice()).numbers == ["x"], "of whichever program"
+
+
 def test_openface_without_confidence_is_openface_and_success_no_feature():
     got = plan(table("frame", "face_id", "timestamp", "success", "AU01_r"), Choice())
     assert (got.format.name, got.numbers, got.format.success) == ("openface", ["AU01_r"], "success")

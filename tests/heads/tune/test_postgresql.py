@@ -154,6 +154,29 @@ def test_a_silent_trial_is_taken_for_dead_by_the_servers_clock(server: str) -> N
     study.close()
 
 
+def test_a_score_that_was_changed_on_the_server_is_named_by_who_goes_on(server: str) -> None:
+    import sqlalchemy
+    from optuna.trial import TrialState
+
+    space = leaves({"x": ["tune", "uniform", 0.0, 1.0]}, "test")
+    study = Study.open(server, Path("unused"), "changed by hand", 60, {})
+    for score in (0.1 + 0.2, None, -1e-300):
+        trial = study.claim(9, "me", space, None, 0)
+        assert isinstance(trial, ClaimedTrial)
+        state = TrialState.PRUNED if score is None else TrialState.COMPLETE
+        study.report(trial, 0, 1 / 3)
+        assert study.finish(trial, state, score)
+    study.close()
+    study = Study.open(server, Path("unused"), "changed by hand", 60, {})
+    assert len(study.trials()) == 3, "what a server gives back is what it was given, to the bit"
+    with study.storage.engine.begin() as connection:
+        change = sqlalchemy.text("UPDATE trial_values SET value = 0.9 WHERE trial_id = :id")
+        assert connection.execute(change, {"id": trial.id}).rowcount == 1
+    with pytest.raises(InputError, match=r"^study 'changed by hand': its trial 2 is not what was written"):
+        study.claim(9, "me", space, None, 0)
+    study.close()
+
+
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     url = tune_storage.parse(f"postgresql://tune:secret@/postgres?host={tmp_path}")

@@ -205,3 +205,30 @@ def test_exactly_as_many_finish_whoever_races(tmp_path: Path) -> None:
     finished = tune_study.list_finished(study.trials())
     study.close()
     assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12
+
+
+CHANGES = [
+    "UPDATE trial_values SET value = 9.0 WHERE trial_id = :id",
+    "UPDATE trial_params SET param_value = 0.125 WHERE param_name = 'x' AND trial_id = :id",
+    "UPDATE trial_intermediate_values SET intermediate_value = 9.0 WHERE trial_id = :id",
+    "UPDATE trials SET state = 'PRUNED' WHERE trial_id = :id",
+    """UPDATE trial_user_attributes SET value_json = '"you"' WHERE key = 'worker' AND trial_id = :id""",
+    "DELETE FROM trial_user_attributes WHERE key = 'hash' AND trial_id = :id",
+]
+"""What somebody may change by hand of a finished trial."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_finished_trial_that_was_changed_by_hand_is_named(study: Study, change: str) -> None:
+    import sqlalchemy
+
+    trial = claim(study)
+    study.report(trial, 0, 0.25)
+    assert study.finish(trial, TrialState.COMPLETE, 0.1 + 0.2)
+    assert study.finish(claim(study), TrialState.PRUNED, None)
+    assert len(study.trials()) == 2
+    with study.storage.engine.begin() as connection:
+        assert connection.execute(sqlalchemy.text(change), {"id": trial.id}).rowcount == 1
+    for ask in (study.trials, lambda: study.claim(9, "me", SPACE, None, 0)):
+        with pytest.raises(InputError, match=rf"^study 'name': its trial {trial.number} is not what was written"):
+            ask()

@@ -4,14 +4,17 @@ import base64
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from extract.runtime import limits
 from heads.families.lama import fit as lama_fit
 from heads.families.lama import library as lama_library
+from heads.families.lama import random_forest
 from heads.families.lama import scorer as lama_scorer
 from heads.families.lama.fit import FitOrder
 
@@ -104,7 +107,7 @@ def test_boosters_of_many_leaves_are_lightgbms_own(automls: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["cb", "xgb"])
-def test_libraries_that_are_asked_for_keep_their_own_files(algorithm: str, automls: list[Any]) -> None:
+def test_boosters_of_other_libraries_score_as_plain_trees(algorithm: str, automls: list[Any]) -> None:
     pytest.importorskip({"cb": "catboost", "xgb": "xgboost"}[algorithm])
     for kind in ("binary", "multiclass", "reg") + (("multilabel", "multi:reg") if algorithm == "cb" else ()):
         automls.clear()
@@ -142,11 +145,66 @@ def test_damaged_trees_end_in_an_error_not_in_an_endless_walk() -> None:
                 lama_scorer.loads(json.dumps([forest]).encode())(unseen())
 
 
+def tree(**changed: Any) -> dict[str, Any]:
+    """A booster of one stump: 0.25 where column 0 is at most 0.5, else -1; with some of its arrays changed."""
+    arrays = {"column": [0, -1, -1], "threshold": [0.5, 0, 0], "left": [1, -1, -1], "right": [2, -1, -1],
+              "value": [[0], [0.25], [-1]]}  # fmt: skip
+    fold = random_forest.encode([{name: np.array(v) for name, v in (arrays | changed).items()}])
+    return {"kind": "sums", "share": 1.0, "columns": [0], "folds": [fold], "bases": [[1.0]], "sum": "f4",
+            "link": "identity"}  # fmt: skip
+
+
+HOSTILE = [
+    tree(column=[7, -1, -1]),
+    tree(left=[2**30, -1, -1]),
+    tree(left=[0, -1, -1]),  # a ring
+    tree(right=[0, -1, -1]),
+    tree(value=[[0, 0], [1, 1], [1, 1]]),
+    tree() | {"bases": [[1.0, 2.0]]},
+    tree() | {"sum": "O"},
+    tree() | {"link": "os.system"},
+    tree() | {"columns": [3]},
+    tree() | {"folds": [{**tree()["folds"][0], "start": base64.b64encode(b"\xff" * 8).decode()}]},
+]
+
+
+def test_trees_of_others_are_numbers_that_fit_together_or_refused() -> None:
+    x = np.array([[0.5], [0.75], [-9.0]], np.float32)
+    found = lama_scorer.loads(json.dumps([tree()]).encode())(x)
+    np.testing.assert_array_equal(found[:, 0], [1.25, 0, 1.25])
+    for part in HOSTILE:
+        with pytest.raises((ValueError, IndexError)):
+            lama_scorer.loads(json.dumps([part]).encode())(x)
+    with pytest.raises(ValueError, match=r"^5,000,00\d values"):
+        lama_scorer.loads(b"[" + b"0," * limits.JSON_VALUES + b"0]")
+
+
+@pytest.mark.parametrize("library", ["cb", "xgb"])
+def test_no_file_of_catboost_or_xgboost_is_opened_to_predict(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = pytest.importorskip({"cb": "catboost", "xgb": "xgboost"}[library])
+    given = order("binary", n=240)
+    if library == "cb":
+        options = {"iterations": 9, "loss_function": "Logloss", "allow_writing_files": False, "verbose": False}
+        model = module.CatBoost(options).fit(given.x, given.label)
+        expected = model.predict(unseen(), prediction_type="Probability")[:, 1]
+    else:
+        model = module.train({"objective": "binary:logistic", "nthread": 1}, module.DMatrix(given.x, given.label), 9)
+        expected = model.predict(module.DMatrix(unseen()))
+    part = lama_scorer.TreeSums.of([0, 1, 2, 3], library, "binary", [model])
+    text = json.dumps([{"kind": "sums", "share": 1.0, **vars(part)}]).encode()
+    monkeypatch.setitem(sys.modules, module.__name__, None)
+    found = lama_scorer.loads(text)(unseen())[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert np.ptp(found) > 0.1
+
+
 def test_links() -> None:
     raw = np.array([[-800.0, 0.0], [2.0, 800.0]])
     np.testing.assert_allclose(lama_scorer.link("sigmoid", raw), [[0, 0.5], [1 / (1 + np.exp(-2)), 1]])
     np.testing.assert_allclose(lama_scorer.link("softmax", raw), [[0, 1], [0, 1]], atol=1e-300)
     assert lama_scorer.link("identity", raw) is raw
+    with pytest.raises(ValueError, match="tanh"):
+        lama_scorer.link("tanh", raw)
 
 
 def test_a_model_that_is_none_of_ours_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
