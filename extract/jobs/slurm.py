@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ class Batch:
         self._refused_at: float | None = None
         self._looked = time.monotonic()
         self._heard_of: set[str] = set()
+        self._told: set[str] = set()
+        """Batch jobs of whose end the user was told."""
         self._nodes = settings.nodes
         self._silent: Counter[str] = Counter()
         """Of each worker, how many jobs that were to bring it ended one after the other before it came."""
@@ -117,6 +120,7 @@ class Batch:
         for name in jobs.keys() & there:
             self._heard_of.add(jobs[name])
             del self._silent[name]
+        self._tell_ends(self._heard_of - {jobs[name] for name in jobs.keys() & there} - self._told)
         silent = {name: number for name, number in jobs.items() if number not in self._heard_of}
         if not silent or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
@@ -127,7 +131,7 @@ class Batch:
                 continue
             self._silent[name] += 1
             if self._silent[name] >= MOST_SILENT:
-                said = f"{self._silent[name]} batch jobs ended before their workers came"
+                said = f"{self._silent[name]} batch jobs ended before their workers came{explain_end(number)}"
                 if not there:
                     raise InputError(f"--cluster slurm: {said}; their own output in {self.logs} says why")
                 print(
@@ -136,6 +140,13 @@ class Batch:
                 self._nodes -= 1
                 del self.cluster.worker_spec[name]
             self._forget(number)
+
+    def _tell_ends(self, numbers: set[str]) -> None:
+        """Say in a line each why jobs ended whose workers had come: their jobs go on elsewhere."""
+        for number in sorted(numbers):
+            if said := explain_end(number):
+                self._told.add(number)
+                print(f"warning: batch job {number} ended{said}; another is asked for", file=sys.stderr)
 
     def _forget(self, job_id: str | None) -> None:
         """Let the next `scale` ask anew for what a job (None: each that was refused) was to be."""
@@ -150,6 +161,40 @@ class Batch:
         """Cancel the batch jobs."""
         self._forget(job_id=None)
         self.cluster.close()
+
+
+ADVICE = {
+    "OUT_OF_MEMORY": "more than cluster.memory was used: give it more",
+    "TIMEOUT": "cluster.walltime was over",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "another job took its place",
+    "CANCELLED": "scancel, or an administrator",
+}
+"""What states of SLURM's jobs mean for the user; what is not here needs no words."""
+OVER_MEMORY = "exceeded memory limit"
+"""What slurmstepd writes where memory is watched without cgroups: the state is FAILED then."""
+
+
+def explain_end(number: str) -> str:
+    """Why a batch job has ended, as `" (SLURM says TIMEOUT: ...)"`; empty where it runs, ended well or is forgotten."""
+    try:
+        command = ["scontrol", "--oneliner", "show", "job", number]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    facts = dict(re.findall(r"\b(JobState|StdErr)=(\S+)", done.stdout))
+    state = facts.get("JobState", "")
+    if state == "FAILED" and OVER_MEMORY in _end_of(Path(facts.get("StdErr", "").replace("%J", number))):
+        state = "OUT_OF_MEMORY"
+    return f" (SLURM says {state}: {ADVICE[state]})" if state in ADVICE else ""
+
+
+def _end_of(path: Path) -> str:
+    """The last lines of a batch job's own output; nothing where it has none here."""
+    try:
+        return path.read_bytes()[-4000:].decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def list_batch_jobs(default: set[str]) -> set[str]:

@@ -1,13 +1,13 @@
-"""SLURM as far as it goes without one: the script, and sbatch and scancel of our own that run it on this machine."""
+"""SLURM as far as it goes without one: the script, and a node on which batch jobs end at once while another works.
+
+`tests/system/test_slurm.py` has a real SLURM.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[3]
 SBATCH = """#!/bin/sh
 # the batch job: its script in a session of its own, its output where the script says
 cd {folder}
-if [ -e refuse ]; then echo "sbatch: error: invalid partition specified: night" >&2; exit 1; fi
 number=$$
 cp "$1" job.$number
 output=$(sed -n 's/^#SBATCH -o //p' "$1" | sed "s/%J/$number/")
@@ -33,21 +32,12 @@ echo "Submitted batch job $number"
 """
 SCANCEL = """#!/bin/sh
 cd {folder}
-echo "$1" >> cancelled
 kill -TERM -- -"$(cat pid.$1)"
 """
 SQUEUE = """#!/bin/sh
 cd {folder}
 for file in pid.*; do kill -0 -- -"$(cat $file)" 2>/dev/null && echo "${{file#pid.}}"; done
 exit 0
-"""
-CONFIG = """
-[cluster]
-queue = "night"
-nodes = 2
-memory = "1GB"
-interface = "lo"
-job_script_prologue = ["export FROM_THE_PROLOGUE=1"]
 """
 
 
@@ -79,16 +69,6 @@ def running(folder: Path) -> dict[str, int]:
     return found
 
 
-def registered(work: Path, number: str) -> bool:
-    """Whether a batch job's worker has come: it says so in its output. Its first video takes it much longer."""
-    return any("Registered to:" in path.read_text() for path in (work / "cluster" / "slurm").glob(f"*-{number}.out"))
-
-
-def start(config: Path, work: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "extract.run", "--config", str(config), "--work", str(work), "--cluster", "slurm"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_what_slurm_is_asked_for_is_what_the_config_says(tmp_path):
     wanted = ClusterSettings(
         queue="short",
@@ -117,58 +97,6 @@ def test_what_slurm_is_asked_for_is_what_the_config_says(tmp_path):
 def test_settings_that_cannot_be_are_one_line(setting, said, tmp_path):
     with pytest.raises(InputError, match=said):
         cluster_slurm.Batch(ClusterSettings(**setting), tmp_path)
-
-
-def test_batch_jobs_do_the_work_are_asked_for_again_when_they_end_and_are_cancelled(few_videos, slurm, tmp_path):
-    """The bytes of a local run, although both batch jobs are ended before they have done anything."""
-    config, work = few_videos.with_name("slurm.toml"), tmp_path / "work"
-    config.write_text(few_videos.read_text() + CONFIG)
-    from extract import config as configs
-    from extract import run
-
-    run.main(configs.load(configs.Config, few_videos), tmp_path / "local")
-    process = start(config, work)
-    try:
-        ended: set[str] = set()
-        while len(ended) < 2:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-            for number, group in running(slurm).items():
-                if registered(work, number):
-                    os.killpg(group, signal.SIGKILL)  # as at the end of the walltime
-                    ended.add(number)
-        _, error = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, error
-    found = {p.name: p.read_bytes() for p in (work / "features" / "demo_mt_enet").glob("*.safetensors")}
-    assert len(found) == 7
-    assert found == {p.name: p.read_bytes() for p in (tmp_path / "local/features/demo_mt_enet").glob("*.safetensors")}
-    record = json.loads((work / "cluster" / "extract.json").read_text())
-    assert record["cluster"] == "slurm" and {"worker", "seconds"} <= record["jobs"][0].keys()
-    scripts = sorted(slurm.glob("job.*"))
-    assert len(scripts) > 2, "ended jobs are asked for again"
-    assert all("FROM_THE_PROLOGUE" in path.read_text() for path in scripts)
-    cancelled = set((slurm / "cancelled").read_text().split())
-    assert {path.suffix[1:] for path in scripts} - ended <= cancelled
-    until = time.monotonic() + 30
-    while left := running(slurm):
-        assert time.monotonic() < until, left
-        time.sleep(0.1)
-
-
-def test_batch_jobs_that_end_before_their_workers_come_are_not_waited_for(slurm, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_slurm, "SECONDS_BETWEEN_LOOKS", 0.2)
-    wanted = ClusterSettings(interface="lo", job_script_prologue=["exit 1"])
-    batch = cluster_slurm.Batch(wanted, tmp_path)
-    try:
-        with pytest.raises(InputError, match=r"3 batch jobs ended before their workers came; .*cluster/slurm says why"):
-            while True:
-                batch.keep()
-                time.sleep(0.1)
-    finally:
-        batch.close()
-    assert len(list(slurm.glob("job.*"))) == 3
 
 
 def test_a_node_on_which_batch_jobs_end_at_once_is_not_asked_for_ever_while_others_work(
@@ -205,19 +133,3 @@ def test_a_node_on_which_batch_jobs_end_at_once_is_not_asked_for_ever_while_othe
 async def settled(batch) -> None:
     """Dask's own thread has submitted what was asked for."""
     await batch
-
-
-def test_what_sbatch_refuses_is_one_line_and_exit_code_2(few_videos, slurm, tmp_path):
-    (slurm / "refuse").touch()
-    config = few_videos.with_name("refused.toml")
-    config.write_text(few_videos.read_text() + CONFIG)
-    process = start(config, tmp_path / "work")
-    try:
-        _, error = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 2 and "Traceback" not in error, error
-    assert error.splitlines()[-1] == (
-        "error: --cluster slurm: sbatch: sbatch: error: invalid partition specified: night"
-    ), error
-    assert not list((tmp_path / "work").glob(".cluster-*"))

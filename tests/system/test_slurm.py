@@ -1,0 +1,193 @@
+"""`--cluster slurm` on a real SLURM of one node: the bytes of a local run, through jobs that are cancelled, killed for
+their memory or their time, and a node that is drained.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import slurm_cluster
+from support.slurm_cluster import SlurmCluster
+
+pytest.importorskip("dask_jobqueue")
+if reason := slurm_cluster.why_not():
+    pytest.skip(reason, allow_module_level=True)
+ROOT = Path(__file__).parents[2]
+CLUSTER = """
+[cluster]
+queue = "{queue}"
+nodes = {nodes}
+cores = 1
+memory = "{memory}"
+walltime = "{walltime}"
+interface = "lo"
+job_script_prologue = {prologue}
+"""
+SECONDS = 300.0
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmCluster]:
+    """A cluster for all tests of this file."""
+    with slurm_cluster.start_cluster() as cluster:
+        yield cluster
+
+
+def config(few: Path, folder: Path, **settings: object) -> Path:
+    """The corpus of few videos with a [cluster] section."""
+    given = {"queue": "night", "nodes": 2, "memory": "4GB", "walltime": "00:30:00", "prologue": "[]"} | settings
+    folder.mkdir(exist_ok=True)
+    text = few.read_text().replace('"frames"', json.dumps(str(few.parent / "frames")))
+    for task in ("au", "expr", "va"):
+        text = text.replace(f'"{task}/', f'"{few.parent}/{task}/')
+    (folder / "slurm.toml").write_text(text + CLUSTER.format(**given))
+    return folder / "slurm.toml"
+
+
+def start(slurm: SlurmCluster, module: str, config: Path, work: Path, *more: str) -> subprocess.Popen[str]:
+    looks_often = (
+        "import runpy, sys; from extract.jobs import slurm; slurm.SECONDS_BETWEEN_LOOKS = 2.0; "
+        "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", looks_often, module, "--config", str(config), "--work", str(work), *more]
+    environment = os.environ | slurm.environment | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for its end; returns stderr."""
+    try:
+        return process.communicate(timeout=SECONDS)[1]
+    finally:
+        process.kill()
+
+
+def wait(process: subprocess.Popen[str], seen: Callable[[], object], what: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not seen():
+        assert process.poll() is None, (what, process.communicate())
+        assert time.monotonic() < until, what
+        time.sleep(0.05)
+
+
+def results(work: Path) -> dict[str, bytes]:
+    names = ("features/*/*.safetensors", "heads/*/*/*.parquet", "blend/*/submission.txt", "blend/*/params.json")
+    return {str(path.relative_to(work)): path.read_bytes() for name in names for path in sorted(work.glob(name))}
+
+
+@pytest.fixture(scope="module")
+def local(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of all three tasks on this machine alone."""
+    work = tmp_path_factory.mktemp("local")
+    for task in ("au", "expr", "va"):
+        command = [sys.executable, "-m", "blend.run", "--task", task, "--config", str(few_videos), "--work", str(work)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return work
+
+
+def test_three_tasks_give_the_bytes_of_a_local_run_though_a_job_is_cancelled(few_videos, local, slurm, tmp_path):
+    file, work = config(few_videos, tmp_path / "c"), tmp_path / "work"
+    process = start(slurm, "blend.run", file, work, "--task", "au", "--cluster", "slurm")
+    wait(process, lambda: slurm.jobs("R"), "a batch job runs")
+    cancelled = slurm.jobs("R")[0]
+    slurm.run("scancel", cancelled)
+    error = ended(process)
+    assert process.returncode == 0, error
+    assert "JobState=CANCELLED" in slurm.history(cancelled)
+    for task in ("expr", "va"):
+        process = start(slurm, "blend.run", file, work, "--task", task, "--cluster", "slurm")
+        error = ended(process)
+        assert process.returncode == 0, error
+    assert results(work) == results(local)
+    record = json.loads((work / "cluster" / "extract.json").read_text())
+    assert record["cluster"] == "slurm" and not record["given_up"]
+    wait_for_no_jobs(slurm)
+
+
+def wait_for_no_jobs(slurm: SlurmCluster) -> None:
+    until = time.monotonic() + 60
+    while left := slurm.jobs():
+        assert time.monotonic() < until, f"batch jobs are cancelled at the end of a run: {left}"
+        time.sleep(0.2)
+
+
+def test_while_the_node_is_drained_the_run_waits_and_then_goes_on(few_videos, local, slurm, tmp_path):
+    slurm.run("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
+    work = tmp_path / "work"
+    process = start(slurm, "extract.run", config(few_videos, tmp_path / "c"), work, "--cluster", "slurm")
+    try:
+        wait(process, lambda: len(slurm.jobs("PD")) == 2, "two batch jobs wait")
+        time.sleep(3)
+        assert process.poll() is None and not slurm.jobs("R") and not list(work.glob("features/*/*.safetensors"))
+    finally:
+        slurm.run("scontrol", "update", "nodename=localhost", "state=resume")
+    error = ended(process)
+    assert process.returncode == 0, error
+    features = {name: content for name, content in results(local).items() if name.startswith("features/")}
+    assert results(work) == features
+
+
+def test_jobs_that_need_more_memory_than_they_may_have_are_told_in_one_line(few_videos, slurm, tmp_path):
+    """SLURM kills a batch job of 60 MB while its worker is loaded: it ends before the worker comes, again and again."""
+    work = tmp_path / "work"
+    file = config(few_videos, tmp_path / "c", memory="60MB", nodes=1)
+    process = start(slurm, "extract.run", file, work, "--cluster", "slurm")
+    error = ended(process)
+    assert process.returncode == 2 and "Traceback" not in error, error
+    last = error.splitlines()[-1]
+    assert last.startswith("error: --cluster slurm: 3 batch jobs ended before their workers came"), error
+    assert "(SLURM says OUT_OF_MEMORY: more than cluster.memory was used: give it more)" in last, last
+    wait_for_no_jobs(slurm)
+
+
+@pytest.mark.slow
+def test_jobs_that_end_at_their_walltime_cost_nothing_that_was_finished(few_videos, local, slurm, tmp_path):
+    """SLURM counts whole minutes; a sleep in the prologue uses up the first job's, so that it ends while it works."""
+    mark, work = tmp_path / "first", tmp_path / "work"
+    prologue = json.dumps([f"mkdir {mark} 2>/dev/null && sleep 50"])
+    file = config(few_videos, tmp_path / "c", walltime="00:01:00", nodes=1, prologue=prologue)
+    process = start(slurm, "extract.run", file, work, "--cluster", "slurm")
+    error = ended(process)
+    assert process.returncode == 0, error
+    assert "ended (SLURM says TIMEOUT: cluster.walltime was over); another is asked for" in error
+    features = {name: content for name, content in results(local).items() if name.startswith("features/")}
+    assert results(work) == features
+    wait_for_no_jobs(slurm)
+
+
+def test_batch_jobs_that_end_before_their_workers_come_are_not_waited_for(few_videos, slurm, tmp_path):
+    work = tmp_path / "work"
+    process = start(
+        slurm, "extract.run", config(few_videos, tmp_path / "c", nodes=1, prologue='["exit 1"]'), work,
+        "--cluster", "slurm",
+    )  # fmt: skip
+    error = ended(process)
+    assert process.returncode == 2 and "Traceback" not in error, error
+    assert error.splitlines()[-1].startswith("error: --cluster slurm: 3 batch jobs ended before their workers came")
+    assert str(work / "cluster" / "slurm") in error
+
+
+def test_what_sbatch_refuses_is_one_line_and_exit_code_2(few_videos, slurm, tmp_path):
+    process = start(
+        slurm,
+        "extract.run",
+        config(few_videos, tmp_path / "c", queue="nowhere"),
+        tmp_path / "work",
+        "--cluster",
+        "slurm",
+    )
+    error = ended(process)
+    assert process.returncode == 2 and "Traceback" not in error, error
+    last = error.splitlines()[-1]
+    assert last.startswith("error: --cluster slurm: sbatch: ") and "invalid partition specified: nowhere" in last
+    assert not list((tmp_path / "work").glob(".cluster-*"))
