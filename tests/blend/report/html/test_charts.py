@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from blend.report.html import charts
+from blend.report.html import charts, sections
 
 
 def line(figure, axes):
@@ -40,7 +40,8 @@ def test_ticks_are_short(value, text):
 
 
 def test_signs_differ_in_shape_and_dash_not_in_colour_alone():
-    signs = [re.sub(r"var\(--s\d\)", "", charts.key(i)) for i in range(len(charts.SERIES))]
+    macros = sections.ENVIRONMENT.get_template("macros.html").module
+    signs = [re.sub(r"var\(--s\d\)", "", macros.key(i)) for i in range(len(charts.SERIES))]
     assert len(set(signs)) == len(charts.SERIES) == len(charts.MARKERS) == len(charts.DASHES)
-    html = charts.legend([(signs[0], "<a>")])
+    html = macros.keys([{"name": "<a>", "series": 0}])
     assert html.startswith('<ul class="legend"><li><svg') and "&lt;a&gt;" in html
