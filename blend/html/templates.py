@@ -20,7 +20,7 @@ JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators":
 def environment(folder: Path) -> Environment:
     """Templates of a folder, and those of this one. Values are escaped, names that are not there are errors.
 
-    `asset("page.css")` gives a file of either folder as it is; `tojson` is safe within a script.
+    `asset("report.css")` gives a file of either folder as it is; `tojson` is safe within a script.
     """
     loader = FileSystemLoader([folder, HERE])
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
