@@ -105,7 +105,8 @@ def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> Markup:
     body = body.replace("xlink:href", "href")
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
-    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)  # matplotlib before 3.11
+    body = re.sub(r"font-family: [^;\"]*; ", "", body)  # the page's own
     body = re.sub(r">\s+<", "><", body)
     body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), body)  # text keeps its digits
     box = f"{width * 0.72:g} {height * 0.72:g}"

@@ -21,6 +21,7 @@ def test_a_chart_is_well_formed_and_repeats_its_bytes():
     texts = ["".join(node.itertext()) for node in root.iter("text")]
     assert "0.123456 <of> it" in texts and "0.987654" in texts, "text keeps all of its digits"
     assert not re.search(r"\d\.\d{3}", re.sub(r">[^<]*<", "><", svg)), "places have two"
+    assert "font-family" not in svg and "font-size" in svg, "letters are the page's"
     assert "var(--s0)" in svg and charts.SERIES[0] not in svg
     assert svg == charts.chart("one", 'says "this" & that', (300, 200), line)
 
