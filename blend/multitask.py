@@ -181,6 +181,7 @@ def _part(report: dict[str, Any]) -> dict[str, Any]:
         "per_output": report["per_output"],
         "frames": report["frames"],
         "test": report["test"],
+        "unlabelled_test": report.get("unlabelled_test"),
         "report": f"{report['task']}/report.json",
     }
 

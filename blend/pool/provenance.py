@@ -15,8 +15,8 @@ from heads.train.provenance import code_mark
 
 MEASURES = ("studies", "bench", "predict")
 """Folders of blend that no blend is made with."""
-AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled", "report", "run.py", "single_task.py", "multitask.py")
-AFTER_THE_SEARCH += ("pipeline.py", "apply.py", "check.py", "check_predictions.py", "compare.py")
+AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled", "report", "html", "run.py", "single_task.py")
+AFTER_THE_SEARCH += ("multitask.py", "pipeline.py", "apply.py", "check.py", "check_predictions.py", "compare.py")
 """What changes no trial of a search: an edit of a page or of the selection goes on with the trials that are there."""
 
 

@@ -1,15 +1,13 @@
 """timeline.html: a video's predictions to look through in any browser, offline; one file of about 40 bytes a frame.
 
 Values are carried as bytes (a score's 256 steps; valence and arousal, which are told to the hundredth, as two bytes of
-FINE steps), one face after the other, and drawn by predict_timeline.js. The annotated video is played beside it where
-it lies in the same folder.
+FINE steps), one face after the other, and drawn by predictions.js on the timeline that report.html has, too. The
+annotated video is played beside it where it lies in the same folder.
 """
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.decision.decide import DEFAULT_THRESHOLD
+from blend.html import templates
 from blend.predict.table import in_words, score_name
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
@@ -49,25 +48,8 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
         "thresholds": list(thresholds),
         "faces": [_face(name, some) for name, some in faces],
     }
-    carried = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    title = escape(said["video"])
-    film = escape(said["files"].get("video", ""), quote=True)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}: predictions</title><style>{_file("css")}</style></head>'
-        f"\n<body><main><h1>{title}</h1><p>{_facts(said)}</p>"
-        + (
-            f'<video src="{film}" controls muted preload="metadata" aria-label="annotated video"></video>'
-            if film
-            else ""
-        )
-        + _controls(said["frames"], any("units" in face for face in data["faces"]))
-        + "".join(_view(one, len(faces)) for one in said["faces"])
-        + _shares(said["faces"])
-        + f'</main><script type="application/json" id="data">{carried}</script><script>{_file("js")}</script>'
-        f"</body></html>\n"
-    )
+    template = templates.environment(Path(__file__).parent / "templates").get_template("predictions.html")
+    return template.render(said=said, data=data, dimensions=VA, in_words=in_words)
 
 
 def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -99,59 +81,3 @@ def _steps(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.uint8]:
 
 def _packed(values: NDArray[np.generic]) -> str:
     return b64encode(np.ascontiguousarray(values).tobytes()).decode()
-
-
-def _facts(said: dict[str, Any]) -> str:
-    shown = f"{said['frames']:,} frames, {said['rate']:.4g} a second, {said['seconds']:.1f} s."
-    if not any(face["frames"] for face in said["faces"]):
-        shown += " No face was found in it, so there are no predictions."
-    if said["broken"]:
-        shown += f" The file is not whole: {said['broken']}."
-    return escape(shown)
-
-
-def _controls(frames: int, with_units: bool) -> str:
-    buttons = (("in", "zoom in"), ("out", "zoom out"), ("all", "all"))
-    pressed = "".join(f'<button id="{name}" type="button">{text}</button>' for name, text in buttons)
-    slider = f'<input id="at" type="range" min="0" max="{frames - 1}" value="0" aria-label="frame">'
-    keys = (
-        "Click or drag to choose a frame. Keys on a timeline: arrows (with Shift: a second), Page Up and Down, Home, "
-        "End, + and - to zoom, 0 for all, space to play."
-    )
-    units = "<br>Of a unit the curve is its score, the dots its threshold; it is shaded where it is active."
-    return f'<div class="bar">{pressed}{slider}</div><p class="dim">{keys}{units if with_units else ""}</p>'
-
-
-def _view(face: dict[str, Any], faces: int) -> str:
-    name = escape(face["face"])
-    heading = f"<h2>The {name} face</h2>" if faces > 1 else ""
-    about = escape(f"timeline of the {face['face']} face: {in_words(face)}", quote=True)
-    return (
-        f'<section>{heading}<canvas tabindex="0" role="img" aria-label="{about}"></canvas><output></output></section>'
-    )
-
-
-def _shares(faces: list[dict[str, Any]]) -> str:
-    """What the timeline shows, as numbers: share of the frames with a face."""
-    rows = ["".join(f"<th scope='col'>{escape(text)}</th>" for text in ("", *(face["face"] for face in faces)))]
-
-    def row(name: str, cells: list[str]) -> None:
-        rows.append(f"<th scope='row'>{escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells))
-
-    row("frames with a face", [f"{face['frames']:,}" for face in faces])
-    for key, names in (("expressions", EXPR), ("units", AU)):
-        if any(key in face for face in faces):
-            for name in names:
-                row(name, [f"{face.get(key, {}).get(name, 0.0):.1%}" for face in faces])
-    if any("affect" in face for face in faces):
-        for name in VA:
-            row(name, [f"{face['affect'][name]['mean']:+.2f}" if "affect" in face else "" for face in faces])
-    table = "".join(f"<tr>{cells}</tr>" for cells in rows)
-    return (
-        f"<h2>In all</h2><p class='dim'>Share of the frames with a face; of valence and arousal the mean.</p>"
-        f"<div class='scroll'><table>{table}</table></div>"
-    )
-
-
-def _file(kind: str) -> str:
-    return Path(__file__).with_suffix(f".{kind}").read_text(encoding="utf-8")

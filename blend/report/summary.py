@@ -40,7 +40,7 @@ def sentences(report: dict[str, Any]) -> list[str]:
 def lines(report: dict[str, Any]) -> list[str]:
     """The same, with places in the report (`blend.report.pointers.ref`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    found = _few_people(report)
+    found = few_people(report)
     found += [
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
         f"was made from.",
@@ -73,7 +73,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     return found
 
 
-def _few_people(report: dict[str, Any]) -> list[str]:
+def few_people(report: dict[str, Any]) -> list[str]:
     """That the numbers are of these people, where they are few; nothing else may be read before it."""
     frames = report["frames"]
     if frames.get("people", FEW_PEOPLE) >= FEW_PEOPLE:

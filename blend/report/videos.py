@@ -101,7 +101,7 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
 def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """A table per person from that of the videos (`facts`), in the order of their names; None where nobody is known.
 
-    `influence` is as in `facts`: the held-out score of all videos less that of those without the person.
+    `score` and `influence` are as in `facts`, of all videos of the person together.
     """
     if pool.people is None:
         return None
@@ -114,6 +114,7 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
                 "person": person,
                 "videos": [videos[v]["video"] for v in mine],
                 "labelled": sum(videos[v]["labelled"] for v in mine),
+                "score": video_counts.number_or_none(score_video(task, held[mine].sum(0))),
                 "influence": video_counts.number_or_none(influence(task, held.sum(0), held[mine].sum(0))),
             }
         )
@@ -121,7 +122,7 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
 
 
 def score_video(task: str, table: video_counts.Table) -> float:
-    """The score of one video from its counts: the mean over outputs that occur in it; va: over both dimensions."""
+    """The score of a video, or of several together, from its counts: the mean over what occurs; va: over both."""
     parts = video_counts.outputs(task, table)
     if TASKS[task].is_regression:
         return float(parts.mean())

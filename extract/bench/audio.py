@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from extract.audio import step as audio_step
 from extract.audio.logmel import BANDS
 from extract.media import synthetic, timestamps
-from extract.runtime import cli, errors
+from extract.runtime import cli, errors, memory
 
 LONGEST = 47_435
 """Frames of Aff-Wild2's longest video."""
@@ -78,9 +78,9 @@ def picture_times(frames: int, fps: Fraction, variable: bool, seed: int) -> NDAr
 
 def _measured(path: Path, clicks: NDArray[np.float64], fps: float) -> tuple[float, float, float, float, float]:
     """Seconds, megabytes at most, before and of the features, and the largest distance in frames."""
-    before, began = _peak(), time.perf_counter()
+    before, began = memory.most_resident() / 1e6, time.perf_counter()
     features, soundless, _ = audio_step.compute_features(audio_step.LogMel(), audio_step.Job("video", path), fps)
-    seconds, peak = time.perf_counter() - began, _peak()
+    seconds, peak = time.perf_counter() - began, memory.most_resident() / 1e6
     assert features.embedding is not None and not soundless
     off = distances(timestamps.picture_times(path), features.embedding, clicks)
     return seconds, peak, before, features.embedding.nbytes / 1e6, float(np.abs(off).max() * fps)
@@ -97,12 +97,6 @@ def distances(
         loud = np.expm1(embedding[low:high, :BANDS].astype(np.float64)).sum(1) * np.gradient(at)
         found.append(float((loud * at).sum() / loud.sum() - click))
     return np.array(found)
-
-
-def _peak() -> float:
-    """Megabytes that this program has had resident, at most (getrusage would count its parent, too)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 EXAMPLES = """Examples:

@@ -23,7 +23,7 @@ import numpy as np
 
 from extract.bench import fixtures
 from extract.networks import registry, weights
-from extract.runtime import errors
+from extract.runtime import errors, memory
 from extract.runtime.errors import Failed, InputError
 from extract.runtime.run_folder import write_json
 
@@ -134,22 +134,12 @@ def _watched(folder: Path, settings: dict[str, Any]) -> tuple[int, dict[str, Any
     with subprocess.Popen([sys.executable, "-m", "extract.bench.long_run", str(folder)], env=environment) as process:
         peak = 0
         while process.poll() is None:
-            peak = max(peak, resident(process.pid))
+            peak = max(peak, memory.tree(process.pid))
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if process.returncode:
         raise Failed(f"the run ended with exit code {process.returncode}")
     said = dict(json.loads((folder / "found.json").read_text(encoding="utf-8")))
     return max(peak, said.get("peak", 0)), said
-
-
-def resident(process: int) -> int:
-    """Resident bytes of a process and all its descendants (Linux); what ended meanwhile counts as 0."""
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(int(child)) for child in children)
 
 
 def _run(folder: Path) -> None:
@@ -165,28 +155,15 @@ def _run(folder: Path) -> None:
     if only:
         network = registry.find(checked.features.networks[0], checked)
         path = weights.find(network)
-        before = resident(os.getpid())
+        before = memory.tree(os.getpid())
         runner = openvino_engine.OpenVinoEngine(path, network)  # this runs one picture
-        found["network"] = resident(os.getpid()) - before
+        found["network"] = memory.tree(os.getpid()) - before
         del runner
     else:
         with _noting(feature_step) as timeline:
             run.main(checked, folder / "work")
-        found |= {"timeline": list(timeline), "peak": _most_resident()}
+        found |= {"timeline": list(timeline), "peak": memory.most_resident()}
     write_json(folder / "found.json", found)
-
-
-def _most_resident() -> int:
-    """Most bytes that this program was resident in: what started it may have been larger, and ru_maxrss would tell of
-    that.
-    """
-    import resource
-
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager

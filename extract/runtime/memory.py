@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from pathlib import Path
+
+import psutil
 
 SECONDS = 0.05
 
@@ -12,8 +15,7 @@ SECONDS = 0.05
 class Peak:
     """The largest sum of resident memory of this process and its descendants while a `with` block runs.
 
-    Pages that processes share are counted in each of them, so the sum is rather too large than too small. Needs Linux's
-    /proc; `gigabytes` is NaN elsewhere.
+    Pages that processes share are counted in each of them, so the sum is rather too large than too small.
     """
 
     def __init__(self) -> None:
@@ -23,7 +25,7 @@ class Peak:
 
     @property
     def gigabytes(self) -> float:
-        """10^9 bytes."""
+        """10^9 bytes; NaN before the block has run for a moment."""
         return self.most / 1e9 if self.most else float("nan")
 
     def __enter__(self) -> Peak:
@@ -40,17 +42,29 @@ class Peak:
 
 
 def tree(root: int) -> int:
-    """Resident bytes of a process and its descendants now; 0 where there is no /proc."""
-    parents, sizes = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_bytes().rpartition(b")")[2].split()  # the name may hold anything
-            sizes[int(folder.name)] = int((folder / "statm").read_bytes().split()[1])
-            parents[int(folder.name)] = int(stat[1])
-        except (OSError, IndexError):
-            continue  # it has ended meanwhile
-    wanted, found = {root}, {root}
-    while found:
-        found = {child for child, parent in parents.items() if parent in found} - wanted
-        wanted |= found
-    return sum(sizes.get(process, 0) for process in wanted) * os.sysconf("SC_PAGE_SIZE")
+    """Resident bytes of a process and its descendants now; what has ended counts as 0."""
+    try:
+        process = psutil.Process(root)
+        return sum(map(_resident, (process, *process.children(recursive=True))))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # it has ended meanwhile
+        return 0
+
+
+def most_resident() -> int:
+    """Most bytes that this program has been resident in so far.
+
+    Linux's VmHWM, which psutil does not tell; getrusage's begins with what the process had that started this one, so
+    it is taken elsewhere alone.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -122,7 +122,8 @@ def file_hash(path: Path) -> str:
 
 
 def code_hash(package: str, exclude: Collection[str] = ()) -> str:
-    """Fingerprint of a package's Python files, those of its folders included: other code, other results.
+    """Fingerprint of a package's Python files and of what its pages are made with, those of its folders included: other
+    code, other results.
 
     `exclude` names files and folders of the package, relative to it, whose edits leave results as they are.
     """
@@ -131,7 +132,8 @@ def code_hash(package: str, exclude: Collection[str] = ()) -> str:
         if not (top / name).exists():
             raise ValueError(f"{package} has no {name}")
     left_out = {top / name for name in exclude}
-    files = [path for path in sorted(top.rglob("*.py")) if not left_out & {path, *path.parents}]
+    code = sorted(path for path in top.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
+    files = [path for path in code if not left_out & {path, *path.parents}]
     return fingerprint([[path.relative_to(top).as_posix(), file_hash(path)] for path in files])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ from heads.tune import storage as tune_storage
 from heads.tune.storage import Guard, retry_locked
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, TrialState
 
@@ -166,15 +168,20 @@ class Study:
         return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
 
     def _fail_silent(self) -> None:
-        """Give up the trials whose process is silent."""
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import TrialState
+        """Give up the trials whose process is silent. (`list_lost` says who takes them up again.)"""
+        import optuna
 
-        for trial in self.storage._get_stale_trial_ids(self.id):
-            try:
-                self.storage.set_trial_state_values(trial, TrialState.FAIL)
-            except UpdateFinishedTrialError:
-                continue  # it finished just now
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self._optuna)
+
+    @cached_property
+    def _optuna(self) -> optuna.Study:
+        """The same study as Optuna has it."""
+        import optuna
+
+        name = self.storage.get_study_name_from_id(self.id)
+        return optuna.load_study(study_name=name, storage=self.storage)
 
     def report(self, trial: ClaimedTrial, step: int, value: float) -> None:
         """Note the score after a fold."""
@@ -190,14 +197,7 @@ class Study:
         import optuna
 
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
-
-        def ask() -> bool:
-            study = optuna.load_study(
-                study_name=self.storage.get_study_name_from_id(self.id), storage=self.storage, pruner=pruner
-            )
-            return pruner.prune(study, self.storage.get_trial(trial.id))
-
-        return retry_locked(ask)
+        return retry_locked(lambda: pruner.prune(self._optuna, self.storage.get_trial(trial.id)))
 
     def finish(self, trial: ClaimedTrial, state: TrialState, score: float | None) -> bool:
         """The moment at which a trial counts. False if it was taken for dead before: then it does not."""
@@ -287,7 +287,13 @@ def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
 
 
 def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that died on the way and are to be retried: no error of their own, not retried yet, not too often."""
+    """Trials that died on the way and are to be retried: no error of their own, not retried yet, not too often.
+
+    Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
+    transaction: killed before each of its five calls of the storage in turn, it lost the parameters in three, and the
+    next draw was another one. What is read off the trials anew at every claim cannot be lost. It also would count being
+    stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
+    """
     from optuna.trial import TrialState
 
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}

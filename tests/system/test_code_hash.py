@@ -78,6 +78,8 @@ def test_an_edit_of_a_page_or_of_the_selection_changes_no_trial_of_a_search(
     marks = {"trials": (*provenance.MEASURES, *provenance.AFTER_THE_SEARCH), "results": provenance.MEASURES}
     for name, changed in {
         "report/html/page.py": {"results"},
+        "report/html/templates/scores.html": {"results"},
+        "html/timeline.js": {"results"},
         "crossfit/selection.py": {"results"},
         "pipeline.py": {"results"},
         "search/objective.py": {"trials", "results"},

@@ -134,11 +134,10 @@ OWN = {
         extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
         heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
         """,
-    "the system's": "extract.runtime.memory.tree",
+    "the system's": "extract.runtime.memory.most_resident",
     "nothing, in the place of closed output": """
         extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads
         """,
-    "parts of the project": "blend.report.html.page._file blend.predict.timeline._file",
     "the border itself": """
         extract.runtime.inputs.read_bytes extract.runtime.inputs.read_utf8 extract.runtime.inputs.read_text
         extract.runtime.inputs.read_toml extract.runtime.run_folder.read_json

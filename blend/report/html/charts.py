@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def chart(
     bottom: int = 32,
     top: int = 20,
     right: int = 8,
-) -> str:
+) -> Markup:
     """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels).
 
     `name` is unique on the page; `says` is read to those who do not see it.
@@ -93,7 +94,7 @@ def chart(
     return _inline(text, name, says, size)
 
 
-def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> str:
+def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> Markup:
     """matplotlib's file as an element of a page: no prologue, no names but those that are used, the page's colours."""
     width, height = size
     body = text[text.index('<g id="figure_1"') : text.rindex("</svg>")]
@@ -104,14 +105,13 @@ def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> str:
     body = body.replace("xlink:href", "href")
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
-    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)  # matplotlib before 3.11
+    body = re.sub(r"font-family: [^;\"]*; ", "", body)  # the page's own
     body = re.sub(r">\s+<", "><", body)
     body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), body)  # text keeps its digits
     box = f"{width * 0.72:g} {height * 0.72:g}"
-    return (
-        f'<svg class="chart" role="img" aria-label="{escape(says)}" viewBox="0 0 {box}" width="{width}" '
-        f'height="{height}">{body}</svg>'
-    )
+    frame = Markup('<svg class="chart" role="img" aria-label="{}" viewBox="0 0 {}" width="{}" height="{}">{}</svg>')
+    return frame.format(says, box, width, height, Markup(body))
 
 
 def grid(axes: Axes, axis: Any = "y") -> None:
@@ -132,39 +132,3 @@ def short(value: float) -> str:
     """.25, -.5, 0, 1: as papers print scores."""
     text = f"{value:.3f}".rstrip("0").rstrip(".")
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else (text or "0").replace("-0", "0", 1)
-
-
-DASH_ARRAYS = ("", "6 3", "3 2", "7 3 2 3", "1.5 2", "9 3")
-SHAPES = (
-    '<circle cx="14" cy="6" r="3"/>',
-    '<rect x="11.4" y="3.4" width="5.2" height="5.2"/>',
-    '<path d="M14 2.4 17.2 9H10.8Z"/>',
-    '<path d="M14 2.2 17.4 6 14 9.8 10.6 6Z"/>',
-    '<path d="M14 9.6 10.8 3H17.2Z"/>',
-    '<path d="M14 2.4V9.6M10.4 6H17.6" stroke-width="2.4"/>',
-)
-
-
-def key(series: int, kind: str = "line") -> str:
-    """A legend's sign: "line" with its marker, "plain" without, "mark" the marker alone, "hollow" the marker's rim."""
-    number = series % len(SERIES)
-    colour = f"var(--s{number})"
-    line = f'<path d="M1 6H27" stroke="{colour}" stroke-width="1.7" stroke-dasharray="{DASH_ARRAYS[number]}"/>'
-    fill = "none" if kind == "hollow" else colour
-    shape = f'<g fill="{fill}" stroke="{colour}">{SHAPES[number]}</g>'
-    return (
-        '<svg class="key" width="28" height="12" aria-hidden="true">'
-        + (line if kind in ("line", "plain") else "")
-        + (shape if kind != "plain" else "")
-        + "</svg>"
-    )
-
-
-def sign(inside: str) -> str:
-    """A legend's sign of one's own: SVG of 28 x 12 pixels."""
-    return f'<svg class="key" width="28" height="12" aria-hidden="true">{inside}</svg>'
-
-
-def legend(entries: Sequence[tuple[str, str]]) -> str:
-    """HTML: (sign, what it stands for)."""
-    return '<ul class="legend">' + "".join(f"<li>{sign}{escape(name)}</li>" for sign, name in entries) + "</ul>"

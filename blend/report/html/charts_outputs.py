@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from blend.report.html import charts
@@ -20,7 +21,7 @@ MOST_FOLDS = 5
 """Folds with a curve of their own."""
 
 
-def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_half: bool = True) -> str:
+def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_half: bool = True) -> Markup:
     """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold."""
     cuts, f1 = curves["cuts"], curves["f1"][name]
     found = [one[number] for one in curves["found_without_fold"]]
@@ -46,7 +47,7 @@ def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_
     return charts.chart(f"threshold{number}", says, charts.SMALL, draw, left=22, bottom=20, top=22)
 
 
-def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> str:
+def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> Markup:
     """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames."""
     p, t, n = bins["predicted"], bins["observed"], np.array(bins["frames"], float)
 
@@ -69,7 +70,7 @@ def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> str
     return charts.chart(f"reliability{number}", says, SQUARE, draw, left=24, bottom=22, top=22)
 
 
-def density(name: str, title: str, cells: list[list[int]], across: str, up: str, diagonal: bool) -> str:
+def density(name: str, title: str, cells: list[list[int]], across: str, up: str, diagonal: bool) -> Markup:
     """Frames per cell of [-1, 1] x [-1, 1]: the darker, the more (by the square root)."""
     table = np.array(cells, float)
     side = len(table)
@@ -100,7 +101,7 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
     return charts.chart(f"density-{name}", says, (232, 232), draw, left=38, bottom=36, top=22)
 
 
-def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -> str:
+def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -> Markup:
     """Train (hollow) and validation (filled) side by side: (output, train, validation)."""
 
     def draw(figure: Figure, axes: Axes) -> None:
@@ -126,7 +127,7 @@ def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -
     return charts.chart("balance", says, size, draw, left=72, bottom=42, top=6, right=14)
 
 
-def histogram(name: str, counts: dict[str, list[int]]) -> str:
+def histogram(name: str, counts: dict[str, list[int]]) -> Markup:
     """va: shares of the frames in equal parts of [-1, 1], train (outline) and validation (filled)."""
     shares = {part: _shares(values) for part, values in counts.items()}
 

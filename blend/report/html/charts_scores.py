@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from blend.report.html import charts
 from blend.report.html.charts import DASHES, INK, LINE, MARKERS, PAPER, SERIES, SOFT
@@ -26,7 +27,7 @@ APART = 12.0
 """Pixels between two numbers, at least."""
 
 
-def leaderboard(rows: Sequence[dict[str, Any]]) -> str:
+def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
     """Dots for the scores of each row (name, plain, tuned, held_out, interval), the best estimate filled."""
 
     def draw(figure: Figure, axes: Axes) -> None:
@@ -56,21 +57,7 @@ def leaderboard(rows: Sequence[dict[str, Any]]) -> str:
     return charts.chart("leaderboard", says, size, draw, left=6, bottom=26, top=6)
 
 
-def leaderboard_legend() -> str:
-    """What the signs mean."""
-    band = charts.sign('<path d="M1 6H27" stroke="var(--s0)" stroke-width="5" opacity=".28"/>')
-    bar = charts.sign('<path d="M14 1V11" stroke="var(--soft)" stroke-width="1.5"/>')
-    return charts.legend(
-        [
-            (bar, "plain"),
-            (charts.key(0, "hollow"), "tuned"),
-            (charts.key(0, "mark"), "held out"),
-            (band, "95 % interval"),
-        ]
-    )
-
-
-def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> str:
+def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> Markup:
     """Scores over k; its steps are evenly spaced, because k spans orders of magnitude.
 
     A line: name, k, score, series, chosen (its own k, marked large; None: not marked). Every line's top is in view;
@@ -126,7 +113,7 @@ def _best_of(line: dict[str, Any]) -> str:
     return f"{line['name']}: best {score:.3f} at k = {k}"
 
 
-def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits: int = 2) -> str:
+def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits: int = 2) -> Markup:
     """Horizontal bars with the name above and the number behind each."""
 
     def draw(figure: Figure, axes: Axes) -> None:
@@ -144,7 +131,7 @@ def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
-def videos(rows: Sequence[dict[str, Any]], metric: str) -> str:
+def videos(rows: Sequence[dict[str, Any]], metric: str) -> Markup:
     """Score within each video against its annotated frames; those that pull the score down most are numbered."""
     known = [row for row in rows if row["score"] is not None]
 
@@ -221,7 +208,7 @@ def kind_of(start: str | None) -> str:
     }.get(start, "single heads")
 
 
-def history(search: dict[str, Any]) -> str:
+def history(search: dict[str, Any]) -> Markup:
     """Every trial's score by what it was, and the best so far."""
     scores = np.array([np.nan if s is None else s for s in search["score"]])
     kinds = [kind_of(start) for start in search["start"]]
@@ -248,10 +235,7 @@ def history(search: dict[str, Any]) -> str:
     return charts.chart("history", says, charts.WIDE, draw, left=38, bottom=40, top=8)
 
 
-def history_legend(search: dict[str, Any]) -> str:
-    """The kinds of trials that there were."""
+def kinds(search: dict[str, Any]) -> list[dict[str, Any]]:
+    """The kinds of trials that there were, by name, and each one's series."""
     there = {kind_of(start) for start in search["start"]}
-    line = charts.sign('<path d="M1 6H27" stroke="var(--ink)" stroke-width="1.4"/>')
-    return charts.legend(
-        [(charts.key(series, "mark"), name) for name, series in STARTS if name in there] + [(line, "best so far")]
-    )
+    return [{"name": name, "series": series} for name, series in STARTS if name in there]

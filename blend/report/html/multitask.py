@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from blend.report.pointers import cell, format_number, mark_numbers, plain, pointer, ref, table, value, words
+from blend.report import unlabelled
+from blend.report.pointers import format_number, move, plain, pointer, ref, value
+from blend.report.summary import few_people
 from extract.runtime.console import console
 
 Report = dict[str, Any]
@@ -51,6 +52,7 @@ def lines(report: Report) -> list[str]:
     sent = report["submission"]
     of = "listed test pictures" if sent["from"] == "test" else "annotated pictures, because there is no test list"
     return [
+        *_few_people(report),
         f"Blend: on the validation videos it was made from. Held out: the same procedure on videos that it has not "
         f"seen; expect that, not the number before. The interval is for {report['interval_of']}.",
         f"Each part learns and is scored on the frames that are annotated for it: in validation {counts}.",
@@ -58,41 +60,43 @@ def lines(report: Report) -> list[str]:
     ]
 
 
+def _few_people(report: Report) -> list[str]:
+    """Of how few people the numbers are, once for parts of which the same is to be said."""
+    said: dict[str, list[str]] = {}
+    texts = {}
+    for name, part in report["parts"].items():
+        for text in few_people(part):
+            said.setdefault(plain(text, part), []).append(name)
+            texts[plain(text, part)] = move(text, "parts", name)
+    whole = [*report["parts"]]
+    return [text if said[words] == whole else f"{', '.join(said[words])}: {text}" for words, text in texts.items()]
+
+
+def caveats(report: Report) -> list[str]:
+    """What test's predictions say of themselves beside those of validation, of every part."""
+    return [
+        f"{name}: {move(text, 'parts', name)}"
+        for name, part in report["parts"].items()
+        for text in unlabelled.sentences(part)
+    ]
+
+
 def render(report: Report) -> str:
     """The page: a table, and links to the parts' own reports."""
-    from blend.report.html import page
+    from blend.report.html import sections
 
-    def column(name: str, path: tuple[str, ...]) -> str:
-        if not path or (name == "95 % interval" and value(report, pointer(*path)) is None):
-            return words("", "n")
-        if name != "95 % interval":
-            return cell(report, *path)
-        return f'<td class="n">{mark_numbers(f"{ref(*path, 0)} to {ref(*path, 1)}", report)}</td>'
-
-    told = "\n".join(f"<p>{mark_numbers(line, report)}</p>" for line in lines(report))
-    body = [(name, [column(head, line[head]) for head in HEADER[1:]]) for name, line in places(report)]
-    links = "".join(f'<li><a href="{name}/report.html">{escape(name)}</a></li>' for name in report["parts"])
-    return page.document(
-        f"Multi-task challenge: {report['metric']}",
-        f"<header><h1>Multi-task challenge</h1>\n<p class='soft'>{escape(report['metric'])}</p>\n{told}</header>\n"
-        f"<main><h2>Scores on validation</h2>\n{table(HEADER, body, WHOLE)}\n{_submissions(report)}"
-        f"<h2>Reports of the parts</h2><ul>{links}</ul></main>\n"
-        "<footer>Every number here stands in report.json beside this file.</footer>\n",
+    return sections.render(
+        "multitask",
+        report,
+        title="Multi-task challenge",
+        header=HEADER,
+        rows=places(report),
+        lines=lines(report),
+        caveats=caveats(report),
+        compared=[name for name, part in report["parts"].items() if (part.get(unlabelled.KEY) or {}).get("shares")],
+        faces=False,
+        scripts=[],
     )
-
-
-def _submissions(report: Report) -> str:
-    """The files that were written beside the main one, and what each is made of."""
-    files = report["submissions"]
-    if not files:
-        return ""
-    tested = any("test" in one for one in files)
-    body = []
-    for i, one in enumerate(files):
-        of = "; ".join(f"{name}: {part['what']}" for name, part in one.get("of", {}).items())
-        score = [cell(report, "submissions", i, "test") if "test" in one else words("", "n")] if tested else []
-        body.append((one["file"], [words(of), *score]))
-    return "<h2>All submissions</h2>" + table(("file", "of", *(["test"] if tested else [])), body, left=1) + "\n"
 
 
 def show(report: Report, folder: Path) -> None:
@@ -107,6 +111,8 @@ def show(report: Report, folder: Path) -> None:
     out.print(drawn)
     for line in lines(report):
         out.print(plain(line, report))
+    for line in caveats(report):
+        out.print(f"! {plain(line, report)}")
     files = ["submission.txt", *(one["file"] for one in report["submissions"]), "report.html", "report.json"]
     for name in [*files, *(f"{part}/report.html" for part in report["parts"])]:
         print(folder / name)

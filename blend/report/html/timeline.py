@@ -1,7 +1,7 @@
 """The report's timeline: truth, heads, blend, decisions and gaps of every video, small enough for one page.
 
 Values are rounded to hundredths, averaged over `stride` frames (1 wherever everything fits into BUDGET bytes), stored
-as differences along time and compressed. The page unpacks one video at a time (page.js).
+as differences along time and compressed. The page unpacks one video at a time (report.js).
 """
 
 from __future__ import annotations

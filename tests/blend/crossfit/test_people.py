@@ -89,6 +89,10 @@ def test_a_persons_influence_is_the_score_less_that_without_the_person(make_repo
                 range(len(whole))]  # fmt: skip
         assert row["influence"] == pytest.approx((whole - others)[left].mean(), abs=1e-9)
         assert row["labelled"] == out.sum()
+        own = pool.task.per_output(truth[out], decided.decisions[out])
+        shown = [name == "va" or bool((truth[out] == c if name == "expr" else truth[out][:, c]).any()) for c in
+                 range(len(own))]  # fmt: skip
+        assert row["score"] == pytest.approx(own[shown].mean(), abs=1e-9)
     json.dumps(rows, allow_nan=False)
     assert video_scores.people(with_people(pool, ["Ann"] * 6), videos) is not None
 

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from fractions import Fraction
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,18 @@ def test_the_page_carries_the_table_to_a_step_of_255(table):
         assert [EXPR[i] for i in expressions[there]] == known["expression"].tolist()
         assert (expressions[~there] == prediction_timeline.NO_FACE).all()
     assert "a &lt;clip&gt; &amp; more" in page and "http" not in page
+
+
+def test_whatever_a_video_is_called_is_text(table):
+    name = "\" onload='x'></script><b>{{ 7 * 7 }}"
+    facts = said(table, name) | {"broken": name, "files": {"video": name}}
+    table = table[table["face"] == table["face"][0]].assign(face=name)
+    html = prediction_timeline.render(table, facts | {"faces": prediction_table.summary(table)}, params())
+    assert "<b>" not in html and "onload='" not in html and html.count("</script>") == html.count("<script") == 2
+    assert json.loads(re.search(r'id="data">(.*?)</script>', html)[1])["faces"][0]["name"] == name
+    assert unescape(re.search(r'<video src="([^"]*)"', html)[1]) == name
+    assert unescape(re.search(r'aria-label="timeline of the ([^"]*) face:', html)[1]) == name
+    assert unescape(re.search(r"<h1>(.*?)</h1>", html)[1]) == name
 
 
 def test_units_are_explained_where_there_are_any(table):

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from blend.report.html import charts
+from blend.report.html import charts, sections
 
 
 def line(figure, axes):
@@ -21,6 +21,7 @@ def test_a_chart_is_well_formed_and_repeats_its_bytes():
     texts = ["".join(node.itertext()) for node in root.iter("text")]
     assert "0.123456 <of> it" in texts and "0.987654" in texts, "text keeps all of its digits"
     assert not re.search(r"\d\.\d{3}", re.sub(r">[^<]*<", "><", svg)), "places have two"
+    assert "font-family" not in svg and "font-size" in svg, "letters are the page's"
     assert "var(--s0)" in svg and charts.SERIES[0] not in svg
     assert svg == charts.chart("one", 'says "this" & that', (300, 200), line)
 
@@ -40,7 +41,8 @@ def test_ticks_are_short(value, text):
 
 
 def test_signs_differ_in_shape_and_dash_not_in_colour_alone():
-    signs = [re.sub(r"var\(--s\d\)", "", charts.key(i)) for i in range(len(charts.SERIES))]
+    macros = sections.ENVIRONMENT.get_template("macros.html").module
+    signs = [re.sub(r"var\(--s\d\)", "", macros.key(i)) for i in range(len(charts.SERIES))]
     assert len(set(signs)) == len(charts.SERIES) == len(charts.MARKERS) == len(charts.DASHES)
-    html = charts.legend([(signs[0], "<a>")])
+    html = macros.keys([{"name": "<a>", "series": 0}])
     assert html.startswith('<ul class="legend"><li><svg') and "&lt;a&gt;" in html

@@ -30,8 +30,7 @@ def test_trials_are_told_apart_by_what_they_started_as():
     ]  # fmt: skip
     search = {"score": [0.1, 0.2, None], "start": ["equal", None, None]}
     assert "3 trials; the best scores 0.2000" in charts_scores.history(search)
-    legend = charts_scores.history_legend(search)
-    assert "equal weights" in legend and "drawn" in legend and "refined" not in legend
+    assert [kind["name"] for kind in charts_scores.kinds(search)] == ["equal weights", "drawn"]
 
 
 @pytest.mark.parametrize("scores", [[0.5], [None, 0.25, 0.5], [None, None, None]])

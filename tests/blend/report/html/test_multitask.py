@@ -64,10 +64,54 @@ def test_every_number_on_the_page_is_the_reports(page_reader, test):
     assert "<va>" not in html and "http:" not in html and "https:" not in html and "default-src 'none'" in html
 
 
+def compared(report):
+    """The same report with what test's predictions say of themselves."""
+    one = {"validation": 0.25, "low": 0.125, "high": 0.5, "test": 0.75, "outside": True}
+    fault = {"kind": "sign", "of": "the head <a>", "against": "the other heads", "output": "valence", "own": -0.5,
+             "other": 0.5, "usual": 0.25}  # fmt: skip
+    facts = {"shares": {"statistics": {"mean valence": one, "certainty": one | {"outside": False}}}, "faults": [fault]}
+    report["parts"]["va"]["unlabelled_test"] = facts
+    return report
+
+
+def test_test_is_compared_with_validation_in_every_part_that_has_it(page_reader, capsys, tmp_path):
+    report = whole()
+    assert "Test beside validation" not in multitask_page.render(report)
+    html = multitask_page.render(compared(report))
+    found = page_reader.Page(html)
+    assert all(page_reader.agrees(text, page_values.value(report, at)) for at, text in found.numbers)
+    numbers = dict(found.numbers)
+    assert numbers["/parts/va/unlabelled_test/shares/statistics/mean valence/high"] == "0.500"
+    assert numbers["/parts/va/unlabelled_test/faults/0/own"] == "-0.500"
+    assert "&lt;a&gt;" in html and "<a>" not in html and html.count("outside") == 1
+    multitask_page.show(report, tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "! va: On test valence of the head <a> goes against the other heads (correlation -0.5000" in said
+    assert "! va: On test the mean of valence is 0.7500" in said
+
+
+def test_few_people_are_said_first_once_for_parts_that_are_of_as_many():
+    report = whole()
+    counts = {"va": 3, "expr": 3, "au": 3}
+    for numbers, first in (
+        (counts, ["The validation videos are of 3 people, so"]),
+        (
+            counts | {"au": 4},
+            ["va, expr: The validation videos are of 3 people", "au: The validation videos are of 4"],
+        ),
+        (dict.fromkeys(counts, 6), []),
+    ):
+        for name, people in numbers.items():
+            report["parts"][name]["frames"] |= {"people": people, "people_known": True}
+        lines = [page_values.plain(line, report) for line in multitask_page.lines(report)]
+        assert len(lines) == 3 + len(first)
+        assert all(line.startswith(text) for line, text in zip(lines, first, strict=False))
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
 def test_in_chromium_it_fits_and_fetches_nothing(browser, tmp_path, width, scheme):
     path = tmp_path / "report.html"
-    path.write_text(multitask_page.render(whole()), encoding="utf-8")
+    path.write_text(multitask_page.render(compared(whole())), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     complaints, asked = [], []
     tab.on("console", lambda message: complaints.append(message.text))

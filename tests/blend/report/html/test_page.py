@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -110,22 +111,34 @@ def test_charts_take_their_colours_from_the_page(made):
         assert set(re.findall(r"var\(--(\w+)\)", svg)) <= set(charts.VARIABLES.values())
 
 
+HOSTILE = '<b onclick="x">&\'{{ 7 * 7 }}</script>'
+
+
 def test_names_are_escaped_and_missing_numbers_are_said(make_report):
-    _, _, table = make_report("va", videos=2)
-    table["heads"] = {"<b>&": None}
-    table["baselines"] = {"<b>&": table["baselines"]["head0"], "equal": table["baselines"]["equal"]}
-    table["weights"] = {"<b>&": 1.0}
-    table["submission"]["videos_without_face"] = ["<i>"]
-    table["search"]["importance"] = {"weight of <b>&": 1.0}
-    table["heads_against_k"]["score"] = {"<b>&": table["heads_against_k"]["score"]["head0"]}
+    """Whatever people call heads, videos, people and the corpus: it is text, in elements, attributes and charts."""
+    pool, outcome, table = make_report("va", videos=2)
+    table["corpus"] = HOSTILE
+    table["heads"] = {HOSTILE: None}
+    table["baselines"] = {HOSTILE: table["baselines"]["head0"], "equal": table["baselines"]["equal"]}
+    table["weights"] = {HOSTILE: 1.0}
+    table["submission"]["videos_without_face"] = [HOSTILE]
+    table["search"]["importance"] = {f"weight of {HOSTILE}": 1.0}
+    table["heads_against_k"]["score"] = {HOSTILE: table["heads_against_k"]["score"]["head0"]}
     for row in table["videos"]:
-        row["video"] = f"<u>{row['video']}"
+        row["video"] = f"{HOSTILE}{row['video']}"
+    table["people"] = [{"person": HOSTILE, "videos": [HOSTILE], "labelled": 1, "score": None, "influence": -0.5}]
     table |= {"cross_fitted": None, "interval": None, "optimism": None, "test": None, "per_output_held_out": None}
-    html = page.render(table)
-    assert "<b>" not in html and "<i>" not in html and "<u>" not in html and "&lt;b&gt;&amp;" in html
+    timeline = page_timeline.make(pool, outcome)
+    for name in ("names", "heads"):
+        timeline.about[name] = [HOSTILE] * len(timeline.about[name])
+    html = page.render(table, timeline)
+    assert "<b" not in html.replace("<br>", "").replace("<body>", "").replace("<button", "")
     assert "undefined" in html and "Only one person or recording is annotated" in html
     assert any("training prior" in line for line in summary.sentences(table))
-    Page(html)
+    found = Page(html)
+    assert sum(HOSTILE in text for text in found.texts) > 20
+    assert any(HOSTILE in label for label in map(unescape, re.findall(r'aria-label="([^"]*)"', html)))
+    assert html.count("</script>") == html.count("<script"), "no name ends a script"
 
 
 def test_every_part_of_a_blend_is_shown(make_report):

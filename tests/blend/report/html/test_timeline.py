@@ -1,4 +1,4 @@
-"""The timeline's bytes, unpacked as page.js does it, against the pool."""
+"""The timeline's bytes, unpacked as report.js does it, against the pool."""
 
 import base64
 import gzip

@@ -1,0 +1,270 @@
+"""The parts of report.html, each of a template of its name: what it shows, and its charts.
+
+Every function returns HTML, empty where the report lacks what the part is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from blend.html import templates
+from blend.report import pointers, published, unlabelled
+from blend.report.html import charts_outputs, charts_scores
+from blend.report.html.thumbnails import Faces
+from blend.report.html.timeline import Timeline
+from blend.report.leaderboard import HEADER, board
+from blend.report.summary import TUNED_HERE
+from heads.abaw.tasks import TASKS
+
+Report = dict[str, Any]
+ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
+PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
+"""Series of the published curves."""
+LEAST = 0.005
+"""Importance that is worth a bar."""
+OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
+"""Numbers of which every output may have its own."""
+UNITS = {"au": "action unit", "expr": "expression", "va": "dimension"}
+PARTS = ("train", "validation")
+
+
+@pass_context
+def _value(context: Context, place: str) -> Any:
+    return pointers.value(context["report"], place)
+
+
+@pass_context
+def _number(context: Context, place: str, digits: int = 3) -> str:
+    return pointers.format_number(_value(context, place), digits)
+
+
+def _flat(path: Any) -> Iterator[str | int]:
+    """A path whose parts may be paths."""
+    for part in path:
+        yield from _flat(part) if isinstance(part, tuple) else (part,)
+
+
+ENVIRONMENT.filters |= {
+    "pieces": pointers.pieces,
+    "pointer": lambda path: pointers.pointer(*_flat(path)),
+    "value": _value,
+    "number": _number,
+}
+ENVIRONMENT.globals |= {"ref": lambda *path: pointers.ref(*_flat(path)), "zip": zip}
+
+
+def render(name: str, report: Mapping[str, Any], **context: Any) -> Markup:
+    """A template's HTML for a report."""
+    return Markup(ENVIRONMENT.get_template(f"{name}.html").render(report=report, **context))
+
+
+def scores(report: Report) -> Markup:
+    """The leaderboard as a chart and as a table, and the folds."""
+    rows = board(report)
+    crossed = report["cross_fitted"] or {"videos": []}
+    path = ("cross_fitted",)
+    folds = [(f"fold {i + 1}", (*path, "folds", i), ", ".join(videos)) for i, videos in enumerate(crossed["videos"])]
+    folds += [
+        ("mean of the folds", (*path, "mean"), ""),
+        ("their standard deviation", (*path, "std"), ""),
+        ("all held-out videos together", (*path, "pooled"), ""),
+        ("optimism", ("optimism",), "what is gained on the videos it was made from"),
+    ]
+    return render(
+        "scores",
+        report,
+        header=HEADER,
+        rows=[(row["name"], row["from"]) for row in rows],
+        chosen=next((row["name"] for row in rows if row["submitted"]), None),
+        chart=charts_scores.leaderboard(rows),
+        folds=folds,
+        tuned_here=TUNED_HERE if report.get("heads_tuned_here") else "",
+    )
+
+
+def smoothing(report: Report) -> Markup:
+    """Score against k, beside the published curves where the corpus is theirs."""
+    curve, kernel = report["score_against_k"], report["kernel"]
+    lines = [_line("blend", curve["k"], curve["score"], 0, report["k"]) | {"place": ("score_against_k", "score")}]
+    heads = report.get("heads_against_k", {"k": [], "score": {}})
+    for series, (name, values) in enumerate(heads["score"].items(), start=1):
+        title = "equal weights" if name == "equal" else name
+        line = _line(title, heads["k"], values, series, report["baselines"][name]["k"])
+        lines.append(line | {"place": ("heads_against_k", "score", name)})
+    label = f"k ({kernel}; {'sigma' if kernel == 'gaussian' else 'the mean over 2k + 1 frames'})"
+    if kernel == "median":
+        label = "k (median of 2k + 1 frames)"
+    chart = charts_scores.against_k("smoothing-chart", curve["k"], lines, label)
+    return render("smoothing", report, lines=lines, chart=chart, published=_published(report, lines))
+
+
+def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: Any) -> dict[str, Any]:
+    chosen = chosen if isinstance(chosen, int) else None  # every output may have its own
+    return {"name": name, "k": ks, "score": values, "series": series, "chosen": chosen}
+
+
+def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The published curves with ours beside them."""
+    videos = report.get("videos", [])
+    curves = published.curves(report["task"], [one["video"] for one in videos], sum(one["labelled"] for one in videos))
+    if not curves:
+        return None
+    theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
+    every = [lines[0] | {"chosen": None}, *lines[1:2], *theirs]
+    ks = sorted({k for curve in curves.values() for k in curve})
+    chart = charts_scores.against_k("published-chart", ks, every, "k (the mean over 2k + 1 frames)")
+    return {"chart": chart, "lines": every}
+
+
+def weights(report: Report) -> Markup:
+    """Bars, or a table where every output has weights of its own."""
+    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
+    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+    chart = charts_scores.bars("weights-chart", "Weights", {head: w for head, w in ranked.items() if w > 0}, digits=3)
+    return render("weights", report, ranked=list(ranked), chart=chart)
+
+
+def search(report: Report) -> Markup:
+    """History and importance of the tuned blend's search."""
+    found = report.get("search")
+    if not found or not found["score"]:
+        return Markup()
+    matter = {name: share for name, share in (found["importance"] or {}).items() if share >= LEAST}
+    return render(
+        "search",
+        report,
+        kinds=charts_scores.kinds(found),
+        history=charts_scores.history(found),
+        importance=charts_scores.bars("importance-chart", "Importance", matter, 2) if found["importance"] else None,
+    )
+
+
+def outputs(report: Report) -> Markup:
+    """Score of every output, with the numbers that it has of its own, and the task's own pictures."""
+    draw = {"au": _thresholds, "expr": lambda report: report.get("confusion"), "va": _density}[report["task"]]
+    return render(
+        "outputs",
+        report,
+        unit=UNITS[report["task"]],
+        held_out=report.get("per_output_held_out"),
+        own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
+        charts=draw(report),
+    )
+
+
+def _thresholds(report: Report) -> list[Markup]:
+    """au: F1 over the threshold, per unit."""
+    curves = report.get("threshold_curves")
+    if curves is None or not report.get("thresholds"):
+        return []
+    chosen = enumerate(zip(report["per_output"], report["thresholds"], strict=True))
+    return [charts_outputs.threshold(i, name, curves, cut) for i, (name, cut) in chosen]
+
+
+def _density(report: Report) -> list[Markup]:
+    """va: where the frames are in the valence-arousal plane, and prediction against truth."""
+    cells = report.get("density")
+    if cells is None:
+        return []
+    axes = {name: ("valence", "arousal", False) for name in ("truth", "blend")}
+    axes |= {name: ("truth", "blend", True) for name in ("valence", "arousal")}
+    return [charts_outputs.density(name, name, cells[name], *of) for name, of in axes.items()]
+
+
+def reliability(report: Report) -> Markup:
+    """Predicted against observed, per output."""
+    bins = report.get("reliability")
+    if not bins:
+        return Markup()
+    values = TASKS[report["task"]].is_regression
+    low = -1.0 if values else 0.0
+    drawn = [charts_outputs.reliability(i, name, one, low) for i, (name, one) in enumerate(bins.items())]
+    return render("reliability", report, values=values, charts=drawn)
+
+
+def videos(report: Report, has_timeline: bool) -> Markup:
+    """Scores of every video; the ones that pull the score down by name."""
+    rows = report.get("videos")
+    if not rows:
+        return Markup()
+    number = {row["video"]: i for i, row in enumerate(rows)}
+    ranked = sorted(number, key=lambda name: (rows[number[name]]["influence"] or 0.0, name))
+    people = [(one["person"], i) for i, one in enumerate(report.get("people") or [])]
+    return render(
+        "videos",
+        report,
+        values=TASKS[report["task"]].is_regression,
+        chart=charts_scores.videos(rows, report["metric"]),
+        worst=[number[name] for name in charts_scores.worst_of(rows)],
+        ranked=[number[name] for name in ranked],
+        people=sorted(people, key=lambda one: (report["people"][one[1]]["influence"] or 0.0, one[0])),
+        places={name: place for place, name in enumerate(sorted(number))} if has_timeline else None,
+    )
+
+
+def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Markup:
+    """Any video to scroll and zoom; what it needs is packed into the page."""
+    if made is None:
+        return Markup()
+    names = made.about["names"]
+    influence = {row["video"]: row["influence"] or 0.0 for row in report.get("videos", [])}
+    return render(
+        "timeline",
+        report,
+        values=TASKS[report["task"]].is_regression,
+        about=made.about | {"faces": [list(one) for one in faces.frames] if faces is not None else None},
+        ranked=sorted(range(len(names)), key=lambda v: (influence.get(names[v], 0.0), names[v])),
+        data=made.data,
+        strips=faces.strips if faces is not None else (),
+    )
+
+
+def data(report: Report) -> Markup:
+    """Frames, gaps, invalid labels, and how often everything occurs in train and validation."""
+    facts = report.get("data")
+    if not facts:
+        return Markup()
+    parts = [part for part in PARTS if facts[part] is not None]
+    values, here = TASKS[report["task"]].is_regression, facts["validation"]["outputs"]
+    if values:
+        drawn = [
+            charts_outputs.histogram(name, {part: facts[part]["outputs"][name]["frames"] for part in parts})
+            for name in here
+        ]
+    else:
+        train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
+        rows = [(name, train[name]["rate"], one["rate"]) for name, one in here.items()]
+        drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
+    return render("data", report, values=values, parts=parts, charts=drawn)
+
+
+def unlabelled_test(report: Report) -> Markup:
+    """A table of every share, mean and spread on validation and on test, and how far draws of validation go."""
+    facts = report.get(unlabelled.KEY)
+    return render("unlabelled", report) if facts and facts["shares"] else Markup()
+
+
+def submission(report: Report) -> Markup:
+    """What is handed in, and the other submissions."""
+    sent, sure = report["submission"], report.get("filter")
+    counts, path = sent.get("filled_by_head", {}), ("submission",)
+    rows: list[tuple[str, Any, int]] = []
+    if sure:
+        rows.append((f"{sure['head']} decides where it is above", ("filter", "t"), 3))
+    rows += [
+        ("lines, header included", (*path, "lines"), 3),
+        ("frames", (*path, "frames"), 3),
+        ("of these filled", (*path, "filled"), 3),
+        *((f"filled for {h}", (*path, "filled_by_head", h), 3) for h in counts if counts[h] != sent["filled"]),
+        ("videos without a face", ", ".join(sent["videos_without_face"]) or "none", 3),
+        ("trials of the search", ("trials",), 3),
+        ("seed", ("seed",), 3),
+        ("seconds", ("seconds",), 1),
+    ]
+    return render("submission", report, rows=rows)
