@@ -31,6 +31,7 @@ from heads.train.provenance import code_mark
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
     "lightgbm": ("lightgbm",),
+    "linear": ("scipy",),
     "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
     "pretrained": ("tensorflow", "keras"),
     "sequence": ("torch",),

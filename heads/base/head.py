@@ -121,6 +121,7 @@ class Head(ABC):
 FAMILIES = {
     "mlp": "heads.families.mlp.head:Mlp",
     "lightgbm": "heads.families.lightgbm_head:LightGbm",
+    "linear": "heads.families.linear.head:LinearHead",
     "lama": "heads.families.lama.head:Lama",
     "pretrained": "heads.families.pretrained:Pretrained",
     "sequence": "heads.families.sequence.head:Sequence",
