@@ -20,6 +20,7 @@ from extract.config import Strict
 from extract.features.store import KINDS
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import Task
+from heads.data.relative import Relative
 from heads.data.table import Labelled, Rows
 from heads.data.temporal import Temporal
 
@@ -47,6 +48,8 @@ class HeadSettings(Strict):
     """When all is chosen, learn again from train and dev rows together."""
     temporal: list[Temporal] = Field(default=[])
     """[[temporal]] tables: columns beside `inputs`."""
+    relative: Relative = Relative()
+    """"none", "recording" or "person": inputs less their mean there; or a table by kinds of inputs (data.relative)."""
     folds: int = Field(default=0, ge=0)
     """2 or more: also predict train out of fold, by recording (`oof.parquet`; see heads.data.splits)."""
     refit_val: bool = False

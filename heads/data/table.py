@@ -54,6 +54,8 @@ class Block:
     values: NDArray[np.float16] | NDArray[np.float32] | LazyBlock
     names: tuple[str, ...] = ()
     """[D]; empty: `<kind>.<i>`. Logits: `logits.<class>` where the network's classes are known."""
+    relative: bool = False
+    """Less the mean of its recording or person (heads.data.relative)."""
 
     @property
     def columns(self) -> list[str]:
@@ -207,7 +209,7 @@ def load(
 def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
     """A block of all rows, to be filled; or one that need not be, where it is large and may stay on disk."""
     width = like.values.shape[1]
-    if on_disk and like.kind == "embedding" and 2 * len(rows) * width > lazy_block.IN_MEMORY:
+    if on_disk and like.kind == "embedding" and not like.relative and 2 * len(rows) * width > lazy_block.IN_MEMORY:
         spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
         files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in spans)
         return replace(like, values=lazy_block.embedding(like.network, width, files))

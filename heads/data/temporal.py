@@ -69,11 +69,12 @@ class TemporalColumns:
         for table in self.tables:
             if lacking := [n for n in networks if not table.of.endswith("?") and (n, table.kind) not in there]:
                 raise ValueError(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
+        relative = {(b.network, b.kind) for b in rows.blocks if b.relative}
         blocks = [
             self._block(rows, block, table)
             for table in self.tables
             for block in rows.blocks
-            if block.kind == table.kind
+            if block.kind == table.kind and block.relative == ((block.network, block.kind) in relative)
         ]
         return replace(rows, blocks=(*rows.blocks, *blocks))
 
