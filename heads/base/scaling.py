@@ -22,6 +22,8 @@ class BlockScales(Strict):
 
     logits: float = Field(default=8.0, gt=0)
     va: float = Field(default=8.0, gt=0)
+    table: float = Field(default=8.0, gt=0)
+    """An imported table's few columns."""
     embedding: float = Field(default=1.0, gt=0)
     temporal: float = Field(default=1.0, gt=0)
     """Temporal columns of whatever."""

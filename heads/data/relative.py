@@ -23,6 +23,7 @@ from heads.data import table
 from heads.data.table import Block, Rows, Source
 
 By = Literal["none", "recording", "person"]
+KINDS = ("logits", "va", "embedding", "table")
 MARK = "relative"
 """Of the names of such columns: `logits.relative.happy`."""
 MOST_FOR_MEDIANS = 20_000
@@ -39,6 +40,7 @@ class Relative(Strict):
     logits: By = "none"
     va: By = "none"
     embedding: By = "none"
+    table: By = "none"
     centre: Literal["mean", "median"] = "mean"
     spread: bool = False
     """Also divided by the deviation there: the standard one, with the median 1.4826 times the median absolute one."""
@@ -48,16 +50,16 @@ class Relative(Strict):
     @model_validator(mode="before")
     @classmethod
     def _of_all_kinds(cls, value: Any) -> Any:
-        return dict.fromkeys(("logits", "va", "embedding"), value) if isinstance(value, str) else value
+        return dict.fromkeys(KINDS, value) if isinstance(value, str) else value
 
     def by(self, kind: str) -> By:
         """What the columns of a kind are relative to."""
-        found: By = getattr(self, kind, "none") if kind in ("logits", "va", "embedding") else "none"
+        found: By = getattr(self, kind) if kind in KINDS else "none"
         return found
 
     def applies(self, *by: str) -> bool:
         """Whether any kind is relative, to one of `by` where given."""
-        return any(one != "none" and one in (by or (one,)) for one in (self.logits, self.va, self.embedding))
+        return any(one != "none" and one in (by or (one,)) for one in map(self.by, KINDS))
 
 
 Baseline = tuple[NDArray[np.float64], NDArray[np.float64]]

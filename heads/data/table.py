@@ -50,7 +50,7 @@ class Block:
 
     network: str
     kind: str
-    """One of extract.features.store.KINDS, "temporal", or PRESENT."""
+    """One of extract.features.store.KINDS, "table" (data.feature_file), "temporal", or PRESENT."""
     values: NDArray[np.float16] | NDArray[np.float32] | LazyBlock
     names: tuple[str, ...] = ()
     """[D]; empty: `<kind>.<i>`. Logits: `logits.<class>` where the network's classes are known."""
@@ -253,9 +253,10 @@ def _check_width(path: Path, network: str, kind: str, found: int, widths: dict[t
 
 
 def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
-    """`logits.<class>` where the file says what its logits stand for; else none: they are numbered."""
-    classes = feature_file.class_names(path) if kind == "logits" else ()
-    return tuple(f"{kind}.{name}" for name in classes) if len(classes) == width else ()
+    """`logits.<class>` or `table.<column>` where the file says what they stand for; else none: they are numbered."""
+    known = {"logits": feature_file.class_names, feature_file.TABLE: feature_file.column_names}
+    names = known[kind](path) if kind in known else ()
+    return tuple(f"{kind}.{name}" for name in names) if len(names) == width else ()
 
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:

@@ -203,7 +203,7 @@ def _running(values: NDArray[np.float64]) -> NDArray[np.float64]:
 class Temporal(Strict):
     """Columns that tell of the frames around: statistics per video over windows, aware of gaps (data.temporal)."""
 
-    of: Literal["logits", "va", "embedding", "logits?", "va?", "embedding?"]
+    of: Literal["logits", "va", "embedding", "table", "logits?", "va?", "embedding?", "table?"]
     """What they are made of, an input or not; with a `?` where a network has it. An embedding is first reduced to
     `components` principal components of train's rows.
     """

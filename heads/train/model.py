@@ -20,7 +20,7 @@ from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import TASKS
 from heads.base.head import Head, family
-from heads.data import relative, table
+from heads.data import feature_file, relative, table
 from heads.data.predictions import Predictions
 from heads.data.table import Rows, Source
 from heads.data.temporal import TemporalColumns
@@ -158,6 +158,6 @@ def _groups(there: table.Frames) -> Iterator[list[str]]:
 
 def _networks(columns: Iterable[str]) -> str:
     """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
-    kinds = tuple(f".{kind}." for kind in (*store.KINDS, table.PRESENT))
+    kinds = tuple(f".{kind}." for kind in (*store.KINDS, feature_file.TABLE, table.PRESENT))
     found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
     return ", ".join(sorted(found))

@@ -216,7 +216,9 @@ def test_temporal_columns_and_components_are_of_the_relative_values(corpus: Any)
 
 
 def test_a_word_stands_for_all_kinds_and_wrong_ones_are_refused() -> None:
-    assert make(relative="person").relative == Relative(logits="person", va="person", embedding="person")
+    assert make(relative="person").relative == Relative(
+        logits="person", va="person", embedding="person", table="person"
+    )
     assert make().relative == Relative() and not Relative().applies()
     for wrong in ("video", {"logit": "person"}, {"spread": 2}):
         with pytest.raises(ValidationError):
