@@ -25,7 +25,7 @@ class BlockScales(Strict):
     table: float = Field(default=8.0, gt=0)
     """An imported table's few columns."""
     embedding: float = Field(default=1.0, gt=0)
-    temporal: float = Field(default=1.0, gt=0)
+    temporal: float = Field(default=8.0, gt=0)
     """Temporal columns of whatever."""
 
 
