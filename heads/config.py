@@ -18,6 +18,7 @@ from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError, did_you_mean
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
+from heads.data.feature_file import TABLE
 from heads.data.table import Source
 from heads.search_space import first_leaf
 
@@ -265,14 +266,19 @@ def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Sou
     kinds = tuple(kind.removesuffix("?") for kind in settings.inputs if kind.removesuffix("?") in there)
     if not kinds or not {kind for kind in asked if not kind.endswith("?")} <= set(there):
         return None
+    if TABLE in kinds:
+        kinds = tuple(kind for kind in kinds if kind != "embedding")
     beside = dict.fromkeys(table.kind for table in settings.temporal if table.kind in there)
     extra = tuple(kind for kind in beside if kind not in kinds)
     return Source(network, kinds, extra, network in settings.may_lack)
 
 
 def kinds(work: Path, network: str) -> tuple[str, ...]:
-    """The kinds of features that a network has in the store. Raises InputError where it has none."""
+    """The kinds of features that a network has in the store, TABLE among them where its embedding can be taken for
+    one. Raises InputError where it has none.
+    """
     for video in store.videos(work, network):
-        if widths := feature_file.index(store.path(work, network, video))[1]:
-            return tuple(widths)
+        path = store.path(work, network, video)
+        if widths := feature_file.index(path)[1]:
+            return (*widths, *([TABLE] if feature_file.is_table(path) else []))
     raise InputError(f"{work / 'features' / network}: no features in its files; run python -m extract.run again")

@@ -31,6 +31,7 @@ from heads.train.provenance import code_mark
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
     "lightgbm": ("lightgbm",),
+    "linear": ("scipy",),
     "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
     "pretrained": ("tensorflow", "keras"),
     "sequence": ("torch",),
@@ -93,7 +94,8 @@ def _up_to_date(
     heads_config.refuse_unknown(there, facts.name, only, option)
     specs = [spec for spec in specs if not only or spec.name in only]
     known = {*annotations["train"], *annotations["val"]}
-    person_of = people.read(config.corpus, known)
+    everybody = people.read(config.corpus, known | set(listed))
+    person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: feature_file.mark(work, n, some) for n in networks} for some in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
@@ -108,8 +110,15 @@ def _up_to_date(
     for spec in specs:
         learnt_from = known if spec.settings.refit_val else annotations["train"]
         together = splits.name_groups(learnt_from, person_of)
-        learning = _learning(task, spec, seed, annotated, marks[0], code, together)
-        mark = run_folder.fingerprint([learning, hashes["test"], [marks[1][s.network] for s in spec.sources]])
+        persons = everybody if spec.settings.relative.applies("person") else None
+        learning = _learning(task, spec, seed, annotated, marks[0], code, together, persons and person_of)
+        tested = [
+            learning,
+            hashes["test"],
+            [marks[1][s.network] for s in spec.sources],
+            *([persons] if persons else []),
+        ]
+        mark = run_folder.fingerprint(tested)
         folder = head_folder(work, task, spec.name)
         if not (run_folder.is_done(folder, mark) and run_folder.is_done(folder / MODEL, learning)):
             todo.append(
@@ -127,6 +136,7 @@ def _up_to_date(
                     learning,
                     {s.network: [part[s.network] for part in marks] for s in spec.sources},
                     together,
+                    persons,
                     hashes,
                 )
             )
@@ -142,6 +152,7 @@ def _learning(
     features: dict[str, str],
     code: str,
     together: dict[str, str] | None,
+    persons: dict[str, str] | None,
 ) -> str:
     """Fingerprint of all that a trained head hangs on: where it is the same, nothing is learnt again.
 
@@ -160,6 +171,7 @@ def _learning(
                 name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
             },
             **({} if together is None else {"people": together}),
+            **({} if persons is None else {"persons": persons}),
         }
     )
 

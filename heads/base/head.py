@@ -20,6 +20,8 @@ from extract.config import Strict
 from extract.features.store import KINDS
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import Task
+from heads.data.feature_file import TABLE
+from heads.data.relative import Relative
 from heads.data.table import Labelled, Rows
 from heads.data.temporal import Temporal
 
@@ -38,6 +40,9 @@ class HeadSettings(Strict):
     networks: Literal["each", "all"] | list[str] = "each"
     """One head for each network, one on all networks' columns side by side, or one on the networks named."""
     inputs: list[str] = Field(min_length=1)
+    """Of "embedding", "logits", "va" and "table": the columns of an imported table, of 256 at most. A head that asks
+    for both takes a table's columns as "table", a network's as "embedding".
+    """
     stride: int = Field(default=1, ge=1)
     """Train on every stride-th labelled frame of a video: neighbours are nearly equal."""
 
@@ -47,6 +52,8 @@ class HeadSettings(Strict):
     """When all is chosen, learn again from train and dev rows together."""
     temporal: list[Temporal] = Field(default=[])
     """[[temporal]] tables: columns beside `inputs`."""
+    relative: Relative = Relative()
+    """"none", "recording" or "person": inputs less their mean there; or a table by kinds of inputs (data.relative)."""
     folds: int = Field(default=0, ge=0)
     """2 or more: also predict train out of fold, by recording (`oof.parquet`; see heads.data.splits)."""
     refit_val: bool = False
@@ -56,8 +63,8 @@ class HeadSettings(Strict):
     @classmethod
     def _known_kinds(cls, value: list[str]) -> list[str]:
         for kind in value:
-            if kind.removesuffix("?") not in KINDS:
-                raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+            if kind.removesuffix("?") not in (*KINDS, TABLE):
+                raise ValueError(f"{kind!r} is none of {', '.join((*KINDS, TABLE))}")
         if len({kind.removesuffix("?") for kind in value}) < len(value):
             raise ValueError("a kind of input occurs twice")
         return value
@@ -121,6 +128,7 @@ class Head(ABC):
 FAMILIES = {
     "mlp": "heads.families.mlp.head:Mlp",
     "lightgbm": "heads.families.lightgbm_head:LightGbm",
+    "linear": "heads.families.linear.head:LinearHead",
     "lama": "heads.families.lama.head:Lama",
     "pretrained": "heads.families.pretrained:Pretrained",
     "sequence": "heads.families.sequence.head:Sequence",

@@ -11,8 +11,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from extract.config import Strict
 from heads.data.table import Rows
+
+
+class BlockScales(Strict):
+    """What the standard deviation of a block's columns is made, where an embedding stands beside it."""
+
+    logits: float = Field(default=8.0, gt=0)
+    va: float = Field(default=8.0, gt=0)
+    table: float = Field(default=8.0, gt=0)
+    """An imported table's few columns."""
+    embedding: float = Field(default=1.0, gt=0)
+    temporal: float = Field(default=8.0, gt=0)
+    """Temporal columns of whatever."""
+
+
+def block_scales(rows: Rows, scales: BlockScales) -> NDArray[np.float32]:
+    """The scale of each column, [width]; without an embedding there is nothing to be larger than: all 1."""
+    if not embedding_columns(rows).any():
+        return np.ones(rows.width, np.float32)
+    each = [getattr(scales, block.kind, 1.0) for block in rows.blocks]
+    return np.repeat(each, [block.values.shape[1] for block in rows.blocks]).astype(np.float32)
 
 
 def embedding_columns(rows: Rows) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ float16.py: float16 rows as float32, gathered and widened in one pass: what a ba
 lazy_block.py: Embeddings that stay in their feature files: a block's values, read from disk where they are asked for.
 people.py: Who is in which video.
 predictions.py: Prediction files: the contract between heads (ours or anybody's) and blend.
+relative.py: Columns less what they are on average in a recording, or in all recordings of a person.
 resemblance.py: Videos that look like one person's, by their embeddings.
 splits.py: Slices and folds of videos.
 table.py: Features + labels -> rows. Everything a head learns from is checked here, once.

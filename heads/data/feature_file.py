@@ -12,6 +12,11 @@ from extract.features import store
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 
+TABLE = "table"
+"""The kind of an imported table's columns where they count as so many measurements, not as an embedding."""
+MOST_OF_TABLE = 256
+"""Columns of a table that is such: beyond, it is an embedding alone."""
+
 SEEN = "the command found it whole"
 """Why a process elsewhere waits for them (extract.jobs.session.wait_until)."""
 
@@ -28,17 +33,20 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
         with safe_open(path, framework="numpy") as handle:
             about = store.read_metadata(handle)
             there = set(handle.keys())
-            for kind in (wanted := tuple(kinds)):
+            wanted = {kind: "embedding" if kind == TABLE else kind for kind in kinds}
+            for kind in wanted.values():
                 if kind not in there:
                     raise InputError(
                         f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
                         f"and run python -m extract.run again"
                     )
-            found = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted)}
+            found = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted.values())}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise store.damage_error(path, error) from error
     store.check(path, about, found)
-    return found.pop("frame"), found
+    return found.pop("frame"), {
+        kind: found[stored].astype(np.float32) if kind == TABLE else found[stored] for kind, stored in wanted.items()
+    }
 
 
 def read_filled(
@@ -62,6 +70,17 @@ def read_filled(
         whole[kind] = np.zeros((len(frames), values.shape[1]), values.dtype)
         whole[kind][there] = values[np.searchsorted(own, frames[there])]
     return path, whole, there
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is of an imported table of few columns, which any head can take (TABLE)."""
+    return "table" in (store.read_about(path) or {}) and 0 < index(path)[1].get("embedding", 0) <= MOST_OF_TABLE
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """What an imported table calls the columns of its embedding; () where it is none."""
+    about = store.read_about(path) or {}
+    return tuple(inputs.parse_json(about["columns"]).get("embedding", ())) if "columns" in about else ()
 
 
 def class_names(path: Path) -> tuple[str, ...]:

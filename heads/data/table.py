@@ -50,10 +50,12 @@ class Block:
 
     network: str
     kind: str
-    """One of extract.features.store.KINDS, "temporal", or PRESENT."""
+    """One of extract.features.store.KINDS, "table" (data.feature_file), "temporal", or PRESENT."""
     values: NDArray[np.float16] | NDArray[np.float32] | LazyBlock
     names: tuple[str, ...] = ()
     """[D]; empty: `<kind>.<i>`. Logits: `logits.<class>` where the network's classes are known."""
+    relative: bool = False
+    """Less the mean of its recording or person (heads.data.relative)."""
 
     @property
     def columns(self) -> list[str]:
@@ -207,7 +209,7 @@ def load(
 def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
     """A block of all rows, to be filled; or one that need not be, where it is large and may stay on disk."""
     width = like.values.shape[1]
-    if on_disk and like.kind == "embedding" and 2 * len(rows) * width > lazy_block.IN_MEMORY:
+    if on_disk and like.kind == "embedding" and not like.relative and 2 * len(rows) * width > lazy_block.IN_MEMORY:
         spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
         files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in spans)
         return replace(like, values=lazy_block.embedding(like.network, width, files))
@@ -251,9 +253,10 @@ def _check_width(path: Path, network: str, kind: str, found: int, widths: dict[t
 
 
 def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
-    """`logits.<class>` where the file says what its logits stand for; else none: they are numbered."""
-    classes = feature_file.class_names(path) if kind == "logits" else ()
-    return tuple(f"{kind}.{name}" for name in classes) if len(classes) == width else ()
+    """`logits.<class>` or `table.<column>` where the file says what they stand for; else none: they are numbered."""
+    known = {"logits": feature_file.class_names, feature_file.TABLE: feature_file.column_names}
+    names = known[kind](path) if kind in known else ()
+    return tuple(f"{kind}.{name}" for name in names) if len(names) == width else ()
 
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:

@@ -69,11 +69,12 @@ class TemporalColumns:
         for table in self.tables:
             if lacking := [n for n in networks if not table.of.endswith("?") and (n, table.kind) not in there]:
                 raise ValueError(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
+        relative = {(b.network, b.kind) for b in rows.blocks if b.relative}
         blocks = [
             self._block(rows, block, table)
             for table in self.tables
             for block in rows.blocks
-            if block.kind == table.kind
+            if block.kind == table.kind and block.relative == ((block.network, block.kind) in relative)
         ]
         return replace(rows, blocks=(*rows.blocks, *blocks))
 
@@ -202,7 +203,7 @@ def _running(values: NDArray[np.float64]) -> NDArray[np.float64]:
 class Temporal(Strict):
     """Columns that tell of the frames around: statistics per video over windows, aware of gaps (data.temporal)."""
 
-    of: Literal["logits", "va", "embedding", "logits?", "va?", "embedding?"]
+    of: Literal["logits", "va", "embedding", "table", "logits?", "va?", "embedding?", "table?"]
     """What they are made of, an input or not; with a `?` where a network has it. An embedding is first reduced to
     `components` principal components of train's rows.
     """

@@ -1,6 +1,7 @@
-"""The families of heads: LightGBM, pre-trained outputs, Keras MLPs, sequence encoders, LightAutoML.
+"""The families of heads: LightGBM, pre-trained outputs, Keras MLPs, linear maps, sequence encoders, LightAutoML.
 
 lama/: The lama family: LightAutoML in processes that a time limit can end.
+linear/: The linear family: logistic and ridge regression on standardised blocks of columns.
 mlp/: The mlp family: Keras on TensorFlow.
 sequence/: The sequence and fusion families: Transformer encoders over consecutive frames, in torch.
 booster_text.py: A LightGBM booster's text, checked before the library parses it.

@@ -67,6 +67,12 @@ class PretrainedSettings(HeadSettings):
     mlp: OtherMlp = OtherMlp()
     """[mlp], for `other = "mlp"`: it learns all eight classes, from the embedding where `inputs` has one."""
 
+    @model_validator(mode="after")
+    def _as_they_are(self) -> PretrainedSettings:
+        if self.relative.logits != "none" or self.relative.va != "none":
+            raise ValueError("a pretrained head predicts logits and va as they are: they cannot be relative")
+        return self
+
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities [n, C] of logits [n, C]; each row is shifted by its own largest, so that none overflows."""

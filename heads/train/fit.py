@@ -11,7 +11,7 @@ themselves are not copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family
-from heads.data import splits, table, temporal
+from heads.data import relative, splits, table, temporal
 from heads.data.predictions import Predictions
 from heads.data.table import Labelled, Rows, Source
 from heads.data.temporal import TemporalColumns
@@ -98,10 +98,19 @@ class TrainData:
     """What makes the temporal columns of other videos: `temporal.add(rows)`, or `load`."""
     people: Mapping[str, str] | None = None
     """Video -> who must stay together in folds, too (heads.data.splits.groups)."""
+    persons: Mapping[str, str] | None = None
+    """Video -> person, for columns that are relative to one (heads.data.relative)."""
 
     def load(self, videos: Iterable[str]) -> Rows:
         """All frames with features of some videos (val, test, held-out train), with the same columns."""
-        return table.load(self.work, self.sources, videos, self.temporal.add if self.temporal.tables else None)
+        videos = list(videos)
+        return table.load(self.work, self.sources, videos, self._extend(self.sources, self.temporal, videos))
+
+    def _extend(
+        self, sources: tuple[Source, ...], columns: TemporalColumns, videos: Iterable[str]
+    ) -> Callable[[Rows], Rows] | None:
+        add = columns.add if columns.tables else None
+        return relative.extender(self.settings.relative, add, self.work, sources, videos, self.persons)
 
     def within(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
@@ -112,13 +121,14 @@ class TrainData:
         _some(inside, self.sources)
         labelled, columns = self.labelled, self.temporal
         if columns.components:
-            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows)
+            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.persons)
             wanted = {table.kind for table in columns.tables}
             beside = tuple(
                 replace(s, kinds=(), beside=tuple(kind for kind in (*s.kinds, *s.beside) if kind in wanted))
                 for s in self.sources
             )
-            again = table.load(self.work, beside, labelled.rows.videos, columns.add, by_video(labelled.rows))
+            extend = self._extend(beside, columns, labelled.rows.videos)
+            again = table.load(self.work, beside, labelled.rows.videos, extend, by_video(labelled.rows))
             plain = tuple(block for block in labelled.rows.blocks if block.kind != temporal.KIND)
             made = tuple(block for block in again.blocks if block.kind == temporal.KIND)
             labelled = replace(labelled, rows=replace(labelled.rows, blocks=(*plain, *made)))
@@ -137,9 +147,10 @@ def prepare_train(
     thin: bool = False,
     dev: bool = True,
     people: Mapping[str, str] | None = None,
+    persons: Mapping[str, str] | None = None,
 ) -> TrainData:
     """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them: by `people`
-    (video -> person) where they are known.
+    (video -> who stays together) where they are known; `persons` (video -> person) is for columns relative to them.
 
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
@@ -152,16 +163,17 @@ def prepare_train(
     known = table.labelled(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
     _some(known, sources)
     train, held = cut_rows(known, task, seed, settings.stride, dev)
-    columns = _learn_columns(work, sources, settings, known.rows)
+    columns = _learn_columns(work, sources, settings, known.rows, persons)
     if thin:
         kept = np.sort(np.concatenate([train, held]))
         known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
-    extend = columns.add if columns.tables else None
+    add = columns.add if columns.tables else None
+    extend = relative.extender(settings.relative, add, work, sources, annotations, persons)
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
     labelled = Labelled(_grouped(rows, people), known.truth)
     part = _slices(labelled, train, held, settings.stride)
-    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people)
+    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people, persons)
 
 
 def _grouped(rows: Rows, people: Mapping[str, str] | None) -> Rows:
@@ -181,7 +193,13 @@ def by_video(rows: Rows) -> table.Frames:
     return {video: rows.frame[start:end] for video, start, end in spans if end > start}
 
 
-def _learn_columns(work: Path, sources: tuple[Source, ...], settings: HeadSettings, rows: Rows) -> TemporalColumns:
+def _learn_columns(
+    work: Path,
+    sources: tuple[Source, ...],
+    settings: HeadSettings,
+    rows: Rows,
+    persons: Mapping[str, str] | None = None,
+) -> TemporalColumns:
     """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time.
 
     An optional network's are learnt from the frames that have it: not from the zeros of a video without sound.
@@ -195,7 +213,9 @@ def _learn_columns(work: Path, sources: tuple[Source, ...], settings: HeadSettin
                 only = [Source(source.network, ("embedding",), optional=source.optional)]
                 if source.optional:  # the others say which frames there are
                     only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
-                sample = table.load(work, only, thinned, keep=thinned)
+                alone = settings.relative.model_copy(update={"beside": False})
+                extend = relative.extender(alone, None, work, only, rows.videos, persons)
+                sample = table.load(work, only, thinned, extend, keep=thinned)
                 found += temporal.fit(sample, settings.temporal).components
     return TemporalColumns(tuple(settings.temporal), tuple(found))
 

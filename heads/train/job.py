@@ -57,6 +57,8 @@ class Job:
     """Of each network, `feature_file.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
     people: dict[str, str] | None = None
     """Video -> the name of its group, of all videos that are learnt from, where people are known."""
+    persons: dict[str, str] | None = None
+    """Video -> person, of all videos, where they are known and columns are relative to them."""
     inputs: inputs.Hashes = field(default_factory=dict)
     """Hashes of the annotations and the test list (train.inputs), as heads.run saw them; none: nothing is compared."""
 
@@ -116,7 +118,8 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         (job.folder / name).unlink(missing_ok=True)  # a test list that is no more
         if job.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
-            found = Model.load(job.folder / folder).predict_videos(job.work, test_list.read(job.test, task).videos)
+            listed = test_list.read(job.test, task).videos
+            found = Model.load(job.folder / folder).predict_videos(job.work, listed, people=job.persons)
             predictions.write(job.folder / name, found)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
@@ -156,8 +159,9 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
     with _of(job.train):
+        thin = settings.folds < 2
         prepared = fit.prepare_train(
-            job.work, job.sources, settings, train, task, job.seed, settings.folds < 2, people=job.people
+            job.work, job.sources, settings, train, task, job.seed, thin, people=job.people, persons=job.persons
         )
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
@@ -220,7 +224,7 @@ def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotat
 
 def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
-    found = model.predict_videos(job.work, val)
+    found = model.predict_videos(job.work, val, people=job.persons)
     score, parts, frames = fit.score_predictions(found, val, model.head.task)
     if not frames:
         networks = ", ".join(source.network for source in job.sources)
@@ -244,7 +248,16 @@ def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progres
     """
     settings, task = model.head.settings, model.head.task
     prepared = fit.prepare_train(
-        job.work, job.sources, settings, annotations, task, job.seed, thin=True, dev=False, people=job.people
+        job.work,
+        job.sources,
+        settings,
+        annotations,
+        task,
+        job.seed,
+        thin=True,
+        dev=False,
+        people=job.people,
+        persons=job.persons,
     )
     part, head = prepared.part, model.head
     if head.learns_dev:

@@ -6,7 +6,7 @@ rows, scores = model.predict_videos(work, videos)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import TASKS
 from heads.base.head import Head, family
-from heads.data import table
+from heads.data import feature_file, relative, table
 from heads.data.predictions import Predictions
 from heads.data.table import Rows, Source
 from heads.data.temporal import TemporalColumns
@@ -42,9 +42,22 @@ class Model:
     temporal: TemporalColumns
     columns: tuple[str, ...]
 
-    def rows(self, work: Path, videos: Iterable[str]) -> Rows:
-        """All frames with features of these videos, with the columns that were learnt."""
-        return table.load(work, self.sources, videos, self.temporal.add if self.temporal.tables else None)
+    def rows(
+        self,
+        work: Path,
+        videos: Sequence[str],
+        people: Mapping[str, str] | None = None,
+        among: Iterable[str] | None = None,
+    ) -> Rows:
+        """All frames with features of these videos, with the columns that were learnt.
+
+        `people` (video -> person) is for columns that are relative to a person: to all their videos `among` which
+        these are, by default these.
+        """
+        add = self.temporal.add if self.temporal.tables else None
+        settings = self.head.settings.relative
+        extend = relative.extender(settings, add, work, self.sources, among or videos, people)
+        return table.load(work, self.sources, videos, extend)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
@@ -72,14 +85,20 @@ class Model:
         )
 
     def predict_videos(
-        self, work: Path, videos: Iterable[str], on_progress: Callable[[float], None] | None = None
+        self,
+        work: Path,
+        videos: Iterable[str],
+        on_progress: Callable[[float], None] | None = None,
+        people: Mapping[str, str] | None = None,
     ) -> Predictions:
-        """Predict every frame with features of these videos, some videos at a time: memory is bounded."""
+        """Predict every frame with features of these videos, some videos at a time: memory is bounded. `people` as in
+        `rows`.
+        """
         there = table.frames(work, self.sources, videos)
         rows = sum(map(len, there.values()))
         found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):
-            some = self.rows(work, group)
+            some = self.rows(work, group, people, there)
             scores = self.predict(some)
             for video, start, end in zip(some.videos, some.ends[:-1], some.ends[1:], strict=True):
                 found[video] = (some.frame[start:end], scores[start:end])
@@ -139,6 +158,6 @@ def _groups(there: table.Frames) -> Iterator[list[str]]:
 
 def _networks(columns: Iterable[str]) -> str:
     """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
-    kinds = tuple(f".{kind}." for kind in (*store.KINDS, table.PRESENT))
+    kinds = tuple(f".{kind}." for kind in (*store.KINDS, feature_file.TABLE, table.PRESENT))
     found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
     return ", ".join(sorted(found))

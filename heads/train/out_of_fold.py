@@ -79,7 +79,7 @@ def _fold(
     others = np.array([video not in videos for video in prepared.labelled.rows.videos])
     part = prepared.within(others)
     model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
-    found = model.predict_videos(part.work, videos)
+    found = model.predict_videos(part.work, videos, people=part.persons)
     predictions.write(folder / OOF, found)
     score, _, frames = fit.score_predictions(found, known, part.task)
     report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}

@@ -91,6 +91,7 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     name, raw, kinds = tune_plan.on_networks(plan, has)
     study = file_names.check("study", search.study or name, "--study")
     folder = work / "tune" / task.name / study
+    persons = people.read(config.corpus, annotations["train"])
     job = Job(
         task=task.name,
         head=name,
@@ -107,7 +108,8 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
         seed=search.seed,
         prune=search.prune,
         heartbeat=search.heartbeat,
-        people=splits.name_groups(annotations["train"], people.read(config.corpus, annotations["train"])),
+        people=splits.name_groups(annotations["train"], persons),
+        persons=persons,
         until=None if search.seconds is None else time.time() + search.seconds,
     )
     tune_trial.folds(annotations["train"], task, search.folds, search.seed, job.people)
@@ -135,7 +137,7 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
         "seed": job.seed,
         "annotations": run_folder.fingerprint(hashes)[:16],
         "features": {network: feature_file.mark(work, network, videos)[:16] for network in job.has},
-        **({} if job.people is None else {"people": run_folder.fingerprint(job.people)[:16]}),
+        **({} if job.people is None else {"people": run_folder.fingerprint([job.people, job.persons])[:16]}),
     }
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # as the storage gives it back
 

@@ -74,6 +74,7 @@ class Job:
     heartbeat: int
     worker: str = ""
     people: dict[str, str] | None = None  # video -> its group, where people are known
+    persons: dict[str, str] | None = None  # video -> person
     until: float | None = None
     """Claim no trial after this moment (time.time): it is the same for a process that begins late, or once more."""
 
@@ -87,6 +88,11 @@ def list_sources(name: str, settings: HeadSettings, has: dict[str, Any]) -> tupl
     if specs := heads_config.plan_specs(name, settings, {network: tuple(kinds) for network, kinds in has.items()}):
         return specs[0].sources
     raise InputError(f"head {name!r}: no network has {', '.join(settings.inputs)}")
+
+
+def _same_columns(old: HeadSettings, new: HeadSettings) -> bool:
+    """Whether what is read of the same sources is the same."""
+    return old.temporal == new.temporal and old.relative == new.relative
 
 
 def load_rows(folds: list[list[str]], prepared: TrainData) -> list[list[str]]:
@@ -238,12 +244,19 @@ class Worker:
 
     def _prepared(self, sources: tuple[Source, ...], settings: HeadSettings) -> TrainData:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
-        if self._rows is None or self._rows.sources != sources or self._rows.settings.temporal != settings.temporal:
+        if self._rows is None or self._rows.sources != sources or not _same_columns(self._rows.settings, settings):
             self._rows, self._kept = None, {}  # the old ones go before the new ones come
             job, work = self.job, Path(self.job.work)
             try:
                 rows = fit.prepare_train(
-                    work, sources, settings, self._annotations, self.task, job.seed, people=job.people
+                    work,
+                    sources,
+                    settings,
+                    self._annotations,
+                    self.task,
+                    job.seed,
+                    people=job.people,
+                    persons=job.persons,
                 )
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error

@@ -268,3 +268,30 @@ def test_a_process_that_failed_on_a_full_disk_is_one_line(
     monkeypatch.setattr(run_folder, "refuse_if_full", full)
     with pytest.raises(InputError, match="cannot be written"):
         processes._ended(job, Ended())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_inputs_relative_to_a_person_hang_on_who_is_in_which_video_of_every_part(corpus: Corpus) -> None:
+    extra = '[heads.va]\nuse = ["linear"]\n[heads.va.linear]\nnetworks = ["two"]\nrelative = "person"\n'
+
+    def scores(people: dict[str, str]) -> tuple[dict[str, np.ndarray], int]:
+        table = corpus.folder / "people.csv"
+        everybody = {video: video for part in corpus.videos.values() for video in part} | people
+        table.write_text("video,person\n" + "".join(f"{video},{who}\n" for video, who in everybody.items()))
+        config = extract_config.load(Config, corpus.toml(extra), [f"corpus.people={table}"])
+        [folder] = run.main(config, "va", corpus.work).values()
+        found: dict[str, np.ndarray] = {}
+        for part in ("val", "test"):
+            videos = predictions.read(folder / f"{part}.parquet", TASKS["va"]).videos
+            found |= {video: values for video, (_, values) in videos.items()}
+        return found, (folder / "model" / "DONE").stat().st_mtime_ns
+
+    apart, learnt = scores({})
+    again, kept = scores({})
+    assert kept == learnt and all(np.array_equal(again[video], apart[video]) for video in apart)
+    tested, kept = scores({"x0": "Eve", "x1_left": "Eve"})
+    assert kept == learnt, "who is in the test list is nothing that a head learns"
+    assert {video for video in apart if not np.array_equal(tested[video], apart[video])} == {"x0", "x1_left"}
+    validated, anew = scores({"v0": "Eve", "v1": "Eve", "t0": "Ada", "x0": "Ada"})
+    assert anew != learnt
+    assert {video for video in apart if not np.array_equal(validated[video], apart[video])} == {"v0", "v1"}

@@ -64,14 +64,19 @@ class Mlp(Head):
         self.moments = None
         if self.settings.standardise:
             mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
-            self.moments = (mean, scaling.shrink_deviation(deviation, self.embedding, self.settings.logits_times))
+            if self.settings.scales is None:
+                deviation = scaling.shrink_deviation(deviation, self.embedding, self.settings.logits_times)
+            else:
+                deviation = deviation / scaling.block_scales(train.rows, self.settings.scales)
+            self.moments = (mean, deviation)
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 
         # built and compiled one after another: only learning itself runs side by side
+        settings = self.settings.for_columns(train.rows)
         trainings = [
             mlp_training.Training(
-                self.task, self.settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding
+                self.task, settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding
             )
             for member in members
         ]

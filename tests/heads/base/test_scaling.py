@@ -80,3 +80,9 @@ def test_an_mlp_with_both_learns_is_saved_and_predicts_the_same(kinds: tuple[str
         plain = make(embedding_power=1.0, logits_times=1.0)
         plain.fit(labelled, labelled.take(np.empty(0, np.int64)), 0)
         assert np.abs(plain.predict(some) - scores).max() > 1e-3
+
+
+def test_blocks_have_scales_of_their_own_beside_an_embedding_alone():
+    scales = scaling.BlockScales(logits=4, embedding=0.5)
+    np.testing.assert_array_equal(scaling.block_scales(rows(), scales), [4.0] * LOGITS + [0.5] * EMBEDDING)
+    np.testing.assert_array_equal(scaling.block_scales(rows(("logits",)), scales), np.ones(LOGITS))

@@ -117,6 +117,7 @@ ENCODER = {"inputs": ["logits?", "va?"], "width": 8, "feedforward": 8, "shapes":
 EVERY: dict[str, dict[str, Any]] = {
     "mlp": {"inputs": ["logits?", "va?"], "hidden": 4, "epochs": 2},
     "lightgbm": LIGHTGBM,
+    "linear": {"inputs": ["logits?", "va?"], "penalties": [0.1]},
     "lama": {"inputs": ["logits?", "va?"], "trees": 4, "cv": 2, "penalties": [0.1]},
     "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 2}},
     "sequence": ENCODER,

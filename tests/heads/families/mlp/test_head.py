@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,23 @@ def test_without_a_hidden_layer_it_is_logistic_regression() -> None:
     scores = head.predict(labelled.take(np.arange(400, 600)).rows)
     oracle = LogisticRegression(C=1e3).fit(z[:400], y[:400]).predict_proba(z[400:])
     np.testing.assert_allclose(scores[:, :3], oracle, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "columns", "share"),
+    [
+        (("table",), 1280, 17 / 1280),
+        (("table", "temporal"), 1280, 34 / 1280),
+        (("table",), 10, 1.0),
+        (("table",), 0, 1.0),
+        (("embedding",), 1280, 1.0),
+        (("table", "embedding"), 1280, 1.0),
+        (("logits",), 1280, 1.0),
+    ],
+)
+def test_the_penalty_follows_the_columns_of_tables_alone(kinds: tuple[str, ...], columns: int, share: float) -> None:
+    some = rows(np.zeros((3, 17), np.float32))
+    blocks = tuple(Block("n", kind, np.zeros((3, 17), np.float32)) for kind in kinds)
+    found = settings(l2=0.05, l2_columns=columns).for_columns(replace(some, blocks=blocks))
+    assert found.l2 == pytest.approx(0.05 * share)
+    assert found.model_copy(update={"l2": 0.05}) == settings(l2=0.05, l2_columns=columns)

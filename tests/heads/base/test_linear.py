@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, Ridge
 
+from heads.base import linear
 from heads.data.table import Block, Labelled, Rows
-from heads.families import lightgbm_head
 
 
 def data(n: int = 500) -> Labelled:
@@ -23,8 +23,8 @@ def test_it_is_scikit_learns_ridge_on_standardised_columns(monkeypatch: pytest.M
     x = some.rows.batch().astype(np.float64)
     deviation = x.std(0)
     deviation[3] = 1
-    oracle = Ridge(alpha=lightgbm_head.RIDGE * len(x)).fit(x / deviation, some.truth.astype(np.float64))
-    found = lightgbm_head.fit_linear(some)
+    oracle = Ridge(alpha=linear.RIDGE * len(x)).fit(x / deviation, some.truth.astype(np.float64))
+    found = linear.fit_linear(some)
     np.testing.assert_allclose(found.of(x.astype(np.float32)), oracle.predict(x / deviation), atol=1e-6)
     assert (found.coefficients[3] == 0).all(), "a constant column"
 
@@ -33,13 +33,11 @@ def test_the_penalty_is_small_and_columns_that_are_one_do_not_hurt() -> None:
     some = data()
     x = some.rows.batch()
     oracle = LinearRegression().fit(x, some.truth).predict(x)
-    np.testing.assert_allclose(lightgbm_head.fit_linear(some).of(x), oracle, atol=1e-3)
+    np.testing.assert_allclose(linear.fit_linear(some).of(x), oracle, atol=1e-3)
     twice = Rows(some.rows.videos, some.rows.video, some.rows.frame, some.rows.blocks * 2, some.rows.pick)
-    np.testing.assert_allclose(
-        lightgbm_head.fit_linear(Labelled(twice, some.truth)).of(twice.batch()), oracle, atol=1e-3
-    )
+    np.testing.assert_allclose(linear.fit_linear(Labelled(twice, some.truth)).of(twice.batch()), oracle, atol=1e-3)
 
 
 def test_a_single_row_is_its_own_value() -> None:
     some = data().take(np.arange(1))
-    np.testing.assert_allclose(lightgbm_head.fit_linear(some).of(some.rows.batch()), some.truth)
+    np.testing.assert_allclose(linear.fit_linear(some).of(some.rows.batch()), some.truth)

@@ -1,0 +1,143 @@
+"""The linear family: scikit-learn's logistic regression for expr and au, ridge for va, and their penalty.
+
+Columns are standardised and each block has a scale: a penalty drowns a few logits beside a thousand columns of an
+embedding, unless they are larger. The penalty is the one of a few whose out-of-fold predictions are best, by recording
+or person, among the rows of train and dev alike, so the family learns dev. At most `most_rows` rows, evenly spaced, are
+in memory at a time; the others stay where they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from extract.runtime.run_folder import write_whole
+from heads.abaw.tasks import Task
+from heads.base import selection
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.base.linear import Linear
+from heads.base.scaling import BlockScales
+from heads.data.table import Labelled, Rows
+from heads.families.linear import sample as linear_sample
+from heads.families.linear import solvers
+from heads.families.linear.sample import Sample
+
+
+class LinearSettings(HeadSettings):
+    """Settings of a linear head."""
+
+    family: Literal["linear"] = "linear"
+    scales: BlockScales = BlockScales()
+    """[scales]: what the deviation of each block's columns is made, where an embedding stands beside it."""
+    penalties: list[float] = Field(default=[3.0, 1.0, 0.3, 0.1, 0.03], min_length=1)
+    """On half the sum of squared coefficients, beside the mean loss; the best is chosen by folds of train."""
+    choose_folds: int = Field(default=5, ge=2)
+    balance: float = Field(default=1.0, ge=0, le=1)
+    """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
+    most_rows: int = Field(default=50_000, ge=1)
+    """Labelled rows that are learnt from at most, evenly spaced."""
+    most_rows_to_choose: int = Field(default=5_000, ge=1)
+    """Of these, rows that the penalty is chosen with."""
+
+    @field_validator("penalties")
+    @classmethod
+    def _from_the_strongest(cls, value: list[float]) -> list[float]:
+        if min(value) <= 0 or len(set(value)) < len(value):
+            raise ValueError("penalties are different numbers above 0")
+        return sorted(value, reverse=True)
+
+
+class LinearHead(Head):
+    """One linear map from columns to logits or values."""
+
+    Settings = LinearSettings
+    settings: LinearSettings
+    learns_dev = True
+    streams = True
+
+    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+        """See Head.fit. With a single recording (or person) the middle one of the penalties is taken."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # sums are then the same whatever the number of cores
+            return self._fit(train, dev, seed, on_progress)
+
+    def _fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress) -> dict[str, Any]:
+        """Choose the penalty by folds, then learn from all rows that are drawn."""
+        s = self.settings
+        on_progress(0.0, "reads rows")
+        drawn = linear_sample.draw(train, dev, s.most_rows, s.scales)
+        weights = row_weights(drawn.truth, self.task, s.balance)
+        weights = weights / weights.mean(0)
+        scores = self._compare(drawn, weights, seed, lambda done, note: on_progress(0.1 + 0.7 * done, note))
+        if scores:
+            best = int(np.argmax(scores))  # the strongest of equal ones
+            path = s.penalties[: best + 1]
+        else:
+            path = s.penalties[: len(s.penalties) // 2 + 1]
+        on_progress(0.8, f"penalty {path[-1]:g}")
+        found = list(solvers.solve_path(drawn.x, drawn.truth, weights, self.task, path))[-1]
+        coefficients = found.coefficients * drawn.factor[:, None]
+        self.map = Linear(coefficients, found.intercept - drawn.mean @ coefficients)
+        on_progress(1.0, f"penalty {path[-1]:g}")
+        return {
+            "penalty": path[-1],
+            "selection": f"{selection.SELECTION[self.task.name].removeprefix('dev ')} out of fold",
+            "selection_score": {f"{p:g}": score for p, score in zip(s.penalties, scores, strict=False)},
+            "learnt_rows": len(drawn),
+        }
+
+    def _compare(self, drawn: Sample, weights: NDArray[np.float64], seed: int, on_progress: OnProgress) -> list[float]:
+        """The score of each penalty's out-of-fold predictions, of all folds together; none where there is one fold."""
+        s = self.settings
+        few = drawn.thin(s.most_rows_to_choose)
+        fold = drawn.folds(self.task, s.choose_folds, seed)[few]
+        folds = np.unique(fold)
+        if len(folds) < 2 or len(s.penalties) < 2:
+            return []
+        x, truth, weights = drawn.x[few], drawn.truth[few], weights[few]
+        out = np.empty((len(s.penalties), len(few), len(self.task.outputs)), np.float32)
+        for done, number in enumerate(folds):
+            held, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+            path = solvers.solve_path(x[others], truth[others], weights[others], self.task, s.penalties)
+            for i, found in enumerate(path):
+                out[i, held] = scores_of(self.task, found.of(x[held]))
+                on_progress((done + (i + 1) / len(s.penalties)) / len(folds), f"fold {done + 1} of {len(folds)}")
+        return [selection.selection_score(self.task, truth, one) for one in out]
+
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
+        """See Head.predict."""
+        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
+        at = 0
+        for chunk in rows.chunks():
+            out[at : (at := at + len(chunk))] = scores_of(self.task, self.map.of(chunk))
+        return out
+
+    def save(self, folder: Path) -> None:
+        """The map as one safetensors file."""
+        from safetensors.numpy import save
+
+        arrays = {"coefficients": self.map.coefficients, "intercept": self.map.intercept}
+        with write_whole(folder / "linear.safetensors") as temporary:
+            temporary.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+    def load(self, folder: Path) -> None:
+        """See Head.load."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "linear.safetensors")
+        self.map = Linear(arrays["coefficients"], arrays["intercept"])
+
+
+def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scores [n, outputs] of a map's values: softmax for expr, sigmoid for au, va cut off at -1 and 1."""
+    if task.is_regression:
+        return np.clip(linear, -1, 1).astype(np.float32)
+    if task.is_multilabel:
+        return (0.5 * (1 + np.tanh(0.5 * linear))).astype(np.float32)
+    powers = np.exp(linear - linear.max(1, keepdims=True))
+    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
