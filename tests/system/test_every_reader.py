@@ -123,8 +123,9 @@ OWN = {
     "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
         heads.train.model.load heads.families.lama.head.load heads.families.lightgbm_head.load
         heads.families.mlp.head.load heads.families.pretrained.load heads.families.sequence.head.load
-        heads.data.temporal.load
+        heads.data.temporal.load heads.families.linear.head.load
         """,
+    "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
         extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
         heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
