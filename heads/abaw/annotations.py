@@ -19,9 +19,6 @@ from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from heads.abaw.tasks import Task
 
-DTYPES = {"au": np.uint8, "expr": np.int8, "va": np.float32}
-LEGAL = {"au": "-1, 0 or 1", "expr": "a whole number from -1 to 7", "va": "a number in [-1, 1], or -5"}
-
 
 @dataclass(frozen=True)
 class Annotation:
@@ -82,12 +79,11 @@ def read(path: Path, task: Task) -> Annotation:
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     numbers = _parse(body, task.columns)
-    if numbers is None or not legal(numbers, task).all():
+    if numbers is None or not task.is_legal(numbers).all():
         raise _first_problem(path, body, task)
     valid = (numbers > task.unlabelled).all(1)
     numbers[~valid] = 0
-    values = numbers[:, 0] if task.is_multiclass else numbers
-    return Annotation(compose(path.stem), np.ascontiguousarray(values, DTYPES[task.name]), valid)
+    return Annotation(compose(path.stem), task.as_truth(numbers), valid)
 
 
 def _parse(body: str, columns: int) -> NDArray[np.float64] | None:
@@ -110,14 +106,6 @@ def _parse(body: str, columns: int) -> NDArray[np.float64] | None:
     return np.stack([column.to_numpy() for column in table.columns], axis=1)
 
 
-def legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
-    """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
-    if task.is_regression:
-        return ((numbers >= -1) & (numbers <= 1)) | (numbers == task.unlabelled)
-    highest = 1 if task.is_multilabel else len(task.outputs) - 1
-    return (numbers >= -1) & (numbers <= highest) & (numbers == np.floor(numbers))
-
-
 def _first_problem(path: Path, body: str, task: Task) -> InputError:
     """Find the first bad line the slow way, and say what is wrong with it."""
     for number, line in enumerate(body.split("\n"), start=2):
@@ -135,10 +123,9 @@ def _first_problem(path: Path, body: str, task: Task) -> InputError:
 
 def problem(text: str, task: Task) -> str:
     """What is wrong with one value of an official file; empty: nothing."""
+    shown, expected = text.strip()[:40], f"expected {task.legal_values}"
     try:
         value = float(text)
     except ValueError:
-        return f"{text.strip()[:40]!r} is no number; expected {LEGAL[task.name]}"
-    return (
-        "" if legal(np.array([value]), task)[0] else f"{text.strip()[:40]} is out of range; expected {LEGAL[task.name]}"
-    )
+        return f"{shown!r} is no number; {expected}"
+    return "" if task.is_legal(np.array([value]))[0] else f"{shown} is out of range; {expected}"

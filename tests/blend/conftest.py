@@ -14,7 +14,7 @@ from blend.pool import gap_filling
 from blend.pool import pool as pools
 from extract.runtime.run_folder import write_json
 from heads.abaw import test_list
-from heads.abaw.annotations import DTYPES, Annotation
+from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
 from heads.data import predictions
 
@@ -123,7 +123,7 @@ class Corpus:
         )
 
     def annotation(self, values: np.ndarray, valid: np.ndarray) -> Annotation:
-        return Annotation("video", np.ascontiguousarray(values, DTYPES[self.task.name]), valid)
+        return Annotation("video", np.ascontiguousarray(values, self.task.dtype), valid)
 
 
 @pytest.fixture
