@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.decision.decide import DEFAULT_THRESHOLD
 from blend.predict.table import in_words, score_name
+from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ STACK = {
     "extract": "runtime config_file config jobs networks media demo engines faces features tabular audio "
     "cluster_job export list_networks run bench",
     "heads": "abaw search_space data base families config corpus_checks train run tune bench",
-    "blend": "config pool decision calibrate search crossfit submission unlabelled report report.html pipeline "
+    "blend": "tasks config pool decision calibrate search crossfit submission unlabelled report report.html pipeline "
     "single_task multitask run apply check_predictions check compare predict bench studies",
 }
 """Rooms and root files of each package, from the bottom: imports point to what stands further left, lazy ones too."""
