@@ -11,6 +11,7 @@ report/: report.json and its words: every number and every sentence that people 
 search/: The search for the blend, in one process or many.
 studies/: What estimates and ways of selecting are worth. They measure the method, not the user's data.
 submission/: The organisers' formats: written, checked, scored.
+tasks/: What a task is to a blend, by the kind of its labels: arrays alone, no pool and no search.
 unlabelled/: What predictions of test say without labels.
 apply.py: A blend elsewhere: params.json and prediction files -> the same submission.
 check.py: Would the organisers take this file? `python -m blend.check FILE TEMPLATE`, for any team's file of any task.

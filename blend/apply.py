@@ -71,7 +71,7 @@ def read(path: Path, prior: Path | None = None, again: str = "python -m blend.ru
         where, known = prior, read_json(prior, "give the prior.json of the heads")
     if known is None:
         raise InputError(f"{path}: holds no prior for videos without a face; give one with --prior prior.json")
-    lowest = -1 if TASKS[params.task].is_regression else 0
+    lowest = TASKS[params.task].lowest
     for name in params.outputs:
         value = known.get(name) if isinstance(known, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= 1:

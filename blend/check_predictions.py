@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from blend import apply
 from blend.decision import combine
-from blend.decision.decide import DEFAULT_THRESHOLD
 from blend.pool import external, gap_filling, pool
 from blend.pool.pool import Pool, as_row
 from blend.report import unlabelled as unlabelled_sentences
@@ -100,12 +99,10 @@ def _all(found: dict[str, Predictions], task: Task, path: Path) -> TestList:
 
 
 def _decisions(file: Path, task: Task, test: Pool) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """The file's decisions on the pool's timeline, as `decision.decide` makes them, and the frames that are compared:
+    """The file's decisions on the pool's timeline, as the official metric takes them, and the frames that are compared:
     those that are listed and hold predictions of their own. Between listed frames the nearest decision stands.
     """
     own, lengths = external.read_external(file, task).videos, np.diff(test.offsets).tolist()
     scores = gap_filling.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))
     rows = gap_filling.present(test.videos, lengths, own) & test.present
-    if task.is_multiclass:
-        return scores.argmax(1).astype(np.int8), rows
-    return ((scores >= DEFAULT_THRESHOLD).astype(np.uint8) if task.is_multilabel else scores), rows
+    return task.decide(scores), rows

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
+from blend.tasks.lookup import BLEND_TASKS
 from extract import config as configs
 from extract.runtime import cli, errors, limits, run_folder
 from extract.runtime.console import console
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 DRAWS = 10_000
 NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
 
-
-SHAPES = {"au": (3, 12), "expr": (8, 8), "va": (6, 2)}
-"""Of a video's counts (blend.calibrate.video_counts)."""
 Count = Annotated[float, Field(ge=-1e15, le=1e15)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -130,7 +128,7 @@ def read(path: Path) -> Run:
     configs.check(Report, report, file)
     for video in report["videos"]:
         for key in ("counts", "counts_submitted"):
-            rows, columns = SHAPES[task]
+            rows, columns = BLEND_TASKS[task].table_shape
             if [len(row) for row in video[key]] != [columns] * rows:
                 raise InputError(f"{file}: {key} of video {video['video']!r} are not {rows} rows of {columns} numbers")
     return Run(str(path), report)
@@ -203,7 +201,7 @@ def gain(
         return found | {"interval": None, "better_in": None}
     wider = interval.widen_factor(np.array(labelled, np.int64))
     # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
-    widest = 2.0 if TASKS[task].is_regression else 1.0
+    widest = 1.0 - TASKS[task].lowest
     free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))
     at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
     low, high = widest * np.tanh(at + wider * (np.quantile(free, [0.025, 0.975]) - free.mean()))

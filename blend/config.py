@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from pydantic_core import PydanticCustomError
 
 import heads.config
+from blend.tasks.lookup import BLEND_TASKS, key_owners
 from extract.config import Strict
 from extract.runtime import limits
-from heads.abaw.tasks import TASKS
 
 
 def _expected(text: str) -> WrapValidator:
@@ -64,12 +64,6 @@ Scale = Annotated[
     Plain | Positive | list[Positive], _expected("true, false, auto, a number above 0, or one for each output")
 ]
 Shift = Annotated[Plain | Number | list[Number], _expected("true, false, auto, a number, or one for each output")]
-
-K_MAX = {"au": 50, "expr": 100, "va": 100}
-"""Published optima are 5 (au) and 50 (expr, va); twice to ten times that is searched."""
-
-ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
-"""Keys that only one task has."""
 
 
 class BlendSettings(Strict):
@@ -190,7 +184,7 @@ class BlendSettings(Strict):
 
     def widest(self, task: str) -> int:
         """The k_max that holds for a task."""
-        return K_MAX[task] if self.k_max is None else self.k_max
+        return BLEND_TASKS[task].k_max if self.k_max is None else self.k_max
 
 
 class BlendSection(Strict):
@@ -202,15 +196,16 @@ class BlendSection(Strict):
 
     @model_validator(mode="after")
     def _keys_of_other_tasks(self) -> BlendSection:
-        for task in K_MAX:
-            for key in sorted(getattr(self, task).model_fields_set & ONLY.keys()):
-                if ONLY[key] != task:
-                    raise ValueError(f"blend.{task}.{key}: only {ONLY[key]} has {key}")
+        owners = key_owners()
+        for task in BLEND_TASKS:
+            for key in sorted(getattr(self, task).model_fields_set & owners.keys()):
+                if task not in owners[key]:
+                    raise ValueError(f"blend.{task}.{key}: only {' and '.join(owners[key])} has {key}")
         return self
 
     @model_validator(mode="after")
     def _one_for_each_output(self) -> BlendSection:
-        for task, outputs in ((task, TASKS[task].outputs) for task in K_MAX):
+        for task, outputs in ((task, one.task.outputs) for task, one in BLEND_TASKS.items()):
             settings: BlendSettings = getattr(self, task)
             given = {key: getattr(settings, key) for key in ("k", "sigma", "thresholds", "bias", "scale", "shift")}
             given |= {f"weights.{head}": weight for head, weight in (settings.weights or {}).items()}

@@ -216,7 +216,7 @@ def _ours(heads: list[str] | None, part: str) -> list[str] | None:
     for name in heads:
         before, slash, _ = name.partition("/")
         if slash and f"{MTL}/{before}" not in SUBTASKS:
-            hint = did_you_mean(before, ("va", "expr", "au"))
+            hint = did_you_mean(before, [part.name for part in SUBTASKS.values()])
             raise InputError(
                 f"--heads {name}: no part of the multi-task challenge; there are va/..., expr/..., au/...{hint}"
             )

@@ -184,9 +184,7 @@ def prior(annotations: dict[str, Annotation], task: Task, part: str = "training"
     values = np.concatenate([a.values[a.valid] for a in annotations.values()])
     if not len(values):
         raise InputError(f"the {part} annotations of task {task.name!r} have no annotated frame")
-    if task.is_multiclass:
-        values = np.eye(len(task.outputs))[values]
-    means = values.mean(0, dtype=np.float64)
+    means = task.as_columns(values).mean(0)
     return {
         **{name: float(mean) for name, mean in zip(task.outputs, means, strict=True)},
         "counts": {"videos": len(annotations), "frames": len(values)},

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from blend.decision.decide import DEFAULT_THRESHOLD
+from blend.tasks.multilabel import DEFAULT_THRESHOLD
 
 BITS = 10
 BINS = 1 << BITS

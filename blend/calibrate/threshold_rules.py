@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from blend.decision.decide import DEFAULT_THRESHOLD
+from blend.tasks.multilabel import DEFAULT_THRESHOLD
 
 BINS = 256
 """Counts are kept per 1/256 of the score."""

@@ -1,10 +1,9 @@
 """What the blend is worth on videos it has not seen, and which parts are kept for that.
 
-choices.py: What cross-fitted selection may choose from, the usual first.
 estimate.py: What the search is worth on videos it has not seen.
 folded.py: A pool with truth, smoothed once per kernel and k, and counted per fold.
 interval.py: A 95 % interval for the score of a test set.
 outcome.py: Everything that a run finds out on validation: both ways of selecting, and what heads are worth alone.
 selection.py: Cross-fitted selection.
-solvers.py: Candidates of cross-fitted selection.
+solvers.py: Candidates of cross-fitted selection, and what is found for them.
 """

@@ -106,7 +106,7 @@ def fold_trials(settings: BlendSettings) -> int:
 def count_decisions(pool: Pool, decided: NDArray[np.generic]) -> video_counts.Table:
     """Per-video counts of decisions on all T frames."""
     truth = pool.known
-    return video_counts.per_video(pool.task.name, truth.values, decided[truth.rows], pool.video_of, len(pool.videos))
+    return pool.blend_task.count(truth.values, decided[truth.rows], pool.video_of, len(pool.videos))
 
 
 def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
@@ -120,11 +120,7 @@ def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
 def _content(pool: Pool) -> NDArray[np.float64]:
     """How much of everything each video holds, [V, 1 + outputs]: frames; positives, frames or |value| sums."""
     truth, videos = pool.known, len(pool.videos)
-    columns = [np.ones(len(truth.rows))]
-    if pool.task.is_multiclass:
-        columns += [truth.values == c for c in range(len(pool.task.outputs))]
-    else:
-        columns += list(np.abs(truth.values.astype(np.float64)).T)
+    columns = [np.ones(len(truth.rows)), *np.abs(pool.task.as_columns(truth.values)).T]
     return np.stack([np.bincount(pool.video_of, weights=column, minlength=videos) for column in columns], axis=1)
 
 

@@ -10,18 +10,20 @@ are alike, so a long one says less per frame. Scores are the official ones, all 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from blend.calibrate import affine, video_counts
+from blend.calibrate import affine
 from blend.calibrate.threshold_rules import curve
 from blend.decision import combine, smooth
 from blend.pool.pool import Pool
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import Labels
 
 ROWS = 20_000
 BINS = 256
@@ -34,12 +36,18 @@ LeftOut = tuple[int, ...]
 """Folds that a subset lacks, rising; at most two."""
 
 
-class FoldedPool:
-    """One pool and its folds (lists of videos that hold every video once)."""
+class FoldedPool(ABC):
+    """One pool and its folds (lists of videos that hold every video once). Its subclasses are the kinds of labels."""
 
-    def __init__(self, pool: Pool, folds: Sequence[Sequence[int]], rows: int = ROWS, power: float = POWER) -> None:
+    rows_taken: ClassVar[int] = ROWS
+    """Annotated frames that are looked at."""
+
+    def __init__(
+        self, pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None, power: float = POWER
+    ) -> None:
+        """`rows`: how many rows are looked at, if not as many as usual."""
         self.pool, self.folds = pool, [list(fold) for fold in folds]
-        self.step = max(1, -(-int(pool.offsets[-1]) // rows))
+        self.step = max(1, -(-int(pool.offsets[-1]) // (rows or self.rows_taken)))
         taken = _every(pool.video_of, self.step)
         self.rows, self.truth = pool.known.rows[taken], np.ascontiguousarray(pool.known.values[taken])
         self.video_of = pool.video_of[taken]
@@ -92,13 +100,13 @@ class FoldedPool:
             self._parts[key] = self._measure(kernel, k, np.asarray(weights, np.float64))
         return dict(zip(self.subsets, self._parts[key], strict=True))
 
+    @abstractmethod
     def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        whole, folds, task = self.smoothed(kernel, k), len(self.folds), self.pool.task.name
-        if TASKS[task].is_multilabel:
-            table = _au_counts(whole, weights.astype(np.float32), self.truth, self.fold_of, self.weight, folds, BINS)
-            return curve(np.einsum("sf,ifcb->iscb", self._keep, table)).max(-1)
-        table = _expr_counts(whole, weights.astype(np.float32), self.truth, self.fold_of, self.weight, folds)
-        return video_counts.outputs(task, np.einsum("sf,fij->sij", self._keep, table))
+        """Score of each output on each subset, [subsets, C]."""
+
+    def _scores(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same from the tables of the folds (`BlendTask.count`)."""
+        return self.pool.blend_task.per_output(np.einsum("sf,fij->sij", self._keep, table))
 
     def weights(
         self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], each: bool = False
@@ -131,10 +139,31 @@ class FoldedPool:
         return chosen / chosen.sum()
 
 
-class FoldedVaPool(FoldedPool):
-    """The same for va, where everything follows from moments per video."""
+class FoldedMultilabel(FoldedPool):
+    """Scores with the best threshold of each output, to within 1/BINS."""
 
-    def __init__(self, pool: Pool, folds: Sequence[Sequence[int]], rows: int = 3 * ROWS, power: float = POWER) -> None:
+    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        w, whole, folds = weights.astype(np.float32), self.smoothed(kernel, k), len(self.folds)
+        table = _count_bins(whole, w, self.truth, self.fold_of, self.weight, folds, BINS)
+        return curve(np.einsum("sf,ifcb->iscb", self._keep, table)).max(-1)
+
+
+class FoldedMulticlass(FoldedPool):
+    """Scores of the largest."""
+
+    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        w, whole, folds = weights.astype(np.float32), self.smoothed(kernel, k), len(self.folds)
+        return self._scores(_count_classes(whole, w, self.truth, self.fold_of, self.weight, folds))
+
+
+class FoldedRegression(FoldedPool):
+    """Everything follows from moments per video."""
+
+    rows_taken = 3 * ROWS
+
+    def __init__(
+        self, pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None, power: float = POWER
+    ) -> None:
         super().__init__(pool, folds, rows, power)
         self._tables: dict[tuple[str, int], NDArray[np.float64]] = {}
 
@@ -155,16 +184,15 @@ class FoldedVaPool(FoldedPool):
     def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         outputs = len(self.pool.task.outputs)
         each = np.broadcast_to(weights[:, None], (len(weights), outputs))
-        table = va_table(self.moments(kernel, k), each, np.ones(outputs), np.zeros(outputs))
+        table = tables_of_moments(self.moments(kernel, k), each, np.ones(outputs), np.zeros(outputs))
         table = table * self.video_weight[:, None, None]
-        per_fold = np.stack([table[fold].sum(0) for fold in self.folds])
-        return np.nan_to_num(video_counts.outputs("va", np.einsum("sf,fij->sij", self._keep, per_fold)))
+        return np.nan_to_num(self._scores(np.stack([table[fold].sum(0) for fold in self.folds])))
 
 
-def va_table(
+def tables_of_moments(
     sums: NDArray[np.float64], weights: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Tables of `counts` [V, 6, C] of scale * blend + shift (not clipped): moments per video, weights [H, C]."""
+    """Tables [V, 6, C] of scale * blend + shift (not clipped): moments per video, weights [H, C]."""
     heads = len(weights)
     blend = np.concatenate([weights * scale, np.zeros((1, len(scale))), shift[None]])  # [H + 2, C]
     p = np.einsum("vcij,jc->vci", sums, blend)
@@ -180,14 +208,20 @@ def _every(video_of: NDArray[np.int64], step: int) -> NDArray[np.int64]:
     return places[(places - first) % step == 0]
 
 
-def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None) -> FoldedPool:
-    """The folded pool of a task; `rows`: how many rows are looked at."""
-    kind = FoldedVaPool if pool.task.is_regression else FoldedPool
-    return kind(pool, folds) if rows is None else kind(pool, folds, rows)
+FOLDED: dict[Labels, type[FoldedPool]] = {
+    "multilabel": FoldedMultilabel,
+    "multiclass": FoldedMulticlass,
+    "regression": FoldedRegression,
+}
+
+
+def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None, power: float = POWER) -> FoldedPool:
+    """The folded pool of a pool's kind of labels; `rows`: how many rows are looked at."""
+    return FOLDED[pool.task.labels](pool, folds, rows, power)
 
 
 @njit(cache=True)
-def _au_counts(scores, weights, truth, fold_of, weight, folds, bins):  # type: ignore[no-untyped-def]
+def _count_bins(scores, weights, truth, fold_of, weight, folds, bins):  # type: ignore[no-untyped-def]
     """Weighted positives and all frames per bin of the blend, [2, F, C, bins]."""
     _, frames, units = scores.shape
     out, blended = np.zeros((2, folds, units, bins)), np.empty(units, np.float32)
@@ -205,8 +239,8 @@ def _au_counts(scores, weights, truth, fold_of, weight, folds, bins):  # type: i
 
 
 @njit(cache=True)
-def _expr_counts(scores, weights, truth, fold_of, weight, folds):  # type: ignore[no-untyped-def]
-    """Truth x argmax of the blend, weighted, [F, 8, 8]."""
+def _count_classes(scores, weights, truth, fold_of, weight, folds):  # type: ignore[no-untyped-def]
+    """Truth x argmax of the blend, weighted, [F, C, C]."""
     _, frames, classes = scores.shape
     out, blended = np.zeros((folds, classes, classes)), np.empty(classes, np.float32)
     used = np.flatnonzero(weights)

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate import video_counts
-from heads.abaw.tasks import TASKS
+from blend.tasks.lookup import BLEND_TASKS
 
 LUCK = 1.2
 """The blend, too, depends on which videos it was found on, which no draw of finished decisions shows."""
-EDGE = 0.005
-"""Scores nearer to an end of their scale count as so far from it: on the scale without ends they would be infinite."""
 LEVEL = 0.95
 
 
@@ -45,18 +43,20 @@ def interval(
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn) or np.ptp(drawn) < 1e-12:
         return None
-    free = unbound(task, drawn)
+    kind = BLEND_TASKS[task]
+    free = kind.unbound(drawn)
     tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()
     both = np.sqrt(1 + len(table) / (test_groups or len(table)))
-    low, high = bound(task, unbound(task, np.array(centre)) + both * widen_factor(frames) * tails)
+    low, high = kind.bound(kind.unbound(centre) + both * widen_factor(frames) * tails)
     return float(min(low, centre)), float(max(high, centre))
 
 
 def resize(task: str, bounds: tuple[float, float], centre: float, groups: int, test_groups: int) -> tuple[float, float]:
     """An `interval` around `centre` that is for a test set of as many groups, for one of `test_groups`."""
     factor = np.sqrt((1 + groups / test_groups) / 2)
-    at = unbound(task, np.array(centre))
-    low, high = bound(task, at + factor * (unbound(task, np.array(bounds)) - at))
+    kind = BLEND_TASKS[task]
+    at = kind.unbound(centre)
+    low, high = kind.bound(at + factor * (kind.unbound(bounds) - at))
     return float(min(low, centre)), float(max(high, centre))
 
 
@@ -67,16 +67,3 @@ def widen_factor(frames: NDArray[np.int64]) -> float:
     effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
     student = float(t.ppf((1 + LEVEL) / 2, effective - 1) / norm.ppf((1 + LEVEL) / 2))
     return max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))
-
-
-def unbound(task: str, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logit of an F1, Fisher's z (atanh) of a CCC."""
-    if TASKS[task].is_regression:
-        return np.arctanh(np.clip(score, EDGE - 1, 1 - EDGE))
-    inside = np.clip(score, EDGE, 1 - EDGE)
-    return np.log(inside / (1 - inside))
-
-
-def bound(task: str, free: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `unbounded`."""
-    return np.tanh(free) if TASKS[task].is_regression else 1 / (1 + np.exp(-free))

@@ -23,16 +23,14 @@ from blend.calibrate import video_counts
 from blend.calibrate.video_counts import number_or_none
 from blend.config import BlendSettings
 from blend.crossfit import folded
-from blend.crossfit.choices import NONE, Options, options
 from blend.crossfit.estimate import CrossFit, evaluate, split
 from blend.crossfit.folded import LeftOut
-from blend.crossfit.solvers import SOLVERS, Candidate, Heads, Solution, Solver, average
+from blend.crossfit.solvers import NONE, Candidate, Heads, Options, Solution, Solver, average, make_solver, options
 from blend.decision import combine, fixed, smooth
 from blend.decision.params import Params
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
-from heads.abaw.tasks import TASKS
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 MARGIN = 1.0
@@ -87,7 +85,7 @@ class Selection:
         self.given = fixed.fixed_numbers(self.pool, self.settings)
         self.folds = split(pool, settings.select_folds, seed) if folds is None else [list(fold) for fold in folds]
         part_seed = search.derive(seed, "thresholds")
-        self.solver = SOLVERS[self.task](folded.fold_pool(self.pool, self.folds), part_seed, given=self.given)
+        self.solver = make_solver(folded.fold_pool(self.pool, self.folds), part_seed, given=self.given)
         self.finisher = self._finisher(self.solver, part_seed)
         self._train = None if train is None else self._on_train(train, part_seed)
         self._distinct = duplicates.drop_duplicates_without(self.pool, self.folds)
@@ -100,13 +98,13 @@ class Selection:
         exact = solver.folded
         if exact.step > 1:
             exact = folded.fold_pool(exact.pool, exact.folds, int(exact.pool.offsets[-1]))
-        return SOLVERS[self.task](exact, seed, True, self.given)
+        return make_solver(exact, seed, True, self.given)
 
     def _on_train(self, train: Pool, seed: int) -> tuple[Solver, Solver]:
         """The two solvers again, on all of train."""
         at = [train.heads.index(head) for head in self.pool.heads]
         same = replace(train, heads=self.pool.heads, scores=train.scores[at], own=None)
-        solver = SOLVERS[self.task](folded.fold_pool(same, [range(len(train.videos))]), seed, given=self.given)
+        solver = make_solver(folded.fold_pool(same, [range(len(train.videos))]), seed, given=self.given)
         return solver, self._finisher(solver, seed)
 
     def select(self) -> SelectedBlend:
@@ -118,9 +116,7 @@ class Selection:
 
     def alone(self, weights: NDArray[np.float64]) -> SelectedBlend:
         """Given weights [H] of the distinct heads; kernel, k and thresholds are the best ones on the same videos."""
-        part = {"au": "fixed" if self.settings.thresholds == "fixed" else "exact", "expr": "off", "va": ""}[self.task]
-        if TASKS[self.task].is_multilabel and self.given.thresholds is not None:
-            part = "given"
+        part = self.solver.plain_part(self.settings)
         each = np.broadcast_to(weights[:, None], (len(weights), len(self.pool.task.outputs)))
 
         def tuned(left_out: LeftOut) -> Params:
@@ -294,7 +290,7 @@ class _Choice:
         ks = self.selection.ks
         mine = np.isin(self.videos, [v for f in folds for v in self.selection.folds[f]])
         tables = [self._held(replace(found, k=k))[mine].sum(0) for k in ks]
-        scores = np.nan_to_num(np.stack([video_counts.outputs(self.selection.task, table) for table in tables]))
+        scores = np.nan_to_num(np.stack([self.selection.pool.blend_task.per_output(table) for table in tables]))
         return replace(found, k=tuple(ks[i] for i in scores.argmax(0)))
 
     def _held(self, candidate: Candidate) -> video_counts.Table:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate import affine, class_bias, threshold, threshold_rules, video_counts
-from blend.crossfit.folded import FoldedPool, FoldedVaPool, LeftOut, va_table
-from blend.decision import decide
+from blend.calibrate import affine, class_bias, threshold, threshold_rules
+from blend.config import BlendSettings
+from blend.crossfit.folded import FoldedPool, FoldedRegression, LeftOut, tables_of_moments
 from blend.decision.fixed import FixedNumbers
-from heads.abaw import metrics
+from blend.pool.pool import Pool
+from blend.tasks.lookup import BLEND_TASKS
+from blend.tasks.multiclass import Multiclass
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import Labels
 
 SURE = np.append(np.round(np.arange(0.95, 0.49, -0.05), 2), 1.0)[::-1]
 """Levels of certainty tried for the filter; above 1 nothing is sure."""
+
+UNUSED = {key: value for one in BLEND_TASKS.values() for key, value in zip(one.numbers, one.unused, strict=True)}
+"""Numbers of any kind where they change nothing."""
+STRENGTHS = (1.0, 0.5)
+"""How far a part's numbers may go from what they are without it: what held-out people say."""
+NONE = ("", "off", "fixed", "given")
+"""Parts without numbers to find."""
+PRETRAINED = "pretrained"
+"""Heads whose names begin so are tried as filters."""
 
 Heads = tuple[int, ...]
 """Numbers of the heads that are no copies of others, rising."""
@@ -58,9 +72,8 @@ class Solution:
         """The same with thresholds, bias, scale and shift a part of the way from what they are when unused."""
         if strength == 1.0:
             return self
-        unused = {"thresholds": decide.DEFAULT_THRESHOLD, "bias": 0.0, "scale": 1.0, "shift": 0.0}
-        there = {name: value for name in unused if (value := getattr(self, name)) is not None}
-        return replace(self, **{name: unused[name] + strength * (v - unused[name]) for name, v in there.items()})
+        there = {name: value for name in UNUSED if (value := getattr(self, name)) is not None}
+        return replace(self, **{name: UNUSED[name] + strength * (v - UNUSED[name]) for name, v in there.items()})
 
 
 def average(solutions: list[Solution]) -> Solution:
@@ -73,12 +86,27 @@ def average(solutions: list[Solution]) -> Solution:
     return Solution(**means)
 
 
-class Solver:
+class Solver(ABC):
     """Solutions of candidates on the subsets of a folded pool (`crossfit.folded`), and what they do to each video.
 
     `exactly`: thresholds of the rule "exact" are found among the frames, not among counts. `given`: numbers that
-    candidates may call for.
+    candidates may call for. Subclasses are the kinds of labels; `make_solver` chooses among them.
     """
+
+    @staticmethod
+    @abstractmethod
+    def parts(settings: BlendSettings) -> tuple[str, ...]:
+        """Values of `Candidate.part` that settings allow, the usual first."""
+
+    @staticmethod
+    def filters(pool: Pool, settings: BlendSettings) -> tuple[str, ...]:
+        """Heads that may be `Candidate.filter`, "" for none. Raises InputError for a filter of an unknown head."""
+        return ("",)
+
+    @staticmethod
+    @abstractmethod
+    def plain_part(settings: BlendSettings) -> str:
+        """The part of what is tuned alone: nothing but what every blend of the kind has."""
 
     def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
         self.folded, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
@@ -91,13 +119,13 @@ class Solver:
         w = self.weights(candidate, left_out, heads) if weights is None else weights
         return self._numbers(candidate, left_out, w).shrunk(candidate.strength)
 
+    @abstractmethod
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         """The part's numbers for given weights, in full strength."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
-        """The table of `counts` of each video, [V, ...]."""
-        raise NotImplementedError
+        """The table (`BlendTask.count`) of each video, [V, ...]."""
 
     def weights(self, candidate: Candidate, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
         """Weights of a candidate on a subset, [H, C]."""
@@ -122,8 +150,20 @@ class Solver:
         return np.repeat(one[heads[int(np.argmax(scores))]][:, None], len(self.pool.task.outputs), axis=1)
 
 
-class AuSolver(Solver):
+class MultilabelSolver(Solver):
     """Counts of each video's scores stand for the frames: thresholds are found and applied to within 1/256."""
+
+    @staticmethod
+    def parts(settings: BlendSettings) -> tuple[str, ...]:
+        """Rules for thresholds."""
+        return _rules(settings.thresholds, ("pulled-plug-in",))
+
+    @staticmethod
+    def plain_part(settings: BlendSettings) -> str:
+        """The best thresholds, unless they are given or fixed."""
+        if not isinstance(settings.thresholds, str):
+            return "given"
+        return "fixed" if settings.thresholds == "fixed" else "exact"
 
     def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
         super().__init__(folded, seed, exactly, given)
@@ -165,25 +205,49 @@ class AuSolver(Solver):
         return np.stack(parts, axis=1).astype(np.float64)
 
 
-class ExprSolver(Solver):
+class MulticlassSolver(Solver):
     """Frames are decided again for every candidate."""
+
+    @staticmethod
+    def parts(settings: BlendSettings) -> tuple[str, ...]:
+        """Rules for the bias."""
+        return _rules(settings.bias, ("off", "prior", "pulled"))
+
+    @staticmethod
+    def filters(pool: Pool, settings: BlendSettings) -> tuple[str, ...]:
+        """See Solver.filters; "auto": none, or any pretrained head."""
+        wanted, heads = settings.filter, pool.heads
+        if wanted == "auto":
+            return ("", *(head for head in heads if head.startswith(PRETRAINED)))
+        if wanted != "off" and wanted not in heads:
+            raise InputError(
+                f"blend.{pool.task.name}.filter: no head is named {wanted!r}; there are {', '.join(heads)}"
+            )
+        return ("" if wanted == "off" else wanted,)
+
+    @staticmethod
+    def plain_part(settings: BlendSettings) -> str:
+        """No bias."""
+        return "off"
 
     def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
         super().__init__(folded, seed, exactly, given)
+        assert isinstance(self.pool.blend_task, Multiclass)
+        self.kind = self.pool.blend_task
         self._free: dict[tuple[str, Any, bytes, LeftOut], NDArray[np.float64]] = {}
 
     def solve(
         self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
     ) -> Solution:
-        """As for any task; how sure the filter's head must be is found last, beside the bias as it is used."""
+        """As for any kind; how sure the filter's head must be is found last, beside the bias as it is used."""
         found = super().solve(candidate, left_out, heads, weights)
         if not candidate.filter:
             return found
         inside = self.folded.inside(left_out)
         truth = self.folded.truth[inside]
-        plain = decide.decide("expr", self.folded.blend(candidate.kernel, candidate.k, found.weights), bias=found.bias)
+        plain = self.kind.decide(self.folded.blend(candidate.kernel, candidate.k, found.weights), bias=found.bias)
         sure = self._sure(candidate)[inside]
-        scores = [metrics.macro_f1(truth, decide.override(plain[inside], sure, t)) for t in SURE]
+        scores = [self.kind.task.score(truth, self.kind.override(plain[inside], sure, t)) for t in SURE]
         return replace(found, sure=np.asarray(SURE[int(np.argmax(scores))]))
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
@@ -208,16 +272,29 @@ class ExprSolver(Solver):
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         blended = self.folded.blend(candidate.kernel, candidate.k, solution.weights)
-        decided = decide.decide("expr", blended, bias=solution.bias)
-        if solution.sure is not None:
-            decided = decide.override(decided, self._sure(candidate), float(solution.sure))
-        return video_counts.per_video("expr", self.folded.truth, decided, self.folded.video_of, len(self.pool.videos))
+        sure = None if solution.sure is None else (self._sure(candidate), float(solution.sure))
+        decided = self.kind.decide(blended, bias=solution.bias, sure=sure)
+        return self.kind.count(self.folded.truth, decided, self.folded.video_of, len(self.pool.videos))
 
 
-class VaSolver(Solver):
+class RegressionSolver(Solver):
     """Everything follows from moments per video."""
 
-    folded: FoldedVaPool
+    folded: FoldedRegression
+
+    @staticmethod
+    def parts(settings: BlendSettings) -> tuple[str, ...]:
+        """ "", "scale", "shift" or "scale shift": those that the switches allow, the usual (scale) first. Given numbers
+        need no part.
+        """
+        both = {"True": [True], "False": [False], "auto": [True, False]}
+        scales, shifts = (both.get(str(switch), [False]) for switch in (settings.scale, settings.shift))
+        return tuple(" ".join(["scale"] * a + ["shift"] * b) for b in sorted(shifts) for a in scales)
+
+    @staticmethod
+    def plain_part(settings: BlendSettings) -> str:
+        """Neither scale nor shift."""
+        return ""
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         sums = self.folded.sums(candidate.kernel, candidate.k, left_out)
@@ -229,7 +306,48 @@ class VaSolver(Solver):
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         assert solution.scale is not None and solution.shift is not None
         sums = self.folded.moments(candidate.kernel, candidate.k)
-        return va_table(sums, solution.weights, solution.scale, solution.shift)
+        return tables_of_moments(sums, solution.weights, solution.scale, solution.shift)
 
 
-SOLVERS: dict[str, type[Solver]] = {"au": AuSolver, "expr": ExprSolver, "va": VaSolver}
+SOLVERS: dict[Labels, type[Solver]] = {
+    "multilabel": MultilabelSolver,
+    "multiclass": MulticlassSolver,
+    "regression": RegressionSolver,
+}
+
+
+def make_solver(folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> Solver:
+    """The solver of a pool's kind of labels; arguments as of `Solver`."""
+    return SOLVERS[folded.pool.task.labels](folded, seed, exactly, given)
+
+
+def _rules(wanted: Any, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """The rule that is wanted; those that are usual for "auto"; "given" where numbers are given."""
+    if not isinstance(wanted, str):
+        return ("given",)
+    return usual if wanted in ("auto", "search") else (wanted,)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Values of the fields of `Candidate`; the first of each is taken unless another pays."""
+
+    weights: tuple[str, ...]
+    parts: tuple[str, ...]
+    filters: tuple[str, ...] = ("",)
+    with_train: tuple[bool, ...] = (False,)
+
+    def strengths(self, part: str) -> tuple[float, ...]:
+        """How far a part's numbers may go from what they are without it."""
+        return STRENGTHS[:1] if part in NONE else STRENGTHS
+
+
+def options(pool: Pool, settings: BlendSettings, has_train: bool = False) -> Options:
+    """What settings allow; `has_train`: there are out-of-fold predictions of train. Raises InputError for a filter of
+    an unknown head.
+    """
+    each = {True: ("each",), False: ("shared", "equal", "best"), "auto": ("shared", "equal", "best", "each")}
+    weights = ("given",) if settings.weights is not None else each[settings.per_output_weights]
+    train = {True: (True,), False: (False,), "auto": (False, True)}[settings.out_of_fold] if has_train else (False,)
+    solver = SOLVERS[pool.task.labels]
+    return Options(weights, solver.parts(settings), solver.filters(pool, settings), train)

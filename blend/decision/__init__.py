@@ -1,7 +1,6 @@
 """How scores become decisions: the same for validation, test and anybody's video.
 
 combine.py: Blend -> (gaps are filled already) -> smooth -> decide.
-decide.py: Decisions, the same for validation and test: AU score >= threshold, EXPR argmax, VA clipped to [-1, 1].
 fixed.py: Numbers that [blend.<task>] gives instead of a search, as arrays of a pool's heads and outputs.
 params.py: params.json: a blend, complete enough to apply it anywhere. Written by the search, read back strictly.
 smooth.py: Smoothing of dense timelines, never across videos.

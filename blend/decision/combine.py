@@ -5,12 +5,12 @@ params.json.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blend.decision import smooth
-from blend.decision.decide import decide, override
 from blend.decision.params import Params
 from blend.pool.pool import Pool
 from extract.runtime.errors import InputError
@@ -66,9 +66,9 @@ def combine(pool: Pool, params: Params) -> NDArray[np.generic]:
         )
     weight = dict(zip(params.heads, params.weights, strict=True))
     blended = scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
-    decided = decide(pool.task.name, blended, params.thresholds, params.bias, params.scale, params.shift)
+    numbers: dict[str, Any] = {key: getattr(params, key) for key in pool.blend_task.numbers}
     if params.filter is not None:
         head, t = params.filter
         sure = scores(pool, [float(name == head) for name in pool.heads], params.kernel, params.k)
-        decided = override(decided, sure, t)
-    return decided
+        numbers["sure"] = sure, t
+    return pool.blend_task.decide(blended, **numbers)

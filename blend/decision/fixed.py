@@ -56,5 +56,5 @@ class FixedNumbers:
 def fixed_numbers(pool: Pool, settings: BlendSettings) -> FixedNumbers:
     """What settings give for a pool. Raises InputError as `weights`."""
     outputs = len(pool.task.outputs)
-    of_task = {"au": ("thresholds",), "expr": ("bias",), "va": ("scale", "shift")}[pool.task.name]
-    return FixedNumbers(weights(pool, settings), **{key: numbers(getattr(settings, key), outputs) for key in of_task})
+    of_task = {key: numbers(getattr(settings, key), outputs) for key in pool.blend_task.numbers}
+    return FixedNumbers(weights(pool, settings), **of_task)

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from blend.decision import smooth
+from blend.tasks.lookup import key_owners
 from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import TASKS
 
 KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
-ONLY = {"thresholds": "au", "bias": "expr", "filter": "expr", "scale": "va", "shift": "va"}
-"""Keys that only one task has."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,9 @@ class _Reader:
         task = self.table["task"]
         if not isinstance(task, str) or task not in TASKS:
             raise self.error(f"task {task!r}; expected one of {', '.join(TASKS)}")
-        for key, only in ONLY.items():
-            if self.table.get(key) is not None and task != only:
-                raise self.error(f"{key!r} belongs to task {only}, this is {task}")
+        for key, owners in key_owners().items():
+            if self.table.get(key) is not None and task not in owners:
+                raise self.error(f"{key!r} belongs to task {' or '.join(owners)}, this is {task}")
         outputs = TASKS[task].outputs
         if self.table["outputs"] != list(outputs):
             raise self.error(f"outputs {self.table['outputs']!r}; expected {list(outputs)}")

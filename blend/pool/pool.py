@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.pool import gap_filling
+from blend.tasks.lookup import BLEND_TASKS
+from blend.tasks.protocol import BlendTask
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
@@ -53,6 +55,11 @@ class Pool:
     """[H, T]: a head has a prediction of its own here; elsewhere it was filled."""
     people: tuple[str, ...] | None = None
     """The person in each video, in their order, where `corpus.people` tells; "" where it tells of others only."""
+
+    @property
+    def blend_task(self) -> BlendTask:
+        """What the blend does with the kind of the task's labels."""
+        return BLEND_TASKS[self.task.name]
 
     @property
     def groups(self) -> NDArray[np.int64]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.decision.decide import DEFAULT_THRESHOLD
 from blend.html import templates
 from blend.predict.table import in_words, score_name
+from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 if TYPE_CHECKING:

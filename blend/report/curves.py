@@ -6,6 +6,7 @@ blend that was made without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,7 @@ from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.report.videos import VideoDecisions
-from heads.abaw.metrics import CLASSES
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import Labels
 
 HEADS = 3
 """So many heads have a curve: the best on held-out videos."""
@@ -75,10 +75,10 @@ def _per_output(pool: Pool, values: NDArray[np.float64]) -> dict[str, list[float
     return {name: [round(float(x), DIGITS) for x in row] for name, row in zip(pool.task.outputs, values, strict=True)}
 
 
-def confusion(truth: NDArray[np.generic], decided: NDArray[np.generic]) -> list[list[int]]:
-    """expr: frames by class that they show (rows) and class that is decided (columns), [8, 8]."""
-    cells = truth.astype(np.int64) * CLASSES + decided.astype(np.int64)
-    return [[int(n) for n in row] for row in np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)]
+def confusion(pool: Pool, decided: VideoDecisions) -> list[list[int]]:
+    """expr: frames by class that they show (rows) and class that is decided (columns), [C, C]."""
+    truth, kind = pool.known.values, pool.blend_task
+    return kind.table_as_json(kind.count(truth, decided.decisions, np.zeros(len(truth), np.int64), 1)[0])
 
 
 def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]]:
@@ -86,18 +86,16 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
 
     `error` is the mean distance between the two, weighted by frames (the expected calibration error).
     """
-    truth, task = pool.known.values, pool.task.name
-    predicted = decided.decisions if TASKS[task].is_regression else decided.scores
-    low, high = (-1.0, 1.0) if TASKS[task].is_regression else (0.0, 1.0)
+    truth, low = pool.task.as_columns(pool.known.values), pool.task.lowest
+    predicted = pool.blend_task.predictions(decided.scores, decided.decisions)
     found = {}
     for c, name in enumerate(pool.task.outputs):
         p = predicted[:, c].astype(np.float64)
-        t = (truth == c) if TASKS[task].is_multiclass else truth[:, c]
-        at = np.clip(((p - low) / (high - low) * BINS).astype(np.int64), 0, BINS - 1)
+        at = np.clip(((p - low) / (1 - low) * BINS).astype(np.int64), 0, BINS - 1)
         n = np.bincount(at, minlength=BINS)
         there = n > 0
         mean_p = np.bincount(at, weights=p, minlength=BINS)[there] / n[there]
-        mean_t = np.bincount(at, weights=t.astype(np.float64), minlength=BINS)[there] / n[there]
+        mean_t = np.bincount(at, weights=truth[:, c], minlength=BINS)[there] / n[there]
         found[name] = {
             "predicted": [round(float(x), DIGITS) for x in mean_p],
             "observed": [round(float(x), DIGITS) for x in mean_t],
@@ -110,15 +108,12 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
 def density(pool: Pool, decided: VideoDecisions) -> dict[str, list[list[int]]]:
     """va: frames per cell of [-1, 1] x [-1, 1], rows from the lowest second value up.
 
-    "truth" and "blend": valence across, arousal up; "valence" and "arousal": truth across, prediction up.
+    "truth" and "blend": the first output (valence) across, the second (arousal) up; by an output's name: truth across,
+    prediction up.
     """
     t, p = pool.known.values.astype(np.float64), decided.decisions.astype(np.float64)
-    pairs = {
-        "truth": (t[:, 0], t[:, 1]),
-        "blend": (p[:, 0], p[:, 1]),
-        "valence": (t[:, 0], p[:, 0]),
-        "arousal": (t[:, 1], p[:, 1]),
-    }
+    pairs = {"truth": (t[:, 0], t[:, 1]), "blend": (p[:, 0], p[:, 1])}
+    pairs |= {name: (t[:, c], p[:, c]) for c, name in enumerate(pool.task.outputs)}
     return {name: _cells(across, up) for name, (across, up) in pairs.items()}
 
 
@@ -130,3 +125,11 @@ def _cells(across: NDArray[np.float64], up: NDArray[np.float64]) -> list[list[in
 def _rounded(value: float) -> float | None:
     """Every digit: a curve passes through the scores that other parts of the report have."""
     return number_or_none(value)
+
+
+OF_KIND: dict[Labels, tuple[str, Callable[[Pool, BlendResult, VideoDecisions], Any]]] = {
+    "multilabel": ("threshold_curves", lambda pool, outcome, decided: thresholds(pool, outcome)),
+    "multiclass": ("confusion", lambda pool, outcome, decided: confusion(pool, decided)),
+    "regression": ("density", lambda pool, outcome, decided: density(pool, decided)),
+}
+"""What only one kind of labels has: its key in report.json, and how it is made."""

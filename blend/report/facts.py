@@ -16,13 +16,11 @@ from blend.pool.inputs import BlendInputs
 from blend.pool.pool import Pool
 from blend.report.pointers import ref
 from blend.search.search import SearchResult, Trial, derive
+from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
 from heads.abaw import read
 from heads.abaw.tasks import Task
 from heads.data import resemblance
-
-STEPS = 10
-"""Equal parts of [-1, 1] in which va values are counted."""
 
 
 def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
@@ -41,35 +39,14 @@ def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
 def _part(
     task: Task, values: NDArray[np.generic], video_of: NDArray[np.int64], videos: int, frames: int
 ) -> dict[str, Any]:
-    """How much there is, and what of it every output has.
-
-    au, expr: `rate` of the frames and the number of `videos` that show it; va: mean, standard deviation and frames in
-    each tenth of [-1, 1].
-    """
-    found: dict[str, Any] = {
+    """How much there is, and what of it every output has."""
+    return {
         "videos": videos,
         "frames": frames,
         "labelled": len(values),
         "unlabelled": frames - len(values),
-        "outputs": {},
+        "outputs": BLEND_TASKS[task.name].describe_labels(values, video_of),
     }
-    for c, name in enumerate(task.outputs):
-        if task.is_regression:
-            own = values[:, c].astype(np.float64)
-            at = np.clip(((own + 1) / 2 * STEPS).astype(np.int64), 0, STEPS - 1)
-            found["outputs"][name] = {
-                "mean": float(own.mean()) if len(own) else None,
-                "std": float(own.std()) if len(own) else None,
-                "frames": [int(n) for n in np.bincount(at, minlength=STEPS)],
-            }
-        else:
-            on = (values == c) if task.is_multiclass else values[:, c] != 0
-            found["outputs"][name] = {
-                "rate": float(on.mean()) if len(on) else None,
-                "frames": int(on.sum()),
-                "videos": len(np.unique(video_of[on])),
-            }
-    return found
 
 
 MOST_PAIRS = 20

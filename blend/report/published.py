@@ -55,7 +55,7 @@ def curves(task: str, videos: Sequence[str], frames: int) -> dict[str, Curve]:
     official forms. It holds no list of names, so other Aff-Wild2 videos of the same number and total length would pass
     for them; a corpus that is merely called so, a part of the official set, or another release with more videos do not.
     """
-    known, annotated = VALIDATION[task]
+    known, annotated = VALIDATION.get(task, (0, 0))
     named = all(NAME.fullmatch(video) for video in videos) and any(SIZED.match(video) for video in videos)
     theirs = named and len(videos) == known and abs(frames - annotated) <= NEARLY * annotated
     return CURVES[task] if theirs else {}

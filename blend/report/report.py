@@ -52,7 +52,7 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
         "expected": crossed.pooled if crossed is not None else None,
         "cross_fitted": _folds(pool, crossed),
         "interval": worth["interval"],
-        "published_drop": list(published.DROPS[task.name]),
+        "published_drop": list(published.DROPS.get(task.name, ())),
         "interval_of": _interval_of(pool, outcome) if crossed is not None else None,
         "optimism": worth["optimism"],
         "ways": {name: outcomes.facts(way) for name, way in outcome.ways.items()},
@@ -155,7 +155,8 @@ def build_details(
     decided = video_scores.decide(pool, outcome.chosen)
     videos = video_scores.facts(pool, decided, outcome.chosen.params)
     parts = pool.task.per_output(pool.known.values, decided.decisions)
-    found: dict[str, Any] = {
+    own_key, own_curve = curves.OF_KIND[pool.task.labels]
+    return {
         "corpus": corpus,
         "held_out": decided.held_out,
         "per_output_held_out": {name: number_or_none(part) for name, part in zip(pool.task.outputs, parts, strict=True)}
@@ -167,11 +168,5 @@ def build_details(
         "reliability": curves.reliability(pool, decided),
         "search": report_facts.describe_search(pool, outcome.found, seed),
         "data": report_facts.describe_data(pool, train),
+        own_key: own_curve(pool, outcome, decided),
     }
-    if pool.task.is_multilabel:
-        found["threshold_curves"] = curves.thresholds(pool, outcome)
-    elif pool.task.is_multiclass:
-        found["confusion"] = curves.confusion(pool.known.values, decided.decisions)
-    else:
-        found["density"] = curves.density(pool, decided)
-    return found

@@ -124,12 +124,13 @@ def _held_out(report: dict[str, Any]) -> list[str]:
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
         f"reaches {ref('expected')}: expect that on new videos, not the first number ({interval})."
     ]
-    low, high = report["published_drop"]
-    drop = ref("published_drop", 0) if low == high else f"{ref('published_drop', 0)} to {ref('published_drop', 1)}"
-    found.append(
-        f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on the "
-        f"challenge's test videos than on its validation videos."
-    )
+    if report["published_drop"]:
+        low, high = report["published_drop"]
+        drop = ref("published_drop", 0) if low == high else f"{ref('published_drop', 0)} to {ref('published_drop', 1)}"
+        found.append(
+            f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on "
+            f"the challenge's test videos than on its validation videos."
+        )
     alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
     if (best := best_head(report)) is not None:
         equal = ref("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)

@@ -19,7 +19,7 @@ from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
-from heads.abaw.tasks import TASKS
+from blend.tasks.lookup import BLEND_TASKS
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
     """
     task, videos = pool.task.name, len(pool.videos)
     truth, video_of = pool.known, pool.video_of
-    held = video_counts.per_video(task, truth.values, decided.decisions, video_of, videos)
+    held = pool.blend_task.count(truth.values, decided.decisions, video_of, videos)
     made_on = estimate.count_decisions(pool, combine.combine(pool, params))
     labelled = np.bincount(video_of, minlength=videos)
     filled = np.bincount(video_of, weights=~pool.present[truth.rows], minlength=videos)
@@ -91,8 +91,8 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
                 "score": video_counts.number_or_none(score_video(task, held[v])),
                 "influence": video_counts.number_or_none(influence(task, total, held[v])),
                 "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
-                "counts": _plain(task, held[v]),
-                "counts_submitted": _plain(task, made_on[v]),
+                "counts": pool.blend_task.table_as_json(held[v]),
+                "counts_submitted": pool.blend_task.table_as_json(made_on[v]),
             }
         )
     return found
@@ -123,31 +123,20 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
 
 def score_video(task: str, table: video_counts.Table) -> float:
     """The score of a video, or of several together, from its counts: the mean over what occurs; va: over both."""
-    parts = video_counts.outputs(task, table)
-    if TASKS[task].is_regression:
-        return float(parts.mean())
-    there = (table[2] if TASKS[task].is_multilabel else table.sum(1)) > 0
+    parts, there = BLEND_TASKS[task].per_output(table), BLEND_TASKS[task].occurrences(table) > 0
     return float(parts[there].mean()) if there.any() else float("nan")
 
 
 def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> float:
     """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
-    others = total - own
-    change = video_counts.outputs(task, total) - video_counts.outputs(task, others)
-    if TASKS[task].is_regression:
-        return float(change.mean())
-    left = (others[2] if TASKS[task].is_multilabel else others.sum(1)) > 0
+    kind, others = BLEND_TASKS[task], total - own
+    change, left = kind.per_output(total) - kind.per_output(others), kind.occurrences(others) > 0
     return float(change[left].mean()) if left.any() else float("nan")
 
 
 def tables(videos: list[dict[str, Any]], key: str = "counts") -> video_counts.Table:
     """The counts of a report's videos as one array, as `blend.calibrate.video_counts` has them."""
     return np.array([one[key] for one in videos], np.float64)
-
-
-def _plain(task: str, table: video_counts.Table) -> list[list[Any]]:
-    """Counts as JSON: whole numbers where they are."""
-    return [[float(x) if TASKS[task].is_regression else int(x) for x in row] for row in table]
 
 
 def _hash(frames: NDArray[np.int64], values: NDArray[np.generic]) -> str:

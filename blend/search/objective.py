@@ -16,9 +16,10 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from blend.calibrate import affine, class_bias, threshold
-from blend.decision import combine, decide, smooth
+from blend.decision import combine, smooth
 from blend.pool.pool import Pool
-from heads.abaw.metrics import CLASSES, f1
+from blend.tasks.multiclass import factors
+from heads.abaw.tasks import Labels
 
 BLOCK = 4096
 
@@ -72,15 +73,10 @@ class Objective:
 
 def make(pool: Pool, extras: Extras | None = None) -> Objective:
     """The objective of a pool with truth."""
-    kinds: dict[str, Callable[[Pool, Extras], Callable[[Point], NDArray[np.float64]]]] = {
-        "au": _au,
-        "expr": _expr,
-        "va": _Va,
-    }
-    return Objective(kinds[pool.task.name](pool, extras or Extras()))
+    return Objective(PARTS[pool.task.labels](pool, extras or Extras()))
 
 
-def _au(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
+def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     truth = np.ascontiguousarray(pool.known.values.T)
 
     def parts(point: Point) -> NDArray[np.float64]:
@@ -91,32 +87,34 @@ def _au(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     return parts
 
 
-def _expr(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
-    rows, truth = pool.known.rows, pool.known.values
+def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
+    rows, truth, kind, classes = pool.known.rows, pool.known.values, pool.blend_task, len(pool.task.outputs)
 
     def parts(point: Point) -> NDArray[np.float64]:
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
-        added = (point.bias or extras.bias) if point.tau is None else class_bias.logit_adjustment(truth, point.tau)
-        factor = np.ones(CLASSES, np.float32) if added is None else decide.factors(added)
+        added = point.bias or extras.bias
+        if point.tau is not None:
+            added = class_bias.logit_adjustment(truth, point.tau, classes=classes)
+        factor = np.ones(classes, np.float32) if added is None else factors(added)
         if extras.filter is None or point.sure is None:
             table = _confusion(blended, rows, truth, factor)
         else:
             sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
-            decided = decide.override(decide.decide("expr", blended[rows] * factor), sure, point.sure)
-            table = np.bincount(truth.astype(np.int64) * CLASSES + decided, minlength=CLASSES**2)
-            table = table.reshape(CLASSES, CLASSES)
-        return f1(np.diag(table), table.sum(0), table.sum(1))
+            decided = kind.decide(blended[rows] * factor, sure=(sure, point.sure))
+            table = kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0]
+        return kind.per_output(table)
 
     return parts
 
 
 @njit(cache=True)
 def _confusion(scores, rows, truth, factor):  # type: ignore[no-untyped-def]
-    """Truth x argmax, [8, 8]; the first of equal scores wins."""
-    table = np.zeros((CLASSES, CLASSES), np.int64)
+    """Truth x argmax, [C, C]; the first of equal scores wins."""
+    classes = scores.shape[1]
+    table = np.zeros((classes, classes), np.int64)
     for i in range(len(rows)):
         best, highest = 0, scores[rows[i], 0] * factor[0]
-        for c in range(1, CLASSES):
+        for c in range(1, classes):
             value = scores[rows[i], c] * factor[c]
             if value > highest:
                 best, highest = c, value
@@ -124,7 +122,7 @@ def _confusion(scores, rows, truth, factor):  # type: ignore[no-untyped-def]
     return table
 
 
-class _Va:
+class _Regression:
     """Moments per (kernel, k), made when first asked for."""
 
     def __init__(self, pool: Pool, extras: Extras) -> None:
@@ -193,6 +191,14 @@ class _Va:
             return np.nan_to_num(self.pool.task.per_output(truth, np.clip(blended, -1, 1)))
         apart = blended - blended.mean(0)
         return self._ccc(blended.mean(0) - self.mean, apart.var(0), (apart * self.centred).mean(0))
+
+
+PARTS: dict[Labels, Callable[[Pool, Extras], Callable[[Point], NDArray[np.float64]]]] = {
+    "multilabel": _multilabel,
+    "multiclass": _multiclass,
+    "regression": _Regression,
+}
+"""The score of each output of a point, by kind of labels."""
 
 
 @njit(cache=True, parallel=True)

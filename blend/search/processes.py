@@ -126,11 +126,11 @@ def work(
 
     from blend.decision import smooth
     from blend.search import objective
-    from blend.search.space import Space
+    from blend.search.space import make_space
 
     numba.set_num_threads(min(threads, numba.get_num_threads()))
     until = math.inf if seconds is None else time.monotonic() + seconds
-    space = Space(pool, settings)
+    space = make_space(pool, settings)
     score = objective.make(pool, space.extras)
     study = where.open()
     drawer = Drawer(space.distributions(), search.derive(seed, name))

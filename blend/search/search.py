@@ -27,7 +27,7 @@ from blend.pool.pool import Pool
 from blend.search import grid, objective
 from blend.search.objective import Point
 from blend.search.pattern_search import PatternSearch
-from blend.search.space import Space, attributes
+from blend.search.space import attributes, make_space
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def search(
 
 def count(pool: Pool, settings: BlendSettings, trials: int) -> int:
     """How many trials `search` will make."""
-    space = Space(*duplicates.to_search(pool, settings))
+    space = make_space(*duplicates.to_search(pool, settings))
     if settings.sampler == "grid":
         return grid.count(space)
     starts = len(space.starts())
@@ -126,7 +126,7 @@ def params(
     settings: BlendSettings | None = None,
 ) -> Params:
     """A blend with what follows from it on this pool: the best thresholds (au), or what `settings` ask for."""
-    return Space(pool, settings or BlendSettings()).complete(Point(tuple(weights), kernel, k))
+    return make_space(pool, settings or BlendSettings()).complete(Point(tuple(weights), kernel, k))
 
 
 class _Search:
@@ -140,7 +140,7 @@ class _Search:
         self.pool, self.settings = duplicates.to_search(whole, settings)
         if settings.sampler == "cmaes" and find_spec("cmaes") is None:
             raise InputError(f'blend.{whole.task.name}.sampler = "cmaes" needs a package: pip install cmaes')
-        self.space = Space(self.pool, self.settings)
+        self.space = make_space(self.pool, self.settings)
         self.score = objective.make(self.pool, self.space.extras)
         self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
         self.made: list[Trial] = []

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate import affine, threshold, threshold_rules
+from blend.calibrate import affine, class_bias, threshold, threshold_rules
 from blend.config import BlendSettings
-from blend.decision import combine, decide, fixed
+from blend.decision import combine, fixed
 from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.search.objective import Extras, Point
 from blend.search.pattern_search import Plan
+from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import Labels
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-START_KS = {"au": (0, 2, 5, 15), "expr": (0, 5, 15, 50), "va": (0, 5, 15, 50)}
 BIAS = 3.0
 TAU = 1.5
 NEVER = 1.0
@@ -30,38 +31,29 @@ POINT = "point"
 """User attribute of trials that Optuna's parameters cannot tell."""
 
 
-class Space:
+class Space(ABC):
     """What a search over a pool may vary: not what is given. Parts that are "auto" are left to cross-fitted selection.
+    Its subclasses are the kinds of labels; `make_space` chooses among them.
 
     Raises InputError where the filter, or a given weight, names a head that the pool does not have.
     """
+
+    is_separable: ClassVar[bool] = True
+    """Each output's score depends on that output's numbers alone."""
 
     def __init__(self, pool: Pool, settings: BlendSettings) -> None:
         self.pool, self.settings, self.task = pool, settings, pool.task.name
         self.widest = settings.widest(self.task)
         self.weights, self.k = _rows(fixed.weights(pool, settings)), fixed.k(settings)
-        self.rule = self._rule() if TASKS[self.task].is_multilabel else None
-        searched = {"prior": "prior", "free": "free", "pulled": "free"}
-        classes = TASKS[self.task].is_multiclass
-        self.bias = searched.get(settings.bias) if classes and isinstance(settings.bias, str) else None
-        named = settings.filter if classes and settings.filter not in ("auto", "off") else None
-        if named is not None and named not in pool.heads:
-            raise InputError(f"blend.expr.filter: no head is named {named!r}; there are {', '.join(pool.heads)}")
-        cut = decide.DEFAULT_THRESHOLD if settings.thresholds == "fixed" else settings.thresholds
-        self.extras = Extras(
-            self._given("au", cut), self._given("expr", settings.bias), named,
-            self._given("va", settings.scale) or (TASKS[self.task].is_regression and settings.scale is True),
-            self._given("va", settings.shift) or (TASKS[self.task].is_regression and settings.shift is True),
-        )  # fmt: skip
+        self.extras = self._extras()
 
-    def _rule(self) -> str:
-        """au: how thresholds are found; "fixed" where they are given."""
-        rule = self.settings.thresholds
-        return {"auto": "exact"}.get(rule, rule) if isinstance(rule, str) else "fixed"
+    @abstractmethod
+    def _extras(self) -> Extras:
+        """Optional parts of this kind."""
 
-    def _given(self, task: str, value: Any) -> tuple[float, ...] | None:
-        """The numbers of a key that only `task` has."""
-        numbers = fixed.numbers(value, len(self.pool.task.outputs)) if self.task == task else None
+    def _given(self, value: Any) -> tuple[float, ...] | None:
+        """A key's numbers, where it holds some."""
+        numbers = fixed.numbers(value, len(self.pool.task.outputs))
         return None if numbers is None else tuple(numbers.tolist())
 
     @property
@@ -73,17 +65,18 @@ class Space:
         if self.k is not None:
             each = each[0], isinstance(self.k, tuple)
         free = self.weights is None, self.k is None
-        return Plan(len(self.pool.task.outputs), self.widest, not TASKS[self.task].is_multiclass, *each, *free)
+        return Plan(len(self.pool.task.outputs), self.widest, self.is_separable, *each, *free)
 
     @property
+    @abstractmethod
     def is_official(self) -> bool:
         """Whether a trial's score is, but for rounding, what `complete` makes of its point: not where thresholds or
         biases follow a rule that trials do not, nor where stretched values are clipped.
         """
-        by_rule = self.rule in ("bootstrap", "pulled", "plug-in", "pulled-plug-in") or (
-            self.bias and self.settings.bias == "pulled"
-        )
-        return not (by_rule or self.extras.scale or self.extras.shift)
+
+    def own_distributions(self) -> dict[str, Any]:
+        """Of this kind's parts: "threshold <output>", "bias <output>", "tau" or "sure"."""
+        return {}
 
     def distributions(self) -> dict[str, Any]:
         """Optuna's names and ranges."""
@@ -96,19 +89,11 @@ class Space:
             found["k"] = IntDistribution(0, self.widest)
         if len(self.settings.kernels) > 1:
             found["kernel"] = CategoricalDistribution(list(self.settings.kernels))
-        if self.rule == "search":
-            found |= {f"threshold {name}": FloatDistribution(0.0, 1.0) for name in self.pool.task.outputs}
-        if self.bias == "prior":
-            found["tau"] = FloatDistribution(0.0, TAU)
-        if self.bias == "free":
-            found |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in self.pool.task.outputs}
-        if self.extras.filter is not None:
-            found["sure"] = FloatDistribution(0.5, NEVER)
-        return found
+        return found | self.own_distributions()
 
     def starts(self) -> list[tuple[str, Any]]:
         """(name, k) of the trials that come first, in order; the greedy selection takes the best equal k."""
-        ks = [k for k in START_KS[self.task] if k <= self.widest] if self.k is None else [self.k]
+        ks = [k for k in self.pool.blend_task.start_ks if k <= self.widest] if self.k is None else [self.k]
         if self.weights is not None:
             return [("given", k) for k in ks]
         names = [f"head {head}" for head in self.pool.heads] + ["equal"]
@@ -120,19 +105,23 @@ class Space:
         """
         known: dict[str, Any] = {f"w {head}": w for head, w in zip(self.pool.heads, raw, strict=True)} | {"k": k}
         known |= {"kernel": self.settings.kernels[0], "tau": 0.0, "sure": NEVER}
-        plain = {"threshold": decide.DEFAULT_THRESHOLD, "bias": 0.0}
+        plain = {"threshold": DEFAULT_THRESHOLD, "bias": 0.0}
         return {name: known[name] if name in known else plain[name.split()[0]] for name in self.distributions()}
 
     def point(self, params: dict[str, Any]) -> Point:
         """The point of Optuna's parameters."""
-        outputs = self.pool.task.outputs
+
+        def each(what: str) -> tuple[float, ...] | None:
+            names = [f"{what} {name}" for name in self.pool.task.outputs]
+            return tuple(params[name] for name in names) if names[0] in params else None
+
         return Point(
             self.weights or combine.simplex([params[f"w {head}"] for head in self.pool.heads]),
             params.get("kernel", self.settings.kernels[0]),
             params["k"] if self.k is None else self.k,
-            tuple(params[f"threshold {name}"] for name in outputs) if self.rule == "search" else None,
+            each("threshold"),
             params.get("tau"),
-            tuple(params[f"bias {name}"] for name in outputs) if self.bias == "free" else None,
+            each("bias"),
             params.get("sure"),
         )
 
@@ -147,43 +136,123 @@ class Space:
 
     def complete(self, point: Point) -> Params:
         """A point with the numbers that follow from it: thresholds; bias and filter; scale and shift."""
-        pool, task = self.pool, self.pool.task
-        base = Params(task.name, task.outputs, pool.heads, point.weights, point.kernel, point.k)
-        truth = pool.known
-        if task.is_multiclass:
-            return self._with_bias(base, point)
+        task = self.pool.task
+        base = Params(task.name, task.outputs, self.pool.heads, point.weights, point.kernel, point.k)
+        return _with(base, **self._numbers(point))
+
+    @abstractmethod
+    def _numbers(self, point: Point) -> dict[str, Any]:
+        """Numbers of this kind that follow from a point; none: left out."""
+
+
+class MultilabelSpace(Space):
+    """Thresholds: the best ones, unless settings say otherwise."""
+
+    def _extras(self) -> Extras:
+        rule = self.settings.thresholds
+        self.rule = ("exact" if rule == "auto" else rule) if isinstance(rule, str) else "fixed"
+        return Extras(thresholds=self._given(DEFAULT_THRESHOLD if rule == "fixed" else rule))
+
+    @property
+    def is_official(self) -> bool:
+        """See Space.is_official."""
+        return self.rule not in ("bootstrap", "pulled", "plug-in", "pulled-plug-in")
+
+    def own_distributions(self) -> dict[str, Any]:
+        """Thresholds, where they are drawn."""
+        from optuna.distributions import FloatDistribution
+
+        drawn = self.pool.task.outputs if self.rule == "search" else ()
+        return {f"threshold {name}": FloatDistribution(0.0, 1.0) for name in drawn}
+
+    def _numbers(self, point: Point) -> dict[str, Any]:
+        if self.rule in ("search", "fixed"):
+            return {"thresholds": self.extras.thresholds if point.thresholds is None else point.thresholds}
+        pool, truth = self.pool, self.pool.known
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
-        if task.is_multilabel:
-            if self.rule == "exact":
-                columns = threshold.columns(blended, truth.rows)
-                found = threshold.best(columns, truth.values.T.astype(np.uint8))[0]
-            elif self.rule in ("search", "fixed"):
-                found = np.array(self.extras.thresholds if point.thresholds is None else point.thresholds)
-            else:
-                counted = threshold_rules.per_video(blended[truth.rows], truth.values, pool.video_of, len(pool.videos))
-                found = threshold_rules.fit(str(self.rule), counted)
-            return _with(base, thresholds=found)
-        scale, moved = (np.array(x) if isinstance(x, tuple) else x for x in (self.extras.scale, self.extras.shift))
-        if scale is False and moved is False:
-            return base
-        alone = blended[None, truth.rows]
-        sums = affine.moments_per_group(alone, truth.values, np.zeros(len(truth.rows), np.int64), 1)[0]
-        factor, offset = affine.match_moments(sums, np.ones((1, len(task.outputs))), scale, moved)
-        return _with(base, scale=factor, shift=offset)
+        if self.rule == "exact":
+            columns = threshold.columns(blended, truth.rows)
+            return {"thresholds": threshold.best(columns, truth.values.T.astype(np.uint8))[0]}
+        counted = threshold_rules.per_video(blended[truth.rows], truth.values, pool.video_of, len(pool.videos))
+        return {"thresholds": threshold_rules.fit(self.rule, counted)}
 
-    def _with_bias(self, base: Params, point: Point) -> Params:
-        from blend.calibrate import class_bias
 
-        truth, video_of = self.pool.known.values, self.pool.video_of
-        given = self.extras.bias if point.bias is None else point.bias
-        added = None if given is None else np.array(given)
-        if added is not None and self.settings.bias == "pulled":
-            added = class_bias.shrink(added, truth, video_of)
+class MulticlassSpace(Space):
+    """A bias of each class, and a filter: only where settings ask for them."""
+
+    is_separable = False
+
+    def _extras(self) -> Extras:
+        settings, heads = self.settings, self.pool.heads
+        searched = {"prior": "prior", "free": "free", "pulled": "free"}
+        self.bias = searched.get(settings.bias) if isinstance(settings.bias, str) else None
+        named = settings.filter if settings.filter not in ("auto", "off") else None
+        if named is not None and named not in heads:
+            raise InputError(f"blend.{self.task}.filter: no head is named {named!r}; there are {', '.join(heads)}")
+        return Extras(bias=self._given(settings.bias), filter=named)
+
+    @property
+    def is_official(self) -> bool:
+        """See Space.is_official."""
+        return self.settings.bias != "pulled"
+
+    def own_distributions(self) -> dict[str, Any]:
+        """The bias, or the strength of the logit adjustment; how sure the filter's head must be."""
+        from optuna.distributions import FloatDistribution
+
+        drawn = self.pool.task.outputs if self.bias == "free" else ()
+        found = {"tau": FloatDistribution(0.0, TAU)} if self.bias == "prior" else {}
+        found |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in drawn}
+        return found if self.extras.filter is None else found | {"sure": FloatDistribution(0.5, NEVER)}
+
+    def _numbers(self, point: Point) -> dict[str, Any]:
+        truth = self.pool.known.values
+        found: dict[str, Any] = {}
+        added = self.extras.bias if point.bias is None else point.bias
         if point.tau is not None:
-            added = class_bias.logit_adjustment(truth, point.tau)
+            found["bias"] = class_bias.logit_adjustment(truth, point.tau, classes=len(self.pool.task.outputs))
+        elif added is not None and self.settings.bias == "pulled":
+            found["bias"] = class_bias.shrink(np.array(added), truth, self.pool.video_of)
+        elif added is not None:
+            found["bias"] = added
         if self.extras.filter is not None and point.sure is not None and point.sure < NEVER:
-            base = _with(base, filter=(self.extras.filter, point.sure))
-        return base if added is None else _with(base, bias=added)
+            found["filter"] = self.extras.filter, point.sure
+        return found
+
+
+class RegressionSpace(Space):
+    """Scale and shift: matched to the truth's moments, or given."""
+
+    def _extras(self) -> Extras:
+        scale, shift = self.settings.scale, self.settings.shift
+        return Extras(scale=self._given(scale) or scale is True, shift=self._given(shift) or shift is True)
+
+    @property
+    def is_official(self) -> bool:
+        """See Space.is_official."""
+        return not (self.extras.scale or self.extras.shift)
+
+    def _numbers(self, point: Point) -> dict[str, Any]:
+        if self.is_official:
+            return {}
+        scale, moved = (np.array(x) if isinstance(x, tuple) else x for x in (self.extras.scale, self.extras.shift))
+        rows, truth = self.pool.known.rows, self.pool.known.values
+        alone = combine.scores(self.pool, point.weights, point.kernel, point.k)[None, rows]
+        sums = affine.moments_per_group(alone, truth, np.zeros(len(rows), np.int64), 1)[0]
+        factor, offset = affine.match_moments(sums, np.ones((1, truth.shape[1])), scale, moved)
+        return {"scale": factor, "shift": offset}
+
+
+SPACES: dict[Labels, type[Space]] = {
+    "multilabel": MultilabelSpace,
+    "multiclass": MulticlassSpace,
+    "regression": RegressionSpace,
+}
+
+
+def make_space(pool: Pool, settings: BlendSettings) -> Space:
+    """The space of a pool's kind of labels. Raises InputError as `Space`."""
+    return SPACES[pool.task.labels](pool, settings)
 
 
 def _rows(weights: NDArray[np.float64] | None) -> tuple[float | tuple[float, ...], ...] | None:

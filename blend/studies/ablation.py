@@ -15,11 +15,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from extract import config as extract_config
 from extract import run as extract_run
@@ -36,6 +35,9 @@ from heads.data import feature_file
 from heads.train import fit
 from heads.train.model import Model
 from heads.train.provenance import code_mark
+
+if TYPE_CHECKING:
+    from blend.decision.params import Params
 
 PLAIN: dict[str, Any] = {"networks": "all", "temporal": [], "refit_val": False}
 """What all heads here have in common, whatever their file says."""
@@ -165,39 +167,28 @@ def scores(data: Data, one: Spec, seed: int, both: bool) -> list[Score]:
     """
     prepared = fit.prepare_train(data.work, one.sources, one.settings, data.annotations["train"], data.task, seed)
     model, _, _ = fit.fit(prepared, prepared.part, seed)
-    val, k, thresholds = chosen(data, model)
-    found = [Score(scored(data, model, "test", k, thresholds), val)]
+    val, params = chosen(data, model)
+    found = [Score(scored(data, model, "test", params), val)]
     if both:
         everything = {**data.annotations["train"], **data.annotations["val"]}
         again = fit.prepare_train(data.work, one.sources, one.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
-        found.append(Score(scored(data, fit.as_model(again, model.head), "test", k, thresholds), None))
+        found.append(Score(scored(data, fit.as_model(again, model.head), "test", params), None))
     return found
 
 
-def chosen(data: Data, model: Model) -> tuple[float, int, NDArray[np.float64] | None]:
-    """The best score on validation, and the k of box smoothing and (au) the thresholds that reach it."""
-    from blend.calibrate import threshold
-    from blend.decision import combine
+def chosen(data: Data, model: Model) -> tuple[float, Params]:
+    """The best score on validation, and what reaches it: the k of box smoothing and (au) the thresholds."""
+    from blend.search import search
 
     whole = _pool(data, model, "val")
-    tried = []
-    for k in KS:
-        smooth = combine.scores(whole, [1.0], "box", k)
-        thresholds = None
-        if data.task.is_multilabel:
-            found = threshold.columns(smooth, whole.known.rows)
-            thresholds = threshold.best(found, whole.known.values.T.astype(np.uint8))[0]
-        tried.append((_score(whole, smooth, thresholds), k, thresholds))
-    return max(tried, key=lambda one: one[0])
+    tried = [search.params(whole, [1.0], "box", k) for k in KS]
+    return max(((_score(whole, params), params) for params in tried), key=lambda one: one[0])
 
 
-def scored(data: Data, model: Model, part: str, k: int, thresholds: NDArray[np.float64] | None) -> float:
+def scored(data: Data, model: Model, part: str, params: Params) -> float:
     """The official score of a part, smoothed and decided so."""
-    from blend.decision import combine
-
-    whole = _pool(data, model, part)
-    return _score(whole, combine.scores(whole, [1.0], "box", k), thresholds)
+    return _score(_pool(data, model, part), params)
 
 
 def _pool(data: Data, model: Model, part: str) -> Any:
@@ -210,10 +201,10 @@ def _pool(data: Data, model: Model, part: str) -> Any:
     return pool.for_validation(data.task, {"head": found}, data.annotations[part], prior, part)
 
 
-def _score(whole: Any, smooth: NDArray[np.float32], thresholds: NDArray[np.float64] | None) -> float:
-    from blend.decision.decide import decide
+def _score(whole: Any, params: Params) -> float:
+    from blend.decision import combine
 
-    score = whole.score(decide(whole.task.name, smooth, thresholds))
+    score = whole.score(combine.combine(whole, params))
     return float(score) if np.isfinite(score) else 0.0
 
 

@@ -170,10 +170,8 @@ def draw(task: str, videos: int, rng: np.random.Generator, kind: Kind = SAME) ->
 
 def shows_everything(pool: Pool) -> bool:
     """Whether every class, or every unit, occurs; always for va."""
-    values = pool.known.values
-    if pool.task.is_regression:
-        return True
-    return bool(values.any(0).all()) if pool.task.is_multilabel else len(np.unique(values)) == len(PRIOR)
+    kind, values = pool.blend_task, pool.known.values
+    return bool((kind.occurrences(kind.count(values, values, np.zeros(len(values), np.int64), 1)) > 0).all())
 
 
 class _Draw:

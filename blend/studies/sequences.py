@@ -36,6 +36,7 @@ from heads.abaw.tasks import TASKS, Task
 from heads.data import predictions
 
 if TYPE_CHECKING:
+    from blend.decision.params import Params
     from blend.pool.pool import Pool
 
 ENCODERS = ("sequence", "encoders", "fusion")
@@ -207,10 +208,10 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
     for fold in folds:
         others = val.select(sorted(video for other in folds for video in other if other is not fold))
         held = val.select(fold)
-        decided.append(_decided(held, *_chosen(others)))
+        decided.append(_decided(held, _chosen(others)))
         truth.append(held.known.values)
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
-    final = data.task.score(test.known.values, _decided(test, *_chosen(val)))
+    final = data.task.score(test.known.values, _decided(test, _chosen(val)))
     return _keep(head / "alone.json", mark, (float(crossed), float(final)))
 
 
@@ -222,28 +223,20 @@ def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
     return pool.for_validation(data.task, found, data.truth[part], data.prior, part)
 
 
-def _chosen(some: Pool) -> tuple[int, NDArray[np.float64] | None]:
+def _chosen(some: Pool) -> Params:
     """The k of box smoothing, and for au the thresholds, that are best on these videos."""
-    from blend.calibrate import threshold
     from blend.decision import combine
+    from blend.search import search
 
-    tried = []
-    for k in KS:
-        smooth, thresholds = combine.scores(some, [1.0], "box", k), None
-        if some.task.is_multilabel:
-            columns = threshold.columns(smooth, some.known.rows)
-            thresholds = threshold.best(columns, some.known.values.T.astype(np.uint8))[0]
-        tried.append((some.task.score(some.known.values, _decided(some, k, thresholds)), k, thresholds))
-    return max(tried, key=lambda one: one[0])[1:]
+    tried = [search.params(some, [1.0], "box", k) for k in KS]
+    return max(tried, key=lambda params: some.score(combine.combine(some, params)))
 
 
-def _decided(some: Pool, k: int, thresholds: NDArray[np.float64] | None) -> NDArray[np.generic]:
+def _decided(some: Pool, params: Params) -> NDArray[np.generic]:
     """Decisions of the annotated frames."""
     from blend.decision import combine
-    from blend.decision.decide import decide
 
-    decided = decide(some.task.name, combine.scores(some, [1.0], "box", k), thresholds)
-    return decided[some.known.rows]
+    return combine.combine(some, params)[some.known.rows]
 
 
 def as_markdown(task: Task, found: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
@@ -276,8 +269,8 @@ def command(
 ) -> None:
     """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
     with errors.exits():
-        if task not in ("au", "expr", "va"):
-            raise InputError(f"--task {task}: no such task; there are au, expr, va")
+        if task not in TASKS:
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
         found, gain = main(settings, task, folder, seeds)

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from blend.crossfit import interval
 from blend.studies.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from heads.abaw.tasks import TASKS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
-RANGE = {"au": (0.0, 1.0), "expr": (0.0, 1.0), "va": (-1.0, 1.0)}
-"""What the metric can be."""
 COVERED = (0.92, 0.98)
 """How often a 95 % interval should hold the test score, without shift."""
 COMPARED = (TUNED, PLAIN, SMOOTHED, EQUAL)
@@ -63,13 +62,12 @@ def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np
         return found | dict.fromkeys(("inside", "inside_se", "width", "in_range"))
     low, high = np.array([one["interval"] for one in said if one["interval"] is not None]).T
     inside = ((low <= test[known]) & (test[known] <= high)).astype(float)
-    least, most = RANGE[task]
     bounds = np.array([one["promised"] for one in said if one["promised"] is not None])
     return found | {
         "inside": float(inside.mean()),
         "inside_se": error(inside),
         "width": float((high - low).mean()),
-        "in_range": bool(bounds.min() >= least and bounds.max() <= most),
+        "in_range": bool(bounds.min() >= TASKS[task].lowest and bounds.max() <= 1),
     }
 
 

@@ -17,8 +17,7 @@ from extract.media.streams import location
 from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
-
-TASKS = ("au", "expr", "va")
+from heads.abaw.tasks import TASKS
 
 
 def check(folder: Path, template: Path, lengths: Path | None, task: str | None) -> tuple[list[str], str]:

@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heads.abaw.tasks import TASKS
+from blend.tasks.lookup import BLEND_TASKS
+from blend.tasks.protocol import Legal
+from heads.abaw.tasks import AU, MTL, MTL_SHORT, SUBTASKS
 
-BITS = ("0", "1")
 LSD_CLASSES = tuple("012345")
-Legal = tuple[str, ...] | None
-"""The texts that a value may be; None: any number in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,12 @@ class Kind:
         return text
 
 
-def _classes(count: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(count))
-
-
-_EXPRESSIONS = _classes(len(TASKS["expr"].outputs))
+_IN_MTL = tuple(legal for part in SUBTASKS.values() for legal in BLEND_TASKS[part.name].legal_texts)
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("au", TASKS["au"].outputs, (BITS,) * 12),
-        Kind("expr", TASKS["expr"].outputs, (_EXPRESSIONS,)),
-        Kind("va", TASKS["va"].outputs, (None, None)),
-        Kind("mtl", ("valence", "arousal", "expression", "aus"), (None, None, _EXPRESSIONS, *(BITS,) * 12)),
+        *(Kind(name, one.task.outputs, one.legal_texts) for name, one in BLEND_TASKS.items()),
+        Kind(MTL, MTL_SHORT, _IN_MTL),
         Kind("lsd", ("expression",), (LSD_CLASSES,)),
     )
 }
@@ -71,8 +64,8 @@ KINDS: dict[str, Kind] = {
 def recognise(columns: Sequence[str]) -> Kind | None:
     """The kind with these columns behind the picture's (blanks and case do not matter), or None."""
     names = [column.strip().lower() for column in columns]
-    if names == [column.lower() for column in (*KINDS["mtl"].header[:3], *TASKS["au"].outputs)]:
-        return KINDS["mtl"]
+    if names == [column.lower() for column in (*MTL_SHORT[:3], *AU)]:
+        return KINDS[MTL]
     return next((kind for kind in KINDS.values() if [column.lower() for column in kind.header] == names), None)
 
 

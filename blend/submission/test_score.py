@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate.video_counts import number_or_none
-from heads.abaw import annotations as annotation_files
 from heads.abaw import read
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
@@ -36,8 +35,7 @@ def final_score(submission: Path, listed: TestList, truth: Path, task: Task) -> 
         dtype=np.float32,
         encoding="utf-8",
     )
-    decided = table.astype(annotation_files.DTYPES[task.name])
-    found = score(listed, decided[:, 0] if task.is_multiclass else decided, annotations, task)
+    found = score(listed, task.as_truth(table), annotations, task)
     return {key: found[key] for key in ("score", "per_output", "frames")}
 
 

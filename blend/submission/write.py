@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ def write(path: Path, listed: TestList, pool: Pool, decided: NDArray[np.generic]
     with write_whole(path) as temporary:
         with open(temporary, "w", encoding="utf-8", newline="\n") as handle:
             handle.write(listed.header + "\n")
-            tails = _tails(pool.task, decided[rows(listed, pool)])
+            tails = pool.blend_task.as_lines(decided[rows(listed, pool)])
             handle.writelines(f"{image},{tail}\n" for image, tail in zip(listed.images, tails, strict=True))
         if problems := check(temporary, listed, pool.task):
             raise RuntimeError(f"{path}: {problems[0]}")
@@ -37,18 +36,6 @@ def rows(listed: TestList, pool: Pool) -> NDArray[np.int64]:
     number = {video: v for v, video in enumerate(pool.videos)}
     start = np.array([pool.offsets[number[name]] for name in listed.names], np.int64)
     return start[listed.video_of] + listed.frame_of - 1
-
-
-def _tails(task: Task, decided: NDArray[np.generic]) -> Iterator[str]:
-    """The text behind each picture's name."""
-    if task.is_multiclass:
-        return map(str, decided.tolist())
-    if task.is_regression:
-        text = [map(str, column) for column in decided.astype(np.float32).T]
-        return map(",".join, zip(*text, strict=True))
-    codes = decided.astype(np.int64) @ (1 << np.arange(decided.shape[1]))
-    known = {code: ",".join(str(code >> c & 1) for c in range(decided.shape[1])) for code in np.unique(codes).tolist()}
-    return map(known.__getitem__, codes.tolist())
 
 
 def check(path: Path, listed: TestList, task: Task) -> list[str]:

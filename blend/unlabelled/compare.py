@@ -20,7 +20,6 @@ from blend.unlabelled import faults as unlabelled_faults
 from blend.unlabelled import shares as unlabelled_shares
 from blend.unlabelled.agreement import agreement, standardise
 from blend.unlabelled.faults import Fault
-from blend.unlabelled.shares import as_columns
 
 SUBMISSION = "the submission"
 
@@ -93,11 +92,11 @@ def of_decisions(
     """Faults of decisions on test, `decided` [T, ...], against the mean of some heads, at the frames `rows` [T] (None:
     all). `usual` are decisions of the same kind on validation, where there are any.
     """
-    name, outputs = test.task.name, len(test.task.outputs)
     known = None
     if validation is not None and usual is not None:
-        known = agreement(as_columns(name, usual, outputs), _sum(validation, heads), validation)
-    found = unlabelled_faults.find(as_columns(name, decided, outputs), _sum(test, heads), test, known, seed, rows)
+        known = agreement(test.task.as_columns(usual, np.float32), _sum(validation, heads), validation)
+    columns = test.task.as_columns(decided, np.float32)
+    found = unlabelled_faults.find(columns, _sum(test, heads), test, known, seed, rows)
     against = f"the head {heads[0]}" if len(heads) == 1 else "the heads"
     return [{"of": SUBMISSION, "against": against} | fault for fault in found]
 

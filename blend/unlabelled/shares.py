@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.pool.pool import Pool
-from heads.abaw.tasks import TASKS
 
 LEVEL = 0.002
 """So often chance alone may raise a warning, over all statistics of a submission together."""
@@ -47,41 +46,17 @@ class Shares:
 def shares(
     pool: Pool, decided: NDArray[np.generic], scores: NDArray[np.floating], middle: NDArray[np.float64]
 ) -> Shares:
-    """Statistics of decisions (as `blend.decision.decide` makes them) and of blended scores [T, C] on a pool.
+    """Statistics of decisions and of blended scores [T, C] on a pool.
 
-    au, expr: the share of the frames in which each output is decided; va: its mean, and its mean square about `middle`
-    [2], whose root is its spread there. Then `certainty` (see `certainty`), and `without a face`, the share of frames
-    that hold no prediction of their own.
+    The shares of the frames in which outputs are decided, or means and mean squares about `middle` [C] (`BlendTask`).
+    Then their `certainty`, and `without a face`, the share of frames that hold no prediction of their own.
     """
-    task = pool.task
-    if task.is_regression:
-        columns = np.column_stack([decided, (decided.astype(np.float64) - middle) ** 2])
-        names = tuple(f"{what} {name}" for what in ("mean", "square") for name in task.outputs)
-    else:
-        columns, names = as_columns(task.name, decided, len(task.outputs)), task.outputs
-    columns = np.column_stack([columns, certainty(pool, scores), ~pool.present])
+    columns, names = pool.blend_task.statistics(decided, middle)
+    columns = np.column_stack([columns, pool.blend_task.certainty(scores, pool.scores), ~pool.present])
     of = np.repeat(pool.groups, np.diff(pool.offsets))
     groups = int(of.max()) + 1
     sums = np.stack([np.bincount(of, column, groups) for column in columns.T.astype(np.float64)], axis=1)
     return Shares((*names, "certainty", "without a face"), sums, np.bincount(of, minlength=groups).astype(np.float64))
-
-
-def as_columns(task: str, decided: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
-    """Decisions as one column per output, [T, C]: 0 or 1 for au and expr, the values of va."""
-    if TASKS[task].is_multiclass:
-        return np.eye(outputs, dtype=np.float32)[decided.astype(np.int64)]
-    return decided.astype(np.float32)
-
-
-def certainty(pool: Pool, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How sure each frame's scores are, [T]: the largest (expr), the mean distance from 0.5, doubled (au), or one less
-    the spread between heads (va).
-    """
-    if pool.task.is_multiclass:
-        return scores.max(1).astype(np.float64) / np.maximum(scores.sum(1, dtype=np.float64), 1e-9)
-    if pool.task.is_multilabel:
-        return 2 * np.abs(scores.astype(np.float64) - 0.5).mean(1)
-    return 1 - pool.scores.std(0, dtype=np.float64).mean(1)
 
 
 def compare(validation: Shares, test: Shares, seed: int) -> dict[str, Any]:

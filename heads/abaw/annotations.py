@@ -21,9 +21,6 @@ from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from heads.abaw.tasks import Task
 
-DTYPES = {"au": np.uint8, "expr": np.int8, "va": np.float32}
-LEGAL = {"au": "-1, 0 or 1", "expr": "a whole number from -1 to 7", "va": "a number in [-1, 1], or -5"}
-
 
 @dataclass(frozen=True)
 class Annotation:
@@ -78,11 +75,11 @@ def read(path: Path, task: Task) -> Annotation:
         raise InputError(f"{path}: nothing behind the header; expected one line per frame")
     values, valid = [], []
     for numbers in _parse(body, task.columns):
-        if numbers is None or not legal(numbers, task).all():
+        if numbers is None or not task.is_legal(numbers).all():
             raise _first_problem(path, body, task)
         valid.append((numbers > task.unlabelled).all(1))
         numbers[~valid[-1]] = 0
-        values.append((numbers[:, 0] if task.is_multiclass else numbers).astype(DTYPES[task.name]))
+        values.append(task.as_truth(numbers))
     return Annotation(compose(path.stem), np.concatenate(values), np.concatenate(valid))
 
 
@@ -99,14 +96,6 @@ def _parse(body: memoryview, columns: int) -> Iterator[NDArray[np.float64] | Non
             yield np.stack([column.to_numpy() for column in batch.columns], axis=1) if full else None
     except pa.ArrowInvalid:
         yield None
-
-
-def legal(numbers: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
-    """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
-    if task.is_regression:
-        return ((numbers >= -1) & (numbers <= 1)) | (numbers == task.unlabelled)
-    highest = 1 if task.is_multilabel else len(task.outputs) - 1
-    return (numbers >= -1) & (numbers <= highest) & (numbers == np.floor(numbers))
 
 
 def _first_problem(path: Path, body: memoryview, task: Task) -> InputError:
@@ -126,10 +115,9 @@ def _first_problem(path: Path, body: memoryview, task: Task) -> InputError:
 
 def problem(text: str, task: Task) -> str:
     """What is wrong with one value of an official file; empty: nothing."""
+    shown, expected = text.strip()[:40], f"expected {task.legal_values}"
     try:
         value = float(text)
     except ValueError:
-        return f"{text.strip()[:40]!r} is no number; expected {LEGAL[task.name]}"
-    return (
-        "" if legal(np.array([value]), task)[0] else f"{text.strip()[:40]} is out of range; expected {LEGAL[task.name]}"
-    )
+        return f"{shown!r} is no number; {expected}"
+    return "" if task.is_legal(np.array([value]))[0] else f"{shown} is out of range; {expected}"

@@ -31,11 +31,13 @@ def mean_f1(truth: Array, decided: Array) -> float:
     return float(f1_per_unit(truth, decided).mean())
 
 
-def f1_per_class(truth: Array, decided: Array) -> NDArray[np.float64]:
-    """One-vs-rest F1 of each expression: [N] of 0..7, twice -> [8] in [0, 1]. Raises ValueError on unequal shapes."""
+def f1_per_class(truth: Array, decided: Array, classes: int = CLASSES) -> NDArray[np.float64]:
+    """One-vs-rest F1 of each class: [N] of 0 .. classes - 1, twice -> [classes] in [0, 1]. Raises ValueError on unequal
+    shapes.
+    """
     truth, decided = _same_shape(truth, decided, 1)
-    table = np.bincount(truth.astype(np.int64) * CLASSES + decided.astype(np.int64), minlength=CLASSES**2)
-    table = table.reshape(CLASSES, CLASSES)
+    table = np.bincount(truth.astype(np.int64) * classes + decided.astype(np.int64), minlength=classes**2)
+    table = table.reshape(classes, classes)
     return f1(np.diag(table), table.sum(0), table.sum(1))
 
 

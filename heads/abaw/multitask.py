@@ -37,7 +37,7 @@ def read(path: Path, task: Task) -> dict[str, Annotation]:
     names, video_of, frame_of = _placed(path, images)
     own = numbers[:, PARTS[task.name]]
     valid = (own > task.unlabelled).all(1)
-    values = np.where(valid[:, None], own, 0).astype(annotation_files.DTYPES[task.name])
+    values = np.where(valid[:, None], own, 0).astype(task.dtype)
     order = np.argsort(video_of, kind="stable")
     ends = np.searchsorted(video_of[order], np.arange(len(names) + 1))
     found = {}
@@ -47,8 +47,7 @@ def read(path: Path, task: Task) -> dict[str, Annotation]:
         dense = np.zeros((int(at.max()) + 1, own.shape[1]), values.dtype)
         annotated = np.zeros(len(dense), bool)
         dense[at], annotated[at] = values[rows], valid[rows]
-        flat = np.ascontiguousarray(dense[:, 0]) if task.is_multiclass else dense
-        found[name] = Annotation(name, flat, annotated, int(rows.min()) + 2)
+        found[name] = Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
     return found
 
 
@@ -78,7 +77,7 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
             if any(batch[name].null_count for name in names):
                 raise _first_problem(path, body)
             numbers = np.stack([batch[name].to_numpy() for name in names], axis=1)
-            if not all(annotation_files.legal(numbers[:, part], TASKS[name]).all() for name, part in PARTS.items()):
+            if not all(TASKS[name].is_legal(numbers[:, part]).all() for name, part in PARTS.items()):
                 raise _first_problem(path, body)
             images += [image.strip() for image in batch["image"].to_pylist()]
             parts.append(numbers.astype(np.float32))

@@ -1,13 +1,17 @@
-"""The three tasks as frozen facts: outputs in official order, what "not annotated" looks like, the official score."""
+"""The three tasks as frozen facts: outputs in official order, what "not annotated" looks like, the official score.
+
+Whatever hangs on the kind of a task's labels, and needs no more than arrays, is a method of that kind: another task of
+a known kind is one line of TASKS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from heads.abaw import metrics
 
@@ -15,29 +19,61 @@ AU = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24",
 EXPR = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 VA = ("valence", "arousal")
 
+Labels = Literal["multilabel", "multiclass", "regression"]
+"""Several outputs may be on in a frame, one is its class, or all are values in [-1, 1]."""
+
 
 @dataclass(frozen=True)
-class Task:
-    """One challenge. `score(truth, decided)` is the official one and larger is better.
-
-    Truth arrays: au uint8 [N, 12] of 0/1; expr int8 [N] of 0..7; va float32 [N, 2] in [-1, 1].
-    Score arrays (what heads predict), float [N, len(outputs)]: probabilities for au and expr, values for va.
-    """
+class Task(ABC):
+    """One challenge. Its subclasses are the kinds of labels."""
 
     name: str
-    labels: Literal["multilabel", "multiclass", "regression"]
-    """Several outputs may be on in a frame, one is its class, or all are values in [-1, 1]."""
     outputs: tuple[str, ...]
-    columns: int
-    """Numbers on one line of an official annotation file."""
-    unlabelled: float
-    """The raw value that means "not annotated" in official files."""
-    metric: str
-    score: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
-    per_output: Callable[[NDArray[np.generic], NDArray[np.generic]], NDArray[np.float64]]
-    """The score's parts, one per output; `score` is their mean."""
     within: str = ""
     """The challenge that this is a part of: of the multi-task challenge "mtl"; empty for one that stands alone."""
+
+    labels: ClassVar[Labels]
+    metric: ClassVar[str]
+    dtype: ClassVar[type[np.generic]]
+    """Of truth arrays."""
+    unlabelled: ClassVar[int] = -1
+    """The raw value that means "not annotated" in official files."""
+    lowest: ClassVar[int] = 0
+    """What heads predict, float [N, outputs], lies in [lowest, 1]."""
+
+    @property
+    def columns(self) -> int:
+        """Numbers on one line of an official annotation file."""
+        return len(self.outputs)
+
+    @property
+    @abstractmethod
+    def legal_values(self) -> str:
+        """What an official file may hold, in words."""
+
+    @abstractmethod
+    def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which numbers an official file may hold. Same shape as `numbers`; NaN and infinity are never legal."""
+
+    def as_truth(self, numbers: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Numbers [N, columns] of an official file as a truth array: [N, outputs], of classes [N]."""
+        return np.ascontiguousarray(numbers, self.dtype)
+
+    def as_columns(self, values: NDArray[np.generic], dtype: DTypeLike = np.float64) -> NDArray[np.generic]:
+        """Truth or decisions with one column for each output, [N, outputs]: 0 or 1, or values."""
+        return values.astype(dtype)
+
+    @abstractmethod
+    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.generic]:
+        """Raw scores [N, outputs] as the official metric takes them, with nothing tuned."""
+
+    @abstractmethod
+    def per_output(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The score's parts, one for each output."""
+
+    def score(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> float:
+        """The official score, larger is better: the mean of its parts."""
+        return float(self.per_output(truth, decided).mean())
 
     @property
     def is_multilabel(self) -> bool:
@@ -65,13 +101,91 @@ class Task:
         return ",".join(self.outputs)
 
 
+class MultilabelTask(Task):
+    """Truth uint8 [N, outputs] of 0/1, scores are probabilities; the score is the mean F1."""
+
+    labels, metric, dtype = "multilabel", "mean F1", np.uint8
+
+    @property
+    def legal_values(self) -> str:
+        """What an official file may hold, in words."""
+        return "-1, 0 or 1"
+
+    def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """-1, 0 and 1."""
+        return (numbers >= -1) & (numbers <= 1) & (numbers == np.floor(numbers))
+
+    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.generic]:
+        """An output is on from 0.5 up."""
+        return (scores >= 0.5).astype(self.dtype)
+
+    def per_output(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> NDArray[np.float64]:
+        """F1 of each output."""
+        return metrics.f1_per_unit(truth, decided)
+
+
+class MulticlassTask(Task):
+    """Truth int8 [N] of 0 .. outputs - 1, scores are probabilities; the score is the macro F1."""
+
+    labels, metric, dtype = "multiclass", "macro F1", np.int8
+
+    @property
+    def columns(self) -> int:
+        """One: the class."""
+        return 1
+
+    @property
+    def legal_values(self) -> str:
+        """What an official file may hold, in words."""
+        return f"a whole number from -1 to {len(self.outputs) - 1}"
+
+    def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """-1 and the classes."""
+        return (numbers >= -1) & (numbers < len(self.outputs)) & (numbers == np.floor(numbers))
+
+    def as_truth(self, numbers: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The only column."""
+        return np.ascontiguousarray(numbers[:, 0], self.dtype)
+
+    def as_columns(self, values: NDArray[np.generic], dtype: DTypeLike = np.float64) -> NDArray[np.generic]:
+        """Classes one-hot."""
+        return np.eye(len(self.outputs), dtype=dtype)[values.astype(np.int64)]
+
+    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.generic]:
+        """The first of the largest."""
+        return scores.argmax(1).astype(self.dtype)
+
+    def per_output(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> NDArray[np.float64]:
+        """One-vs-rest F1 of each class."""
+        return metrics.f1_per_class(truth, decided, len(self.outputs))
+
+
+class RegressionTask(Task):
+    """Truth float32 [N, outputs] and scores, both in [-1, 1]; the score is the mean CCC."""
+
+    labels, metric, dtype = "regression", "mean CCC", np.float32
+    unlabelled, lowest = -5, -1
+
+    @property
+    def legal_values(self) -> str:
+        """What an official file may hold, in words."""
+        return "a number in [-1, 1], or -5"
+
+    def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[-1, 1] and -5."""
+        return ((numbers >= -1) & (numbers <= 1)) | (numbers == self.unlabelled)
+
+    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.generic]:
+        """As they are."""
+        return scores
+
+    def per_output(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> NDArray[np.float64]:
+        """CCC of each output."""
+        return metrics.ccc_per_dimension(truth, decided)
+
+
 TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task("au", "multilabel", AU, 12, -1, "mean F1", metrics.mean_f1, metrics.f1_per_unit),
-        Task("expr", "multiclass", EXPR, 1, -1, "macro F1", metrics.macro_f1, metrics.f1_per_class),
-        Task("va", "regression", VA, 2, -5, "mean CCC", metrics.mean_ccc, metrics.ccc_per_dimension),
-    )
+    task.name: task for task in (MultilabelTask("au", AU), MulticlassTask("expr", EXPR), RegressionTask("va", VA))
 }
 
 MTL = "mtl"

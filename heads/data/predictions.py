@@ -173,7 +173,7 @@ def _check(
     scores: NDArray[np.float32],
 ) -> None:
     """Raise InputError for the first bad row of a sorted table; clip what rounding carried out of range."""
-    lowest = -1.0 if task.is_regression else 0.0
+    lowest = task.lowest
 
     def at(bad: NDArray[np.bool_]) -> str:
         row = int(bad.argmax())

@@ -74,11 +74,8 @@ def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.
 
 def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
     """How often each video shows each label: [videos, K]; K = 12 units, 8 classes, or 5 bins of each dimension."""
-    if task.is_multiclass:
-        shows = np.eye(len(task.outputs))[truth.astype(np.int64)]
-    elif task.is_multilabel:
-        shows = truth.astype(np.float64)
-    else:
+    shows = task.as_columns(truth)
+    if task.is_regression:
         bins = len(BINS) + 1
         shows = np.concatenate([np.eye(bins)[np.digitize(truth[:, i], BINS)] for i in range(truth.shape[1])], axis=1)
     counts = np.zeros((videos, shows.shape[1]))

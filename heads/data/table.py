@@ -278,8 +278,7 @@ def truth(
 
     Rows of a video without annotation, and frames past an annotation's end, are not annotated.
     """
-    shape = (len(rows), len(task.outputs)) if not task.is_multiclass else (len(rows),)
-    values = np.zeros(shape, {"au": np.uint8, "expr": np.int8, "va": np.float32}[task.name])
+    values = task.as_truth(np.zeros((len(rows), task.columns), task.dtype))
     valid = np.zeros(len(rows), bool)
     for name, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
         if (annotation := annotations.get(name)) is None:

@@ -122,7 +122,7 @@ class LightGbm(Head):
 
     def _params(self, seed: int) -> dict[str, Any]:
         s = self.settings
-        objective = {"au": "binary", "expr": "multiclass", "va": "regression"}[self.task.name]
+        objective = "binary" if self.task.is_multilabel else self.task.labels
         return {
             "objective": objective,
             "learning_rate": s.learning_rate,
@@ -173,7 +173,7 @@ class LightGbm(Head):
                     )
             if self.linear is not None:
                 part += self.linear.of(chunk)
-        return np.clip(out, -1.0 if self.task.is_regression else 0.0, 1.0)
+        return np.clip(out, self.task.lowest, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""

@@ -249,14 +249,9 @@ def as_model(prepared: TrainData, head: Head) -> Model:
     return Model(head, prepared.sources, prepared.temporal, tuple(prepared.labelled.rows.columns))
 
 
-def decide(task: Task, scores: NDArray[np.float32]) -> NDArray[np.generic]:
-    """Raw scores as the official metric takes them: au cut at 0.5, expr the first of the largest, va as it is."""
-    return scores >= 0.5 if task.is_multilabel else scores.argmax(1) if task.is_multiclass else scores
-
-
 def official_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:
     """The task's official score of raw scores: au decided at 0.5, expr by argmax, va as it is. None if undefined."""
-    score = task.score(truth, decide(task, scores))
+    score = task.score(truth, task.decide(scores))
     return score if np.isfinite(score) else None
 
 
@@ -271,4 +266,4 @@ def score_predictions(
     if not valid.any():
         return None, np.empty(0), 0
     scores = np.concatenate([scores for _, scores in predictions.videos.values()])[valid]
-    return official_score(task, truth[valid], scores), task.per_output(truth[valid], decide(task, scores)), len(scores)
+    return official_score(task, truth[valid], scores), task.per_output(truth[valid], task.decide(scores)), len(scores)

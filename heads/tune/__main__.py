@@ -105,7 +105,8 @@ def _print(found: SearchResult, search: SearchRequest) -> None:
         for key, value in best.params.items():
             shown.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
         out.print(shown)
-        out.print(f"{best.value:.4f} {tune_trial.SCORE_OF[search.task]}", soft_wrap=True, highlight=False, markup=False)
+        score_of = tune_trial.SCORE_OF[TASKS[search.task].labels]
+        out.print(f"{best.value:.4f} {score_of}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"best config: {found.folder / heads_config.BEST}", soft_wrap=True)
     out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
     if given_up := tune_study.list_given_up(found.trials):

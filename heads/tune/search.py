@@ -177,7 +177,7 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
     wanted = max(job.trials, len(tune_study.list_finished(trials)))
     text = (
         f"# python -m heads.tune --task {job.task}{named} --trials {wanted} --folds {job.folds} --seed {job.seed}\n"
-        f"# {tune_trial.SCORE_OF[job.task]}: {best.value:.4f}, out of fold on train, trial {best.number}"
+        f"# {tune_trial.SCORE_OF[TASKS[job.task].labels]}: {best.value:.4f}, out of fold on train, trial {best.number}"
         f"{_compared(job, trials)}\n"
     ) + tomli_w.dumps(search_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:

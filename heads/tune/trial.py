@@ -27,13 +27,14 @@ from heads.data import predictions, splits, temporal
 from heads.data.table import Labelled
 from heads.data.temporal import TemporalColumns
 from heads.train import fit
-from heads.train.fit import TrainData, decide
+from heads.train.fit import TrainData
 
 SCORE_OF = {
-    "au": "mean F1, each unit cut at its best threshold of these predictions",
-    "expr": "macro F1 of the largest probability",
-    "va": "mean CCC",
+    "multilabel": "mean F1, each unit cut at its best threshold of these predictions",
+    "multiclass": "macro F1 of the largest probability",
+    "regression": "mean CCC",
 }
+"""By kind of labels."""
 
 MOST_KEPT = 2**31
 """Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
@@ -75,9 +76,10 @@ def best_f1(truth: NDArray[np.uint8], scores: NDArray[np.float32]) -> NDArray[np
 
 def score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> tuple[float | None, dict[str, float]]:
     """The score of predictions (see above) and its parts by output; None where the official score is undefined."""
-    parts = (
-        best_f1(truth.astype(np.uint8), scores) if task.is_multilabel else task.per_output(truth, decide(task, scores))
-    )
+    if task.is_multilabel:
+        parts = best_f1(truth.astype(np.uint8), scores)
+    else:
+        parts = task.per_output(truth, task.decide(scores))
     whole = float(parts.mean())
     if not np.isfinite(whole):
         return None, {}

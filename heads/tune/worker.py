@@ -232,7 +232,7 @@ class Worker:
             "trial": trial.number,
             "state": state.name,
             "score": done.score,
-            "score_of": f"{tune_trial.SCORE_OF[self.task.name]}; all predictions of by-video folds of train together",
+            "score_of": f"{tune_trial.SCORE_OF[self.task.labels]}; all predictions of by-video folds of train together",
             "pruned": why,
             "per_output": done.per_output,
             "seed": self.job.seed,

@@ -14,7 +14,7 @@ from blend.pool import gap_filling
 from blend.pool import pool as pools
 from extract.runtime.run_folder import write_json
 from heads.abaw import test_list
-from heads.abaw.annotations import DTYPES, Annotation
+from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
 from heads.data import predictions
 
@@ -27,9 +27,9 @@ def drifting(task, rng, length, quality, heads):
     channels = len(task.outputs)
     z = np.cumsum(rng.standard_normal((length, channels)), 0) * 0.15 + rng.standard_normal(channels)
     noisy = [z + rng.standard_normal(z.shape) * quality[h] + rng.standard_normal(channels) * 0.5 for h in range(heads)]
-    if task.name == "au":
+    if task.is_multilabel:
         return (z > 1).astype(np.uint8), [1 / (1 + np.exp(1 - n)) for n in noisy]
-    if task.name == "expr":
+    if task.is_multiclass:
         return z.argmax(1).astype(np.int8), [np.exp(n) / np.exp(n).sum(1, keepdims=True) for n in noisy]
     return np.tanh(z / 2).astype(np.float32), [np.tanh(n / 2) for n in noisy]
 
@@ -123,7 +123,7 @@ class Corpus:
         )
 
     def annotation(self, values: np.ndarray, valid: np.ndarray) -> Annotation:
-        return Annotation("video", np.ascontiguousarray(values, DTYPES[self.task.name]), valid)
+        return Annotation("video", np.ascontiguousarray(values, self.task.dtype), valid)
 
 
 @pytest.fixture

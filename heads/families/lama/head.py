@@ -211,7 +211,7 @@ class Lama(Head):
                 found = pool.map(lambda scores, chunk=chunk: scores(chunk), self.scorers)
                 for target, some in zip(self.targets, found, strict=True):
                     target.fill(some, out[start : start + CHUNK])
-        return np.clip(out, -1.0 if self.task.is_regression else 0.0, 1.0)
+        return np.clip(out, self.task.lowest, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each automl in a JSON file of its own (heads.families.lama.scorer), and what for."""

@@ -43,7 +43,7 @@ class Mlp(Head):
         return {
             "best_epoch": self.best_epochs,
             "epochs": self.epochs,
-            "selection": selection.SELECTION[self.task.name],
+            "selection": selection.SELECTION[self.task.labels],
             "selection_score": [score for _, score in bests],
             "parameters": int(self.models[0].count_params()),
         }

@@ -19,7 +19,7 @@ from heads.base.threads import threads
 if TYPE_CHECKING:
     from heads.families.mlp.settings import MlpSettings
 
-ACTIVATIONS = {"au": "sigmoid", "expr": "softmax", "va": "tanh"}
+ACTIVATIONS = {"multilabel": "sigmoid", "multiclass": "softmax", "regression": "tanh"}
 TINY = 1e-7
 
 
@@ -76,7 +76,7 @@ def build(
         layers.append(dense(settings.hidden, "relu", 0))
     if settings.dropout:
         layers.append(keras.layers.Dropout(settings.dropout, seed=seed * 10 + 3))
-    layers.append(dense(len(task.outputs), ACTIVATIONS[task.name], 1))
+    layers.append(dense(len(task.outputs), ACTIVATIONS[task.labels], 1))
     return keras.Sequential(layers)
 
 

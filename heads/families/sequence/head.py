@@ -116,7 +116,7 @@ class Sequence(Head):
             "best_epoch": self.best_epochs,
             "epochs": self.epochs,
             "steps_per_epoch": steps,
-            "selection": selection.SELECTION[self.task.name],
+            "selection": selection.SELECTION[self.task.labels],
             "selection_score": [score for _, score in bests],
             "parameters": [sum(p.numel() for p in model.parameters()) for model in self.models],
             "device": sequence_training.device().type,

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
 from blend.calibrate import class_bias
-from blend.decision.decide import decide
+from blend.tasks.lookup import BLEND_TASKS
 
 
 def problem(seed, n=400):
@@ -19,7 +19,9 @@ def problem(seed, n=400):
 
 
 def macro(scores, truth, added):
-    return f1_score(truth, decide("expr", scores, bias=added), labels=range(8), average="macro", zero_division=0)
+    return f1_score(
+        truth, BLEND_TASKS["expr"].decide(scores, bias=added), labels=range(8), average="macro", zero_division=0
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))

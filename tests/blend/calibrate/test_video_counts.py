@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from blend.calibrate import video_counts
+from blend.tasks.lookup import BLEND_TASKS
 from heads.abaw.tasks import TASKS
 
 
@@ -22,17 +23,17 @@ def sample(name, seed, n=300, videos=5):
 @pytest.mark.parametrize("seed", range(5))
 def test_summed_tables_score_as_the_frames_do(name, seed):
     truth, decided, video_of = sample(name, seed)
-    table = video_counts.per_video(name, truth, decided, video_of, 5)
+    table = BLEND_TASKS[name].count(truth, decided, video_of, 5)
     assert video_counts.score(name, table.sum(0)) == pytest.approx(TASKS[name].score(truth, decided), abs=1e-9)
     np.testing.assert_allclose(
-        video_counts.outputs(name, table.sum(0)), TASKS[name].per_output(truth, decided), atol=1e-9
+        BLEND_TASKS[name].per_output(table.sum(0)), TASKS[name].per_output(truth, decided), atol=1e-9
     )
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
 def test_a_draw_scores_the_videos_that_were_drawn(name):
     truth, decided, video_of = sample(name, 0)
-    table = video_counts.per_video(name, truth, decided, video_of, 5)
+    table = BLEND_TASKS[name].count(truth, decided, video_of, 5)
     drawn = video_counts.draw(name, table, 4, seed=3)
     times = np.random.default_rng(3).multinomial(5, np.full(5, 0.2), size=4)
     for score, repeated in zip(drawn, times, strict=True):
@@ -45,7 +46,7 @@ def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean_or_keeps_its_score():
     """One class per video, half of class 2 taken for class 0; five classes never occur and count as 0."""
     truth, decided = np.array([0, 0, 1, 1, 2, 2], np.int8), np.array([0, 0, 1, 1, 2, 0], np.int8)
     video_of = np.array([0, 0, 1, 1, 2, 2])
-    table = video_counts.per_video("expr", truth, decided, video_of, 3)
+    table = BLEND_TASKS["expr"].count(truth, decided, video_of, 3)
     whole = TASKS["expr"].per_output(truth, decided)
     np.testing.assert_allclose(whole[:3], [0.8, 1, 2 / 3])
     times = np.random.default_rng(0).multinomial(3, np.full(3, 1 / 3), size=50)
@@ -63,4 +64,4 @@ def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean_or_keeps_its_score():
 
 def test_a_ccc_that_is_not_defined_is_nan():
     same = np.full((10, 2), 0.5, np.float32)
-    assert np.isnan(video_counts.score("va", video_counts.per_video("va", same, same, np.zeros(10, int), 1).sum(0)))
+    assert np.isnan(video_counts.score("va", BLEND_TASKS["va"].count(same, same, np.zeros(10, int), 1).sum(0)))

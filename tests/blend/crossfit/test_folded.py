@@ -24,7 +24,7 @@ HEADS = (0, 1, 2)
 def test_every_subset_scores_as_its_pool_does(make_pool, name, k):
     """With all frames alike; au to within its counts of 1/256."""
     pool = make_pool(name, length=(150, 200))
-    some = (folded.FoldedVaPool if name == "va" else folded.FoldedPool)(pool, FOLDS, power=0.0)
+    some = folded.fold_pool(pool, FOLDS, power=0.0)
     assert some.subsets == SUBSETS
     for weights in ([0, 1, 0], [0.2, 0.3, 0.5]):
         parts = some.parts("box", k, np.array(weights, float))
@@ -104,13 +104,12 @@ def test_greedy_weights_are_no_worse_than_any_head(make_pool, name):
 
 
 def test_tables_of_va_are_those_of_the_blend(make_pool):
-    from blend.calibrate import video_counts
 
     pool = make_pool("va")
     some = folded.fold_pool(pool, FOLDS)
     weights = np.array([[0.5, 0.1], [0.5, 0.2], [0.0, 0.7]])
     scale, shift = np.array([1.5, 0.5]), np.array([0.1, -0.2])
-    table = folded.va_table(some.moments("box", 3), weights, scale, shift)
+    table = folded.tables_of_moments(some.moments("box", 3), weights, scale, shift)
     decided = scale * combine.scores(pool, weights.tolist(), "box", 3)[pool.known.rows].astype(float) + shift
-    expected = video_counts.per_video("va", pool.known.values, decided, pool.video_of, len(pool.videos))
+    expected = pool.blend_task.count(pool.known.values, decided, pool.video_of, len(pool.videos))
     np.testing.assert_allclose(table, expected, atol=1e-4)

@@ -9,6 +9,7 @@ from blend.calibrate import video_counts
 from blend.config import BlendSettings
 from blend.crossfit import estimate, interval
 from blend.crossfit.selection import Selection
+from blend.tasks.lookup import BLEND_TASKS
 
 TASKS = ["au", "expr", "va"]
 
@@ -32,8 +33,8 @@ def test_widening_with_few_and_unequal_groups():
 def test_scales_without_ends_and_back(task):
     low = -1.0 if task == "va" else 0.0
     scores = np.linspace(low + 0.01, 0.99, 50)
-    np.testing.assert_allclose(interval.bound(task, interval.unbound(task, scores)), scores, atol=1e-12)
-    assert np.isfinite(interval.unbound(task, np.array([low, 1.0]))).all()
+    np.testing.assert_allclose(BLEND_TASKS[task].bound(BLEND_TASKS[task].unbound(scores)), scores, atol=1e-12)
+    assert np.isfinite(BLEND_TASKS[task].unbound(np.array([low, 1.0]))).all()
 
 
 def table_of(task, rng, groups):
@@ -48,13 +49,13 @@ def table_of(task, rng, groups):
             shape = (n, 12) if task == "au" else (n,)
             truth = rng.integers(0, 2 if task == "au" else 8, shape)
             decided = np.where(rng.random(shape) < right, truth, rng.integers(0, 2 if task == "au" else 8, shape))
-        tables.append(video_counts.per_video(task, truth, decided, np.zeros(n, int), 1)[0])
+        tables.append(BLEND_TASKS[task].count(truth, decided, np.zeros(n, int), 1)[0])
     return np.stack(tables)
 
 
 def sample_score(task, table, chosen):
     """The score of some groups; what they lack, but all groups have, scores as in all."""
-    parts, whole = video_counts.outputs(task, table[chosen].sum(0)), video_counts.outputs(task, table.sum(0))
+    parts, whole = BLEND_TASKS[task].per_output(table[chosen].sum(0)), BLEND_TASKS[task].per_output(table.sum(0))
     if task == "va":
         return parts.mean()
     actual = [t[2] if task == "au" else t.sum(1) for t in (table[chosen].sum(0), table.sum(0))]
@@ -114,8 +115,8 @@ def test_bounds_equal_a_bootstrap_by_hand(task):
     near = interval.interval(task, table, frames, centre, 4000, 3, test_groups=10**9)
     resized = interval.resize(task, (low, high), centre, 40, 10**9)
     np.testing.assert_allclose(resized, near, atol=1e-6)
-    free_width = np.diff(interval.unbound(task, np.array([low, high])))[0]
-    near_width = np.diff(interval.unbound(task, np.array(near)))[0]
+    free_width = np.diff(BLEND_TASKS[task].unbound(np.array([low, high])))[0]
+    near_width = np.diff(BLEND_TASKS[task].unbound(np.array(near)))[0]
     assert near_width == pytest.approx(free_width / np.sqrt(2), rel=1e-6)
 
 

@@ -10,7 +10,7 @@ from blend.config import BlendSettings
 from blend.crossfit import estimate, folded
 from blend.crossfit import selection as select
 from blend.crossfit.selection import Selection
-from blend.crossfit.solvers import SOLVERS, Candidate
+from blend.crossfit.solvers import Candidate, make_solver
 from blend.decision import combine, smooth
 from blend.pool.pool import Truth
 from extract.runtime.errors import InputError
@@ -259,7 +259,7 @@ def test_train_out_of_fold_counts_half_where_it_is_wanted(make_pool, name):
     assert chosen.with_train and selection.choose(0).with_train
     alone = Selection(pool, both, 0)
     assert not alone.choose().with_train
-    on_train = SOLVERS[name](folded.fold_pool(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
+    on_train = make_solver(folded.fold_pool(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
     for f in range(4):
         mine, theirs = selection.solution(chosen, (f,)), alone.solution(chosen, (f,))
         for key in ("weights", "thresholds", "bias", "scale", "shift"):

@@ -13,7 +13,7 @@ from blend.decision.params import Params
 from blend.pool import duplicates
 from blend.search import objective, search
 from blend.search.journal import TrialJournal
-from blend.search.space import Space
+from blend.search.space import make_space
 from extract.runtime.errors import InputError
 
 TASKS = ["au", "expr", "va"]
@@ -98,7 +98,7 @@ def test_given_scale_and_shift_are_scored_as_they_are_applied(make_pool):
     for scale, shift, kernel in both:
         settings = BlendSettings(scale=scale, shift=shift)
         point = objective.Point(weights, kernel, 2)
-        space = Space(pool, settings)
+        space = make_space(pool, settings)
         made = space.complete(point)
         blend = combine.scores(pool, weights, kernel, 2)[pool.known.rows].astype(np.float64)
         moved = blend if made.scale is None else np.array(made.scale) * blend + np.array(made.shift)

@@ -141,7 +141,7 @@ def test_blanks_quotes_and_signs_in_test_videos_names_come_through_to_the_score(
         kind, ("h",), videos, np.arange(0, total + 1, 3), np.empty((1, total, 0), np.float32), np.ones(total, bool)
     )
     decided = rng.integers(0, 2, (total, len(kind.outputs)) if task != "expr" else total)
-    decided = decided.astype(annotation_files.DTYPES[task])
+    decided = decided.astype(TASKS[task].dtype)
     submission.write(tmp_path / "out.txt", listed, made, decided)
     assert (
         submission_check.list_problems(tmp_path / "out.txt", submission_check.read_template(tmp_path / "list.txt"))

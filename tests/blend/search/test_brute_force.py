@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from blend.calibrate import threshold
 from blend.config import BlendSettings
-from blend.crossfit.folded import FoldedPool, FoldedVaPool
+from blend.crossfit.folded import fold_pool
 from blend.decision import combine
 from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
@@ -144,7 +144,7 @@ def test_the_search_ends_at_least_as_high_as_a_grid(task, seed):
 def test_what_folds_are_scored_by_equals_scoring_their_pools(task, seed):
     """Per subset and output; au to within its counts, which hold these scores exactly."""
     pool = problem(task, seed)
-    folded = (FoldedVaPool if task == "va" else FoldedPool)(pool, [[0], [1]], power=0.0)
+    folded = fold_pool(pool, [[0], [1]], power=0.0)
     for weight in FOUND:
         parts = folded.parts("box", 0, np.array([weight, 1 - weight]))
         for subset, videos in (((0,), [1]), ((1,), [0]), ((), [0, 1])):

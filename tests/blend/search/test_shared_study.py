@@ -44,9 +44,9 @@ def check(trials, count):
 def scored_again(pool, settings, trials):
     """Every value is what its parameters score."""
     from blend.search import objective
-    from blend.search.space import Space
+    from blend.search.space import make_space
 
-    space = Space(pool, settings)
+    space = make_space(pool, settings)
     score = objective.make(pool, space.extras)
     for trial in trials:
         assert score.score(space.point(trial.params)) == pytest.approx(trial.value, abs=1e-12)

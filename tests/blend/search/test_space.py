@@ -12,7 +12,7 @@ from blend.decision import combine
 from blend.decision.params import Params
 from blend.search import search
 from blend.search.objective import Point
-from blend.search.space import Space, attributes
+from blend.search.space import attributes, make_space
 
 OPTIONS = [
     ("au", {}, {"w head0", "w head1", "w head2", "k"}),
@@ -27,7 +27,7 @@ OPTIONS = [
 @pytest.mark.parametrize(("name", "options", "names"), OPTIONS)
 def test_a_start_is_a_point_where_nothing_optional_acts(make_pool, name, options, names):
     pool = make_pool(name)
-    space = Space(pool, BlendSettings(select="tuned", **options))
+    space = make_space(pool, BlendSettings(select="tuned", **options))
     distributions = space.distributions()
     assert names <= set(distributions) and (options or names == set(distributions))
     chosen = space.start([0.5, 0.5, 0.0], 3)
@@ -48,7 +48,7 @@ def test_points_with_lists_survive_the_study(make_pool):
         ((0.5,) * 8, (0.25,) * 8, 0.25), "box", tuple(range(8)), None, 0.5, tuple(0.1 * i for i in range(8)), 0.9
     )
     stored = SimpleNamespace(params={}, user_attrs=json.loads(json.dumps(attributes(point))))
-    assert Space(pool, BlendSettings()).of(stored) == point
+    assert make_space(pool, BlendSettings()).of(stored) == point
 
 
 @pytest.mark.parametrize("rule", ["exact", "fixed", "bootstrap", "pulled", "plug-in"])
@@ -82,6 +82,6 @@ def test_moments_are_matched_on_the_pool(make_pool, scale, shift, kernel):
     np.testing.assert_allclose(moved.mean(0), truth.mean(0) if shift else blend.mean(0), atol=1e-5)
     from blend.search import objective
 
-    space = Space(pool, settings)
+    space = make_space(pool, settings)
     parts = objective.make(pool, space.extras).parts(Point((0.2, 0.3, 0.5), kernel, 3))
     np.testing.assert_allclose(parts, pool.task.per_output(truth, moved.astype(np.float32)), atol=1e-5)

@@ -11,7 +11,6 @@ import pytest
 from extract import config as extract_config
 from extract.runtime.errors import InputError
 from heads import corpus_checks
-from heads.abaw import annotations as annotation_files
 from heads.abaw import multitask as multitask_file
 from heads.abaw import read as labels
 from heads.abaw import tasks, test_list
@@ -64,7 +63,7 @@ def test_rows_are_used_for_exactly_the_parts_that_they_are_valid_for(tmp_path, n
         if ok[name]:
             video, picture = image.split("/")
             part = {"va": numbers[:2], "expr": numbers[2:3], "au": numbers[3:]}[name]
-            expected[video, int(picture[:5])] = np.array(part, annotation_files.DTYPES[name])
+            expected[video, int(picture[:5])] = np.array(part, TASKS[name].dtype)
     assert len(mixes) == 8, "every mix of invalid parts"
     found = {
         (video, int(at) + 1): np.atleast_1d(annotation.values[at])
@@ -184,7 +183,7 @@ def test_the_parts_are_tasks_of_their_own():
     assert [*SUBTASKS] == ["mtl/va", "mtl/expr", "mtl/au"] and (*TASKS, MTL) == NAMES
     for place, part in SUBTASKS.items():
         assert find(place) is part and part.place == place and find(part.name).place == part.name
-        assert part.outputs == TASKS[part.name].outputs and part.score is TASKS[part.name].score
+        assert part.outputs == TASKS[part.name].outputs and type(part) is type(TASKS[part.name])
     with pytest.raises(KeyError):
         find("mtl")
 

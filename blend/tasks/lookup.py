@@ -1,0 +1,22 @@
+"""The tasks of a blend by name, and what is known of each: another of a known kind is one line here."""
+
+from __future__ import annotations
+
+from blend.tasks.multiclass import Multiclass
+from blend.tasks.multilabel import Multilabel
+from blend.tasks.protocol import BlendTask
+from blend.tasks.regression import Regression
+from heads.abaw.tasks import TASKS
+
+BLEND_TASKS: dict[str, BlendTask] = {
+    "au": Multilabel(TASKS["au"], 50, (0, 2, 5, 15)),
+    "expr": Multiclass(TASKS["expr"], 100, (0, 5, 15, 50)),
+    "va": Regression(TASKS["va"], 100, (0, 5, 15, 50)),
+}
+"""Published optima of k are 5 (au) and 50 (expr, va); twice to ten times that is searched."""
+
+
+def key_owners() -> dict[str, tuple[str, ...]]:
+    """Keys of settings and of params.json that only some tasks have -> these tasks."""
+    keys = (key for one in BLEND_TASKS.values() for key in one.keys)
+    return {key: tuple(name for name, one in BLEND_TASKS.items() if key in one.keys) for key in keys}
