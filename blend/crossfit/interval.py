@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from blend.calibrate import video_counts
 from blend.tasks.lookup import BLEND_TASKS
 
-LUCK = 1.2
-"""The blend, too, depends on which videos it was found on, which no draw of finished decisions shows."""
+LUCK = 1.25
+"""The blend, too, depends on which videos it was found on, which no draw of finished decisions shows. With 1.2 test lay
+1.04 standard deviations off in `blend.studies.simulate --seed 0` (202 draws of all tasks and sizes).
+"""
 LEVEL = 0.95
 
 
