@@ -152,7 +152,7 @@ def _learning(
     features: dict[str, str],
     code: str,
     together: dict[str, str] | None,
-    persons: dict[str, str] | None,
+    persons: dict[str, str] | None = None,
 ) -> str:
     """Fingerprint of all that a trained head hangs on: where it is the same, nothing is learnt again.
 

@@ -104,7 +104,7 @@ def test_out_of_fold_predictions_of_every_family_are_by_person(
         def __init__(self, one: learn.TrainData, head: Any) -> None:
             self.one, self.head = one, head
 
-        def predict_videos(self, work: Path, videos: list[str]) -> Any:
+        def predict_videos(self, work: Path, videos: list[str], people: Any = None) -> Any:
             rows = self.one.load(videos)
             spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
             return out_of_fold.Predictions(
