@@ -114,13 +114,15 @@ def main(
         listed = test_list.read(test, task)
     else:
         assert annotations is not None
-        listed = test_list.from_lengths({video: len(one.valid) for video, one in truth.items()}, task, annotations)
-    found = {}
+        listed = test_list.from_lengths({video: len(item.valid) for video, item in truth.items()}, task, annotations)
+    results = {}
     for head in params.heads:
         again = external.find_files(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
-        some = external.read_external(again or external.find_part(given[head], "val" if test is None else "test"), task)
-        found[head] = external.select_videos(some, listed.names) if given[head].is_file() else some
-    target = pool.for_test(task, found, listed, as_row(blend.prior, task))
+        values = external.read_external(
+            again or external.find_part(given[head], "val" if test is None else "test"), task
+        )
+        results[head] = external.select_videos(values, listed.names) if given[head].is_file() else values
+    target = pool.for_test(task, results, listed, as_row(blend.prior, task))
     decided = combine.combine(target, params)
     if out is not None:
         submission.write(out, listed, target, decided)
@@ -142,8 +144,8 @@ def drop_unused(blend: Blend) -> Blend:
         for head, weight in zip(params.heads, params.weights, strict=True)
         if (any(weight) if isinstance(weight, tuple) else weight) or head in _named(params)
     ]
-    some = replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
-    return replace(blend, params=some)
+    values = replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
+    return replace(blend, params=values)
 
 
 def _named(params: Params) -> tuple[str, ...]:

@@ -62,27 +62,27 @@ def command(
 
             if compare:
                 raise InputError("--compare is for files, not for ABAW-3's folders of a text per video")
-            found, what = submission_folder.check(file, template, lengths, task)
+            result, what = submission_folder.check(file, template, lengths, task)
         else:
             if lengths is not None or task is not None:
                 raise InputError("--lengths and --task are for ABAW-3's folders of a text per video")
             wanted = read_template(template)
-            found = [f"line {line}: {text}" for line, text in list_problems(file, wanted)]
+            result = [f"line {line}: {text}" for line, text in list_problems(file, wanted)]
             what = f"a submission for {wanted.kind.name}, {len(wanted.images):,} pictures in the template's order"
-            if compare and not found:
+            if compare and not result:
                 from blend import check_predictions
 
                 odd = check_predictions.warnings(file, wanted.kind.name, template, compare)
         if as_json:
-            facts = {"file": str(file), "complete": not found, "problems": found}
+            facts = {"file": str(file), "complete": not result, "problems": result}
             print(json.dumps(facts | ({"warnings": odd} if compare else {}), indent=2))
-            raise typer.Exit(1 if found or odd else 0)
-        for text in found if everything else found[:SHOWN]:
+            raise typer.Exit(1 if result or odd else 0)
+        for text in result if everything else result[:SHOWN]:
             print(text)
-        if found:
-            if not everything and len(found) > SHOWN:
-                print(f"... and {len(found) - SHOWN:,} more; --all lists them")
-            print(f"{file}: {len(found):,} problem{'s' * (len(found) > 1)}; it would not be accepted as complete")
+        if result:
+            if not everything and len(result) > SHOWN:
+                print(f"... and {len(result) - SHOWN:,} more; --all lists them")
+            print(f"{file}: {len(result):,} problem{'s' * (len(result) > 1)}; it would not be accepted as complete")
             raise typer.Exit(1)
         for text in odd:
             print(f"! {text}")

@@ -41,7 +41,7 @@ def warnings(file: Path, kind: str, template: Path, given: list[Path]) -> list[s
         raise InputError(f"{file}: --compare is for submissions of {', '.join(TASKS)}, this is one of {kind}")
     task = TASKS[kind]
     listed = test_list.read(template, task)
-    found: dict[str, Any] = {"shares": None, "faults": []}
+    results: dict[str, Any] = {"shares": None, "faults": []}
     for path in given:
         if not path.exists():
             raise InputError(f"--compare {path}: does not exist; give a blend's folder, or predictions of test")
@@ -49,18 +49,18 @@ def warnings(file: Path, kind: str, template: Path, given: list[Path]) -> list[s
             own = _with_blend(file, task, listed, path)
         else:
             own = {"shares": None, "faults": _with_predictions(file, task, listed, path)}
-        found = {"shares": own["shares"] or found["shares"], "faults": found["faults"] + own["faults"]}
-    report = {unlabelled_sentences.KEY: found}
+        results = {"shares": own["shares"] or results["shares"], "faults": results["faults"] + own["faults"]}
+    report = {unlabelled_sentences.KEY: results}
     return [plain(text, report, digits=2) for text in unlabelled_sentences.sentences(report)]
 
 
 def _with_predictions(file: Path, task: Task, listed: TestList, path: Path) -> list[dict[str, Any]]:
     """Faults beside one folder or file, of which validation is not known."""
-    some = external.read_external(external.find_part(path, "test"), task)
-    test = pool.for_test(task, {str(path): some}, listed, np.zeros(len(task.outputs), np.float32), [str(path)])
+    values = external.read_external(external.find_part(path, "test"), task)
+    test = pool.for_test(task, {str(path): values}, listed, np.zeros(len(task.outputs), np.float32), [str(path)])
     decided, rows = _decisions(file, task, test)
-    found = unlabelled.of_decisions(None, test, None, decided, [str(path)], SEED, rows)
-    return [fault | {"against": str(path)} for fault in found]
+    result = unlabelled.of_decisions(None, test, None, decided, [str(path)], SEED, rows)
+    return [fault | {"against": str(path)} for fault in result]
 
 
 def _with_blend(file: Path, task: Task, listed: TestList, folder: Path) -> dict[str, Any]:
@@ -77,10 +77,10 @@ def _with_blend(file: Path, task: Task, listed: TestList, folder: Path) -> dict[
             f"--compare instead"
         )
     prior = as_row(blend.prior, task)
-    found = {part: {head: predictions.read(own / f"{part}.parquet", task) for head, own in where.items()}
+    results = {part: {head: predictions.read(own / f"{part}.parquet", task) for head, own in where.items()}
              for part in ("val", "test")}  # fmt: skip
-    validation = pool.for_test(task, found["val"], _all(found["val"], task, folder), prior)
-    test = pool.for_test(task, found["test"], listed, prior)
+    validation = pool.for_test(task, results["val"], _all(results["val"], task, folder), prior)
+    test = pool.for_test(task, results["test"], listed, prior)
     usual = combine.combine(validation, blend.params)
     decided, rows = _decisions(file, task, test)
     return {
@@ -89,11 +89,11 @@ def _with_blend(file: Path, task: Task, listed: TestList, folder: Path) -> dict[
     }
 
 
-def _all(found: dict[str, Predictions], task: Task, path: Path) -> TestList:
+def _all(result: dict[str, Predictions], task: Task, path: Path) -> TestList:
     """Every frame of every video, to the last prediction."""
     last: dict[str, int] = {}
-    for some in found.values():
-        for video, (frames, _) in some.videos.items():
+    for group in result.values():
+        for video, (frames, _) in group.videos.items():
             last[video] = max(last.get(video, 1), int(frames[-1]) if len(frames) else 1)
     return test_list.from_lengths(last, task, path)
 

@@ -77,8 +77,8 @@ class Run:
     @property
     def videos(self) -> list[dict[str, Any]]:
         """Every annotated validation video, by name."""
-        found: list[dict[str, Any]] = self.report["videos"]
-        return found
+        results: list[dict[str, Any]] = self.report["videos"]
+        return results
 
 
 def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _comparable(first: Run, other: Run) -> None:
     tasks = first.report["task"], other.report["task"]
     if tasks[0] != tasks[1]:
         raise InputError(f"{other.name}: is of task {tasks[1]!r}, but {first.name} of {tasks[0]!r}; compare one task")
-    names = [{one["video"]: one for one in run.videos} for run in (first, other)]
+    names = [{video["video"]: video for video in run.videos} for run in (first, other)]
     if odd := sorted(names[0].keys() ^ names[1].keys()):
         has, lacks = (first, other) if odd[0] in names[0] else (other, first)
         raise InputError(
@@ -165,14 +165,14 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
     from blend.calibrate import video_counts
     from blend.report.videos import tables
 
-    mine, theirs = (sorted(one.videos, key=lambda v: v["video"]) for one in (run, against))
+    mine, theirs = (sorted(item.videos, key=lambda v: v["video"]) for item in (run, against))
     of = np.unique(
         [-1 - v if video.get("group") is None else video["group"] for v, video in enumerate(mine)], return_inverse=True
     )[1]
     labelled = np.bincount(of, weights=[video["labelled"] for video in mine]).astype(int).tolist()
-    ours, others = (video_counts.sum_groups(tables(videos, key), of) for videos in (mine, theirs))
-    found = gain(run.report["task"], [ours], [others], labelled, draws, seed)
-    return {"of": run.name, "against": against.name, **found}
+    ours, rest = (video_counts.sum_groups(tables(videos, key), of) for videos in (mine, theirs))
+    result = gain(run.report["task"], [ours], [rest], labelled, draws, seed)
+    return {"of": run.name, "against": against.name, **result}
 
 
 def gain(
@@ -194,11 +194,11 @@ def gain(
 
     whole = [[video_counts.score(task, table.sum(0)) for table in tables] for tables in (mine, theirs)]
     gained = float(np.mean(whole[0]) - np.mean(whole[1]))
-    found: dict[str, Any] = {"difference": video_counts.number_or_none(gained)}
+    results: dict[str, Any] = {"difference": video_counts.number_or_none(gained)}
     drawn = scores(mine) - scores(theirs)
     drawn = drawn[np.isfinite(drawn)]
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
-        return found | {"interval": None, "better_in": None}
+        return results | {"interval": None, "better_in": None}
     wider = interval.widen_factor(np.array(labelled, np.int64))
     # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
     widest = 1.0 - TASKS[task].lowest
@@ -206,7 +206,7 @@ def gain(
     at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
     low, high = widest * np.tanh(at + wider * (np.quantile(free, [0.025, 0.975]) - free.mean()))
     better = float((drawn > 0).mean() + 0.5 * (drawn == 0).mean())
-    return found | {"interval": [float(low), float(high)], "better_in": better}
+    return results | {"interval": [float(low), float(high)], "better_in": better}
 
 
 def _facts(run: Run, key: str) -> dict[str, Any]:
@@ -230,33 +230,33 @@ def _facts(run: Run, key: str) -> dict[str, Any]:
     }
 
 
-def verdict(one: dict[str, Any]) -> str:
+def verdict(item: dict[str, Any]) -> str:
     """One difference in words."""
-    if one["difference"] is None:
-        return f"{one['of']} and {one['against']} cannot be compared: a score is not defined."
-    if one["interval"] is None:
-        return f"{one['of']} scores {one['difference']:+.4f} against {one['against']}: a single video says no more."
-    low, high = one["interval"]
+    if item["difference"] is None:
+        return f"{item['of']} and {item['against']} cannot be compared: a score is not defined."
+    if item["interval"] is None:
+        return f"{item['of']} scores {item['difference']:+.4f} against {item['against']}: a single video says no more."
+    low, high = item["interval"]
     said = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told apart from"
     return (
-        f"{one['of']} {said} {one['against']}: {one['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f}), "
-        f"better in {one['better_in']:.1%} of the draws."
+        f"{item['of']} {said} {item['against']}: {item['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f}), "
+        f"better in {item['better_in']:.1%} of the draws."
     )
 
 
-def show(found: dict[str, Any]) -> None:
+def show(result: dict[str, Any]) -> None:
     """Print the runs as a table, and every difference in words."""
     from rich.table import Table
 
     from blend.report.pointers import format_number
     from blend.report.summary import number
 
-    held = found["compared"] == "held_out"
+    held = result["compared"] == "held_out"
     out = console()
     columns = ("blend", "held out", "95 % interval", "made from", "k", "heads", "against the first")
-    table = Table(*columns, title=f"{found['task']}: {found['metric']} on {found['videos']} validation videos")
-    first = {one["of"]: one for one in found["differences"] if one["against"] == found["runs"][0]["run"]}
-    for run in found["runs"]:
+    table = Table(*columns, title=f"{result['task']}: {result['metric']} on {result['videos']} validation videos")
+    first = {item["of"]: item for item in result["differences"] if item["against"] == result["runs"][0]["run"]}
+    for run in result["runs"]:
         band = f"{run['interval'][0]:.4f} to {run['interval'][1]:.4f}" if run["interval"] else ""
         gain = first.get(run["run"])
         against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
@@ -270,8 +270,8 @@ def show(found: dict[str, Any]) -> None:
         "whichever was searched for longer has an advantage."
     )
     out.print(what)
-    for one in found["differences"]:
-        out.print(verdict(one))
+    for entry in result["differences"]:
+        out.print(verdict(entry))
 
 
 EXAMPLES = """Examples:
@@ -291,12 +291,12 @@ def command(
 ) -> None:
     """Compare blends on the same draws of the validation videos."""
     with errors.exits():
-        found = main(runs, draws, seed)
+        result = main(runs, draws, seed)
         if as_json:
-            json.dump(found, sys.stdout, indent=1, allow_nan=False)
+            json.dump(result, sys.stdout, indent=1, allow_nan=False)
             print()
         else:
-            show(found)
+            show(result)
 
 
 if __name__ == "__main__":

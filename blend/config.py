@@ -155,8 +155,8 @@ class BlendSettings(Strict):
             meant: dict[str, Any] = {"k": value, "kernel": "gaussian"} if key == "sigma" else {"kernels": [value]}
             for other, known in meant.items():
                 if full.get(other) not in (None, known):
-                    found = full[other]
-                    raise ValueError(f"{key} = {value!r} means {other} = {known!r}; found {other} = {found!r}, too")
+                    result = full[other]
+                    raise ValueError(f"{key} = {value!r} means {other} = {known!r}; found {other} = {result!r}, too")
                 full[other] = known
         return full or table
 
@@ -205,7 +205,7 @@ class BlendSection(Strict):
 
     @model_validator(mode="after")
     def _one_for_each_output(self) -> BlendSection:
-        for task, outputs in ((task, one.task.outputs) for task, one in BLEND_TASKS.items()):
+        for task, outputs in ((task, blend_task.task.outputs) for task, blend_task in BLEND_TASKS.items()):
             settings: BlendSettings = getattr(self, task)
             given = {key: getattr(settings, key) for key in ("k", "sigma", "thresholds", "bias", "scale", "shift")}
             given |= {f"weights.{head}": weight for head, weight in (settings.weights or {}).items()}

@@ -44,27 +44,27 @@ def find_layout(root: Path) -> Layout:
 
     Raises InputError for a folder that cannot be read.
     """
-    found = Layout()
+    result = Layout()
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; name the one that holds your frames and annotations")
     for folder in _folders(root, DEPTH):
         entries = sorted(folder.iterdir())
         files, below = [p for p in entries[:FIRST] if p.is_file()], [p for p in entries[:FIRST] if p.is_dir()]
         if any(_holds_frames(path) for path in below):
-            found.frames.append(folder)
+            result.frames.append(folder)
         if any(path.suffix.lower() in video.EXTENSIONS for path in files):
-            found.videos.append(folder)
+            result.videos.append(folder)
         texts = [path for path in entries if path.suffix.lower() == ".txt" and path.is_file()]
         headers = {path: _header(path) for path in texts[:FIRST]}
         for task in TASKS.values():
             if any(header == task.header.lower() for header in headers.values()):
                 part = next((part for part in PARTS if part in folder.name.lower()), None)
                 if part is not None:
-                    found.annotations.setdefault((task.name, part), folder)
+                    result.annotations.setdefault((task.name, part), folder)
             for path, header in headers.items():
                 if header == f"image_location,{task.header}".lower():
-                    found.lists.setdefault(task.name, path)
-    return found
+                    result.lists.setdefault(task.name, path)
+    return result
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:
@@ -115,8 +115,8 @@ def write_config(layout: Layout, name: str) -> str:
     return "\n".join(lines)
 
 
-def _paths(key: str, found: list[Path], what: str, needed: bool = False) -> str:
-    values = [json.dumps(str(path), ensure_ascii=False) for path in found]
+def _paths(key: str, result: list[Path], what: str, needed: bool = False) -> str:
+    values = [json.dumps(str(path), ensure_ascii=False) for path in result]
     if not values:
         return f'{"" if needed else "# "}{key} = "/data/ABAW/{key}"   # {"not found: " if needed else ""}{what}'
     return f"{key} = {values[0] if len(values) == 1 else '[' + ', '.join(values) + ']'}   # {what}"
@@ -124,10 +124,10 @@ def _paths(key: str, found: list[Path], what: str, needed: bool = False) -> str:
 
 def _section(task: Task, layout: Layout) -> list[str]:
     """The lines of a task; comments where its validation was not found."""
-    found = {part: layout.annotations.get((task.name, part)) for part in PARTS} | {"test": layout.lists.get(task.name)}
-    off = "" if found["val"] else "# "
+    result = {part: layout.annotations.get((task.name, part)) for part in PARTS} | {"test": layout.lists.get(task.name)}
+    off = "" if result["val"] else "# "
     lines = [f"{off}[corpus.{task.name}]"]
-    for part, path in found.items():
+    for part, path in result.items():
         what = "the official test list" if part == "test" else "a folder of <video>.txt"
         value = json.dumps(str(path or f"/data/ABAW/{task.name}/{part}"), ensure_ascii=False)
         lines.append(f"{off if path else '# '}{part} = {value}" + ("" if path else f"   # not found: {what}"))
@@ -162,8 +162,8 @@ def command(
         layout = main(root, path, name)
         ready = [task for task in TASKS if (task, "val") in layout.annotations]
         if as_json:
-            found = {"config": str(path), "frames": [str(folder) for folder in layout.frames], "tasks": ready}
-            print(json.dumps(found, ensure_ascii=False))
+            results = {"config": str(path), "frames": [str(folder) for folder in layout.frames], "tasks": ready}
+            print(json.dumps(results, ensure_ascii=False))
             return
         print(f"{path}: {len(layout.frames)} folders of frames, annotations of {', '.join(ready) or 'no task'}")
         if ready and layout.frames:

@@ -100,18 +100,18 @@ def _joined(
     }
     mark = run_folder.fingerprint(facts)
     if run_folder.is_done(out, mark):
-        found: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
-        return found
+        entries: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
+        return entries
     run_folder.begin(out)
     header = submission_check.read_template(test).header if test else tasks.MTL_HEADER
     report = sum_reports(reports, seed)
     join([out / part / "submission.txt" for part in reports], header, out / "submission.txt")
-    report["submissions"] = _several(out, reports, header)
+    report["submissions"] = _join_alternatives(out, reports, header)
     report["seconds"] = round(time.monotonic() - began, 2)
     run_folder.write_json(out / "report.json", report)
     run_folder.write_text(out / "report.html", multitask_page.render(report))
     results = ["submission.txt", "report.json", "report.html"]
-    run_folder.finish(out, mark, facts, results + [one["file"] for one in report["submissions"]])
+    run_folder.finish(out, mark, facts, results + [item["file"] for item in report["submissions"]])
     return report
 
 
@@ -127,9 +127,9 @@ def join(parts: list[Path], header: str, out: Path) -> None:
         with open(temporary, "w", encoding="utf-8", newline="\n") as handle:
             handle.write(header + "\n")
             for lines in zip(*columns, strict=True):
-                (image, *others), values = zip(*(line.split(",", 1) for line in lines), strict=True)
-                if any(other != image for other in others):
-                    raise RuntimeError(f"{out}: {image} and {others} are on one line")
+                (image, *rest), values = zip(*(line.split(",", 1) for line in lines), strict=True)
+                if any(other != image for other in rest):
+                    raise RuntimeError(f"{out}: {image} and {rest} are on one line")
                 images.append(image)
                 handle.write(",".join((image, *values)) + "\n")
         if problems := submission_check.list_problems(
@@ -155,9 +155,9 @@ def sum_reports(reports: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]
         "equal": _sum([part["equal"] for part in parts.values()]),
         **{key: _sum([part[key] for part in parts.values()]) for key in ("submitted", "searched", "expected")},
         "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
-        "interval": None if None in intervals else [sum(one[side] for one in intervals) for side in (0, 1)],
+        "interval": None if None in intervals else [sum(interval[side] for interval in intervals) for side in (0, 1)],
         "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
-        "test": None if None in tested else _sum([one["score"] for one in tested]),
+        "test": None if None in tested else _sum([item["score"] for item in tested]),
         "parts": parts,
         "submission": {key: sent[key] for key in ("path", "from", "lines", "frames", "videos")},
         "seed": seed,
@@ -191,20 +191,20 @@ def _sum(scores: list[float | None]) -> float | None:
     return None if None in scores else float(sum(score for score in scores if score is not None))
 
 
-def _several(out: Path, reports: dict[str, dict[str, Any]], header: str) -> list[dict[str, Any]]:
+def _join_alternatives(out: Path, reports: dict[str, dict[str, Any]], header: str) -> list[dict[str, Any]]:
     """Join the parts' first, second, ... submissions; a part that has fewer gives its first again."""
     for old in (out / "submissions").glob("*.txt"):
         old.unlink()
     files = {name: (report["submissions"] or {"files": []})["files"] for name, report in reports.items()}
     written = []
     for number in range(max(map(len, files.values()))):
-        chosen = {name: some[number if number < len(some) else 0] for name, some in files.items()}
+        chosen = {name: file[number if number < len(file) else 0] for name, file in files.items()}
         target = out / "submissions" / f"{number + 1}.txt"
-        join([out / name / one["file"] for name, one in chosen.items()], header, target)
+        join([out / name / part["file"] for name, part in chosen.items()], header, target)
         entry: dict[str, Any] = {"file": f"submissions/{target.name}"}
-        entry |= {"of": {name: {"name": one["name"], "what": one["what"]} for name, one in chosen.items()}}
-        if all("test" in one for one in chosen.values()):
-            entry["test"] = _sum([one["test"] for one in chosen.values()])
+        entry |= {"of": {name: {"name": case["name"], "what": case["what"]} for name, case in chosen.items()}}
+        if all("test" in item for item in chosen.values()):
+            entry["test"] = _sum([element["test"] for element in chosen.values()])
         written.append(entry)
     return written
 

@@ -38,60 +38,60 @@ RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 def run_blend(
     config: Config,
     sources: BlendInputs,
-    some: LoadedPools | None,
+    values: LoadedPools | None,
     work: Path,
     out: Path,
     submissions: int,
     options: SearchOptions,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Write everything but DONE into `out`; returns the report and the names of the results. `some`: if read before."""
+    """Write everything but DONE into `out`; returns the report and the results' names. `values`: as read before."""
     began = time.monotonic()
-    some = some if some is not None else blend_inputs.load_pools(sources)
-    target = blend_inputs.submission_pool(sources, some)
-    found = (search_shared if options.shared else _search_alone)(some.validation, sources, out, options)
+    values = values if values is not None else blend_inputs.load_pools(sources)
+    target = blend_inputs.submission_pool(sources, values)
+    result = (search_shared if options.shared else _search_alone)(values.validation, sources, out, options)
     run_folder.begin(out)  # not before: what was finished stays, should the study not open
-    sources = _as_long(sources, found, options)
+    sources = _as_long(sources, result, options)
     settings, seed = sources.settings, sources.seed
-    finding = ResultBuilder(some.validation, settings, seed, found, some.test_groups, some.train)
+    finding = ResultBuilder(values.validation, settings, seed, result, values.test_groups, values.train)
     params = finding.params
     about = alternatives.describe(sources.prior, sources.settings.test_from)
     run_folder.write_json(out / "params.json", params.as_json() | about)
-    submission.write(out / "submission.txt", some.listed, target, combine.combine(target, params))
+    submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources)
-    report = report_report.build(some.validation, outcome, sources.settings, sources.seed)
+    report = report_report.build(values.validation, outcome, sources.settings, sources.seed)
     ks, train = report["score_against_k"]["k"], sources.paths.train
-    report |= report_report.build_details(some.validation, outcome, sources.seed, ks, config.corpus.name, train)
-    report["frames"]["filled_by_head"] = some.validation.filled(some.validation.known.rows)
+    report |= report_report.build_details(values.validation, outcome, sources.seed, ks, config.corpus.name, train)
+    report["frames"]["filled_by_head"] = values.validation.filled(values.validation.known.rows)
     report["prior_from"] = sources.prior_from
     report["heads_tuned_here"] = config.corpus.demo and bool(sources.ours)
     report["alike"] = report_facts.describe_resemblance(config, sources, work)
-    report["submission"] = _submitted(out, some, target, sources)
+    report["submission"] = _submitted(out, values, target, sources)
     for line in report_facts.warn_of_resemblance(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)
     report["unlabelled_test"] = (
-        unlabelled.facts(some.validation, target, params, sources.seed) if some.source == "test" else None
+        unlabelled.facts(values.validation, target, params, sources.seed) if values.source == "test" else None
     )
     results = list(RESULTS)
     alternatives.clear(out)
     report["submissions"] = None
     if submissions > 1:
-        written = alternatives.write(out, _entries(some, target, outcome), submissions, some.listed, sources.prior)
+        written = alternatives.write(out, _entries(values, target, outcome), submissions, values.listed, sources.prior)
         left_out = [*written.left_out]
-        if some.both is None and some.source == "test":
+        if values.both is None and values.source == "test":
             left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
         report["submissions"] = {"files": list(written.files), "left_out": left_out}
         texts = [Path(entry["file"]) for entry in written.files]
-        results += [str(one) for text in texts for one in (text, text.with_suffix(".json"))]
-    _score_on_test(config, sources, work, out, some, report)
+        results += [str(item) for text in texts for item in (text, text.with_suffix(".json"))]
+    _score_on_test(config, sources, work, out, values, report)
     report["seconds"] = round(time.monotonic() - began, 2)
     crossed = outcome.ways[TUNED].crossed
     if crossed is not None and len(crossed.folds) < sources.settings.folds:
-        what = "validation videos" if some.validation.people is None else "people in validation"
+        what = "validation videos" if values.validation.people is None else "people in validation"
         print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
     run_folder.write_json(out / "report.json", report)
     pictures = config.corpus.frames if sources.settings.thumbnails else []
-    faces = thumbnails.make(some.validation, pictures)
-    timeline = page_timeline.make(some.validation, outcome)
+    faces = thumbnails.make(values.validation, pictures)
+    timeline = page_timeline.make(values.validation, outcome)
     run_folder.write_text(out / "report.html", page.render(report, timeline, faces))
     return report, results
 
@@ -120,11 +120,11 @@ def _search_alone(validation: Pool, sources: BlendInputs, out: Path, options: Se
             return search.search(validation, settings, trials, seed, journal, bar.advance, options.until())
 
 
-def _as_long(sources: BlendInputs, found: SearchResult, options: SearchOptions) -> BlendInputs:
+def _as_long(sources: BlendInputs, result: SearchResult, options: SearchOptions) -> BlendInputs:
     """Where time was limited, the searches inside the folds make no more trials than the search itself did."""
     if options.timeout is None:
         return sources
-    most = min(estimate.fold_trials(sources.settings), len(found.trials))
+    most = min(estimate.fold_trials(sources.settings), len(result.trials))
     return replace(sources, settings=sources.settings.model_copy(update={"fold_trials": most}))
 
 
@@ -137,18 +137,18 @@ def _cross_fitted(finding: ResultBuilder, sources: BlendInputs) -> BlendResult:
         return finding.finish(bar.advance)
 
 
-def _submitted(out: Path, some: LoadedPools, target: Pool, sources: BlendInputs) -> dict[str, Any]:
+def _submitted(out: Path, values: LoadedPools, target: Pool, sources: BlendInputs) -> dict[str, Any]:
     """Facts about submission.txt."""
-    rows = submission.rows(some.listed, target)
-    facts = report_report.submitted(out / "submission.txt", some.listed, target, rows, some.source)
+    rows = submission.rows(values.listed, target)
+    facts = report_report.submitted(out / "submission.txt", values.listed, target, rows, values.source)
     return facts | {
         "filled_by_head": target.filled(rows),
         "test_from": sources.settings.test_from,
-        "learnt_from_train_and_val": list(some.learnt_from_both) if target is some.both else [],
+        "learnt_from_train_and_val": list(values.learnt_from_both) if target is values.both else [],
     }
 
 
-def _entries(some: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:
+def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
     what = {
         CROSS_FITTED: "the average of what the folds find, its parts chosen by held-out score",
@@ -164,28 +164,28 @@ def _entries(some: LoadedPools, target: Pool, outcome: BlendResult) -> list[Cand
         ),
         Candidate(EQUAL, "equal weights, with smoothing of their own", alone[EQUAL], target),
     ]
-    if some.both is not None:
-        heads = ", ".join(some.learnt_from_both)
+    if values.both is not None:
+        heads = ", ".join(values.learnt_from_both)
         text = f"the main blend on heads that have learnt from train and validation ({heads})"
-        all_of.append(Candidate("train_val", text, outcome.chosen.params, some.both, "train+val"))
-    if (trial := outcome.found.best_start("greedy")) is not None:
-        greedy = search.params(some.validation, trial.weights, trial.kernel, trial.k)
+        all_of.append(Candidate("train_val", text, outcome.chosen.params, values.both, "train+val"))
+    if (trial := outcome.search.best_start("greedy")) is not None:
+        greedy = search.params(values.validation, trial.weights, trial.kernel, trial.k)
         all_of.append(Candidate("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
     all_of += [Candidate("next_head", f"another single head, {head}", alone[head], target) for head in ranked[1:2]]
     return all_of
 
 
 def _score_on_test(
-    config: Config, sources: BlendInputs, work: Path, out: Path, some: LoadedPools, report: dict[str, Any]
+    config: Config, sources: BlendInputs, work: Path, out: Path, values: LoadedPools, report: dict[str, Any]
 ) -> None:
     """What the submissions score on test: known for the demo only, and read only now that they are written."""
     report["test"] = None
-    if not config.corpus.demo or some.source != "test":
+    if not config.corpus.demo or values.source != "test":
         return
     from blend.submission.test_score import final_score
     from extract.demo.corpus import paths
 
     truth = paths(extract_run.corpus_folder(work))["truth"][sources.task.within or sources.task.name]
-    report["test"] = final_score(out / "submission.txt", some.listed, truth, sources.task)
+    report["test"] = final_score(out / "submission.txt", values.listed, truth, sources.task)
     for entry in (report["submissions"] or {"files": []})["files"]:
-        entry["test"] = final_score(out / entry["file"], some.listed, truth, sources.task)["score"]
+        entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]

@@ -63,9 +63,9 @@ class Commands(typer.core.TyperGroup):
         module = importlib.import_module(known.module)
         program = importlib.import_module(f"{known.module}.__main__") if hasattr(module, "__path__") else module
         examples = program.EXAMPLES.replace(f"python -m {known.module}", f"affect-heads {name}")
-        found = typer.main.get_command(cli.application(program.command, examples))
-        found.name = name
-        return found
+        result = typer.main.get_command(cli.application(program.command, examples))
+        result.name = name
+        return result
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -82,7 +82,7 @@ class Commands(typer.core.TyperGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands that people need, from their lines here."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, one.about) for name, one in COMMANDS.items() if not one.hidden])
+            formatter.write_dl([(name, command.about) for name, command in COMMANDS.items() if not command.hidden])
 
 
 app = typer.Typer(cls=Commands, epilog=EXAMPLES, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -55,13 +55,13 @@ def _run_once(
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
         config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
-        sources, some = provenance.read_steady(sources, is_done)
+        sources, values = provenance.read_steady(sources, is_done)
     step("blend")
-    if options.storage and some is not None:
+    if options.storage and values is not None:
         from blend import pipeline
 
         # not holding the folder: another may help from there
-        pipeline.search_shared(some.validation, sources, out, options)
+        pipeline.search_shared(values.validation, sources, out, options)
     facts = facts_of(sources)
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(out):
@@ -69,10 +69,10 @@ def _run_once(
         if run_folder.is_done(out, mark):
             report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
             return report
-        if some is None:
+        if values is None:
             return None
         from blend import pipeline
 
-        report, results = pipeline.run_blend(config, sources, some, work, out, submissions, options)
+        report, results = pipeline.run_blend(config, sources, values, work, out, submissions, options)
         run_folder.finish(out, mark, facts, results)
         return report

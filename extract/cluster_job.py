@@ -50,12 +50,12 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
         sizes = [part.size(job) * _frames(part) for job in todo]
         for number, chunk in enumerate(divide_videos(sizes, cluster.slots()), 1):
             name = f"extract-{part.name}-{number}"
-            some = [todo[i] for i in chunk]
-            videos[name] = part, some, sum(sizes[i] for i in chunk)
-            jobs.append(_job(cluster, settings, part, name, some))
+            subset = [todo[i] for i in chunk]
+            videos[name] = part, subset, sum(sizes[i] for i in chunk)
+            jobs.append(_job(cluster, settings, part, name, subset))
     if not jobs:
         return
-    before = {name: [_file(part, one) for one in some] for name, (part, some, _) in videos.items()}
+    before = {name: [_file(part, element) for element in chosen] for name, (part, chosen, _) in videos.items()}
     done = dict.fromkeys(videos, 0)
     with progress("extract", total=sum(size for *_, size in videos.values()), unit="frames") as bar:
 
@@ -64,12 +64,12 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
             done[job.name] = max(frames_done, done[job.name])
 
         def ended(job: Job, _: dict[str, Any]) -> None:
-            part, some, size = videos[job.name]
-            for one, old in zip(some, before[job.name], strict=True):
+            part, group, size = videos[job.name]
+            for entry, old in zip(group, before[job.name], strict=True):
                 # what has a picture that could not be read this time is made, and yet to be made again by another run
                 wait_until(
-                    lambda one=one, old=old: part.is_done(one) or _file(part, one) != old,  # type: ignore[misc]
-                    store.path(part.work, part.name, one.video),
+                    lambda item=entry, old=old: part.is_done(item) or _file(part, item) != old,  # type: ignore[misc]
+                    store.path(part.work, part.name, entry.video),
                 )
             at(job, size)
 
@@ -79,15 +79,15 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
 def divide_videos(sizes: list[int], slots: int) -> list[list[int]]:
     """Indices of videos in jobs of about the same size, their order kept; a video is never divided."""
     most = min(MOST, max(LEAST, sum(sizes) // (JOBS_PER_SLOT * slots)))
-    found: list[list[int]] = []
+    results: list[list[int]] = []
     full = 0
     for i, size in enumerate(sizes):
-        if not found or full + size > most:
-            found.append([])
+        if not results or full + size > most:
+            results.append([])
             full = 0
-        found[-1].append(i)
+        results[-1].append(i)
         full += size
-    return found
+    return results
 
 
 def _file(part: Part, job: Any) -> tuple[int, int] | None:
@@ -104,14 +104,14 @@ def _frames(part: Part) -> int:
     return 1 if isinstance(part, feature_step.NetworkStep) else 100
 
 
-def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, some: list[Any]) -> Job:
+def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, values: list[Any]) -> Job:
     """A job's paths: no picture is read here."""
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     if isinstance(part, feature_step.NetworkStep):
-        told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder.absolute())] for job in some]}
+        told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder.absolute())] for job in values]}
     else:
         told |= {"corpus": part.corpus_version}
-        told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in some]}
+        told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]}
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.cluster_job", (), cluster.log(name), needs, stdin=json.dumps(told))
 

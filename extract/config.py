@@ -265,12 +265,12 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tupl
             raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
             raise InputError(f"{where}: key {key!r} is missing") from None
-        found, hint = repr(first["input"]), ""
+        result, hint = repr(first["input"]), ""
         if first["type"] == "list_type" and isinstance(first["input"], str):
             each = [part.strip() for part in first["input"].strip("[]").split(",")]
             hint = f"; expected a list, as in {key}={json.dumps(each, ensure_ascii=False)}"
             hint += " (in single quotes on a command line)" if where.startswith("--set") else ""
-        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {found}{hint}") from None
+        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {result}{hint}") from None
 
 
 def _model_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
@@ -279,8 +279,8 @@ def _model_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseMod
 
     for part in loc:
         if isinstance(part, str) and part in kind.model_fields:
-            found = _models(kind.model_fields[part].annotation, typing)
-            kind = found[0] if found else kind
+            result = _models(kind.model_fields[part].annotation, typing)
+            kind = result[0] if result else kind
     return kind
 
 

@@ -84,9 +84,9 @@ def _joined(
     for kind, names in columns.items():
         part = getattr(features, kind)
         if part is None or part.shape != (len(features.frame), len(names)):
-            found = "none" if part is None else f"shape {part.shape}"
+            result = "none" if part is None else f"shape {part.shape}"
             raise InputError(
-                f"{path}: {kind}: found {found}, expected shape {(len(features.frame), len(names))} as in other "
+                f"{path}: {kind}: found {result}, expected shape {(len(features.frame), len(names))} as in other "
                 f"videos; run python -m extract.run --redo"
             )
         parts.append(part.astype(np.float32))

@@ -34,7 +34,7 @@ class TaskHeads(BaseModel):
 
     @field_validator("use")
     @classmethod
-    def _some(cls, value: list[str] | None) -> list[str] | None:
+    def _check_use(cls, value: list[str] | None) -> list[str] | None:
         if value is not None and not value:
             raise ValueError("name at least one head, or leave `use` out for all standard ones")
         return value
@@ -131,11 +131,11 @@ def _read_head(config: Config, entry: str, task: str, name: str) -> HeadSettings
 
 def possible(config: Config, task: str, asked: Collection[str] = ()) -> dict[str, str]:
     """Names of the heads that the config asks for, if features allow -> their names without a network's."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for name, settings in list_heads(config, task, asked):
-        full = [f"{name}-{one}" for one in config.features.networks] if settings.networks == "each" else [name]
-        found |= dict.fromkeys(full, name)
-    return found
+        full = [f"{name}-{network}" for network in config.features.networks] if settings.networks == "each" else [name]
+        results |= dict.fromkeys(full, name)
+    return results
 
 
 def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | None, option: str) -> None:
@@ -144,7 +144,7 @@ def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | No
         if name in names:
             continue
         near = difflib.get_close_matches(name, [*names, *names.values(), *standard(task)], 1)
-        meant = near if set(near) & names.keys() else [one for one in names if names[one] in near] or near
+        meant = near if set(near) & names.keys() else [item for item in names if names[item] in near] or near
         hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
         raise InputError(f"{option} {name}: no such head; there are {', '.join(names)}{hint}")
 
@@ -169,23 +169,23 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
                 raise InputError(f"config: two heads of heads.{task}.use are called {spec.name!r}; rename one file")
             specs.append(spec)
     if not specs:
-        found = "; ".join(f"{network}: {', '.join(there)}" for network, there in has.items())
+        result = "; ".join(f"{network}: {', '.join(there)}" for network, there in has.items())
         raise InputError(
             f"heads.{task}: no head can be trained: none of {', '.join(name for name, _ in heads)} finds the inputs it "
-            f"needs in the networks' features ({found})"
+            f"needs in the networks' features ({result})"
         )
     return specs
 
 
 def _by_default(section: TaskHeads, task: str, asked: Collection[str]) -> list[str]:
     """The standard heads that run where the config names none; a name asked for may end in its network."""
-    found = []
+    results = []
     for name in standard(task):
         override = section.overrides.get(name)
         raw = read_raw(name, task)[0] | (override if isinstance(override, dict) else {})
-        if not raw.get("on_request", False) or any(one == name or one.startswith(f"{name}-") for one in asked):
-            found.append(name)
-    return found
+        if not raw.get("on_request", False) or any(item == name or item.startswith(f"{name}-") for item in asked):
+            results.append(name)
+    return results
 
 
 def read_head(

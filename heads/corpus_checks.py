@@ -45,8 +45,8 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     given = [part for part in ("train", "val") if getattr(paths, part) is not None]
     annotations = {part: labels.read_folder(getattr(paths, part), task) for part in given}
     listed = test_list.read(paths.test, task) if paths.test else None
-    named = _apart({part: (getattr(paths, part), some) for part, some in annotations.items()}, listed)
-    annotated = [video for some in annotations.values() for video in some]
+    named = _apart({part: (getattr(paths, part), annotation) for part, annotation in annotations.items()}, listed)
+    annotated = [video for group in annotations.values() for video in group]
     person_of = people.read(config.corpus, {*annotated, *(listed.names if listed else ())})
     people.check(config.corpus, person_of, annotated)
     _warn_of_sides(named)
@@ -74,13 +74,13 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: test_li
             f"{val[both[0]].place(val_folder)}: the video is in {train_folder} too ({len(both)} are); a video may "
             f"be in train or in val, not in both"
         )
-    for folder, some in parts.values():
-        if listed and (both := sorted(some.keys() & set(listed.names))):
+    for folder, group in parts.values():
+        if listed and (both := sorted(group.keys() & set(listed.names))):
             raise InputError(
                 f"{listed.path}: line {listed.line(both[0])} lists the video {both[0]!r}, which is annotated in "
                 f"{folder} too ({len(both)} are); test videos may not be learnt from"
             )
-    named = {part: (folder, sorted(some)) for part, (folder, some) in parts.items()}
+    named = {part: (folder, sorted(subset)) for part, (folder, subset) in parts.items()}
     if listed:
         named["test"] = listed.path, sorted(listed.names)
     return named
@@ -124,20 +124,20 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
     """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
     corpus, paths = config.corpus, config.corpus.task(task.place)
     folders = frames.list_videos(corpus.frames)
-    wanted = sorted({video for some in annotations.values() for video in some} | set(listed.names if listed else ()))
+    wanted = sorted({video for group in annotations.values() for video in group} | set(listed.names if listed else ()))
     last = {video: _last(folders[video]) for video in wanted if video in folders}
-    for part, some in annotations.items():
+    for part, annotation in annotations.items():
         folder: Path = getattr(paths, part)
-        unknown = [video for video in some if video not in folders]
-        if len(unknown) > corpus.missing_videos * len(some):
+        unknown = [video for video in annotation if video not in folders]
+        if len(unknown) > corpus.missing_videos * len(annotation):
             raise InputError(
-                f"{some[unknown[0]].place(folder)}: the corpus has no folder of frames called {unknown[0]!r} "
-                f"({len(unknown)} of {len(some)} annotated videos have none); check corpus.frames and "
+                f"{annotation[unknown[0]].place(folder)}: the corpus has no folder of frames called {unknown[0]!r} "
+                f"({len(unknown)} of {len(annotation)} annotated videos have none); check corpus.frames and "
                 f"corpus.{task.within or task.name}.{part}; if no face was found in them, raise corpus.missing_videos "
                 f"or give them empty folders"
             )
         _warn(folder, unknown)
-        check_annotations(folder, some, last, corpus.missing_tail)
+        check_annotations(folder, annotation, last, corpus.missing_tail)
     if listed:
         _warn(listed.path, test_list.check_videos(listed, set(folders), corpus.missing_videos))
         test_list.check_lengths(listed, last, corpus.missing_tail)

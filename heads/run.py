@@ -97,10 +97,10 @@ def _up_to_date(
     everybody = people.read(config.corpus, known | set(listed))
     person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = [{n: feature_file.mark(work, n, some) for n in networks} for some in (known, set(listed))]
+    marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
-    for part, some in annotations.items():
-        corpus_checks.check_annotations(getattr(paths, part), some, last, config.corpus.missing_tail)
+    for part, annotation in annotations.items():
+        corpus_checks.check_annotations(getattr(paths, part), annotation, last, config.corpus.missing_tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
     _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
@@ -191,12 +191,12 @@ def prior(annotations: dict[str, Annotation], task: Task, part: str = "training"
     }
 
 
-def _keep_prior(path: Path, found: dict[str, Any]) -> None:
+def _keep_prior(path: Path, result: dict[str, Any]) -> None:
     """Write prior.json unless it says the same already."""
     with contextlib.suppress(OSError, ValueError):
-        if json.loads(path.read_text(encoding="utf-8")) == found:
+        if json.loads(path.read_text(encoding="utf-8")) == result:
             return
-    run_folder.write_json(path, found)
+    run_folder.write_json(path, result)
 
 
 EXAMPLES = """Examples:
@@ -248,12 +248,12 @@ def split_task(task: str) -> tuple[str, ...]:
 
 def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
     """The same for programs."""
-    found = []
+    results = []
     for name, folder in folders.items():
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         facts = {key: report[key] for key in ("metric", "val_score", "seconds")}
-        found.append({"head": name, **facts, "folder": str(folder)})
-    return found
+        results.append({"head": name, **facts, "folder": str(folder)})
+    return results
 
 
 def _print(folders: dict[str, Path], task: Task) -> None:

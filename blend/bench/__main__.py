@@ -13,32 +13,32 @@ from extract.runtime import cli, errors, run_folder
 from heads.abaw.tasks import TASKS
 
 
-def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(what, measured, asked, the published way) of every part."""
     lines = []
-    for part, one in found.items():
+    for part, item in result.items():
         if part in MOST_MS:
-            what = f"{part}: a trial at {one['frames']:,} x {one['outputs']} x {one['heads']} heads"
-            more = f"{one['ratio_to_floor']:.1f} times the floor of {one['floor_ms']:.2f} ms"
-            other = f"{one['reference_ms'] / 1000:.1f} s: {one['times_faster']:,.0f} times"
-            lines.append((what, f"{one['ms']:.2f} ms ({more})", f"<= {MOST_MS[part]:g} ms", other))
+            what = f"{part}: a trial at {item['frames']:,} x {item['outputs']} x {item['heads']} heads"
+            more = f"{item['ratio_to_floor']:.1f} times the floor of {item['floor_ms']:.2f} ms"
+            other = f"{item['reference_ms'] / 1000:.1f} s: {item['times_faster']:,.0f} times"
+            lines.append((what, f"{item['ms']:.2f} ms ({more})", f"<= {MOST_MS[part]:g} ms", other))
             if TASKS[part].is_regression:
-                lines.append(("va: at a k not seen before", f"{one['ms_first']:.1f} ms", "", ""))
+                lines.append(("va: at a k not seen before", f"{item['ms_first']:.1f} ms", "", ""))
         elif part == "search":
-            what = f"au: from the start of {one['trials']} trials until params.json"
-            took = f"{one['seconds']:.1f} s (the trials {one['search_seconds']:.1f} s)"
+            what = f"au: from the start of {item['trials']} trials until params.json"
+            took = f"{item['seconds']:.1f} s (the trials {item['search_seconds']:.1f} s)"
             lines.append((what, took, f"<= {MOST_SECONDS[part]:g} s", ""))
             more = "... and until the report's numbers: the search in five folds, heads alone"
-            lines.append((more, f"{one['report_seconds']:.1f} s", "", ""))
-            part_of = one["checking_seconds"] / one["report_seconds"]
-            took = f"{one['checking_seconds']:.2f} s, {part_of:.2%} of it"
+            lines.append((more, f"{item['report_seconds']:.1f} s", "", ""))
+            part_of = item["checking_seconds"] / item["report_seconds"]
+            took = f"{item['checking_seconds']:.2f} s, {part_of:.2%} of it"
             lines.append(("... hashing what the heads predict, twice", took, f"< {MOST_CHECKING:.0%}", ""))
         else:
-            what = f"au: {one['pictures']:,} pictures written and checked"
-            lines.append((what, f"{one['seconds']:.2f} s", f"< {MOST_SECONDS[part]:g} s", ""))
-    if found:
-        most = max(found, key=lambda part: found[part]["gigabytes"])
-        lines.append((f"memory, at most ({most})", f"{found[most]['gigabytes']:.2f} GB", f"< {MOST_GB:g} GB", ""))
+            what = f"au: {item['pictures']:,} pictures written and checked"
+            lines.append((what, f"{item['seconds']:.2f} s", f"< {MOST_SECONDS[part]:g} s", ""))
+    if result:
+        most = max(result, key=lambda part: result[part]["gigabytes"])
+        lines.append((f"memory, at most ({most})", f"{result[most]['gigabytes']:.2f} GB", f"< {MOST_GB:g} GB", ""))
     return lines
 
 
@@ -66,21 +66,21 @@ def command(
     """Measure trials, a search and a submission at Aff-Wild2's size."""
     with errors.exits():
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
-        found = main(tuple(only) if only else PARTS, table, scale, rounds, seed)
+        result = main(tuple(only) if only else PARTS, table, scale, rounds, seed)
         if out is not None:
-            run_folder.write_json(out, found)
+            run_folder.write_json(out, result)
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(result, indent=2, allow_nan=False))
         else:
-            _print(found, table)
+            _print(result, table)
 
 
-def _print(found: dict[str, Any], table: Path | None) -> None:
+def _print(result: dict[str, Any], table: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
     shown = Table("", "measured", "asked", "published way", title=f"frames: {table or 'invented'}")
-    for row in rows(found):
+    for row in rows(result):
         shown.add_row(*row)
     Console(width=150).print(shown)
 

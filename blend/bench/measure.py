@@ -45,5 +45,5 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
         raise InputError(said[-1].removeprefix("error: "))
     if ended.returncode:
         raise Failed(f"bench {job['part']} ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return results

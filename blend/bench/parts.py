@@ -113,18 +113,18 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
     settings = BlendSettings(trials=TRIALS)
     began = time.perf_counter()
     with TrialJournal(folder / "study.db", pool.task.name, {"seed": seed}) as journal:
-        found = searching.search(pool, settings, TRIALS, seed, journal)
+        result = searching.search(pool, settings, TRIALS, seed, journal)
     searched = time.perf_counter() - began
-    finding = ResultBuilder(pool, settings, seed, found)
+    finding = ResultBuilder(pool, settings, seed, result)
     write_json(folder / "params.json", finding.params.as_json())
     written = time.perf_counter() - began
     finding.finish()
     return {
-        "trials": len(found.trials),
+        "trials": len(result.trials),
         "search_seconds": searched,
         "seconds": written,
         "report_seconds": time.perf_counter() - began,
-        "score": found.score,
+        "score": result.score,
         "gigabytes": peak(),
     }
 

@@ -42,15 +42,15 @@ class Sparse:
 
 def draw_frames(table: Path | None, videos: int, frames: int, seed: int) -> Frames:
     """`videos` videos with `frames` frames in all: of many draws the nearest, its longest video cut or stretched."""
-    found = bench_frames.read(table) if table else bench_frames.invent(seed)
-    names = np.array(sorted(found))
-    lengths = np.array([len(found[name]) for name in names])
+    result = bench_frames.read(table) if table else bench_frames.invent(seed)
+    names = np.array(sorted(result))
+    lengths = np.array([len(result[name]) for name in names])
     rng = np.random.default_rng(seed)
     draws = [rng.permutation(len(names))[:videos] for _ in range(DRAWS)]
-    chosen = min(draws, key=lambda some: abs(int(lengths[some].sum()) - frames))
-    picked = {str(name): found[str(name)] for name in sorted(names[chosen])}
+    chosen = min(draws, key=lambda values: abs(int(lengths[values].sum()) - frames))
+    picked = {str(name): result[str(name)] for name in sorted(names[chosen])}
     longest = max(picked, key=lambda name: len(picked[name]))
-    left = frames - sum(len(some) for name, some in picked.items() if name != longest)
+    left = frames - sum(len(group) for name, group in picked.items() if name != longest)
     own = picked[longest][:left]
     more = np.arange(1, left - len(own) + 1, dtype=np.int32) + own[-1]
     picked[longest] = np.concatenate([own, more]).astype(np.int32)
@@ -62,8 +62,8 @@ def make(name: str, table: Path | None, scale: float, seed: int) -> tuple[Pool, 
     task, (videos, frames) = TASKS[name], SIZES[name]
     few = max(2, round(videos * scale))
     there = draw_frames(table, few, round(frames * scale), seed)
-    sparse = {video: _video(task, some, [seed, i]) for i, (video, some) in enumerate(there.items())}
-    lengths = [int(some[-1]) for some in there.values()]
+    sparse = {video: _video(task, subset, [seed, i]) for i, (video, subset) in enumerate(there.items())}
+    lengths = [int(group[-1]) for group in there.values()]
     offsets = gap_filling.find_offsets(lengths)
     scores = np.empty((HEADS, int(offsets[-1]), len(task.outputs)), np.float32)
     present = np.zeros(scores.shape[1], bool)

@@ -59,7 +59,7 @@ def main(blends: list[Path], minutes: float, detector: Path | None, scratch: Pat
 
 def _checking(blends: list[Path]) -> float:
     """Seconds of hashing the models of the blends' heads, before they are read and after."""
-    models = [folder / MODEL for one in trained.find(blends) for folder in one.heads.values()]
+    models = [folder / MODEL for item in trained.find(blends) for folder in item.heads.values()]
     began = time.perf_counter()
     for model in (*models, *models):
         run_folder.damage(model, beside=False)
@@ -106,15 +106,15 @@ def command(
 ) -> None:
     """Measure blend.predict on a long video."""
     with errors.exits():
-        found = main(blend, minutes, detector)
+        result = main(blend, minutes, detector)
         if as_json:
-            print(json.dumps(found))
+            print(json.dumps(result))
             return
-        sizes = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in found["bytes"].items())
+        sizes = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in result["bytes"].items())
         print(
-            f"{found['frames']:,} frames ({found['faces']:,} with a face) of {WIDTH}x{HEIGHT}: "
-            f"{found['gigabytes']:.2f} GB at most in all processes, {found['seconds']:.0f} s; {sizes}; "
-            f"hashing the models {found['checking']:.2%} of the time"
+            f"{result['frames']:,} frames ({result['faces']:,} with a face) of {WIDTH}x{HEIGHT}: "
+            f"{result['gigabytes']:.2f} GB at most in all processes, {result['seconds']:.0f} s; {sizes}; "
+            f"hashing the models {result['checking']:.2%} of the time"
         )
 
 

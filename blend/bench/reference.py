@@ -19,14 +19,14 @@ GRID = np.arange(0.1, 1, 0.1)
 
 def seconds(task: str, sparse: dict[str, Sparse], weights: NDArray[np.float64], k: int, frames: int) -> float:
     """Seconds of one trial, measured on the first videos that hold `frames` frames, scaled to all of them."""
-    some, count = [], 0
+    items, count = [], 0
     for video in sparse.values():
-        some.append(video)
+        items.append(video)
         count += len(video.frames)
         if count >= frames:
             break
     began = time.perf_counter()
-    score(task, some, weights, k)
+    score(task, items, weights, k)
     return (time.perf_counter() - began) * sum(len(video.frames) for video in sparse.values()) / count
 
 
@@ -34,7 +34,7 @@ def score(task: str, videos: list[Sparse], weights: NDArray[np.float64], k: int)
     """The score of a blend over the annotated frames of some videos."""
     from sklearn.metrics import f1_score
 
-    predicted = np.concatenate([_one(video, weights, k) for video in videos])
+    predicted = np.concatenate([_smooth_video(video, weights, k) for video in videos])
     truth = np.concatenate([video.truth for video in videos])
     if TASKS[task].is_multilabel:
         best = [
@@ -47,7 +47,7 @@ def score(task: str, videos: list[Sparse], weights: NDArray[np.float64], k: int)
     return float(np.mean([_ccc(truth[:, c], predicted[:, c]) for c in range(truth.shape[1])]))
 
 
-def _one(video: Sparse, weights: NDArray[np.float64], k: int) -> NDArray[np.float32]:
+def _smooth_video(video: Sparse, weights: NDArray[np.float64], k: int) -> NDArray[np.float32]:
     """Blend, fill, smooth one video; the rows of its frames with a face."""
     blended = np.zeros_like(video.scores[0])
     for weight, scores in zip(weights, video.scores, strict=True):

@@ -43,8 +43,8 @@ def main(task: str, table: Path | None, scale: float, seed: int, out: Path | Non
 
     pool, _ = bench_pools.make(task, table, scale, seed)
     settings = BlendSettings(trials=max(1, round(TRIALS * scale)), fold_trials=1)
-    found = search.search(pool, settings, settings.trials, seed)
-    outcome = ResultBuilder(pool, settings, seed, found).finish()
+    result = search.search(pool, settings, settings.trials, seed)
+    outcome = ResultBuilder(pool, settings, seed, result).finish()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         train = _annotations(folder / "train", task, scale, seed)
@@ -139,16 +139,16 @@ def _pictures(folder: Path, pool: Any) -> None:
 
 def _opens(path: Path) -> float | None:
     """Seconds until Chromium has the page open and the timeline drawn, the middle of three; None without Chromium."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
+    result = shutil.which("chromium") or shutil.which("google-chrome")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         return None
-    if found is None:
+    if result is None:
         return None
     took = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=result, args=["--no-sandbox"])
         for _ in range(3):
             page = browser.new_page()
             began = time.perf_counter()
@@ -186,15 +186,15 @@ def command(
         if not 0 < scale <= 1:
             raise InputError(f"--scale {scale:g}: expected a number above 0, at most 1")
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
-        found = main(task, table, scale, seed, page)
+        result = main(task, table, scale, seed, page)
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(result, indent=2, allow_nan=False))
             return
-        opens = "not measured (no Chromium or no Playwright)" if found["opens"] is None else f"{found['opens']:.2f} s"
+        opens = "not measured (no Chromium or no Playwright)" if result["opens"] is None else f"{result['opens']:.2f} s"
         asked = f"asked: < {MOST_SECONDS:g} s, {MOST_GB:g} GB, {MOST_MB:g} MB, {MOST_OPENING:g} s"
-        made = f"made in {found['seconds']:.1f} s, {found['gigabytes']:.2f} GB; {found['megabytes']:.2f} MB"
-        parts = ", ".join(f"{part} {found[part]:.1f} s" for part in PARTS)
-        print(f"{task}: {found['frames']:,} frames of {found['videos']} videos; {parts}")
+        made = f"made in {result['seconds']:.1f} s, {result['gigabytes']:.2f} GB; {result['megabytes']:.2f} MB"
+        parts = ", ".join(f"{part} {result[part]:.1f} s" for part in PARTS)
+        print(f"{task}: {result['frames']:,} frames of {result['videos']} videos; {parts}")
         print(f"{made}; opens in {opens} ({asked})")
 
 

@@ -14,9 +14,9 @@ from blend.tasks.protocol import Table
 
 def sum_groups(table: Table, group_of: NDArray[np.int64]) -> Table:
     """Tables of videos [V, ...], summed over the groups 0, 1, ... that they belong to [V]: [G, ...]."""
-    found = np.zeros((int(group_of.max()) + 1, *table.shape[1:]))
-    np.add.at(found, group_of, table)
-    return found
+    result = np.zeros((int(group_of.max()) + 1, *table.shape[1:]))
+    np.add.at(result, group_of, table)
+    return result
 
 
 def score(task: str, table: Table) -> NDArray[np.float64]:

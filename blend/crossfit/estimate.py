@@ -54,19 +54,19 @@ def cross_fit(
     folds = split(pool, settings.folds, seed)
     if len(folds) < 2:
         return None
-    found = []
+    results = []
     for number, held in enumerate(folds):
-        others = pool.select([v for v in range(len(pool.videos)) if v not in held])
+        rest = pool.select([v for v in range(len(pool.videos)) if v not in held])
         seed_of_fold = search.derive(seed, "fold", number)
-        found.append(search.search(others, settings, fold_trials(settings), seed_of_fold, None, on_trial).params)
-    return evaluate(pool, folds, [pool.select(fold) for fold in folds], found, settings, seed, test_groups)
+        results.append(search.search(rest, settings, fold_trials(settings), seed_of_fold, None, on_trial).params)
+    return evaluate(pool, folds, [pool.select(fold) for fold in folds], results, settings, seed, test_groups)
 
 
 def evaluate(
     pool: Pool,
     folds: Sequence[Sequence[int]],
     parts: Sequence[Pool],
-    found: Sequence[Params],
+    result: Sequence[Params],
     settings: BlendSettings,
     seed: int,
     test_groups: int | None = None,
@@ -76,7 +76,7 @@ def evaluate(
     `test_groups`: how many people or recordings the test set has; None: as many as are annotated here.
     """
     scores, pieces = [], []
-    for part, params in zip(parts, found, strict=True):
+    for part, params in zip(parts, result, strict=True):
         own = combine.combine(part, params)
         pieces.append(own)
         scores.append(number_or_none(part.score(own)) if len(part.known.rows) else None)
@@ -88,7 +88,7 @@ def evaluate(
     bounds = interval.interval(
         pool.task.name, table, frames, pooled, settings.draws, search.derive(seed, "interval"), test_groups
     )
-    return CrossFit(tuple(tuple(fold) for fold in folds), tuple(found), tuple(scores), pooled, bounds)
+    return CrossFit(tuple(tuple(fold) for fold in folds), tuple(result), tuple(scores), pooled, bounds)
 
 
 def by_group(pool: Pool, table: video_counts.Table) -> tuple[video_counts.Table, NDArray[np.int64]]:

@@ -78,7 +78,7 @@ class FoldedPool(ABC):
     def smoothed(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float32]:
         """Scores of each head at the rows looked at, [H, N, C]; k may be one per output."""
         if isinstance(k, tuple):
-            return np.stack([self.smoothed(kernel, one)[:, :, c] for c, one in enumerate(k)], axis=2)
+            return np.stack([self.smoothed(kernel, item)[:, :, c] for c, item in enumerate(k)], axis=2)
         if (kernel, k) not in self._smoothed:
             scores, offsets = self.pool.scores, self.pool.offsets
             seen = self.pool.seen if kernel == "median" else None
@@ -116,20 +116,20 @@ class FoldedPool(ABC):
         if key not in self._weights:
             outputs = len(self.pool.task.outputs)
             if each:
-                found = np.stack([self._greedy(kernel, k, left_out, heads, c) for c in range(outputs)], axis=1)
+                result = np.stack([self._greedy(kernel, k, left_out, heads, c) for c in range(outputs)], axis=1)
             else:
-                found = np.repeat(self._greedy(kernel, k, left_out, heads)[:, None], outputs, axis=1)
-            self._weights[key] = found
+                result = np.repeat(self._greedy(kernel, k, left_out, heads)[:, None], outputs, axis=1)
+            self._weights[key] = result
         return self._weights[key]
 
     def _greedy(
         self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], output: int | None = None
     ) -> NDArray[np.float64]:
         """Ensemble selection with replacement (Caruana et al., ICML 2004) from the best head on, [H]."""
-        one = np.eye(len(self.pool.heads))
-        chosen, reached = np.zeros(len(one)), -np.inf
+        item = np.eye(len(self.pool.heads))
+        chosen, reached = np.zeros(len(item)), -np.inf
         for n in range(ROUNDS):
-            tried = [self.parts(kernel, k, (chosen + one[h]) / (n + 1))[left_out] for h in heads]
+            tried = [self.parts(kernel, k, (chosen + item[h]) / (n + 1))[left_out] for h in heads]
             values = [float(part.mean() if output is None else part[output]) for part in tried]
             best = int(np.argmax(values))
             if values[best] <= reached:
@@ -170,7 +170,7 @@ class FoldedRegression(FoldedPool):
     def moments(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float64]:
         """Sums per video, [V, C, H + 2, H + 2]: products of the heads' scores, the truth and 1, in this order."""
         if isinstance(k, tuple):
-            return np.stack([self.moments(kernel, one)[:, c] for c, one in enumerate(k)], axis=1)
+            return np.stack([self.moments(kernel, item)[:, c] for c, item in enumerate(k)], axis=1)
         if (kernel, k) not in self._tables:
             whole = self.smoothed(kernel, k)
             self._tables[kernel, k] = affine.moments_per_group(whole, self.truth, self.video_of, len(self.pool.videos))
@@ -197,8 +197,8 @@ def tables_of_moments(
     blend = np.concatenate([weights * scale, np.zeros((1, len(scale))), shift[None]])  # [H + 2, C]
     p = np.einsum("vcij,jc->vci", sums, blend)
     pp = np.einsum("vci,ic->vc", p, blend)
-    one, t = sums[:, :, heads + 1], sums[:, :, heads]
-    return np.stack([one[..., -1], t[..., -1], p[..., -1], t[..., heads], pp, p[..., heads]], axis=1)
+    item, t = sums[:, :, heads + 1], sums[:, :, heads]
+    return np.stack([item[..., -1], t[..., -1], p[..., -1], t[..., heads], pp, p[..., heads]], axis=1)
 
 
 def _every(video_of: NDArray[np.int64], step: int) -> NDArray[np.int64]:

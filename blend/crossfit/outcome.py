@@ -24,7 +24,7 @@ TUNED, CROSS_FITTED, EQUAL = "tuned", "cross_fitted", "equal"
 class BlendResult:
     """What the search, the selection and the baselines found."""
 
-    found: SearchResult
+    search: SearchResult
     ways: dict[str, SelectedBlend]
     """By the values of `select`: "cross_fitted" and "tuned"."""
     baselines: dict[str, SelectedBlend]
@@ -46,7 +46,7 @@ class BlendResult:
 
     def distinct(self) -> list[str]:
         """The same without heads that are copies of others."""
-        copies = dict(self.found.copies)
+        copies = dict(self.search.copies)
         return [head for head in self.ranked() if head not in copies]
 
 
@@ -58,36 +58,36 @@ class ResultBuilder:
         pool: Pool,
         settings: BlendSettings,
         seed: int,
-        found: SearchResult,
+        result: SearchResult,
         test_groups: int | None = None,
         train: Pool | None = None,
     ) -> None:
         """`test_groups`: people or recordings of the test set that intervals are for (None: as many as here). `train`:
         out-of-fold predictions of the same heads.
         """
-        self.pool, self.settings, self.seed, self.found, self.test_groups = pool, settings, seed, found, test_groups
+        self.pool, self.settings, self.seed, self.search, self.test_groups = pool, settings, seed, result, test_groups
         self.selection = Selection(pool, settings, seed, test_groups=test_groups, train=train)
         self._selected = self.selection.select() if settings.select == CROSS_FITTED else None
 
     @property
     def params(self) -> Params:
         """Those of the way that settings ask for."""
-        return self.found.params if self._selected is None else self._selected.params
+        return self.search.params if self._selected is None else self._selected.params
 
     def finish(self, on_trial: Callable[[], None] = lambda: None) -> BlendResult:
         """Cross-fit the search (which calls `on_trial`), and see what heads are worth alone."""
         crossed = estimate.cross_fit(self.pool, self.settings, self.seed, on_trial, self.test_groups)
-        score = self.pool.score(combine.combine(self.pool, self.found.params))
-        tuned = SelectedBlend(self.found.params, video_counts.number_or_none(score), crossed)
+        score = self.pool.score(combine.combine(self.pool, self.search.params))
+        tuned = SelectedBlend(self.search.params, video_counts.number_or_none(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()
         ways = {CROSS_FITTED: selected, TUNED: tuned}
-        return BlendResult(self.found, ways, self._baselines(), self.settings.select, self.test_groups)
+        return BlendResult(self.search, ways, self._baselines(), self.settings.select, self.test_groups)
 
     def _baselines(self) -> dict[str, SelectedBlend]:
-        distinct, copies = self.selection.pool.heads, dict(self.found.copies)
+        distinct, copies = self.selection.pool.heads, dict(self.search.copies)
         alone = {head: self.selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
-        found = {head: alone[copies.get(head, head)] for head in self.pool.heads}
-        return found | {EQUAL: self.selection.alone(np.full(len(distinct), 1 / len(distinct)))}
+        results = {head: alone[copies.get(head, head)] for head in self.pool.heads}
+        return results | {EQUAL: self.selection.alone(np.full(len(distinct), 1 / len(distinct)))}
 
 
 def facts(way: SelectedBlend) -> dict[str, Any]:

@@ -143,8 +143,8 @@ class Selection:
 
         Where only one fold is left, what is found on it.
         """
-        others = self._visible(without)
-        subsets = [_left_out(without, f) for f in others] if len(others) > 1 else [_left_out(without)]
+        rest = self._visible(without)
+        subsets = [_left_out(without, f) for f in rest] if len(rest) > 1 else [_left_out(without)]
         return self.params(chosen, average([self.solution(chosen, subset, without) for subset in subsets]))
 
     def solution(self, candidate: Candidate, left_out: LeftOut, without: int | None = None) -> Solution:
@@ -152,19 +152,19 @@ class Selection:
         fold `without` count as one.
         """
         heads = self._distinct[without]
-        found = self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
-        return self._with_train(found, candidate, heads, exactly=True)
+        result = self.finisher.solve(candidate, left_out, heads, self.solver.weights(candidate, left_out, heads))
+        return self._with_train(result, candidate, heads, exactly=True)
 
-    def _with_train(self, found: Solution, candidate: Candidate, heads: Heads, exactly: bool) -> Solution:
+    def _with_train(self, result: Solution, candidate: Candidate, heads: Heads, exactly: bool) -> Solution:
         """The mean of a solution and what train gives, which is the same for all folds; itself without train."""
         if not candidate.with_train or self._train is None:
-            return found
+            return result
         key = candidate, heads, exactly
         if key not in self._from_train:
             solver, finisher = self._train
             weights = solver.weights(candidate, (), heads)
             self._from_train[key] = (finisher if exactly else solver).solve(candidate, (), heads, weights)
-        return average([found, self._from_train[key]])
+        return average([result, self._from_train[key]])
 
     def held(self, candidate: Candidate, without: int | None = None) -> video_counts.Table:
         """Tables [V, ...] of all videos, each decided with what was found on the other folds, never on `without`'s.
@@ -175,8 +175,8 @@ class Selection:
         if key not in self._held:
             heads, solver = self._distinct[without], self.solver
             for f in self._visible(without):
-                found = solver.solve(candidate, _left_out(without, f), heads)
-                own = solver.table(candidate, self._with_train(found, candidate, heads, exactly=False))
+                result = solver.solve(candidate, _left_out(without, f), heads)
+                own = solver.table(candidate, self._with_train(result, candidate, heads, exactly=False))
                 table = self._held.setdefault(key, np.zeros_like(own))
                 table[self.folds[f]] = own[self.folds[f]]
         return self._held[key]
@@ -233,7 +233,7 @@ class _Choice:
         of them would then be chosen on nobody.
         """
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
-        found = Candidate(
+        result = Candidate(
             kernels[0],
             ks[0],
             options.weights[0],
@@ -242,32 +242,34 @@ class _Choice:
             with_train=options.with_train[0],
         )
         if len(self.folds) < 2 or len(self.selection.folds) < 3:
-            return found
-        found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in ks])
-        found = self._best(found, [replace(found, weights=kind) for kind in options.weights], UNUSUAL)
+            return result
+        result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in ks])
+        result = self._best(result, [replace(result, weights=kind) for kind in options.weights], UNUSUAL)
         margin = MARGIN if options.parts[0] in NONE else UNUSUAL
         for part in options.parts:  # from few numbers to many
-            found = self._best(found, [replace(found, part=part, strength=s) for s in options.strengths(part)], margin)
-        near = self._near(found.k)
-        found = self._best(found, [replace(found, kernel=kernel, k=k) for kernel in kernels for k in near])
-        found = self._best(found, [replace(found, filter=head) for head in options.filters])
-        found = self._best(found, [replace(found, with_train=both) for both in options.with_train])
-        return self._with_own_k(found)
+            result = self._best(
+                result, [replace(result, part=part, strength=s) for s in options.strengths(part)], margin
+            )
+        near = self._near(result.k)
+        result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in near])
+        result = self._best(result, [replace(result, filter=head) for head in options.filters])
+        result = self._best(result, [replace(result, with_train=both) for both in options.with_train])
+        return self._with_own_k(result)
 
-    def _best(self, found: Candidate, tried: Sequence[Candidate], margin: float = MARGIN) -> Candidate:
-        """The best on held-out videos (the first of equals) if it beats `found` by more than chance; else `found`."""
-        others = [candidate for candidate in tried if candidate != found]
-        if not others:
-            return found
-        best = others[int(np.argmax([self._score(self._held(candidate)) for candidate in others]))]
-        return best if self._pays(self._held(best), self._held(found), margin) else found
+    def _best(self, result: Candidate, tried: Sequence[Candidate], margin: float = MARGIN) -> Candidate:
+        """The best on held-out videos (first of equals) if it beats `result` by more than chance; else that."""
+        rest = [candidate for candidate in tried if candidate != result]
+        if not rest:
+            return result
+        best = rest[int(np.argmax([self._score(self._held(candidate)) for candidate in rest]))]
+        return best if self._pays(self._held(best), self._held(result), margin) else result
 
     def _near(self, k: int | tuple[int, ...]) -> list[int]:
         """The widths around k, itself included."""
         at = self.selection.ks.index(k)  # type: ignore[arg-type]
         return self.selection.ks[max(0, at - NEAR) : at + NEAR + 1]
 
-    def _with_own_k(self, found: Candidate) -> Candidate:
+    def _with_own_k(self, result: Candidate) -> Candidate:
         """The candidate with a k for every output, if that is wanted, or "auto" and pays.
 
         Each output takes the k with its best held-out score. What that is worth is told by folds whose scores had no
@@ -275,23 +277,23 @@ class _Choice:
         """
         wanted = self.selection.settings.per_output_k
         if wanted is False:
-            return found
-        own = self._own_k(found, self.folds)
-        if wanted is True or own == found:
+            return result
+        own = self._own_k(result, self.folds)
+        if wanted is True or own == result:
             return own
-        told = np.zeros_like(self._held(found))
+        told = np.zeros_like(self._held(result))
         for f in self.folds:
-            other = self._own_k(found, [g for g in self.folds if g != f])
+            other = self._own_k(result, [g for g in self.folds if g != f])
             mine = np.isin(self.videos, self.selection.folds[f])
             told[mine] = self._held(other)[mine]
-        return own if self._pays(told, self._held(found), UNUSUAL) else found
+        return own if self._pays(told, self._held(result), UNUSUAL) else result
 
-    def _own_k(self, found: Candidate, folds: Sequence[int]) -> Candidate:
+    def _own_k(self, result: Candidate, folds: Sequence[int]) -> Candidate:
         ks = self.selection.ks
         mine = np.isin(self.videos, [v for f in folds for v in self.selection.folds[f]])
-        tables = [self._held(replace(found, k=k))[mine].sum(0) for k in ks]
+        tables = [self._held(replace(result, k=k))[mine].sum(0) for k in ks]
         scores = np.nan_to_num(np.stack([self.selection.pool.blend_task.per_output(table) for table in tables]))
-        return replace(found, k=tuple(ks[i] for i in scores.argmax(0)))
+        return replace(result, k=tuple(ks[i] for i in scores.argmax(0)))
 
     def _held(self, candidate: Candidate) -> video_counts.Table:
         """Tables of the visible videos."""

@@ -22,7 +22,11 @@ from heads.abaw.tasks import Labels
 SURE = np.append(np.round(np.arange(0.95, 0.49, -0.05), 2), 1.0)[::-1]
 """Levels of certainty tried for the filter; above 1 nothing is sure."""
 
-UNUSED = {key: value for one in BLEND_TASKS.values() for key, value in zip(one.numbers, one.unused, strict=True)}
+UNUSED = {
+    key: value
+    for blend_task in BLEND_TASKS.values()
+    for key, value in zip(blend_task.numbers, blend_task.unused, strict=True)
+}
 """Numbers of any kind where they change nothing."""
 STRENGTHS = (1.0, 0.5)
 """How far a part's numbers may go from what they are without it: what held-out people say."""
@@ -138,16 +142,16 @@ class Solver(ABC):
             assert self.given.weights is not None
             return self.given.weights
         ks = candidate.k if isinstance(candidate.k, tuple) else (candidate.k,) * outputs
-        own = {k: self._found(candidate, k, left_out, heads) for k in set(ks)}
+        own = {k: self._find_weights(candidate, k, left_out, heads) for k in set(ks)}
         return np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
 
-    def _found(self, candidate: Candidate, k: int, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
+    def _find_weights(self, candidate: Candidate, k: int, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
         """Weights as found with one k, [H, C]."""
         if candidate.weights != "best":
             return self.folded.weights(candidate.kernel, k, left_out, heads, candidate.weights == "each")
-        one = np.eye(len(self.pool.heads))
-        scores = [self.folded.parts(candidate.kernel, k, one[h])[left_out].mean() for h in heads]
-        return np.repeat(one[heads[int(np.argmax(scores))]][:, None], len(self.pool.task.outputs), axis=1)
+        item = np.eye(len(self.pool.heads))
+        scores = [self.folded.parts(candidate.kernel, k, item[h])[left_out].mean() for h in heads]
+        return np.repeat(item[heads[int(np.argmax(scores))]][:, None], len(self.pool.task.outputs), axis=1)
 
 
 class MultilabelSolver(Solver):
@@ -240,15 +244,15 @@ class MulticlassSolver(Solver):
         self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
     ) -> Solution:
         """As for any kind; how sure the filter's head must be is found last, beside the bias as it is used."""
-        found = super().solve(candidate, left_out, heads, weights)
+        result = super().solve(candidate, left_out, heads, weights)
         if not candidate.filter:
-            return found
+            return result
         inside = self.folded.inside(left_out)
         truth = self.folded.truth[inside]
-        plain = self.kind.decide(self.folded.blend(candidate.kernel, candidate.k, found.weights), bias=found.bias)
+        plain = self.kind.decide(self.folded.blend(candidate.kernel, candidate.k, result.weights), bias=result.bias)
         sure = self._sure(candidate)[inside]
         scores = [self.kind.task.score(truth, self.kind.override(plain[inside], sure, t)) for t in SURE]
-        return replace(found, sure=np.asarray(SURE[int(np.argmax(scores))]))
+        return replace(result, sure=np.asarray(SURE[int(np.argmax(scores))]))
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         if candidate.part in ("off", "given"):

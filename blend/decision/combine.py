@@ -48,8 +48,10 @@ def _blend(
         return smooth.blend_and_smooth(scores, table, offsets, kernel, int(k), seen)
     out = np.empty(scores.shape[1:], np.float32)
     for width in sorted(set(k)):
-        some = np.flatnonzero(np.asarray(k) == width)
-        out[:, some] = smooth.blend_and_smooth(scores[:, :, some], table[:, some], offsets, kernel, int(width), seen)
+        values = np.flatnonzero(np.asarray(k) == width)
+        out[:, values] = smooth.blend_and_smooth(
+            scores[:, :, values], table[:, values], offsets, kernel, int(width), seen
+        )
     return out
 
 

@@ -121,21 +121,21 @@ class _Reader:
         weights = self.table["weights"]
         if not isinstance(weights, dict) or set(weights) != set(heads):
             raise self.error(f"weights {weights!r}; expected one entry for each of {', '.join(heads)}")
-        found: list[float | tuple[float, ...]] = []
+        results: list[float | tuple[float, ...]] = []
         for head in heads:
             what, value = f"weights of {head!r}", weights[head]
-            one = self.numbers(what, value, outputs) if isinstance(value, list) else self.number(what, value)
-            if min(one if isinstance(one, tuple) else (one,)) < 0:
+            item = self.numbers(what, value, outputs) if isinstance(value, list) else self.number(what, value)
+            if min(item if isinstance(item, tuple) else (item,)) < 0:
                 raise self.error(f"{what}: {value!r}; expected numbers >= 0")
-            found.append(one)
-        return tuple(found)
+            results.append(item)
+        return tuple(results)
 
     def k(self, outputs: int) -> int | tuple[int, ...]:
         k = self.table["k"]
         each = k if isinstance(k, list) else [k]
         if isinstance(k, list) and len(k) != outputs:
             raise self.error(f"k: {len(k)} numbers; expected one, or {outputs}")
-        if not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= limits.K for one in each):
+        if not all(isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= limits.K for item in each):
             raise self.error(f"k {k!r}; expected whole numbers >= 0, up to {limits.K:,}")
         return tuple(k) if isinstance(k, list) else int(k)
 
@@ -150,7 +150,7 @@ class _Reader:
     def numbers(self, what: str, value: Any, count: int) -> tuple[float, ...]:
         if not isinstance(value, list) or len(value) != count:
             raise self.error(f"{what}: {value!r}; expected a list of {count} numbers")
-        return tuple(self.number(what, one) for one in value)
+        return tuple(self.number(what, item) for item in value)
 
     def number(self, what: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limits.NUMBER:

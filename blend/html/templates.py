@@ -23,7 +23,9 @@ def environment(folder: Path) -> Environment:
     `asset("report.css")` gives a file of either folder as it is; `tojson` is safe within a script.
     """
     loader = FileSystemLoader([folder, HERE])
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.policies["json.dumps_kwargs"] = JSON
-    found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])
-    return found
+    result = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    result.policies["json.dumps_kwargs"] = JSON
+    result.globals["asset"] = lambda name: Markup(loader.get_source(result, name)[0])
+    return result

@@ -16,13 +16,13 @@ from blend.pool.pool import Pool
 def find_duplicates(pool: Pool) -> dict[str, str]:
     """Each head whose scores equal those of an earlier one, byte by byte -> that one."""
     first: dict[bytes, str] = {}
-    found = {}
+    results = {}
     for head, scores in zip(pool.heads, pool.scores, strict=True):
         mark = hashlib.blake2b(np.ascontiguousarray(scores).data).digest()
         if mark in first:
-            found[head] = first[mark]
+            results[head] = first[mark]
         first.setdefault(mark, head)
-    return found
+    return results
 
 
 def drop_duplicates(pool: Pool) -> Pool:
@@ -41,13 +41,13 @@ def drop_duplicates_without(pool: Pool, folds: Sequence[Sequence[int]]) -> dict[
     """
     rows = [np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in fold]) for fold in folds]
     marks = [[hashlib.blake2b(np.ascontiguousarray(own[at]).data).digest() for at in rows] for own in pool.scores]
-    found: dict[int | None, tuple[int, ...]] = {}
+    results: dict[int | None, tuple[int, ...]] = {}
     for without in (None, *range(len(folds))):
         first: dict[bytes, int] = {}
         for h, mark in enumerate(marks):
             first.setdefault(b"".join(m for f, m in enumerate(mark) if f != without), h)
-        found[without] = tuple(first.values())
-    return found
+        results[without] = tuple(first.values())
+    return results
 
 
 def expand_weights(
@@ -60,14 +60,14 @@ def expand_weights(
 
 def rename_duplicates(pool: Pool, settings: BlendSettings) -> BlendSettings:
     """Settings that name a copy (as the filter's head, or with a given weight) name the head that it is a copy of."""
-    found = find_duplicates(pool)
+    result = find_duplicates(pool)
     update: dict[str, Any] = {}
-    if settings.filter in found:
-        update["filter"] = found[settings.filter]
-    if settings.weights is not None and found.keys() & settings.weights.keys():
+    if settings.filter in result:
+        update["filter"] = result[settings.filter]
+    if settings.weights is not None and result.keys() & settings.weights.keys():
         merged: dict[str, Any] = {}
         for head, weight in settings.weights.items():
-            name = found.get(head, head)
+            name = result.get(head, head)
             merged[name] = (np.asarray(merged.get(name, 0.0)) + weight).tolist()
         update["weights"] = merged
     return settings.model_copy(update=update) if update else settings

@@ -38,7 +38,7 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
     Raises InputError for an entry that has no name or path, a name that is given twice or that cannot be one, and a
     path that does not exist.
     """
-    found: dict[str, Path] = {}
+    results: dict[str, Path] = {}
     for entry in entries:
         name, equals, text = entry.partition("=")
         name = name.strip()
@@ -47,12 +47,12 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         if name in RESERVED or set(name) & set(", /\\\n"):
             raise InputError(f"--predictions {entry!r}: no head may be called {name!r}; choose another name")
         file_names.check("head", name, f"--predictions {entry!r}")
-        if name in found:
+        if name in results:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
-        found[name] = at_home(text.strip())
-        if not os.path.exists(found[name]):
-            raise InputError(f"--predictions {entry!r}: {found[name]} does not exist")
-    return dict(sorted(found.items()))
+        results[name] = at_home(text.strip())
+        if not os.path.exists(results[name]):
+            raise InputError(f"--predictions {entry!r}: {results[name]} does not exist")
+    return dict(sorted(results.items()))
 
 
 def find_files(where: Path, part: str) -> Path | None:
@@ -64,10 +64,10 @@ def find_files(where: Path, part: str) -> Path | None:
     if not os.path.isdir(where):
         return None if part in ("test_trainval", "oof") else where
     named = [path for path in sorted(where.iterdir()) if path.stem == part and not path.is_dir()]
-    found = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
-    if len(found) > 1:
-        raise InputError(f"{where}: both {found[0].name} and {found[1].name} are there; keep one of them")
-    return found[0] if found else None
+    results = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
+    if len(results) > 1:
+        raise InputError(f"{where}: both {results[0].name} and {results[1].name} are there; keep one of them")
+    return results[0] if results else None
 
 
 def find_part(where: Path, part: str) -> Path:
@@ -98,16 +98,16 @@ def read_external(path: Path, task: Task) -> Predictions:
     if not start:
         raise InputError(f"{path}: the file is empty; expected Parquet, or text with the columns video, frame, ...")
     is_text = start != b"PAR1" and path.suffix.lower() != ".parquet"
-    found = _read_text(path, task) if is_text else predictions.read(path, task)
-    if not found.videos:
+    result = _read_text(path, task) if is_text else predictions.read(path, task)
+    if not result.videos:
         raise InputError(f"{path}: not one prediction in this file")
-    return found
+    return result
 
 
-def select_videos(found: Predictions, videos: Iterable[str]) -> Predictions:
+def select_videos(result: Predictions, videos: Iterable[str]) -> Predictions:
     """The predictions of some videos."""
     wanted = set(videos)
-    return replace(found, videos={name: part for name, part in found.videos.items() if name in wanted})
+    return replace(result, videos={name: part for name, part in result.videos.items() if name in wanted})
 
 
 def _read_text(path: Path, task: Task) -> Predictions:
@@ -185,14 +185,14 @@ def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Col
             raise InputError(
                 f"{path}: line {number + row} names {images[number][:80]!r}, expected <video>/<frame number from 1>.jpg"
             )
-        found = _scores(batch, columns)
+        result = _scores(batch, columns)
         if hard:
-            found = _one_hot(path, task, found[:, 0], placed, row)
+            result = _one_hot(path, task, result[:, 0], placed, row)
         elif tuple(columns) != task.outputs:
-            found = found[:, [columns.index(output) for output in task.outputs]]
+            result = result[:, [columns.index(output) for output in task.outputs]]
         videos.append(np.array(placed[0], object))
         frames.append(placed[1].astype(np.int64))
-        scores.append(found)
+        scores.append(result)
         row += len(images)
     return np.concatenate(videos), np.concatenate(frames), np.concatenate(scores)
 

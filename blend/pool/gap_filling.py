@@ -39,10 +39,10 @@ def fill(frames: NDArray[np.int32], scores: NDArray[np.float32], length: int) ->
 def dense(
     videos: Sequence[str],
     lengths: Sequence[int],
-    found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]],
+    result: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]],
     prior: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Timelines of all videos behind each other, [T, C] with T = sum of lengths. No frame of `found` lies behind its
+    """Timelines of all videos behind each other, [T, C] with T = sum of lengths. No frame of `result` lies behind its
     length.
 
     A video without any value (no face in it) takes the training prior [C] on every frame.
@@ -51,20 +51,20 @@ def dense(
     out = np.empty((int(offsets[-1]), len(prior)), np.float32)
     for i, video in enumerate(videos):
         part = out[offsets[i] : offsets[i + 1]]
-        if video in found and len(found[video][0]):
-            part[:] = fill(*found[video], len(part))
+        if video in result and len(result[video][0]):
+            part[:] = fill(*result[video], len(part))
         else:
             part[:] = prior
     return out
 
 
 def present(
-    videos: Sequence[str], lengths: Sequence[int], found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+    videos: Sequence[str], lengths: Sequence[int], result: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
 ) -> NDArray[np.bool_]:
     """Which frames of the dense timeline hold a prediction of their own, [T]; the others are filled."""
     offsets = find_offsets(lengths)
     out = np.zeros(int(offsets[-1]), bool)
     for i, video in enumerate(videos):
-        if video in found:
-            out[offsets[i] + found[video][0] - 1] = True
+        if video in result:
+            out[offsets[i] + result[video][0] - 1] = True
     return out

@@ -60,7 +60,7 @@ class BlendInputs:
     missing_videos: float
     people: dict[str, str] | None = None
     """Validation video -> person, where `corpus.people` tells."""
-    others: dict[str, str] | None = None
+    people_elsewhere: dict[str, str] | None = None
     """The same of train and test."""
     hashes: dict[str, Any] | None = None
     """Of all the files, as they were read (blend.pool.provenance); None: they are not read yet."""
@@ -158,9 +158,9 @@ def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, s
     here = people.read(config.corpus, read.videos(paths.val, task))
     if here is None:
         return None, None
-    others = [*(read.videos(paths.train, task) if paths.train is not None and paths.train.exists() else ())]
-    others += test_list.read(paths.test, task).videos if paths.test is not None else ()
-    return here, people.read(config.corpus, others)
+    rest = [*(read.videos(paths.train, task) if paths.train is not None and paths.train.exists() else ())]
+    rest += test_list.read(paths.test, task).videos if paths.test is not None else ()
+    return here, people.read(config.corpus, rest)
 
 
 def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
@@ -186,8 +186,8 @@ def load_pools(sources: BlendInputs) -> LoadedPools:
     prior = as_row(sources.prior, task)
     annotations = read.read_folder(paths.val, task)
     lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
-    found = {head: _read(sources, head, "val", lengths) for head in sources.heads}
-    validation = pool.for_validation(task, found, annotations, prior, others=sources.theirs, people=sources.people)
+    results = {head: _read(sources, head, "val", lengths) for head in sources.heads}
+    validation = pool.for_validation(task, results, annotations, prior, external=sources.theirs, people=sources.people)
     _check_faceless(sources, validation, paths.val)
     train = _out_of_fold(sources, validation, prior)
     if paths.test is None:
@@ -195,13 +195,15 @@ def load_pools(sources: BlendInputs) -> LoadedPools:
         return LoadedPools(validation, validation, listed, "validation", train=train)
     listed = test_list.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
-    found = {head: _read(sources, head, "test", lengths, annotations) for head in sources.heads}
-    target = pool.for_test(task, found, listed, prior, sources.theirs, sources.others)
+    results = {head: _read(sources, head, "test", lengths, annotations) for head in sources.heads}
+    target = pool.for_test(task, results, listed, prior, sources.theirs, sources.people_elsewhere)
     _check_faceless(sources, target, paths.test)
     again = {
         head: _read(sources, head, BOTH, lengths) for head in sources.heads if sources.file(head, BOTH) is not None
     }
-    both = pool.for_test(task, found | again, listed, prior, sources.theirs, sources.others) if again else None
+    both = (
+        pool.for_test(task, results | again, listed, prior, sources.theirs, sources.people_elsewhere) if again else None
+    )
     alike = (validation.people is None) == (target.people is None)
     groups = int(target.groups.max()) + 1 if alike else None
     return LoadedPools(validation, target, listed, "test", both, tuple(again), train, groups)
@@ -220,16 +222,16 @@ def _out_of_fold(sources: BlendInputs, validation: Pool, prior: NDArray[np.float
         return None
     annotations = read.read_folder(train, task)
     everybody = [*validation.videos, *annotations]
-    of = splits.groups(everybody, {**(sources.people or {}), **(sources.others or {})})
+    of = splits.groups(everybody, {**(sources.people or {}), **(sources.people_elsewhere or {})})
     known = set(of[: len(validation.videos)].tolist())
     apart = {name for name, group in zip(everybody, of.tolist(), strict=True) if group not in known}
-    annotations = {name: one for name, one in annotations.items() if name in apart}
-    if not any(one.valid.any() for one in annotations.values()):
+    annotations = {name: annotation for name, annotation in annotations.items() if name in apart}
+    if not any(item.valid.any() for item in annotations.values()):
         return None
-    lengths = {name: len(one.valid) for name, one in annotations.items()}
+    lengths = {name: len(entry.valid) for name, entry in annotations.items()}
     try:
-        found = {head: external.select_videos(_read(sources, head, OOF, lengths), apart) for head in sources.heads}
-        made = pool.for_validation(task, found, annotations, prior, "train", sources.theirs, sources.others)
+        results = {head: external.select_videos(_read(sources, head, OOF, lengths), apart) for head in sources.heads}
+        made = pool.for_validation(task, results, annotations, prior, "train", sources.theirs, sources.people_elsewhere)
         _check_faceless(sources, made, train)
     except InputError as error:
         if sources.settings.out_of_fold is True:
@@ -249,18 +251,18 @@ def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
     return test_list.from_lengths(lengths, task, annotations)
 
 
-def submission_pool(sources: BlendInputs, some: LoadedPools) -> Pool:
+def submission_pool(sources: BlendInputs, values: LoadedPools) -> Pool:
     """The pool that the main submission is decided on (`test_from`); says which heads it is of."""
-    if sources.settings.test_from == "train" or some.source != "test":
-        return some.target
-    lacking = sorted(set(sources.heads) - set(some.learnt_from_both))
+    if sources.settings.test_from == "train" or values.source != "test":
+        return values.target
+    lacking = sorted(set(sources.heads) - set(values.learnt_from_both))
     if lacking:
         print(
             f'test_from = "train+val": {", ".join(lacking)} {"has" if len(lacking) == 1 else "have"} no '
             f"{BOTH} predictions (set refit_val = true for our heads); their ordinary ones are taken",
             file=sys.stderr,
         )
-    return some.both if some.both is not None else some.target
+    return values.both if values.both is not None else values.target
 
 
 def _read(
@@ -273,37 +275,37 @@ def _read(
     assert path is not None
     if head in sources.ours:
         return predictions.read(path, sources.task)
-    found = external.read_external(path, sources.task)
+    result = external.read_external(path, sources.task)
     if path == sources.theirs[head]:
-        keep = lengths if part == "val" else set(found.videos) - set(apart)
-        found = external.select_videos(found, keep)
-    _check_cover(sources, head, found, lengths)
-    return found
+        keep = lengths if part == "val" else set(result.videos) - set(apart)
+        result = external.select_videos(result, keep)
+    _check_cover(sources, head, result, lengths)
+    return result
 
 
-def _check_cover(sources: BlendInputs, head: str, found: Predictions, lengths: dict[str, int]) -> None:
+def _check_cover(sources: BlendInputs, head: str, result: Predictions, lengths: dict[str, int]) -> None:
     """Raise InputError where other people's predictions lack too many frames of the videos that they are of."""
-    here = [video for video in found.videos if video in lengths]
+    here = [video for video in result.videos if video in lengths]
     wanted = sum(lengths[video] for video in here)
-    lacking = {video: np.setdiff1d(np.arange(1, lengths[video] + 1), found.videos[video][0]) for video in here}
+    lacking = {video: np.setdiff1d(np.arange(1, lengths[video] + 1), result.videos[video][0]) for video in here}
     short = sum(len(frames) for frames in lacking.values())
     if short > sources.settings.missing_frames * wanted:
         worst = max(here, key=lambda video: len(lacking[video]) / lengths[video])
         raise InputError(
-            f"{found.path}: video {worst!r} frame {lacking[worst][0]} is missing; {short:,} of {wanted:,} frames of "
+            f"{result.path}: video {worst!r} frame {lacking[worst][0]} is missing; {short:,} of {wanted:,} frames of "
             f"its videos are; if that is right (they are filled from their neighbours), raise "
             f"blend.{sources.task.name}.missing_frames"
         )
 
 
-def _check_faceless(sources: BlendInputs, some: Pool, where: Path) -> None:
+def _check_faceless(sources: BlendInputs, items: Pool, where: Path) -> None:
     """Raise InputError where nobody predicts too many of the videos: then predictions were forgotten, not faces."""
-    if sources.ours or len(some.without_face) <= sources.missing_videos * len(some.videos):
+    if sources.ours or len(items.without_face) <= sources.missing_videos * len(items.videos):
         return  # of our heads it is known that they found no face
-    first, count = some.without_face[0], len(some.without_face)
+    first, count = items.without_face[0], len(items.without_face)
     files = ", ".join(str(path) for path in sources.theirs.values())
     raise InputError(
-        f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(some.videos)} videos are); "
+        f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(items.videos)} videos are); "
         f"if no face was found in them, raise corpus.missing_videos"
     )
 

@@ -21,15 +21,15 @@ SECTIONS = ("features", "networks", "audio")
 
 def keep_networks(folder: Path, config: Config) -> None:
     """Leave a config's networks in a blend's folder, unless the same are there."""
-    found = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
-    _distrust(found)
-    found = _absolute({name: section for name, section in found.items() if section is not None})
-    found |= {GIVEN: list(config._given)}
-    found |= {CHECKSUM: fingerprint(found)}
+    results = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
+    _distrust(results)
+    results = _absolute({name: section for name, section in results.items() if section is not None})
+    results |= {GIVEN: list(config._given)}
+    results |= {CHECKSUM: fingerprint(results)}
     with contextlib.suppress(OSError, ValueError):
-        if inputs.parse_json((folder / FILE).read_text(encoding="utf-8")) == found:
+        if inputs.parse_json((folder / FILE).read_text(encoding="utf-8")) == results:
             return
-    write_json(folder / FILE, found)
+    write_json(folder / FILE, results)
 
 
 def _absolute(value: Any) -> Any:

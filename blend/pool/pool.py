@@ -130,21 +130,21 @@ class Pool:
 
 def for_validation(
     task: Task,
-    found: dict[str, Predictions],
+    result: dict[str, Predictions],
     annotations: dict[str, Annotation],
     prior: NDArray[np.float32],
     where: str = "validation",
-    others: Collection[str] = (),
+    external: Collection[str] = (),
     people: Mapping[str, str] | None = None,
 ) -> Pool:
     """The pool of the annotated videos. A timeline is as long as the annotation, or to the last prediction if that is
-    later. `others` names the heads that are not ours; `people` is who is in which video, where that is known.
+    later. `external` names the heads that are not ours; `people` is who is in which video, where that is known.
 
     Raises InputError where predictions are of unknown videos or differ in their videos, and where no frame is
     annotated.
     """
     lengths = {video: len(annotations[video].valid) for video in sorted(annotations)}
-    pool = _pool(task, found, lengths, prior, where, "has no annotation", others)
+    pool = _pool(task, result, lengths, prior, where, "has no annotation", external)
     rows = np.concatenate(
         [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(pool.videos)]
     )
@@ -159,91 +159,91 @@ def for_validation(
 
 def for_test(
     task: Task,
-    found: dict[str, Predictions],
+    result: dict[str, Predictions],
     listed: TestList,
     prior: NDArray[np.float32],
-    others: Collection[str] = (),
+    external: Collection[str] = (),
     people: Mapping[str, str] | None = None,
 ) -> Pool:
     """The pool of the listed videos; a timeline reaches to the last listed frame, or to the last prediction if that is
-    later. `others` names the heads that are not ours; `people` is who is in which video, taken where it tells of every
-    listed video: groups of people and of recordings cannot be counted together.
+    later. `external` names the heads that are not ours; `people` is who is in which video, taken where it tells of
+    every listed video: groups of people and of recordings cannot be counted together.
 
     Raises InputError where heads differ in their videos, or have predictions of a video that is not listed.
     """
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
-    pool = _pool(task, found, lengths, prior, "test", f"is not in {listed.path}", others)
+    pool = _pool(task, result, lengths, prior, "test", f"is not in {listed.path}", external)
     who = tuple((people or {}).get(video, "") for video in pool.videos)
     return replace(pool, people=who if all(who) else None)
 
 
 def _pool(
     task: Task,
-    found: dict[str, Predictions],
+    result: dict[str, Predictions],
     lengths: dict[str, int],
     prior: NDArray[np.float32],
     where: str,
     unknown: str,
-    others: Collection[str],
+    external: Collection[str],
 ) -> Pool:
-    if not found:
+    if not result:
         raise InputError(
             f"{where}: no head has made predictions for task {task.name!r}; is heads.{task.name}.use empty?"
         )
-    heads, videos = tuple(sorted(found)), list(lengths)
+    heads, videos = tuple(sorted(result)), list(lengths)
     for head in heads:
-        _check_videos(found[head], f"{where} predictions of head {head!r}", lengths, unknown)
-    seen = set().union(*(found[head].videos for head in heads))
-    ours = set().union(*(found[head].videos for head in heads if head not in others))
+        _check_videos(result[head], f"{where} predictions of head {head!r}", lengths, unknown)
+    seen = set().union(*(result[head].videos for head in heads))
+    ours = set().union(*(result[head].videos for head in heads if head not in external))
     for head in heads:
         # that ours have none of a video means that no face was found in it; of other heads we know no such thing
-        for video in sorted((seen if head in others else ours) - set(found[head].videos)):
-            other = next(name for name in heads if video in found[name].videos)
+        for video in sorted((seen if head in external else ours) - set(result[head].videos)):
+            other = next(name for name in heads if video in result[name].videos)
             remedy = (
                 "give it at least one frame of it"
-                if head in others
+                if head in external
                 else f"make them anew, or leave the head out with heads.{task.name}.use"
             )
             raise InputError(
-                f"{_file(found[head])}{where} predictions of head {head!r} lack the video {video!r}, which head "
+                f"{_file(result[head])}{where} predictions of head {head!r} lack the video {video!r}, which head "
                 f"{other!r} has; {remedy}"
             )
-    last = [max([lengths[video], *(_last(found[head], video) for head in heads)]) for video in videos]
+    last = [max([lengths[video], *(_last(result[head], video) for head in heads)]) for video in videos]
     scores = np.empty((len(heads), sum(last), len(task.outputs)), np.float32)
     own = np.empty(scores.shape[:2], bool)
     for h, head in enumerate(heads):
-        scores[h] = gap_filling.dense(videos, last, found[head].videos, prior)
-        own[h] = gap_filling.present(videos, last, found[head].videos)
+        scores[h] = gap_filling.dense(videos, last, result[head].videos, prior)
+        own[h] = gap_filling.present(videos, last, result[head].videos)
     faceless = tuple(video for video in videos if video not in seen)
     return Pool(
         task, heads, tuple(videos), gap_filling.find_offsets(last), scores, np.asarray(own.all(0)), None, faceless, own
     )
 
 
-def _check_videos(found: Predictions, what: str, lengths: dict[str, int], unknown: str) -> None:
+def _check_videos(result: Predictions, what: str, lengths: dict[str, int], unknown: str) -> None:
     """Raise InputError for predictions of a video that is not expected, or of frames far behind its end."""
-    for video, (frames, _) in found.videos.items():
+    for video, (frames, _) in result.videos.items():
         if video not in lengths:
             first = f" (its first prediction is of frame {frames[0]})" if len(frames) else ""
             if (plain := PurePath(video.replace("\\", "/")).stem) in lengths:
                 first += f"; is it {plain!r}? A video's name is without folder and extension"
-            raise InputError(f"{_file(found)}{what}: the video {video!r} {unknown}{first}")
-        if (last := _last(found, video)) > 2 * lengths[video] + IMPLAUSIBLE:
+            raise InputError(f"{_file(result)}{what}: the video {video!r} {unknown}{first}")
+        if (last := _last(result, video)) > 2 * lengths[video] + IMPLAUSIBLE:
             raise InputError(
-                f"{_file(found)}{what}: video {video!r} frame {last}, but the video ends at frame {lengths[video]}; "
+                f"{_file(result)}{what}: video {video!r} frame {last}, but the video ends at frame {lengths[video]}; "
                 f"a typo, or predictions of another video?"
             )
 
 
-def _file(found: Predictions) -> str:
-    return f"{found.path}: " if found.path is not None else ""
+def _file(result: Predictions) -> str:
+    return f"{result.path}: " if result.path is not None else ""
 
 
-def _last(found: Predictions, video: str) -> int:
+def _last(result: Predictions, video: str) -> int:
     """The last frame with a prediction, 0 where there is none."""
-    if video not in found.videos or not len(found.videos[video][0]):
+    if video not in result.videos or not len(result.videos[video][0]):
         return 0
-    return int(found.videos[video][0][-1])
+    return int(result.videos[video][0][-1])
 
 
 def as_row(prior: dict[str, float], task: Task) -> NDArray[np.float32]:

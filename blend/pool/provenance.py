@@ -32,7 +32,11 @@ def search_facts(sources: BlendInputs) -> dict[str, Any]:
         "heads": known["heads"],
         "prior": sources.prior,
         "annotations": known["annotations"],
-        **({} if sources.people is None else {"people": run_folder.fingerprint([sources.people, sources.others])}),
+        **(
+            {}
+            if sources.people is None
+            else {"people": run_folder.fingerprint([sources.people, sources.people_elsewhere])}
+        ),
         "code": [run_folder.code_hash("blend", (*MEASURES, *AFTER_THE_SEARCH)), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }
@@ -68,9 +72,9 @@ def read_steady(sources: BlendInputs, is_done: Callable[[BlendInputs], bool]) ->
         known = replace(sources, hashes=blend_inputs.hash_inputs(sources))
         if is_done(known):
             return known, None
-        found = blend_inputs.load_pools(sources)
+        result = blend_inputs.load_pools(sources)
         if blend_inputs.hash_inputs(sources) == known.hashes:
-            return known, found
+            return known, result
     raise InputError(
         f"annotations, test list or predictions of task {sources.task.place!r} change while they are read; start again "
         f"when nobody writes them"

@@ -64,10 +64,10 @@ def command(
             print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
         else:
             show(said)
-        broken = [one for one in said if one["broken"]]
-        for one in broken:
-            rest = "the frames before that were" if one["frames"] else "nothing of it was"
-            print(f"warning: {one['broken']}; {rest} predicted", file=sys.stderr)
+        broken = [item for item in said if item["broken"]]
+        for entry in broken:
+            rest = "the frames before that were" if entry["frames"] else "nothing of it was"
+            print(f"warning: {entry['broken']}; {rest} predicted", file=sys.stderr)
         if broken:
             sys.exit(1)
 

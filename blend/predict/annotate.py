@@ -54,7 +54,7 @@ class Face:
     @staticmethod
     def all_of(table: pd.DataFrame) -> list[Face]:
         """The faces of a table of predictions, in its order."""
-        return [Face._of(str(name), some) for name, some in table.groupby("face", sort=False)]
+        return [Face._of(str(name), values) for name, values in table.groupby("face", sort=False)]
 
     @staticmethod
     def _of(name: str, table: pd.DataFrame) -> Face:
@@ -65,7 +65,7 @@ class Face:
         if "expression" in table:
             expression = table["expression"].fillna("").astype(str).tolist()
             scores = numbers(list(EXPR))
-            at = [EXPR.index(one) if one else 0 for one in expression]
+            at = [EXPR.index(item) if item else 0 for item in expression]
             probability = scores[np.arange(len(table)), at]
         units = numbers(list(AU)) if AU[0] in table else None
         affect = numbers(list(VA)) if VA[0] in table else None
@@ -253,8 +253,8 @@ class Painter:
     ) -> None:
         """The point, where it came from, and its numbers."""
         u = self.unit
-        some = affect[self.trail[row] : row + 1]
-        way = [(at[0] + (v + 1) / 2 * side, at[1] + (1 - a) / 2 * side) for v, a in some if np.isfinite(v)]
+        values = affect[self.trail[row] : row + 1]
+        way = [(at[0] + (v + 1) / 2 * side, at[1] + (1 - a) / 2 * side) for v, a in values if np.isfinite(v)]
         if len(way) > 1:
             draw.line(way, fill=DIM, width=max(1, round(u)))
         said = "valence  -     arousal  -"

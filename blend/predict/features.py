@@ -23,7 +23,7 @@ RATE = 16_000
 
 
 def extract(
-    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, found: DetectedFaces, work: Path
+    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, result: DetectedFaces, work: Path
 ) -> None:
     """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
 
@@ -31,27 +31,27 @@ def extract(
     absent there. Raises InputError where a head cannot do without it, and where the features differ in kind from those
     that the heads learnt from.
     """
-    corpus: dict[str, Any] = {"name": "predicted", "frames": [str(found.crops)]}
+    corpus: dict[str, Any] = {"name": "predicted", "frames": [str(result.crops)]}
     hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
-    needed = hear & {network for one in trained for network in one.networks if network not in one.optional}
+    needed = hear & {network for item in trained for network in item.networks if network not in item.optional}
     if needed and clip.is_folder:
         raise InputError(
             f"{clip.path}: a folder of crops has no sound, but heads read {sorted(needed)[0]!r}; give the video file"
         )
     if hear:
-        corpus |= {"videos": [str(_sound(clip, found, work))], "fps": float(found.timing.rate)}
+        corpus |= {"videos": [str(_sound(clip, result, work))], "fps": float(result.timing.rate)}
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
     extract_run.main(config, work)
-    for (frames, _), video in zip(found.people, found.videos, strict=True):
+    for (frames, _), video in zip(result.people, result.videos, strict=True):
         if len(frames):
             check(trained, work, video)
 
 
-def _sound(clip: VideoSource, found: DetectedFaces, work: Path) -> Path:
+def _sound(clip: VideoSource, result: DetectedFaces, work: Path) -> Path:
     """A folder where the video is called like each of its faces: they share one sound. For crops, it holds silence."""
     folder = work / "sound"
     folder.mkdir(parents=True, exist_ok=True)
-    for video in found.videos:
+    for video in result.videos:
         if clip.is_folder:
             with write_whole(folder / f"{video}.wav") as temporary, wave.open(str(temporary), "wb") as silence:
                 silence.setparams((1, 2, RATE, 0, "NONE", ""))
@@ -77,22 +77,22 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
         config = configs.load(Config, given)
         sections = {name: config.model_dump(mode="json", include={name}).get(name) or {} for name in SECTIONS}
     else:
-        for one in trained:
-            for name, section in _on_record(one).items():
+        for item in trained:
+            for name, section in _on_record(item).items():
                 sections[name] = {**sections.get(name, {}), **section}
-    wanted = sorted({network for one in trained for network in one.networks})
+    wanted = sorted({network for entry in trained for network in entry.networks})
     known = {*NETWORKS, *sections["networks"], *(sections.get(AUDIO) or {}), AUDIO}
-    for one in trained:
-        for network in one.networks:
+    for item in trained:
+        for network in item.networks:
             if network in known:
                 continue
-            if provenance.is_imported(one.work, network):
+            if provenance.is_imported(item.work, network):
                 raise InputError(
-                    f"{one.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
+                    f"{item.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
                     f"blend heads of networks instead (features.networks)"
                 )
             raise InputError(
-                f"{one.folder}: its heads read the network {network!r}, which is not known here; give --config with "
+                f"{item.folder}: its heads read the network {network!r}, which is not known here; give --config with "
                 f"the run's TOML file, where [networks.{network}] stands"
             )
     sections["features"] = {**(sections["features"] or {}), "networks": wanted}
@@ -104,13 +104,13 @@ def _on_record(trained: TrainedBlend) -> dict[str, Any]:
     path = trained.folder / FILE
     if not path.exists():
         return {}
-    found = read_json(path, f"run {repair_advice(trained)} again")
-    if (said := found.pop(CHECKSUM, None)) is not None and said != fingerprint(found):
+    result = read_json(path, f"run {repair_advice(trained)} again")
+    if (said := result.pop(CHECKSUM, None)) is not None and said != fingerprint(result):
         raise InputError(
             f"{path}: not what blend.run left there; run {repair_advice(trained)} again, which makes it anew"
         )
-    _distrust(found)
-    return {name: section for name, section in found.items() if name in SECTIONS and isinstance(section, dict)}
+    _distrust(result)
+    return {name: section for name, section in result.items() if name in SECTIONS and isinstance(section, dict)}
 
 
 def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
@@ -118,17 +118,17 @@ def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
 
     Where the run's features are gone, nothing can be compared, and nothing is said.
     """
-    for one in trained:
-        for network in one.networks:
+    for item in trained:
+        for network in item.networks:
             new = store.read_about(store.path(work, network, video)) or {}
-            there = (path for path in (one.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
+            there = (path for path in (item.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
             old = next((about for path in there if (about := store.read_about(path)) is not None), None)
             if old is None or old.get("mark") == new.get("mark"):
                 continue
             differs = [key for key in old if key in new and key not in _OF_A_VIDEO and old[key] != new[key]]
             raise InputError(
-                f"{one.folder}: its heads learnt from features of {network!r} that were made with other "
-                f"{', '.join(differs) or 'settings'}; run {repair_advice(one)} again, or give --config with its TOML "
+                f"{item.folder}: its heads learnt from features of {network!r} that were made with other "
+                f"{', '.join(differs) or 'settings'}; run {repair_advice(item)} again, or give --config with its TOML "
                 f"file"
             )
 

@@ -49,7 +49,7 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
     crops = clip.facts() | {"faces": wanted.faces, "size": wanted.size}
     facts = {
         "video": crops,
-        "blends": {one.task.place: one.mark for one in predictor.trained},
+        "blends": {item.task.place: item.mark for item in predictor.trained},
         "networks": predictor.networks,
         "table": wanted.table_format,
         "annotated": wanted.video,
@@ -83,7 +83,7 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
 
 def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, wanted: OutputOptions) -> list[str]:
     """Write everything but DONE; returns the names of the results."""
-    table, found = predictor.table(clip, work, wanted.faces, wanted.size, wanted.detector)
+    table, result = predictor.table(clip, work, wanted.faces, wanted.size, wanted.detector)
     files = {}
     for name in (CSV, PARQUET):
         if name in TABLES[wanted.table_format]:
@@ -96,28 +96,28 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         (folder / name).unlink(missing_ok=True)
     if wanted.video:
         step("video")
-        sound = _annotate(clip, table, found, folder)
+        sound = _annotate(clip, table, result, folder)
         files |= {"video": VIDEO, "still": STILL}
     files["timeline"] = TIMELINE
     said = {
         "video": clip.name,
         "source": str(clip.path.absolute()),
-        "frames": found.frames,
-        "rate": round(float(found.timing.rate), 6),
-        "seconds": round(float(found.timing.seconds[-1] + 1 / found.timing.rate), 4),
+        "frames": result.frames,
+        "rate": round(float(result.timing.rate), 6),
+        "seconds": round(float(result.timing.seconds[-1] + 1 / result.timing.rate), 4),
         "faces": prediction_table.summary(table),
-        "blends": {one.task.place: str(one.folder) for one in predictor.trained},
+        "blends": {item.task.place: str(item.folder) for item in predictor.trained},
         "sound": sound,
-        "broken": found.broken,
+        "broken": result.broken,
         "files": files,
     }
-    page = prediction_timeline.render(table, said, [one.params for one in predictor.trained])
+    page = prediction_timeline.render(table, said, [entry.params for entry in predictor.trained])
     run_folder.write_text(folder / TIMELINE, page)
     run_folder.write_json(folder / SUMMARY, said)
     return [*files.values(), SUMMARY]
 
 
-def _annotate(clip: VideoSource, table: pd.DataFrame, found: DetectedFaces, folder: Path) -> str:
+def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path) -> str:
     """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
     from itertools import chain
 
@@ -125,12 +125,12 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, found: DetectedFaces, fold
 
     from blend.predict import annotate, video_writer
 
-    pictures = clip.pictures(found.frames)
+    pictures = clip.pictures(result.frames)
     first = next(pictures)
     faces = annotate.Face.all_of(table)
-    painter = annotate.Painter(faces, first.shape[0], first.shape[1], found.timing.seconds)
+    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds)
     best = annotate.moment(faces)
-    with progress(f"draw {clip.name}", found.frames, "frames") as bar:
+    with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 
         def drawn() -> Iterator[NDArray[np.uint8]]:
             for row, frame in enumerate(painter.frames(chain([first], pictures))):
@@ -141,4 +141,4 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, found: DetectedFaces, fold
                 bar.advance()
 
         source = None if clip.is_folder else clip.path
-        return video_writer.write(folder / VIDEO, drawn(), painter.size, found.timing, source)
+        return video_writer.write(folder / VIDEO, drawn(), painter.size, result.timing, source)

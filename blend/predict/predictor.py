@@ -43,7 +43,7 @@ class Predictor:
     @property
     def tasks(self) -> list[str]:
         """The tasks that are predicted, of "expr", "au", "va"."""
-        return [one.task.name for one in self.trained]
+        return [item.task.name for item in self.trained]
 
     def video(
         self,
@@ -78,14 +78,14 @@ class Predictor:
         from extract.runtime.progress import progress, step
 
         step("faces")
-        found = clip.find_faces(work, faces, size, detector)
+        result = clip.find_faces(work, faces, size, detector)
         blended = {}
-        if any(len(frames) for frames, _ in found.people):
+        if any(len(frames) for frames, _ in result.people):
             step("features")
-            video_features.extract(self.trained, self.networks, clip, found, work)
+            video_features.extract(self.trained, self.networks, clip, result, work)
             step("heads")
-            with progress(f"predict {clip.name}", sum(len(one.heads) for one in self.trained), "heads") as bar:
+            with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
                 blended = video_predictions.predict(
-                    self.trained, work, found.videos, found.frames, lambda note: bar.advance(1, note)
+                    self.trained, work, result.videos, result.frames, lambda note: bar.advance(1, note)
                 )
-        return prediction_table.build(found, blended, self.tasks), found
+        return prediction_table.build(result, blended, self.tasks), result

@@ -62,13 +62,13 @@ def show(said: list[dict[str, Any]]) -> None:
     from blend.predict.table import in_words
 
     shown = Table("video", "frames", "face", "with a face", "what it shows, by share of these frames, or on average")
-    for one in said:
-        for number, face in enumerate(one["faces"]):
-            name, frames = (one["video"], f"{one['frames']:,}") if number == 0 else ("", "")
+    for item in said:
+        for number, face in enumerate(item["faces"]):
+            name, frames = (item["video"], f"{item['frames']:,}") if number == 0 else ("", "")
             shown.add_row(name, frames, face["face"], f"{face['frames']:,}", in_words(face))
     console().print(shown)
-    for one in said:
-        if one["frames"] and not any(face["frames"] for face in one["faces"]):
-            print(f"{one['video']}: no face was found in it ({one['frames']:,} frames): its predictions are empty")
-        for path in one["files"].values():
+    for item in said:
+        if item["frames"] and not any(face["frames"] for face in item["faces"]):
+            print(f"{item['video']}: no face was found in it ({item['frames']:,} frames): its predictions are empty")
+        for path in item["files"].values():
             print(path)

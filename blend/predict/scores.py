@@ -34,34 +34,34 @@ def predict(
 
     A video without features (no face) is left out. `on_progress` is told of each head that is done.
     """
-    found: dict[str, list[BlendedVideo]] = {}
-    for one in trained:
+    results: dict[str, list[BlendedVideo]] = {}
+    for item in trained:
         heads: dict[str, Predictions] = {}
-        for head, model in one.models.items():
+        for head, model in item.models.items():
             heads[head] = model.predict_videos(work, videos)
-            on_progress(f"{one.task.place}: {head}")
+            on_progress(f"{item.task.place}: {head}")
         for video in videos:
-            some = {head: predictions.videos.get(video) for head, predictions in heads.items()}
-            known = {head: part for head, part in some.items() if part is not None and len(part[0])}
+            values = {head: predictions.videos.get(video) for head, predictions in heads.items()}
+            known = {head: part for head, part in values.items() if part is not None and len(part[0])}
             if known:
-                found.setdefault(video, []).append(blend_video(one, known, frames))
-    return found
+                results.setdefault(video, []).append(blend_video(item, known, frames))
+    return results
 
 
 def blend_video(
-    one: TrainedBlend, heads: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]], frames: int
+    item: TrainedBlend, heads: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]], frames: int
 ) -> BlendedVideo:
     """Blend, fill gaps, smooth, decide: one video's (frame numbers, scores) by head. A head without any takes the
     prior, as for the submission.
     """
-    names = tuple(sorted(one.heads))
-    prior = as_row(one.blend.prior, one.task)
+    names = tuple(sorted(item.heads))
+    prior = as_row(item.blend.prior, item.task)
     parts = [{"": heads[name]} if name in heads else {} for name in names]
     scores = np.stack([gap_filling.dense([""], [frames], part, prior) for part in parts])
     own = np.stack([gap_filling.present([""], [frames], part) for part in parts])
     made = pool.Pool(
-        one.task, names, ("",), gap_filling.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
+        item.task, names, ("",), gap_filling.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
     )
-    weight = dict(zip(one.params.heads, one.params.weights, strict=True))
-    smoothed = combine.scores(made, [weight[name] for name in names], one.params.kernel, one.params.k)
-    return BlendedVideo(one.task.name, smoothed, combine.combine(made, one.params))
+    weight = dict(zip(item.params.heads, item.params.weights, strict=True))
+    smoothed = combine.scores(made, [weight[name] for name in names], item.params.kernel, item.params.k)
+    return BlendedVideo(item.task.name, smoothed, combine.combine(made, item.params))

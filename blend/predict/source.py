@@ -154,7 +154,7 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
 
     A folder must hold frames itself; of a folder of video folders or files, name those.
     """
-    found: dict[str, VideoSource] = {}
+    results: dict[str, VideoSource] = {}
     for path in paths:
         clip = VideoSource(path, fps)
         if not path.exists():
@@ -162,13 +162,13 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
         if clip.is_folder and not len(_pictures(path).numbers):
             raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
         file_names.check(file_names.VIDEO, clip.name, path)
-        if clip.name in found:
+        if clip.name in results:
             raise InputError(
-                f"{path}: {found[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "
+                f"{path}: {results[clip.name].path} is called {clip.name!r} too, and so would be their results; rename "
                 f"one, or predict it into another --out"
             )
-        found[clip.name] = clip
-    return list(found.values())
+        results[clip.name] = clip
+    return list(results.values())
 
 
 def _pixels(path: Path) -> NDArray[np.uint8] | None:

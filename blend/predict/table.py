@@ -26,7 +26,7 @@ def score_name(unit: str) -> str:
     return f"{unit}_score"
 
 
-def build(found: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str]) -> pd.DataFrame:
+def build(result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str]) -> pd.DataFrame:
     """The table of a video, by frame, then from left to right, with the columns of these tasks.
 
     Columns: `frame` (from 1), `time` (seconds), `face` (single; or left, right), `x`, `y`, `width`, `height` (the
@@ -36,17 +36,17 @@ def build(found: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: C
     import pandas as pd
 
     parts = []
-    for name, video, (frames, boxes) in zip(NAMES[len(found.people)], found.videos, found.people, strict=True):
+    for name, video, (frames, boxes) in zip(NAMES[len(result.people)], result.videos, result.people, strict=True):
         rows = frames.astype(np.int64) - 1
         columns: dict[str, Any] = {
-            "frame": np.arange(1, found.frames + 1, dtype=np.int32),
-            "time": found.timing.seconds.round(4),
+            "frame": np.arange(1, result.frames + 1, dtype=np.int32),
+            "time": result.timing.seconds.round(4),
             "face": name,
         }
-        columns |= {side: _spread(boxes[:, i].round(2), rows, found.frames) for i, side in enumerate(SIDES)}
-        columns |= {name: _missing(name, found.frames) for name in columns_of(tasks)}
-        for one in blended.get(video, []):
-            columns |= _columns(one, rows, found.frames)
+        columns |= {side: _spread(boxes[:, i].round(2), rows, result.frames) for i, side in enumerate(SIDES)}
+        columns |= {name: _missing(name, result.frames) for name in columns_of(tasks)}
+        for item in blended.get(video, []):
+            columns |= _columns(item, rows, result.frames)
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
 
@@ -66,22 +66,22 @@ def _missing(name: str, rows: int) -> Any:
     return pd.array([None] * rows, dtype="Int8") if name in AU else np.full(rows, np.nan, np.float32)
 
 
-def _columns(one: BlendedVideo, rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
+def _columns(item: BlendedVideo, rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
     """One task's columns, with values at `rows`."""
     import pandas as pd
 
-    if TASKS[one.task].is_regression:
-        return {name: _spread(one.decided[rows, i], rows, frames) for i, name in enumerate(VA)}
-    if TASKS[one.task].is_multilabel:
+    if TASKS[item.task].is_regression:
+        return {name: _spread(item.decided[rows, i], rows, frames) for i, name in enumerate(VA)}
+    if TASKS[item.task].is_multilabel:
         units: dict[str, Any] = {}
         for i, name in enumerate(AU):
             values = _missing(name, frames)
-            values[rows] = one.decided[rows, i].astype(np.int8)
+            values[rows] = item.decided[rows, i].astype(np.int8)
             units[name] = values
-        return units | {score_name(name): _spread(one.scores[rows, i], rows, frames) for i, name in enumerate(AU)}
+        return units | {score_name(name): _spread(item.scores[rows, i], rows, frames) for i, name in enumerate(AU)}
     names = np.full(frames, None, object)
-    names[rows] = np.array(EXPR, object)[one.decided[rows].astype(np.int64)]
-    scores = {name: _spread(one.scores[rows, i], rows, frames) for i, name in enumerate(EXPR)}
+    names[rows] = np.array(EXPR, object)[item.decided[rows].astype(np.int64)]
+    scores = {name: _spread(item.scores[rows, i], rows, frames) for i, name in enumerate(EXPR)}
     return {"expression": pd.array(names, dtype="string"), **scores}
 
 
@@ -102,7 +102,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
     """What the table says of each face, JSON-able: frames, share of each expression and unit, mean and range of va."""
-    return [_face(str(name), some) for name, some in table.groupby("face", sort=False)]
+    return [_face(str(name), values) for name, values in table.groupby("face", sort=False)]
 
 
 def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:

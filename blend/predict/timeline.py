@@ -34,10 +34,10 @@ EVEN = 5e-4
 
 def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> str:
     """The page, of a table of predictions, its summary and the blends that made it."""
-    faces = [(str(name), some) for name, some in table.groupby("face", sort=False)]
+    faces = [(str(name), values) for name, values in table.groupby("face", sort=False)]
     times = faces[0][1]["time"].to_numpy(np.float64)
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
-    thresholds = next((one.thresholds for one in params if TASKS[one.task].is_multilabel), None)
+    thresholds = next((param.thresholds for param in params if TASKS[param.task].is_multilabel), None)
     thresholds = thresholds or (DEFAULT_THRESHOLD,) * len(AU)
     data = {
         "frames": said["frames"],
@@ -46,7 +46,7 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
         "expressions": list(EXPR),
         "units": list(AU),
         "thresholds": list(thresholds),
-        "faces": [_face(name, some) for name, some in faces],
+        "faces": [_face(name, face) for name, face in faces],
     }
     template = templates.environment(Path(__file__).parent / "templates").get_template("predictions.html")
     return template.render(said=said, data=data, dimensions=VA, in_words=in_words)

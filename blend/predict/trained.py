@@ -67,11 +67,11 @@ class TrainedBlend:
 
         for name in QUIET:
             os.environ.setdefault(name, ENVIRONMENT[name])
-        found = {}
+        results = {}
         for head, folder in self.heads.items():
             try:
                 with _quiet():
-                    found[head] = Model.load(folder / MODEL)
+                    results[head] = Model.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
             except InputError as error:
@@ -86,7 +86,7 @@ class TrainedBlend:
                 ) from error
             if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
                 raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
-        return found
+        return results
 
     @cached_property
     def mark(self) -> dict[str, Any]:
@@ -133,15 +133,15 @@ def find(folders: Iterable[Path]) -> list[TrainedBlend]:
     Raises InputError for a folder that holds no blend, two blends of one task, and a head that cannot predict: one that
     is not ours, has no model any more, or was trained again since the blend was made.
     """
-    found: dict[str, TrainedBlend] = {}
+    results: dict[str, TrainedBlend] = {}
     for folder in [part for given in folders for part in _parts(Path(given))]:
-        one = _read(folder)
-        if (other := found.get(one.task.name)) is not None:
-            raise InputError(f"{folder}: {other.folder} is a blend of task {one.task.name!r} too; give one of them")
-        found[one.task.name] = one
-    if not found:
+        item = _read(folder)
+        if (other := results.get(item.task.name)) is not None:
+            raise InputError(f"{folder}: {other.folder} is a blend of task {item.task.name!r} too; give one of them")
+        results[item.task.name] = item
+    if not results:
         raise InputError("--blend: name at least one folder of a blend, as in --blend runs/demo/blend/au")
-    return [found[name] for name in ("expr", "au", "va") if name in found]
+    return [results[name] for name in ("expr", "au", "va") if name in results]
 
 
 def _parts(folder: Path) -> list[Path]:

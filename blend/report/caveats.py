@@ -126,7 +126,7 @@ def _outputs(report: dict[str, Any]) -> list[str]:
 
 def _rare(report: dict[str, Any]) -> list[str]:
     parts = report.get("data", {}).get("validation", {}).get("outputs", {})
-    rare = [name for name, one in parts.items() if one.get("videos", FEW_VIDEOS) < FEW_VIDEOS]
+    rare = [name for name, part in parts.items() if part.get("videos", FEW_VIDEOS) < FEW_VIDEOS]
     if not rare or len(parts) < FEW_VIDEOS:
         return []
     named = ", ".join(f"{name} ({ref('data', 'validation', 'outputs', name, 'videos')})" for name in rare[:MOST])
@@ -135,19 +135,19 @@ def _rare(report: dict[str, Any]) -> list[str]:
 
 
 def _filled(report: dict[str, Any]) -> list[str]:
-    found = []
+    results = []
     frames, sent = report["frames"], report["submission"]
     if frames["filled"] > FILLED * frames["labelled"]:
-        found.append(
+        results.append(
             f"{ref('frames', 'filled')} of {ref('frames', 'labelled')} annotated validation frames have no face of "
             f"their own and are guessed from their neighbours."
         )
     if sent["filled"] > FILLED * sent["frames"]:
-        found.append(
+        results.append(
             f"{ref('submission', 'filled')} of {ref('submission', 'frames')} submitted frames have no face of their "
             "own and are guessed from their neighbours."
         )
-    return found
+    return results
 
 
 def _balance(report: dict[str, Any]) -> list[str]:

@@ -62,12 +62,12 @@ def thresholds(pool: Pool, outcome: BlendResult) -> dict[str, Any]:
     table = threshold_rules.per_video(blended, pool.known.values, pool.video_of, len(pool.videos))  # type: ignore[arg-type]
     coarse = table.reshape(*table.shape[:3], CUTS, -1).sum(-1, dtype=np.float64)
     folds = way.crossed.folds if way.crossed is not None else ()
-    found = way.crossed.params if way.crossed is not None else ()
+    result = way.crossed.params if way.crossed is not None else ()
     return {
         "cuts": [i / CUTS for i in range(CUTS)],
         "f1": _per_output(pool, threshold_rules.curve(coarse.sum(1))),
         "f1_of_folds": [_per_output(pool, threshold_rules.curve(coarse[:, list(fold)].sum(1))) for fold in folds],
-        "found_without_fold": [list(params.thresholds) for params in found if params.thresholds is not None],
+        "found_without_fold": [list(params.thresholds) for params in result if params.thresholds is not None],
     }
 
 
@@ -88,7 +88,7 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
     """
     truth, low = pool.task.as_columns(pool.known.values), pool.task.lowest
     predicted = pool.blend_task.predictions(decided.scores, decided.decisions)
-    found = {}
+    results = {}
     for c, name in enumerate(pool.task.outputs):
         p = predicted[:, c].astype(np.float64)
         at = np.clip(((p - low) / (1 - low) * BINS).astype(np.int64), 0, BINS - 1)
@@ -96,13 +96,13 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
         there = n > 0
         mean_p = np.bincount(at, weights=p, minlength=BINS)[there] / n[there]
         mean_t = np.bincount(at, weights=truth[:, c], minlength=BINS)[there] / n[there]
-        found[name] = {
+        results[name] = {
             "predicted": [round(float(x), DIGITS) for x in mean_p],
             "observed": [round(float(x), DIGITS) for x in mean_t],
             "frames": [int(x) for x in n[there]],
             "error": round(float((np.abs(mean_p - mean_t) * n[there]).sum() / max(n.sum(), 1)), DIGITS),
         }
-    return found
+    return results
 
 
 def density(pool: Pool, decided: VideoDecisions) -> dict[str, list[list[int]]]:

@@ -26,14 +26,14 @@ from heads.data import resemblance
 def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
     """`validation` from the pool, `train` from its folder of annotations (None: not at hand)."""
     here = _part(pool.task, pool.known.values, pool.video_of, len(pool.videos), int(pool.offsets[-1]))
-    found = {"validation": here | {"filled": int((~pool.present[pool.known.rows]).sum())}, "train": None}
+    results = {"validation": here | {"filled": int((~pool.present[pool.known.rows]).sum())}, "train": None}
     if train is not None:
         annotations = list(read.read_folder(train, pool.task).values())
-        values = np.concatenate([one.values[one.valid] for one in annotations])
-        video_of = np.repeat(np.arange(len(annotations)), [int(one.valid.sum()) for one in annotations])
-        frames = sum(len(one.valid) for one in annotations)
-        found["train"] = _part(pool.task, values, video_of, len(annotations), frames)
-    return found
+        values = np.concatenate([entry.values[entry.valid] for entry in annotations])
+        video_of = np.repeat(np.arange(len(annotations)), [int(item.valid.sum()) for item in annotations])
+        frames = sum(len(annotation.valid) for annotation in annotations)
+        results["train"] = _part(pool.task, values, video_of, len(annotations), frames)
+    return results
 
 
 def _part(
@@ -61,19 +61,19 @@ def describe_resemblance(config: Config, sources: BlendInputs, work: Path) -> di
     if sources.people is not None or not sources.ours:
         return None
     val, train = (read.videos(folder, sources.task) for folder in (sources.paths.val, sources.paths.train))
-    found = resemblance.find(work, seen, val, train)
-    if found is None:
+    result = resemblance.find(work, seen, val, train)
+    if result is None:
         return None
-    pairs = [asdict(pair) for pair in found.pairs[:MOST_PAIRS]]
-    return {"network": found.network, "videos": found.videos, "count": len(found.pairs), "pairs": pairs}
+    pairs = [asdict(pair) for pair in result.pairs[:MOST_PAIRS]]
+    return {"network": result.network, "videos": result.videos, "count": len(result.pairs), "pairs": pairs}
 
 
 def warn_of_resemblance(report: dict[str, Any]) -> list[str]:
     """A sentence with the pair that is most alike, with places in the report; empty where there is none."""
-    found = report.get("alike")
-    if not found or not found["count"]:
+    result = report.get("alike")
+    if not result or not result["count"]:
         return []
-    first = found["pairs"][0]
+    first = result["pairs"][0]
     other = "validation video" if first["part"] == "val" else "training video"
     return [
         f"The validation video {first['video']} looks like the same person as the {other} {first['other']} (cosine "
@@ -90,31 +90,31 @@ MOST = 400
 TREES = 32
 
 
-def describe_search(pool: Pool, found: SearchResult, seed: int) -> dict[str, Any]:
+def describe_search(pool: Pool, result: SearchResult, seed: int) -> dict[str, Any]:
     """Every trial's score and what it started as, and the importance of every head's weight, k and kernel.
 
     Importance is fANOVA's share of the score's variance over the trials (Hutter, Hoos and Leyton-Brown, ICML 2014), by
     Optuna, seeded; None where there are too few trials or all score the same.
     """
     return {
-        "score": [number_or_none(trial.score) for trial in found.trials],
-        "start": [trial.start for trial in found.trials],
-        "importance": importance(pool, found, seed),
+        "score": [number_or_none(trial.score) for trial in result.trials],
+        "start": [trial.start for trial in result.trials],
+        "importance": importance(pool, result, seed),
     }
 
 
-def importance(pool: Pool, found: SearchResult, seed: int) -> dict[str, float] | None:
+def importance(pool: Pool, result: SearchResult, seed: int) -> dict[str, float] | None:
     """Name -> share in [0, 1], the largest first."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
-    trials = [trial for trial in found.trials if np.isfinite(trial.score)]
+    trials = [trial for trial in result.trials if np.isfinite(trial.score)]
     trials = trials[:: -(-len(trials) // MOST)] if trials else []
     if len(trials) < FEWEST or len({trial.score for trial in trials}) < 2:
         return None
-    copies = dict(found.copies)
+    copies = dict(result.copies)
     heads = [(h, head) for h, head in enumerate(pool.heads) if head not in copies]
     rows = [_params(trial, heads) for trial in trials]
     kernels = sorted({trial.kernel for trial in trials})

@@ -20,8 +20,8 @@ def board(report: Report) -> list[dict[str, Any]]:
     rows = [_row(head, plain[head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
     rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
     if greedy := report["tuned"].get("greedy"):  # not where weights are given
-        one = {"tuned": greedy["score"], "k": greedy["k"]}
-        rows.append(_row("greedy selection", None, None, one, ("tuned", "greedy"), "score"))
+        item = {"tuned": greedy["score"], "k": greedy["k"]}
+        rows.append(_row("greedy selection", None, None, item, ("tuned", "greedy"), "score"))
     for name in sorted(report["ways"], key=lambda name: name == report["select"]):
         submitted = name == report["select"]
         title = NAMES[name] + (" (submitted)" if submitted else "")
@@ -50,13 +50,13 @@ def leader(report: Report) -> Leader | None:
     rivals.append(("equal weights", ("baselines", "equal")))
     ways = sorted(report["ways"], key=lambda name: name != report["select"])  # the submitted one first
     rivals += [(_way(name, report["select"]), ("ways", name)) for name in ways]
-    found = []
+    results = []
     for name, (part, key) in rivals:
         score = report[part].get(key, {}).get("cross_fitted")
         if score is not None:
             submitted = part == "ways" and key == report["select"]
-            found.append(Leader(name, (part, key, "cross_fitted"), score, submitted))
-    return max(found, key=lambda one: one.score, default=None)
+            results.append(Leader(name, (part, key, "cross_fitted"), score, submitted))
+    return max(results, key=lambda item: item.score, default=None)
 
 
 def _way(name: str, selected: str) -> str:
@@ -64,28 +64,28 @@ def _way(name: str, selected: str) -> str:
 
 
 def _row(
-    name: str, plain: float | None, plain_at: tuple[str, ...] | None, one: dict[str, Any], place: tuple[str, ...],
+    name: str, plain: float | None, plain_at: tuple[str, ...] | None, item: dict[str, Any], place: tuple[str, ...],
     tuned: str = "tuned", held: str = "cross_fitted",
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "name": name,
         "plain": plain,
-        "tuned": one.get("tuned"),
-        "held_out": one.get("cross_fitted"),
-        "interval": one.get("interval"),
+        "tuned": item.get("tuned"),
+        "held_out": item.get("cross_fitted"),
+        "interval": item.get("interval"),
         "submitted": False,
         "from": {
             "plain": plain_at,
-            "tuned": (*place, tuned) if "tuned" in one else None,
-            "held_out": (*place, held) if one.get("cross_fitted") is not None else None,
-            "k": (*place, "k") if "k" in one else None,
-            "interval": (*place, "interval") if one.get("interval") is not None else None,
+            "tuned": (*place, tuned) if "tuned" in item else None,
+            "held_out": (*place, held) if item.get("cross_fitted") is not None else None,
+            "k": (*place, "k") if "k" in item else None,
+            "interval": (*place, "interval") if item.get("interval") is not None else None,
         },
     }
 
 
 def best_head(report: dict[str, Any]) -> str | None:
     """The head that is best alone on held-out videos; None where nothing is held out."""
-    alone = {name: one["cross_fitted"] for name, one in report["baselines"].items() if name != "equal"}
+    alone = {name: item["cross_fitted"] for name, item in report["baselines"].items() if name != "equal"}
     known = {name: score for name, score in alone.items() if score is not None}
     return max(known, key=lambda head: known[head]) if known else None

@@ -34,11 +34,11 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
     tuned; their `score`, like `heads` and `equal`, is unsmoothed and, for au, cut at 0.5: what one would hand in
     without a search. `tuned` is what the search starts from.
     """
-    task, chosen, found = pool.task, outcome.chosen, outcome.found
+    task, chosen, result = pool.task, outcome.chosen, outcome.search
     params, crossed = chosen.params, chosen.crossed
     parts = task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows])
     heads = {head: _plain(pool, [head]) for head in pool.heads}
-    equal = _plain(pool, [head for head in pool.heads if head not in dict(found.copies)])
+    equal = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
     worth = outcomes.facts(chosen)
     table = params.as_json()
     return {
@@ -70,12 +70,12 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
         "tuned": {
             name.removeprefix("head "): {"score": trial.score, "k": trial.k}
             for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
-            if (trial := found.best_start(name)) is not None
+            if (trial := result.best_start(name)) is not None
         },
         "score_against_k": _curve(pool, params, settings.widest(task.name)),
-        "copies": dict(found.copies),
+        "copies": dict(result.copies),
         "frames": frames(pool),
-        "trials": len(found.trials),
+        "trials": len(result.trials),
         "seed": seed,
     }
 
@@ -166,7 +166,7 @@ def build_details(
         "people": video_scores.people(pool, videos),
         "heads_against_k": {"k": list(ks), "score": curves.against_k(pool, outcome, ks)},
         "reliability": curves.reliability(pool, decided),
-        "search": report_facts.describe_search(pool, outcome.found, seed),
+        "search": report_facts.describe_search(pool, outcome.search, seed),
         "data": report_facts.describe_data(pool, train),
         own_key: own_curve(pool, outcome, decided),
     }

@@ -40,37 +40,37 @@ def sentences(report: dict[str, Any]) -> list[str]:
 def lines(report: dict[str, Any]) -> list[str]:
     """The same, with places in the report (`blend.report.pointers.ref`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    found = few_people(report)
-    found += [
+    result = few_people(report)
+    result += [
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
         f"was made from.",
-        _made_of(report),
+        _describe_inputs(report),
     ]
     if (report.get("choice") or {}).get("with_train"):
-        found.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
-    found += _held_out(report)
+        result.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
+    result += _held_out(report)
     if report.get("heads_tuned_here"):
-        found.append(TUNED_HERE)
+        result.append(TUNED_HERE)
     if report["test"] is not None:
-        found.append(
+        result.append(
             f"On the test videos, whose truth is known for this corpus, the submission scores {ref('test', 'score')}."
         )
     as_one = "" if "given" in report.get("search", {}).get("start", []) else ": they were searched as one"
     for copy, head in report["copies"].items():
-        found.append(f"{copy} is a copy of {head}{as_one}.")
+        result.append(f"{copy} is a copy of {head}{as_one}.")
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
-    found.append(
+    result.append(
         f"The submission holds all {ref('submission', 'frames')} {of}; {ref('submission', 'filled')} had no prediction "
         "of their own and were filled."
     )
     counts = sent.get("filled_by_head", {})
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{head} {ref('submission', 'filled_by_head', head)}" for head in counts)
-        found.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
+        result.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
         of = "training" if report.get("prior_from", "train") == "train" else "validation"
-        found.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
-    return found
+        result.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
+    return result
 
 
 def few_people(report: dict[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def few_people(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _made_of(report: dict[str, Any]) -> str:
+def _describe_inputs(report: dict[str, Any]) -> str:
     """Which heads the blend is of, the weightiest first, and how it is smoothed."""
     mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
     used = sorted((head for head in mean if mean[head]), key=lambda head: (-mean[head], head))
@@ -120,33 +120,33 @@ def _held_out(report: dict[str, Any]) -> list[str]:
         if report["interval"] is not None
         else "its interval is undefined"
     )
-    found = [
+    results = [
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
         f"reaches {ref('expected')}: expect that on new videos, not the first number ({interval})."
     ]
     if report["published_drop"]:
         low, high = report["published_drop"]
         drop = ref("published_drop", 0) if low == high else f"{ref('published_drop', 0)} to {ref('published_drop', 1)}"
-        found.append(
+        results.append(
             f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on "
             f"the challenge's test videos than on its validation videos."
         )
-    alone = {name: one["cross_fitted"] for name, one in report["baselines"].items()}
+    alone = {name: item["cross_fitted"] for name, item in report["baselines"].items()}
     if (best := best_head(report)) is not None:
         equal = ref("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)
-        found.append(
+        results.append(
             f"On held-out videos likewise, the best head alone, {best}, reaches "
             f"{ref('baselines', best, 'cross_fitted')}, and equal weights reach {equal}."
         )
     for name in report["ways"]:
         if name != chosen:
-            found.append(
+            results.append(
                 f"The other way, {WAYS[name]}, reaches {ref('ways', name, 'tuned')} on the videos it was made from and "
                 f"{ref('ways', name, 'cross_fitted')} on held-out ones."
             )
     if (first := leader(report)) is not None:
-        found.append(f"The leader on held-out videos is {first.name}, with {ref(*first.place)}.")
-    return found
+        results.append(f"The leader on held-out videos is {first.name}, with {ref(*first.place)}.")
+    return results
 
 
 def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -175,8 +175,8 @@ def show(report: dict[str, Any], folder: Path) -> None:
     for line in list_caveats(report):
         out.print(f"! {plain(line, report)}")
     if made := report.get("submissions"):
-        for one in made["files"]:
-            out.print(f"{one['file']}: {one['what']}")
+        for item in made["files"]:
+            out.print(f"{item['file']}: {item['what']}")
         for text in made["left_out"]:
             out.print(f"left out: {text}")
     for name in ("submission.txt", "report.html", "report.json", "params.json", "study.db"):
@@ -194,7 +194,7 @@ def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     is best on held-out videos.
     """
     parts = report.get("parts")
-    found = {
+    results = {
         "task": report["task"],
         "metric": report["metric"],
         "expected": report["expected"],
@@ -209,12 +209,12 @@ def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
         "seconds": report["seconds"],
     }
     if parts is not None:
-        found["parts"] = {
+        results["parts"] = {
             name: {key: part[key] for key in ("expected", "interval", "submitted", "searched")}
             for name, part in parts.items()
         }
-    names = [*FILES, *(one["file"] for one in _submissions(report))]
-    return found | {
+    names = [*FILES, *(submission["file"] for submission in _submissions(report))]
+    return results | {
         "folder": str(folder),
         "files": {name: str(folder / name) for name in names if _there(folder, name)},
     }
@@ -238,8 +238,8 @@ def _best(report: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _submissions(report: dict[str, Any]) -> list[dict[str, Any]]:
-    some = report.get("submissions") or []
-    return list(some["files"] if isinstance(some, dict) else some)
+    values = report.get("submissions") or []
+    return list(values["files"] if isinstance(values, dict) else values)
 
 
 def _there(folder: Path, name: str) -> bool:

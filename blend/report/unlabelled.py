@@ -18,13 +18,13 @@ def sentences(report: dict[str, Any]) -> list[str]:
     if not facts:
         return []
     faults = [_fault(report, i) for i in range(len(facts["faults"]))]
-    odd = [name for name, one in ((facts["shares"] or {}).get("statistics", {})).items() if one["outside"]]
+    odd = [name for name, item in ((facts["shares"] or {}).get("statistics", {})).items() if item["outside"]]
     return _few(faults) + _few([_share(report, name) for name in odd])
 
 
-def _few(some: list[str]) -> list[str]:
-    more = len(some) - MOST
-    return some[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
+def _few(values: list[str]) -> list[str]:
+    more = len(values) - MOST
+    return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
 def _fault(report: dict[str, Any], i: int) -> str:
@@ -63,7 +63,7 @@ def _fault(report: dict[str, Any], i: int) -> str:
 
 
 def _share(report: dict[str, Any], name: str) -> str:
-    one = report[KEY]["shares"]["statistics"][name]
+    item = report[KEY]["shares"]["statistics"][name]
     here, low, high = (ref(KEY, "shares", "statistics", name, key) for key in ("test", "low", "high"))
     drawn = f"draws of as many validation videos give {low} to {high}"
     if name.startswith(("mean ", "spread ")):
@@ -73,7 +73,7 @@ def _share(report: dict[str, Any], name: str) -> str:
         return f"On test the scores' certainty is {here}; {drawn}: is test unlike validation, or predicted otherwise?"
     if name == "without a face":
         return f"On test {here} of the frames have no face; {drawn}: were faces looked for as in validation?"
-    often = "more" if one["test"] > one["validation"] else "less"
+    often = "more" if item["test"] > item["validation"] else "less"
     return (
         f"Test decides {name} in {here} of the frames, {often} often than validation; {drawn}: are columns swapped, or "
         f"is test unlike validation?"

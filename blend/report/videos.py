@@ -77,10 +77,10 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
     labelled = np.bincount(video_of, minlength=videos)
     filled = np.bincount(video_of, weights=~pool.present[truth.rows], minlength=videos)
     total, group = held.sum(0), pool.groups
-    found = []
+    results = []
     for v in np.flatnonzero(labelled):
         mine = video_of == v
-        found.append(
+        results.append(
             {
                 "video": pool.videos[v],
                 "group": int(group[v]),
@@ -95,7 +95,7 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
                 "counts_submitted": pool.blend_task.table_as_json(made_on[v]),
             }
         )
-    return found
+    return results
 
 
 def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
@@ -106,10 +106,10 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
     if pool.people is None:
         return None
     task, held = pool.task.name, tables(videos)
-    found = []
-    for person in sorted({one["person"] for one in videos} - {None}):
-        mine = [v for v, one in enumerate(videos) if one["person"] == person]
-        found.append(
+    results = []
+    for person in sorted({video["person"] for video in videos} - {None}):
+        mine = [v for v, item in enumerate(videos) if item["person"] == person]
+        results.append(
             {
                 "person": person,
                 "videos": [videos[v]["video"] for v in mine],
@@ -118,7 +118,7 @@ def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | N
                 "influence": video_counts.number_or_none(influence(task, held.sum(0), held[mine].sum(0))),
             }
         )
-    return found
+    return results
 
 
 def score_video(task: str, table: video_counts.Table) -> float:
@@ -129,14 +129,14 @@ def score_video(task: str, table: video_counts.Table) -> float:
 
 def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> float:
     """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
-    kind, others = BLEND_TASKS[task], total - own
-    change, left = kind.per_output(total) - kind.per_output(others), kind.occurrences(others) > 0
+    kind, rest = BLEND_TASKS[task], total - own
+    change, left = kind.per_output(total) - kind.per_output(rest), kind.occurrences(rest) > 0
     return float(change[left].mean()) if left.any() else float("nan")
 
 
 def tables(videos: list[dict[str, Any]], key: str = "counts") -> video_counts.Table:
     """The counts of a report's videos as one array, as `blend.calibrate.video_counts` has them."""
-    return np.array([one[key] for one in videos], np.float64)
+    return np.array([video[key] for video in videos], np.float64)
 
 
 def _hash(frames: NDArray[np.int64], values: NDArray[np.generic]) -> str:

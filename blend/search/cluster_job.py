@@ -71,8 +71,8 @@ def run(
     needs = Needs(machines.settings.threads, MEMORY + 3 * path.stat().st_size)
     names = [f"{what}-{number}" for number in range(1, workers + 1)]
     try:
-        some = [Job(name, "blend.search.cluster_job", (), machines.log(name), needs, stdin=told) for name in names]
-        machines.run(what, some, lambda job, news: None, lambda job, result: None, look)
+        values = [Job(name, "blend.search.cluster_job", (), machines.log(name), needs, stdin=told) for name in names]
+        machines.run(what, values, lambda job, news: None, lambda job, result: None, look)
         look()
     finally:
         path.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ def _heard(path: Path) -> tuple[Pool, BlendSettings, int, SharedStorage, int]:
     with safe_open(path, framework="numpy") as handle:
         about = json.loads(handle.metadata()["about"])
         arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    names = {name: None if some is None else tuple(some) for name, some in about["pool"].items()}
+    names = {name: None if values is None else tuple(values) for name, values in about["pool"].items()}
     truth = Truth(arrays.pop("rows"), arrays.pop("values")) if "rows" in arrays else None
     url, file, study, facts = about["where"]
     settings = BlendSettings.model_validate(about["settings"])

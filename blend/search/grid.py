@@ -18,13 +18,13 @@ def count(space: Space) -> int:
     """How many points there are. Raises InputError where they are too many."""
     steps, heads = _steps(space), len(space.pool.heads)
     weights = comb(steps + heads - 1, steps) if space.weights is None else 1
-    found = weights * len(space.settings.kernels) * len(_ks(space))
-    if found > MOST:
+    result = weights * len(space.settings.kernels) * len(_ks(space))
+    if result > MOST:
         raise InputError(
-            f'blend.{space.task}.sampler = "grid": {found:,} blends of {heads} heads, expected at most {MOST:,}; '
+            f'blend.{space.task}.sampler = "grid": {result:,} blends of {heads} heads, expected at most {MOST:,}; '
             f"use fewer heads, a larger weight_step or fewer grid_k"
         )
-    return found
+    return result
 
 
 def points(space: Space) -> Iterator[tuple[str, Point]]:

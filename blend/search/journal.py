@@ -72,10 +72,10 @@ class TrialJournal:
         from optuna.trial import TrialState
 
         assert self._storage is not None
-        found = self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,))
-        for trial in found:
+        result = self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,))
+        for trial in result:
             trial.user_attrs.pop(HASH)
-        return sorted(found, key=lambda trial: trial.number)
+        return sorted(result, key=lambda trial: trial.number)
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial: one transaction."""

@@ -154,8 +154,8 @@ class _Regression:
         channels = self.shape[1]
         w = np.stack([np.broadcast_to(np.asarray(weight, np.float64), channels) for weight in point.weights], axis=1)
         if isinstance(point.k, tuple):
-            found = [self.moments(point.kernel, k) for k in point.k]
-            apart, gram, cross = (np.stack([one[i][c] for c, one in enumerate(found)]) for i in range(3))
+            results = [self.moments(point.kernel, k) for k in point.k]
+            apart, gram, cross = (np.stack([item[i][c] for c, item in enumerate(results)]) for i in range(3))
         else:
             apart, gram, cross = self.moments(point.kernel, point.k)
         mean, above = (apart * w).sum(1), (cross * w).sum(1)

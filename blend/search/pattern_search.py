@@ -166,10 +166,10 @@ def _take(state: State, tried: State, field: str, group: NDArray[np.int64]) -> S
     return replace(state, **{field: values})
 
 
-def _same(one: State, other: State) -> bool:
-    return all(np.array_equal(getattr(one, f), getattr(other, f)) for f in ("weights", "k", "thresholds", "bias")) and (
-        one.tau == other.tau and one.sure == other.sure
-    )
+def _same(item: State, other: State) -> bool:
+    return all(
+        np.array_equal(getattr(item, f), getattr(other, f)) for f in ("weights", "k", "thresholds", "bias")
+    ) and (item.tau == other.tau and item.sure == other.sure)
 
 
 def _state(point: Point, plan: Plan) -> State:

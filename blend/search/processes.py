@@ -136,7 +136,7 @@ def work(
     drawer = Drawer(space.distributions(), search.derive(seed, name))
     with smooth.threads(pool.scores.size):
         while study.add(drawer.made, wanted, name) < wanted and time.monotonic() < until:
-            drawer.learn(study.others(name))
+            drawer.learn(study.trials_of_other_workers(name))
             pause = min(until, time.monotonic() + SECONDS_BETWEEN_SYNCS)
             while True:  # at least one, however slow
                 drawer.draw(lambda params: score.score(space.point(params)))
@@ -159,10 +159,10 @@ class Drawer:
         self._space, self._known = space, 0
         self.made: list[FrozenTrial] = []
 
-    def learn(self, others: list[FrozenTrial]) -> None:
+    def learn(self, rest: list[FrozenTrial]) -> None:
         """Take in what others have made, all of it so far, first to last; what was made here is handed over."""
-        self._study.add_trials(others[self._known :])
-        self._known, self.made = len(others), []
+        self._study.add_trials(rest[self._known :])
+        self._known, self.made = len(rest), []
 
     def draw(self, score: Callable[[dict[str, Any]], float]) -> None:
         """Make one trial."""

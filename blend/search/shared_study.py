@@ -85,20 +85,20 @@ class SharedStudy:
         """All of them. Raises InputError for one that is not what was written; a trial is read, and looked at, once."""
         from optuna.trial import TrialState
 
-        found = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if why := damage(found[self._checked :]):
+        result = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if why := damage(result[self._checked :]):
             raise InputError(f"study {self._study.study_name!r} is {why}; name another with --study")
-        self._checked = len(found)
-        return found
+        self._checked = len(result)
+        return result
 
-    def others(self, worker: str) -> list[FrozenTrial]:
+    def trials_of_other_workers(self, worker: str) -> list[FrozenTrial]:
         """Trials that this worker has not made, first to last."""
         return [trial for trial in retry_locked(self._finished) if trial.user_attrs.get(WORKER) != worker]
 
     def in_order(self) -> list[FrozenTrial]:
         """The starts in their order, then the draws by number."""
-        found = retry_locked(self._finished)
-        return sorted(found, key=lambda trial: (trial.user_attrs.get(START, len(found)), trial.number))
+        result = retry_locked(self._finished)
+        return sorted(result, key=lambda trial: (trial.user_attrs.get(START, len(result)), trial.number))
 
     def add(self, trials: Sequence[FrozenTrial], wanted: int, worker: str) -> int:
         """Hand over finished trials while fewer than `wanted` are there; returns how many there are then."""

@@ -82,14 +82,14 @@ class Space(ABC):
         """Optuna's names and ranges."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         if self.weights is None:
-            found |= {f"w {head}": FloatDistribution(0.0, 1.0) for head in self.pool.heads}
+            results |= {f"w {head}": FloatDistribution(0.0, 1.0) for head in self.pool.heads}
         if self.k is None:
-            found["k"] = IntDistribution(0, self.widest)
+            results["k"] = IntDistribution(0, self.widest)
         if len(self.settings.kernels) > 1:
-            found["kernel"] = CategoricalDistribution(list(self.settings.kernels))
-        return found | self.own_distributions()
+            results["kernel"] = CategoricalDistribution(list(self.settings.kernels))
+        return results | self.own_distributions()
 
     def starts(self) -> list[tuple[str, Any]]:
         """(name, k) of the trials that come first, in order; the greedy selection takes the best equal k."""
@@ -201,23 +201,23 @@ class MulticlassSpace(Space):
         from optuna.distributions import FloatDistribution
 
         drawn = self.pool.task.outputs if self.bias == "free" else ()
-        found = {"tau": FloatDistribution(0.0, TAU)} if self.bias == "prior" else {}
-        found |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in drawn}
-        return found if self.extras.filter is None else found | {"sure": FloatDistribution(0.5, NEVER)}
+        result = {"tau": FloatDistribution(0.0, TAU)} if self.bias == "prior" else {}
+        result |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in drawn}
+        return result if self.extras.filter is None else result | {"sure": FloatDistribution(0.5, NEVER)}
 
     def _numbers(self, point: Point) -> dict[str, Any]:
         truth = self.pool.known.values
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         added = self.extras.bias if point.bias is None else point.bias
         if point.tau is not None:
-            found["bias"] = class_bias.logit_adjustment(truth, point.tau, classes=len(self.pool.task.outputs))
+            results["bias"] = class_bias.logit_adjustment(truth, point.tau, classes=len(self.pool.task.outputs))
         elif added is not None and self.settings.bias == "pulled":
-            found["bias"] = class_bias.shrink(np.array(added), truth, self.pool.video_of)
+            results["bias"] = class_bias.shrink(np.array(added), truth, self.pool.video_of)
         elif added is not None:
-            found["bias"] = added
+            results["bias"] = added
         if self.extras.filter is not None and point.sure is not None and point.sure < NEVER:
-            found["filter"] = self.extras.filter, point.sure
-        return found
+            results["filter"] = self.extras.filter, point.sure
+        return results
 
 
 class RegressionSpace(Space):

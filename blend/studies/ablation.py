@@ -107,39 +107,39 @@ def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list
 
 def measured(data: Data, seeds: int, kept: Path) -> Found:
     """All scores. `kept` holds what was finished before."""
-    found: Found = {}
+    results: Found = {}
     done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     about = facts(data)
     runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *variants(data, head))]
     with progress(f"ablation {data.task.name}", len(runs), "fits") as bar:
         for seed, head, variant in runs:
-            one = spec(data, head, variants(data, head).get(variant, {}))
-            mark = run_folder.fingerprint([about, one.settings.model_dump(mode="json"), seed])
+            item = spec(data, head, variants(data, head).get(variant, {}))
+            mark = run_folder.fingerprint([about, item.settings.model_dump(mode="json"), seed])
             if mark not in done:
-                done[mark] = scores(data, one, seed, both=not variant)
+                done[mark] = scores(data, item, seed, both=not variant)
                 run_folder.write_json(kept, done)
             plain, *more = (Score(*score) for score in done[mark])
-            by_variant = found.setdefault(head, {})
+            by_variant = results.setdefault(head, {})
             by_variant.setdefault(variant, []).append(plain)
             if more:
                 by_variant.setdefault(BOTH, []).append(more[0])
             bar.advance()
-    return found
+    return results
 
 
 def facts(data: Data) -> dict[str, Any]:
     """What decides every score beside a head's settings and its seed: code, features and annotations."""
-    videos = sorted(video for some in data.annotations.values() for video in some)
+    videos = sorted(video for annotation in data.annotations.values() for video in annotation)
     return {
         "task": data.task.name,
         "code": [run_folder.code_hash("blend", ("bench", "predict", "report")), code_mark()],
         "features": {network: feature_file.mark(data.work, network, videos) for network in data.networks},
         "annotations": {
             part: {
-                video: hashlib.sha256(one.values.tobytes() + one.valid.tobytes()).hexdigest()
-                for video, one in sorted(some.items())
+                video: hashlib.sha256(item.values.tobytes() + item.valid.tobytes()).hexdigest()
+                for video, item in sorted(group.items())
             }
-            for part, some in data.annotations.items()
+            for part, group in data.annotations.items()
         },
     }
 
@@ -161,20 +161,20 @@ def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
     return heads_config.plan_specs(entry, settings, has)[0]
 
 
-def scores(data: Data, one: Spec, seed: int, both: bool) -> list[Score]:
+def scores(data: Data, item: Spec, seed: int, both: bool) -> list[Score]:
     """The scores of a head learnt from train; with `both` also of one that learnt again from train and validation, with
     what was chosen before.
     """
-    prepared = fit.prepare_train(data.work, one.sources, one.settings, data.annotations["train"], data.task, seed)
+    prepared = fit.prepare_train(data.work, item.sources, item.settings, data.annotations["train"], data.task, seed)
     model, _, _ = fit.fit(prepared, prepared.part, seed)
     val, params = chosen(data, model)
-    found = [Score(scored(data, model, "test", params), val)]
+    results = [Score(scored(data, model, "test", params), val)]
     if both:
         everything = {**data.annotations["train"], **data.annotations["val"]}
-        again = fit.prepare_train(data.work, one.sources, one.settings, everything, data.task, seed, dev=False)
+        again = fit.prepare_train(data.work, item.sources, item.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
-        found.append(Score(scored(data, fit.as_model(again, model.head), "test", params), None))
-    return found
+        results.append(Score(scored(data, fit.as_model(again, model.head), "test", params), None))
+    return results
 
 
 def chosen(data: Data, model: Model) -> tuple[float, Params]:
@@ -183,7 +183,7 @@ def chosen(data: Data, model: Model) -> tuple[float, Params]:
 
     whole = _pool(data, model, "val")
     tried = [search.params(whole, [1.0], "box", k) for k in KS]
-    return max(((_score(whole, params), params) for params in tried), key=lambda one: one[0])
+    return max(((_score(whole, params), params) for params in tried), key=lambda item: item[0])
 
 
 def scored(data: Data, model: Model, part: str, params: Params) -> float:
@@ -197,8 +197,8 @@ def _pool(data: Data, model: Model, part: str) -> Any:
 
     known = heads_run.prior(data.annotations["train"], data.task)
     prior = np.array([known[name] for name in data.task.outputs], np.float32)
-    found = model.predict_videos(data.work, data.annotations[part])
-    return pool.for_validation(data.task, {"head": found}, data.annotations[part], prior, part)
+    result = model.predict_videos(data.work, data.annotations[part])
+    return pool.for_validation(data.task, {"head": result}, data.annotations[part], prior, part)
 
 
 def _score(whole: Any, params: Params) -> float:
@@ -208,10 +208,10 @@ def _score(whole: Any, params: Params) -> float:
     return float(score) if np.isfinite(score) else 0.0
 
 
-def table(found: Found) -> list[dict[str, Any]]:
+def table(result: Found) -> list[dict[str, Any]]:
     """A row per head and variant: the test score over the seeds and, seed by seed, what it changes."""
     rows = []
-    for head, by_variant in found.items():
+    for head, by_variant in result.items():
         plain = np.array([score.test for score in by_variant[""]])
         for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
             test = [score.test for score in by_seed]
@@ -271,10 +271,10 @@ def command(
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(heads_config.Config, config, None)
         rows = main(settings, task, work or Path("runs") / settings.corpus.name, seeds)
-        found = {"task": task, "metric": TASKS[task].metric, "rows": rows}
+        results = {"task": task, "metric": TASKS[task].metric, "rows": rows}
         if out is not None:
-            run_folder.write_json(out, found)
-        print(json.dumps(found, indent=2, allow_nan=False) if as_json else as_markdown(TASKS[task], rows))
+            run_folder.write_json(out, results)
+        print(json.dumps(results, indent=2, allow_nan=False) if as_json else as_markdown(TASKS[task], rows))
 
 
 if __name__ == "__main__":

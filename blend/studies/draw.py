@@ -80,7 +80,7 @@ def _half(triple: Pool, videos: int) -> Pool:
     """Half as many videos in a row, the first that show everything."""
     half = max(FEWEST, videos // 2)
     for first in range(len(triple.videos) - half + 1):
-        found = triple.select(range(first, first + half))
-        if population.shows_everything(found):
-            return found
+        result = triple.select(range(first, first + half))
+        if population.shows_everything(result):
+            return result
     return triple.select(range(videos))

@@ -52,23 +52,23 @@ def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     from blend.studies import population
     from blend.unlabelled import compare as unlabelled
 
-    found: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
-    found["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
+    results: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
+    results["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
     with progress(f"{task}, {videos} videos", draws, "draws") as bar:
         for number in range(draws):
             rng = np.random.default_rng([seed, videos, number])
             pair = population.draw(task, videos, rng), population.draw(task, videos, rng)
             params = _params(pair[0], KS[number % len(KS)])
             honest = unlabelled.facts(*pair, params, number)
-            found["false_faults"] += bool(honest["faults"])
-            found["false_shares"] += any(one["outside"] for one in honest["shares"]["statistics"].values())
+            results["false_faults"] += bool(honest["faults"])
+            results["false_shares"] += any(item["outside"] for item in honest["shares"]["statistics"].values())
             for fault in FAULTS:
-                found["seen"]["decisions"][fault] += _decisions(*pair, params, fault, rng)
+                results["seen"]["decisions"][fault] += _decisions(*pair, params, fault, rng)
                 named, blamed = _head(*pair, fault, rng)
-                found["seen"]["head"][fault] += named
-                found["blamed"] += blamed
+                results["seen"]["head"][fault] += named
+                results["blamed"] += blamed
             bar.advance()
-    return found
+    return results
 
 
 def _params(validation: Pool, k: int) -> Params:
@@ -105,7 +105,7 @@ def _head(validation: Pool, test: Pool, fault: str, rng: np.random.Generator) ->
     wrong, scores = int(rng.integers(len(test.heads))), test.scores.copy()
     scores[wrong] = plant(scores[wrong], test, fault, rng)
     faults, _ = unlabelled.of_heads(validation, replace(test, scores=scores), 0)
-    named = {one["of"] for one in faults}
+    named = {item["of"] for item in faults}
     return f"the head {test.heads[wrong]}" in named, bool(named - {f"the head {test.heads[wrong]}"})
 
 
@@ -149,20 +149,20 @@ def command(
     with errors.exits():
         if task not in (*TASKS, "all"):
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
-        found = main(list(TASKS) if task == "all" else [task], videos or [6, 20, 60], draws, seed)
+        result = main(list(TASKS) if task == "all" else [task], videos or [6, 20, 60], draws, seed)
         if as_json:
-            print(json.dumps(found, indent=2))
+            print(json.dumps(result, indent=2))
             return
         from rich.table import Table
 
         table = Table(
             "task", "videos", "honest: faults, shares", *(f"{p}: {f}" for p in WHERE for f in FAULTS), "blamed"
         )
-        for name, by_size in found.items():
-            for size, one in by_size.items():
-                seen = [f"{one['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
-                honest = f"{one['false_faults']}, {one['false_shares']} of {draws}"
-                table.add_row(name, size, honest, *seen, f"{one['blamed']} of {draws * len(FAULTS)}")
+        for name, by_size in result.items():
+            for size, item in by_size.items():
+                seen = [f"{item['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
+                honest = f"{item['false_faults']}, {item['false_shares']} of {draws}"
+                table.add_row(name, size, honest, *seen, f"{item['blamed']} of {draws * len(FAULTS)}")
         console().print(table)
 
 

@@ -67,9 +67,9 @@ def measure(
     made = {name: way.params for name, way in ways.items()} | {PLAIN: _plain(validation)}
     if parts:
         for part, keys in PARTS[validation.task.name].items():
-            found = Selection(validation, settings.model_copy(update=keys), seed).select()
-            assert found is not None
-            made[f"part {part}"] = found.params
+            result = Selection(validation, settings.model_copy(update=keys), seed).select()
+            assert result is not None
+            made[f"part {part}"] = result.params
     chosen = ways[CROSS_FITTED].params
     return {
         "videos": len(validation.videos),
@@ -85,9 +85,9 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     """All ways but PLAIN, and the name of the best head."""
     distinct = duplicates.drop_duplicates(validation).heads
     equal = np.full(len(distinct), 1 / len(distinct))
-    found = search.search(validation, settings, settings.trials, seed)
+    result = search.search(validation, settings, settings.trials, seed)
     crossed = estimate.cross_fit(validation, settings, seed) if folded else None
-    score = video_counts.number_or_none(validation.score(combine.combine(validation, found.params)))
+    score = video_counts.number_or_none(validation.score(combine.combine(validation, result.params)))
     selection = Selection(validation, settings, seed)
     selected = selection.select()
     if selected.crossed is None:
@@ -95,7 +95,7 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)
     ways = {SMOOTHED: _smoothed(validation, settings, seed), EQUAL: selection.alone(equal), BEST_HEAD: alone[best]}
-    return ways | {TUNED: SelectedBlend(found.params, score, crossed), CROSS_FITTED: selected}, best
+    return ways | {TUNED: SelectedBlend(result.params, score, crossed), CROSS_FITTED: selected}, best
 
 
 def _plain(pool: Pool) -> Params:
@@ -107,8 +107,8 @@ def _plain(pool: Pool) -> Params:
 def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> SelectedBlend:
     """Equal weights with smoothing selected and nothing else: the selection on a pool whose one head is their mean."""
     mean = duplicates.drop_duplicates(pool).scores.mean(0, keepdims=True, dtype=np.float32)
-    one = replace(pool, heads=("equal",), scores=mean, own=None)
-    way = Selection(one, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
+    item = replace(pool, heads=("equal",), scores=mean, own=None)
+    way = Selection(item, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
     assert way is not None
     return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
 

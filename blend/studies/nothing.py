@@ -57,10 +57,10 @@ def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -
     }
     code = results.code_of("blend.studies.nothing")
     with progress("nothing", len(jobs), "draws") as bar:
-        for job, found in results.complete(out, jobs, measured, code, workers):
-            groups[job["task"], job["videos"], job["settings"]].append(found)
+        for job, result in results.complete(out, jobs, measured, code, workers):
+            groups[job["task"], job["videos"], job["settings"]].append(result)
             bar.advance()
-    return [row(*key, some) for key, some in groups.items()]
+    return [row(*key, group) for key, group in groups.items()]
 
 
 def measured(job: results.Job) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def measured(job: results.Job) -> dict[str, Any]:
     assert way is not None and way.crossed is not None
     rng = np.random.default_rng([*start, 1])
     fresh = [draw(task, videos, rng) for _ in range(FRESH // videos)]
-    scores = [float(np.nan_to_num(one.score(combine.combine(one, way.params)))) for one in fresh]
+    scores = [float(np.nan_to_num(item.score(combine.combine(item, way.params)))) for item in fresh]
     k = way.params.k
     return {"held": way.crossed.pooled, "test": float(np.mean(scores)), "k": float(np.mean(k))}
 
@@ -89,16 +89,16 @@ def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
     facts = TASKS[task]
     frames, outputs = videos * FRAMES, len(facts.outputs)
     signal = _drift(rng.standard_normal((videos, FRAMES, outputs)))
-    found = _drift(rng.standard_normal((HEADS * videos, FRAMES, outputs))).reshape(HEADS, frames, outputs)
+    result = _drift(rng.standard_normal((HEADS * videos, FRAMES, outputs))).reshape(HEADS, frames, outputs)
     signal = signal.reshape(frames, outputs)
     if TASKS[task].is_multilabel:
         truth: NDArray[np.generic] = (signal > NormalDist().inv_cdf(1 - RATE)).astype(np.uint8)
-        scores = 1 / (1 + np.exp(-found))
+        scores = 1 / (1 + np.exp(-result))
     elif TASKS[task].is_multiclass:
         truth = signal.argmax(1).astype(np.int8)
-        scores = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
+        scores = np.exp(result) / np.exp(result).sum(-1, keepdims=True)
     else:
-        truth, scores = np.tanh(0.4 * signal).astype(np.float32), np.tanh(0.4 * found)
+        truth, scores = np.tanh(0.4 * signal).astype(np.float32), np.tanh(0.4 * result)
     return Pool(
         facts,
         tuple(f"head{h}" for h in range(HEADS)),
@@ -118,23 +118,23 @@ def _drift(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     return noise
 
 
-def row(task: str, videos: int, settings: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def row(task: str, videos: int, settings: str, result: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The estimate's mean error over draws, its standard error, and whether it is within two of them of 0 and smaller
     than BOUND. A draw whose estimate is not defined counts as an estimate of 0, as an undefined test score does.
     """
     from blend.studies.splits import error
 
-    held = np.array([one["held"] or 0.0 for one in found])
-    test = np.array([one["test"] for one in found])
+    held = np.array([entry["held"] or 0.0 for entry in result])
+    test = np.array([element["test"] for element in result])
     mean, se = float((held - test).mean()), error(held - test)
-    facts = {"task": task, "videos": videos, "settings": settings, "draws": len(found)}
+    facts = {"task": task, "videos": videos, "settings": settings, "draws": len(result)}
     return facts | {
         "held": float(held.mean()),
         "test": float(test.mean()),
         "error": mean,
         "se": se,
         "holds": abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se),
-        "k": float(np.median([one["k"] for one in found])),
+        "k": float(np.median([item["k"] for item in result])),
     }
 
 
@@ -142,16 +142,17 @@ def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
     from blend.studies import table
 
     cells = [
-        [f"{one['task']}, {one['videos']}", one["settings"], str(one["draws"]), f"{one['held']:.3f}",
-         f"{one['test']:.3f}", table.signed({"signed": one["error"], "se": one["se"]}) + ("" if one["holds"] else "*"),
-         f"{one['k']:g}"]
-        for one in rows
+        [f"{entry['task']}, {entry['videos']}", entry["settings"], str(entry["draws"]), f"{entry['held']:.3f}",
+         f"{entry['test']:.3f}", table.signed({"signed": entry["error"], "se": entry["se"]})
+         + ("" if entry["holds"] else "*"),
+         f"{entry['k']:g}"]
+        for entry in rows
     ]  # fmt: skip
     if as_markdown:
         print(table.markdown(HEADER, cells))
     else:
         table.show(HEADER, cells)
-    if not all(one["holds"] for one in rows):
+    if not all(item["holds"] for item in rows):
         print(f"*: beyond two standard errors of 0, or not below {BOUND} in size")
 
 

@@ -92,7 +92,7 @@ def measure(seed: int) -> dict[str, Any]:
     made = corpus(rng)
     tests = [corpus(rng, name=f"t{number}p") for number in range(TESTS)]
     apart = corpus(rng, PEOPLE * VIDEOS, 1, name="a")
-    found: dict[str, Any] = {"false_alarm": bool(alike(apart))}
+    results: dict[str, Any] = {"false_alarm": bool(alike(apart))}
     for way in WAYS:
         people = made.people if way == "person" else None
         own = pool_of(made, out_of_fold(made, people, seed), people)
@@ -102,23 +102,23 @@ def measure(seed: int) -> dict[str, Any]:
         for new in tests:
             there = pool_of(new, learnt(made, [*made.features], new), None)
             reached.append(there.score(combine.combine(there, selected.params)))
-        found[way] = {
+        results[way] = {
             "estimate": selected.crossed.pooled,
             "test": float(np.mean(reached)),
             "warned": people is None and bool(alike(made)),
         }
-    return found
+    return results
 
 
 def out_of_fold(made: Corpus, people: Mapping[str, str] | None, seed: int) -> dict[str, dict[str, NDArray[np.float32]]]:
     """Head -> video -> its scores by a model that has not seen the fold that the video is in."""
     folds = splits.fold_numbers(annotations(made), VA, FOLDS, seed, people)
-    found: dict[str, dict[str, NDArray[np.float32]]] = {head: {} for head in HEADS}
+    results: dict[str, dict[str, NDArray[np.float32]]] = {head: {} for head in HEADS}
     for held in folds:
-        others = [video for video in made.features if video not in held]
-        for head, scores in learnt(made, others, made, held).items():
-            found[head] |= scores
-    return found
+        rest = [video for video in made.features if video not in held]
+        for head, scores in learnt(made, rest, made, held).items():
+            results[head] |= scores
+    return results
 
 
 def learnt(
@@ -129,14 +129,14 @@ def learnt(
 
     x = np.concatenate([made.features[video] for video in videos])
     y = np.concatenate([made.truth[video] for video in videos])
-    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    results: dict[str, dict[str, NDArray[np.float32]]] = {}
     for head, (columns, penalty) in HEADS.items():
         model = Ridge(penalty).fit(x[:, columns], y)
-        found[head] = {
+        results[head] = {
             video: np.clip(model.predict(of.features[video][:, columns]), -1, 1).astype(np.float32)
             for video in wanted or of.features
         }
-    return found
+    return results
 
 
 def annotations(made: Corpus) -> dict[str, Annotation]:
@@ -149,11 +149,11 @@ def pool_of(
 ) -> pool.Pool:
     """The pool of a corpus and its heads' scores."""
     frames = np.arange(1, FRAMES + 1, dtype=np.int32)
-    found = {
-        head: Predictions(VA.outputs, {video: (frames, values) for video, values in sorted(some.items())})
-        for head, some in scores.items()
+    results = {
+        head: Predictions(VA.outputs, {video: (frames, values) for video, values in sorted(score.items())})
+        for head, score in scores.items()
     }
-    return pool.for_validation(VA, found, annotations(made), np.zeros(2, np.float32), people=people)
+    return pool.for_validation(VA, results, annotations(made), np.zeros(2, np.float32), people=people)
 
 
 def alike(made: Corpus) -> tuple[resemblance.Pair, ...]:
@@ -163,46 +163,46 @@ def alike(made: Corpus) -> tuple[resemblance.Pair, ...]:
         for video, values in made.features.items():
             kept = store.VideoFeatures(frames, embedding=values.astype(np.float16))
             store.write(store.path(Path(folder), "made", video), kept, {})
-        found = resemblance.find(Path(folder), ["made"], [*made.features], [])
-    assert found is not None
-    return found.pairs
+        result = resemblance.find(Path(folder), ["made"], [*made.features], [])
+    assert result is not None
+    return result.pairs
 
 
 def summarise(draws: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over draws by way: estimate, test, the estimate's error with its standard error, the share warned."""
-    found: dict[str, Any] = {"draws": len(draws), "false_alarms": sum(draw["false_alarm"] for draw in draws)}
+    results: dict[str, Any] = {"draws": len(draws), "false_alarms": sum(draw["false_alarm"] for draw in draws)}
     for way in WAYS:
         estimate, test = (np.array([draw[way][key] for draw in draws]) for key in ("estimate", "test"))
         error = estimate - test
-        found[way] = {
+        results[way] = {
             "estimate": float(estimate.mean()),
             "test": float(test.mean()),
             "error": float(error.mean()),
             "standard_error": float(error.std(ddof=1) / np.sqrt(len(error))),
             "warned": sum(draw[way]["warned"] for draw in draws),
         }
-    return found
+    return results
 
 
 def main(draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
     """Measure so many draws; see `summarise`."""
     with progress("people", draws, "draws") as bar:
-        found = []
+        results = []
         for number in range(draws):
-            found.append(measure(1000 * seed + number))
+            results.append(measure(1000 * seed + number))
             bar.advance()
-    return summarise(found)
+    return summarise(results)
 
 
-def show(found: dict[str, Any]) -> None:
+def show(result: dict[str, Any]) -> None:
     """Print a row for each way, and what was warned of."""
     from rich.table import Table
 
     table = Table("folds by", "estimate", "test on new people", "error", "in standard errors", "warned")
     for way in WAYS:
-        row = found[way]
+        row = result[way]
         error, deviation = row["error"], row["standard_error"]
-        told = f"{row['warned']} of {found['draws']}" if way == "video" else ""
+        told = f"{row['warned']} of {result['draws']}" if way == "video" else ""
         table.add_row(
             way,
             f"{row['estimate']:.4f}",
@@ -212,7 +212,7 @@ def show(found: dict[str, Any]) -> None:
             told,
         )
     console().print(table)
-    print(f"warned where every video is of another person: {found['false_alarms']} of {found['draws']}")
+    print(f"warned where every video is of another person: {result['false_alarms']} of {result['draws']}")
 
 
 EXAMPLES = """Examples:
@@ -229,11 +229,11 @@ def command(
 ) -> None:
     """Compare estimates by person and by video with what new people give, on made corpora."""
     with errors.exits():
-        found = main(draws, seed)
+        result = main(draws, seed)
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(result, indent=2, allow_nan=False))
             return
-        show(found)
+        show(result)
 
 
 if __name__ == "__main__":

@@ -189,18 +189,18 @@ class _Draw:
         self.moves = kind.levels * rng.standard_normal(self.outputs, dtype=np.float32) if kind.levels else np.float32(0)
 
     def per_video(self, columns: int = 0) -> NDArray[np.float32]:
-        found = self.rng.standard_normal((self.videos, columns or self.outputs), dtype=np.float32)
+        result = self.rng.standard_normal((self.videos, columns or self.outputs), dtype=np.float32)
         if self.kind.videos_of_person > 1:
-            people = self.rng.standard_normal((self.person_of[-1] + 1, found.shape[1]), dtype=np.float32)
-            found = root(OF_PERSON) * people[self.person_of] + root(1 - OF_PERSON) * found
-        return found[self.video_of]
+            people = self.rng.standard_normal((self.person_of[-1] + 1, result.shape[1]), dtype=np.float32)
+            result = root(OF_PERSON) * people[self.person_of] + root(1 - OF_PERSON) * result
+        return result[self.video_of]
 
     def noise_of_video(self) -> NDArray[np.float32]:
         """The noise that is constant per video, variance 1 before the kind's factor."""
-        found = self.per_video()
+        result = self.per_video()
         if self.kind.heavy:  # 3 / chi-squared has mean 3, so that Student's t has variance 3
-            found *= np.sqrt(1 / self.rng.chisquare(3, self.videos)).astype(np.float32)[self.video_of, None]
-        return np.float32(self.kind.noise_video) * found
+            result *= np.sqrt(1 / self.rng.chisquare(3, self.videos)).astype(np.float32)[self.video_of, None]
+        return np.float32(self.kind.noise_video) * result
 
     def per_frame(self) -> NDArray[np.float32]:
         return self.rng.standard_normal((len(self.video_of), self.outputs), dtype=np.float32)
@@ -213,9 +213,9 @@ class _Draw:
     def noise(self) -> NDArray[np.float32]:
         """The three kinds together, variance 1."""
         facts = self.facts
-        found = root(facts.noise_video) * self.noise_of_video()
-        found += root(facts.noise_drift) * _drift(self.per_frame(), self.offsets, facts.memory)
-        return found + root(1 - facts.noise_video - facts.noise_drift) * self.per_frame()
+        result = root(facts.noise_video) * self.noise_of_video()
+        result += root(facts.noise_drift) * _drift(self.per_frame(), self.offsets, facts.memory)
+        return result + root(1 - facts.noise_video - facts.noise_drift) * self.per_frame()
 
     def seen(self, signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The signal as each head sees it, through common noise and its own, and the noise's standard deviations."""
@@ -227,11 +227,11 @@ class _Draw:
     def constant_errors(self) -> NDArray[np.float32]:
         """[H, C], the same in every set, for they belong to the heads; and what a shift adds to them."""
         shape = (len(self.facts.heads), self.outputs)
-        found = np.random.default_rng(5).standard_normal(shape) * self.facts.offsets
+        result = np.random.default_rng(5).standard_normal(shape) * self.facts.offsets
         if self.kind.errors:
             common, own = self.rng.standard_normal(self.outputs), self.rng.standard_normal(shape)
-            found += self.kind.errors * (root(COMMON_ERROR) * common + root(1 - COMMON_ERROR) * own)
-        return found.astype(np.float32)
+            result += self.kind.errors * (root(COMMON_ERROR) * common + root(1 - COMMON_ERROR) * own)
+        return result.astype(np.float32)
 
     def pool(self, scores: list[NDArray[np.float32]], truth: NDArray[np.generic]) -> Pool:
         names = tuple(f"video{v:04d}" for v in range(self.videos))

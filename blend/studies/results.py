@@ -40,27 +40,28 @@ def read(path: Path, code: str | None = None) -> list[dict[str, Any]]:
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         run_folder.write_text(path, whole)
-    found = [_line(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
-    wanted = code if code is not None else found[-1]["code"] if found else None
-    kept = [line for line in found if line["code"] == wanted]
-    if len(kept) < len(found):
+    results = [_line(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
+    wanted = code if code is not None else results[-1]["code"] if results else None
+    kept = [line for line in results if line["code"] == wanted]
+    if len(kept) < len(results):
         print(
-            f"{path}: {len(found) - len(kept)} of {len(found)} results are of other code: not counted", file=sys.stderr
+            f"{path}: {len(results) - len(kept)} of {len(results)} results are of other code: not counted",
+            file=sys.stderr,
         )
     return kept
 
 
 def _line(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        result = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not {"job", "code", "results"} <= found.keys():
+        result = None
+    if not isinstance(result, dict) or not {"job", "code", "results"} <= result.keys():
         raise InputError(
             f"{path}: line {number} is {text[:60]!r}, expected a result as this command writes them; remove the line "
             f"or name another file"
         )
-    return found
+    return result
 
 
 def append(path: Path, job: Job, code: str, results: Any) -> None:
@@ -98,10 +99,10 @@ def complete(
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
     try:
         running = {processes.submit(work, job): job for job in todo}
-        for one in as_completed(running):
-            results = as_json_value(one.result())
-            append(path, running[one], code, results)
-            yield running[one], results
+        for item in as_completed(running):
+            results = as_json_value(item.result())
+            append(path, running[item], code, results)
+            yield running[item], results
     finally:
         processes.shutdown(cancel_futures=True)
 
@@ -139,7 +140,7 @@ def code_of(module: str) -> str:
 def as_json_value(value: Any) -> Any:
     """JSON has no NaN: what is not defined is null."""
     if isinstance(value, dict):
-        return {key: as_json_value(one) for key, one in value.items()}
+        return {key: as_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_json_value(one) for one in value]
+        return [as_json_value(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -87,13 +87,13 @@ def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, l
     data = Data(TASKS[task], truth, np.array([known[name] for name in TASKS[task].outputs], np.float32))
     tabular = [name for name in heads_config.standard(task) if name not in ENCODERS]
     seen = _with(config, task, config.features.networks, [*tabular, *ENCODERS])
-    found: dict[str, list[Scores]] = {name: [] for name in NAMES}
+    results: dict[str, list[Scores]] = {name: [] for name in NAMES}
     with progress(f"encoders {task}", seeds, "seeds") as bar:
         for seed in range(seeds):
             for name, scores in _of_seed(data, seen, heard, work, seed).items():
-                found[name].append(scores)
+                results[name].append(scores)
             bar.advance()
-    return found, _gain(data, work, seeds)
+    return results, _gain(data, work, seeds)
 
 
 def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
@@ -148,8 +148,8 @@ def _counts(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
     from blend.decision import combine
 
     test = _pool(data, heads, "test")
-    found: list[Any] = count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
-    return found
+    results: list[Any] = count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
+    return results
 
 
 def _scores_of(folder: Path, task: str, heard: bool) -> Path:
@@ -163,9 +163,9 @@ def _gain(data: Data, work: Path, seeds: int) -> dict[str, Any]:
 
     tables: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
     for seed in range(seeds):
-        for heard, found in tables.items():
+        for heard, table in tables.items():
             kept = _scores_of(work / "sequences" / str(seed), data.task.name, heard)
-            found.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
+            table.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
     labelled = [int(data.truth["test"][video].valid.sum()) for video in sorted(data.truth["test"])]
     return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
 
@@ -206,9 +206,9 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
     decided, truth = [], []
     folds = estimate.split(val, FOLDS, seed)
     for fold in folds:
-        others = val.select(sorted(video for other in folds for video in other if other is not fold))
+        rest = val.select(sorted(video for other in folds for video in other if other is not fold))
         held = val.select(fold)
-        decided.append(_decided(held, _chosen(others)))
+        decided.append(_decided(held, _chosen(rest)))
         truth.append(held.known.values)
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
     final = data.task.score(test.known.values, _decided(test, _chosen(val)))
@@ -219,34 +219,34 @@ def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
     """Heads' frames as blend sees them, with their truth."""
     from blend.pool import pool
 
-    found = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
-    return pool.for_validation(data.task, found, data.truth[part], data.prior, part)
+    results = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
+    return pool.for_validation(data.task, results, data.truth[part], data.prior, part)
 
 
-def _chosen(some: Pool) -> Params:
+def _chosen(values: Pool) -> Params:
     """The k of box smoothing, and for au the thresholds, that are best on these videos."""
     from blend.decision import combine
     from blend.search import search
 
-    tried = [search.params(some, [1.0], "box", k) for k in KS]
-    return max(tried, key=lambda params: some.score(combine.combine(some, params)))
+    tried = [search.params(values, [1.0], "box", k) for k in KS]
+    return max(tried, key=lambda params: values.score(combine.combine(values, params)))
 
 
-def _decided(some: Pool, params: Params) -> NDArray[np.generic]:
+def _decided(values: Pool, params: Params) -> NDArray[np.generic]:
     """Decisions of the annotated frames."""
     from blend.decision import combine
 
-    return combine.combine(some, params)[some.known.rows]
+    return combine.combine(values, params)[values.known.rows]
 
 
-def as_markdown(task: Task, found: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
+def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
     """The scores as a table for a README: means over the seeds, and the deviation between them. Then the gain."""
     lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
-    for name, scores in found.items():
+    for name, scores in result.items():
         both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
         lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
-    change = np.array(found["with"])[:, 1] - np.array(found["without"])[:, 1]
-    by_seed = ", ".join(f"{one:+.3f}" for one in change)
+    change = np.array(result["with"])[:, 1] - np.array(result["without"])[:, 1]
+    by_seed = ", ".join(f"{item:+.3f}" for item in change)
     lines.append(f"\nThe blend of all less that of the tabular heads, test, by seed: {by_seed}")
     if gain["interval"]:
         low, high = gain["interval"]
@@ -273,12 +273,12 @@ def command(
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        found, gain = main(settings, task, folder, seeds)
+        result, gain = main(settings, task, folder, seeds)
         if as_json:
-            scores = {name: [{"cross_fitted": a, "test": b} for a, b in some] for name, some in found.items()}
+            scores = {name: [{"cross_fitted": a, "test": b} for a, b in values] for name, values in result.items()}
             print(json.dumps({"task": task, "metric": TASKS[task].metric, "scores": scores, "gain": gain}, indent=2))
         else:
-            print(as_markdown(TASKS[task], found, gain))
+            print(as_markdown(TASKS[task], result, gain))
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def main(
     ]
     code, made = results.code_of("blend.studies.draw"), []
     with progress("simulate", len(jobs), "pairs") as bar:
-        for job, found in results.complete(out, jobs, pair, code, workers):
-            made.append((job, found))
+        for job, result in results.complete(out, jobs, pair, code, workers):
+            made.append((job, result))
             bar.advance(1, "{task}, {size}, {of}".format(**job))
     return _tables(made)
 
@@ -81,33 +81,33 @@ def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
     from blend.studies import table
 
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for job, both in sorted(made, key=lambda one: one[0]["number"]):
+    for job, both in sorted(made, key=lambda item: item[0]["number"]):
         for kind in TEST_KINDS[job["of"]]:
             groups.setdefault((job["task"], job["size"], kind), []).extend(both)
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for task in TASKS:
         for size in SIZES:
             for kind in (kind for kinds in TEST_KINDS.values() for kind in kinds):
                 if (task, size, kind) in groups:
                     line = table.summarise(task, kind, groups[task, size, kind])
-                    found.setdefault(task, {}).setdefault(size, {})[kind] = line
-    return found
+                    entries.setdefault(task, {}).setdefault(size, {})[kind] = line
+    return entries
 
 
-def _print(found: dict[str, Any], as_markdown: bool) -> None:
+def _print(result: dict[str, Any], as_markdown: bool) -> None:
     from blend.studies import table
 
     tables = [
-        (table.ESTIMATES, table.estimates(found)),
-        (table.SCORES, table.scores(found)),
-        (table.PARTS, table.parts(found)),
+        (table.ESTIMATES, table.estimates(result)),
+        (table.SCORES, table.scores(result)),
+        (table.PARTS, table.parts(result)),
     ]
     for header, cells in tables:
         if cells and as_markdown:
             print(table.markdown(header, cells) + "\n")
         elif cells:
             table.show(header, cells)
-    for line in table.broken(found):
+    for line in table.broken(result):
         print(line)
 
 
@@ -144,18 +144,18 @@ def command(
     """Compare estimates with what test gives, and ways of selecting with each other, on made videos."""
     with errors.exits():
         if show is not None:
-            found = finished(show)
+            result = finished(show)
         else:
             tasks, sizes, kinds = (
                 _asked("task", task, TASKS),
                 _asked("size", size, SIZES),
                 _asked("kind", kind, TEST_KINDS),
             )
-            found = main(tasks, sizes, kinds, draws, seed, workers, trials, out, parts)
+            result = main(tasks, sizes, kinds, draws, seed, workers, trials, out, parts)
         if as_json:
-            print(json.dumps(results.as_json_value(found), indent=2, allow_nan=False))
+            print(json.dumps(results.as_json_value(result), indent=2, allow_nan=False))
         else:
-            _print(found, as_markdown)
+            _print(result, as_markdown)
 
 
 def _asked(option: str, value: str, known: Sequence[str] | dict[str, Any]) -> list[str]:

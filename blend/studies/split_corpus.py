@@ -46,8 +46,8 @@ def read(config: Config, task: Task) -> Labelled:
     """The labelled videos. Raises InputError for bad annotations, and for too few people."""
     paths = config.corpus.task(task.place)
     annotations, files = {}, {}
-    for part, some in corpus_checks.read(config, task)[0].items():
-        annotations |= {video: one for video, one in some.items() if one.valid.any()}
+    for part, values in corpus_checks.read(config, task)[0].items():
+        annotations |= {video: item for video, item in values.items() if item.valid.any()}
         files |= {path.stem: path for path in annotation_files.files(getattr(paths, part))}
     names = sorted(annotations)
     groups = splits.groups(names, people.read(config.corpus, names))
@@ -84,9 +84,9 @@ def parts(corpus: Labelled, seed: int, number: int) -> dict[str, list[str]]:
 
 def _shown(corpus: Labelled, names: list[str], of: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which labels each person shows, [people, labels]."""
-    found = [corpus.annotations[name] for name in names]
-    truth = np.concatenate([one.values[one.valid] for one in found])
-    video = np.repeat(np.arange(len(names), dtype=np.int32), [int(one.valid.sum()) for one in found])
+    results = [corpus.annotations[name] for name in names]
+    truth = np.concatenate([entry.values[entry.valid] for entry in results])
+    video = np.repeat(np.arange(len(names), dtype=np.int32), [int(item.valid.sum()) for item in results])
     counts = splits.label_counts(truth, video, len(names), corpus.task)
     shown = np.zeros((int(of.max()) + 1, counts.shape[1]))
     np.add.at(shown, of, counts)

@@ -45,13 +45,13 @@ def main(
     jobs = [facts(config, corpus, task, seed, number, heads) for number in range(splits)]
     code = _code()
 
-    def one(job: results.Job) -> dict[str, Any]:
+    def measure_split(job: results.Job) -> dict[str, Any]:
         return measured(config, corpus, work, job)
 
     made = []
     with progress(f"splits {task}", splits, "splits") as bar:
-        for _, found in results.complete(out, jobs, one, code, workers=1):
-            made.append(found)
+        for _, result in results.complete(out, jobs, measure_split, code, workers=1):
+            made.append(result)
             bar.advance()
     return summarise(task, made)
 
@@ -96,9 +96,9 @@ def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[
     own, sources = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
     validation = blend_inputs.load_pools(sources).validation
     prior = pool.as_row(sources.prior, sources.task)
-    found = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}
+    entries = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}
     annotations, who = read.read_folder(truth, sources.task), people.read(own.corpus, chosen["test"])
-    test = pool.for_validation(sources.task, found, annotations, prior, "test", people=who)
+    test = pool.for_validation(sources.task, entries, annotations, prior, "test", people=who)
     counts = {
         part: {"people": len({corpus.groups[v] for v in videos}), "videos": len(videos),
                "frames": sum(int(corpus.annotations[v].valid.sum()) for v in videos)}
@@ -150,12 +150,12 @@ def command(
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / ("demo-splits" if settings.corpus.demo else settings.corpus.name)
         kept = out or folder / "splits" / f"{task}.jsonl"
-        found = main(settings, task, folder, splits, seed, kept, names)
+        result = main(settings, task, folder, splits, seed, kept, names)
         if as_json:
-            print(json.dumps(results.as_json_value(found), indent=2, allow_nan=False))
+            print(json.dumps(results.as_json_value(result), indent=2, allow_nan=False))
             return
 
-        show(found, as_markdown)
+        show(result, as_markdown)
 
 
 SLACK = 0.005
@@ -174,26 +174,26 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     tuned score of select = "tuned", `held` of the default's cross-fitted estimate; `inside` in how many of the `known`
     splits the default's 95 % interval held the test score.
     """
-    test = {way: np.array([one["test"]["test"][way] for one in results]) for way in WAYS}
+    test = {way: np.array([item["test"]["test"][way] for item in results]) for way in WAYS}
     default = test[CROSS_FITTED]
-    intervals = [one["said"][CROSS_FITTED]["interval"] for one in results]
+    intervals = [entry["said"][CROSS_FITTED]["interval"] for entry in results]
     inside = [i is not None and bool(i[0] <= score <= i[1]) for i, score in zip(intervals, default, strict=True)]
     return {
         "task": task,
         "splits": len(results),
         "parts": {
-            part: {key: float(np.mean([one["parts"][part][key] for one in results])) for key in counts}
+            part: {key: float(np.mean([element["parts"][part][key] for element in results])) for key in counts}
             for part, counts in results[0]["parts"].items()
         },
         "ways": {
             way: {
-                "mean": float(some.mean()),
-                "spread": float(some.std(ddof=1)) if len(some) > 1 else None,
-                "under": float((default - some).mean()),
-                "se": error(default - some),
-                "better": int((default > some).sum()),
+                "mean": float(values.mean()),
+                "spread": float(values.std(ddof=1)) if len(values) > 1 else None,
+                "under": float((default - values).mean()),
+                "se": error(default - values),
+                "better": int((default > values).sum()),
             }
-            for way, some in test.items()
+            for way, values in test.items()
         },
         "estimates": {
             "own": _errors(results, TUNED, "own", test[TUNED]),
@@ -202,16 +202,16 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "inside": sum(inside),
         "known": sum(i is not None for i in intervals),
         "by_split": [
-            {"test": float(score), "held": one["said"][CROSS_FITTED]["held"], "interval": interval, "inside": holds,
-             "best_head": one["best_head"], **one["chosen"]}
-            for one, score, interval, holds in zip(results, default, intervals, inside, strict=True)
+            {"test": float(score), "held": result["said"][CROSS_FITTED]["held"], "interval": interval, "inside": holds,
+             "best_head": result["best_head"], **result["chosen"]}
+            for result, score, interval, holds in zip(results, default, intervals, inside, strict=True)
         ],
     }  # fmt: skip
 
 
 def _errors(results: Sequence[dict[str, Any]], way: str, key: str, test: Any) -> dict[str, Any] | None:
-    said = [one["said"][way][key] for one in results]
-    values = np.array([np.nan if one is None else one for one in said]) - test
+    said = [result["said"][way][key] for result in results]
+    values = np.array([np.nan if item is None else item for item in said]) - test
     known = values[np.isfinite(values)]
     if not len(known):
         return None
@@ -224,50 +224,52 @@ def error(values: Any) -> float | None:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
-def claims(found: dict[str, Any]) -> dict[str, bool]:
+def claims(result: dict[str, Any]) -> dict[str, bool]:
     """What should be true of the table -> whether it is."""
     held = {
-        f"the default's mean test score is not below that of {WAYS[way]} by more than {SLACK}": found["ways"][way][
+        f"the default's mean test score is not below that of {WAYS[way]} by more than {SLACK}": result["ways"][way][
             "under"
         ]
         >= -SLACK
         for way in (BEST_HEAD, PLAIN, SMOOTHED, EQUAL, TUNED)
     }
-    return held | {f"the interval holds the test score in {HELD:.0%} or more": found["inside"] >= HELD * found["known"]}
+    return held | {
+        f"the interval holds the test score in {HELD:.0%} or more": result["inside"] >= HELD * result["known"]
+    }
 
 
-def rows(found: dict[str, Any]) -> list[list[str]]:
+def rows(result: dict[str, Any]) -> list[list[str]]:
     """Cells under HEADER."""
     return [
-        [name, f"{one['mean']:.3f}" + (f" ± {one['spread']:.3f}" if one["spread"] is not None else ""),
-         "" if way == CROSS_FITTED else table.gain(one),
-         "" if way == CROSS_FITTED else f"{one['better']} of {found['splits']}"]
+        [name, f"{item['mean']:.3f}" + (f" ± {item['spread']:.3f}" if item["spread"] is not None else ""),
+         "" if way == CROSS_FITTED else table.gain(item),
+         "" if way == CROSS_FITTED else f"{item['better']} of {result['splits']}"]
         for way, name in WAYS.items()
-        for one in [found["ways"][way]]
+        for item in [result["ways"][way]]
     ]  # fmt: skip
 
 
-def sentence(found: dict[str, Any]) -> str:
+def sentence(result: dict[str, Any]) -> str:
     """What the table does not say."""
     sizes = "; ".join(
         f"{part} {counts['people']:.0f} people, {counts['videos']:.0f} videos, {counts['frames']:,.0f} frames"
-        for part, counts in found["parts"].items()
+        for part, counts in result["parts"].items()
     )
-    own, held = (table.signed(found["estimates"][key]) for key in ("own", "held"))
+    own, held = (table.signed(result["estimates"][key]) for key in ("own", "held"))
     return (
-        f"{found['splits']} splits ({sizes}). The 95 % interval held the test score in {found['inside']} of "
-        f"{found['known']}. Error of the tuned score {own}, of the cross-fitted estimate {held}."
+        f"{result['splits']} splits ({sizes}). The 95 % interval held the test score in {result['inside']} of "
+        f"{result['known']}. Error of the tuned score {own}, of the cross-fitted estimate {held}."
     )
 
 
-def show(found: dict[str, Any], as_markdown: bool) -> None:
+def show(result: dict[str, Any], as_markdown: bool) -> None:
     """Print the table and what does not hold of it."""
     if as_markdown:
-        print(table.markdown(HEADER, rows(found)) + "\n")
+        print(table.markdown(HEADER, rows(result)) + "\n")
     else:
-        table.show(HEADER, rows(found))
-    print(sentence(found))
-    for claim, holds in claims(found).items():
+        table.show(HEADER, rows(result))
+    print(sentence(result))
+    for claim, holds in claims(result).items():
         if not holds:
             print(f"not so: {claim}")
 

@@ -31,23 +31,27 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
     cross-fitted one, `inside` how often the 95 % interval held the test score, `in_range` whether all of its bounds are
     scores that there can be. What only some pairs have is of those; None where none has.
     """
-    test = {way: np.array([one["test"][kind][way] for one in results]) for way in results[0]["test"][kind]}
-    default, videos = test[CROSS_FITTED], [one["videos"] for one in results]
+    test = {way: np.array([result["test"][kind][way] for result in results]) for way in results[0]["test"][kind]}
+    default, videos = test[CROSS_FITTED], [item["videos"] for item in results]
     return {
         "draws": len(results),
         "videos": [min(videos), max(videos)],
         "test": {
-            way: {"mean": float(some.mean()), "under": float((default - some).mean()), "se": error(default - some)}
-            for way, some in test.items()
+            way: {
+                "mean": float(values.mean()),
+                "under": float((default - values).mean()),
+                "se": error(default - values),
+            }
+            for way, values in test.items()
         },
-        "said": {way: _estimates(task, way, [_said(task, kind, one, way) for one in results], test[way])
+        "said": {way: _estimates(task, way, [_said(task, kind, entry, way) for entry in results], test[way])
                  for way in results[0]["said"]},
     }  # fmt: skip
 
 
-def _said(task: str, kind: str, one: dict[str, Any], way: str) -> dict[str, Any]:
+def _said(task: str, kind: str, item: dict[str, Any], way: str) -> dict[str, Any]:
     """What a way promised in a draw, its interval for a test set as large as that of `kind`."""
-    said, groups = one["said"][way], one["groups"]
+    said, groups = item["said"][way], item["groups"]
     if said["interval"] is None:
         return said | {"promised": None}
     bounds = interval.resize(task, said["interval"], said["held"], groups["validation"], groups[kind])
@@ -55,15 +59,15 @@ def _said(task: str, kind: str, one: dict[str, Any], way: str) -> dict[str, Any]
 
 
 def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np.float64]) -> dict[str, Any]:
-    own, held = (np.array([np.nan if one[key] is None else one[key] for one in said]) for key in ("own", "held"))
-    found: dict[str, Any] = {"own": errors(own - test), "held": errors(held - test)}
-    known = np.array([one["interval"] is not None for one in said])
+    own, held = (np.array([np.nan if entry[key] is None else entry[key] for entry in said]) for key in ("own", "held"))
+    results: dict[str, Any] = {"own": errors(own - test), "held": errors(held - test)}
+    known = np.array([element["interval"] is not None for element in said])
     if not known.any():
-        return found | dict.fromkeys(("inside", "inside_se", "width", "in_range"))
-    low, high = np.array([one["interval"] for one in said if one["interval"] is not None]).T
+        return results | dict.fromkeys(("inside", "inside_se", "width", "in_range"))
+    low, high = np.array([case["interval"] for case in said if case["interval"] is not None]).T
     inside = ((low <= test[known]) & (test[known] <= high)).astype(float)
-    bounds = np.array([one["promised"] for one in said if one["promised"] is not None])
-    return found | {
+    bounds = np.array([item["promised"] for item in said if item["promised"] is not None])
+    return results | {
         "inside": float(inside.mean()),
         "inside_se": error(inside),
         "width": float((high - low).mean()),
@@ -88,28 +92,28 @@ def error(values: NDArray[np.float64]) -> float | None:
 
 def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
     """What should be true of a line -> whether it is. The first two are asked only where nothing shifts."""
-    said, found = line["said"], {}
+    said, result = line["said"], {}
     if kind == "same":
         held, own = said[CROSS_FITTED]["held"]["signed"], said[TUNED]["own"]["signed"]
-        found["the cross-fitted estimate's mean error is at most a third of the tuned score's"] = (
+        result["the cross-fitted estimate's mean error is at most a third of the tuned score's"] = (
             abs(held) <= abs(own) / 3
         )
         low, high = COVERED
         inside = said[CROSS_FITTED]["inside"]
-        found[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
+        result[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
     for way in COMPARED:
         text = f"the default's test score is not below that of {WAYS[way]} by more than a standard error"
-        found[text] = not _above(line, way)
-    bounds = [one["in_range"] for one in said.values() if one["in_range"] is not None]
-    found["no interval leaves the metric's range"] = all(bounds)
-    return found
+        result[text] = not _above(line, way)
+    bounds = [item["in_range"] for item in said.values() if item["in_range"] is not None]
+    result["no interval leaves the metric's range"] = all(bounds)
+    return result
 
 
-def broken(found: dict[str, Any]) -> list[str]:
+def broken(result: dict[str, Any]) -> list[str]:
     """A line of text for each claim that does not hold in {task: {size: {kind: line}}}."""
     return [
         f"{task}, {VIDEOS[size]} videos, {kind}: not so: {claim}"
-        for task, size, kind, line in _lines(found)
+        for task, size, kind, line in _lines(result)
         for claim, holds in claims(kind, line).items()
         if not holds
     ]
@@ -128,10 +132,10 @@ SCORES = ("task, validation videos", "test", "plain", "smoothed", "equal", "best
 """Ways in the order of measure.WAYS."""
 
 
-def estimates(found: dict[str, Any]) -> list[list[str]]:
+def estimates(result: dict[str, Any]) -> list[list[str]]:
     """Cells under ESTIMATES. An interval's coverage is marked with * where it lies outside of COVERED."""
     made = []
-    for task, size, kind, line in _lines(found):
+    for task, size, kind, line in _lines(result):
         default, own = line["said"][CROSS_FITTED], line["said"][TUNED]["own"]
         held, inside = default["held"], default["inside"]
         size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
@@ -142,10 +146,10 @@ def estimates(found: dict[str, Any]) -> list[list[str]]:
     return made
 
 
-def scores(found: dict[str, Any]) -> list[list[str]]:
+def scores(result: dict[str, Any]) -> list[list[str]]:
     """Cells under SCORES. A way's is marked with * where the default lies below it by more than a standard error."""
     made = []
-    for task, size, kind, line in _lines(found):
+    for task, size, kind, line in _lines(result):
         cells = [f"{line['test'][way]['mean']:.3f}" + ("*" if _above(line, way) else "") for way in WAYS]
         made.append([_which(task, size, line), kind, *cells])
     return made
@@ -157,8 +161,8 @@ def _above(line: dict[str, Any], way: str) -> bool:
     return bool(facts["under"] < -(facts["se"] or 0.0))
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    for task, sizes in found.items():
+def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for task, sizes in result.items():
         for size, kinds in sizes.items():
             for kind, line in kinds.items():
                 yield task, size, kind, line
@@ -168,12 +172,12 @@ def _which(task: str, size: str, line: dict[str, Any]) -> str:
     return f"{task}, {line['videos'][0]}" if size == "official" else f"{task}, {VIDEOS[size]}"
 
 
-def parts(found: dict[str, Any]) -> list[list[str]]:
+def parts(result: dict[str, Any]) -> list[list[str]]:
     """Cells under PARTS: where parts were fixed one by one."""
     return [
-        [_which(task, size, line), kind, way.removeprefix("part "), f"{one['mean']:.4f}", gain(one)]
-        for task, size, kind, line in _lines(found)
-        for way, one in line["test"].items()
+        [_which(task, size, line), kind, way.removeprefix("part "), f"{item['mean']:.4f}", gain(item)]
+        for task, size, kind, line in _lines(result)
+        for way, item in line["test"].items()
         if way.startswith("part ")
     ]
 
@@ -188,9 +192,9 @@ def signed(facts: dict[str, Any] | None) -> str:
     return f"{facts['signed']:+.4f}" + (f" ± {facts['se']:.4f}" if facts["se"] is not None else "")
 
 
-def gain(one: dict[str, Any]) -> str:
+def gain(item: dict[str, Any]) -> str:
     """The default's score less a way's."""
-    return signed({"signed": one["under"], "se": one["se"]})
+    return signed({"signed": item["under"], "se": item["se"]})
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

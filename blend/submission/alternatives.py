@@ -91,7 +91,7 @@ def describe(prior: dict[str, float], test_from: str) -> dict[str, Any]:
     return {"prior": prior, "test_from": test_from}
 
 
-def _differing(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+def _differing(item: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     """The part of the lines that differ."""
-    differs = one != other
+    differs = item != other
     return float(differs.reshape(len(differs), -1).any(1).mean()) if len(differs) else 0.0

@@ -16,28 +16,28 @@ from extract.runtime.errors import InputError
 
 def split_lines(data: bytes) -> tuple[list[str], list[Problem]]:
     """The lines of a file without their ends, and what is wrong with its bytes and line ends."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         number = data[: error.start].count(b"\n") + 1
-        found.append((number, f"byte 0x{data[error.start]:02x} is no UTF-8 text; save the file as UTF-8"))
+        problems.append((number, f"byte 0x{data[error.start]:02x} is no UTF-8 text; save the file as UTF-8"))
         text = data.decode("utf-8", errors="replace")
     if text.startswith("\ufeff"):
-        found.append((1, "the file begins with a byte order mark; save it as UTF-8 without one"))
+        problems.append((1, "the file begins with a byte order mark; save it as UTF-8 without one"))
         text = text[1:]
     lines = text.split("\n")
     last = lines.pop()
     if last:
         lines.append(last)
-        found.append((len(lines), "the file does not end with a line end; is it cut off?"))
+        problems.append((len(lines), "the file does not end with a line end; is it cut off?"))
     if "\r" in text:
         ends = [number for number, line in enumerate(lines, start=1) if line.endswith("\r")]
         if ends:
             more = f" ({len(ends):,} lines do)" if len(ends) > 1 else ""
-            found.append((ends[0], f"the line ends with a carriage return{more}; expected \\n alone"))
+            problems.append((ends[0], f"the line ends with a carriage return{more}; expected \\n alone"))
         lines = [line.removesuffix("\r") for line in lines]
-    return lines or [""], found
+    return lines or [""], problems
 
 
 def parse_images(
@@ -50,33 +50,33 @@ def parse_images(
     text = "".join(names)
     if "" not in names and '"' not in text and text == "".join(text.split()):
         return names, numbers, []
-    found: list[Problem] = []
+    problems: list[Problem] = []
     kept: list[str] = []
     at: list[int] = []
     for number, (image, comma, tail) in zip(numbers, parts, strict=True):
         if not image.strip() and not comma and not tail:
-            found.append((number, "a blank line"))
+            problems.append((number, "a blank line"))
             continue
         clean = image if image in expected else "".join(image.split()).replace('"', "")
         if clean != image:
             what = "quotes" if '"' in image else "blanks"
-            found.append((number, f"{what} in the picture's name {image[:80]!r}"))
+            problems.append((number, f"{what} in the picture's name {image[:80]!r}"))
         kept.append(clean)
         at.append(number)
-    return kept, at, found
+    return kept, at, problems
 
 
 def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) -> list[Problem]:
     """Problems of the values. Most lines of a file share their text behind the name, so each text is judged once."""
     judged: dict[str, str] = {}
-    found = []
+    results = []
     for number, (image, comma, tail) in zip(numbers, parts, strict=True):
         problem = judged.get(tail)
         if problem is None:
             problem = judged[tail] = kind.problem(tail)
         if problem and (comma or image.strip()):
-            found.append((number, problem))
-    return found
+            results.append((number, problem))
+    return results
 
 
 CHUNK = 65_536
@@ -85,22 +85,24 @@ Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
 
-def compare_order(found: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int = 2) -> list[Problem]:
-    """Problems of the pictures `found` (on `lines`) against those of a template, whose first is on line `first`.
+def compare_order(
+    result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int = 2
+) -> list[Problem]:
+    """Problems of the pictures `result` (on `lines`) against those of a template, whose first is on line `first`.
 
     A template may name a picture several times; then so must the file. Neighbouring missing pictures are one problem,
     which names the line they belong before.
     """
-    if found == expected:
+    if result == expected:
         return []
-    return sorted(_Walk(found, lines, expected, first).problems())
+    return sorted(_Walk(result, lines, expected, first).problems())
 
 
 class _Walk:
     """One pass through the file with a finger in the template, which jumps ahead over what is missing."""
 
-    def __init__(self, found: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int) -> None:
-        self.found, self.lines, self.expected, self.first = found, lines, expected, first
+    def __init__(self, result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int) -> None:
+        self.images, self.lines, self.expected, self.first = result, lines, expected, first
         self.place: dict[str, int] = {}
         self.later: dict[str, list[int]] = {}
         for i, image in enumerate(expected):
@@ -111,22 +113,22 @@ class _Walk:
         """(place in the template, line before which it belongs)."""
 
     def problems(self) -> list[Problem]:
-        some: list[Problem] = []
+        values: list[Problem] = []
         seen: dict[str, int] = {}
-        for i, image in enumerate(self.found):
+        for i, image in enumerate(self.images):
             if self.finger < len(self.expected) and image == self.expected[self.finger]:
                 self.finger += 1
             elif problem := self._out_of_place(i, image, seen):
-                some.append((self.lines[i], problem))
+                values.append((self.lines[i], problem))
             seen.setdefault(image, self.lines[i])
         end = self.lines[-1] + 1 if len(self.lines) else self.first
         self.skipped.extend((place, end) for place in range(self.finger, len(self.expected)))
-        return some + self._missing()
+        return values + self._missing()
 
     def _out_of_place(self, i: int, image: str, seen: dict[str, int]) -> str:
         """What to say of a picture that is not the one under the finger; moves the finger where that explains it."""
         here = self.expected[self.finger] if self.finger < len(self.expected) else None
-        following = self.found[i + 1] if i + 1 < len(self.found) else None
+        following = self.images[i + 1] if i + 1 < len(self.images) else None
         if image not in self.place:
             after = self.expected[self.finger + 1] if self.finger + 1 < len(self.expected) else None
             if here is not None and following == after and here != following:
@@ -153,7 +155,7 @@ class _Walk:
         short = Counter(self.expected[place] for place, _ in self.skipped)
         if not short:
             return []
-        there, wanted = Counter(self.found), Counter(self.expected)
+        there, wanted = Counter(self.images), Counter(self.expected)
         short = Counter({image: wanted[image] - there[image] for image in short if wanted[image] > there[image]})
         runs: list[list[int]] = []  # [line, first place, last place]
         for place, line in self.skipped:
@@ -168,9 +170,9 @@ class _Walk:
         return [(line, self._missing_text(a, b)) for line, a, b in runs]
 
     def _missing_text(self, a: int, b: int) -> str:
-        one = f"picture {self.expected[a]!r}"
+        item = f"picture {self.expected[a]!r}"
         if a == b:
-            return f"{one} is missing; it belongs before this line"
+            return f"{item} is missing; it belongs before this line"
         last = self.expected[b]
         return f"{b - a + 1:,} pictures are missing, {self.expected[a]!r} to {last!r}; they belong before this line"
 
@@ -214,31 +216,31 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
         return [(1, "the file is empty")]
     if (zero := data.find(0)) >= 0:
         return [(data[:zero].count(b"\n") + 1, "a zero byte: this is no UTF-8 text (is it UTF-16?)")]
-    lines, found = split_lines(data)
+    lines, result = split_lines(data)
     del data  # as large as the lines
     header = lines[0]
     numbers = range(2, len(lines) + 1)
     if header != template.header:
         if header.partition(",")[0].strip() in set(template.images):
-            found.append((1, f"the header is missing; expected {template.header!r}"))
+            result.append((1, f"the header is missing; expected {template.header!r}"))
             numbers = range(1, len(lines) + 1)
         else:
-            found.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
+            result.append((1, f"header {header[:80]!r}, expected {template.header!r}"))
     images: list[str] = []
     at: list[int] = []
     odd = frozenset(image for image in template.images if '"' in image or image.split() != [image])
     del lines[: numbers.start - 1]
     for start in range(0, len(numbers), CHUNK):
-        some = numbers[start : start + CHUNK]
+        values = numbers[start : start + CHUNK]
         parts = [line.partition(",") for line in lines[:CHUNK]]
         del lines[:CHUNK]  # both at once take much
-        part, where, wrong = parse_images(parts, some, odd)
+        part, where, wrong = parse_images(parts, values, odd)
         images += part
         at += where
-        found += wrong + parse_values(parts, some, template.kind)
-    found += compare_order(images, at, template.images)
-    if not found:  # other decisions than those that were written are no less complete
+        result += wrong + parse_values(parts, values, template.kind)
+    result += compare_order(images, at, template.images)
+    if not result:  # other decisions than those that were written are no less complete
         run_folder.check_result(
             path, "python -m blend.run writes it anew (a file of your own belongs in another folder)"
         )
-    return sorted(found)
+    return sorted(result)

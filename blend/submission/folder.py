@@ -28,20 +28,20 @@ def check(folder: Path, template: Path, lengths: Path | None, task: str | None) 
     """
     wanted = _lengths(template, lengths)
     kind = _kind(folder, task)
-    found = []
+    results = []
     there = {compose(path.stem): path for path in folder.glob("*.txt")}
     for video, frames in wanted.items():
         path = there.get(video, folder / f"{video}.txt")
         if path.is_file():
-            found += [f"{path.name}: line {line}: {text}" for line, text in _video(path, frames, kind)]
+            results += [f"{path.name}: line {line}: {text}" for line, text in _video(path, frames, kind)]
         else:
-            found.append(f"{path.name}: line 1: the file is missing; the list names the video {video!r}")
+            results.append(f"{path.name}: line 1: the file is missing; the list names the video {video!r}")
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.suffix != ".txt" or compose(path.stem) not in wanted:
-            found.append(f"{path.name}: line 1: no video of the list belongs to this file")
-    return found, f"a submission for {kind.name} (ABAW-3), {len(wanted):,} videos, {sum(wanted.values()):,} frames"
+            results.append(f"{path.name}: line 1: no video of the list belongs to this file")
+    return results, f"a submission for {kind.name} (ABAW-3), {len(wanted):,} videos, {sum(wanted.values()):,} frames"
 
 
 def _video(path: Path, frames: int, kind: Kind) -> list[tuple[int, str]]:
@@ -49,24 +49,24 @@ def _video(path: Path, frames: int, kind: Kind) -> list[tuple[int, str]]:
     data = inputs.read_bytes(path)
     if not data:
         return [(1, "the file is empty")]
-    lines, found = split_lines(data)
+    lines, result = split_lines(data)
     header = ",".join(kind.header)
     rows = lines[1:]
     if lines[0] != header:
         if kind.problem(lines[0]) == "":
-            found.append((1, f"the header is missing; expected {header!r}"))
+            result.append((1, f"the header is missing; expected {header!r}"))
             rows = lines
         else:
-            found.append((1, f"header {lines[0][:80]!r}, expected {header!r}"))
+            result.append((1, f"header {lines[0][:80]!r}, expected {header!r}"))
     first = len(lines) - len(rows) + 1
-    found += [(first + i, "a blank line") for i, row in enumerate(rows) if not row.strip()]
+    result += [(first + i, "a blank line") for i, row in enumerate(rows) if not row.strip()]
     parts = [("frame", ",", row) if row.strip() else ("", "", "") for row in rows]
-    found += parse_values(parts, range(first, len(lines) + 1), kind)
+    result += parse_values(parts, range(first, len(lines) + 1), kind)
     count = sum(bool(row.strip()) for row in rows)
     if count != frames:
         at = len(lines) + 1 if count < frames else first + frames
-        found.append((at, f"{frames:,} lines of frames expected, {count:,} are there"))
-    return sorted(found)
+        result.append((at, f"{frames:,} lines of frames expected, {count:,} are there"))
+    return sorted(result)
 
 
 def _kind(folder: Path, task: str | None) -> Kind:
@@ -104,7 +104,7 @@ def _lengths(template: Path, lengths: Path | None) -> dict[str, int]:
 def _table(path: Path) -> dict[str, int | None]:
     """Lines `video` or `video,frames` -> frames by video, None where they are not said; a header is left out."""
     lines = inputs.read_text(path, largest=limits.TABLE_BYTES).splitlines()
-    found: dict[str, int | None] = {}
+    results: dict[str, int | None] = {}
     for number, line in enumerate(lines, start=1):
         video, _, count = (part.strip() for part in line.partition(","))
         video = compose(video.removesuffix(".txt"))
@@ -112,10 +112,10 @@ def _table(path: Path) -> dict[str, int | None]:
             continue
         if count and not limits.frame(count):
             raise InputError(f"{path}: line {number}: {count[:40]!r} is no number of frames; expected video,frames")
-        if video in found:
+        if video in results:
             raise InputError(f"{path}: line {number}: the video {video!r} is listed twice")
-        found[video] = int(count) if count else None
-    return found
+        results[video] = int(count) if count else None
+    return results
 
 
 def _frames_of(folder: Path, video: str) -> int | None:

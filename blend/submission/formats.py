@@ -53,7 +53,7 @@ _IN_MTL = tuple(legal for part in SUBTASKS.values() for legal in BLEND_TASKS[par
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        *(Kind(name, one.task.outputs, one.legal_texts) for name, one in BLEND_TASKS.items()),
+        *(Kind(name, blend_task.task.outputs, blend_task.legal_texts) for name, blend_task in BLEND_TASKS.items()),
         Kind(MTL, MTL_SHORT, _IN_MTL),
         Kind("lsd", ("expression",), (LSD_CLASSES,)),
     )

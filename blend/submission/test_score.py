@@ -35,8 +35,8 @@ def final_score(submission: Path, listed: TestList, truth: Path, task: Task) -> 
         dtype=np.float32,
         encoding="utf-8",
     )
-    found = score(listed, task.as_truth(table), annotations, task)
-    return {key: found[key] for key in ("score", "per_output", "frames")}
+    result = score(listed, task.as_truth(table), annotations, task)
+    return {key: result[key] for key in ("score", "per_output", "frames")}
 
 
 def score(
@@ -53,18 +53,18 @@ def score(
         if name not in annotations:
             lacking.append(name)
             continue
-        one, rows = annotations[name], np.flatnonzero(listed.video_of == v)
+        item, rows = annotations[name], np.flatnonzero(listed.video_of == v)
         frames = listed.frame_of[rows] - 1
-        rows, frames = rows[frames < len(one.valid)], frames[frames < len(one.valid)]
-        valid = one.valid[frames]
-        actual.append(one.values[frames[valid]])
+        rows, frames = rows[frames < len(item.valid)], frames[frames < len(item.valid)]
+        valid = item.valid[frames]
+        actual.append(item.values[frames[valid]])
         answers.append(decided[rows[valid]])
         videos += bool(valid.any())
-    found: dict[str, Any] = {"metric": task.metric, "score": None, "per_output": dict.fromkeys(task.outputs)}
+    results: dict[str, Any] = {"metric": task.metric, "score": None, "per_output": dict.fromkeys(task.outputs)}
     counts = {"frames": sum(map(len, actual)), "videos": videos, "videos_without_annotation": lacking}
     if counts["frames"]:
         truth, said = np.concatenate(actual), np.concatenate(answers)
         parts = task.per_output(truth, said)
-        found["score"] = number_or_none(task.score(truth, said))
-        found["per_output"] = {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)}
-    return found | counts
+        results["score"] = number_or_none(task.score(truth, said))
+        results["per_output"] = {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)}
+    return results | counts

@@ -31,14 +31,14 @@ class CountedDecisions(BlendTask):
 
     def describe_labels(self, values: Array, video_of: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
         """The `rate` of the frames that show an output, how many these are, and the number of `videos` that show it."""
-        found = {}
+        results = {}
         for name, on in zip(self.task.outputs, self.task.as_columns(values, bool).T, strict=True):
-            found[name] = {
+            results[name] = {
                 "rate": float(on.mean()) if len(on) else None,
                 "frames": int(on.sum()),
                 "videos": len(np.unique(video_of[on])),
             }
-        return found
+        return results
 
     def statistics(self, decided: Array, middle: Floats) -> tuple[Array, tuple[str, ...]]:
         """The share of the frames in which each output is decided."""

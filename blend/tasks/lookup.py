@@ -18,5 +18,5 @@ BLEND_TASKS: dict[str, BlendTask] = {
 
 def key_owners() -> dict[str, tuple[str, ...]]:
     """Keys of settings and of params.json that only some tasks have -> these tasks."""
-    keys = (key for one in BLEND_TASKS.values() for key in one.keys)
-    return {key: tuple(name for name, one in BLEND_TASKS.items() if key in one.keys) for key in keys}
+    keys = (key for blend_task in BLEND_TASKS.values() for key in blend_task.keys)
+    return {key: tuple(name for name, item in BLEND_TASKS.items() if key in item.keys) for key in keys}

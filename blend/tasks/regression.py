@@ -77,16 +77,16 @@ class Regression(BlendTask):
 
     def describe_labels(self, values: Array, video_of: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
         """Mean, standard deviation, and frames in each tenth of [-1, 1]."""
-        found = {}
+        results = {}
         for name, column in zip(self.task.outputs, values.T, strict=True):
             own = column.astype(np.float64)
             at = np.clip(((own + 1) / 2 * STEPS).astype(np.int64), 0, STEPS - 1)
-            found[name] = {
+            results[name] = {
                 "mean": float(own.mean()) if len(own) else None,
                 "std": float(own.std()) if len(own) else None,
                 "frames": [int(n) for n in np.bincount(at, minlength=STEPS)],
             }
-        return found
+        return results
 
     def statistics(self, decided: Array, middle: Floats) -> tuple[Array, tuple[str, ...]]:
         """Means, and mean squares about `middle` [C], whose roots are the spreads there."""

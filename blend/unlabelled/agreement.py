@@ -47,14 +47,14 @@ class Agreement:
         mean_x, mean_y, square_x, square_y = np.moveaxis(np.einsum("dg,gsc->dsc", drawn, self.sums), 1, 0) / n
         products = np.einsum("dg,gij->dij", drawn, self.products) / n[..., None]
         spread_x, spread_y = _root(square_x - mean_x**2), _root(square_y - mean_y**2)
-        found = _ratio(products - mean_x[:, :, None] * mean_y[:, None, :], spread_x[:, :, None] * spread_y[:, None, :])
-        return found if weights is not None else found[0]
+        result = _ratio(products - mean_x[:, :, None] * mean_y[:, None, :], spread_x[:, :, None] * spread_y[:, None, :])
+        return result if weights is not None else result[0]
 
     def lags(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Correlation within videos at each of LAGS, [L], or [D, L]; highest at +5 where x comes 5 frames late."""
         products, own_x, own_y = np.moveaxis(np.einsum("dg,gsl->dsl", self._drawn(weights), self.moved), 1, 0)
-        found = _ratio(products, _root(own_x) * _root(own_y))
-        return found if weights is not None else found[0]
+        result = _ratio(products, _root(own_x) * _root(own_y))
+        return result if weights is not None else result[0]
 
     def cosines(self) -> NDArray[np.float64]:
         """Correlation about the mean of the set, of all outputs together, in each video, [V]; 0 where x or y is 0."""
@@ -109,7 +109,7 @@ def agreement(
         products[g] += a.T @ b
         moved[g] += _moved(a, b, own)
         videos[v] = [(a * a).sum(0), (b * b).sum(0), (a * b).sum(0)]
-        mean_a, mean_b = (one.sum(0) / max(frames[v], 1) for one in (a, b))
+        mean_a, mean_b = (item.sum(0) / max(frames[v], 1) for item in (a, b))
         within[v] = videos[v] - frames[v] * np.stack([mean_a * mean_a, mean_b * mean_b, mean_a * mean_b])
     return Agreement(count, sums, products, moved, videos, within, frames, variance)
 
@@ -119,11 +119,11 @@ def standardise(x: NDArray[np.floating], rows: NDArray[np.bool_]) -> NDArray[np.
     out = np.zeros(x.shape, np.float32)
     if not rows.any():
         return out
-    some = x[rows].astype(np.float32)
-    some -= some.mean(0, dtype=np.float64).astype(np.float32)
-    spread = np.sqrt(np.square(some).mean(0, dtype=np.float64))
-    some *= np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 1e-7).astype(np.float32)
-    out[rows] = some
+    values = x[rows].astype(np.float32)
+    values -= values.mean(0, dtype=np.float64).astype(np.float32)
+    spread = np.sqrt(np.square(values).mean(0, dtype=np.float64))
+    values *= np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 1e-7).astype(np.float32)
+    out[rows] = values
     return out
 
 
@@ -140,7 +140,7 @@ def _moved(a: NDArray[np.float32], b: NDArray[np.float32], own: NDArray[np.bool_
     out = np.zeros((3, len(LAGS)))
     if frames <= 2 * LAGS.max():
         return out
-    a, b = (np.where(own[:, None], one - one[own].mean(0), np.float32(0)).astype(np.float32) for one in (a, b))
+    a, b = (np.where(own[:, None], item - item[own].mean(0), np.float32(0)).astype(np.float32) for item in (a, b))
     mask, square_a, square_b = own.astype(np.float32), (a * a).sum(1), (b * b).sum(1)
     for i, k in enumerate(LAGS):
         late, early = slice(max(k, 0), n + min(k, 0)), slice(max(-k, 0), n - max(k, 0))

@@ -69,14 +69,14 @@ def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list
     faults: list[Fault] = [{"of": f"the head {head}"} | nothing for head in dead]
     while len(left) > 1:
         sums = _sum(validation, left), _sum(test, left)
-        found = {head: _against_others(validation, test, sums, head, seed) for head in left}
-        wrong = [head for head in left if found[head]]
+        results = {head: _against_others(validation, test, sums, head, seed) for head in left}
+        wrong = [head for head in left if results[head]]
         if not wrong:
             break
-        worst = min(wrong, key=lambda head: _rank(found[head]))
+        worst = min(wrong, key=lambda head: _rank(results[head]))
         left.remove(worst)
         against = f"the head {left[0]}" if len(left) == 1 else "the other heads"
-        faults += [{"of": f"the head {worst}", "against": against} | fault for fault in found[worst]]
+        faults += [{"of": f"the head {worst}", "against": against} | fault for fault in results[worst]]
     return faults, left
 
 
@@ -96,9 +96,9 @@ def of_decisions(
     if validation is not None and usual is not None:
         known = agreement(test.task.as_columns(usual, np.float32), _sum(validation, heads), validation)
     columns = test.task.as_columns(decided, np.float32)
-    found = unlabelled_faults.find(columns, _sum(test, heads), test, known, seed, rows)
+    result = unlabelled_faults.find(columns, _sum(test, heads), test, known, seed, rows)
     against = f"the head {heads[0]}" if len(heads) == 1 else "the heads"
-    return [{"of": SUBMISSION, "against": against} | fault for fault in found]
+    return [{"of": SUBMISSION, "against": against} | fault for fault in result]
 
 
 def _is_constant(pool: Pool, head: str) -> bool:
@@ -118,10 +118,12 @@ def _against_others(
     return unlabelled_faults.find(own, after, test, agreement(usual, before, validation), seed)
 
 
-def _rank(found: list[Fault]) -> tuple[bool, float]:
+def _rank(result: list[Fault]) -> tuple[bool, float]:
     """What concerns whole files comes before single videos, and the largest loss first."""
-    losses = [max(fault[key] for key in ("other", "usual") if fault[key] is not None) - fault["own"] for fault in found]
-    return found[0]["kind"] == "video", -max(losses)
+    losses = [
+        max(fault[key] for key in ("other", "usual") if fault[key] is not None) - fault["own"] for fault in result
+    ]
+    return result[0]["kind"] == "video", -max(losses)
 
 
 def _sum(pool: Pool, heads: list[str]) -> NDArray[np.float32]:

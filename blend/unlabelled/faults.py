@@ -93,7 +93,7 @@ def _columns(
     before = UNKNOWN if usual is None else _mean(usual, there) if there.any() else 0.0
     if not there.any() or table[there, to[there]].mean() < RESTORED * before:
         return []
-    found = []
+    results = []
     for ring in _rings(to):
         moved = ring[there[ring]]  # an output that is never decided says nothing
         if not len(moved) or _gain(table, moved, to) < OTHER_COLUMN:
@@ -102,7 +102,7 @@ def _columns(
         expected = UNKNOWN if usual is None else usual[moved, moved].mean()
         sure = np.quantile(_gain(tables, moved, to), SURE) >= 0
         if sure and other >= max(RESTORED * expected, -own) and (usual is None or _gain(usual, moved, to) < 0):
-            found.append(
+            results.append(
                 {
                     "kind": "columns",
                     "outputs": [names[c] for c in moved],
@@ -112,7 +112,7 @@ def _columns(
                     "usual": None if usual is None else float(expected),
                 }
             )
-    return found
+    return results
 
 
 def _gain(table: NDArray[np.float64], moved: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -122,14 +122,14 @@ def _gain(table: NDArray[np.float64], moved: NDArray[np.int64], to: NDArray[np.i
 
 def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The cycles of a permutation [C] that are longer than one."""
-    left, found = set(np.flatnonzero(to != np.arange(len(to))).tolist()), []
+    left, result = set(np.flatnonzero(to != np.arange(len(to))).tolist()), []
     while left:
         ring = [left.pop()]
         while (after := int(to[ring[-1]])) != ring[0]:
             ring.append(after)
         left -= set(ring)
-        found.append(np.sort(ring))
-    return found
+        result.append(np.sort(ring))
+    return result
 
 
 def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None) -> list[Fault]:
@@ -139,15 +139,15 @@ def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArr
     there &= expected >= KNOWN
     if not there.any() or (np.diag(table)[there] >= HALF * expected[there]).any():
         return []
-    own, drawn, before = (_mean(one, there) for one in (table, tables, np.diag(expected)))
+    own, drawn, before = (_mean(item, there) for item in (table, tables, np.diag(expected)))
     if np.quantile(drawn, 1 - SURE) >= LOST * before:
         return []
     return [{"kind": "order", "own": float(own), "other": None, "usual": None if usual is None else float(before)}]
 
 
-def _mean(table: NDArray[np.float64], some: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _mean(table: NDArray[np.float64], values: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean correlation of some outputs with the same outputs, [...]."""
-    return np.diagonal(table, axis1=-2, axis2=-1)[..., some].mean(-1)
+    return np.diagonal(table, axis1=-2, axis2=-1)[..., values].mean(-1)
 
 
 def _signs(
@@ -207,7 +207,7 @@ def _videos(
     judged = np.flatnonzero(here.frames >= SHORT)
     own = _facts(here)
     known = np.zeros((3, 0)) if validation is None else _facts(validation)[:, validation.frames >= SHORT]
-    found = []
+    results = []
     for v in judged:
         usual = np.concatenate([known, own[:, judged[judged != v]]], axis=1)
         cosine, inside, off = own[:, v]
@@ -222,7 +222,7 @@ def _videos(
         like, near = _nearest(x, y, test, rows, here, v)
         foreign = np.log(near + TINY) <= min(usual_off.max(), off + np.log(HALF))
         if foreign or far > student.isf(VIDEO_LEVEL / len(judged), len(usual_off) - 1):
-            found.append(
+            results.append(
                 {
                     "kind": "video",
                     "video": test.videos[v],
@@ -232,12 +232,12 @@ def _videos(
                     "like": test.videos[like] if foreign else None,
                 }
             )
-    return found
+    return results
 
 
-def _facts(some: Agreement) -> NDArray[np.float64]:
+def _facts(values: Agreement) -> NDArray[np.float64]:
     """Fisher's z about the set's mean and about the video's, and the logarithm of the residual: [3, V]."""
-    return np.stack([fisher(some.cosines()), fisher(some.inside()), np.log(some.residuals() + TINY)])
+    return np.stack([fisher(values.cosines()), fisher(values.inside()), np.log(values.residuals() + TINY)])
 
 
 def _nearest(
@@ -249,12 +249,12 @@ def _nearest(
     x, y = standardise(x, rows), standardise(y, rows) * here.slope().astype(np.float32)
     whole = float(((x - y)[rows] ** 2).mean(0, dtype=np.float64) @ here.variance)
     own = x[test.offsets[v] : test.offsets[v + 1]]
-    found = (v, np.inf)
+    result = (v, np.inf)
     for u in range(len(test.videos)):
         there = y[test.offsets[u] : test.offsets[u + 1]]
         n = min(len(own), len(there))
         if u == v or 2 * n < len(own):
             continue
         off = float(((own[:n] - there[:n]) ** 2).mean(0, dtype=np.float64) @ here.variance) / max(whole, 1e-9)
-        found = min(found, (u, off), key=lambda pair: pair[1])
-    return found
+        result = min(result, (u, off), key=lambda pair: pair[1])
+    return result

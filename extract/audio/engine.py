@@ -106,13 +106,13 @@ class Layout:
             raise InputError(
                 f"{self.path}: cannot run on an input of shape {shape}: {str(error).splitlines()[0][:200]}"
             ) from error
-        for kind, found in given.items():
-            if not 2 <= len(found) <= 3 or found[0] != 1:
+        for kind, result in given.items():
+            if not 2 <= len(result) <= 3 or result[0] != 1:
                 raise InputError(
-                    f"{self.path}: output {self.wanted[kind]!r} has the shape {list(found)}; expected [1, D], or "
+                    f"{self.path}: output {self.wanted[kind]!r} has the shape {list(result)}; expected [1, D], or "
                     f"[1, T, D] for a sequence"
                 )
-        return {kind: found[1:] for kind, found in given.items()}
+        return {kind: outcome[1:] for kind, outcome in given.items()}
 
 
 class OpenVinoAudioEngine(Layout):
@@ -181,8 +181,8 @@ class TorchAudioEngine(Layout):
         import torch
 
         with self._arithmetic():
-            found = self._module(torch.from_numpy(sound).to(self._device, self._module.dtype))
-            rows = {kind: one[0].float().cpu().numpy() for kind, one in zip(self.wanted, found, strict=True)}
+            result = self._module(torch.from_numpy(sound).to(self._device, self._module.dtype))
+            rows = {kind: item[0].float().cpu().numpy() for kind, item in zip(self.wanted, result, strict=True)}
         done(rows)
 
     def flush(self) -> None:

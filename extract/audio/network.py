@@ -72,8 +72,8 @@ class AudioNetwork:
     def _writer(
         self, out: Rows, segment: audio_segments.Segment, times: NDArray[np.float64]
     ) -> Callable[[dict[str, NDArray[np.float32]]], None]:
-        def write(found: dict[str, NDArray[np.float32]]) -> None:
-            for kind, vectors in found.items():
+        def write(result: dict[str, NDArray[np.float32]]) -> None:
+            for kind, vectors in result.items():
                 if vectors.ndim == 1:
                     out[kind][segment.rows] = vectors
                 else:

@@ -106,15 +106,15 @@ def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
         )
     files = media_files.list_files(corpus.videos)
     of = {name: media_files.find(name, files) for name in frames}
-    found = [Job(name, of[name].sound, last, of[name].video) for name, last in frames.items()]
-    lacking = [job.video for job in found if job.file is None]
-    if len(lacking) > corpus.missing_videos * len(found):
+    results = [Job(name, of[name].sound, last, of[name].video) for name, last in frames.items()]
+    lacking = [job.video for job in results if job.file is None]
+    if len(lacking) > corpus.missing_videos * len(results):
         raise InputError(
-            f"{corpus.videos[0]}: no file of the video {lacking[0]!r} ({len(lacking)} of {len(found)} have none); "
+            f"{corpus.videos[0]}: no file of the video {lacking[0]!r} ({len(lacking)} of {len(results)} have none); "
             f"expected {lacking[0]}.mp4, {lacking[0]}.wav or the like: correct corpus.videos, or raise "
             f"corpus.missing_videos"
         )
-    return found
+    return results
 
 
 def names(config: Config, work: Path) -> list[str]:
@@ -183,7 +183,7 @@ class AudioStep:
         claims = locks.Claims(self.work / "features" / self.name / ".locks")
         for job in locks.take_turns(todo, claims, self.is_done, passed=lambda _: advance(1)):
             if job is not None:
-                _one(self.name, self.listener, job, self.corpus, self.work, self._about, self.corpus_version)
+                _make_video(self.name, self.listener, job, self.corpus, self.work, self._about, self.corpus_version)
                 claims.release(job.video)
                 advance(1)
 
@@ -193,7 +193,7 @@ class AudioStep:
         _report(self.name, self.jobs, self.work)
 
 
-def _one(
+def _make_video(
     name: str, listener: Listener, job: Job, corpus: Corpus, work: Path, about: dict[str, str], version: str
 ) -> None:
     """Write one video's features."""
@@ -272,7 +272,7 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
     facts = [(job, store.read_about(store.path(work, name, job.video)) or {}) for job in todo]
     silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
     damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
-    found = {
+    results = {
         "videos": len(todo),
         "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
         "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
@@ -281,8 +281,8 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
         told = inputs.parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = None
-    if told != found:
-        write_json(path, found)
+    if told != results:
+        write_json(path, results)
     if silent:
         first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
         more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
@@ -300,4 +300,4 @@ def count_frames(config: Config) -> Mapping[str, int | None]:
         return dict.fromkeys(sorted(media_files.list_files(config.corpus.videos))) if config.corpus.videos else {}
     folders = frames.list_videos(config.corpus.frames)
     numbers = {video: frames.list_frames(folder).numbers for video, folder in folders.items()}
-    return {video: int(some[-1]) if len(some) else 0 for video, some in numbers.items()}
+    return {video: int(number[-1]) if len(number) else 0 for video, number in numbers.items()}

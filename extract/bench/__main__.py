@@ -31,17 +31,17 @@ def command(
             tenths = long_run.main(long, network, seed)
             print(json.dumps(asdict(tenths), default=list) if as_json else long_run.table(tenths))
             return
-        found = main(pictures, repeats, seed)
+        result = main(pictures, repeats, seed)
         if as_json:
-            print(json.dumps(found))
+            print(json.dumps(result))
             return
-        print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {found['c']:.0f} | |")
+        print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {result['c']:.0f} | |")
         for way in ("a", "b", "d"):
-            if way in found:
-                print(f"| ({way}) {WAYS[way]} | {found[way]:.0f} | {found[f'c/{way}']:.2f} times |")
+            if way in result:
+                print(f"| ({way}) {WAYS[way]} | {result[way]:.0f} | {result[f'c/{way}']:.2f} times |")
             else:
                 print(f"| ({way}) {WAYS[way]} | pip install -e .[bench] | |")
-        print(f"| hashing its features, when written and when read | {found['checking']:.3%} of (c)'s time | |")
+        print(f"| hashing its features, when written and when read | {result['checking']:.3%} of (c)'s time | |")
 
 
 EXAMPLES = """Examples:

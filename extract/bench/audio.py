@@ -62,10 +62,10 @@ def main(frames: int, fps: Fraction, variable: bool, seed: int) -> Taken:
         synthetic.write_video(path, exact, sound)
         del sound
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found = pool.apply(_measured, (path, clicks, float(fps)))
+            result = pool.apply(_measured, (path, clicks, float(fps)))
             pool.close()
             pool.join()
-    return Taken(frames, float(times[-1]) / 60, *found)
+    return Taken(frames, float(times[-1]) / 60, *result)
 
 
 def picture_times(frames: int, fps: Fraction, variable: bool, seed: int) -> NDArray[np.float64]:
@@ -90,13 +90,13 @@ def distances(
     times: NDArray[np.float64], embedding: NDArray[np.float16], clicks: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Seconds from each click to the middle of its loudness over the frames, which count by the time they stand for."""
-    found = []
+    results = []
     for click in clicks:
         low, high = np.searchsorted(times, [click - SIDE, click + SIDE])
         at = times[low:high]
         loud = np.expm1(embedding[low:high, :BANDS].astype(np.float64)).sum(1) * np.gradient(at)
-        found.append(float((loud * at).sum() / loud.sum() - click))
-    return np.array(found)
+        results.append(float((loud * at).sum() / loud.sum() - click))
+    return np.array(results)
 
 
 EXAMPLES = """Examples:

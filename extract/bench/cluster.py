@@ -72,11 +72,11 @@ def _run(folder: Path, environment: dict[str, str], processes: int, more: list[s
     command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
     command += ["--work", str(folder / "work"), *more]
     began = time.perf_counter()
-    some = [
+    values = [
         subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(processes)
     ]
-    for process in some:
+    for process in values:
         _, said = process.communicate()
         if process.returncode:
             raise Failed(f"extract.run ended with exit code {process.returncode}: {said.decode(errors='replace')}")
@@ -97,15 +97,15 @@ def _scheduler(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
     commands = [[*scheduler, "--no-dashboard"], *[worker] * WORKERS]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    some = [subprocess.Popen(command, env=environment, cwd=ROOT, **quiet) for command in commands]
+    values = [subprocess.Popen(command, env=environment, cwd=ROOT, **quiet) for command in commands]
     try:
         with Client(f"tcp://127.0.0.1:{port}", timeout=SECONDS_TO_START, set_as_default=False) as client:
             client.wait_for_workers(WORKERS, timeout=SECONDS_TO_START)
         yield f"dask://127.0.0.1:{port}"
     finally:
-        for process in reversed(some):
+        for process in reversed(values):
             process.terminate()
-        for process in some:
+        for process in values:
             process.wait()
 
 
@@ -120,12 +120,12 @@ def command(
 ) -> None:
     """Measure extraction by a cluster's workers on this machine. Takes some minutes a round."""
     with errors.exits():
-        found = main(pictures, repeats, network, seed)
+        result = main(pictures, repeats, network, seed)
         if as_json:
-            print(json.dumps(found))
+            print(json.dumps(result))
             return
-        print(f"| way | frames/s |\n|---|---|\n| {LOCAL} | {found[LOCAL]:.0f} |\n| {SPREAD} | {found[SPREAD]:.0f} |")
-        print(f"\nratio {found['ratio']:.2f}")
+        print(f"| way | frames/s |\n|---|---|\n| {LOCAL} | {result[LOCAL]:.0f} |\n| {SPREAD} | {result[SPREAD]:.0f} |")
+        print(f"\nratio {result['ratio']:.2f}")
 
 
 EXAMPLES = """Examples:

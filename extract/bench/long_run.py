@@ -151,19 +151,19 @@ def _run(folder: Path) -> None:
     settings = json.loads((folder / "long.json").read_text(encoding="utf-8"))
     only = settings.pop("only", None)
     checked = config.check(config.Config, settings, "long run")
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     if only:
         network = registry.find(checked.features.networks[0], checked)
         path = weights.find(network)
         before = memory.tree(os.getpid())
         runner = openvino_engine.OpenVinoEngine(path, network)  # this runs one picture
-        found["network"] = memory.tree(os.getpid()) - before
+        results["network"] = memory.tree(os.getpid()) - before
         del runner
     else:
         with _noting(feature_step) as timeline:
             run.main(checked, folder / "work")
-        found |= {"timeline": list(timeline), "peak": memory.most_resident()}
-    write_json(folder / "found.json", found)
+        results |= {"timeline": list(timeline), "peak": memory.most_resident()}
+    write_json(folder / "found.json", results)
 
 
 @contextmanager
@@ -191,24 +191,24 @@ def _noting(step: Any) -> Iterator[array[float]]:
         step.progress = shown
 
 
-def table(found: LongRun) -> str:
+def table(result: LongRun) -> str:
     """The result as Markdown."""
     rows = [
         f"| {k}. tenth | {rate:.1f} | {cpu:.1f} |"
-        for k, (rate, cpu) in enumerate(zip(found.rates, found.per_cpu_second, strict=True), 1)
+        for k, (rate, cpu) in enumerate(zip(result.rates, result.per_cpu_second, strict=True), 1)
     ]
-    fits = "under" if found.beside_network < LIMIT else "NOT under"
+    fits = "under" if result.beside_network < LIMIT else "NOT under"
     return "\n".join(
         [
-            f"{found.frames:,} crops in {found.videos} videos",
+            f"{result.frames:,} crops in {result.videos} videos",
             "",
             "| part | frames/s | frames per processor second |\n|---|---|---|",
             *rows,
             "",
-            f"last tenth to first: {found.last_to_first:.2f}; per processor second "
-            f"{found.per_cpu_second[-1] / found.per_cpu_second[0]:.2f}",
-            f"resident at most: {found.peak / 1e6:,.0f} MB in all processes, of which the network "
-            f"{found.network / 1e6:,.0f} MB; the rest is {found.beside_network / 1e6:,.0f} MB, {fits} "
+            f"last tenth to first: {result.last_to_first:.2f}; per processor second "
+            f"{result.per_cpu_second[-1] / result.per_cpu_second[0]:.2f}",
+            f"resident at most: {result.peak / 1e6:,.0f} MB in all processes, of which the network "
+            f"{result.network / 1e6:,.0f} MB; the rest is {result.beside_network / 1e6:,.0f} MB, {fits} "
             f"{LIMIT / 1e6:,.0f} MB",
         ]
     )

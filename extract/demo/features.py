@@ -98,13 +98,13 @@ def brow_curve(who: Identity, state: FaceState, way: int) -> Points:
 
     AU1 lifts the inner end, AU2 the outer; AU4 lowers both brows and gathers them.
     """
-    one, two, four = state.au(1), state.au(2), state.au(4)
+    item, two, four = state.au(1), state.au(2), state.au(4)
     gap = who.eye_gap
-    x = np.array([0.155 * gap - 0.05 * four + 0.012 * one, 0.30 * gap, 0.46 * gap, 0.60 * gap])
+    x = np.array([0.155 * gap - 0.05 * four + 0.012 * item, 0.30 * gap, 0.46 * gap, 0.60 * gap])
     rest = -0.405 - 0.05 * (who.brow_height - 1) * 4 + np.array([0.02, -0.02, -0.03, 0.035])
     rest = rest + who.brow_slant * np.array([1, 0.3, -0.3, -1])
-    lift = one * np.array([0.15, 0.085, 0.01, 0.0]) + two * np.array([0.01, 0.06, 0.13, 0.12])
-    drop = four * np.array([0.125, 0.09, 0.05, 0.02]) * (1 - 0.55 * max(one, two))
+    lift = item * np.array([0.15, 0.085, 0.01, 0.0]) + two * np.array([0.01, 0.06, 0.13, 0.12])
+    drop = four * np.array([0.125, 0.09, 0.05, 0.02]) * (1 - 0.55 * max(item, two))
     return np.stack([way * x, rest - lift + drop], axis=1)
 
 
@@ -119,12 +119,12 @@ def draw_brow(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None
 
 def line_brow(canvas: Canvas, who: Identity, state: FaceState) -> None:
     """Wrinkle the forehead (AU1 in the middle, AU2 at the sides) and furrow between the brows (AU4)."""
-    one, two, four, age = state.au(1), state.au(2), state.au(4), who.age
+    item, two, four, age = state.au(1), state.au(2), state.au(4), who.age
     for row, y in enumerate((-0.60, -0.69, -0.78)):
         fade = 1 - 0.25 * row
         rest = 0.3 * max(age - 0.35, 0)
         canvas.line(
-            np.array([[-0.22, y + 0.015], [0, y - 0.02 * one], [0.22, y + 0.015]]), fade * (rest + 0.6 * one), 0.018
+            np.array([[-0.22, y + 0.015], [0, y - 0.02 * item], [0.22, y + 0.015]]), fade * (rest + 0.6 * item), 0.018
         )
         for way in (-1, 1):
             side = np.array([[0.24, y + 0.01], [0.38, y - 0.015], [0.52, y + 0.04]]) * [way, 1]

@@ -32,10 +32,10 @@ def track_name(video: str) -> str:
 
 def tracks(rows: tuple[DemoVideo, ...]) -> dict[str, list[DemoVideo]]:
     """Name of each sound track -> the videos that it belongs to, in their order."""
-    found: dict[str, list[DemoVideo]] = {}
+    results: dict[str, list[DemoVideo]] = {}
     for row in rows:
-        found.setdefault(track_name(row.name), []).append(row)
-    return found
+        results.setdefault(track_name(row.name), []).append(row)
+    return results
 
 
 def render(seed: int, rows: list[DemoVideo]) -> np.ndarray:

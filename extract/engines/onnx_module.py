@@ -83,7 +83,7 @@ class OnnxModule(torch.nn.Module):
             values.update(zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False))
             for name in step.drop:
                 del values[name]
-        return [found for name in self._wanted if (found := values[name]) is not None]
+        return [result for name in self._wanted if (result := values[name]) is not None]
 
     def _follow(self, node: NodeProto, opset: int, known: dict[str, Any]) -> _Step | None:
         """Put the node's outputs into `known`: numpy where constant (no step then), meta tensors elsewhere."""
@@ -143,8 +143,8 @@ def _call(run: Callable[..., Any], host: dict[int, Any], count: int, *tensors: T
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
-    found = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+    results = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in results.items()}
 
 
 def _array(tensor: TensorProto) -> NDArray[Any]:

@@ -173,8 +173,8 @@ def _div(node: Node, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _many(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    def run(node: Node, first: Tensor, *others: Tensor) -> Tensor:
-        for other in others:
+    def run(node: Node, first: Tensor, *rest: Tensor) -> Tensor:
+        for other in rest:
             first = function(first, other)
         return first
 

@@ -124,8 +124,8 @@ class TorchEngine:
     def _launch(self) -> None:
         slot = self._gathering
         with self._arithmetic():
-            found = self._module(self._normalised(slot.pixels))
-            for kind, values in zip(self._kinds, found, strict=True):
+            result = self._module(self._normalised(slot.pixels))
+            for kind, values in zip(self._kinds, result, strict=True):
                 slot.results[kind].copy_(values.reshape(self._batch, -1).float(), non_blocking=True)
             if slot.finished is not None:
                 slot.finished.record()
@@ -177,9 +177,9 @@ class TorchEngine:
         keep = self._batch // 2
         changed = torch.cat([noise[:keep], 255 - noise[keep:]]).flip(0)
         there, elsewhere = (self._module(self._normalised(pixels)) for pixels in (noise, changed))
-        for all_, others in zip(there, elsewhere, strict=True):
+        for all_, rest in zip(there, elsewhere, strict=True):
             rows = all_[:keep].float()
-            if not (rows - others.flip(0)[:keep].float()).norm() <= MIXED * rows.norm():
+            if not (rows - rest.flip(0)[:keep].float()).norm() <= MIXED * rows.norm():
                 raise InputError(
                     f"{path}: in network {self.network.name!r} a picture's result depends on the others of its batch; "
                     f'features.engine = "openvino" runs them one by one'

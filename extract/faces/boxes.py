@@ -30,7 +30,7 @@ def write(target: Path, people: list[dict[int, NDArray[np.float64]]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows = [(person, frame, *box) for person, some in enumerate(people) for frame, box in sorted(some.items())]
+    rows = [(person, frame, *box) for person, values in enumerate(people) for frame, box in sorted(values.items())]
     numbers = np.array(rows, np.float64).reshape(-1, 6)
     columns = {"person": numbers[:, 0].astype(np.int8), "frame": numbers[:, 1].astype(np.int32)}
     columns |= {name: numbers[:, 2 + i].astype(np.float32) for i, name in enumerate(SIDES)}

@@ -57,9 +57,11 @@ def yunet(path: Path | None = None) -> Detect:
         if scale < 1:
             pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
         model.setInputSize(shape)
-        found = model.detect(pixels)[1]
-        if found is None:
+        result = model.detect(pixels)[1]
+        if result is None:
             return np.empty((0, 5))
-        return found[:, [0, 1, 2, 3, 14]].astype(np.float64) * np.array([width / shape[0], height / shape[1]] * 2 + [1])
+        return result[:, [0, 1, 2, 3, 14]].astype(np.float64) * np.array(
+            [width / shape[0], height / shape[1]] * 2 + [1]
+        )
 
     return detect

@@ -84,11 +84,13 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
 
 def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
     """Every unreadable picture of these videos, whichever process met it."""
-    found = []
+    results = []
     for job in jobs:
         there = store.read_about(store.path(work, network, job.video)) or {}
-        found += [Failure(job.folder / name, why) for name, _, why in inputs.parse_json(there.get("unreadable", "[]"))]
-    return found
+        results += [
+            Failure(job.folder / name, why) for name, _, why in inputs.parse_json(there.get("unreadable", "[]"))
+        ]
+    return results
 
 
 def _pictures(job: Job, corpus: str) -> str:

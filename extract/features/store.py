@@ -31,14 +31,16 @@ TYPES = {"frame": "I32", "embedding": "F16", "logits": "F32", "va": "F32"}
 
 
 def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 TOLD: dict[str, Callable[[Any], bool]] = {
     "arrays": lambda told: isinstance(told, dict),
     "columns": lambda told: isinstance(told, dict) and all(map(_names, told.values())),
     "outputs": lambda told: isinstance(told, list) and bool(told) and (told[-1] is None or _names(told[-1])),
-    "unreadable": lambda told: isinstance(told, list) and all(isinstance(one, list) and len(one) == 3 for one in told),
+    "unreadable": lambda told: (
+        isinstance(told, list) and all(isinstance(item, list) and len(item) == 3 for item in told)
+    ),
 }
 """Metadata that are JSON, and whether they are of the right kind."""
 
@@ -89,15 +91,15 @@ def array_hash(array: NDArray[Any]) -> str:
     It is the SHA-256 of sums along both sides of blocks of BLOCK words, which takes a third of the time of SHA-256
     itself. Any one changed value changes it.
     """
-    found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    result = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     size = 8 * BLOCK[0] * BLOCK[1]
     whole = len(raw) // size * size
     for block in raw[:whole].view(np.uint64).reshape(-1, *BLOCK):
-        found.update(block.sum(0).data)
-        found.update(block.sum(1).data)
-    found.update(raw[whole:].data)
-    return found.hexdigest()
+        result.update(block.sum(0).data)
+        result.update(block.sum(1).data)
+    result.update(raw[whole:].data)
+    return result.hexdigest()
 
 
 def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -113,8 +115,8 @@ def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArra
 
 def damage_error(source: Path, why: object, metadata: Mapping[str, str] | None = None) -> InputError:
     """What to raise for a feature file that is no longer what was written, with what mends it."""
-    others = (path for path in source.parent.glob("*.safetensors") if path != source) if metadata is None else ()
-    known = next((found for path in others if (found := read_about(path))), metadata)
+    rest = (path for path in source.parent.glob("*.safetensors") if path != source) if metadata is None else ()
+    known = next((result for path in rest if (result := read_about(path))), metadata)
     again = (
         "and import the table again: python -m extract.tabular ... --redo"
         if "table" in (known or {})
@@ -164,11 +166,11 @@ def read_metadata(handle: Any) -> dict[str, str]:
             raise ValueError(f"its metadata have {key} {known[key][:60]!r}")
     _check_shapes(handle)
     sealed = {"arrays", "checksum"} & known.keys()  # versions that kept no hashes have neither
-    if sealed and known.pop("checksum", "") != (found := fingerprint(known)):
+    if sealed and known.pop("checksum", "") != (result := fingerprint(known)):
         raise ValueError("its metadata are not those that were written")
     if sealed and set(inputs.parse_json(known["arrays"])) != set(handle.keys()):
         raise ValueError("its arrays are not those that were written")
-    return known | ({"checksum": found} if sealed else {})
+    return known | ({"checksum": result} if sealed else {})
 
 
 def _check_shapes(handle: Any) -> None:
@@ -188,12 +190,12 @@ def _check_shapes(handle: Any) -> None:
 def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
     folder = work / "features" / file_names.check("network", network)
-    found = sorted(
+    result = sorted(
         compose(file.name.removesuffix(".safetensors")) for file in folder.glob("*.safetensors") if file.name[0] != "."
     )
-    if not found:
+    if not result:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")
-    return found
+    return result
 
 
 LARGEST = 65504

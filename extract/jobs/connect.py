@@ -118,9 +118,9 @@ def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
         return str(cluster_worker.differs(expected))
 
     answers = client.run(look, expected, on_error="return")
-    found = {address: said for address, said in answers.items() if not isinstance(said, OSError)}
+    results = {address: said for address, said in answers.items() if not isinstance(said, OSError)}
     names = {address: worker["name"] for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()}
-    refused = [f"worker {names.get(address, address)} ({address}): {said}" for address, said in found.items() if said]
+    refused = [f"worker {names.get(address, address)} ({address}): {said}" for address, said in results.items() if said]
     if refused:
         more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
         raise InputError(f"--cluster {where}: {'; '.join(refused[:NAMED])}{more}")

@@ -94,38 +94,38 @@ class Dispatcher:
         self._record.raise_failures()
 
     def _add(self, job: Job) -> None:
-        self._open[job.name] = one = PendingJob(job)
-        self._submit(one)
+        self._open[job.name] = item = PendingJob(job)
+        self._submit(item)
 
-    def _submit(self, one: PendingJob) -> None:
+    def _submit(self, item: PendingJob) -> None:
         """Hand a job over, to another worker than those that it failed on if there is one; it waits where there is no
         worker to claim anything of.
         """
         with self._answering():
             workers = self._cluster.workers()
-            able = self._able(one, workers)
-            one.future, one.started, one.unfit_since = None, False, 0.0
+            able = self._able(item, workers)
+            item.future, item.started, item.unfit_since = None, False, 0.0
             if not able:
-                one.waits_since = (one.waits_since or time.monotonic()) if workers else 0.0
+                item.waits_since = (item.waits_since or time.monotonic()) if workers else 0.0
                 return
-            one.waits_since = 0.0
-            one.only = able if one.failures or self._cluster.refused else []
-            one.claimed, threads = cluster_jobs.claims(one.job, [_has(workers[address]) for address in able])
-            one.future = self._cluster.submit(one.job, threads, one.claimed, one.only)
+            item.waits_since = 0.0
+            item.only = able if item.failures or self._cluster.refused else []
+            item.claimed, threads = cluster_jobs.claims(item.job, [_has(workers[address]) for address in able])
+            item.future = self._cluster.submit(item.job, threads, item.claimed, item.only)
 
     def _belong(self, workers: Workers) -> list[str]:
         return [address for address in workers if address not in self._cluster.refused]
 
-    def _untried(self, one: PendingJob, workers: Workers) -> list[str]:
-        failed = {failure["address"] for failure in one.failures}
+    def _untried(self, item: PendingJob, workers: Workers) -> list[str]:
+        failed = {failure["address"] for failure in item.failures}
         return [address for address in self._belong(workers) if address not in failed]
 
-    def _able(self, one: PendingJob, workers: Workers) -> list[str]:
+    def _able(self, item: PendingJob, workers: Workers) -> list[str]:
         """The workers to hand a job to."""
-        return self._untried(one, workers) or self._belong(workers)
+        return self._untried(item, workers) or self._belong(workers)
 
-    def _cancel(self, some: Sequence[PendingJob]) -> None:
-        futures = [one.future for one in some if one.future is not None]
+    def _cancel(self, values: Sequence[PendingJob]) -> None:
+        futures = [item.future for item in values if item.future is not None]
         if futures and self._cluster.client.status == "running":
             with self._answering():
                 self._cluster.client.cancel(futures, force=True)
@@ -153,43 +153,45 @@ class Dispatcher:
         self._cluster.keep()
         with self._answering():
             workers = self._cluster.workers()
-        for one in self._open.values():
-            if one.future is not None and one.future.done():  # Dask tells an end once, and not that of one done again
-                self._cluster.news.put(("ended", one.job.name))
-        again = [one for one in self._open.values() if self._astray(one, workers)]
+        for entry in self._open.values():
+            if (
+                entry.future is not None and entry.future.done()
+            ):  # Dask tells an end once, and not that of one done again
+                self._cluster.news.put(("ended", entry.job.name))
+        again = [item for item in self._open.values() if self._astray(item, workers)]
         self._cancel(again)
-        for one in again:
-            self._submit(one)
-            if one.waits_since and time.monotonic() - one.waits_since > SECONDS_FOR_OTHERS:
-                self._give_up(one, [*self._cluster.refused.values()][-1])
+        for entry in again:
+            self._submit(entry)
+            if entry.waits_since and time.monotonic() - entry.waits_since > SECONDS_FOR_OTHERS:
+                self._give_up(entry, [*self._cluster.refused.values()][-1])
         self._say_what_lacks(workers)
 
-    def _astray(self, one: PendingJob, workers: Workers) -> bool:
+    def _astray(self, item: PendingJob, workers: Workers) -> bool:
         """Whether a job is to be handed over anew: it waits for workers, is tied to others than those that could begin
         it now, or has claimed for long what none has.
         """
-        if one.future is None:
+        if item.future is None:
             return True
-        if one.future.done():
+        if item.future.done():
             return False
-        gone = workers.keys().isdisjoint(one.only)
-        if one.only and (gone or (not one.started and {*one.only} != {*self._able(one, workers)})):
+        gone = workers.keys().isdisjoint(item.only)
+        if item.only and (gone or (not item.started and {*item.only} != {*self._able(item, workers)})):
             return True
-        if not self._unfit(one, workers):
-            one.unfit_since = 0.0
+        if not self._unfit(item, workers):
+            item.unfit_since = 0.0
             return False
-        one.unfit_since = one.unfit_since or time.monotonic()
-        return time.monotonic() - one.unfit_since > SECONDS_FOR_OTHERS
+        item.unfit_since = item.unfit_since or time.monotonic()
+        return time.monotonic() - item.unfit_since > SECONDS_FOR_OTHERS
 
-    def _unfit(self, one: PendingJob, workers: Workers) -> bool:
+    def _unfit(self, item: PendingJob, workers: Workers) -> bool:
         """Whether none of the workers it was handed to has what it claims."""
         belong = self._belong(workers)
-        some = {*belong}.intersection(one.only) if one.only else belong
-        return not any(cluster_jobs.fits(one.claimed, _has(workers[address])) for address in some)
+        values = {*belong}.intersection(item.only) if item.only else belong
+        return not any(cluster_jobs.fits(item.claimed, _has(workers[address])) for address in values)
 
     def _say_what_lacks(self, workers: Workers) -> None:
         """Say once what jobs wait for if that lasts: any worker at all, or one with what a job claims."""
-        unfit = [one for one in self._open.values() if one.future is not None and self._unfit(one, workers)]
+        unfit = [item for item in self._open.values() if item.future is not None and self._unfit(item, workers)]
         lacks = ""
         if not self._belong(workers):
             lacks = f"{self._cluster.where} has no workers left; waiting for some"
@@ -207,26 +209,26 @@ class Dispatcher:
     def _hear(self, kind: str, said: Any) -> None:
         """Take in what a worker says, or that a future has ended."""
         if kind == "ended":
-            one = self._open.get(said)
-            if one is not None and one.future is not None and one.future.done():
-                self._future_ended(one, one.future)
+            item = self._open.get(said)
+            if item is not None and item.future is not None and item.future.done():
+                self._future_ended(item, item.future)
             return
-        if (one := self._open.get(said["job"])) is None:
+        if (item := self._open.get(said["job"])) is None:
             return
-        ours = one.future is not None and said["key"] == one.future.key
+        ours = item.future is not None and said["key"] == item.future.key
         if "result" in said:
             result = json.loads(said["result"])
             if ours or result["code"] == 0:  # one that was cut off may finish what was given to another
                 if not ours:
-                    self._cancel([one])
-                self._ended(one, result)
+                    self._cancel([item])
+                self._ended(item, result)
         elif "started" in said["news"]:
-            one.started = one.started or ours
-            self._record.started(one.job, said["by"])
+            item.started = item.started or ours
+            self._record.started(item.job, said["by"])
         else:
-            self._on_news(one.job, said["news"])
+            self._on_news(item.job, said["news"])
 
-    def _future_ended(self, one: PendingJob, future: Future) -> None:
+    def _future_ended(self, item: PendingJob, future: Future) -> None:
         """A job ended without a word: mostly its worker was lost. Dask may be about to do it again by now."""
         from distributed import KilledWorker
 
@@ -238,34 +240,34 @@ class Dispatcher:
                 except TimeoutError:
                     return
             if result is None or "unwanted" in result:
-                self._lost(one, "its workers went away")
+                self._lost(item, "its workers went away")
             else:
-                self._ended(one, result)
+                self._ended(item, result)
         elif status == "error":
             error = future.exception()
             why = " ".join(str(error).split())
             if isinstance(error, KilledWorker):
-                self._lost(one, why)
+                self._lost(item, why)
             else:
-                self._ended(one, without_worker(why))
+                self._ended(item, without_worker(why))
         elif status == "cancelled":
             self._look()
-            raise Failed(f"the scheduler {self._cluster.where} has dropped {one.job.name}; the same command goes on")
+            raise Failed(f"the scheduler {self._cluster.where} has dropped {item.job.name}; the same command goes on")
 
-    def _lost(self, one: PendingJob, why: str) -> None:
+    def _lost(self, item: PendingJob, why: str) -> None:
         """Once more, unless it was often enough."""
-        if self._record.starts(one.job) < MOST_STARTS:
-            self._submit(one)
+        if self._record.starts(item.job) < MOST_STARTS:
+            self._submit(item)
         else:
-            self._record.failed(one.job, without_worker(why), why)
-            self._give_up(one, without_worker(why))
+            self._record.failed(item.job, without_worker(why), why)
+            self._give_up(item, without_worker(why))
 
-    def _ended(self, one: PendingJob, result: dict[str, Any]) -> None:
+    def _ended(self, item: PendingJob, result: dict[str, Any]) -> None:
         """A job's process has ended: done, bad input, or once more elsewhere.
 
         Bad input is believed when another worker says the same, or there is no other: one may lack rights, or space.
         """
-        job = one.job
+        job = item.job
         if result.get("code") == 0:
             self._record.done(job, result)
             job.log.unlink(missing_ok=True)
@@ -275,26 +277,26 @@ class Dispatcher:
         elif "refused" in result:
             self._record.failed(job, result, result["refused"])
             self._cluster.refuse(result)
-            self._submit(one)
+            self._submit(item)
         else:
             said = bad_input(result)
             self._record.failed(job, result, said or " ".join(result["tail"][-1:]))
-            one.failures.append(result)
+            item.failures.append(result)
             with self._answering():
-                others = self._untried(one, self._cluster.workers())
-            same = {failure["worker"] for failure in one.failures if bad_input(failure) == said}
-            if said and (len(same) > 1 or not others):
+                rest = self._untried(item, self._cluster.workers())
+            same = {failure["worker"] for failure in item.failures if bad_input(failure) == said}
+            if said and (len(same) > 1 or not rest):
                 on = f"worker{'s' * (len(same) > 1)} {', '.join(sorted(same))}"
                 self._bad.append(InputError(f"{said.removeprefix('error: ')} (on {on})"))
                 del self._open[job.name]
-            elif len(one.failures) < MOST_TRIES:
-                self._submit(one)
+            elif len(item.failures) < MOST_TRIES:
+                self._submit(item)
             else:
-                self._give_up(one, result)
+                self._give_up(item, result)
 
-    def _give_up(self, one: PendingJob, result: dict[str, Any]) -> None:
-        self._record.given_up(one.job, one.failures or [result])
-        del self._open[one.job.name]
+    def _give_up(self, item: PendingJob, result: dict[str, Any]) -> None:
+        self._record.given_up(item.job, item.failures or [result])
+        del self._open[item.job.name]
 
 
 def _has(worker: dict[str, Any]) -> dict[str, float]:

@@ -63,11 +63,11 @@ def claims(job: Job, workers: Iterable[Resources]) -> tuple[dict[str, float], in
     have.
     """
     has = list(workers)
-    if job.needs.gpu and any("GPU" in one for one in has):
-        has = [one for one in has if "GPU" in one]
-    known = [name for name in ("THREADS", "MEMORY") if has and all(name in one for one in has)]
+    if job.needs.gpu and any("GPU" in entry for entry in has):
+        has = [element for element in has if "GPU" in element]
+    known = [name for name in ("THREADS", "MEMORY") if has and all(name in case for case in has)]
     wanted = {"THREADS": float(job.needs.threads), "MEMORY": float(job.needs.memory)}
-    offers = [{name: min(wanted[name], one[name]) for name in known} for one in has]
+    offers = [{name: min(wanted[name], offer[name]) for name in known} for offer in has]
     claimed = max(offers, key=lambda offer: [offer[name] for name in reversed(known)], default={})
     if (memory := claimed.get("MEMORY", wanted["MEMORY"])) < wanted["MEMORY"]:
         print(
@@ -75,7 +75,7 @@ def claims(job: Job, workers: Iterable[Resources]) -> tuple[dict[str, float], in
             f"{memory / 1e9:.1f}",
             file=sys.stderr,
         )
-    if has and job.needs.gpu and all("GPU" in one for one in has):
+    if has and job.needs.gpu and all("GPU" in item for item in has):
         claimed["GPU"] = 1
     return claimed, max(1, int(claimed.get("THREADS", 1)))
 

@@ -76,9 +76,9 @@ class Record:
 
     def write(self, unfinished: list[str]) -> None:
         """Leave the record."""
-        found = [{**job, "seconds": job.get("seconds")} for job in self._jobs.values()]
+        results = [{**job, "seconds": job.get("seconds")} for job in self._jobs.values()]
         by_host: dict[str, float] = {}
-        for job in found:
+        for job in results:
             if job["seconds"] is not None:
                 by_host[job["host"]] = round(by_host.get(job["host"], 0.0) + job["seconds"], 2)
         with suppress(InputError):  # a full disk is the step's to tell
@@ -89,7 +89,7 @@ class Record:
                     "cluster": self._where,
                     "seconds": round(time.monotonic() - self._began, 2),
                     "seconds_by_host": by_host,
-                    "jobs": found,
+                    "jobs": results,
                     "given_up": [job.name for job, _ in self._lost],
                     "unfinished": unfinished,
                 },

@@ -50,14 +50,14 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_N
 
 def facts() -> dict[str, str]:
     """What must be the same on every machine of a run."""
-    found = {"affect-heads": run_folder.fingerprint([run_folder.code_hash(package) for package in PACKAGES])[:12]}
-    found["python"] = ".".join(platform.python_version_tuple()[:2])
+    results = {"affect-heads": run_folder.fingerprint([run_folder.code_hash(package) for package in PACKAGES])[:12]}
+    results["python"] = ".".join(platform.python_version_tuple()[:2])
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            results[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "none"
-    return found
+            results[name] = "none"
+    return results
 
 
 def differs(expected: dict[str, Any]) -> str:
@@ -72,10 +72,10 @@ def differs(expected: dict[str, Any]) -> str:
             return f"it has {what} {mine.get(name)} in {ROOT}; the run has {there}"
     token = Path(expected["token"])
     try:
-        found = token.read_text(encoding="utf-8")
+        result = token.read_text(encoding="utf-8")
     except OSError as error:
         return f"it does not see the work folder {token.parent} ({error.strerror}); share it under the same path"
-    if found != expected["secret"]:
+    if result != expected["secret"]:
         return f"its {token.parent} is another folder than the run's; share one under the same path"
     return ""
 

@@ -184,7 +184,7 @@ class Watch:
         gaps = np.flatnonzero(intervals > JUMP * usual) if usual > 0 else np.empty(0, int)
         if format != "mpeg":
             near = [gaps[np.abs(gaps - frame) <= NEAR] for _, frame in self._skips if "matroska" in format]
-            gaps = np.unique([some[intervals[some].argmax()] for some in near if len(some)]).astype(int)
+            gaps = np.unique([values[intervals[values].argmax()] for values in near if len(values)]).astype(int)
         if not len(gaps):
             return ""
         missing = int((np.round(intervals[gaps] / usual) - 1).sum())

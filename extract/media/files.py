@@ -30,7 +30,7 @@ def list_files(folders: list[Path]) -> dict[str, Files]:
 
     Raises InputError where a folder cannot be read or none holds such a file, and where two would be one video's.
     """
-    found: dict[str, Files] = {}
+    results: dict[str, Files] = {}
     for folder in folders:
         try:
             files = sorted(Path(entry.path) for entry in os.scandir(folder) if not entry.is_dir())
@@ -43,19 +43,19 @@ def list_files(folders: list[Path]) -> dict[str, Files]:
                 continue
             kind = "sound" if file.suffix.lower() in SOUND else "video"
             name = compose(file.stem)
-            files_of = found.get(name, Files())
+            files_of = results.get(name, Files())
             if (other := getattr(files_of, kind)) is not None:
                 raise InputError(
                     f"{file}: the {kind} of {name!r} is also in {other}; each video may have one file, and one of "
                     f"sound beside it: rename or remove one of them"
                 )
-            found[name] = replace(files_of, **{kind: file})
-    if not found:
+            results[name] = replace(files_of, **{kind: file})
+    if not results:
         raise InputError(
             f"{folders[0]}: no videos or sound files here; expected <video>.mp4, <video>.wav and the like: correct "
             f"corpus.videos in the config"
         )
-    return found
+    return results
 
 
 def find(name: str, files: dict[str, Files]) -> Files:

@@ -40,7 +40,7 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
     Raises InputError where a root is missing or holds no folder, a link in it leads nowhere, and where two roots hold
     the same video.
     """
-    found: dict[str, Path] = {}
+    results: dict[str, Path] = {}
     for root in roots:
         try:
             entries = [entry for entry in os.scandir(root) if entry.name[0] != "."]
@@ -56,13 +56,13 @@ def list_videos(roots: list[Path]) -> dict[str, Path]:
             raise InputError(f"{root}: no video folders in it; expected <video>/00001.jpg below it")
         for folder in folders:
             name = file_names.check(file_names.VIDEO, compose(folder.name), folder.parent)
-            if name in found:
+            if name in results:
                 raise InputError(
-                    f"{folder}: video {name!r} is also in {found[name].parent}; "
+                    f"{folder}: video {name!r} is also in {results[name].parent}; "
                     f"each video may be in one frames folder only"
                 )
-            found[name] = folder
-    return dict(sorted(found.items()))
+            results[name] = folder
+    return dict(sorted(results.items()))
 
 
 def list_frames(folder: Path) -> Frames:

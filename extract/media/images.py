@@ -79,10 +79,10 @@ def decode(path: Path, mode: str) -> Image.Image:
     if not data:
         raise UnreadablePicture("the file is empty")
     try:
-        with open_picture(BytesIO(data)) as found:
-            picture = _eight_bit(ImageOps.exif_transpose(found) if "exif" in found.info else found)
+        with open_picture(BytesIO(data)) as result:
+            picture = _eight_bit(ImageOps.exif_transpose(result) if "exif" in result.info else result)
             picture = picture.convert(mode)
-            end = END.get(found.format or "")
+            end = END.get(result.format or "")
     except (MemoryError, UnreadablePicture):
         raise
     except UnidentifiedImageError as error:

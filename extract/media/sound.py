@@ -128,8 +128,8 @@ def _form(frame: Any) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def _counted(some: Iterator[Block], heard: Heard) -> Iterator[Block]:
-    for start, samples in some:
+def _counted(values: Iterator[Block], heard: Heard) -> Iterator[Block]:
+    for start, samples in values:
         if len(samples):
             samples = samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
             heard.samples += len(samples)

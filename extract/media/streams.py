@@ -40,7 +40,7 @@ def film(container: Any) -> Any:
 
     marked = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & marked]
-    return min(streams, key=lambda one: (one.frames == 1, codec(one) in PICTURES), default=None)
+    return min(streams, key=lambda item: (item.frames == 1, codec(item) in PICTURES), default=None)
 
 
 def codec(stream: Any) -> str:
@@ -54,9 +54,9 @@ def continue_clock(shown: list[int], decoded: list[int], base: Fraction, rate: F
     Behind such a place they go on a picture's time behind the others. `decoded` are the times by which they are
     decoded, as they lie in the file: those only rise, by JUMP_SECONDS at most.
     """
-    found, shift = [], 0
+    result, shift = [], 0
     for i, (time, at) in enumerate(zip(shown, decoded, strict=True)):
         if i and not 0 <= at - decoded[i - 1] <= JUMP_SECONDS / base:
             shift += decoded[i - 1] + round(1 / (rate * base)) - at
-        found.append(time + shift)
-    return found
+        result.append(time + shift)
+    return result

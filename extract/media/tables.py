@@ -111,10 +111,10 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     rows = max(facts.num_rows, sum(max(0, group.num_rows) for group in groups))
     size = sum(group.total_byte_size for group in groups)
     large = max(limits.CELL_BYTES, limits.UNPACKED * path.stat().st_size)
-    for found, most, what in ((rows, limits.ROWS, "rows"), (size, large, "bytes, unpacked")):
-        if found > most:
+    for result, most, what in ((rows, limits.ROWS, "rows"), (size, large, "bytes, unpacked")):
+        if result > most:
             file.close()
-            raise InputError(f"{path}: {found:,} {what}, expected {most:,} at most: divide it into several files")
+            raise InputError(f"{path}: {result:,} {what}, expected {most:,} at most: divide it into several files")
     return file
 
 
@@ -125,10 +125,10 @@ def check_text(path: Path) -> None:
     if start.startswith(inputs.UTF_16):
         raise InputError(f"{path}: UTF-16 text; expected UTF-8: save it as 'CSV UTF-8', or convert it with iconv")
     header = start.split(b"\n")[0].decode(errors="replace")
-    if "," not in header and (found := [name for sign, name in SEPARATORS.items() if sign in header]):
+    if "," not in header and (result := [name for sign, name in SEPARATORS.items() if sign in header]):
         raise InputError(
-            f"{path}: line 1 is {header.strip()[:80]!r}: its columns are separated by {found[0]}; expected commas, and "
-            f"decimal points: save it that way"
+            f"{path}: line 1 is {header.strip()[:80]!r}: its columns are separated by {result[0]}; expected commas, "
+            f"and decimal points: save it that way"
         )
 
 
@@ -137,14 +137,14 @@ def _odd(table: Table, words: list[str]) -> dict[str, str]:
 
     Where the first cell is that is no number, and what it says.
     """
-    found = {}
+    results = {}
     for name in words:
         cells, _ = next(read(table, name, []), (None, None))
-        some = [] if cells is None else [str(cell).strip() for cell in cells if cell not in (None, *MISSING)]
-        numbers = sum(LIKE_NUMBER.fullmatch(cell) is not None for cell in some)
-        if numbers and numbers >= len(some) / 2 and (where := _place(table, [name])):
-            found[name] = where
-    return found
+        values = [] if cells is None else [str(cell).strip() for cell in cells if cell not in (None, *MISSING)]
+        numbers = sum(LIKE_NUMBER.fullmatch(cell) is not None for cell in values)
+        if numbers and numbers >= len(values) / 2 and (where := _place(table, [name])):
+            results[name] = where
+    return results
 
 
 def _place(table: Table, names: list[str]) -> str:

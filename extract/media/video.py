@@ -56,18 +56,18 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(
             f"{folder}: videos folder cannot be read ({error.strerror}); expected a folder of video files"
         ) from None
-    found: dict[str, Path] = {}
+    results: dict[str, Path] = {}
     for file in files:
         if file.suffix.lower() not in EXTENSIONS:
             left_out.append(file.name)
             continue
-        if (name := compose(file.stem)) in found:
+        if (name := compose(file.stem)) in results:
             raise InputError(
-                f"{file}: video {name!r} is also {found[name].name}; a video's name is its file's name "
+                f"{file}: video {name!r} is also {results[name].name}; a video's name is its file's name "
                 f"without the extension: rename one of them"
             )
-        found[name] = file
-    if not found:
+        results[name] = file
+    if not results:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:
         more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
@@ -76,7 +76,7 @@ def list_files(folder: Path) -> dict[str, Path]:
             f"{', '.join(sorted(left_out)[:NAMED])}{more}",
             file=sys.stderr,
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(results.items()))
 
 
 def stated_frames(path: Path) -> int:

@@ -74,7 +74,7 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
 
 def _bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state without what wrappers put before all of its names."""
-    while prefix := next((one for one in PREFIXES if all(name.startswith(one) for name in state)), None):
+    while prefix := next((item for item in PREFIXES if all(name.startswith(item) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
@@ -83,17 +83,17 @@ def read_state(checkpoint: Path, *, trusted: bool) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name. State dicts always, whatever else lies beside; modules only where `trusted`."""
     import torch
 
-    found = _read(checkpoint)
+    result = _read(checkpoint)
     for key in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict | Shell):
-            found = found[key]
-    if isinstance(found, Shell) and not trusted:
+        if isinstance(result, dict) and isinstance(result.get(key), dict | Shell):
+            result = result[key]
+    if isinstance(result, Shell) and not trusted:
         raise InputError(
             f"{checkpoint}: not a plain state dict but a whole module, and its hash is not a known one; if it is from "
             f"somebody you trust, set trust_pickle = true in its [networks.<name>] section: none of its code is run, "
             f"but nothing then shows that its layers are the stated ones"
         )
-    items = found.items() if isinstance(found, dict) else _walk(found)
+    items = result.items() if isinstance(result, dict) else _walk(result)
     state = {str(name): value for name, value in items if isinstance(value, torch.Tensor)}
     if not state:
         raise InputError(f"{checkpoint}: no weights in it; expected a state dict or a module saved by torch.save")
@@ -128,7 +128,7 @@ def _read(checkpoint: Path) -> Any:
 def _check_unpacked(checkpoint: Path) -> None:
     """Raise InputError for an archive that unpacks to much more than its size."""
     with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(checkpoint) as archive:
-        size, most = sum(one.file_size for one in archive.infolist()), limits.UNPACKED * checkpoint.stat().st_size
+        size, most = sum(item.file_size for item in archive.infolist()), limits.UNPACKED * checkpoint.stat().st_size
         if size > most:
             raise InputError(f"{checkpoint}: unpacks to {size:,} bytes, expected {most:,} at most: no such checkpoint")
 

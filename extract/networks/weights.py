@@ -40,8 +40,8 @@ def blob_hash(path: Path) -> str:
 
 def verify(path: Path, network: Network) -> None:
     """Raise InputError unless the file has the hash that the network's row (or the config) states."""
-    for kind, expected, found in (("git blob", network.blob, blob_hash), ("SHA-256", network.sha256, file_hash)):
-        if expected and (actual := found(path)) != expected:
+    for kind, expected, result in (("git blob", network.blob, blob_hash), ("SHA-256", network.sha256, file_hash)):
+        if expected and (actual := result(path)) != expected:
             raise InputError(
                 f"{path}: {kind} hash is {actual}, expected {expected} for network {network.name!r}; the file is "
                 f"damaged or another one: replace it, or delete it to have it fetched again"
@@ -58,9 +58,9 @@ def need(networks: Iterable[Network], given: Path | None) -> None:
             find(network)
         except InputError as error:
             rest = [other.path or cache() / other.file for other in lacking if other != network]
-            others = ", ".join(str(path) for path in rest if not path.exists())
+            remaining = ", ".join(str(path) for path in rest if not path.exists())
             lacks = f"; {given} (features.weights) has no {network.file}" if given is not None else ""
-            raise InputError(f"{error}{f'; missing, too: {others}' if others else ''}{lacks}") from None
+            raise InputError(f"{error}{f'; missing, too: {remaining}' if remaining else ''}{lacks}") from None
 
 
 def _at_hand(network: Network) -> bool:

@@ -38,9 +38,9 @@ class Failed(Exception):
     """The work failed for a reason outside the input and outside our code, such as too little memory. One line."""
 
 
-def did_you_mean(found: object, known: Iterable[str]) -> str:
+def did_you_mean(result: object, known: Iterable[str]) -> str:
     """The end of a line about an unknown name: the known one that is most like it; "" where none is."""
-    meant = difflib.get_close_matches(str(found), list(known), 1)
+    meant = difflib.get_close_matches(str(result), list(known), 1)
     return f"; did you mean {meant[0]!r}?" if meant else ""
 
 
@@ -111,7 +111,7 @@ def _flushed() -> Iterator[None]:
 
 def _nobody_reads() -> bool:
     """Whether stdout or stderr takes nothing any more; what waits to be written there goes nowhere from then on."""
-    found = False
+    result = False
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
@@ -119,11 +119,11 @@ def _nobody_reads() -> bool:
         except OSError:
             taken = False
         if not taken:
-            found = True
+            result = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, number)
             os.close(nowhere)
-    return found
+    return result
 
 
 def _is_left(number: int) -> bool:

@@ -18,10 +18,10 @@ def problem(kind: str, name: str) -> str:
     """Why a name cannot become a file, in words; "" where it can. `kind`: "network", "head", "corpus", VIDEO, ..."""
     if not name:
         return "is empty"
-    if found := next((one for one in "/\\" if one in name), None):
-        return f"has a {found!r}, which divides folders"
-    if found := next((one for one in name if unicodedata.category(one) in STRANGE), None):
-        return f"has the character U+{ord(found):04X}, which is not printed"
+    if result := next((entry for entry in "/\\" if entry in name), None):
+        return f"has a {result!r}, which divides folders"
+    if result := next((item for item in name if unicodedata.category(item) in STRANGE), None):
+        return f"has the character U+{ord(result):04X}, which is not printed"
     if name != name.strip():
         return "begins or ends with a blank, which lists of names lose"
     if name[0] == "." or (name[0] == "-" and kind != VIDEO):
@@ -33,7 +33,7 @@ def problem(kind: str, name: str) -> str:
 
 def printable(name: str) -> str:
     """A name on one line: characters that are not printed as their escapes."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
+    return "".join(item if item.isprintable() else repr(item)[1:-1] for item in name)
 
 
 def check(kind: str, name: str, where: object = "") -> str:

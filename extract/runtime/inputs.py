@@ -108,8 +108,8 @@ def head_and_body(data: bytes) -> tuple[str, memoryview]:
 def parse_json(text: str) -> Any:
     """What a JSON text says. Raises ValueError for one that is none, or has tables and lists too deep in each other."""
     try:
-        if not limits.is_deep(found := json.loads(text)):
-            return found
+        if not limits.is_deep(result := json.loads(text)):
+            return result
     except RecursionError:
         pass
     raise ValueError(f"more than {limits.NESTING} tables and lists within each other")

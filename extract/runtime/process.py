@@ -45,9 +45,9 @@ def end_with_parent() -> None:
 def job() -> dict[str, Any]:
     """The job on stdin, one line of JSON; from then on this process ends with its parent."""
     with open(0, "rb", buffering=0, closefd=False) as stdin:
-        found: dict[str, Any] = json.loads(stdin.readline())
+        results: dict[str, Any] = json.loads(stdin.readline())
     end_with_parent()
-    return found
+    return results
 
 
 def own_stdout() -> Callable[[dict[str, Any]], None]:

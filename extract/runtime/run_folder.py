@@ -187,10 +187,10 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
     if what := inputs.odd_kind(folder / DONE):
         raise ValueError(f"{folder / DONE}: {what}")
     mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
-    found = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
-    if found.pop(DONE, None) != fingerprint([mark, found]):
+    entries = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
+    if entries.pop(DONE, None) != fingerprint([mark, entries]):
         raise ValueError(f"{folder / DONE}: not what was written")
-    return mark, found
+    return mark, entries
 
 
 def begin(folder: Path) -> None:

@@ -121,13 +121,13 @@ def require(table: Table, columns: list[str | None], like: Path | None = None) -
     if missing:
         raise InputError(
             f"{table.path}: no column {missing[0]!r}{f', which {like.name} has' if like else ''}; its columns are "
-            f"{_some(table.raw)}"
+            f"{_first_names(table.raw)}"
         )
 
 
 def _choose(table: Table, patterns: tuple[str, ...], reserved: set[str], option: str) -> list[str]:
     """The columns that fit the patterns, in the order of patterns and table; each once."""
-    found: dict[str, None] = {}
+    results: dict[str, None] = {}
     words: dict[str, None] = {}
     for pattern in patterns:
         hits = [column for column in table.raw if fnmatchcase(column, pattern) and column not in reserved]
@@ -139,14 +139,14 @@ def _choose(table: Table, patterns: tuple[str, ...], reserved: set[str], option:
             )
         if not numeric:
             what = "fit only columns that hold no numbers" if hits else "fits no column"
-            raise InputError(f"{table.path}: --{option} {pattern}: {what}; its columns are {_some(table.raw)}")
-        found |= dict.fromkeys(numeric)
+            raise InputError(f"{table.path}: --{option} {pattern}: {what}; its columns are {_first_names(table.raw)}")
+        results |= dict.fromkeys(numeric)
         words |= dict.fromkeys(column for column in hits if column not in table.numeric)
     if words:
-        print(f"{table.path}: columns of text are left out: {_some(words)}", file=sys.stderr)
-    return list(found)
+        print(f"{table.path}: columns of text are left out: {_first_names(words)}", file=sys.stderr)
+    return list(results)
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

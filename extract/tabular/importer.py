@@ -156,26 +156,26 @@ def _rows(
     for names, values in tables.read(table, plan.video, [plan.frame, *extra, *columns]):
         if names is None:
             names = np.full(len(values), table.path.stem, object)
-        found = values[:, 1 + len(extra) :]
+        result = values[:, 1 + len(extra) :]
         if extra:
-            found[~(values[:, 1] > 0)] = np.nan
-        yield row, names, values[:, 0], found
+            result[~(values[:, 1] > 0)] = np.nan
+        yield row, names, values[:, 0], result
         row += len(values)
 
 
 def _index(opened: list[Table], places: Places) -> dict[str, NDArray[np.int64]]:
     """Video -> its frame numbers, rising, from 1. Raises InputError that names the row, or video and frame."""
     plan = places.plan
-    found: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+    results: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
     source: dict[str, Path] = {}
     for table in opened:
         for row, names, stated, _ in _rows(table, plan, []):
             for each, _, numbers in places.of(names, stated, table.path, row):
-                found[each].append(numbers)
+                results[each].append(numbers)
                 source[each] = table.path
-        if not plan.video and compose(table.path.stem) not in found:  # a video without any face
-            found[compose(table.path.stem)], source[compose(table.path.stem)] = [np.empty(0, np.int64)], table.path
-    frames = {each: np.sort(np.concatenate(parts)) for each, parts in sorted(found.items())}
+        if not plan.video and compose(table.path.stem) not in results:  # a video without any face
+            results[compose(table.path.stem)], source[compose(table.path.stem)] = [np.empty(0, np.int64)], table.path
+    frames = {each: np.sort(np.concatenate(parts)) for each, parts in sorted(results.items())}
     for each, all_of_it in frames.items():
         if len(twice := all_of_it[1:][np.diff(all_of_it) == 0]):
             raise InputError(

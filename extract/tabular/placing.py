@@ -50,18 +50,18 @@ class Places:
         `row` (from 1) of the file `path`. Raises InputError for what is no name, and no frame number.
         """
         rows: dict[str, list[int]] = defaultdict(list)
-        found = np.zeros(len(names), np.int64)
+        result = np.zeros(len(names), np.int64)
         said: dict[str | None, tuple[str, int]] = {}
         for i, name in enumerate(names):
             if name not in said:
                 said[name] = self._said(name, f"{path}: row {row + i}")
-            video, found[i] = said[name]
+            video, result[i] = said[name]
             rows[video].append(i)
         for video, of_it in rows.items():
             at = np.array(of_it)
-            if len(counted := at[found[at] == 0]):
-                found[counted] = self._counted(video, stated[counted], counted, path, row)
-            yield video, at, found[at]
+            if len(counted := at[result[at] == 0]):
+                result[counted] = self._counted(video, stated[counted], counted, path, row)
+            yield video, at, result[at]
 
     def _said(self, name: str | None, where: str) -> tuple[str, int]:
         """The video that a cell of the videos' column names, and the frame, from 1, if it is a picture's, else 0."""

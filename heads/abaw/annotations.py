@@ -48,18 +48,18 @@ def files(folder: Path) -> list[Path]:
         return [folder]
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; it should hold one annotation file <video>.txt per video")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
-    if not found:
+    result = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
+    if not result:
         raise InputError(f"{folder}: no annotation files here; expected one <video>.txt per video")
     by_video: dict[str, Path] = {}
-    for path in found:
+    for path in result:
         file_names.check(file_names.VIDEO, compose(path.stem), folder)
         if (other := by_video.setdefault(compose(path.stem), path)) is not path:
             raise InputError(
                 f"{path}: {other.name} is of the same video {compose(path.stem)!r}; expected one file a video: remove "
                 f"or rename one of them"
             )
-    return found
+    return result
 
 
 def read(path: Path, task: Task) -> Annotation:

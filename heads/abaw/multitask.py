@@ -40,15 +40,15 @@ def read(path: Path, task: Task) -> dict[str, Annotation]:
     values = np.where(valid[:, None], own, 0).astype(task.dtype)
     order = np.argsort(video_of, kind="stable")
     ends = np.searchsorted(video_of[order], np.arange(len(names) + 1))
-    found = {}
+    results = {}
     for name, start, end in zip(names, ends[:-1], ends[1:], strict=True):
         rows = order[start:end]
         at = frame_of[rows] - 1
         dense = np.zeros((int(at.max()) + 1, own.shape[1]), values.dtype)
         annotated = np.zeros(len(dense), bool)
         dense[at], annotated[at] = values[rows], valid[rows]
-        found[name] = Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
-    return found
+        results[name] = Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
+    return results
 
 
 def read_list(path: Path, task: Task) -> TestList:

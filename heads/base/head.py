@@ -74,7 +74,7 @@ class HeadSettings(Strict):
     def _different(cls, value: list[Temporal]) -> list[Temporal]:
         made = [(t.kind, window, statistic) for t in value for window in t.windows for statistic in t.statistics]
         if len(set(made)) < len(made):
-            kind, window, statistic = next(one for one in made if made.count(one) > 1)
+            kind, window, statistic = next(item for item in made if made.count(item) > 1)
             raise ValueError(f"the {statistic} of {kind} over {window} frames occurs twice")
         return value
 
@@ -142,8 +142,8 @@ def family(name: str) -> type[Head]:
         hint = did_you_mean(name, FAMILIES)
         raise InputError(f"no family of heads is called {name!r}; there are {', '.join(FAMILIES)}{hint}")
     module, _, attribute = FAMILIES[name].partition(":")
-    found: type[Head] = getattr(import_module(module), attribute)
-    return found
+    results: type[Head] = getattr(import_module(module), attribute)
+    return results
 
 
 def class_weights(counts: NDArray[np.generic], balance: float = 1.0) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from heads.bench.measure import LEAST_RATIO, MOST_GB, MOST_OVER, PARTS, REAL_FRA
 from heads.train import processes
 
 
-def list_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def list_rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """What was measured as (what, figure, asked for, whether it holds)."""
 
     def line(what: str, value: float | None, unit: str, good: bool, asked: str) -> tuple[str, str, str, str]:
@@ -25,20 +25,20 @@ def list_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         return what, f"{value:,.2f} {unit}".strip(), asked, "yes" if good else "no"
 
     rows = []
-    if m := found.get("mlp"):
+    if m := result.get("mlp"):
         for what, rates in zip(("mlp: rows/s in an epoch", "bare model.fit: rows/s"), m["each"], strict=True):
             middle = f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}, {len(rates)} rounds)"
             rows.append((what, middle, "", ""))
         rows.append(line("mlp beside bare, medians", m["ratio"], "", m["ratio"] >= LEAST_RATIO, f">= {LEAST_RATIO}"))
     for name in ("mlp", "lightgbm"):
-        if m := found.get(name):
+        if m := result.get(name):
             most = MOST_GB[name]
             fits = m["gigabytes"] is not None and m["gigabytes"] < most
             label = name if name == "mlp" else f"{name}, {m['most_trees']} trees a unit at most, then the refit"
             rows.append(line(f"{label}: memory of all processes", m["gigabytes"], "GB", fits, f"< {most:g} GB"))
             busy = f" ({m['processor_seconds']:,.0f} s of a processor)" if "processor_seconds" in m else ""
             rows.append((f"{label}: the whole head", f"{m['seconds']:,.0f} s{busy}", "", ""))
-    for limit, m in found.get("lama", {}).items():
+    for limit, m in result.get("lama", {}).items():
         name, learnt = f"lama, limit {limit} s", m["learnt_rows"].values()
         rows.append(
             line(f"{name}: the head's process / limit", m["ratio"], "", m["ratio"] <= MOST_OVER, f"<= {MOST_OVER}")
@@ -86,16 +86,16 @@ def command(
             raise InputError(f"--limits {limits}: expected whole numbers of seconds with commas between them")
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         folder = work or Path("runs") / f"bench-{scale:g}"
-        found = main(folder, scale, table, tuple(only.split(",")), seconds, rounds, trees, seed)
+        result = main(folder, scale, table, tuple(only.split(",")), seconds, rounds, trees, seed)
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(result, indent=2, allow_nan=False))
             return
         sizes = "; ".join(
-            f"{part} {found['corpus'][part]['videos']} videos, {found['corpus'][part]['frames']:,} frames"
+            f"{part} {result['corpus'][part]['videos']} videos, {result['corpus'][part]['frames']:,} frames"
             for part in ("train", "val")
         )
         shown = Table("what", "measured", "asked for", "holds", title=f"{sizes}; {processes.CORES} cores")
-        for row in list_rows(found):
+        for row in list_rows(result):
             shown.add_row(*row)
         console().print(shown)
 

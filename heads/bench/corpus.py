@@ -120,10 +120,10 @@ def make(work: Path, frames: Path | None, scale: float, seed: int) -> Path:
     world = World.of(seed)
     _room(work, parts)
     missing = {
-        part: {video: some for video, some in videos.items() if not _is_there(work, part, video, mark)}
+        part: {video: subset for video, subset in videos.items() if not _is_there(work, part, video, mark)}
         for part, videos in parts.items()
     }
-    total = sum(len(some) for videos in missing.values() for some in videos.values())
+    total = sum(len(group) for videos in missing.values() for group in videos.values())
     if total:
         with progress("make the corpus", total=total, unit="frames") as bar:
             least = thresholds(world, parts["train"])
@@ -172,7 +172,7 @@ def _own(work: Path, mark: str, parts: Parts) -> None:
 
 
 def _room(work: Path, parts: Parts) -> None:
-    rows = sum(len(some) for videos in parts.values() for some in videos.values())
+    rows = sum(len(video) for videos in parts.values() for video in videos.values())
     needed = rows * (2 * DIMENSIONS + 100)
     there = sum(file.stat().st_size for file in (work / "features").rglob("*.safetensors"))
     if (free := shutil.disk_usage(work).free) < needed - there:

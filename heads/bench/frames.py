@@ -44,10 +44,10 @@ def choose(table: Path | None, scale: float, seed: int) -> tuple[Parts, str]:
     """
     if not 0 < scale <= 1:
         raise InputError(f"--scale {scale:g}: expected a number above 0, at most 1")
-    found = read(table) if table else invent(seed)
+    result = read(table) if table else invent(seed)
     share = scale**0.5
-    names, rng = np.array(sorted(found)), np.random.default_rng(seed)
-    lengths = np.array([len(found[name]) for name in names])
+    names, rng = np.array(sorted(result)), np.random.default_rng(seed)
+    lengths = np.array([len(result[name]) for name in names])
     best: tuple[float, list[NDArray[np.int64]]] = (np.inf, [])
     for _ in range(DRAWS):
         order, at, off, picked = rng.permutation(len(names)), 0, 0.0, []
@@ -59,7 +59,7 @@ def choose(table: Path | None, scale: float, seed: int) -> tuple[Parts, str]:
     parts = {}
     for part, numbers in zip(WANTED, best[1], strict=True):
         few = numbers[: max(2, round(share * len(numbers)))]
-        cut = {str(names[i]): _first(found[str(names[i])], share) for i in few}
+        cut = {str(names[i]): _first(result[str(names[i])], share) for i in few}
         parts[part] = dict(sorted(cut.items()))
     return parts, file_hash(table) if table else "invented"
 
@@ -82,18 +82,18 @@ def read(path: Path) -> Frames:
     names, number = video.dictionary.to_pylist(), video.indices.to_numpy()
     order = np.lexsort((frame, number))
     ends = np.cumsum(np.bincount(number))[:-1]
-    found = dict(zip(names, np.split(frame[order], ends), strict=True))
+    result = dict(zip(names, np.split(frame[order], ends), strict=True))
     wanted = sum(videos for videos, _ in WANTED.values())
-    if len(found) < wanted or frame.min() < 1:
-        raise InputError(f"{path}: {len(found)} videos, expected {wanted} or more, with frames numbered from 1")
-    return found
+    if len(result) < wanted or frame.min() < 1:
+        raise InputError(f"{path}: {len(result)} videos, expected {wanted} or more, with frames numbered from 1")
+    return result
 
 
 def invent(seed: int) -> Frames:
     """Videos with lengths and gaps of the same distribution as the real ones."""
     rng = np.random.default_rng([seed, 1])
     grid = np.linspace(0, 1, len(LENGTHS))
-    found = {}
+    results = {}
     for i in range(VIDEOS):
         there = round(float(np.exp(np.interp(rng.random(), grid, np.log(LENGTHS)))))
         part = min(float(np.interp(rng.random(), grid, MISSING)), MOST_MISSING)
@@ -101,5 +101,5 @@ def invent(seed: int) -> Frames:
         drawn = np.interp(rng.random(missing), grid, GAPS).astype(np.int64)
         gaps = drawn[: np.searchsorted(np.cumsum(drawn), missing)]
         behind = np.bincount(rng.integers(0, there, len(gaps)), weights=gaps, minlength=there).astype(np.int64)
-        found[f"video{i:03d}"] = (np.arange(1, there + 1) + np.cumsum(behind)).astype(np.int32)
-    return found
+        results[f"video{i:03d}"] = (np.arange(1, there + 1) + np.cumsum(behind)).astype(np.int32)
+    return results

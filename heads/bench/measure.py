@@ -60,20 +60,20 @@ def main(
             raise InputError(f"--only {part}: no such part; there are {', '.join(PARTS)}")
     config = bench_corpus.make(work, frames, scale, seed)
     path = work / "bench.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if found.get("format") != FORMAT:
-        found = {"format": FORMAT}
-    found["corpus"] = json.loads((work / "corpus.json").read_text())
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if results.get("format") != FORMAT:
+        results = {"format": FORMAT}
+    results["corpus"] = json.loads((work / "corpus.json").read_text())
     if "mlp" in only:
-        found["mlp"] = mlp(work, rounds)
-        run_folder.write_json(path, found)
+        results["mlp"] = mlp(work, rounds)
+        run_folder.write_json(path, results)
     if "lightgbm" in only:
-        found["lightgbm"] = lightgbm(config, work, trees, seed)
-        run_folder.write_json(path, found)
+        results["lightgbm"] = lightgbm(config, work, trees, seed)
+        run_folder.write_json(path, results)
     for limit in limits if "lama" in only else ():
-        found.setdefault("lama", {})[str(limit)] = lama(config, work, limit, seed)
-        run_folder.write_json(path, found)
-    return found
+        results.setdefault("lama", {})[str(limit)] = lama(config, work, limit, seed)
+        run_folder.write_json(path, results)
+    return results
 
 
 def mlp(work: Path, rounds: int) -> dict[str, Any]:
@@ -105,30 +105,30 @@ def _child(what: str, work: Path, environment: dict[str, str]) -> dict[str, Any]
     )
     if ended.returncode:
         raise Failed(f"bench mlp, {what}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return results
 
 
 def lightgbm(config: Path, work: Path, trees: int, seed: int) -> dict[str, Any]:
     """The lightgbm head with temporal columns and the defaults; at most `trees` per unit."""
     settings = {"inputs": ["logits", "va"], "temporal": TEMPORAL, "networks": "each", "trees": trees}
     kept = ("rows", "columns", "refit", "val_score", "trees", "constant_outputs")
-    found = _head(config, work, "lightgbm", settings, f"lightgbm-{bench_corpus.NETWORK}", seed, kept)
-    return {"most_trees": trees, **found}
+    result = _head(config, work, "lightgbm", settings, f"lightgbm-{bench_corpus.NETWORK}", seed, kept)
+    return {"most_trees": trees, **result}
 
 
 def lama(config: Path, work: Path, limit: int, seed: int) -> dict[str, Any]:
     """The lama head under a time limit: seconds of learning and of everything, and what each output was made of."""
     settings = {"inputs": ["logits", "va"], "networks": "each", "timeout": limit}
     kept = ("learning_seconds", "val_score", "learnt_rows", "algorithms", "out_of_time", "constant_outputs")
-    found = _head(config, work, "lama", settings, f"lama-{bench_corpus.NETWORK}", seed, kept)
-    return {"ratio": found["seconds"] / limit, "complete": complete(found["algorithms"]), **found}
+    result = _head(config, work, "lama", settings, f"lama-{bench_corpus.NETWORK}", seed, kept)
+    return {"ratio": result["seconds"] / limit, "complete": complete(result["algorithms"]), **result}
 
 
 def complete(algorithms: dict[str, dict[str, float]]) -> bool:
     """Whether both algorithms finished for every unit; `algorithms` are their shares by output."""
     return algorithms.keys() == set(TASKS["au"].outputs) and all(
-        some.keys() == ALGORITHMS for some in algorithms.values()
+        algorithm.keys() == ALGORITHMS for algorithm in algorithms.values()
     )
 
 

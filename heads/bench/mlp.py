@@ -60,9 +60,9 @@ def measure_ours(work: Path) -> dict[str, Any]:
     names = [f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 1)]
     seconds = statistics.median(at[f"{name}, dev"] - at[name] for name in names)
     val = read.read_folder(work / "annotations" / "val", TASK)
-    found = model.predict_videos(work, val).videos
-    truth = np.concatenate([val[video].values[frames - 1] for video, (frames, _) in found.items()])
-    scores = np.concatenate([some for _, some in found.values()])
+    result = model.predict_videos(work, val).videos
+    truth = np.concatenate([val[video].values[frames - 1] for video, (frames, _) in result.items()])
+    scores = np.concatenate([group for _, group in result.values()])
     return {
         "rows_per_second": rows / seconds,
         "rows": rows,

@@ -39,12 +39,12 @@ CHILD = "import sys; from heads.bench import sequence; sequence.child(*sys.argv[
 def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int = 0) -> dict[str, Any]:
     """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`."""
     bench_corpus.make(work, frames, scale, seed)
-    found: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
+    results: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
     for device in ("cpu", "cuda"):
         if (measured := _measured(work, device)) is not None:
-            found[device] = measured
-            run_folder.write_json(work / "bench_sequence.json", found)
-    return found
+            results[device] = measured
+            run_folder.write_json(work / "bench_sequence.json", results)
+    return results
 
 
 def _measured(work: Path, device: str) -> dict[str, Any] | None:
@@ -56,8 +56,8 @@ def _measured(work: Path, device: str) -> dict[str, Any] | None:
         )
     if ended.returncode:
         raise Failed(f"bench sequence, {device}, ended with exit code {ended.returncode}")
-    found: dict[str, Any] | None = json.loads(ended.stdout.splitlines()[-1])
-    return None if found is None else found | {"gigabytes": None if math.isnan(peak.gigabytes) else peak.gigabytes}
+    results: dict[str, Any] | None = json.loads(ended.stdout.splitlines()[-1])
+    return None if results is None else results | {"gigabytes": None if math.isnan(peak.gigabytes) else peak.gigabytes}
 
 
 def child(work: str, device: str) -> None:
@@ -113,22 +113,22 @@ def measure(work: Path) -> dict[str, Any]:
     }
 
 
-def list_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+def list_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     """What was measured, for people."""
     rows = []
     for device, name in (("cpu", f"CPU, {processes.CORES} cores"), ("cuda", "GPU")):
-        if (one := found.get(device)) is None:
+        if (item := result.get(device)) is None:
             rows.append((name, "there is none"))
             continue
-        memory = "not known here" if one["gigabytes"] is None else f"{one['gigabytes']:.2f} GB"
+        memory = "not known here" if item["gigabytes"] is None else f"{item['gigabytes']:.2f} GB"
         rows += [
-            (f"{name}, {one['precision']}: rows/s in an epoch", f"{one['rows_per_second']:,.0f}"),
+            (f"{name}, {item['precision']}: rows/s in an epoch", f"{item['rows_per_second']:,.0f}"),
             (
-                f"{name}: an epoch of {one['rows']:,} rows, a look at dev",
-                f"{one['epoch_seconds']:,.0f} s, {one['dev_seconds']:,.0f} s",
+                f"{name}: an epoch of {item['rows']:,} rows, a look at dev",
+                f"{item['epoch_seconds']:,.0f} s, {item['dev_seconds']:,.0f} s",
             ),
-            (f"{name}: rows/s of processor time", f"{one['rows_per_processor_second']:,.0f}"),
-            (f"{name}: a run of {EPOCHS} epochs would take", f"{one['run_seconds'] / 60:,.0f} min"),
+            (f"{name}: rows/s of processor time", f"{item['rows_per_processor_second']:,.0f}"),
+            (f"{name}: a run of {EPOCHS} epochs would take", f"{item['run_seconds'] / 60:,.0f} min"),
             (f"{name}: memory of all processes (asked for: under {MOST_GB:g} GB)", memory),
         ]
     return rows
@@ -155,12 +155,12 @@ def command(
 
     with errors.exits():
         table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
-        found = main(work or Path("runs") / f"bench-{scale:g}", scale, table, seed)
+        result = main(work or Path("runs") / f"bench-{scale:g}", scale, table, seed)
         if as_json:
-            print(json.dumps(found, indent=2, allow_nan=False))
+            print(json.dumps(result, indent=2, allow_nan=False))
             return
         shown = Table("what", "measured")
-        for row in list_rows(found):
+        for row in list_rows(result):
             shown.add_row(*row)
         console().print(shown)
 

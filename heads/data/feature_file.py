@@ -40,12 +40,13 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
                         f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
                         f"and run python -m extract.run again"
                     )
-            found = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted.values())}
+            results = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted.values())}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise store.damage_error(path, error) from error
-    store.check(path, about, found)
-    return found.pop("frame"), {
-        kind: found[stored].astype(np.float32) if kind == TABLE else found[stored] for kind, stored in wanted.items()
+    store.check(path, about, results)
+    return results.pop("frame"), {
+        kind: results[stored].astype(np.float32) if kind == TABLE else results[stored]
+        for kind, stored in wanted.items()
     }
 
 
@@ -62,11 +63,11 @@ def read_filled(
     path = store.path(work, network, video)
     lacks = not path.exists()
     path = store.path(work, network, store.videos(work, network)[0]) if lacks else path
-    own, found = read(path, kinds, network)
+    own, result = read(path, kinds, network)
     silent = bool((store.read_about(path) or {}).get("soundless"))
     there = np.isin(frames, own) & (not lacks) & (not silent)
     whole = {}
-    for kind, values in found.items():
+    for kind, values in result.items():
         whole[kind] = np.zeros((len(frames), values.shape[1]), values.dtype)
         whole[kind][there] = values[np.searchsorted(own, frames[there])]
     return path, whole, there
@@ -137,16 +138,16 @@ def mark(work: Path, network: str, videos: Iterable[str]) -> str:
 
     Raises InputError for a damaged file, and where they are of different weights.
     """
-    found = []
+    results = []
     for video in sorted(videos):
         path = store.path(work, network, video)
         if path.exists():
             if (about := store.read_about(path)) is None:
                 raise store.damage_error(path, "no metadata, or damaged ones")
-            found.append((video, about.get("mark"), about.get("content")))
-    if len(marks := {mark for _, mark, _ in found}) > 1:
+            results.append((video, about.get("mark"), about.get("content")))
+    if len(marks := {mark for _, mark, _ in results}) > 1:
         raise InputError(
             f"{work / 'features' / network}: made by {len(marks)} different weights or preprocessings; "
             f"delete the folder and run python -m extract.run again"
         )
-    return run_folder.fingerprint([network, found])
+    return run_folder.fingerprint([network, results])

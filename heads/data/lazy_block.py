@@ -72,10 +72,10 @@ class LazyBlock:
             if _seen(path) != self.seen[path]:
                 raise OSError("it is another file than before")
             with safe_open(path, framework="numpy") as handle:
-                found = handle.get_slice(self.kind)[first : int(rows[-1]) + 1]
+                result = handle.get_slice(self.kind)[first : int(rows[-1]) + 1]
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path}: changed or damaged while it was read ({error}); start again") from error
-        return found[rows - first]  # type: ignore[no-any-return]
+        return result[rows - first]  # type: ignore[no-any-return]
 
 
 def embedding(
@@ -94,7 +94,7 @@ def embedding(
             at.append(np.where(own[place] == frames, place, -1) if len(own) else np.full(len(frames), -1))
         else:
             at.append(np.full(len(frames), -1))
-    ends = np.concatenate([[0], np.cumsum([len(some) for some in at])]).astype(np.int64)
+    ends = np.concatenate([[0], np.cumsum([len(values) for values in at])]).astype(np.int64)
     whole = np.concatenate(at).astype(np.int64) if at else np.empty(0, np.int64)
     return LazyBlock(kind, network, tuple(files), ends, whole, width, {path: _seen(path) for path in files})
 

@@ -49,10 +49,10 @@ def _matched(pattern: str, videos: Collection[str]) -> dict[str, str]:
             f"config: corpus.people_pattern = {pattern!r} is no regular expression: {error}; expected one whose group "
             f"1, or whole match, is the person, as '^\\d+'"
         ) from None
-    found = {video: finds.search(video) for video in sorted(videos)}
+    results = {video: finds.search(video) for video in sorted(videos)}
     return {
         video: person
-        for video, match in found.items()
+        for video, match in results.items()
         if match is not None and (person := match[1 if finds.groups else 0])
     }
 
@@ -125,11 +125,11 @@ def _places(path: Path, header: list[str]) -> list[int]:
     """Where video and person stand in a CSV's header."""
     for name in (VIDEO, PERSON):
         if (count := header.count(name)) != 1:
-            found = f"{count} columns {name!r}" if count else f"no column {name!r}"
+            result = f"{count} columns {name!r}" if count else f"no column {name!r}"
             line = ",".join(header)
             other = next((mark for mark in (";", "\t") if mark in line), None)
             why = f": the values are divided by {other!r}, save it with commas" if other else ": name its columns so"
-            raise InputError(f"{path}: line 1 is {line[:80]!r}, {found}; expected a header with {VIDEO},{PERSON}{why}")
+            raise InputError(f"{path}: line 1 is {line[:80]!r}, {result}; expected a header with {VIDEO},{PERSON}{why}")
     return [header.index(name) for name in (VIDEO, PERSON)]
 
 

@@ -95,15 +95,15 @@ def check_rows(
     )
 
 
-def check_names(path: Path, found: list[str], task: Task) -> None:
+def check_names(path: Path, result: list[str], task: Task) -> None:
     """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order, beside the
     row numbers of pandas.
     """
-    found = [name for name in found if not ROW_NUMBERS.fullmatch(name)]
+    result = [name for name in result if not ROW_NUMBERS.fullmatch(name)]
     expected = ["video", "frame", *task.outputs]
-    missing = [name for name in expected if name not in found]
-    unknown = [name for name in found if name not in expected]
-    doubled = [name for name in expected if found.count(name) > 1]
+    missing = [name for name in expected if name not in result]
+    unknown = [name for name in result if name not in expected]
+    doubled = [name for name in expected if result.count(name) > 1]
     if missing or unknown or doubled:
         what = (
             f"column {missing[0]!r} is missing"

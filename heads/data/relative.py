@@ -54,12 +54,12 @@ class Relative(Strict):
 
     def by(self, kind: str) -> By:
         """What the columns of a kind are relative to."""
-        found: By = getattr(self, kind) if kind in KINDS else "none"
-        return found
+        results: By = getattr(self, kind) if kind in KINDS else "none"
+        return results
 
     def applies(self, *by: str) -> bool:
         """Whether any kind is relative, to one of `by` where given."""
-        return any(one != "none" and one in (by or (one,)) for one in map(self.by, KINDS))
+        return any(item != "none" and item in (by or (item,)) for item in map(self.by, KINDS))
 
 
 Baseline = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -123,8 +123,8 @@ class RelativeColumns:
             centre = values.mean(0)
             spread = values.std(0) if self.settings.spread else np.ones(width)
         else:
-            some = own[:: -(-len(own) // MOST_FOR_MEDIANS)]
-            values = block.values[rows.pick[some]].astype(np.float64)
+            items = own[:: -(-len(own) // MOST_FOR_MEDIANS)]
+            values = block.values[rows.pick[items]].astype(np.float64)
             centre = np.median(values, 0)
             spread = NORMAL * np.median(np.abs(values - centre), 0) if self.settings.spread else np.ones(width)
         spread = np.where(spread > FLAT * (1 + np.abs(centre)), spread, 1.0)
@@ -150,6 +150,6 @@ def extender(
     for video in sorted(set(videos)) if people and settings.applies("person") else ():
         if video in people:
             of.setdefault(people[video], []).append(video)
-    together = {video: tuple(some) for some in of.values() if len(some) > 1 for video in some}
-    columns = RelativeColumns(settings, together, lambda some: table.load(work, every, some))
+    together = {video: tuple(group) for group in of.values() if len(group) > 1 for video in group}
+    columns = RelativeColumns(settings, together, lambda items: table.load(work, every, items))
     return columns.add if temporal is None else lambda rows: temporal(columns.add(rows))

@@ -79,11 +79,11 @@ def pairs(names: Sequence[str], cosine: NDArray[np.float64], val: Collection[str
     """The pairs above THRESHOLD with a video of `val`, from cosines [V, V] of these videos: the most alike first."""
     of, held = splits.recordings(names), np.array([name in val for name in names], bool)
     above = np.triu(cosine > THRESHOLD, 1) & (of[:, None] != of) & (held[:, None] | held)
-    found = []
+    results = []
     for a, b in np.argwhere(above).tolist():
         video, other = (names[a], names[b]) if held[a] else (names[b], names[a])
-        found.append(Pair(video, other, "val" if other in val else "train", float(cosine[a, b])))
-    return tuple(sorted(found, key=lambda pair: (-pair.cosine, pair.video, pair.other)))
+        results.append(Pair(video, other, "val" if other in val else "train", float(cosine[a, b])))
+    return tuple(sorted(results, key=lambda pair: (-pair.cosine, pair.video, pair.other)))
 
 
 def cosines(means: NDArray[np.float64], within: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,13 +113,13 @@ def _looked(
     within, degrees = np.zeros(()), 0
     apart: list[NDArray[np.float64]] = []
     for video in videos:
-        some = _sampled(store.path(work, network, video))
-        if some is None or not np.isfinite(some).all() or (means and some.shape[1] != len(means[0])):
+        values = _sampled(store.path(work, network, video))
+        if values is None or not np.isfinite(values).all() or (means and values.shape[1] != len(means[0])):
             continue
         names.append(video)
-        means.append(some.mean(0))
-        apart.append(some - means[-1])
-        degrees += len(some) - 1
+        means.append(values.mean(0))
+        apart.append(values - means[-1])
+        degrees += len(values) - 1
         if len(apart) == TOGETHER:
             within, apart = within + _scatter(apart), []
     if apart:

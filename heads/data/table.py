@@ -156,15 +156,15 @@ def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Fram
     """
     sources = tuple(source for source in sources if not source.optional)
     joined = {name: _common_frames(work, sources, name) for name in sorted(set(videos))}
-    return {name: some for name, some in joined.items() if len(some)}
+    return {name: values for name, values in joined.items() if len(values)}
 
 
-def bare(found: Frames) -> Rows:
+def bare(result: Frames) -> Rows:
     """Rows without columns."""
-    lengths = [len(some) for some in found.values()]
-    numbers = np.concatenate(list(found.values())) if found else np.empty(0, np.int32)
-    video = np.repeat(np.arange(len(found), dtype=np.int32), lengths)
-    return Rows(tuple(found), video, numbers.astype(np.int32), (), np.arange(len(numbers)))
+    lengths = [len(items) for items in result.values()]
+    numbers = np.concatenate(list(result.values())) if result else np.empty(0, np.int32)
+    video = np.repeat(np.arange(len(result), dtype=np.int32), lengths)
+    return Rows(tuple(result), video, numbers.astype(np.int32), (), np.arange(len(numbers)))
 
 
 def load(
@@ -187,20 +187,20 @@ def load(
     sources = tuple(sources)
     there = frames(work, sources, videos)
     kept = there if keep is None else {v: f[np.isin(f, keep.get(v, ()))] for v, f in there.items()}
-    rows = bare({video: some for video, some in kept.items() if len(some)})
+    rows = bare({video: group for video, group in kept.items() if len(group)})
     widths: dict[tuple[str, str], int] = {}
     blocks: list[Block] = []
     for video, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
-        one = _video(work, sources, video, there[video], extend is not None, widths)
+        item = _video(work, sources, video, there[video], extend is not None, widths)
         if extend is not None:
             hidden = {(source.network, kind) for source in sources for kind in source.beside}
-            one = extend(one)
-            one = replace(one, blocks=tuple(b for b in one.blocks if (b.network, b.kind) not in hidden))
+            item = extend(item)
+            item = replace(item, blocks=tuple(b for b in item.blocks if (b.network, b.kind) not in hidden))
         if not blocks:
-            blocks = [_empty(work, rows, block, on_disk) for block in one.blocks]
+            blocks = [_empty(work, rows, block, on_disk) for block in item.blocks]
         everything = end - start == len(there[video])
         at = slice(None) if everything else np.searchsorted(there[video], kept[video])
-        for block, new in zip(blocks, one.blocks, strict=True):
+        for block, new in zip(blocks, item.blocks, strict=True):
             if not isinstance(block.values, LazyBlock):
                 block.values[start:end] = new.values[at]
     return replace(rows, blocks=tuple(blocks))
@@ -231,12 +231,12 @@ def _video(
         kinds = (*source.kinds, *(source.beside if beside else ()))
         if source.optional:
             own = common
-            path, found, there = feature_file.read_filled(work, source.network, video, kinds, common)
+            path, result, there = feature_file.read_filled(work, source.network, video, kinds, common)
         else:
-            own, found = feature_file.read(path, kinds, source.network)
+            own, result = feature_file.read(path, kinds, source.network)
         at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
         for kind in kinds:
-            values = feature_file.check_values(found[kind], kind, source.network, video, own, path)
+            values = feature_file.check_values(result[kind], kind, source.network, video, own, path)
             _check_width(path, source.network, kind, values.shape[1], widths)
             blocks.append(Block(source.network, kind, values[at], _names(path, kind, values.shape[1])))
         if source.optional:
@@ -244,10 +244,10 @@ def _video(
     return replace(bare({video: common}), blocks=tuple(blocks))
 
 
-def _check_width(path: Path, network: str, kind: str, found: int, widths: dict[tuple[str, str], int]) -> None:
-    if (width := widths.setdefault((network, kind), found)) != found:
+def _check_width(path: Path, network: str, kind: str, result: int, widths: dict[tuple[str, str], int]) -> None:
+    if (width := widths.setdefault((network, kind), result)) != result:
         raise InputError(
-            f"{path}: {kind} has {found} columns, in other videos it has {width}; delete the wrong "
+            f"{path}: {kind} has {result} columns, in other videos it has {width}; delete the wrong "
             f"files and run python -m extract.run again"
         )
 

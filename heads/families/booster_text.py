@@ -51,11 +51,11 @@ def _check_tree(facts: dict[str, str], widest: int) -> None:
     if leaves == 1:
         return
     at = np.arange(leaves - 1)
-    found = {name: np.array(facts[name].split(), float) for name in ("split_feature", "threshold", "decision_type")}
+    results = {name: np.array(facts[name].split(), float) for name in ("split_feature", "threshold", "decision_type")}
     children = [np.array(facts[name].split(), np.int64) for name in ("left_child", "right_child")]
-    if any(len(some) != leaves - 1 for some in (*found.values(), *children)):
+    if any(len(items) != leaves - 1 for items in (*results.values(), *children)):
         raise ValueError(f"its lists are not of {leaves - 1} splits")
-    if not ((found["split_feature"] >= 0) & (found["split_feature"] <= widest)).all():
+    if not ((results["split_feature"] >= 0) & (results["split_feature"] <= widest)).all():
         raise ValueError("a column that it does not have")
     for child in children:  # a split's number is above its parent's: no ring
         if not np.where(child >= 0, (child > at) & (child < leaves - 1), ~child < leaves).all():

@@ -101,7 +101,7 @@ def wait_for_features(job: Job) -> None:
     parts = [{video for folder in (job.train, job.val) for video in read.read_folder(folder, task)}]
     parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
     wait_until(
-        lambda: job.features == {n: [feature_file.mark(job.work, n, some) for some in parts] for n in job.features},
+        lambda: job.features == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in job.features},
         job.work / "features",
         feature_file.SEEN,
     )

@@ -118,7 +118,7 @@ class TrainData:
         `part` is cut from these videos. Columns that nothing is learnt for, and the features, are shared.
         """
         inside = self.labelled.take(np.flatnonzero(videos[self.labelled.rows.video]))
-        _some(inside, self.sources)
+        _check_sources(inside, self.sources)
         labelled, columns = self.labelled, self.temporal
         if columns.components:
             columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.persons)
@@ -161,7 +161,7 @@ def prepare_train(
     """
     sources = tuple(sources)
     known = table.labelled(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
-    _some(known, sources)
+    _check_sources(known, sources)
     train, held = cut_rows(known, task, seed, settings.stride, dev)
     columns = _learn_columns(work, sources, settings, known.rows, persons)
     if thin:
@@ -181,7 +181,7 @@ def _grouped(rows: Rows, people: Mapping[str, str] | None) -> Rows:
     return rows if people is None else replace(rows, group=splits.groups(rows.videos, people))
 
 
-def _some(known: Labelled, sources: tuple[Source, ...]) -> None:
+def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
     if not len(known):
         networks = ", ".join(source.network for source in sources)
         raise NothingToLearn(f"none of its annotated frames has features of {networks}")
@@ -204,7 +204,7 @@ def _learn_columns(
 
     An optional network's are learnt from the frames that have it: not from the zeros of a video without sound.
     """
-    found: list[temporal.Components] = []
+    results: list[temporal.Components] = []
     every = -(-len(rows) // MOST_FOR_COMPONENTS)
     thinned = by_video(rows.take(np.arange(0, len(rows), every)))
     if any(table.kind == "embedding" for table in settings.temporal):
@@ -216,8 +216,8 @@ def _learn_columns(
                 alone = settings.relative.model_copy(update={"beside": False})
                 extend = relative.extender(alone, None, work, only, rows.videos, persons)
                 sample = table.load(work, only, thinned, extend, keep=thinned)
-                found += temporal.fit(sample, settings.temporal).components
-    return TemporalColumns(tuple(settings.temporal), tuple(found))
+                results += temporal.fit(sample, settings.temporal).components
+    return TemporalColumns(tuple(settings.temporal), tuple(results))
 
 
 def fit(

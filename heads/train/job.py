@@ -89,7 +89,7 @@ class Job:
         test = raw.pop("test")
         for part in ("train", "val"):  # JSON has no tuples
             if part in raw.get("inputs", {}):
-                raw["inputs"] = raw["inputs"] | {part: [tuple(one) for one in raw["inputs"][part]]}
+                raw["inputs"] = raw["inputs"] | {part: [tuple(item) for item in raw["inputs"][part]]}
         return Job(**raw, **paths, sources=sources, test=Path(test) if test else None)
 
 
@@ -119,8 +119,8 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         if job.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
             listed = test_list.read(job.test, task).videos
-            found = Model.load(job.folder / folder).predict_videos(job.work, listed, people=job.persons)
-            predictions.write(job.folder / name, found)
+            result = Model.load(job.folder / folder).predict_videos(job.work, listed, people=job.persons)
+            predictions.write(job.folder / name, result)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
     _check_inputs(job, task, ("train", "val", "test"))
@@ -193,7 +193,11 @@ def _check_inputs(job: Job, task: Task, which: tuple[str, ...]) -> None:
     """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
     if not job.inputs:
         return
-    now = {part: some for part, some in head_inputs.hash_inputs(job.train, job.val, job.test).items() if part in which}
+    now = {
+        part: hash_input
+        for part, hash_input in head_inputs.hash_inputs(job.train, job.val, job.test).items()
+        if part in which
+    }
     parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]
     if "test" in which:
         parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
@@ -224,18 +228,18 @@ def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotat
 
 def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
-    found = model.predict_videos(job.work, val, people=job.persons)
-    score, parts, frames = fit.score_predictions(found, val, model.head.task)
+    result = model.predict_videos(job.work, val, people=job.persons)
+    score, parts, frames = fit.score_predictions(result, val, model.head.task)
     if not frames:
         networks = ", ".join(source.network for source in job.sources)
         raise InputError(f"{job.val}: none of its annotated frames has features of {networks}")
-    predictions.write(job.folder / "val.parquet", found)
+    predictions.write(job.folder / "val.parquet", result)
     return {
         "val_score": score,
         "val_score_of": "annotated frames with features (no face, no score); au decided at 0.5, expr by argmax",
         "per_output": {
-            name: float(one) if np.isfinite(one) else None
-            for name, one in zip(model.head.task.outputs, parts, strict=True)
+            name: float(output) if np.isfinite(output) else None
+            for name, output in zip(model.head.task.outputs, parts, strict=True)
         },
         "val_frames": {"labelled": sum(int(a.valid.sum()) for a in val.values()), "with_features": frames},
     }

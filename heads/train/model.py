@@ -63,24 +63,24 @@ class Model:
         """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
         if not len(rows):
             return np.empty((0, len(self.head.task.outputs)), np.float32)
-        if (found := tuple(rows.columns)) != self.columns:
-            raise InputError(self._differs(found))
+        if (result := tuple(rows.columns)) != self.columns:
+            raise InputError(self._differs(result))
         scores = self.head.predict(rows)
         if not np.isfinite(scores).all():
             raise RuntimeError(f"a head of family {self.head.settings.family} predicted scores that are not finite")
         return scores
 
-    def _differs(self, found: tuple[str, ...]) -> str:
+    def _differs(self, result: tuple[str, ...]) -> str:
         """What to say of columns that are not those learnt from."""
-        missing = [name for name in self.columns if name not in set(found)]
-        unknown = [name for name in found if name not in set(self.columns)]
+        missing = [name for name in self.columns if name not in set(result)]
+        unknown = [name for name in result if name not in set(self.columns)]
         what = "; ".join(
-            f"{len(names)} are {how} (first: {names[0]})"
-            for names, how in ((missing, "missing"), (unknown, "not among them"))
+            f"{len(names)} are {options} (first: {names[0]})"
+            for names, options in ((missing, "missing"), (unknown, "not among them"))
             if names
         )
         return (
-            f"this head learnt from {len(self.columns)} columns, these rows have {len(found)}: "
+            f"this head learnt from {len(self.columns)} columns, these rows have {len(result)}: "
             f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
         )
 
@@ -96,15 +96,15 @@ class Model:
         """
         there = table.frames(work, self.sources, videos)
         rows = sum(map(len, there.values()))
-        found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):
-            some = self.rows(work, group, people, there)
-            scores = self.predict(some)
-            for video, start, end in zip(some.videos, some.ends[:-1], some.ends[1:], strict=True):
-                found[video] = (some.frame[start:end], scores[start:end])
+            items = self.rows(work, group, people, there)
+            scores = self.predict(items)
+            for video, start, end in zip(items.videos, items.ends[:-1], items.ends[1:], strict=True):
+                results[video] = (items.frame[start:end], scores[start:end])
             if on_progress is not None:
-                on_progress(sum(len(frames) for frames, _ in found.values()) / rows)
-        return Predictions(self.head.task.outputs, found)
+                on_progress(sum(len(frames) for frames, _ in results.values()) / rows)
+        return Predictions(self.head.task.outputs, results)
 
     def save(self, folder: Path) -> None:
         """Write the head and what belongs to it into an existing folder."""
@@ -159,5 +159,5 @@ def _groups(there: table.Frames) -> Iterator[list[str]]:
 def _networks(columns: Iterable[str]) -> str:
     """The networks that columns are of. A name may have dots, a column's rest begins with its kind."""
     kinds = tuple(f".{kind}." for kind in (*store.KINDS, feature_file.TABLE, table.PRESENT))
-    found = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
-    return ", ".join(sorted(found))
+    results = {name[: min(name.find(kind) for kind in kinds if kind in name)] for name in columns}
+    return ", ".join(sorted(results))

@@ -49,7 +49,7 @@ def predict(
     for i, video in enumerate(sorted(annotations.keys() - known.keys())):  # nothing to learn from, but maybe features
         own.get(group[video], held[i % len(held)]).append(video)
     reports: list[dict[str, Any]] = []
-    found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+    results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):
 
         def say(done: float, note: str, number: int = number) -> None:
@@ -59,8 +59,8 @@ def predict(
         if not run_folder.is_done(place, mark):
             _fold(prepared, videos, known, place, mark, say)
         reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
-        found |= predictions.read(place / OOF, prepared.task).videos
-    whole = Predictions(prepared.task.outputs, found)
+        results |= predictions.read(place / OOF, prepared.task).videos
+    whole = Predictions(prepared.task.outputs, results)
     predictions.write(folder / OOF, whole)
     score, _, frames = fit.score_predictions(whole, known, prepared.task)
     return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
@@ -76,12 +76,12 @@ def _fold(
 ) -> None:
     """Learn from the other videos, predict these, and finish the fold's folder."""
     run_folder.begin(folder)
-    others = np.array([video not in videos for video in prepared.labelled.rows.videos])
-    part = prepared.within(others)
+    rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
+    part = prepared.within(rest)
     model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
-    found = model.predict_videos(part.work, videos, people=part.persons)
-    predictions.write(folder / OOF, found)
-    score, _, frames = fit.score_predictions(found, known, part.task)
+    result = model.predict_videos(part.work, videos, people=part.persons)
+    predictions.write(folder / OOF, result)
+    score, _, frames = fit.score_predictions(result, known, part.task)
     report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}
     run_folder.write_json(folder / "report.json", report)
     run_folder.finish(folder, mark, {"learnt_from": len(part.part.both)}, [OOF, "report.json"])

@@ -19,11 +19,11 @@ Hashes = dict[str, Any]
 
 def hash_inputs(train: Path, val: Path, test: Path | None) -> Hashes:
     """Of the annotations, file by file, and of the test list. Raises InputError where there are none."""
-    found: Hashes = {
+    hashes: Hashes = {
         part: [(path.name, run_folder.file_hash(path)) for path in annotation_files.files(folder)]
         for part, folder in (("train", train), ("val", val))
     }
-    return found | {"test": run_folder.file_hash(test) if test else None}
+    return hashes | {"test": run_folder.file_hash(test) if test else None}
 
 
 def read(config: Config, task: Task) -> tuple[corpus_checks.Annotations, corpus_checks.Listed, Hashes]:

@@ -74,30 +74,30 @@ def command(
         )
         folder = work or Path("runs") / settings.corpus.name
         with session.use_cluster(where, settings.cluster, folder):
-            found = main(settings, search, folder)
+            result = main(settings, search, folder)
         if as_json:
-            print(json.dumps(_as_json(found, search), indent=2, allow_nan=False))
+            print(json.dumps(_as_json(result, search), indent=2, allow_nan=False))
         else:
-            _print(found, search)
+            _print(result, search)
 
 
-def _as_json(found: SearchResult, search: SearchRequest) -> dict[str, Any]:
+def _as_json(result: SearchResult, search: SearchRequest) -> dict[str, Any]:
     """What was found, for programs."""
-    best = tune_study.find_best(found.trials)
+    best = tune_study.find_best(result.trials)
     return {
         "asked": search.trials,
-        "finished": len(tune_study.list_finished(found.trials)),
+        "finished": len(tune_study.list_finished(result.trials)),
         "best": None if best is None else {"score": best.value, "trial": best.number, "settings": best.params},
-        "config": str(found.folder / heads_config.BEST) if best is not None else None,
-        "folder": str(found.folder),
+        "config": str(result.folder / heads_config.BEST) if best is not None else None,
+        "folder": str(result.folder),
     }
 
 
-def _print(found: SearchResult, search: SearchRequest) -> None:
+def _print(result: SearchResult, search: SearchRequest) -> None:
     """What was found, and what is left to do."""
     from rich.table import Table
 
-    finished, best = tune_study.list_finished(found.trials), tune_study.find_best(found.trials)
+    finished, best = tune_study.list_finished(result.trials), tune_study.find_best(result.trials)
     pruned = sum(trial.state.name == "PRUNED" for trial in finished)
     out = console()
     if best is not None:
@@ -107,9 +107,9 @@ def _print(found: SearchResult, search: SearchRequest) -> None:
         out.print(shown)
         score_of = tune_trial.SCORE_OF[TASKS[search.task].labels]
         out.print(f"{best.value:.4f} {score_of}", soft_wrap=True, highlight=False, markup=False)
-        out.print(f"best config: {found.folder / heads_config.BEST}", soft_wrap=True)
+        out.print(f"best config: {result.folder / heads_config.BEST}", soft_wrap=True)
     out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
-    if given_up := tune_study.list_given_up(found.trials):
+    if given_up := tune_study.list_given_up(result.trials):
         out.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")
     if len(finished) < search.trials:
         out.print("the same command goes on from there")

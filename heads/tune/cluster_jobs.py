@@ -70,8 +70,8 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
                 return process() if (result["last"] or {}).get("over") == "turn" else None
 
             if total:
-                some = [process() for _ in range(min(workers, total))]
-                machines.run(f"tune {job.task} {job.head}", some, heard, ended, look)
+                values = [process() for _ in range(min(workers, total))]
+                machines.run(f"tune {job.task} {job.head}", values, heard, ended, look)
     finally:
         for name in names:
             study.release(name, True)

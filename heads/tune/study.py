@@ -101,18 +101,18 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """What decides the study's scores."""
-        found: dict[str, Any] = retry_locked(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
-        return found
+        results: dict[str, Any] = retry_locked(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
+        return results
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial, first to last. Raises InputError for a finished one that is not what was written."""
-        found: list[FrozenTrial] = retry_locked(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
-        if (bad := find_damaged(list_finished(found))) is not None:
+        frozen_trials: list[FrozenTrial] = retry_locked(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+        if (bad := find_damaged(list_finished(frozen_trials))) is not None:
             raise InputError(
                 f"study {self.storage.get_study_name_from_id(self.id)!r}: its trial {bad.number} is not what was "
                 f"written (changed by hand, or by an older version); search under another name with --study"
             )
-        return sorted(found, key=lambda trial: trial.number)
+        return sorted(frozen_trials, key=lambda trial: trial.number)
 
     def claim(
         self, wanted: int, worker: str, space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int

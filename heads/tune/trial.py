@@ -134,17 +134,17 @@ class Trial:
             if self.score is None:
                 return
 
-    def _without(self, number: int, others: NDArray[np.bool_]) -> TrainData:
+    def _without(self, number: int, rest: NDArray[np.bool_]) -> TrainData:
         """What is learnt from for a fold, given the mask [videos] of the others (see Prepared.within).
 
         Components of temporal columns mean reading all embeddings twice: what an earlier trial made is used again.
         """
         if number in self.kept:
             labelled, columns = self.kept[number]
-            inside = labelled.take(np.flatnonzero(others[labelled.rows.video]))
+            inside = labelled.take(np.flatnonzero(rest[labelled.rows.video]))
             part = fit.split_train_dev(inside, self.prepared.task, self.prepared.seed, self.prepared.settings.stride)
             return replace(self.prepared, labelled=labelled, part=part, temporal=columns)
-        fold = self.prepared.within(others)
+        fold = self.prepared.within(rest)
         kept = sum(_bytes(labelled) for labelled, _ in self.kept.values())
         if fold.temporal.components and kept + _bytes(fold.labelled) <= MOST_KEPT:
             self.kept[number] = fold.labelled, fold.temporal

@@ -123,9 +123,9 @@ def score_ticks(axes: Axes, axis: str = "y", count: int = 5) -> None:
     """Few round numbers, without a leading zero's clutter."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    one = axes.yaxis if axis == "y" else axes.xaxis
-    one.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
-    one.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    item = axes.yaxis if axis == "y" else axes.xaxis
+    item.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+    item.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
 def short(value: float) -> str:

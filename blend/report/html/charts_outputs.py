@@ -24,17 +24,17 @@ MOST_FOLDS = 5
 def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_half: bool = True) -> Markup:
     """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold."""
     cuts, f1 = curves["cuts"], curves["f1"][name]
-    found = [one[number] for one in curves["found_without_fold"]]
+    results = [curve[number] for curve in curves["found_without_fold"]]
 
     def draw(figure: Figure, axes: Axes) -> None:
         for fold in curves["f1_of_folds"][:MOST_FOLDS]:
             axes.plot(cuts, fold[name], color=SOFT, linewidth=0.5, alpha=0.55)
-        if found:
-            axes.axvspan(min(found), max(found), color=SERIES[1], alpha=0.14, linewidth=0)
+        if results:
+            axes.axvspan(min(results), max(results), color=SERIES[1], alpha=0.14, linewidth=0)
         axes.plot(cuts, f1, color=SERIES[0], linewidth=1.6)
         axes.axvline(chosen, color=SERIES[1], linewidth=1.1, linestyle=(0, (3, 1.5)))
         axes.plot([chosen], [float(np.interp(chosen, cuts, f1))], "s", color=SERIES[1], markersize=4)
-        axes.plot(found, [0.02] * len(found), "|", color=SERIES[1], markersize=6)
+        axes.plot(results, [0.02] * len(results), "|", color=SERIES[1], markersize=6)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -42,7 +42,7 @@ def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_
         axes.set_title(f"{name}  {_hundredths(chosen)}")
         charts.grid(axes)
 
-    spread = f", from {min(found):.2f} to {max(found):.2f} over folds" if found else ""
+    spread = f", from {min(results):.2f} to {max(results):.2f} over folds" if results else ""
     says = f"{name}: best F1 {max(f1):.2f}; chosen threshold {chosen:.2f}{spread}"
     return charts.chart(f"threshold{number}", says, charts.SMALL, draw, left=22, bottom=20, top=22)
 

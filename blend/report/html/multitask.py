@@ -17,13 +17,13 @@ WHOLE = "P_MTL"
 
 def places(report: Report) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
     """A line for each part, the last for the whole: its name, and where in the report its numbers stand."""
-    found = []
+    results = []
     for name in report["parts"]:
         part = ("parts", name)
         test = (*part, "test", "score") if report["parts"][name]["test"] is not None else ()
-        found.append((name, _places(part, (*part, "best_head", "score"), test)))
+        results.append((name, _places(part, (*part, "best_head", "score"), test)))
     whole = _places((), ("best_heads",), ("test",) if report["test"] is not None else ())
-    return [*found, (WHOLE, whole)]
+    return [*results, (WHOLE, whole)]
 
 
 def _places(at_: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -113,6 +113,6 @@ def show(report: Report, folder: Path) -> None:
         out.print(plain(line, report))
     for line in caveats(report):
         out.print(f"! {plain(line, report)}")
-    files = ["submission.txt", *(one["file"] for one in report["submissions"]), "report.html", "report.json"]
+    files = ["submission.txt", *(item["file"] for item in report["submissions"]), "report.html", "report.json"]
     for name in [*files, *(f"{part}/report.html" for part in report["parts"])]:
         print(folder / name)

@@ -112,7 +112,9 @@ def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: Any)
 def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The published curves with ours beside them."""
     videos = report.get("videos", [])
-    curves = published.curves(report["task"], [one["video"] for one in videos], sum(one["labelled"] for one in videos))
+    curves = published.curves(
+        report["task"], [item["video"] for item in videos], sum(video["labelled"] for video in videos)
+    )
     if not curves:
         return None
     theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
@@ -132,16 +134,16 @@ def weights(report: Report) -> Markup:
 
 def search(report: Report) -> Markup:
     """History and importance of the tuned blend's search."""
-    found = report.get("search")
-    if not found or not found["score"]:
+    result = report.get("search")
+    if not result or not result["score"]:
         return Markup()
-    matter = {name: share for name, share in (found["importance"] or {}).items() if share >= LEAST}
+    matter = {name: share for name, share in (result["importance"] or {}).items() if share >= LEAST}
     return render(
         "search",
         report,
-        kinds=charts_scores.kinds(found),
-        history=charts_scores.history(found),
-        importance=charts_scores.bars("importance-chart", "Importance", matter, 2) if found["importance"] else None,
+        kinds=charts_scores.kinds(result),
+        history=charts_scores.history(result),
+        importance=charts_scores.bars("importance-chart", "Importance", matter, 2) if result["importance"] else None,
     )
 
 
@@ -184,7 +186,7 @@ def reliability(report: Report) -> Markup:
         return Markup()
     values = TASKS[report["task"]].is_regression
     low = -1.0 if values else 0.0
-    drawn = [charts_outputs.reliability(i, name, one, low) for i, (name, one) in enumerate(bins.items())]
+    drawn = [charts_outputs.reliability(i, name, item, low) for i, (name, item) in enumerate(bins.items())]
     return render("reliability", report, values=values, charts=drawn)
 
 
@@ -195,7 +197,7 @@ def videos(report: Report, has_timeline: bool) -> Markup:
         return Markup()
     number = {row["video"]: i for i, row in enumerate(rows)}
     ranked = sorted(number, key=lambda name: (rows[number[name]]["influence"] or 0.0, name))
-    people = [(one["person"], i) for i, one in enumerate(report.get("people") or [])]
+    people = [(entry["person"], i) for i, entry in enumerate(report.get("people") or [])]
     return render(
         "videos",
         report,
@@ -203,7 +205,7 @@ def videos(report: Report, has_timeline: bool) -> Markup:
         chart=charts_scores.videos(rows, report["metric"]),
         worst=[number[name] for name in charts_scores.worst_of(rows)],
         ranked=[number[name] for name in ranked],
-        people=sorted(people, key=lambda one: (report["people"][one[1]]["influence"] or 0.0, one[0])),
+        people=sorted(people, key=lambda item: (report["people"][item[1]]["influence"] or 0.0, item[0])),
         places={name: place for place, name in enumerate(sorted(number))} if has_timeline else None,
     )
 
@@ -218,7 +220,7 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Mark
         "timeline",
         report,
         values=TASKS[report["task"]].is_regression,
-        about=made.about | {"faces": [list(one) for one in faces.frames] if faces is not None else None},
+        about=made.about | {"faces": [list(frame) for frame in faces.frames] if faces is not None else None},
         ranked=sorted(range(len(names)), key=lambda v: (influence.get(names[v], 0.0), names[v])),
         data=made.data,
         strips=faces.strips if faces is not None else (),
@@ -239,7 +241,7 @@ def data(report: Report) -> Markup:
         ]
     else:
         train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
-        rows = [(name, train[name]["rate"], one["rate"]) for name, one in here.items()]
+        rows = [(name, train[name]["rate"], item["rate"]) for name, item in here.items()]
         drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
     return render("data", report, values=values, parts=parts, charts=drawn)
 

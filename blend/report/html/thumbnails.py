@@ -42,10 +42,10 @@ def make(pool: Pool, roots: Sequence[Path]) -> Faces | None:
     except InputError:
         return None
     count = int(np.clip(BUDGET // (PER_FACE * max(len(pool.videos), 1)), FEWEST, MOST))
-    found = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
-    if not any(strip for _, strip in found):
+    results = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
+    if not any(strip for _, strip in results):
         return None
-    return Faces(tuple(chosen for chosen, _ in found), tuple(strip for _, strip in found))
+    return Faces(tuple(chosen for chosen, _ in results), tuple(strip for _, strip in results))
 
 
 def _strip(folder: Path, count: int) -> tuple[tuple[int, ...], str]:

@@ -59,7 +59,7 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
         "frames": [int(n) for n in np.diff(pool.offsets)],
         "names": list(pool.videos),
     }
-    return Timeline(about, tuple(base64.b64encode(one).decode("ascii") for one in packed))
+    return Timeline(about, tuple(base64.b64encode(item).decode("ascii") for item in packed))
 
 
 def shown_heads(pool: Pool, outcome: BlendResult) -> list[int]:

@@ -71,7 +71,7 @@ class Forest:
         if len(columns) > MOST_COLUMNS:
             return None
         of_column = [np.unique([t for _, c, t, _ in nodes if c == column]) for column in columns]
-        ends = np.cumsum([0] + [len(some) for some in of_column]).astype(np.int64)
+        ends = np.cumsum([0] + [len(values) for values in of_column]).astype(np.int64)
         table = np.full((ends[-1] + len(columns), len(trees)), ALL)
         place = {column: i for i, column in enumerate(columns)}
         for i, column, threshold, left in nodes:

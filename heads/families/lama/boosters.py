@@ -28,9 +28,9 @@ def of_catboost(model: Any) -> tuple[dict[str, str], list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         model.save_model(str(path), format="json")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    scale, base = found["scale_and_bias"]
-    return encode([_balanced(tree, scale, len(base)) for tree in found["oblivious_trees"]]), base
+        result = json.loads(path.read_text(encoding="utf-8"))
+    scale, base = result["scale_and_bias"]
+    return encode([_balanced(tree, scale, len(base)) for tree in result["oblivious_trees"]]), base
 
 
 def _balanced(tree: dict[str, Any], scale: float, outputs: int) -> dict[str, NDArray[Any]]:
@@ -54,10 +54,10 @@ def _balanced(tree: dict[str, Any], scale: float, outputs: int) -> dict[str, NDA
 
 def of_xgboost(model: Any) -> tuple[dict[str, str], list[float]]:
     """The same of a fitted booster: it goes left below a threshold, so the next smaller number stands in its place."""
-    found = json.loads(bytes(model.save_raw("json")))["learner"]
-    kind, trees = found["objective"]["name"], found["gradient_booster"]["model"]
-    outputs = max(1, int(found["learner_model_param"]["num_class"]))
-    base = float(found["learner_model_param"]["base_score"])
+    result = json.loads(bytes(model.save_raw("json")))["learner"]
+    kind, trees = result["objective"]["name"], result["gradient_booster"]["model"]
+    outputs = max(1, int(result["learner_model_param"]["num_class"]))
+    base = float(result["learner_model_param"]["base_score"])
     if kind == "binary:logistic":  # stands there as a probability
         base = float(np.log(base / (1 - base)))
     parts = []

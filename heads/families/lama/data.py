@@ -33,10 +33,10 @@ class Target:
         """Truth as LightAutoML takes it: [n]; for several outputs [n, outputs]."""
         if self.classes:
             return np.searchsorted(self.columns, truth)
-        return truth[:, self.columns] if len(self.columns) > 1 or self.several else truth[:, self.columns[0]]
+        return truth[:, self.columns] if len(self.columns) > 1 or self.is_joint else truth[:, self.columns[0]]
 
     @property
-    def several(self) -> bool:
+    def is_joint(self) -> bool:
         """Whether it learns several outputs at once."""
         return self.kind in ("multilabel", "multi:reg")
 
@@ -57,8 +57,8 @@ def find_targets(
         classes = np.unique(truth)
         base = [float(len(classes) == 1 and i == classes[0]) for i in range(len(task.outputs))]
         kind = "binary" if len(classes) == 2 else "multiclass"
-        some = tuple(int(c) for c in classes)
-        return [Target("all classes", kind, some, classes=True)] if len(classes) > 1 else [], base
+        values = tuple(int(c) for c in classes)
+        return [Target("all classes", kind, values, classes=True)] if len(classes) > 1 else [], base
     base = truth.mean(0, dtype=np.float64).tolist()
     changing = [i for i in range(len(task.outputs)) if _changes(task, truth[:, i])]
     if per_output:
@@ -67,7 +67,7 @@ def find_targets(
     if task.is_multilabel:  # a forest of several units needs each of them on both sides, outside of every fold
         folds = fold_groups(video, None, cv, seed)
         outside = [truth[folds != fold] for fold in np.unique(folds)]
-        changing = [i for i in changing if all(0 < some[:, i].mean() < 1 for some in outside)]
+        changing = [i for i in changing if all(0 < items[:, i].mean() < 1 for items in outside)]
     kind = "multilabel" if task.is_multilabel else "multi:reg"
     return [Target("all outputs", kind, tuple(changing))] if changing else [], base
 

@@ -87,13 +87,13 @@ def fit(order: FitOrder) -> FitResult:
 
 def _table(order: FitOrder) -> tuple[Any, dict[str, Any]]:
     """LightAutoML's input: the table, and the roles of its columns."""
-    several = order.kind in MULTIPLE
+    parts = order.kind in MULTIPLE
     cv = order.settings["cv"]
     often = repeat_rare(order.label, cv) if order.kind == "multiclass" else np.arange(len(order.x))
     frame = as_frame(order.x[often])
     stratify = order.label if order.kind in ("binary", "multiclass") else None
     frame["group"] = fold_groups(order.video, stratify, cv, order.seed)[often]
-    if several:
+    if parts:
         names = [f"target{i}" for i in range(order.label.shape[1])]
         for i, name in enumerate(names):
             frame[name] = order.label[:, i]

@@ -112,9 +112,9 @@ class Lama(Head):
         best = self._required(run(every, [few] * len(every), 0.0, FIRST, f"{few:,} rows"))
         took = threads() * (time.monotonic() - asked) / max(1, len(best))
         self.models, self.scorers = [fitted.model for fitted in best], None
-        found = self._plan(best, few, most, data, took)
-        until -= found.kept(self.settings.timeout, time.monotonic() - began, threads())
-        plan = list(found.rows)
+        result = self._plan(best, few, most, data, took)
+        until -= result.kept(self.settings.timeout, time.monotonic() - began, threads())
+        plan = list(result.rows)
         again = [i for i in every if plan[i] > few]
         late = []
         for i, fitted in zip(again, run(again, plan, FIRST, 1 - FIRST, "more rows"), strict=True):
@@ -148,15 +148,15 @@ class Lama(Head):
                 )
 
     def _order(self, data: TrainDevRows, target: Target, rows: int, seed: int) -> FitOrder:
-        some = space_evenly(len(data), rows)
-        weights = row_weights(data.truth[some], self.task, self.settings.balance)
+        values = space_evenly(len(data), rows)
+        weights = row_weights(data.truth[values], self.task, self.settings.balance)
         return FitOrder(
             target.name,
             target.kind,
-            data.features(some),
-            target.label(data.truth[some]),
+            data.features(values),
+            target.label(data.truth[values]),
             (weights[:, target.columns[0]] if weights.ndim == 2 else weights).astype(np.float32),
-            data.video[some],
+            data.video[values],
             seed,
             self.settings.model_dump(),
             max(1, self.settings.timeout // (2 * len(self.targets))) if self._tunes() else lama_fit.FAR,
@@ -189,15 +189,15 @@ class Lama(Head):
         if budget.KNOWN.issuperset(s.algorithms):
             costs = []
             for target in self.targets:
-                outputs = len(target.columns) if target.kind == "multiclass" or target.several else 1
+                outputs = len(target.columns) if target.kind == "multiclass" or target.is_joint else 1
                 algorithms = tuple(s.algorithms)
                 costs.append(CostModel(train.width, s.cv, algorithms, outputs, s.trees, s.patience, predicted))
             return budget.plan(s.timeout, costs, [fitted.trees for fitted in first], few, rows)
-        some = train.take(space_evenly(len(train), TIMED))
-        self.predict(some)  # loads what predicts
+        values = train.take(space_evenly(len(train), TIMED))
+        self.predict(values)  # loads what predicts
         asked = time.monotonic()
-        self.predict(some)
-        seconds = threads() * (time.monotonic() - asked) * predicted / max(1, len(some))
+        self.predict(values)
+        seconds = threads() * (time.monotonic() - asked) * predicted / max(1, len(values))
         return budget.plan_by_clock(s.timeout, len(first), few, rows, took, seconds)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
@@ -208,9 +208,9 @@ class Lama(Head):
         with lama_library.lightautoml(), ThreadPoolExecutor(threads()) as pool:
             for start in range(0, len(rows), CHUNK):
                 chunk = rows.batch(slice(start, start + CHUNK))
-                found = pool.map(lambda scores, chunk=chunk: scores(chunk), self.scorers)
-                for target, some in zip(self.targets, found, strict=True):
-                    target.fill(some, out[start : start + CHUNK])
+                result = pool.map(lambda scores, chunk=chunk: scores(chunk), self.scorers)
+                for target, values in zip(self.targets, result, strict=True):
+                    target.fill(values, out[start : start + CHUNK])
         return np.clip(out, self.task.lowest, 1.0)
 
     def save(self, folder: Path) -> None:

@@ -64,7 +64,7 @@ def run(
     Returns what came of each, None where the time was up. `on_done` is told how many are finished. Raises RuntimeError
     with its traceback where a fit failed, Failed where its process was killed.
     """
-    found: list[FitResult | None] = [None] * count
+    results: list[FitResult | None] = [None] * count
     waiting = list(range(count))[::-1]
     busy: dict[object, tuple[Worker, int]] = {}
     try:
@@ -81,7 +81,7 @@ def run(
             for connection in ready:
                 worker, number = busy.pop(connection)
                 try:
-                    found[number] = _answer(worker)
+                    results[number] = _answer(worker)
                 except BaseException:
                     worker.end()
                     raise
@@ -90,7 +90,7 @@ def run(
     finally:
         for worker, _ in busy.values():
             worker.end()
-    return found
+    return results
 
 
 def _answer(worker: Worker) -> FitResult:

@@ -25,16 +25,18 @@ class Forests:
     @staticmethod
     def of(columns: list[int], models: list[Any], kind: str) -> Forests:
         """The forests of fitted scikit-learn models; `kind` is LightAutoML's task."""
-        return Forests(columns, [encode([_tree(one.tree_, kind) for one in model.estimators_]) for model in models])
+        return Forests(
+            columns, [encode([_tree(estimator.tree_, kind) for estimator in model.estimators_]) for model in models]
+        )
 
     def scorer(self) -> Any:
         """The mean of the folds' scores; features [n, columns] -> [n, outputs]."""
         forests = [decode(fold) for fold in self.folds]
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
-            some = np.ascontiguousarray(x[:, self.columns], np.float32)
-            found: NDArray[np.float64] = np.mean([_mean_of_trees(some, forest) for forest in forests], axis=0)
-            return found
+            values = np.ascontiguousarray(x[:, self.columns], np.float32)
+            results: NDArray[np.float64] = np.mean([_mean_of_trees(values, forest) for forest in forests], axis=0)
+            return results
 
         return scores
 

@@ -58,11 +58,11 @@ class Linear:
 
     def scorer(self) -> Scores:
         """The mean of the folds' scores."""
-        means, deviations = (np.array(some, np.float32) for some in (self.means, self.deviations))
+        means, deviations = (np.array(values, np.float32) for values in (self.means, self.deviations))
         models = [(np.array(w).T, np.array(b)) for w, b in zip(self.weights, self.biases, strict=True)]
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
-            z = ((_some(x, self.columns) - means) / deviations).astype(np.float64)
+            z = ((_take_columns(x, self.columns) - means) / deviations).astype(np.float64)
             return _mean([link(self.link, z @ weights + bias) for weights, bias in models])
 
         return scores
@@ -78,10 +78,10 @@ class Boosters:
 
     def scorer(self) -> Scores:
         """The mean of the folds' scores."""
-        models = [self._one(text) for text in self.texts]
-        return lambda x: _mean([model(_some(x, self.columns)) for model in models])
+        models = [self._read_model(text) for text in self.texts]
+        return lambda x: _mean([model(_take_columns(x, self.columns)) for model in models])
 
-    def _one(self, text: str) -> Scores:
+    def _read_model(self, text: str) -> Scores:
         booster_text.check(text, "a head of family lama", len(self.columns))
         if (forest := Forest.of(text)) is not None:
             return lambda x: link(self.link, forest.raw(x))
@@ -116,12 +116,12 @@ class TreeSums:
         models = [(random_forest.decode(f), np.array(b, self.sum)) for f, b in zip(self.folds, self.bases, strict=True)]
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
-            some, found = np.ascontiguousarray(_some(x, self.columns)), []
+            items, result = np.ascontiguousarray(_take_columns(x, self.columns)), []
             for trees, base in models:
                 raw = np.tile(base, (len(x), 1))
-                random_forest.add_trees(some, trees, raw)
-                found.append(link(self.link, raw.astype(np.float64)))
-            return _mean(found)
+                random_forest.add_trees(items, trees, raw)
+                result.append(link(self.link, raw.astype(np.float64)))
+            return _mean(result)
 
         return scores
 
@@ -136,8 +136,8 @@ def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
     Raises NotPlain where it has a part that is not known here, or where its own scores are others.
     """
     parts = [(share, _part(automl, pipe, algorithm)) for share, pipe, algorithm in shares(automl)]
-    some = x[space_evenly(len(x), LOOKED_AT)]
-    plain, own = _blend(parts)(some), automl.predict(as_frame(some)).data
+    values = x[space_evenly(len(x), LOOKED_AT)]
+    plain, own = _blend(parts)(values), automl.predict(as_frame(values)).data
     if plain.shape != own.shape or not np.allclose(plain, own, rtol=0, atol=TOLERANCE):
         apart = float(np.abs(plain - own).max()) if plain.shape == own.shape else f"{plain.shape}, {own.shape}"
         raise NotPlain(f"its scores as plain numbers are others ({apart})")
@@ -206,14 +206,14 @@ def _steps(transformer: Any) -> Iterator[Any]:
 
 def _columns(features: Sequence[str], prefix: str) -> list[int]:
     """Numbers of the columns f0, f1, ... behind a prefix. Raises NotPlain for columns that are something else."""
-    found = [re.fullmatch(rf"{prefix}f(\d+)", name) for name in features]
-    return [int(match[1]) if match else _unknown("column") for match in found]
+    results = [re.fullmatch(rf"{prefix}f(\d+)", name) for name in features]
+    return [int(match[1]) if match else _unknown("column") for match in results]
 
 
 def _link_of(text: str) -> str:
     objective = next((line[10:] for line in text.splitlines() if line.startswith("objective=")), "")
-    found = [link for begin, link in OBJECTIVES.items() if objective.startswith(begin)]
-    return found[0] if found else _unknown("objective")
+    results = [link for begin, link in OBJECTIVES.items() if objective.startswith(begin)]
+    return results[0] if results else _unknown("objective")
 
 
 def _unknown(what: str) -> Any:
@@ -230,8 +230,8 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         if name == "sigmoid":
             return 1 / (1 + np.exp(-raw))
     powers = np.exp(raw - raw.max(1, keepdims=True))
-    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return found
+    results: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return results
 
 
 def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:
@@ -241,10 +241,10 @@ def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:
     return lambda x: sum(share / whole * scores(x) for share, scores in scorers)  # type: ignore[return-value]
 
 
-def _some(x: NDArray[np.float32], columns: list[int]) -> NDArray[np.float32]:
+def _take_columns(x: NDArray[np.float32], columns: list[int]) -> NDArray[np.float32]:
     return x if columns == list(range(x.shape[1])) else x[:, columns]
 
 
-def _mean(found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = np.mean(found, axis=0)
+def _mean(result: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = np.mean(result, axis=0)
     return mean

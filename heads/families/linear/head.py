@@ -80,13 +80,13 @@ class LinearHead(Head):
         else:
             path = s.penalties[: len(s.penalties) // 2 + 1]
         on_progress(0.8, f"penalty {path[-1]:g}")
-        found = list(solvers.solve_path(drawn.x, drawn.truth, weights, self.task, path))[-1]
-        coefficients = found.coefficients * drawn.factor[:, None]
-        self.map = Linear(coefficients, found.intercept - drawn.mean @ coefficients)
+        result = list(solvers.solve_path(drawn.x, drawn.truth, weights, self.task, path))[-1]
+        coefficients = result.coefficients * drawn.factor[:, None]
+        self.map = Linear(coefficients, result.intercept - drawn.mean @ coefficients)
         on_progress(1.0, f"penalty {path[-1]:g}")
         return {
             "penalty": path[-1],
-            "selection": f"{selection.SELECTION[self.task.name].removeprefix('dev ')} out of fold",
+            "selection": f"{selection.SELECTION[self.task.labels].removeprefix('dev ')} out of fold",
             "selection_score": {f"{p:g}": score for p, score in zip(s.penalties, scores, strict=False)},
             "learnt_rows": len(drawn),
         }
@@ -102,12 +102,12 @@ class LinearHead(Head):
         x, truth, weights = drawn.x[few], drawn.truth[few], weights[few]
         out = np.empty((len(s.penalties), len(few), len(self.task.outputs)), np.float32)
         for done, number in enumerate(folds):
-            held, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-            path = solvers.solve_path(x[others], truth[others], weights[others], self.task, s.penalties)
-            for i, found in enumerate(path):
-                out[i, held] = scores_of(self.task, found.of(x[held]))
+            held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+            path = solvers.solve_path(x[rest], truth[rest], weights[rest], self.task, s.penalties)
+            for i, result in enumerate(path):
+                out[i, held] = scores_of(self.task, result.of(x[held]))
                 on_progress((done + (i + 1) / len(s.penalties)) / len(folds), f"fold {done + 1} of {len(folds)}")
-        return [selection.selection_score(self.task, truth, one) for one in out]
+        return [selection.selection_score(self.task, truth, item) for item in out]
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""

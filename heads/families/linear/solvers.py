@@ -78,12 +78,12 @@ def _multinomial(
         yield from (Linear(np.zeros((x.shape[1], outputs)), alone) for _ in penalties)
         return
     for model in _logistic(x, label, weight, penalties):
-        found = np.concatenate([model.coef_.T, model.intercept_[None]])
+        result = np.concatenate([model.coef_.T, model.intercept_[None]])
         if len(classes) == 2:  # scikit-learn has one logit, of the second class
-            found = np.concatenate([np.zeros_like(found), found], 1)
+            result = np.concatenate([np.zeros_like(result), result], 1)
         whole = np.zeros((x.shape[1] + 1, outputs))
         whole[-1] = ABSENT
-        whole[:, classes] = found
+        whole[:, classes] = result
         yield Linear(whole[:-1], whole[-1])
 
 
@@ -109,5 +109,5 @@ def _ridge(x: NDArray[np.float32], values: NDArray[np.float64], penalties: Seque
     covariance = (x.T @ x).astype(np.float64) / len(x) - np.outer(mean, mean)
     cross = (x.T @ (values - middle).astype(x.dtype)).astype(np.float64) / len(x)
     for penalty in penalties:
-        found = solve(covariance + penalty * np.eye(len(mean)), cross, assume_a="pos")
-        yield Linear(found, middle - mean @ found)
+        result = solve(covariance + penalty * np.eye(len(mean)), cross, assume_a="pos")
+        yield Linear(result, middle - mean @ result)

@@ -154,10 +154,10 @@ def batches(labelled: Labelled, order: NDArray[np.int64], batch: int) -> Iterato
     end = len(order) // batch * batch
 
     def gather(start: int) -> tuple[Parts, NDArray[np.generic]]:
-        some = order[start : min(start + step, end)]
-        at = rows.pick[some]
+        items = order[start : min(start + step, end)]
+        at = rows.pick[items]
         features = tuple(block.values[at].reshape(-1, batch, block.values.shape[1]) for block in rows.blocks)
-        return features, labelled.truth[some].reshape(-1, batch, *labelled.truth.shape[1:])
+        return features, labelled.truth[items].reshape(-1, batch, *labelled.truth.shape[1:])
 
     starts = range(0, end, step)
     with ThreadPoolExecutor(1) as pool:

@@ -61,11 +61,11 @@ def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDA
     """
 
     def read(start: int) -> tuple[Plan, NDArray[np.float32]]:
-        some = plan[start : start + batch]
-        out = np.zeros((*some.shape, rows.width), np.float32)
-        there = some != PADDING
-        out[there] = rows.batch(some[there])
-        return some, out
+        values = plan[start : start + batch]
+        out = np.zeros((*values.shape, rows.width), np.float32)
+        there = values != PADDING
+        out[there] = rows.batch(values[there])
+        return values, out
 
     starts = range(0, len(plan), batch)
     with ThreadPoolExecutor(1) as pool:
@@ -94,7 +94,7 @@ def _covering(frame: NDArray[np.int32], first: int, length: int, step: int, hop:
         row = np.flatnonzero(inside)
         at = since[row] - window[row] * hop
         parts.append((window[row] * step + at % step, at // step, row + first))
-    clip, place, row = (np.concatenate(some) for some in zip(*parts, strict=True))
+    clip, place, row = (np.concatenate(part) for part in zip(*parts, strict=True))
     return _matrix(clip, place, row, length)
 
 
@@ -116,5 +116,5 @@ def _matrix(clip: NDArray[np.int64], place: NDArray[np.int64], row: NDArray[np.i
 
 
 def _stack(plans: Iterator[Plan], length: int) -> Plan:
-    found = list(plans)
-    return np.concatenate(found) if found else np.empty((0, length), np.int64)
+    result = list(plans)
+    return np.concatenate(result) if result else np.empty((0, length), np.int64)

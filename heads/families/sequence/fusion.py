@@ -91,11 +91,11 @@ class Fusion(Sequence):
         pairs = [(b, at) for b, at in zip(rows.blocks, _columns(rows), strict=True) if b.kind != PRESENT]
         for network in dict.fromkeys(block.network for block, _ in pairs):
             own = [(block, at) for block, at in pairs if block.network == network]
-            some = replace(rows, blocks=tuple(block for block, _ in own))
-            some = some.take(np.flatnonzero(there[network])) if network in there else some
-            if len(some):
+            values = replace(rows, blocks=tuple(block for block, _ in own))
+            values = values.take(np.flatnonzero(there[network])) if network in there else values
+            if len(values):
                 at = np.concatenate([at for _, at in own])
-                mean[at], deviation[at] = super()._moments(some)
+                mean[at], deviation[at] = super()._moments(values)
         return mean, deviation
 
 

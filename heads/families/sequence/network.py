@@ -106,10 +106,10 @@ class Encoder(nn.Module):
                 has = x[..., stream.present : stream.present + 1] > 0.5
                 part = torch.where(has, part, self.absent[str(i)].to(part.dtype))
             parts.append(part)
-        found = self.dropout(torch.cat(parts, -1) + self.places)
+        result = self.dropout(torch.cat(parts, -1) + self.places)
         for layer in self.layers:
-            found = layer(found, src_key_padding_mask=~there)
-        outputs: Tensor = self.out(self.norm(found))
+            result = layer(result, src_key_padding_mask=~there)
+        outputs: Tensor = self.out(self.norm(result))
         return outputs.float()
 
 

@@ -83,15 +83,15 @@ def predict_rows(
     where = next(model.parameters()).device
     model.eval()
 
-    def scores(some: tuple[sequence_clips.Plan, NDArray[np.float32]]) -> tuple[sequence_clips.Plan, NDArray[Any]]:
+    def scores(values: tuple[sequence_clips.Plan, NDArray[np.float32]]) -> tuple[sequence_clips.Plan, NDArray[Any]]:
         with torch.inference_mode():
-            x = model.standardised(torch.from_numpy(some[1]).to(where))
-            return some[0], activate(task, model(x, torch.from_numpy(some[0] != PADDING).to(where))).cpu().numpy()
+            x = model.standardised(torch.from_numpy(values[1]).to(where))
+            return values[0], activate(task, model(x, torch.from_numpy(values[0] != PADDING).to(where))).cpu().numpy()
 
-    for at, found in _side_by_side(scores, clips):
+    for at, result in _side_by_side(scores, clips):
         there = at != PADDING
         by_place = np.broadcast_to(weight, at.shape)[there]
-        np.add.at(total, at[there], by_place[:, None] * found[there])
+        np.add.at(total, at[there], by_place[:, None] * result[there])
         np.add.at(weighed, at[there], by_place)
     return (total / weighed[:, None]).astype(np.float32)
 
@@ -99,8 +99,8 @@ def predict_rows(
 def _side_by_side(what: Callable[[Any], Any], of: Iterator[Any]) -> Iterator[Any]:
     """what(one) of each, in order, as many at a time as there are threads."""
     with ThreadPoolExecutor(threads()) as pool:
-        while some := list(itertools.islice(of, threads())):
-            yield from pool.map(what, some)
+        while values := list(itertools.islice(of, threads())):
+            yield from pool.map(what, values)
 
 
 class Training:
@@ -143,8 +143,8 @@ class Training:
             self.epoch()
             if len(dev) and (epoch % every == 0 or epoch == epochs):
                 on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
-                found = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
-                score = selection.selection_score(self.task, dev.truth, found)
+                result = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
+                score = selection.selection_score(self.task, dev.truth, result)
                 if score > best[0]:
                     best = (score, epoch, {name: value.clone() for name, value in self.model.state_dict().items()})
             on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
@@ -157,15 +157,15 @@ class Training:
         """One step. The loss is of the whole batch: only passing forward and back is shared."""
         cuts = np.array_split(np.arange(len(at)), min(self.shares, len(at)))
         forward = list(pool.map(lambda i: self._forward(i, at[cuts[i]], x[cuts[i]]), range(len(cuts))))
-        outputs = torch.cat([found.detach()[there] for found, there in forward]).requires_grad_()
+        outputs = torch.cat([result.detach()[there] for result, there in forward]).requires_grad_()
         rows = np.concatenate([at[cut][there.cpu().numpy()] for cut, (_, there) in zip(cuts, forward, strict=True)])
         truth = torch.from_numpy(self.train.truth[rows]).to(self.device)
         (slope,) = torch.autograd.grad(compute_loss(self.task, outputs, truth, self.by_label), outputs)
         slopes = torch.split(slope, [int(there.sum()) for _, there in forward])
         back = list(pool.map(self._backward, forward, slopes))
         for parameter, parts in zip(self.parameters, zip(*back, strict=True), strict=True):
-            found = [part for part in parts if part is not None]
-            parameter.grad = sum(found[1:], start=found[0]) if found else None
+            results = [part for part in parts if part is not None]
+            parameter.grad = sum(results[1:], start=results[0]) if results else None
         torch.nn.utils.clip_grad_norm_(self.parameters, STEEPEST)
         self.steps += 1
         for group in self.optimizer.param_groups:
@@ -183,10 +183,10 @@ class Training:
             return self.model(features, there), there
 
     def _backward(self, forward: tuple[Tensor, Tensor], slope: Tensor) -> Sequence[Tensor | None]:
-        found, there = forward
-        whole = torch.zeros_like(found)
+        result, there = forward
+        whole = torch.zeros_like(result)
         whole[there] = slope
-        return torch.autograd.grad(found, self.parameters, whole, allow_unused=True)
+        return torch.autograd.grad(result, self.parameters, whole, allow_unused=True)
 
 
 def steps_per_epoch(rows: Rows, length: int, course: TrainingConfig) -> int:

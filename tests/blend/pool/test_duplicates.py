@@ -43,14 +43,14 @@ def test_a_copy_changes_no_decision_and_no_number(make_pool, task, name):
         alone, beside = (
             ResultBuilder(some, settings, 0, search.search(some, settings, 30, 0)) for some in (pool, copied)
         )
-        assert beside.found.score == alone.found.score
+        assert beside.search.score == alone.search.score
         np.testing.assert_array_equal(combine.combine(copied, beside.params), combine.combine(pool, alone.params))
         if name == "zzz":
             one, other = alone.finish(), beside.finish()
             assert one.chosen.crossed.pooled == other.chosen.crossed.pooled
             assert other.baselines[name].score == other.baselines["head1"].score == one.baselines["head1"].score
             assert other.baselines["equal"].score == one.baselines["equal"].score
-            assert beside.found.best_start("head zzz").score == alone.found.best_start("head head1").score
+            assert beside.search.best_start("head zzz").score == alone.search.best_start("head head1").score
 
 
 @pytest.mark.parametrize(("task", "loss"), [("au", 0.001), ("expr", 0.02), ("va", 0.001)])

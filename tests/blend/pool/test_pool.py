@@ -103,15 +103,15 @@ def test_selected_videos_are_a_pool_of_their_own(make_pool, name):
 def test_other_peoples_heads_must_have_the_videos_of_all_but_ours_may_lack_a_face():
     annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
     whole, part = made(a=[1], b=[2]), made(a=[1])
-    pool = pools.for_validation(VA, {"ours": part, "theirs": whole}, annotations, PRIOR, others=["theirs"])
+    pool = pools.for_validation(VA, {"ours": part, "theirs": whole}, annotations, PRIOR, external=["theirs"])
     assert pool.without_face == () and pool.filled(np.arange(8)) == {"ours": 7, "theirs": 6}
     np.testing.assert_array_equal(pool.scores[0, 4:], np.tile(PRIOR, (4, 1)))
     with pytest.raises(InputError, match="head 'theirs' lack the video 'b', which head 'ours' has; give it at least"):
-        pools.for_validation(VA, {"ours": whole, "theirs": part}, annotations, PRIOR, others=["theirs"])
+        pools.for_validation(VA, {"ours": whole, "theirs": part}, annotations, PRIOR, external=["theirs"])
     with pytest.raises(InputError, match="head 'x' lack the video 'b', which head 'y' has"):
-        pools.for_validation(VA, {"x": part, "y": whole}, annotations, PRIOR, others=["x", "y"])
+        pools.for_validation(VA, {"x": part, "y": whole}, annotations, PRIOR, external=["x", "y"])
     with pytest.raises(InputError, match="head 'x' lack the video 'b', which head 'y' has; make them anew"):
-        pools.for_validation(VA, {"x": part, "y": whole, "z": whole}, annotations, PRIOR, others=["z"])
+        pools.for_validation(VA, {"x": part, "y": whole, "z": whole}, annotations, PRIOR, external=["z"])
 
 
 def test_predictions_far_behind_a_videos_end_are_another_videos(tmp_path):

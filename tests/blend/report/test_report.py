@@ -69,7 +69,7 @@ def test_both_ways_and_every_baseline_are_told(build, name):
     pool, outcome, table = build(name)
     assert set(table["ways"]) == {"tuned", "cross_fitted"}
     assert set(table["baselines"]) == {*pool.heads, "equal"}
-    assert table["ways"]["tuned"]["tuned"] == outcome.found.score
+    assert table["ways"]["tuned"]["tuned"] == outcome.search.score
     for one in (*table["ways"].values(), *table["baselines"].values()):
         assert one["optimism"] == pytest.approx(one["tuned"] - one["cross_fitted"])
         assert one["interval"][0] < one["cross_fitted"] < one["interval"][1]

@@ -21,8 +21,8 @@ def trials(count, score, rng):
 
 def test_history_has_every_trial_in_order(make_report):
     _, outcome, table = make_report("au")
-    assert table["search"]["score"] == [trial.score for trial in outcome.found.trials]
-    assert table["search"]["start"] == [trial.start for trial in outcome.found.trials]
+    assert table["search"]["score"] == [trial.score for trial in outcome.search.trials]
+    assert table["search"]["start"] == [trial.start for trial in outcome.search.trials]
 
 
 @pytest.mark.parametrize("what", ["k", "weight of head1"])

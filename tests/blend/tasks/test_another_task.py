@@ -46,10 +46,10 @@ def test_every_phase_takes_it(name, free, make_pool, tmp_path):
         trials=12, fold_trials=1, folds=2, select_folds=2, draws=100, **(FREE[name] if free else {})
     )
     outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 12, 0)).finish()
-    params = outcome.found.params
+    params = outcome.search.params
     assert Params.from_json(params.as_json()) == params
     decided = combine.combine(pool, params)
-    assert pool.score(decided) == pytest.approx(outcome.found.score, abs=1e-6)
+    assert pool.score(decided) == pytest.approx(outcome.search.score, abs=1e-6)
     table = report.build(pool, outcome, settings, 0)
     table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"], "made-up")
     assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)

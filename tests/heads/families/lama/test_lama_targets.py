@@ -30,7 +30,7 @@ def test_units_together_are_those_that_change_outside_of_every_fold() -> None:
     truth = units()
     truth[:, 5] = VIDEO == 1
     (target,), _ = lama_data.find_targets(TASKS["au"], truth, VIDEO, False, 2, 0)
-    assert target.kind == "multilabel" and target.several
+    assert target.kind == "multilabel" and target.is_joint
     assert not {2, 5, 7} & set(target.columns), "AU10 occurs in one video alone"
     np.testing.assert_array_equal(target.label(truth), truth[:, target.columns])
 
