@@ -140,7 +140,7 @@ def _cross_fitted(finding: ResultBuilder, sources: BlendInputs) -> BlendResult:
 def _submitted(out: Path, values: LoadedPools, target: Pool, sources: BlendInputs) -> dict[str, Any]:
     """Facts about submission.txt."""
     rows = submission.rows(values.listed, target)
-    facts = report_report.submitted(out / "submission.txt", values.listed, target, rows, values.source)
+    facts = report_report.describe_submission(out / "submission.txt", values.listed, target, rows, values.source)
     return facts | {
         "filled_by_head": target.filled(rows),
         "test_from": sources.settings.test_from,
@@ -155,7 +155,7 @@ def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Ca
         TUNED: "the blend that scores best on the validation videos",
     }
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
-    ranked = outcome.ranked()
+    ranked = outcome.rank()
     alone = {name: way.params for name, way in outcome.baselines.items()}
     all_of = [
         *(Candidate(name, what[name], outcome.ways[name].params, target) for name in names),

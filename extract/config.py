@@ -194,7 +194,7 @@ class Config(BaseModel):
 
     def place(self, key: str) -> str:
         """Where a key such as "heads.au.use" was set, to begin a message: its --set option, or the file."""
-        return blamed(tuple(key.split(".")), self._path, self._overrides)
+        return describe_place(tuple(key.split(".")), self._path, self._overrides)
 
     def refuse_template(self, task: str = "") -> None:
         """Raise InputError where the frames, or a task's annotations, are still those of the template to be edited."""
@@ -225,7 +225,7 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     config = check(
         kind,
         {k: v for k, v in raw.items() if k not in kind.passes},
-        lambda loc: blamed(loc, path, overrides or ()),
+        lambda loc: describe_place(loc, path, overrides or ()),
     )
     config._path, config._overrides = str(path), tuple(overrides or ())
     where = [] if path == DEFAULT else ["--config", str(path.absolute())]
@@ -236,7 +236,7 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
 S = TypeVar("S", bound=BaseModel)
 
 
-def blamed(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) -> str:
+def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) -> str:
     """What set the key at `loc`: the last `--set` of it, or of a part of it, else `where`."""
     for override in reversed(overrides):
         keys = tuple(override.partition("=")[0].strip().split("."))

@@ -91,7 +91,7 @@ def _report(
     lap("details")
     lengths = dict(zip(pool.videos, np.diff(pool.offsets).tolist(), strict=True))
     listed = test_list.from_lengths(lengths, pool.task, Path("list.txt"))
-    made["submission"] = report.submitted(Path("submission.txt"), listed, pool, pool.known.rows, "test")
+    made["submission"] = report.describe_submission(Path("submission.txt"), listed, pool, pool.known.rows, "test")
     made |= {"test": None, "seconds": 0.0, "submissions": None}
     began = time.perf_counter()
     faces = thumbnails.make(pool, [frames])

@@ -75,10 +75,10 @@ class FoldedPool(ABC):
         """Which of the rows looked at are of a subset, [N]."""
         return ~np.isin(self.fold_of, left_out)
 
-    def smoothed(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float32]:
+    def smooth(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float32]:
         """Scores of each head at the rows looked at, [H, N, C]; k may be one per output."""
         if isinstance(k, tuple):
-            return np.stack([self.smoothed(kernel, item)[:, :, c] for c, item in enumerate(k)], axis=2)
+            return np.stack([self.smooth(kernel, item)[:, :, c] for c, item in enumerate(k)], axis=2)
         if (kernel, k) not in self._smoothed:
             scores, offsets = self.pool.scores, self.pool.offsets
             seen = self.pool.seen if kernel == "median" else None
@@ -91,7 +91,7 @@ class FoldedPool(ABC):
         """The smoothed blend at the rows looked at, [N, C]; weights [H, C]."""
         if self.step == 1:
             return combine.scores(self.pool, weights, kernel, k)[self.rows]  # type: ignore[arg-type]
-        return np.einsum("hnc,hc->nc", self.smoothed(kernel, k), weights.astype(np.float32))
+        return np.einsum("hnc,hc->nc", self.smooth(kernel, k), weights.astype(np.float32))
 
     def parts(self, kernel: str, k: int, weights: NDArray[np.float64]) -> dict[LeftOut, NDArray[np.float64]]:
         """Score of each output [C] on each subset; weights [H] sum to 1. An undefined CCC counts as 0."""
@@ -143,7 +143,7 @@ class FoldedMultilabel(FoldedPool):
     """Scores with the best threshold of each output, to within 1/BINS."""
 
     def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        w, whole, folds = weights.astype(np.float32), self.smoothed(kernel, k), len(self.folds)
+        w, whole, folds = weights.astype(np.float32), self.smooth(kernel, k), len(self.folds)
         table = _count_bins(whole, w, self.truth, self.fold_of, self.weight, folds, BINS)
         return curve(np.einsum("sf,ifcb->iscb", self._keep, table)).max(-1)
 
@@ -152,7 +152,7 @@ class FoldedMulticlass(FoldedPool):
     """Scores of the largest."""
 
     def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        w, whole, folds = weights.astype(np.float32), self.smoothed(kernel, k), len(self.folds)
+        w, whole, folds = weights.astype(np.float32), self.smooth(kernel, k), len(self.folds)
         return self._scores(_count_classes(whole, w, self.truth, self.fold_of, self.weight, folds))
 
 
@@ -172,7 +172,7 @@ class FoldedRegression(FoldedPool):
         if isinstance(k, tuple):
             return np.stack([self.moments(kernel, item)[:, c] for c, item in enumerate(k)], axis=1)
         if (kernel, k) not in self._tables:
-            whole = self.smoothed(kernel, k)
+            whole = self.smooth(kernel, k)
             self._tables[kernel, k] = affine.moments_per_group(whole, self.truth, self.video_of, len(self.pool.videos))
         return self._tables[kernel, k]
 

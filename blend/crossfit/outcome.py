@@ -39,7 +39,7 @@ class BlendResult:
         """The way whose params are used."""
         return self.ways[self.select]
 
-    def ranked(self) -> list[str]:
+    def rank(self) -> list[str]:
         """The heads, the best alone on other videos first."""
         alone = [head for head in self.baselines if head != EQUAL]
         return sorted(alone, key=lambda head: (-self.baselines[head].worth, head))
@@ -47,7 +47,7 @@ class BlendResult:
     def distinct(self) -> list[str]:
         """The same without heads that are copies of others."""
         copies = dict(self.search.copies)
-        return [head for head in self.ranked() if head not in copies]
+        return [head for head in self.rank() if head not in copies]
 
 
 class ResultBuilder:
@@ -85,9 +85,9 @@ class ResultBuilder:
 
     def _baselines(self) -> dict[str, SelectedBlend]:
         distinct, copies = self.selection.pool.heads, dict(self.search.copies)
-        alone = {head: self.selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
+        alone = {head: self.selection.tune_with_weights(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
         results = {head: alone[copies.get(head, head)] for head in self.pool.heads}
-        return results | {EQUAL: self.selection.alone(np.full(len(distinct), 1 / len(distinct)))}
+        return results | {EQUAL: self.selection.tune_with_weights(np.full(len(distinct), 1 / len(distinct)))}
 
 
 def facts(way: SelectedBlend) -> dict[str, Any]:

@@ -111,10 +111,10 @@ class Selection:
         """The selected blend; of a single person or recording the usual one, as nothing can be held out."""
         with smooth.threads(self.pool.scores.size):
             chosen, folds = self.choose(), range(len(self.folds))
-            made = [self.averaged(self.choose(f), f) for f in folds] if len(folds) > 1 else None
-            return self._way(self.averaged(chosen), made, chosen)
+            made = [self.average_folds(self.choose(f), f) for f in folds] if len(folds) > 1 else None
+            return self._way(self.average_folds(chosen), made, chosen)
 
-    def alone(self, weights: NDArray[np.float64]) -> SelectedBlend:
+    def tune_with_weights(self, weights: NDArray[np.float64]) -> SelectedBlend:
         """Given weights [H] of the distinct heads; kernel, k and thresholds are the best ones on the same videos."""
         part = self.solver.plain_part(self.settings)
         each = np.broadcast_to(weights[:, None], (len(weights), len(self.pool.task.outputs)))
@@ -138,7 +138,7 @@ class Selection:
         score = number_or_none(self.whole.score(combine.combine(self.whole, params)))
         return SelectedBlend(params, score, crossed, chosen)
 
-    def averaged(self, chosen: Candidate, without: int | None = None) -> Params:
+    def average_folds(self, chosen: Candidate, without: int | None = None) -> Params:
         """The mean of what is found on all videos but those of each fold; with `without`, never on that fold's.
 
         Where only one fold is left, what is found on it.

@@ -101,7 +101,7 @@ def frames(pool: Pool) -> dict[str, Any]:
     }
 
 
-def submitted(
+def describe_submission(
     path: Path, listed: TestList, pool: Pool, rows: np.ndarray[Any, np.dtype[np.int64]], source: str
 ) -> dict[str, Any]:
     """Facts about the submission: `source` is "test" or "validation" (where the corpus has no test list)."""

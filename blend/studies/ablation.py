@@ -102,10 +102,10 @@ def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list
     folders = {**{part: where[task][part] for part in ("train", "val")}, "test": where["truth"][task]}
     annotations = {part: read.read_folder(folder, TASKS[task]) for part, folder in folders.items()}
     data = Data(work, TASKS[task], tuple(config.features.networks), annotations)
-    return table(measured(data, seeds, work / "ablation" / f"{task}.json"))
+    return table(measure_seeds(data, seeds, work / "ablation" / f"{task}.json"))
 
 
-def measured(data: Data, seeds: int, kept: Path) -> Found:
+def measure_seeds(data: Data, seeds: int, kept: Path) -> Found:
     """All scores. `kept` holds what was finished before."""
     results: Found = {}
     done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
@@ -167,17 +167,17 @@ def scores(data: Data, item: Spec, seed: int, both: bool) -> list[Score]:
     """
     prepared = fit.prepare_train(data.work, item.sources, item.settings, data.annotations["train"], data.task, seed)
     model, _, _ = fit.fit(prepared, prepared.part, seed)
-    val, params = chosen(data, model)
-    results = [Score(scored(data, model, "test", params), val)]
+    val, params = choose_params(data, model)
+    results = [Score(score_part(data, model, "test", params), val)]
     if both:
         everything = {**data.annotations["train"], **data.annotations["val"]}
         again = fit.prepare_train(data.work, item.sources, item.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
-        results.append(Score(scored(data, fit.as_model(again, model.head), "test", params), None))
+        results.append(Score(score_part(data, fit.as_model(again, model.head), "test", params), None))
     return results
 
 
-def chosen(data: Data, model: Model) -> tuple[float, Params]:
+def choose_params(data: Data, model: Model) -> tuple[float, Params]:
     """The best score on validation, and what reaches it: the k of box smoothing and (au) the thresholds."""
     from blend.search import search
 
@@ -186,7 +186,7 @@ def chosen(data: Data, model: Model) -> tuple[float, Params]:
     return max(((_score(whole, params), params) for params in tried), key=lambda item: item[0])
 
 
-def scored(data: Data, model: Model, part: str, params: Params) -> float:
+def score_part(data: Data, model: Model, part: str, params: Params) -> float:
     """The official score of a part, smoothed and decided so."""
     return _score(_pool(data, model, part), params)
 

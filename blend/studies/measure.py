@@ -92,9 +92,13 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     selected = selection.select()
     if selected.crossed is None:
         raise ValueError("one annotated recording or person cannot be cross-fitted")
-    alone = {head: selection.alone(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
+    alone = {head: selection.tune_with_weights(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)
-    ways = {SMOOTHED: _smoothed(validation, settings, seed), EQUAL: selection.alone(equal), BEST_HEAD: alone[best]}
+    ways = {
+        SMOOTHED: _smoothed(validation, settings, seed),
+        EQUAL: selection.tune_with_weights(equal),
+        BEST_HEAD: alone[best],
+    }
     return ways | {TUNED: SelectedBlend(result.params, score, crossed), CROSS_FITTED: selected}, best
 
 

@@ -57,13 +57,13 @@ def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -
     }
     code = results.code_of("blend.studies.nothing")
     with progress("nothing", len(jobs), "draws") as bar:
-        for job, result in results.complete(out, jobs, measured, code, workers):
+        for job, result in results.complete(out, jobs, measure_draw, code, workers):
             groups[job["task"], job["videos"], job["settings"]].append(result)
             bar.advance()
     return [row(*key, group) for key, group in groups.items()]
 
 
-def measured(job: results.Job) -> dict[str, Any]:
+def measure_draw(job: results.Job) -> dict[str, Any]:
     """One draw: the default's cross-fitted estimate, and what its blend scores on fresh sets on the average."""
     from blend.config import BlendSettings
     from blend.crossfit.selection import Selection
@@ -143,7 +143,7 @@ def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
 
     cells = [
         [f"{entry['task']}, {entry['videos']}", entry["settings"], str(entry["draws"]), f"{entry['held']:.3f}",
-         f"{entry['test']:.3f}", table.signed({"signed": entry["error"], "se": entry["se"]})
+         f"{entry['test']:.3f}", table.format_signed({"signed": entry["error"], "se": entry["se"]})
          + ("" if entry["holds"] else "*"),
          f"{entry['k']:g}"]
         for entry in rows

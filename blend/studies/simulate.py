@@ -67,7 +67,7 @@ def pair(job: results.Job) -> list[dict[str, Any]]:
     return draw.pair(**job)
 
 
-def finished(path: Path) -> dict[str, Any]:
+def read_finished(path: Path) -> dict[str, Any]:
     """The table of what a results file holds, of the seed that its last line is of."""
     lines = results.read(path)
     if not lines:
@@ -107,7 +107,7 @@ def _print(result: dict[str, Any], as_markdown: bool) -> None:
             print(table.markdown(header, cells) + "\n")
         elif cells:
             table.show(header, cells)
-    for line in table.broken(result):
+    for line in table.list_broken_claims(result):
         print(line)
 
 
@@ -144,7 +144,7 @@ def command(
     """Compare estimates with what test gives, and ways of selecting with each other, on made videos."""
     with errors.exits():
         if show is not None:
-            result = finished(show)
+            result = read_finished(show)
         else:
             tasks, sizes, kinds = (
                 _asked("task", task, TASKS),

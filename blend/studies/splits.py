@@ -45,12 +45,12 @@ def main(
     jobs = [facts(config, corpus, task, seed, number, heads) for number in range(splits)]
     code = _code()
 
-    def measure_split(job: results.Job) -> dict[str, Any]:
-        return measured(config, corpus, work, job)
+    def measure_job(job: results.Job) -> dict[str, Any]:
+        return measure_split(config, corpus, work, job)
 
     made = []
     with progress(f"splits {task}", splits, "splits") as bar:
-        for _, result in results.complete(out, jobs, measure_split, code, workers=1):
+        for _, result in results.complete(out, jobs, measure_job, code, workers=1):
             made.append(result)
             bar.advance()
     return summarise(task, made)
@@ -78,7 +78,7 @@ def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads:
     }
 
 
-def measured(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[str, Any]:
+def measure_split(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[str, Any]:
     """One split: its heads, every way to a blend, and their scores on the third part."""
     from blend.pool import inputs as blend_inputs
     from blend.pool import pool
@@ -255,7 +255,7 @@ def sentence(result: dict[str, Any]) -> str:
         f"{part} {counts['people']:.0f} people, {counts['videos']:.0f} videos, {counts['frames']:,.0f} frames"
         for part, counts in result["parts"].items()
     )
-    own, held = (table.signed(result["estimates"][key]) for key in ("own", "held"))
+    own, held = (table.format_signed(result["estimates"][key]) for key in ("own", "held"))
     return (
         f"{result['splits']} splits ({sizes}). The 95 % interval held the test score in {result['inside']} of "
         f"{result['known']}. Error of the tuned score {own}, of the cross-fitted estimate {held}."

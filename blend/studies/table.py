@@ -109,7 +109,7 @@ def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
     return result
 
 
-def broken(result: dict[str, Any]) -> list[str]:
+def list_broken_claims(result: dict[str, Any]) -> list[str]:
     """A line of text for each claim that does not hold in {task: {size: {kind: line}}}."""
     return [
         f"{task}, {VIDEOS[size]} videos, {kind}: not so: {claim}"
@@ -141,7 +141,15 @@ def estimates(result: dict[str, Any]) -> list[list[str]]:
         size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
         share = f"{100 * inside:.1f} %" + ("" if COVERED[0] <= inside <= COVERED[1] else "*")
         made.append(
-            [_which(task, size, line), kind, signed(own), signed(held), size_of, share, f"{default['width']:.3f}"]
+            [
+                _which(task, size, line),
+                kind,
+                format_signed(own),
+                format_signed(held),
+                size_of,
+                share,
+                f"{default['width']:.3f}",
+            ]
         )
     return made
 
@@ -185,7 +193,7 @@ def parts(result: dict[str, Any]) -> list[list[str]]:
 PARTS = ("task, validation videos", "test", "part fixed", "test score", "default's over it")
 
 
-def signed(facts: dict[str, Any] | None) -> str:
+def format_signed(facts: dict[str, Any] | None) -> str:
     """+.0123 ± .0045, or a dash."""
     if facts is None:
         return "–"
@@ -194,7 +202,7 @@ def signed(facts: dict[str, Any] | None) -> str:
 
 def gain(item: dict[str, Any]) -> str:
     """The default's score less a way's."""
-    return signed({"signed": item["under"], "se": item["se"]})
+    return format_signed({"signed": item["under"], "se": item["se"]})
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

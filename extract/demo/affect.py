@@ -148,7 +148,7 @@ def wander(rng: np.random.Generator, frames: int, width: int, scale: float, memo
     return out
 
 
-def delayed(values: np.ndarray, lag: int) -> np.ndarray:
+def delay(values: np.ndarray, lag: int) -> np.ndarray:
     """Shift values [N, ...] later by `lag` frames; the first value fills the start."""
     rows = np.maximum(np.arange(len(values)) - lag, 0)
     return values[rows]
@@ -164,7 +164,7 @@ def annotate_units(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
     Returns:
         int64 [N, 12] of 0 and 1.
     """
-    perceived = delayed(aus, int(rng.integers(0, 3)))
+    perceived = delay(aus, int(rng.integers(0, 3)))
     strictness = rng.normal(0.0, 0.03, size=aus.shape[1])  # a coder has habits, the same through a video
     noise = wander(rng, len(aus), aus.shape[1], scale=0.06, memory=8)
     return (perceived + noise > AU_THRESHOLD + strictness).astype(np.int64)
@@ -183,7 +183,7 @@ def annotate_expression(rng: np.random.Generator, aus: np.ndarray, side: np.ndar
     """
     lag = int(rng.integers(2, 9))
     noise = wander(rng, len(aus), aus.shape[1], scale=0.07, memory=15)
-    return expression(np.clip(delayed(aus, lag) + noise, 0, 1), delayed(side, lag)).astype(np.int64)
+    return expression(np.clip(delay(aus, lag) + noise, 0, 1), delay(side, lag)).astype(np.int64)
 
 
 def annotate_affect(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ def annotate_affect(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray)
     Returns:
         float64 [N, 2] in [-1, 1]: valence, arousal.
     """
-    target = delayed(valence_arousal(aus, side), int(rng.integers(3, 10)))
+    target = delay(valence_arousal(aus, side), int(rng.integers(3, 10)))
     trace = np.empty_like(target)
     now = target[0]
     for i, goal in enumerate(target):

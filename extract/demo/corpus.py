@@ -200,9 +200,9 @@ def _write_texts(folder: Path) -> None:
         rows = [row for row in DEMO_VIDEOS if row.part == part]
         path = where["truth"]["mtl"] if part == "test" else where["mtl"][part]
         sweep(path)
-        write_text(path, f"{multitask.HEADER}\n" + "".join(multitask.annotated(SEED, row) for row in rows))
+        write_text(path, f"{multitask.HEADER}\n" + "".join(multitask.write_annotation(SEED, row) for row in rows))
     sweep(where["mtl"]["test"])
-    listed = [multitask.listed(row) for row in DEMO_VIDEOS if row.part == "test"]
+    listed = [multitask.write_list(row) for row in DEMO_VIDEOS if row.part == "test"]
     write_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
 
 

@@ -17,7 +17,7 @@ NOSE_Y = 0.24
 MOUTH_Y = 0.53
 
 
-def scaled(colour: Colour, factor: float) -> Colour:
+def scale_colour(colour: Colour, factor: float) -> Colour:
     """Make a colour lighter or darker."""
     blue, green, red = (float(min(c * factor, 255)) for c in colour)
     return blue, green, red
@@ -51,15 +51,15 @@ def draw_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
         inside.fill(opening, (222, 226, 232), smooth=False)
         px, py = way * centre + 0.06 * state.gaze[0], EYE_Y - 0.015 + 0.02 * state.gaze[1]
         radius = 0.078 * who.eye_size**0.5
-        inside.disc(px, py, radius, radius, scaled(who.iris, 0.45))
-        inside.disc(px, py, radius * 0.84, radius * 0.84, scaled(who.iris, 1.25))
+        inside.disc(px, py, radius, radius, scale_colour(who.iris, 0.45))
+        inside.disc(px, py, radius * 0.84, radius * 0.84, scale_colour(who.iris, 1.25))
         inside.disc(px, py, radius * 0.46, radius * 0.46, (12, 12, 12))
         inside.disc(px + 0.025, py - 0.03, 0.018, 0.018, (250, 250, 250))
         inside.stroke(upper + np.array([0, 0.012]), (90, 95, 105), 0.02)  # the shadow of the lid on the ball
         canvas.paste(inside.image, mask)
-    lash = scaled(who.hair, 0.45) if who.makeup else scaled(who.skin, 0.3)
+    lash = scale_colour(who.hair, 0.45) if who.makeup else scale_colour(who.skin, 0.3)
     canvas.stroke(upper, lash, 0.022 + 0.016 * who.makeup)
-    canvas.stroke(lower, scaled(who.skin, 0.58), 0.01)
+    canvas.stroke(lower, scale_colour(who.skin, 0.58), 0.01)
 
 
 def line_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
@@ -114,7 +114,7 @@ def draw_brow(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None
     thick = 0.036 * who.brow_thickness * np.array([0.8, 1.1, 0.9, 0.25])[:, None]
     band = np.concatenate([spline(middle - thick * [0, 1]), spline(middle + thick * [0, 1])[::-1]])
     strength = 0.82 if sum(who.hair) < 380 else 0.6
-    canvas.tint(canvas.mask(band, smooth=False), scaled(who.hair, 0.75), strength, soften=3)
+    canvas.tint(canvas.mask(band, smooth=False), scale_colour(who.hair, 0.75), strength, soften=3)
 
 
 def line_brow(canvas: Canvas, who: Identity, state: FaceState) -> None:
@@ -141,7 +141,7 @@ def draw_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:
     lip = state.au(10)
     width, y = 0.105 * who.nose_width * (1 + 0.15 * lip), NOSE_Y * who.nose_length + 0.035 - 0.035 * lip
     for way in (-1, 1):
-        canvas.disc(way * width * 0.62, y, 0.036 * who.nose_width, 0.017, scaled(who.skin, 0.33), lift=0.10)
+        canvas.disc(way * width * 0.62, y, 0.036 * who.nose_width, 0.017, scale_colour(who.skin, 0.33), lift=0.10)
 
 
 def line_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:

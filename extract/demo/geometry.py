@@ -42,7 +42,7 @@ def spline(points: Points, closed: bool = False, steps: int = 6) -> Points:
     return _spline_basis(len(points), steps, closed) @ points
 
 
-def mirrored(half: Points) -> Points:
+def mirror(half: Points) -> Points:
     """Complete a symmetric open outline from its right half [K, 2], listed from top to bottom on x >= 0.
 
     Returns the closed outline: down the right side and up the left; points on the middle line are not doubled.
@@ -93,6 +93,6 @@ class Pose:
         return 0.475 * CANVAS * self.scale
 
 
-def fixed(pixels: Points) -> np.ndarray:
+def to_fixed_point(pixels: Points) -> np.ndarray:
     """Turn canvas pixels [K, 2] into the int32 [K, 1, 2] with fractional bits that OpenCV draws."""
     return np.round(pixels * (1 << SHIFT)).astype(np.int32).reshape(-1, 1, 2)

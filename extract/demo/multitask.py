@@ -20,15 +20,15 @@ ONE_MISSING = 0.03
 """In this share of the lines a single number of a task is missing, which makes that task invalid."""
 
 
-def chosen(row: DemoVideo) -> np.ndarray:
+def list_frames(row: DemoVideo) -> np.ndarray:
     """The 1-based frames of a video that are in the files."""
     return np.arange(1, row.frames + 1, EVERY)
 
 
-def annotated(seed: int, row: DemoVideo) -> str:
+def write_annotation(seed: int, row: DemoVideo) -> str:
     """The annotation file's lines of one video: `video/00001.jpg,valence,arousal,expression,AU1,...,AU26`."""
     rng = plan.stream(seed, row.name, "mtl")
-    frames = chosen(row) - 1
+    frames = list_frames(row) - 1
     parts = [_part(rng, seed, row, task)[frames] for task in ("va", "expr", "au")]
     lines = []
     for number, affects, (expression,), units in zip(frames + 1, *parts, strict=True):
@@ -37,9 +37,9 @@ def annotated(seed: int, row: DemoVideo) -> str:
     return "".join(lines)
 
 
-def listed(row: DemoVideo) -> str:
+def write_list(row: DemoVideo) -> str:
     """The test list's lines of one video, in the newer official style: a comma behind the picture."""
-    return "".join(f"{row.name}/{number:05d}.jpg,\n" for number in chosen(row))
+    return "".join(f"{row.name}/{number:05d}.jpg,\n" for number in list_frames(row))
 
 
 def _part(rng: np.random.Generator, seed: int, row: DemoVideo, task: str) -> np.ndarray:

@@ -55,7 +55,7 @@ RECIPES = (
 )
 
 
-def normalised(images: np.ndarray) -> np.ndarray:
+def normalise(images: np.ndarray) -> np.ndarray:
     """Turn pictures uint8 [N, 112, 112, 3] (blue-green-red) into network input float32 [N, 3, 112, 112].
 
     The result is a view with the channels last in memory, which convolutions on a CPU like best.
@@ -125,7 +125,7 @@ def fit(recipe: Recipe, stills: Stills) -> torch.nn.Module:
             images = stills.images[rows]
             if rng.random() < 0.5:
                 images = images[:, :, ::-1]
-            out = model(torch.from_numpy(normalised(images)))
+            out = model(torch.from_numpy(normalise(images)))
             loss = functional.cross_entropy(out[:, :8], torch.from_numpy(stills.classes[rows]), label_smoothing=0.05)
             if recipe.va:
                 loss = loss + 6 * functional.mse_loss(out[:, 8:], torch.from_numpy(stills.affect[rows]))
@@ -175,7 +175,7 @@ def run(path: Path, images: np.ndarray) -> np.ndarray:
 
     # Some processors would compute in bfloat16 unless told otherwise.
     compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    chunks = [compiled([np.ascontiguousarray(normalised(images[i : i + 64]))])[0] for i in range(0, len(images), 64)]
+    chunks = [compiled([np.ascontiguousarray(normalise(images[i : i + 64]))])[0] for i in range(0, len(images), 64)]
     return np.concatenate(chunks)
 
 

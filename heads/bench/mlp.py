@@ -81,7 +81,7 @@ def measure_keras(work: Path) -> dict[str, Any]:
     train = read.read_folder(work / "annotations" / "train", TASK)
     ends = np.cumsum([int(annotation.valid.sum()) for annotation in train.values()])
     videos = list(train)[: 1 + int(np.searchsorted(ends, MOST_BARE))]
-    data = table.labelled(table.load(work, SOURCES, videos), train, TASK)
+    data = table.label_rows(table.load(work, SOURCES, videos), train, TASK)
     x, y = data.rows.batch(slice(0, MOST_BARE)), data.truth[:MOST_BARE].astype(np.float32)
     weights = selection.label_weights(data.truth, TASK, 1.0)
     del data

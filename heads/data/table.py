@@ -290,7 +290,7 @@ def truth(
     return values, valid
 
 
-def labelled(rows: Rows, annotations: Mapping[str, Annotation], task: Task) -> Labelled:
+def label_rows(rows: Rows, annotations: Mapping[str, Annotation], task: Task) -> Labelled:
     """The rows that are annotated, with their truth."""
     values, valid = truth(rows, annotations, task)
     return Labelled(rows.take(np.flatnonzero(valid)), values[valid])

@@ -160,7 +160,7 @@ def prepare_train(
     has features.
     """
     sources = tuple(sources)
-    known = table.labelled(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
+    known = table.label_rows(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
     _check_sources(known, sources)
     train, held = cut_rows(known, task, seed, settings.stride, dev)
     columns = _learn_columns(work, sources, settings, known.rows, persons)

@@ -52,7 +52,7 @@ def make(config: Config, task: str, head: str | None, space: Path | None, networ
     if not isinstance(own, dict):
         raise InputError(f"config: heads.{task}.{name}: expected a table of settings, found {own!r}")
     if space is None and search_space.first_leaf(base) is None:
-        space = shipped(task, str(base["family"]))
+        space = find_shipped_space(task, str(base["family"]))
     where = space or path
     raw = search_space.merge_settings(
         base, inputs.read_toml(space, "search space", "give one with --space FILE") if space is not None else {}
@@ -83,7 +83,7 @@ def _entry(config: Config, task: str, head: str) -> tuple[str, str | None]:
     raise InputError(f"--head {head}: no such head; there are {', '.join(known)}{did_you_mean(head, known)}")
 
 
-def shipped(task: str, kind: str) -> Path:
+def find_shipped_space(task: str, kind: str) -> Path:
     """The search space of a family that comes with the project. Raises InputError where there is none."""
     folder = extract_config.CONFIGS / "tune"
     for path in (folder / task / f"{kind}.toml", folder / f"{kind}.toml"):

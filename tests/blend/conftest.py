@@ -168,7 +168,7 @@ def make_report(make_pool):
             table = report.build(pool, outcome, settings, 0)
             table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"], corpus)
             listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
-            table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
+            table["submission"] = report.describe_submission(Path("submission.txt"), listed, pool, np.arange(3), "test")
             table["unlabelled_test"] = unlabelled.facts(pool, pool, outcome.chosen.params, 0)
             table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
             REPORTS[key] = pool, outcome, table | {"seconds": 1.5, "submissions": None}

@@ -73,7 +73,7 @@ def held_out(
         others = {video: one for video, one in annotations.items() if video not in fold}
         prepared = fit.prepare_train(work, sources, settings, others, task, seed)
         model, _, _ = fit.fit(prepared, prepared.part, seed)
-        rows = table.labelled(model.rows(work, fold), annotations, task)
+        rows = table.label_rows(model.rows(work, fold), annotations, task)
         yield task.score(rows.truth, fit.decide(task, model.predict(rows.rows)))
 
 

@@ -63,7 +63,7 @@ class CostModel:
             cost += learnt * rounds * self.outputs * (100e-9 + 2.5e-9 * self.columns)
         return cost
 
-    def predicting(self, rounds: float) -> float:
+    def predict_seconds(self, rounds: float) -> float:
         """Seconds that it takes on one thread to predict the rows, with so many rounds per fold (lama.scorer)."""
         cost = 0.5e-6 + 0.03e-6 * self.columns * self.outputs
         if "lgb" in self.algorithms:
@@ -81,7 +81,7 @@ class CostModel:
 
         def cost(n: int) -> float:
             rounds = self.rounds(n, first, trees)
-            return SAFETY * self.seconds(n, min(self.most_trees, rounds + self.patience)) + self.predicting(rounds)
+            return SAFETY * self.seconds(n, min(self.most_trees, rounds + self.patience)) + self.predict_seconds(rounds)
 
         low, high = first, rows
         if cost(rows) <= budget:
@@ -119,7 +119,7 @@ def plan(timeout: float, costs: list[CostModel], trees: list[float], first: int,
     each = (PART * timeout - START - taken) / max(1, len(costs))
     chosen = [cost.second_rows(rows, first, kept, each) for cost, kept in zip(costs, trees, strict=True)]
     predicting = sum(
-        cost.predicting(cost.rounds(n, first, kept)) for cost, n, kept in zip(costs, chosen, trees, strict=True)
+        cost.predict_seconds(cost.rounds(n, first, kept)) for cost, n, kept in zip(costs, chosen, trees, strict=True)
     )
     return Plan(chosen, predicting, taken)
 

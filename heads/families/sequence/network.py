@@ -90,7 +90,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(shape.width) if shape.norm_first else nn.Identity()
         self.out = nn.Linear(shape.width, outputs)
 
-    def standardised(self, x: Tensor) -> Tensor:
+    def standardise(self, x: Tensor) -> Tensor:
         """Features by train's moments; columns that say what is present stay as they are."""
         return (x - self.mean) / self.deviation
 

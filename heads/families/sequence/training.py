@@ -85,7 +85,7 @@ def predict_rows(
 
     def scores(values: tuple[sequence_clips.Plan, NDArray[np.float32]]) -> tuple[sequence_clips.Plan, NDArray[Any]]:
         with torch.inference_mode():
-            x = model.standardised(torch.from_numpy(values[1]).to(where))
+            x = model.standardise(torch.from_numpy(values[1]).to(where))
             return values[0], activate(task, model(x, torch.from_numpy(values[0] != PADDING).to(where))).cpu().numpy()
 
     for at, result in _side_by_side(scores, clips):
@@ -177,7 +177,7 @@ class Training:
         generator = torch.Generator(self.device).manual_seed(hash((self.seed, self.steps, share)) % 2**63)
         generators.current = generator
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.course.half):
-            features = self.model.standardised(torch.from_numpy(x).to(self.device))
+            features = self.model.standardise(torch.from_numpy(x).to(self.device))
             there = torch.from_numpy(at != PADDING).to(self.device)
             features, there = augment(features, there, self.course.augmentation, self.model.streams, generator)
             return self.model(features, there), there

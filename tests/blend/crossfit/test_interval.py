@@ -87,7 +87,7 @@ def test_no_bound_leaves_the_scale(task, groups, seed, test_groups):
 def test_no_report_of_few_videos_holds_a_bound_outside_the_scale(make_pool, task, videos, seed):
     pool = make_pool(task, seed=seed, videos=videos, length=(10, 25))
     chosen = BlendSettings(draws=100, k_max=2)
-    ways = [Selection(pool, chosen, seed).alone(np.full(3, 1 / 3)), Selection(pool, chosen, seed).select()]
+    ways = [Selection(pool, chosen, seed).tune_with_weights(np.full(3, 1 / 3)), Selection(pool, chosen, seed).select()]
     for way in ways:
         if way is None or way.crossed is None or way.crossed.interval is None:
             assert videos <= 4 or way.crossed.pooled is None, "so few may all score the same"

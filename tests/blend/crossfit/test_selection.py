@@ -86,13 +86,13 @@ def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch,
                 choice = after.choose(f)
                 chosen.append(choice)
                 assert choice == before.choose(f), (seed, f)
-                assert after.averaged(choice, f) == before.averaged(choice, f), (seed, f)
-            others += after.averaged(after.choose(0), 0) != before.averaged(before.choose(0), 0)
+                assert after.average_folds(choice, f) == before.average_folds(choice, f), (seed, f)
+            others += after.average_folds(after.choose(0), 0) != before.average_folds(before.choose(0), 0)
     assert others >= 0.75 * pools, "wild labels that change nothing anywhere test nothing"
     for field in ("kernel", "k", "with_train"):
         assert len({getattr(choice, field) for choice in chosen}) > 1, f"{field} was never chosen"
     crossed = before.select().crossed
-    assert list(crossed.params) == [before.averaged(before.choose(f), f) for f in range(len(folds))]
+    assert list(crossed.params) == [before.average_folds(before.choose(f), f) for f in range(len(folds))]
 
 
 def test_heads_that_differ_in_one_fold_only_are_copies_where_it_is_left_out(make_pool):
@@ -103,7 +103,7 @@ def test_heads_that_differ_in_one_fold_only_are_copies_where_it_is_left_out(make
     scores[1, pool.offsets[2] : pool.offsets[4]] = 0.25
     selection = Selection(replace(pool, scores=scores), SETTINGS, 0, folds)
     for without, weights in ((None, 1 / 3), (0, 1 / 3), (1, 0.0)):
-        found = selection.averaged(Candidate("box", 0, "equal", "fixed"), without).weights
+        found = selection.average_folds(Candidate("box", 0, "equal", "fixed"), without).weights
         assert found[1] == pytest.approx(weights) and sum(found) == pytest.approx(1)
 
 
@@ -111,7 +111,7 @@ def test_a_person_is_held_out_whole_and_counts_once(make_pool):
     pool = replace(make_pool("va", videos=8), people=tuple("aabbccdd"))
     selection = Selection(pool, SETTINGS, 0)
     assert sorted(selection.folds) == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    params = [selection.averaged(selection.choose(f), f) for f in range(4)]
+    params = [selection.average_folds(selection.choose(f), f) for f in range(4)]
     parts = [pool.select(fold) for fold in selection.folds]
     together, apart = (
         estimate.evaluate(some, selection.folds, parts, params, SETTINGS, 0)
@@ -229,7 +229,7 @@ def test_heads_alone_are_tuned_like_a_search_of_one_head(make_pool, name):
     pool = make_pool(name)
     selection = Selection(pool, SETTINGS, 0)
     for h in range(3):
-        way = selection.alone(np.eye(3)[h])
+        way = selection.tune_with_weights(np.eye(3)[h])
         one = replace(pool, heads=(pool.heads[h],), scores=pool.scores[h : h + 1])
         found = search.search(one, SETTINGS, 40, 0)
         # the grid of k skips 4; au chooses its k by counts of 1/256
@@ -244,7 +244,7 @@ def test_one_annotated_video_leaves_nothing_to_hold_out(make_pool):
     usual = selection.select()
     assert usual.crossed is None and usual.chosen == Candidate("box", 0, "shared", "pulled-plug-in")
     assert usual.score == pool.score(combine.combine(pool, usual.params))
-    way = selection.alone(np.full(3, 1 / 3))
+    way = selection.tune_with_weights(np.full(3, 1 / 3))
     assert way.crossed is None and way.score is not None
 
 

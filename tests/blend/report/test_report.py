@@ -25,7 +25,7 @@ def build(make_pool, tmp_path):
         table = report.build(pool, outcome, settings, 0)
         listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, tmp_path)
         rows = np.arange(3)
-        table["submission"] = report.submitted(tmp_path / "submission.txt", listed, pool, rows, "test")
+        table["submission"] = report.describe_submission(tmp_path / "submission.txt", listed, pool, rows, "test")
         table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
         table["seconds"] = 1.5
         return pool, outcome, table

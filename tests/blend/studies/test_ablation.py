@@ -66,7 +66,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ablation.Data:
 
 def test_heads_are_measured_once_and_kept(made: ablation.Data, monkeypatch: pytest.MonkeyPatch):
     kept = made.work / "kept.json"
-    found = ablation.measured(made, 2, kept)
+    found = ablation.measure_seeds(made, 2, kept)
     direct = {"direct targets", "temporal columns and direct targets"}
     assert set(found) == {"lightgbm"} and set(found["lightgbm"]) == {"", ablation.BOTH, "temporal columns", *direct}
     for variant, scores in found["lightgbm"].items():
@@ -76,7 +76,7 @@ def test_heads_are_measured_once_and_kept(made: ablation.Data, monkeypatch: pyte
     assert len(json.loads(kept.read_text())) == 8
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "scores", None)  # nothing is made again
-        assert ablation.measured(made, 2, kept) == found
+        assert ablation.measure_seeds(made, 2, kept) == found
 
 
 def test_what_other_features_or_labels_gave_does_not_count(made: ablation.Data):

@@ -107,10 +107,10 @@ def test_cells_mark_what_does_not_hold():
     assert scores[2:] == ["0.525*", "0.400", "0.400", "0.400", "0.400", "0.500"]
     text = table.markdown(table.SCORES, [scores]).splitlines()
     assert len(text) == 3 and {line.count("|") for line in text} == {len(table.SCORES) + 1}
-    assert len(table.broken(found)) == 2
+    assert len(table.list_broken_claims(found)) == 2
 
 
 def test_a_single_pair_has_no_standard_error():
     line = table.summarise("va", "same", drawn(np.random.default_rng(1), 2))
     assert line["test"]["plain"]["se"] is None and "±" not in table.estimates({"va": {"few": {"same": line}}})[0][2]
-    assert table.errors(np.array([np.nan])) is None and table.signed(None) == "–"
+    assert table.errors(np.array([np.nan])) is None and table.format_signed(None) == "–"

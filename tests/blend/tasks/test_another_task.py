@@ -54,7 +54,9 @@ def test_every_phase_takes_it(name, free, make_pool, tmp_path):
     table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"], "made-up")
     assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)
     listed = test_list.from_lengths({video: 30 for video in test.videos}, pool.task, Path("list.txt"))
-    table["submission"] = report.submitted(Path("submission.txt"), listed, test, write.rows(listed, test), "test")
+    table["submission"] = report.describe_submission(
+        Path("submission.txt"), listed, test, write.rows(listed, test), "test"
+    )
     table["unlabelled_test"] = unlabelled.facts(pool, test, params, 0)
     table |= {"test": None, "seconds": 1.0, "submissions": None}
     assert any("held-out" in line for line in summary.sentences(table))

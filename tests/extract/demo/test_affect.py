@@ -51,7 +51,7 @@ def test_wander_has_the_asked_spread_and_memory():
 
 
 def test_delayed_shifts_and_fills_the_start():
-    np.testing.assert_array_equal(affect.delayed(np.array([3, 4, 5, 6]), 2), [3, 3, 3, 4])
+    np.testing.assert_array_equal(affect.delay(np.array([3, 4, 5, 6]), 2), [3, 3, 3, 4])
 
 
 def test_annotators_follow_the_face_late_and_noisily():

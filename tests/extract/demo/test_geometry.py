@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from extract.demo.geometry import CANVAS, Pose, fixed, mirrored, spline
+from extract.demo.geometry import CANVAS, Pose, mirror, spline, to_fixed_point
 
 
 def test_splines_pass_through_their_knots():
@@ -12,7 +12,7 @@ def test_splines_pass_through_their_knots():
 
 
 def test_mirrored_outline_is_symmetric_and_keeps_the_middle_once():
-    outline = mirrored(np.array([[0, -1], [0.5, 0], [0, 1]]))
+    outline = mirror(np.array([[0, -1], [0.5, 0], [0, 1]]))
     assert outline.tolist() == [[0, -1], [0.5, 0], [0, 1], [-0.5, 0]]
 
 
@@ -39,4 +39,4 @@ def test_roll_turns_and_shift_moves():
 
 
 def test_fixed_point_keeps_sixteenths_of_a_pixel():
-    assert fixed(np.array([[1.5, 2.0625]])).tolist() == [[[24, 33]]]
+    assert to_fixed_point(np.array([[1.5, 2.0625]])).tolist() == [[[24, 33]]]

@@ -9,7 +9,7 @@ from extract.demo import affect, multitask, plan
 @pytest.mark.parametrize("name", ["demo-01", "demo-02", "demo-05", "demo-13_right", "demo-22"])
 def test_lines_say_what_the_annotations_say_or_that_it_is_missing(name):
     row = plan.video(name)
-    lines = [line.split(",") for line in multitask.annotated(plan.SEED, row).splitlines()]
+    lines = [line.split(",") for line in multitask.write_annotation(plan.SEED, row).splitlines()]
     frames = [int(cells[0].split("/")[1][:5]) for cells in lines]
     assert frames == list(range(1, row.frames + 1, multitask.EVERY)) and {
         cells[0].split("/")[0] for cells in lines
@@ -29,8 +29,10 @@ def test_lines_say_what_the_annotations_say_or_that_it_is_missing(name):
 
 
 def test_every_mix_of_invalid_parts_occurs_and_the_bytes_repeat():
-    text = "".join(multitask.annotated(plan.SEED, row) for row in plan.DEMO_VIDEOS if row.part == "train")
-    assert text == "".join(multitask.annotated(plan.SEED, row) for row in plan.DEMO_VIDEOS if row.part == "train")
+    text = "".join(multitask.write_annotation(plan.SEED, row) for row in plan.DEMO_VIDEOS if row.part == "train")
+    assert text == "".join(
+        multitask.write_annotation(plan.SEED, row) for row in plan.DEMO_VIDEOS if row.part == "train"
+    )
     mixes = set()
     for line in text.splitlines():
         numbers = list(map(float, line.split(",")[1:]))
@@ -40,6 +42,6 @@ def test_every_mix_of_invalid_parts_occurs_and_the_bytes_repeat():
 
 def test_the_list_names_the_same_frames():
     row = plan.video("demo-22")
-    listed = multitask.listed(row).splitlines()
+    listed = multitask.write_list(row).splitlines()
     assert listed[:2] == ["demo-22/00001.jpg,", "demo-22/00003.jpg,"] and len(listed) == -(-row.frames // 2)
     assert multitask.HEADER.count(",") == 15 and affect.AU_NAMES[-1] in multitask.HEADER

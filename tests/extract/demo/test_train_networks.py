@@ -9,7 +9,7 @@ from scipy.stats import pearsonr
 
 from extract.demo import train_networks
 from extract.demo.stills import HELD_OUT, make_stills
-from extract.demo.train_networks import FOLDER, RECIPES, ccc, measure, normalised, run
+from extract.demo.train_networks import FOLDER, RECIPES, ccc, measure, normalise, run
 
 WIDTH = {"demo_enet": (128, 8), "demo_mt_enet": (160, 10)}
 
@@ -66,7 +66,7 @@ def test_the_card_names_both_files_and_their_measured_accuracy():
 def test_normalised_is_imagenets_rgb():
     image = np.zeros((1, 112, 112, 3), np.uint8)
     image[..., 0], image[..., 2] = 255, 51  # blue, red
-    red, green, blue = normalised(image)[0, :, 0, 0]
+    red, green, blue = normalise(image)[0, :, 0, 0]
     np.testing.assert_allclose(
         [red, green, blue], [(0.2 - 0.485) / 0.229, -0.456 / 0.224, (1 - 0.406) / 0.225], rtol=1e-5
     )
@@ -91,7 +91,7 @@ def test_training_learns_and_the_export_computes_what_torch_computes(tmp_path: P
     path = tmp_path / "tiny.onnx"
     train_networks.save(model, path)
     with torch.no_grad():
-        expected = model(torch.from_numpy(normalised(stills.images))).numpy()
+        expected = model(torch.from_numpy(normalise(stills.images))).numpy()
     np.testing.assert_allclose(run(path, stills.images), expected, atol=1e-4)
     assert (expected[:, :8].argmax(axis=1) == stills.classes).mean() > 0.25  # one in eight by chance
     assert ((expected[:, 8:] - stills.affect) ** 2).mean() < 0.5 * stills.affect.var(axis=0).mean()
@@ -104,7 +104,7 @@ def test_training_is_reproducible():
     stills = make_stills(HELD_OUT + 20_000, people=16, per_person=8, roughness=1.0)
     first, again = (train_networks.fit(recipe, stills) for _ in range(2))
     with torch.no_grad():
-        outs = [model(torch.from_numpy(normalised(stills.images[:8]))).numpy() for model in (first, again)]
+        outs = [model(torch.from_numpy(normalise(stills.images[:8]))).numpy() for model in (first, again)]
     np.testing.assert_allclose(outs[0], outs[1], atol=1e-4)
 
 

@@ -83,7 +83,7 @@ def test_training_rows_are_the_valid_ones_and_no_others(tmp_path, name):
     task, lines = SUBTASKS[f"mtl/{name}"], random_lines(9)
     read = labels.read_folder(write(tmp_path / "a.txt", *lines), task)
     rows = table.bare({f"v{v}": np.arange(1, 201, dtype=np.int32) for v in range(5)})
-    found = table.labelled(rows, read, task)
+    found = table.label_rows(rows, read, task)
     assert len(found) == sum(int(annotation.valid.sum()) for annotation in read.values()) > 150
     for video, frame, truth in zip(found.rows.video, found.rows.frame, found.truth, strict=True):
         annotation = read[found.rows.videos[video]]

@@ -112,7 +112,7 @@ def test_truth_against_a_loop(tiny: Corpus, task: str) -> None:
         assert valid[i] == known
         if known:
             np.testing.assert_array_equal(values[i], annotation.values[at])
-    some = table.labelled(rows, annotations, TASKS[task])
+    some = table.label_rows(rows, annotations, TASKS[task])
     assert len(some) == valid.sum() and len(some.truth) == len(some)
     np.testing.assert_array_equal(some.rows.frame, rows.frame[valid])
 

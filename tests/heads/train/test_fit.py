@@ -91,8 +91,8 @@ def test_what_temporal_columns_are_made_of_need_not_be_an_input_and_unlabelled_f
 
     everything = [Source("one", ("logits", "embedding")), Source("two", ("va", "embedding"))]
     rows = table.load(tiny.work, everything, annotated(tiny))
-    plain = table.labelled(rows, annotated(tiny), VA)
-    expected = table.labelled(temporal.fit(plain.rows, prepared.settings.temporal).add(rows), annotated(tiny), VA)
+    plain = table.label_rows(rows, annotated(tiny), VA)
+    expected = table.label_rows(temporal.fit(plain.rows, prepared.settings.temporal).add(rows), annotated(tiny), VA)
     at = [expected.rows.columns.index(name) for name in names]
     np.testing.assert_allclose(prepared.labelled.rows.batch(), expected.rows.batch()[:, at], atol=2e-3)
 

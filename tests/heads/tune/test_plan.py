@@ -27,7 +27,7 @@ def test_every_shipped_space_fits_the_standard_heads_of_its_family(corpus: Corpu
     for head in heads_config.standard(task):
         family = str(heads_config.read_raw(head, task)[0]["family"])
         try:
-            tune_plan.shipped(task, family)
+            tune_plan.find_shipped_space(task, family)
         except InputError:
             continue
         plan = tune_plan.make(config, task, head, None, None)
@@ -137,6 +137,6 @@ def test_heads_and_files_that_do_not_exist(corpus: Corpus, tmp_path: Path) -> No
     with pytest.raises(InputError, match="no such search space"):
         tune_plan.make(config, "au", "lightgbm", tmp_path / "none.toml", None)
     with pytest.raises(InputError, match="give one with --space"):
-        tune_plan.shipped("au", "oracle")
+        tune_plan.find_shipped_space("au", "oracle")
     with pytest.raises(InputError, match="expected a table of settings"):
         tune_plan.make(load(corpus, ["heads.au.lightgbm=3"]), "au", "lightgbm", None, None)

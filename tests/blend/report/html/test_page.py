@@ -201,7 +201,7 @@ def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     table = report.build(pool, outcome, settings, 0)
     table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"])
     listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
-    table["submission"] = report.submitted(Path("submission.txt"), listed, pool, np.arange(3), "test")
+    table["submission"] = report.describe_submission(Path("submission.txt"), listed, pool, np.arange(3), "test")
     table |= {"test": None, "seconds": 0.0, "submissions": None}
     json.dumps(table, allow_nan=False)
     found = Page(page.render(table, page_timeline.make(pool, outcome)))

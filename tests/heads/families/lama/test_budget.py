@@ -47,9 +47,14 @@ def test_cost_grows_with_everything() -> None:
 def test_predicting_is_paid_for_too() -> None:
     cost = CostModel(10, 3, ("linear_l2", "lgb"), 1, most_trees=300, patience=20)
     more = replace(cost, predicted=446_000)
-    assert cost.predicting(100) == 0 < replace(more, algorithms=("linear_l2",)).predicting(100) < more.predicting(100)
-    assert more.predicting(100) == pytest.approx(2 * replace(more, predicted=223_000).predicting(100))
-    assert more.predicting(200) > more.predicting(100) < replace(more, folds=5).predicting(100)
+    assert (
+        cost.predict_seconds(100)
+        == 0
+        < replace(more, algorithms=("linear_l2",)).predict_seconds(100)
+        < more.predict_seconds(100)
+    )
+    assert more.predict_seconds(100) == pytest.approx(2 * replace(more, predicted=223_000).predict_seconds(100))
+    assert more.predict_seconds(200) > more.predict_seconds(100) < replace(more, folds=5).predict_seconds(100)
     assert more.second_rows(10**6, 9000, 60.0, 5.0) < cost.second_rows(10**6, 9000, 60.0, 5.0)
 
 
@@ -61,7 +66,9 @@ def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
         assert all(9000 < rows <= 1_360_000 for rows in plan.rows)
         assert sorted(plan.rows, reverse=True) == plan.rows, "outputs that need more trees get fewer rows"
         kept = [cost.rounds(rows, 9000, some) for cost, rows, some in zip(costs, plan.rows, trees, strict=True)]
-        assert plan.predicting == pytest.approx(sum(cost.predicting(k) for cost, k in zip(costs, kept, strict=True)))
+        assert plan.predicting == pytest.approx(
+            sum(cost.predict_seconds(k) for cost, k in zip(costs, kept, strict=True))
+        )
         learning = sum(
             cost.seconds(9000, some + 20) + lama_plan.SAFETY * cost.seconds(rows, min(300, k + 20))
             for cost, some, rows, k in zip(costs, trees, plan.rows, kept, strict=True)

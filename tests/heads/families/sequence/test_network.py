@@ -92,7 +92,7 @@ def test_standardising_leaves_the_column_of_presence_as_it_is() -> None:
     mean[9], deviation[9] = 0, 1
     model = sequence_network.build(STREAMS, SHAPE, 3, (mean, deviation), 0)
     x, _ = clips()
-    z = model.standardised(x)
+    z = model.standardise(x)
     assert torch.equal(z[..., 9], x[..., 9])
     np.testing.assert_allclose(z[..., :9].numpy(), (x.numpy() - mean)[..., :9] / deviation[:9], rtol=1e-5)
 

@@ -112,7 +112,7 @@ def test_on_a_gpu_attention_is_left_no_kind_that_adds_up_in_any_order(monkeypatc
 def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step: int) -> None:
     rows, network = labelled().rows, model().eval()
     found = sequence_training.predict_rows(network, AU, rows, replace(COURSE, step=step))
-    x = network.standardised(torch.from_numpy(rows.batch()))
+    x = network.standardise(torch.from_numpy(rows.batch()))
     total, weighed = np.zeros((len(rows), 12)), np.zeros(len(rows))
     for v in range(6):
         own = np.flatnonzero(rows.video == v)
