@@ -74,7 +74,7 @@ def held_out(
         prepared = fit.prepare_train(work, sources, settings, others, task, seed)
         model, _, _ = fit.fit(prepared, prepared.part, seed)
         rows = table.label_rows(model.rows(work, fold), annotations, task)
-        yield task.score(rows.truth, fit.decide(task, model.predict(rows.rows)))
+        yield task.score(rows.truth, task.decide(model.predict(rows.rows)))
 
 
 def gain(with_: list[float], without: list[float]) -> tuple[float, float]:
