@@ -21,6 +21,7 @@ import hypothesis
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests (`-n 2`), a file stays on one of them, for its fixtures, and so does what
     works in the demo's folder: it takes longest, and begins at once.
