@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .geometry import CANVAS, SHIFT, Points, Pose, fixed, spline
+from .geometry import CANVAS, SHIFT, Points, Pose, spline, to_fixed_point
 from .identity import Colour
 
 _SHADE = CANVAS // 4  # shading is soft, a quarter of the resolution is enough
@@ -24,7 +24,7 @@ class Canvas:
     def outline(self, points: Points, lift: float = 0.0, closed: bool = True, smooth: bool = True) -> np.ndarray:
         """Turn knots [K, 2] into the fixed-point polygon OpenCV draws."""
         curve = spline(points, closed) if smooth else np.asarray(points, dtype=np.float64)
-        return fixed(self.pose.project(curve, lift))
+        return to_fixed_point(self.pose.project(curve, lift))
 
     def fill(self, points: Points, colour: Colour, lift: float = 0.0, smooth: bool = True) -> None:
         """Fill a closed outline."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from .canvas import Canvas
 from .dynamics import FaceState
-from .features import MOUTH_Y, scaled
+from .features import MOUTH_Y, scale_colour
 from .geometry import Points, spline
 from .identity import Identity
 
@@ -82,17 +82,17 @@ def draw_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
             inside.disc(0, low, 0.15, 0.07, (85, 80, 165))
         canvas.paste(inside.image, mask)
     shade = 1 - 0.16 * tense
-    canvas.fill(_between(m.top, m.upper), scaled(who.lips, 0.84 * shade), smooth=False)
-    canvas.fill(_between(m.lower, m.bottom), scaled(who.lips, shade), smooth=False)
+    canvas.fill(_between(m.top, m.upper), scale_colour(who.lips, 0.84 * shade), smooth=False)
+    canvas.fill(_between(m.lower, m.bottom), scale_colour(who.lips, shade), smooth=False)
     glow = m.lower[2:5] * 0.45 + m.bottom[2:5] * 0.55
     if tense < 0.5:
-        canvas.stroke(glow, scaled(who.lips, 1.13), 0.018)
+        canvas.stroke(glow, scale_colour(who.lips, 1.13), 0.018)
     if opening <= 0.03:
-        canvas.stroke(m.upper, scaled(who.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
+        canvas.stroke(m.upper, scale_colour(who.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
     if state.au(23) > 0.15:  # a tightened lip shows fine upright folds
         for x in (-0.5, -0.2, 0.2, 0.5):
             at = round(3 + 3 * x)
-            canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scaled(who.lips, 0.72), 0.008)
+            canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scale_colour(who.lips, 0.72), 0.008)
 
 
 def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from .canvas import Canvas
 from .dynamics import FaceState, Occluder
-from .features import draw_brow, draw_eye, draw_nose, line_brow, line_eye, line_nose, scaled
-from .geometry import CANVAS, Points, mirrored
+from .features import draw_brow, draw_eye, draw_nose, line_brow, line_eye, line_nose, scale_colour
+from .geometry import CANVAS, Points, mirror
 from .identity import Identity
 from .mouth import draw_mouth, jaw_drop, line_mouth
 
@@ -31,7 +31,7 @@ def face_outline(who: Identity, state: FaceState) -> Points:
         [0.34 * wide * jaw, 0.87 * who.chin + 0.95 * drop],
         [0.0, chin],
     ]
-    return mirrored(np.array(half))
+    return mirror(np.array(half))
 
 
 def _background(who: Identity) -> np.ndarray:
@@ -83,7 +83,7 @@ class Renderer:
         line_nose(canvas, who, state)
         line_mouth(canvas, who, state)
         for x, y, radius in who.moles:
-            canvas.disc(x, y, radius, radius, scaled(who.skin, 0.45))
+            canvas.disc(x, y, radius, radius, scale_colour(who.skin, 0.45))
         canvas.spot(0, -0.70, 0.35, 0.18, 0.08)
         across, down = np.cos(state.light_angle), np.sin(state.light_angle)
         canvas.shade(skin, (state.light_strength * across, state.light_strength * down))
@@ -102,26 +102,26 @@ class Renderer:
     def _behind(self, canvas: Canvas) -> None:
         """Draw what the face covers: long hair, neck, shoulders and ears."""
         who = self.who
-        dark = scaled(who.hair, 0.8)
+        dark = scale_colour(who.hair, 0.8)
         if who.hair_style == "long":
             canvas.fill(
-                mirrored(np.array([[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]])), dark
+                mirror(np.array([[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]])), dark
             )
         elif who.hair_style != "bald":
             canvas.fill(
-                mirrored(np.array([[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]])), dark
+                mirror(np.array([[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]])), dark
             )
         if who.hair_style == "bun":
             canvas.disc(0, -1.16, 0.3, 0.2, dark)
-        neck = scaled(who.skin, 0.66)
+        neck = scale_colour(who.skin, 0.66)
         canvas.fill(np.array([[-0.42, 0.5], [0.42, 0.5], [0.46, 1.4], [-0.46, 1.4]]), neck, smooth=False)
         canvas.fill(
             np.array([[-1.4, 1.4], [-0.9, 1.08], [-0.4, 0.98], [0, 1.12], [0.4, 0.98], [0.9, 1.08], [1.4, 1.4]]),
             who.shirt,
         )
         for way in (-1, 1):
-            canvas.disc(way * 0.77 * who.face_width, -0.04, 0.10, 0.2, scaled(who.skin, 0.82))
-            canvas.disc(way * 0.79 * who.face_width, -0.03, 0.05, 0.12, scaled(who.skin, 0.62))
+            canvas.disc(way * 0.77 * who.face_width, -0.04, 0.10, 0.2, scale_colour(who.skin, 0.82))
+            canvas.disc(way * 0.79 * who.face_width, -0.03, 0.05, 0.12, scale_colour(who.skin, 0.62))
 
     def _complexion(self, canvas: Canvas, state: FaceState) -> None:
         """Colour the skin: grain, rosy cheeks, beard."""
@@ -143,7 +143,7 @@ class Renderer:
                 [0.56 * who.jaw_width, 0.66 + 0.6 * drop],
             ]
             beard += [[0.3 * who.jaw_width, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
-            canvas.tint(canvas.mask(mirrored(np.array(beard))), scaled(who.hair, 0.8), 0.62 * who.beard, soften=9)
+            canvas.tint(canvas.mask(mirror(np.array(beard))), scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9)
 
     def _hair(self, canvas: Canvas) -> None:
         """Draw the hair before the forehead."""
@@ -178,7 +178,7 @@ class Renderer:
             strand = np.array(
                 [[start, line - 0.02], [start * 1.1 + 0.03, (line + top) / 2 - 0.05], [start * 0.9 + 0.1, top - 0.1]]
             )
-            canvas.stroke(strand, scaled(who.hair, 1.25), 0.02)
+            canvas.stroke(strand, scale_colour(who.hair, 1.25), 0.02)
 
     def _glasses(self, canvas: Canvas) -> None:
         """Draw a thin frame round both eyes."""
@@ -210,10 +210,10 @@ def _occlude(canvas: Canvas, who: Identity, thing: Occluder) -> None:
     at = np.array([thing.x, thing.y])
     if thing.kind == "hand":
         palm = np.array([[-0.25, 0.9], [-0.26, 0.1], [-0.12, -0.05], [0.2, -0.02], [0.27, 0.2], [0.22, 0.9]])
-        canvas.fill(palm @ turn + at, scaled(who.skin, 0.9))
+        canvas.fill(palm @ turn + at, scale_colour(who.skin, 0.9))
         for x in (-0.19, -0.06, 0.07, 0.19):
             finger = np.array([[x - 0.06, 0.2], [x - 0.055, -0.25], [x, -0.33], [x + 0.055, -0.25], [x + 0.06, 0.2]])
-            canvas.fill(finger @ turn + at, scaled(who.skin, 0.97))
+            canvas.fill(finger @ turn + at, scale_colour(who.skin, 0.97))
     elif thing.kind == "microphone":
         canvas.fill(
             np.array([[-0.06, 0.1], [0.06, 0.1], [0.08, 1.2], [-0.08, 1.2]]) @ turn + at, (40, 40, 42), smooth=False
