@@ -21,15 +21,28 @@ import hypothesis
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
+"""Files whose tests work in the demo's folder."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests (`-n 2`), a file stays on one of them, for its fixtures, and so does what
-    works in the demo's folder: it takes longest, and begins at once.
+    """What works in the demo's folder takes longest, and begins at once."""
+    items.sort(key=lambda item: item.path.name not in DEMO_USERS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests (`-n 2`), a file stays on one of them, for its fixtures, and the users of
+    the demo all on the same one.
     """
-    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
-    for item in items:
-        uses_demo = "demo" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("demo" if uses_demo else str(item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "demo" if file.rpartition("/")[2] in DEMO_USERS else file
+
+    return ByFile(config, log)
 
 
 # a machine may stand still for a while in any example

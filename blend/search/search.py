@@ -164,7 +164,7 @@ class _Search:
             else:
                 frozen = self._make(i, names, asked)
                 if self.journal is not None and not late:  # a search with more time goes on drawing
-                    self.journal.add(frozen)
+                    self.journal.add(frozen if asked is None else self._with_parameters(frozen, asked))
             start = names[i][0] if i < len(names) else "refined" if asked is not None else None
             assert frozen.value is not None
             self.made.append(Trial(self.space.of(frozen), frozen.value, start))
@@ -186,11 +186,20 @@ class _Search:
             else:
                 score = self.score.score(point)
                 if self.journal is not None:
-                    self.journal.add(create_trial(value=score, user_attrs=attributes(point)))
+                    self.journal.add(
+                        self._with_parameters(create_trial(value=score, user_attrs=attributes(point)), point)
+                    )
             assert score is not None
             self.made.append(Trial(point, score, start))
             on_trial()
         return self._choose(None)
+
+    def _with_parameters(self, frozen: FrozenTrial, point: Point) -> FrozenTrial:
+        """A trial that nothing drew, as Optuna's dashboard shows one: with its parameters."""
+        from optuna.trial import create_trial
+
+        named, ranges = self.space.as_parameters(point)
+        return create_trial(params=named, distributions=ranges, value=frozen.value, user_attrs=frozen.user_attrs)
 
     def _make(self, i: int, names: list[tuple[str, int]], asked: Point | None) -> FrozenTrial:
         if i < len(names):

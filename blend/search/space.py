@@ -125,6 +125,28 @@ class Space(ABC):
             params.get("sure"),
         )
 
+    def as_parameters(self, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Optuna's parameters of any point, and their ranges: what no sampler draws has a name with its output, as
+        "w mlp AU1" or "k arousal".
+        """
+        from optuna.distributions import FloatDistribution
+
+        drawn, outputs = self.distributions(), self.pool.task.outputs
+        numbers: dict[str, Any] = {} if self.k is not None else _by_output("k", point.k, outputs)
+        if self.weights is None:
+            for head, row in zip(self.pool.heads, point.weights, strict=True):
+                numbers |= _by_output(f"w {head}", row, outputs)
+        numbers |= {"kernel": point.kernel, "tau": point.tau, "sure": point.sure}
+        for what, values in (("threshold", point.thresholds), ("bias", point.bias)):
+            numbers |= {} if values is None else _by_output(what, tuple(values), outputs)
+        params = {name: value for name, value in numbers.items() if name in drawn or name.split(" ")[0] in ("w", "k")}
+        ranges = {}
+        for name, value in params.items():
+            known = drawn.get(name) or drawn.get(name.rpartition(" ")[0]) or FloatDistribution(0.0, 1.0)
+            fits = not isinstance(known, FloatDistribution) or known.low <= value <= known.high
+            ranges[name] = known if fits else FloatDistribution(min(known.low, value), max(known.high, value))
+        return params, ranges
+
     def of(self, trial: FrozenTrial) -> Point:
         """The point of a stored trial."""
         if POINT not in trial.user_attrs:
@@ -260,6 +282,13 @@ def _rows(weights: NDArray[np.float64] | None) -> tuple[float | tuple[float, ...
     if weights is None:
         return None
     return tuple(float(row[0]) if (row == row[0]).all() else tuple(row.tolist()) for row in weights)
+
+
+def _by_output(name: str, value: Any, outputs: tuple[str, ...]) -> dict[str, Any]:
+    """A number under its name; one per output under the name and the output's."""
+    if not isinstance(value, tuple):
+        return {name: value}
+    return {f"{name} {output}": number for output, number in zip(outputs, value, strict=True)}
 
 
 def _with(params: Params, **numbers: Any) -> Params:

@@ -183,3 +183,39 @@ def test_a_sampler_whose_package_is_missing_and_a_filter_of_no_head_are_said(mak
     monkeypatch.setattr(search, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'blend\.expr\.sampler = "cmaes" needs a package: pip install cmaes'):
         search.search(pool, BlendSettings(sampler="cmaes"), 20, 0)
+
+
+OWN_NUMBERS = {
+    "au": {"per_output_weights": True, "thresholds": "search", "select": "tuned"},
+    "expr": {"bias": "free"},
+    "va": {"per_output_k": True, "per_output_weights": True},
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("own", [False, True])
+def test_the_study_shows_what_the_search_found(make_pool, tmp_path, name, own):
+    """As Optuna's dashboard reads it: every trial has parameters, and the best trial's are the blend's numbers."""
+    import optuna
+
+    pool = make_pool(name)
+    settings = BlendSettings(**(OWN_NUMBERS[name] if own else {}))
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        made = search.search(pool, settings, 40, 0, journal)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.load_study(study_name="x", storage=storage)
+    trials = study.get_trials()
+    storage.remove_session()
+    storage.engine.dispose()
+    assert len(trials) == 40 and all(trial.params for trial in trials)
+    best = max(trials, key=lambda trial: trial.value)
+    outputs, chosen = pool.task.outputs, made.trials[best.number]
+    weights = np.array(
+        [[best.params.get(f"w {h} {c}", best.params.get(f"w {h}")) for c in outputs] for h in pool.heads]
+    )
+    expected = [row if isinstance(row, tuple) else [row] * len(outputs) for row in chosen.weights]
+    np.testing.assert_allclose(weights / weights.sum(0), expected)
+    own_k = tuple(best.params.get(f"k {c}", best.params.get("k")) for c in outputs)
+    assert own_k == (chosen.k if isinstance(chosen.k, tuple) else (chosen.k,) * len(outputs))
+    if not own:
+        assert (made.params.k, made.params.weights) == (chosen.k, chosen.weights)
