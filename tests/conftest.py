@@ -20,7 +20,6 @@ from typing import Any
 import hypothesis
 import pytest
 
-
 DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
 """Files whose tests work in the demo's folder."""
 
