@@ -45,7 +45,7 @@ def test_draws_are_kept_and_printed(tmp_path, monkeypatch, capsys):
         ("va", 4, "default", 2),
         ("va", 4, "auto", 2),
     ]
-    monkeypatch.setattr(nothing, "measured", None)  # nothing is made again
+    monkeypatch.setattr(nothing, "measure_draw", None)  # nothing is made again
     assert nothing.main(["va"], 2, 1, 1, out) == rows
     nothing.command("va", draws=2, workers=1, out=out, as_markdown=True)
     shown = capsys.readouterr().out
