@@ -17,6 +17,7 @@ import typer
 from extract.media import frames, video
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
+from heads.abaw import test_list
 from heads.abaw.tasks import TASKS, Task
 
 DEPTH = 5
@@ -62,7 +63,7 @@ def find_layout(root: Path) -> Layout:
                 if part is not None:
                     result.annotations.setdefault((task.name, part), folder)
             for path, header in headers.items():
-                if header == f"image_location,{task.header}".lower():
+                if header == test_list.default_header(task).lower():
                     result.lists.setdefault(task.name, path)
     return result
 

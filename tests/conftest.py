@@ -19,6 +19,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from support.ports import free_ports
 
 DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
 """Files whose tests work in the demo's folder."""
@@ -161,12 +162,6 @@ def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 HERE = Path(__file__).parents[1]
 
 
-def free_port() -> int:
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        return int(some.getsockname()[1])
-
-
 SECONDS_FOR_ORPHANS, SECONDS_TO_START = 60.0, 120.0
 
 
@@ -214,7 +209,7 @@ class Machines:
     """A scheduler and its workers, all of them processes of this test."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
-        self.folder, self.host, self.port = folder, host, free_port()
+        self.folder, self.host, self.port = folder, host, free_ports(1)[0]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.chance = random.Random(0)
         self.scheduler()

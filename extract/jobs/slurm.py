@@ -177,12 +177,8 @@ OVER_MEMORY = "exceeded memory limit"
 
 def explain_end(number: str) -> str:
     """Why a batch job has ended, as `" (SLURM says TIMEOUT: ...)"`; empty where it runs, ended well or is forgotten."""
-    try:
-        command = ["scontrol", "--oneliner", "show", "job", number]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    facts = dict(re.findall(r"\b(JobState|StdErr)=(\S+)", done.stdout))
+    said = _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    facts = dict(re.findall(r"\b(JobState|StdErr)=(\S+)", said))
     state = facts.get("JobState", "")
     if state == "FAILED" and OVER_MEMORY in _end_of(Path(facts.get("StdErr", "").replace("%J", number))):
         state = "OUT_OF_MEMORY"
@@ -200,8 +196,16 @@ def _end_of(path: Path) -> str:
 def list_batch_jobs(default: set[str]) -> set[str]:
     """The numbers of this user's batch jobs that wait or run; `default` where squeue does not say."""
     try:
-        command = ["squeue", "--noheader", "--format=%A", f"--user={getpass.getuser()}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
+        user = getpass.getuser()
+    except OSError:
         return default
-    return set(done.stdout.split())
+    said = _ask("squeue", "--noheader", "--format=%A", f"--user={user}")
+    return default if said is None else set(said.split())
+
+
+def _ask(*command: str) -> str | None:
+    """What one of SLURM's programs prints; None where it does not say."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from support.ports import free_ports
 
 from blend import dashboard
 from extract.runtime.errors import Failed, InputError
@@ -50,9 +50,7 @@ def test_without_the_program_it_says_how_to_install_it(study: Path, monkeypatch:
 
 def test_it_serves_the_study_on_this_machine_alone(study: Path) -> None:
     pytest.importorskip("optuna_dashboard")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "blend.dashboard", str(study), "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

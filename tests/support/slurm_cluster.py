@@ -7,12 +7,13 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from support.ports import free_ports
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 CONFIG = """
@@ -63,14 +64,6 @@ def _path() -> str:
     return f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
 class SlurmCluster:
     """One node of 8 cores and 64 GB by its own word, in the partition `night`."""
 
@@ -82,7 +75,7 @@ class SlurmCluster:
         folder.chmod(0o755)
         (folder / "key").write_bytes(secrets.token_bytes(1024))
         (folder / "key").chmod(0o400)
-        controller, node = _free_ports(2)
+        controller, node = free_ports(2)
         (folder / "slurm.conf").write_text(CONFIG.format(folder=folder, controller=controller, node=node))
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
         munge = folder / "munge"
@@ -101,9 +94,9 @@ class SlurmCluster:
                 command, env=os.environ | self.environment | {"PATH": _path()}, stdout=out, stderr=out
             )
 
-    def _wait(self, seen: object, what: str) -> None:
+    def _wait(self, seen: Callable[[], object], what: str) -> None:
         until = time.monotonic() + SECONDS_TO_START
-        while not seen():  # type: ignore[operator]
+        while not seen():
             said = "\n".join(path.read_text(errors="replace")[-500:] for path in self.folder.glob("*.out"))
             assert time.monotonic() < until, f"{what} did not come: {said}"
             time.sleep(0.1)

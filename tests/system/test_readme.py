@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import typer.core
+from support.ports import free_ports
 from support.readme_reader import READMES, REPLACED, Reader
 
 import blend.config
@@ -274,9 +275,7 @@ def test_two_workstations_with_a_shared_folder(reader, few_videos):
     pytest.importorskip("distributed")
     shutil.copytree(few_videos.parent, reader.folder, dirs_exist_ok=True)
     (reader.folder / few_videos.name).rename(reader.folder / "mine.toml")
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        reader.names["port"] = str(some.getsockname()[1])
+    reader.names["port"] = str(free_ports(1)[0])
     lines = block_with("dask scheduler")
     with reader.serving([line for line in lines if line.startswith(SERVES)]):
         until = time.monotonic() + 300
