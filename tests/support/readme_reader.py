@@ -20,6 +20,8 @@ REPLACED = {
     "head:8786": "127.0.0.1:{port}",
     "--port 8786": "--host 127.0.0.1 --port {port}",
     "/shared/": "{shared}/",
+    "/data/ABAW": "{corpus}",
+    "--config affwild2.toml": "--config configs/affwild2.toml",
 }
 """All that is changed in a line before it is run: a reader's own server, machine or folder -> what the test made."""
 
@@ -28,7 +30,8 @@ class Reader:
     """A folder with the reader's files, in which lines are run as a shell does."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.names = folder, {"shared": str(folder / "shared")}
+        self.folder = folder
+        self.names = {"shared": str(folder / "shared"), "corpus": str(folder / "runs" / "demo" / "corpus")}
         self.started = 0
 
     def start(self, line: str) -> "subprocess.Popen[str]":

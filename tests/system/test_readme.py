@@ -56,7 +56,7 @@ LONG = {
     "sequence": "encoders learn for minutes",
     "blend.studies.": "simulates or trains for an hour",
     "blend.bench": "measures at the size of Aff-Wild2 for minutes",
-    "--config configs/affwild2.toml": "the whole of the demo once more",
+    "affwild2.toml": "the whole of the demo once more",
     "--task mtl": "all three tasks once more",
     "--redo": "extracts all features once more",
 }
