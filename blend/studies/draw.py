@@ -45,11 +45,19 @@ def pair(
     """
     settings = BlendSettings(trials=trials, k_max=K_MAX, draws=DRAWS)
     sets = [_sets(task, size, of, number, seed, which) for which in range(2)]
+    further = {"same": [pool for made in sets for pool in _later_thirds(made)]} if of == "same" else {}
     return [
         measure(own["validation"], {kind: other[kind] for kind in population.TEST_KINDS[of]}, settings, number,
-                number % EVERY == 0, parts)
+                number % EVERY == 0, parts, further)
         for own, other in (sets, sets[::-1])
     ]  # fmt: skip
+
+
+def _later_thirds(made: dict[str, Pool]) -> list[Pool]:
+    """The second and the third third of the triple set, those that show everything: neither set was made of them."""
+    triple, videos = made["triple"], len(made["validation"].videos)
+    thirds = [triple.select(range(first, first + videos)) for first in (videos, 2 * videos)]
+    return [pool for pool in thirds if population.shows_everything(pool)]
 
 
 def _sets(task: str, size: str, of: str, number: int, seed: int, which: int) -> dict[str, Pool]:

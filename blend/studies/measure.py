@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,17 +51,24 @@ SIMPLEST: dict[str, dict[str, Any]] = {
 
 
 def measure(
-    validation: Pool, tests: Mapping[str, Pool], settings: BlendSettings, seed: int, folded: bool, parts: bool = False
+    validation: Pool,
+    tests: Mapping[str, Pool],
+    settings: BlendSettings,
+    seed: int,
+    folded: bool,
+    parts: bool = False,
+    further: Mapping[str, Sequence[Pool]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Blend in every way on validation, and score each way on every test pool (its truth is read for that alone).
 
     `settings` are those of [blend.<task>]; the search makes `settings.trials` trials. `folded`: also the search inside
-    the folds; `parts`: also the selection with each of PARTS fixed.
+    the folds; `parts`: also the selection with each of PARTS fixed. `further`: more test pools of a kind, as large as
+    its first, that only the default is scored on: they say how often its interval holds.
 
-    Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "chosen": {"kernel",
-    "k"}, "best_head": its name, "videos": of validation, "groups": {"validation" or name of a pool: its people or
-    recordings}}. `own` is the score on the videos searched on, `held` the cross-fitted one; None where it is not
-    defined or was not made.
+    Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "further": {kind: the
+    default's score on each further pool}, "chosen": {"kernel", "k"}, "best_head": its name, "videos": of validation,
+    "groups": {"validation" or name of a pool: its people or recordings}}. `own` is the score on the videos searched on,
+    `held` the cross-fitted one; None where it is not defined or was not made.
     """
     ways, best = _ways(validation, settings, seed, folded)
     said = {name: _said(way) for name, way in ways.items()}
@@ -76,6 +84,7 @@ def measure(
         "groups": {name: int(pool.groups.max()) + 1 for name, pool in {"validation": validation, **tests}.items()},
         "said": said,
         "test": {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()},
+        "further": {kind: [_score(pool, chosen) for pool in pools] for kind, pools in further.items()},
         "chosen": {"kernel": chosen.kernel, "k": list(chosen.k) if isinstance(chosen.k, tuple) else chosen.k},
         "best_head": best,
     }

@@ -28,8 +28,9 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
     {"draws", "videos": [least, most], "test": {way: {"mean", "under", "se"}}, "said": {way: {"own", "held": {"signed",
     "absolute", "se", "draws"}, "inside", "inside_se", "width", "in_range"}}}: `under` is the default's score less the
     way's, `own` the error (estimate less test score) of the score on the videos searched on, `held` that of the
-    cross-fitted one, `inside` how often the 95 % interval held the test score, `in_range` whether all of its bounds are
-    scores that there can be. What only some pairs have is of those; None where none has.
+    cross-fitted one, `inside` how often the 95 % interval held the test score (of all test sets of a draw, each draw
+    counting once), `in_range` whether all of its bounds are scores that there can be. What only some pairs have is of
+    those; None where none has.
     """
     test = {way: np.array([result["test"][kind][way] for result in results]) for way in results[0]["test"][kind]}
     default, videos = test[CROSS_FITTED], [item["videos"] for item in results]
@@ -44,9 +45,17 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
             }
             for way, values in test.items()
         },
-        "said": {way: _estimates(task, way, [_said(task, kind, entry, way) for entry in results], test[way])
-                 for way in results[0]["said"]},
-    }  # fmt: skip
+        "said": {
+            way: _estimates(task, [_said(task, kind, entry, way) for entry in results], _tests(kind, results, way))
+            for way in results[0]["said"]
+        },
+    }
+
+
+def _tests(kind: str, results: Sequence[dict[str, Any]], way: str) -> list[list[float]]:
+    """Of each draw a way's scores on its test sets of a kind; the first is the one that errors are of."""
+    further = [item.get("further", {}).get(kind, []) if way == CROSS_FITTED else [] for item in results]
+    return [[item["test"][kind][way], *scores] for item, scores in zip(results, further, strict=True)]
 
 
 def _said(task: str, kind: str, item: dict[str, Any], way: str) -> dict[str, Any]:
@@ -58,14 +67,16 @@ def _said(task: str, kind: str, item: dict[str, Any], way: str) -> dict[str, Any
     return said | {"interval": list(bounds), "promised": said["interval"]}
 
 
-def _estimates(task: str, way: str, said: list[dict[str, Any]], test: NDArray[np.float64]) -> dict[str, Any]:
+def _estimates(task: str, said: list[dict[str, Any]], tests: list[list[float]]) -> dict[str, Any]:
+    test = np.array([scores[0] for scores in tests])
     own, held = (np.array([np.nan if entry[key] is None else entry[key] for entry in said]) for key in ("own", "held"))
     results: dict[str, Any] = {"own": errors(own - test), "held": errors(held - test)}
     known = np.array([element["interval"] is not None for element in said])
     if not known.any():
         return results | dict.fromkeys(("inside", "inside_se", "width", "in_range"))
     low, high = np.array([case["interval"] for case in said if case["interval"] is not None]).T
-    inside = ((low <= test[known]) & (test[known] <= high)).astype(float)
+    scores = [np.array(tests[d]) for d in np.flatnonzero(known)]
+    inside = np.array([((a <= s) & (s <= b)).mean() for a, b, s in zip(low, high, scores, strict=True)])
     bounds = np.array([item["promised"] for item in said if item["promised"] is not None])
     return results | {
         "inside": float(inside.mean()),

@@ -47,12 +47,31 @@ def test_kinds_of_test_are_of_the_other_set(task):
     assert all(population.shows_everything(one) for one in made.values())
 
 
+def test_further_test_sets_share_no_video_with_validation_or_its_first_test_set():
+    sets = [draw._sets("va", "fewest", "same", 5, 1, which) for which in range(2)]
+    videos = len(sets[0]["validation"].videos)
+    further = [pool for made in sets for pool in draw._later_thirds(made)]
+    assert 0 < len(further) <= 4 and all(len(pool.videos) == videos for pool in further)
+    for pool in further:
+        starts = {pool.scores[0, pool.offsets[v] : pool.offsets[v] + 20, 0].tobytes() for v in range(videos)}
+        own = {
+            made["validation"].scores[0, o : o + 20, 0].tobytes()
+            for made in sets
+            for o in made["validation"].offsets[:-1]
+        }
+        assert len(starts) == videos and not starts & own
+    both = draw.pair("va", "fewest", "same", 5, 1, 12)
+    assert [len(result["further"]["same"]) for result in both] == [len(further)] * 2
+    assert draw.pair("va", "fewest", "people", 1, 1, 12)[0]["further"] == {}
+
+
 def test_every_way_scores_what_its_params_decide():
     """Against scores that are reckoned here, for the ways whose params are known beforehand."""
     rng = np.random.default_rng(4)
     validation, test = (population.draw("au", 8, rng) for _ in range(2))
     settings = BlendSettings(trials=12, k_max=3, draws=100, folds=3, select_folds=3)
-    found = measure(validation, {"one": test, "two": validation}, settings, 0, folded=False, parts=True)
+    found = measure(validation, {"one": test, "two": validation}, settings, 0, False, True, {"one": [validation, test]})
+    assert found["further"] == {"one": [found["test"][name]["cross_fitted"] for name in ("two", "one")]}
     plain = Params("au", test.task.outputs, test.heads, (1 / 6,) * 6)
     assert found["test"]["one"][PLAIN] == test.score(combine.combine(test, plain))
     assert found["test"]["two"]["tuned"] == found["said"]["tuned"]["own"], "its own videos"

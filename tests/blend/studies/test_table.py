@@ -68,6 +68,25 @@ def test_lines_add_up():
         assert crossed["in_range"] is True
 
 
+def test_an_interval_is_held_against_every_test_set_of_its_draw_each_draw_counting_once():
+    rng = np.random.default_rng(3)
+    made = drawn(rng, 20)
+    for item in made:
+        item["further"] = {"same": rng.uniform(0.3, 0.6, rng.integers(5)).tolist(), "shift": [0.0]}
+    held = []
+    for item in made:
+        low, high = item["said"]["cross_fitted"]["interval"]
+        scores = [item["test"]["same"]["cross_fitted"], *item["further"]["same"]]
+        held.append(sum(low <= score <= high for score in scores) / len(scores))
+    line, alone = (
+        table.summarise("au", "same", made),
+        table.summarise("au", "same", drawn(np.random.default_rng(3), 20)),
+    )
+    assert line["said"]["cross_fitted"]["inside"] == pytest.approx(sum(held) / 20)
+    assert line["said"]["cross_fitted"]["inside_se"] == pytest.approx(naive_error(held))
+    assert line["said"]["cross_fitted"]["held"] == alone["said"]["cross_fitted"]["held"], "errors are of the first"
+
+
 def line_with(own, held, inside, default, other, interval=(0.1, 0.9)):
     """Two pairs: a line whose means and coverage are these."""
     said = {"tuned": (0.4 + own, None, None), "cross_fitted": (0.5, default + held, list(interval))}
