@@ -93,8 +93,10 @@ class Features(Strict):
     """
 
     networks: list[str] = Field(default=[], min_length=1)
-    engine: Literal["auto", "openvino", "torch"] = "auto"
-    """auto: torch where there is CUDA, else OpenVINO on the CPU. Their fp32 features may be mixed: equal to 1e-4."""
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"
+    """auto: ONNX Runtime where it can use an NVIDIA GPU, else OpenVINO on the CPU. Their fp32 features may be mixed:
+    equal to 1e-4. "torch" is the former name of the engine for GPUs, and means onnxruntime.
+    """
     precision: Literal["fp32", "bf16"] = "fp32"
     weights: Path | None = None
     """A folder that is looked into for the known networks' files before the cache and the download."""

@@ -1,4 +1,4 @@
-"""An ONNX network that hears, compiled for stretches of one length: OpenVINO on CPU, torch on CUDA.
+"""An ONNX network that hears, compiled for stretches of one length: OpenVINO on CPU, ONNX Runtime on CUDA.
 
 One stretch a request, so a result does not depend on its neighbours.
 """
@@ -6,9 +6,9 @@ One stretch a request, so a result does not depend on its neighbours.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import create as engine
-from extract.engines import graph, openvino_engine
+from extract.engines import graph, onnx_session, openvino_engine
 from extract.engines.graph import Outputs
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from extract.config import Features
+
+NUMBERS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+"""ONNX Runtime's names of the types of an input that is not float32."""
 
 Shaped = Callable[[list[int | None]], tuple[list[int], int]]
 """The input's shape as the file states it -> what to run, and the axis that is time."""
@@ -153,37 +156,25 @@ class OpenVinoAudioEngine(Layout):
             raise self._failure
 
 
-class TorchAudioEngine(Layout):
-    """Runs by torch, on CUDA where there is one, by the picture engine's arithmetic; results come at once."""
+class OnnxRuntimeAudioEngine(Layout):
+    """Runs by ONNX Runtime, on CUDA where there is one; results come at once."""
 
     def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
-        """Raises UnsupportedOperator for a network that torch cannot run, InputError for what the device refuses."""
-        import torch
-
-        from extract.engines.onnx_module import OnnxModule, UnsupportedOperator
-        from extract.engines.torch_engine import arithmetic
-
+        """Raises InputError for what ONNX Runtime or the device refuses."""
         super().__init__(path, name, wanted, shaped)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._lowered = precision == "bf16"
-        self.runs = f"torch {torch.__version__} on {self._device.type}, {precision}"
-        torch.set_float32_matmul_precision("highest")
-        try:
-            module = OnnxModule(self.onnx, list(wanted.values()), tuple(self.shape))
-        except UnsupportedOperator as error:
-            raise UnsupportedOperator(f'{path}: {error}; features.engine = "openvino" runs it on CPU') from error
-        self._arithmetic = partial(arithmetic, self._device, self._lowered, f"the audio network {name!r}")
-        with self._arithmetic():
-            self._module = module.to(self._device).eval()
+        device = onnx_session.find_device()
+        self._what = f"the audio network {name!r}"
+        with onnx_session.refusals(self._what, path):
+            self._session = onnx_session.open_session(self.onnx, device, precision)
+        self.runs = onnx_session.describe(device, precision)
+        takes = self._session.get_inputs()[0]
+        self._input, self._type = takes.name, NUMBERS.get(takes.type, np.float32)
 
     def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
         """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
-        import torch
-
-        with self._arithmetic():
-            result = self._module(torch.from_numpy(sound).to(self._device, self._module.dtype))
-            rows = {kind: item[0].float().cpu().numpy() for kind, item in zip(self.wanted, result, strict=True)}
-        done(rows)
+        with onnx_session.refusals(self._what):
+            result = self._session.run(list(self.wanted.values()), {self._input: sound.astype(self._type)})
+        done({kind: np.asarray(item[0], np.float32) for kind, item in zip(self.wanted, result, strict=True)})
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -191,17 +182,13 @@ class TorchAudioEngine(Layout):
 
 def create(
     path: Path, name: str, wanted: dict[str, str], shaped: Shaped, settings: Features
-) -> OpenVinoAudioEngine | TorchAudioEngine:
-    """The engine that the config asks for, as extract.engines.openvino_engine chooses it for pictures."""
-    import sys
-
-    if settings.engine != "openvino" and (settings.engine == "torch" or engine._has_cuda()):
-        from extract.engines.onnx_module import UnsupportedOperator
-
+) -> OpenVinoAudioEngine | OnnxRuntimeAudioEngine:
+    """The engine that the config asks for, as extract.engines.create chooses it for pictures."""
+    if engine.wants_onnxruntime(settings.engine):
         try:
-            return TorchAudioEngine(path, name, wanted, shaped, settings.precision)
-        except UnsupportedOperator as error:
-            if settings.engine == "torch":
+            return OnnxRuntimeAudioEngine(path, name, wanted, shaped, settings.precision)
+        except InputError as error:
+            if settings.engine != "auto":
                 raise
             print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
     return OpenVinoAudioEngine(path, name, wanted, shaped, settings.precision)

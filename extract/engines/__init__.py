@@ -1,10 +1,9 @@
 """ONNX network + picture -> outputs.
 
 check.py: Whether a network's file is what the config says of it, and whether what it gives can be kept.
-create.py: Which engine runs a network: torch on CUDA, OpenVINO on CPU.
+create.py: Which engine runs a network: ONNX Runtime on an NVIDIA GPU, OpenVINO on the CPU.
 graph.py: An ONNX graph with the outputs that a network's row asks for, and what comes out of them.
-onnx_module.py: An ONNX graph as a torch module, for one batch shape.
-onnx_operators.py: ONNX operators in torch: OPERATORS, one small function each, after onnx.ai/onnx/operators.
+onnx_session.py: Sessions of ONNX Runtime, on a GPU or on the CPU.
+onnxruntime_engine.py: Network + pictures -> embedding, logits, va, by ONNX Runtime.
 openvino_engine.py: Network + picture -> embedding, logits, va, by OpenVINO on CPU.
-torch_engine.py: Network + pictures -> embedding, logits, va, by torch: on CUDA, or (slowly, to check) on CPU.
 """

@@ -1,4 +1,4 @@
-"""Which engine runs a network: torch on CUDA, OpenVINO on CPU."""
+"""Which engine runs a network: ONNX Runtime on an NVIDIA GPU, OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -6,50 +6,49 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from extract.engines import onnx_session
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
+from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
 
 if TYPE_CHECKING:
-    from extract.engines.torch_engine import TorchEngine
+    from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 
-E = TypeVar("E", "OpenVinoEngine", "TorchEngine")
+E = TypeVar("E", "OpenVinoEngine", "OnnxRuntimeEngine")
 
 
-def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | TorchEngine:
-    """The engine that the config asks for: "openvino", "torch" (on CUDA if there is one, else on CPU), or "auto".
+def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+    """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
 
-    "auto" is torch where there is CUDA and torch has the network's operators, else OpenVINO. Warns where bf16 was
-    asked for and the hardware has none. Raises InputError as the engines do.
+    "auto" is ONNX Runtime where that can use a GPU and run the network, else OpenVINO. Warns where bf16 was asked for
+    and the hardware has none. Raises InputError as the engines do.
     """
-    if kind != "openvino" and (kind == "torch" or _has_cuda()):
-        from extract.engines.onnx_module import UnsupportedOperator
-        from extract.engines.torch_engine import TorchEngine
+    if wants_onnxruntime(kind):
+        from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 
         try:
-            return _remarked(TorchEngine(path, network, precision))
-        except UnsupportedOperator as error:
-            if kind == "torch":
+            return _remarked(OnnxRuntimeEngine(path, network, precision))
+        except InputError as error:
+            if kind != "auto":
                 raise
             print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
     return _remarked(OpenVinoEngine(path, network, precision, thread_limit()))
+
+
+def wants_onnxruntime(kind: str) -> bool:
+    """Whether `features.engine` asks for ONNX Runtime here. Warns where a GPU stays unused for want of a package."""
+    if kind != "auto":
+        return kind != "openvino"
+    if onnx_session.find_device() == "cuda":
+        return True
+    if onnx_session.has_gpu():
+        print(f"warning: networks run on the CPU; for the GPU: {onnx_session.INSTALL}", file=sys.stderr)
+    return False
 
 
 def _remarked(engine: E) -> E:
     if engine.remark:
         print(f"warning: {engine.remark}", file=sys.stderr)
     return engine
-
-
-def _has_cuda() -> bool:
-    """Whether torch can use an NVIDIA GPU. Without a driver torch is not even asked: importing it takes seconds."""
-    import ctypes
-
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    import torch
-
-    return torch.cuda.is_available()

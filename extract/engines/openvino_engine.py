@@ -2,7 +2,7 @@
 
 OpenVINO runs asynchronously, one picture a request, every core busy. One picture a request makes the result of a
 picture independent of its neighbours, so resumed and shared runs give the same bytes; on CPU it is also the fastest
-way (design notes in the README). The torch engine is in `extract.engines.torch_engine`.
+way (design notes in the README). The engine for GPUs is `extract.engines.onnxruntime_engine`.
 """
 
 from __future__ import annotations

@@ -149,10 +149,10 @@ def test_engines_may_be_mixed_in_one_folder_and_precisions_may_not(tmp_path, con
     before = {name: store.read(store.path(work, "net", name)) for name in names}
     kept = files(work)
     store.path(work, "net", "a").unlink()
-    run.main(by(engine="torch"), work)
+    run.main(by(engine="onnxruntime"), work)
     made = {name: content == kept[name] for name, content in files(work).items()}
     assert made == {"a.safetensors": False, "b_left.safetensors": True, "empty.safetensors": True}
-    assert store.read_about(store.path(work, "net", "a"))["engine"].startswith("torch")
+    assert store.read_about(store.path(work, "net", "a"))["engine"].startswith("onnxruntime")
     assert store.read_about(store.path(work, "net", "b_left"))["engine"].startswith("openvino")
     again = store.read(store.path(work, "net", "a"))
     np.testing.assert_allclose(again.logits, before["a"].logits, rtol=1e-3, atol=1e-4)

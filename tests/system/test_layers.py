@@ -30,6 +30,7 @@ HEAVY = (
     "optuna",
     "numba",
     "openvino",
+    "onnxruntime",
     "onnx",
     "pandas",
     "sklearn",

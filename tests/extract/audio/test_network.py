@@ -1,6 +1,7 @@
 """Networks of the user's own that hear: made-up ones whose answers are known, on both engines."""
 
 import json
+import types
 
 import numpy as np
 import onnx
@@ -67,7 +68,7 @@ def stretch(samples, centre, length):
     return padded[first + length : first + 2 * length].astype(np.float32)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_one_vector_is_of_the_stretch_around_the_frames_own_time(tmp_path, engine):
     weights, rng = one_vector(tmp_path / "net.onnx"), np.random.default_rng(1)
     samples = rng.normal(size=3 * RATE).astype(np.float32)
@@ -78,40 +79,19 @@ def test_one_vector_is_of_the_stretch_around_the_frames_own_time(tmp_path, engin
     assert found.dtype == np.float16
 
 
-def hearing(path, precision="fp32"):
-    return audio_engine.TorchAudioEngine(path, "mine", {"embedding": "out"}, lambda stated: ([1, 800], 1), precision)
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_torch_hears_without_tf32_and_always_by_the_same_algorithms(tmp_path, precision):
-    import torch
-
+def test_what_the_device_refuses_is_one_line_and_a_callbacks_error_its_own(tmp_path):
     one_vector(tmp_path / "net.onnx")
-    engine, seen, came = hearing(tmp_path / "net.onnx", precision), [], []
-    cudnn, cuda = torch.backends.cudnn, engine._device.type
-
-    def look(module, given):
-        seen.append((cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32))
-        assert torch.is_inference_mode_enabled() and torch.is_autocast_enabled(cuda) == (precision == "bf16")
-
-    engine._module.register_forward_pre_hook(look)
-    before = (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-    engine.submit(np.zeros((1, 800), np.float32), came.append)
-    assert seen == [(False, True, False, False)] and came[0]["embedding"].dtype == np.float32
-    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before
-
-
-def test_what_the_device_refuses_is_one_line_and_a_callbacks_error_its_own(tmp_path, monkeypatch):
-    one_vector(tmp_path / "net.onnx")
-    engine, sound = hearing(tmp_path / "net.onnx"), np.zeros((1, 800), np.float32)
+    wanted = {"embedding": "out"}
+    engine = audio_engine.OnnxRuntimeAudioEngine(tmp_path / "net.onnx", "mine", wanted, lambda _: ([1, 800], 1), "fp32")
+    sound = np.zeros((1, 800), np.float32)
 
     def refuse(*_):
         raise RuntimeError("CUDA error: no kernel image is available\nmore")
 
     with pytest.raises(RuntimeError, match="no kernel"):
         engine.submit(sound, refuse)
-    monkeypatch.setattr("extract.engines.onnx_module.OnnxModule.forward", refuse)
-    said = r"the audio network 'mine' there \(CUDA [^\n]*\); features\.engine = \"openvino\" runs it on CPU$"
+    engine._session = types.SimpleNamespace(run=refuse)
+    said = r"the audio network 'mine' \(CUDA [^\n]*\); features\.engine = \"openvino\" runs it on the CPU$"
     with pytest.raises(InputError, match=said):
         engine.submit(sound, refuse)
 
@@ -133,7 +113,7 @@ def test_normalised_stretches(tmp_path):
         np.testing.assert_allclose(row, ((part - part.mean()) / part.std()) @ weights, atol=0.003)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize(("stride", "kernel"), [(320, 400), (160, 160), (1024, 512), (100, 1111)])
 def test_vectors_of_a_sequence_are_placed_at_their_own_times(tmp_path, engine, stride, kernel):
     """The mean of a ramp is the time of its middle."""

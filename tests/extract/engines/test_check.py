@@ -10,7 +10,7 @@ from PIL import Image
 
 from extract.engines import graph as engine
 from extract.engines import openvino_engine
-from extract.engines.torch_engine import TorchEngine
+from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.features import pipeline, store
 from extract.media import frames
 from extract.networks.registry import Network
@@ -50,7 +50,7 @@ def by_hand(kernel, pixels):
 
 def engines(path, own):
     yield openvino_engine.OpenVinoEngine(path, own, threads=1)
-    yield TorchEngine(path, own, device="cpu")
+    yield OnnxRuntimeEngine(path, own, device="cpu")
 
 
 @pytest.mark.parametrize("kind", ["UINT8", "INT32", "FLOAT", "FLOAT16"])
@@ -73,7 +73,7 @@ def test_inputs_that_take_no_such_picture_are_refused_at_the_start(tmp_path):
         "its input is int8, which holds no pixels": {"kind": TensorProto.INT8},
     }.items():
         save(path, **changes)
-        for make in (openvino_engine.OpenVinoEngine, TorchEngine):
+        for make in (openvino_engine.OpenVinoEngine, OnnxRuntimeEngine):
             with pytest.raises(InputError, match=rf"own\.onnx: .*{text}"):
                 make(path, own)
     save(path, takes=("n", 3, "h", "w"))
@@ -97,7 +97,7 @@ def test_outputs_that_are_not_what_the_config_says_are_refused_at_the_start(tmp_
             r"'maps' .* has the shape \[\d, 8, 10, 10\]: a map of 800 numbers a picture; expected one",
         ),
     ):
-        for make in (openvino_engine.OpenVinoEngine, TorchEngine):
+        for make in (openvino_engine.OpenVinoEngine, OnnxRuntimeEngine):
             with pytest.raises(InputError, match=rf"own\.onnx: output .*{text}"):
                 make(path, network(**facts))
     good = network(logits="pooled", classes=tuple("abcdefgh"), embedding="means")  # [N, 8, 1, 1] is one vector

@@ -5,11 +5,10 @@ import types
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
 
-from extract.engines import create as engines
-from extract.engines.create import create
+from extract.engines import onnx_session, onnxruntime_engine
+from extract.engines.create import create, wants_onnxruntime
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import NETWORKS, Network
 from extract.runtime.errors import InputError
@@ -161,35 +160,42 @@ def test_threads_that_were_given_are_pinned_to_no_core():
     assert done.stdout.split() == ["True"]
 
 
-def test_openvino_where_there_is_no_gpu_and_torch_where_there_is_one(tmp_path, network_file, monkeypatch):
+def test_openvino_where_there_is_no_gpu_and_onnx_runtime_where_there_is_one(tmp_path, network_file, monkeypatch):
     network_file(tmp_path / "net.onnx")
-    monkeypatch.setattr("extract.engines.torch_engine.TorchEngine", lambda *args: types.SimpleNamespace(remark=""))
+    monkeypatch.setattr(onnxruntime_engine, "OnnxRuntimeEngine", lambda *args: types.SimpleNamespace(remark=""))
     made = {}
-    for cuda in (False, True):
-        monkeypatch.setattr(engines, "_has_cuda", lambda cuda=cuda: cuda)
-        for kind in ("auto", "openvino", "torch"):
-            made[kind, cuda] = create(kind, tmp_path / "net.onnx", row(8), "fp32")
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(onnx_session, "find_device", lambda device=device: device)
+        for kind in ("auto", "openvino", "onnxruntime", "torch"):
+            made[kind, device] = create(kind, tmp_path / "net.onnx", row(8), "fp32")
     assert {key for key, engine in made.items() if not isinstance(engine, OpenVinoEngine)} == {
-        ("auto", True), ("torch", True), ("torch", False)
+        ("auto", "cuda"), *((kind, device) for kind in ("onnxruntime", "torch") for device in ("cpu", "cuda"))
     }  # fmt: skip
 
 
-def test_networks_beyond_torch_run_on_the_cpu_unless_torch_was_demanded(tmp_path, network_file, monkeypatch, capsys):
+def test_what_the_gpu_cannot_run_runs_on_the_cpu_unless_it_was_demanded(tmp_path, network_file, monkeypatch, capsys):
     network_file(tmp_path / "net.onnx")
-    model = onnx.load(tmp_path / "net.onnx")
-    model.graph.node[1].op_type = "Selu"
-    onnx.save(model, tmp_path / "net.onnx")
-    monkeypatch.setattr(engines, "_has_cuda", lambda: True)
+
+    def refuse(*_):
+        raise InputError("net.onnx: it mixes pictures")
+
+    monkeypatch.setattr(onnxruntime_engine, "OnnxRuntimeEngine", refuse)
+    monkeypatch.setattr(onnx_session, "find_device", lambda: "cuda")
     assert isinstance(create("auto", tmp_path / "net.onnx", row(8), "fp32"), OpenVinoEngine)
-    assert "operator 'Selu' is not among" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"'Selu' .*features\.engine = \"openvino\""):
-        create("torch", tmp_path / "net.onnx", row(8), "fp32")
+    assert "it mixes pictures; so it does now, without the GPU" in capsys.readouterr().err
+    with pytest.raises(InputError, match="it mixes pictures"):
+        create("onnxruntime", tmp_path / "net.onnx", row(8), "fp32")
 
 
-def test_without_a_driver_torch_is_not_even_imported(monkeypatch):
+def test_a_gpu_without_its_package_is_said_and_without_a_driver_nothing_is_imported(monkeypatch, capsys):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # its import fails
+    assert not wants_onnxruntime("auto")
+    assert "for the GPU: pip install 'affect-heads[gpu]'" in capsys.readouterr().err
+
     def no_driver(name):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", no_driver)
-    monkeypatch.setitem(sys.modules, "torch", None)  # its import would now fail
-    assert not engines._has_cuda()
+    assert onnx_session.find_device() == "cpu" and not wants_onnxruntime("auto")
+    assert capsys.readouterr().err == ""

@@ -1,5 +1,6 @@
-"""The torch engine against OpenVINO, and its own promises: same bytes whatever the neighbours, fp32 without TF32."""
+"""ONNX Runtime against OpenVINO, and its own promises: same bytes whatever the neighbours, fp32 without TF32."""
 
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,16 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from extract.engines.onnx_module import UnsupportedOperator
+from extract.engines import graph, onnx_session
+from extract.engines.onnxruntime_engine import BATCH, IN_FLIGHT, OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
-from extract.engines.torch_engine import BATCH, IN_FLIGHT, TorchEngine
 from extract.networks import checkpoints
 from extract.networks.registry import NETWORKS
 from extract.runtime.errors import InputError
 
 MODELS = Path(__file__).parents[4] / "shared" / "models"
 MTL = NETWORKS["enet_b0_8_va_mtl"]
-CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+CUDA = pytest.mark.skipif(onnx_session.find_device() != "cuda", reason="no CUDA GPU here")
 SHARED = {
     "faceres.onnx": replace(
         MTL, name="faceres", colour="bgr", mean=(0.4076, 0.458, 0.485), std=(0.00392157,) * 3,
@@ -49,15 +50,6 @@ STAND_INS = {
     "mobilevitv2_050": 64,  # group norms, linear attention
     "mobile_face_net": 56,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks as small as these are no faster with more, and beside other processes much slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=STAND_INS)
@@ -113,7 +105,7 @@ def assert_close(found, expected, tolerance):
 
 def assert_engines_agree(path, network, device="cpu"):
     videos = [pictures(network, 5)]
-    engine, other = TorchEngine(path, network, device=device), OpenVinoEngine(path, network)
+    engine, other = OnnxRuntimeEngine(path, network, device=device), OpenVinoEngine(path, network)
     assert engine.widths == other.widths
     assert_close(answers(engine, videos), answers(other, videos), 1e-4)
 
@@ -141,8 +133,8 @@ def test_agrees_with_openvino_on_cuda(stand_in):
 
 def assert_same_bytes_in_company(path, network, precision, device):
     ours = pictures(network, BATCH[device] + 3)
-    alone = answers(TorchEngine(path, network, precision, device), [ours])
-    again = answers(TorchEngine(path, network, precision, device), [pictures(network, 5, seed=1), ours])
+    alone = answers(OnnxRuntimeEngine(path, network, precision, device), [ours])
+    again = answers(OnnxRuntimeEngine(path, network, precision, device), [pictures(network, 5, seed=1), ours])
     for kind, rows in alone.items():
         np.testing.assert_array_equal(rows, again[kind][5:])
 
@@ -152,33 +144,71 @@ def test_a_video_has_the_same_bytes_whatever_runs_before_it_and_beside_it(stand_
     assert_same_bytes_in_company(*stand_in, "fp32", device)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
-def test_likewise_in_bf16(small, device):
-    assert_same_bytes_in_company(*small, "bf16", device)
-
-
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
-def test_bf16_is_near_fp32_and_not_it(small, device):
+@CUDA
+def test_bf16_is_tf32_on_a_gpu_near_fp32_and_not_it(small):
     path, network = small
+    assert_same_bytes_in_company(path, network, "bf16", "cuda")
     videos = [pictures(network, 6)]
-    full, lowered = (answers(TorchEngine(path, network, kind, device), videos) for kind in ("fp32", "bf16"))
+    full, lowered = (answers(OnnxRuntimeEngine(path, network, kind, "cuda"), videos) for kind in ("fp32", "bf16"))
     assert_close(lowered, full, 0.03)
     assert not np.array_equal(full["embedding"], lowered["embedding"])
 
 
-def test_fp32_is_without_tf32_and_always_by_the_same_algorithms(small):
-    engine = TorchEngine(*small, device="cpu")
-    before = torch.backends.cudnn.allow_tf32
-    with engine._arithmetic():
-        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
-        assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
-        assert torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
-    assert torch.backends.cudnn.allow_tf32 == before
+def test_bf16_on_the_cpu_is_fp32_and_says_so(small):
+    path, network = small
+    videos = [pictures(network, 6)]
+    full, asked = (OnnxRuntimeEngine(path, network, kind, "cpu") for kind in ("fp32", "bf16"))
+    np.testing.assert_array_equal(answers(full, videos)["embedding"], answers(asked, videos)["embedding"])
+    assert full.remark == "" and "runs in fp32" in asked.remark
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", "0"), ("bf16", "1")])
+def test_a_gpu_gets_no_tf32_unless_asked_and_no_algorithm_of_a_trial(small, monkeypatch, precision, tf32):
+    """The provider's options are looked at where it would be opened."""
+    import onnxruntime
+
+    asked = []
+
+    class Session:
+        def __init__(self, model, options, providers):
+            asked.append((options, providers))
+
+        def get_providers(self):
+            return [asked[-1][1][0][0]]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    onnx_session.open_session(graph.expose(*small)[0], "cuda", precision)
+    [(options, [(provider, own)])] = asked
+    assert options.use_deterministic_compute and provider == "CUDAExecutionProvider"
+    assert own == {"use_tf32": tf32, "cudnn_conv_algo_search": "HEURISTIC"}
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use_is_said(small, monkeypatch):
+    """It would go on with the CPU without a word."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setitem(onnx_session.PROVIDERS, "cuda", "CPUExecutionProvider")
+    own = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda model, options, _: own(model, options, ["CPUExecutionProvider"])
+    )
+    monkeypatch.setattr(own, "get_providers", lambda self: ["another"])
+    with pytest.raises(InputError, match=r"cannot use this GPU .*features\.engine = \"openvino\""):
+        onnx_session.open_session(graph.expose(*small)[0], "cuda", "fp32")
+
+
+def test_without_the_package_the_error_says_what_to_install(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"needs ONNX Runtime: pip install 'affect-heads\[gpu\]'"):
+        OnnxRuntimeEngine(*small, device="cpu")
+    assert onnx_session.find_device() == "cpu"
 
 
 def test_answers_come_in_order_and_the_wait_is_bounded(small):
     path, network = small
-    engine = TorchEngine(path, network, device="cpu")
+    engine = OnnxRuntimeEngine(path, network, device="cpu")
     came = []
     for index, picture in enumerate(pictures(network, 40)):
         engine.submit(picture, lambda row, index=index: came.append(index))
@@ -189,7 +219,7 @@ def test_answers_come_in_order_and_the_wait_is_bounded(small):
 
 def test_rows_stay_when_later_batches_use_the_same_memory(small):
     path, network = small
-    engine = TorchEngine(path, network, device="cpu")
+    engine = OnnxRuntimeEngine(path, network, device="cpu")
     many = pictures(network, 30)
     together = answers(engine, [many])["embedding"]
     np.testing.assert_array_equal(together[:4], answers(engine, [many[:4]])["embedding"])
@@ -230,39 +260,47 @@ def test_networks_that_mix_the_pictures_of_a_batch_are_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"net\.onnx: output 'y' has shape \[5\] for 4 pictures.*engine = \"openvino\""
     ):
-        TorchEngine(tmp_path / "net.onnx", own, device="cpu")
+        OnnxRuntimeEngine(tmp_path / "net.onnx", own, device="cpu")
     mixing(tmp_path / "net.onnx", centred=True)
     with pytest.raises(InputError, match=r"depends on the others of its batch.*engine = \"openvino\""):
-        TorchEngine(tmp_path / "net.onnx", own, device="cpu")
+        OnnxRuntimeEngine(tmp_path / "net.onnx", own, device="cpu")
 
 
-def test_what_torch_cannot_run_names_the_file_and_the_way_out(tmp_path, network_file):
+def test_what_onnx_runtime_cannot_run_names_the_file_and_the_way_out(tmp_path, network_file):
     path = tmp_path / "net.onnx"
     network_file(path)
     own = replace(NETWORKS["enet_b0_8_best_vgaf"], size=32)
-    with pytest.raises(InputError, match=r"net\.onnx: torch cannot run .* size 32 and colour 'grey': node .*channel"):
-        TorchEngine(path, replace(own, colour="grey", mean=(0.5,), std=(0.5,)), device="cpu")
+    said = r"net\.onnx: ONNX Runtime cannot run .* size 32 and colour 'grey' \(.*\); features\.engine = \"openvino\""
+    with pytest.raises(InputError, match=said):
+        OnnxRuntimeEngine(path, replace(own, colour="grey", mean=(0.5,), std=(0.5,)), device="cpu")
     import onnx
 
     model = onnx.load(path)
-    model.graph.node[1].op_type = "Shrink"
+    model.graph.node[1].op_type = "NoSuchOperator"
     onnx.save(model, path)
-    with pytest.raises(UnsupportedOperator, match=r"net\.onnx: operator 'Shrink' .*features\.engine = \"openvino\""):
-        TorchEngine(path, own, device="cpu")
+    with pytest.raises(InputError, match=r"net\.onnx: .*NoSuchOperator[^\n]*features\.engine = \"openvino\""):
+        OnnxRuntimeEngine(path, own, device="cpu")
     network_file(path, outputs=9)
     with pytest.raises(InputError, match="9 outputs, expected 8"):
-        TorchEngine(path, own, device="cpu")
+        OnnxRuntimeEngine(path, own, device="cpu")
 
 
 @pytest.mark.parametrize("what", ["CUDA error: no kernel image is available\nmore", "CUDA out of memory."])
-def test_what_the_device_refuses_is_one_line(small, monkeypatch, what):
-    def refuse(self, pixels):
-        raise torch.OutOfMemoryError(what) if "memory" in what else RuntimeError(what)
+def test_what_the_device_refuses_is_one_line(small, what):
+    engine = OnnxRuntimeEngine(*small, device="cpu")
 
-    monkeypatch.setattr("extract.engines.onnx_module.OnnxModule.forward", refuse)
-    with pytest.raises(InputError, match=r"^CPU: .* 4 pictures of 'small' .*\(CUDA [^\n]*\); features\.engine = "):
-        TorchEngine(*small, device="cpu")
+    def refuse(*_):
+        raise RuntimeError(what)
+
+    engine._run = refuse
+    engine.submit(pictures(small[1], 1)[0], lambda row: None)
+    with pytest.raises(
+        InputError, match=r"^ONNX Runtime cannot run 4 pictures of 'small' .*\(CUDA [^\n]*\); features\.engine"
+    ):
+        engine.flush()
 
 
 def test_says_what_runs(small):
-    assert TorchEngine(*small, "bf16", "cpu").runs == f"torch {torch.__version__} on CPU, bf16"
+    import onnxruntime
+
+    assert OnnxRuntimeEngine(*small, "fp32", "cpu").runs == f"onnxruntime {onnxruntime.__version__} on CPU, fp32"
