@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from extract.audio import step as audio_step
 from extract.config import Config
 from extract.features import pipeline, store
 from extract.features import step as feature_step
+from extract.features.base import FeatureStep
 from extract.jobs.cluster import Cluster
 from extract.jobs.job import Job, Needs
 from extract.jobs.session import wait_until
@@ -33,10 +35,10 @@ SECONDS_BETWEEN_NEWS = 0.5
 MEMORY = 1_000_000_000
 """Bytes of an extracting process: half of it was measured (README), twice that is asked for."""
 SECTIONS = ("corpus", "features", "networks", "audio")
-Part = feature_step.NetworkStep | audio_step.AudioStep
+Part = FeatureStep[Any]
 
 
-def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
+def run(cluster: Cluster, config: Config, parts: Sequence[Part]) -> None:
     """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays.
 
     Returns when this machine sees all that was made, videos with unreadable pictures among them.
@@ -47,7 +49,7 @@ def run(cluster: Cluster, config: Config, parts: list[Part]) -> None:
     videos: dict[str, tuple[Part, list[Any], int]] = {}
     for part in parts:
         todo: list[Any] = part.todo()
-        sizes = [part.size(job) * _frames(part) for job in todo]
+        sizes = [part.size(job) * part.frames_of_unit for job in todo]
         for number, chunk in enumerate(divide_videos(sizes, cluster.slots()), 1):
             name = f"extract-{part.name}-{number}"
             subset = [todo[i] for i in chunk]
@@ -99,18 +101,13 @@ def _file(part: Part, job: Any) -> tuple[int, int] | None:
     return about.st_ino, about.st_mtime_ns
 
 
-def _frames(part: Part) -> int:
-    """Frames that a unit of a part stands for: of sound a video counts as so many."""
-    return 1 if isinstance(part, feature_step.NetworkStep) else 100
-
-
 def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, values: list[Any]) -> Job:
     """A job's paths: no picture is read here."""
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
+    told["corpus"] = part.corpus
     if isinstance(part, feature_step.NetworkStep):
-        told |= {"corpus": part.corpus, "seen": [[job.video, str(job.folder.absolute())] for job in values]}
+        told |= {"seen": [[job.video, str(job.folder.absolute())] for job in values]}
     else:
-        told |= {"corpus": part.corpus_version}
         told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]}
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.cluster_job", (), cluster.log(name), needs, stdin=json.dumps(told))
@@ -144,7 +141,7 @@ def main(told: dict[str, Any], say: Any) -> None:
         done += count
         if time.monotonic() - said >= SECONDS_BETWEEN_NEWS:
             said = time.monotonic()
-            say({"done": done * _frames(part)})
+            say({"done": done * part.frames_of_unit})
 
     if todo:
         part.make_of(todo, advance)

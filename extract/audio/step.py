@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from extract.audio import logmel
 from extract.config import Config, Corpus
 from extract.features import provenance, store
+from extract.features.base import FeatureStep, OnProgress
 from extract.features.store import VideoFeatures, check_values
 from extract.media import files as media_files
 from extract.media import sound as audio_read
 from extract.media import timestamps
 from extract.media.sound import Block, Heard
 from extract.networks import registry
-from extract.runtime import inputs, locks
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
-from extract.runtime.progress import progress
 from extract.runtime.run_folder import fingerprint, sweep, write_json
 
 NAME = "audio"
@@ -134,62 +134,37 @@ def create_listener(name: str, config: Config) -> Listener:
     return AudioNetwork(name, config.audio[name], config.features)
 
 
-@dataclass
-class AudioStep:
-    """One network's part of the store. `corpus_version` is that of an embedded corpus, whose sound changes under the
+class AudioStep(FeatureStep[Job]):
+    """The sound of `jobs` through one listener. `version` is that of an embedded corpus, whose sound changes under the
     same names; else empty.
     """
 
-    name: str
-    listener: Listener
-    jobs: list[Job]
-    corpus: Corpus
-    work: Path
-    corpus_version: str
-    redo: bool
-    _since: int | None = field(init=False, default=None)
+    frames_of_unit = 100
 
-    unit = "videos"
-    gpu = False
+    def __init__(
+        self, name: str, listener: Listener, jobs: Sequence[Job], corpus: Corpus, work: Path, version: str, redo: bool
+    ) -> None:
+        super().__init__(name, jobs, work, version, redo)
+        self.listener, self.settings = listener, corpus
 
-    @property
-    def _about(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str]:
+        """What decides the features."""
         return self.listener.about | {"mark": fingerprint(self.listener.about)}
 
-    def size(self, job: Job) -> int:
-        """How much of the work a video is."""
-        return 1
+    def is_current(self, path: Path, job: Job) -> bool:
+        """Whether a file holds what would be made now. Raises InputError where it is of other settings."""
+        return _is_current(path, self.about, _facts(job, self.settings, self.corpus))
 
-    def todo(self) -> list[Job]:
-        """The videos that are missing or out of date."""
-        self._since = provenance.redo_since(self.work / "features" / self.name, self._about["mark"], self.redo)
-        return [job for job in self.jobs if not self.is_done(job)]
-
-    def is_done(self, job: Job) -> bool:
-        """Whether a video's features stand; after `todo`."""
-        file = store.path(self.work, self.name, job.video)
-        if self._since is not None and not (file.exists() and file.stat().st_mtime_ns >= self._since):
-            return False
-        return _is_current(file, self._about, _facts(job, self.corpus, self.corpus_version))
-
-    def make(self) -> None:
-        """Bring it up to date, together with whoever else works on it."""
-        if todo := self.todo():
-            with progress(f"extract {self.name}", total=len(todo), unit=self.unit) as bar:
-                self.make_of(todo, bar.advance)
-
-    def make_of(self, todo: list[Job], advance: Callable[[int], None]) -> None:
-        """The work itself, on the videos that no other process does; after `todo`."""
-        claims = locks.Claims(self.work / "features" / self.name / ".locks")
-        for job in locks.take_turns(todo, claims, self.is_done, passed=lambda _: advance(1)):
+    def make_videos(self, ours: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
+        """Listen to the videos that come, one by one."""
+        for job in ours:
             if job is not None:
-                _make_video(self.name, self.listener, job, self.corpus, self.work, self._about, self.corpus_version)
-                claims.release(job.video)
+                _make_video(self.name, self.listener, job, self.settings, self.work, self.about, self.corpus)
+                release(job.video)
                 advance(1)
 
-    def finish(self) -> None:
-        """All of it is there: end a redo, and say which videos have no sound."""
-        provenance.finish_redo(self.work / "features" / self.name)
+    def report(self) -> None:
+        """Say which videos have no sound; `soundless.json` has all of them."""
         _report(self.name, self.jobs, self.work)
 
 
