@@ -41,9 +41,10 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
     config.refuse_template()
     if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
         weights.need([registry.find(name, config) for name in _seeing(config, work)], config.features.weights)
-    corpus = _render(work) if config.corpus.demo else ""
+    hears = audio_step.names(config, work)
+    corpus = _render(work, sound=bool(hears)) if config.corpus.demo else ""
     config = resolve(config, work)
-    sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
+    sounds = {name: audio_step.create_listener(name, config) for name in hears}
     heard = (
         audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     )  # before hours of pictures
@@ -105,8 +106,8 @@ def corpus_folder(work: Path) -> Path:
     return work / "corpus"
 
 
-def _render(work: Path) -> str:
-    """Render what is missing of the embedded corpus; returns its version."""
+def _render(work: Path, sound: bool) -> str:
+    """Render what is missing of the embedded corpus, `sound` where it is heard; returns its version."""
     from extract.demo import corpus
 
     if not corpus.is_done(corpus_folder(work)):
@@ -117,13 +118,15 @@ def _render(work: Path) -> str:
                 bar.advance(done - bar.done)
 
             corpus.make(corpus_folder(work), on_progress)
+    if sound:
+        corpus.make_sound(corpus_folder(work))
     return corpus.VERSION
 
 
 def _version_of_sound() -> str:
     from extract.demo import corpus
 
-    return f"{corpus.VERSION}, {corpus.BESIDE}"
+    return f"{corpus.VERSION}, {corpus.ANNOTATIONS}, {corpus.SOUND}"
 
 
 EXAMPLES = """Examples:

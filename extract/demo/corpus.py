@@ -24,7 +24,8 @@ from .render import Renderer
 
 VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
-BESIDE = "annotations 2, sound 1"
+ANNOTATIONS = "annotations 2"
+SOUND = "sound 1"
 """The same of what goes with the pictures: of another version, it is written again, and the pictures stay."""
 
 JPEG_QUALITY = 88
@@ -61,7 +62,13 @@ def paths(folder: Path) -> dict:
 def is_done(folder: Path) -> bool:
     """Whether `folder` holds a complete corpus of this version."""
     mark = Path(folder) / "DONE"
-    return mark.is_file() and mark.read_text().split("\n") == [VERSION, BESIDE, ""]
+    return mark.is_file() and mark.read_text().split("\n") == [VERSION, ANNOTATIONS, ""]
+
+
+def has_sound(folder: Path) -> bool:
+    """Whether `folder` holds the sound tracks of this version."""
+    mark = paths(folder)["videos"] / "DONE"
+    return mark.is_file() and mark.read_text().split("\n") == [VERSION, SOUND, ""]
 
 
 def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2) -> None:
@@ -84,9 +91,24 @@ def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, pr
         _clear_other_version(folder)
         _render_all(folder, on_progress, processes)
         _write_texts(folder)
-        _write_sound(paths(folder)["videos"])
         sweep(folder / "DONE")
-        write_text(folder / "DONE", f"{VERSION}\n{BESIDE}\n")
+        write_text(folder / "DONE", f"{VERSION}\n{ANNOTATIONS}\n")
+
+
+def make_sound(folder: Path) -> None:
+    """Write whatever is missing of the sound tracks: seconds that only what hears has to wait for."""
+    home = paths(folder)["videos"]
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(Path(folder) / ".lock"):
+        if has_sound(folder):
+            return
+        for name, rows in sound.tracks(DEMO_VIDEOS).items():
+            path = home / f"{name}.wav"
+            sweep(path)
+            with write_whole(path) as temporary:
+                temporary.write_bytes(sound.encode(sound.render(SEED, rows)))
+        sweep(home / "DONE")
+        write_text(home / "DONE", f"{VERSION}\n{SOUND}\n")
 
 
 def _clear_other_version(folder: Path) -> None:
@@ -204,15 +226,6 @@ def _write_texts(folder: Path) -> None:
     sweep(where["mtl"]["test"])
     listed = [multitask.write_list(row) for row in DEMO_VIDEOS if row.part == "test"]
     write_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
-
-
-def _write_sound(folder: Path) -> None:
-    """Write the sound tracks."""
-    for name, rows in sound.tracks(DEMO_VIDEOS).items():
-        path = folder / f"{name}.wav"
-        sweep(path)
-        with write_whole(path) as temporary:
-            temporary.write_bytes(sound.encode(sound.render(SEED, rows)))
 
 
 def _listed(row: DemoVideo, task: str) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from extract.demo import corpus, plan
+from extract.demo import corpus, plan, sound
 
 SHORT = tuple(
     replace(plan.video(name), frames=frames, gaps=gaps)
@@ -67,7 +67,7 @@ def test_layout_formats_and_missing_faces(short, tmp_path):
                 lines = file.read_text().splitlines()
                 assert lines[0].startswith(header) and len(lines) == row.frames + 1
                 assert all(len([float(v) for v in line.split(",")]) == width for line in lines[1:])
-    assert (tmp_path / "DONE").read_text() == f"{corpus.VERSION}\n{corpus.BESIDE}\n" and corpus.is_done(tmp_path)
+    assert (tmp_path / "DONE").read_text() == f"{corpus.VERSION}\n{corpus.ANNOTATIONS}\n" and corpus.is_done(tmp_path)
     assert hidden(tmp_path) == []
 
 
@@ -124,6 +124,30 @@ def test_a_finished_corpus_is_left_alone_and_another_version_is_made_anew(short,
     (tmp_path / ".version").write_text("demo corpus 0\n")
     corpus.make(tmp_path, processes=1)
     assert contents(tmp_path) == before
+
+
+def test_sound_is_written_when_it_is_asked_for_and_goes_on_after_an_interruption(short, tmp_path, monkeypatch):
+    corpus.make(tmp_path, processes=1)
+    tracks = corpus.paths(tmp_path)["videos"]
+    assert not tracks.exists() and not corpus.has_sound(tmp_path)
+    render, heard = sound.render, []
+
+    def dies(seed, rows):
+        heard.append(rows)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+        return render(seed, rows)
+
+    monkeypatch.setattr(sound, "render", dies)
+    with pytest.raises(KeyboardInterrupt):
+        corpus.make_sound(tmp_path)
+    assert not corpus.has_sound(tmp_path) and len(list(tracks.glob("*.wav"))) == 1
+    corpus.make_sound(tmp_path)
+    assert corpus.has_sound(tmp_path) and corpus.is_done(tmp_path)
+    assert {file.stem for file in tracks.glob("*.wav")} == set(sound.tracks(corpus.DEMO_VIDEOS))
+    count = len(heard)
+    corpus.make_sound(tmp_path)
+    assert len(heard) == count, "it is there"
 
 
 def test_two_processes_write_what_the_renderer_draws(tmp_path):
