@@ -74,9 +74,9 @@ class Commands(typer.core.TyperGroup):
         if args[0] not in COMMANDS:
             ctx.fail(f"no command {args[0]!r}; there are {', '.join(COMMANDS)}{did_you_mean(args[0], COMMANDS)}")
         if args[0] == "predict":
-            from blend.predict.__main__ import join_blends
+            from blend.predict.__main__ import prepare_arguments
 
-            args = [args[0], *join_blends(args[1:])]
+            args = [args[0], *prepare_arguments(args[1:])]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -96,7 +96,7 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         (folder / name).unlink(missing_ok=True)
     if wanted.video:
         step("video")
-        sound = _annotate(clip, table, result, folder)
+        sound = _annotate(clip, table, result, folder, predictor.note)
         files |= {"video": VIDEO, "still": STILL}
     files["timeline"] = TIMELINE
     said = {
@@ -110,14 +110,14 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         "sound": sound,
         "broken": result.broken,
         "files": files,
-    }
+    } | ({"note": predictor.note} if predictor.note else {})
     page = prediction_timeline.render(table, said, [entry.params for entry in predictor.trained])
     run_folder.write_text(folder / TIMELINE, page)
     run_folder.write_json(folder / SUMMARY, said)
     return [*files.values(), SUMMARY]
 
 
-def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path) -> str:
+def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path, note: str) -> str:
     """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
     from itertools import chain
 
@@ -128,7 +128,7 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, fol
     pictures = clip.pictures(result.frames)
     first = next(pictures)
     faces = annotate.Face.all_of(table)
-    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds)
+    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds, note)
     best = annotate.moment(faces)
     with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 

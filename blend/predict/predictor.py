@@ -4,6 +4,7 @@
 
     predictor = Predictor.load("runs/demo/blend/au", "runs/demo/blend/expr")
     table = predictor.video("clip.mp4")      # a pandas DataFrame, a row per frame
+    table = Predictor.pretrained("enet_b0_8_va_mtl").video("clip.mp4")      # a network by itself, without a blend
 
 A video is read frame by frame and crops lie on disk, so memory does not grow with its length but for some hundred bytes
 a frame.
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from blend.predict.source import DetectedFaces, VideoSource
     from blend.predict.trained import TrainedBlend
+
+DEFAULT = "enet_b0_8_va_mtl"
+"""The network of `--pretrained` without a name: it has expressions, valence and arousal."""
 
 
 class Predictor:
@@ -39,6 +43,24 @@ class Predictor:
 
         trained = predict_blends.find(Path(folder) for folder in blends)
         return Predictor(trained, video_features.settings(trained, Path(config) if config is not None else None))
+
+    @staticmethod
+    def pretrained(network: str = DEFAULT, config: str | Path | None = None) -> Predictor:
+        """A network by itself, without a blend: its own expressions, valence and arousal, whatever it has of them.
+
+        `config` is the TOML file that has a network of one's own as [networks.<name>]. Raises InputError for a network
+        that is not known, whose file is not at hand, or that has neither.
+        """
+        from blend.predict import pretrained
+
+        return Predictor(*pretrained.find(network, Path(config) if config is not None else None))
+
+    @property
+    def note(self) -> str:
+        """What every output says of what made it; empty: nothing needs saying."""
+        from blend.predict.trained import make_note
+
+        return make_note(self.trained)
 
     @property
     def tasks(self) -> list[str]:
@@ -88,4 +110,4 @@ class Predictor:
                 blended = video_predictions.predict(
                     self.trained, work, result.videos, result.frames, lambda note: bar.advance(1, note)
                 )
-        return prediction_table.build(result, blended, self.tasks), result
+        return prediction_table.build(result, blended, self.tasks, self.note), result
