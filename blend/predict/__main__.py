@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,10 @@ python -m blend.predict *.mp4 --blend runs/mine/blend/va --out results --json > 
 
 def command(
     videos: Annotated[
-        list[Path], typer.Argument(help="Video files, or folders of face crops 00001.jpg, ...", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Video files, folders of face crops 00001.jpg, ... or of other pictures.", show_default=False
+        ),
     ],
     blend: Annotated[
         list[Path] | None,
@@ -72,18 +75,24 @@ def command(
             keep=keep,
             pretrained=pretrained,
         )
-        if as_json:
-            print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
-        else:
-            show(said)
-        if note := next((item["note"] for item in said if "note" in item), ""):
-            print(f"warning: {note}", file=sys.stderr)
-        broken = [item for item in said if item["broken"]]
-        for entry in broken:
-            rest = "the frames before that were" if entry["frames"] else "nothing of it was"
-            print(f"warning: {entry['broken']}; {rest} predicted", file=sys.stderr)
-        if broken:
+        if not tell(said, as_json):
             sys.exit(1)
+
+
+def tell(said: list[dict[str, Any]], as_json: bool) -> bool:
+    """Print what was predicted, and on stderr what to know of it; returns whether every file was whole."""
+    if as_json:
+        print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        show(said)
+    if note := next((item["note"] for item in said if "note" in item), ""):
+        print(f"warning: {note}", file=sys.stderr)
+    broken = [item for item in said if item["broken"]]
+    for entry in broken:
+        parts = "the frames before that were" if "rate" in entry else "the other pictures were"
+        rest = parts if entry["frames"] else "nothing of it was"
+        print(f"warning: {entry['broken']}; {rest} predicted", file=sys.stderr)
+    return not broken
 
 
 def prepare_arguments(arguments: list[str]) -> list[str]:

@@ -94,10 +94,12 @@ class Painter:
     """Draws all frames of one video."""
 
     def __init__(
-        self, faces: list[Face], height: int, width: int, seconds: NDArray[np.float64], note: str = ""
+        self, faces: list[Face], height: int, width: int, seconds: NDArray[np.float64], note: str = "", name: str = ""
     ) -> None:
-        """`height` and `width` are the video's, `seconds` [frames] the times of its frames; `note` stands below."""
-        self.faces, self.seconds = faces, seconds
+        """`height` and `width` are the video's, `seconds` [frames] the times of its frames; `note` stands below. Of a
+        single picture its `name` is told, not its time.
+        """
+        self.faces, self.seconds, self.name = faces, seconds, name
         self.scale = max(1, -(-LOWEST // height)) if height < LOWEST else min(1.0, HIGHEST / height)
         self.height, self.width = _even(height * self.scale), _even(width * self.scale)
         self.unit = self.height / LOWEST
@@ -239,7 +241,7 @@ class Painter:
             self._units(draw, places["units"], face.units[row] if seen else np.zeros(len(AU)))
         if face.affect is not None:
             self._affect(draw, places["affect"], places["side"][0], face.affect, row)
-        said = f"frame {row + 1}   {self.seconds[row]:.2f} s"
+        said = self.name or f"frame {row + 1}   {self.seconds[row]:.2f} s"
         draw.text(places["foot"], said, fill=DIM, font=self._font(11))
         return image
 

@@ -76,7 +76,7 @@ class Predictor:
         fps: float = 30.0,
         detector: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Predict every frame of a video file, or of a folder of face crops (00001.jpg, ... at `fps`).
+        """Predict every frame of a video file, of a folder of face crops (00001.jpg, ... at `fps`) or of pictures.
 
         Returns a row per frame and face (columns: blend.predict.table.build). `faces` 2 follows the left and the right
         person, `size` is the crops' edge in pixels, `detector` the face detector's file. Raises InputError for a video
@@ -97,6 +97,7 @@ class Predictor:
         from blend.predict import features as video_features
         from blend.predict import scores as video_predictions
         from blend.predict import table as prediction_table
+        from blend.predict.source import PictureFolder
         from extract.runtime.progress import progress, step
 
         step("faces")
@@ -107,7 +108,10 @@ class Predictor:
             video_features.extract(self.trained, self.networks, clip, result, work)
             step("heads")
             with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
+                frames = 1 if clip.is_album else result.frames
                 blended = video_predictions.predict(
-                    self.trained, work, result.videos, result.frames, lambda note: bar.advance(1, note)
+                    self.trained, work, result.videos, frames, lambda note: bar.advance(1, note)
                 )
+        if isinstance(clip, PictureFolder):
+            return prediction_table.build_album(clip, result, blended, self.tasks, self.note), result
         return prediction_table.build(result, blended, self.tasks, self.note), result

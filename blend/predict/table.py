@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.predict.scores import BlendedVideo
-from blend.predict.source import NAMES, DetectedFaces
+from blend.predict.source import NAMES, DetectedFaces, PictureFolder
 from extract.faces.boxes import SIDES
 from extract.runtime.run_folder import write_whole
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
@@ -55,6 +55,24 @@ def build(
             columns["by"][rows] = note
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
+
+
+def build_album(
+    clip: PictureFolder,
+    result: DetectedFaces,
+    blended: dict[str, list[BlendedVideo]],
+    tasks: Collection[str],
+    note: str = "",
+) -> pd.DataFrame:
+    """The table of a folder of pictures: as `build`, with the file's name as `picture` for `frame` and `time`."""
+    import pandas as pd
+
+    parts = []
+    for name, part in clip.split(result):
+        table = build(part, blended, tasks, note).drop(columns=["frame", "time"])
+        table.insert(0, "picture", name)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def columns_of(tasks: Collection[str]) -> list[str]:
