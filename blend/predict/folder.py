@@ -143,7 +143,7 @@ def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: 
     from blend.predict.source import VideoSource
 
     results = []
-    (folder / ALBUM).mkdir()
+    (folder / ALBUM).mkdir(exist_ok=True)
     for name, rows in table.groupby("picture", sort=False):
         file = f"{ALBUM}/{name}"
         try:
