@@ -24,7 +24,7 @@ class Command:
 COMMANDS = {
     "run": Command("blend.run", "Frames and annotations -> a checked submission and a report."),
     "init": Command("blend.init", "Write a config for your data."),
-    "predict": Command("blend.predict", "Trained blends on any video: table, drawn video, timeline."),
+    "predict": Command("blend.predict", "Trained blends, or a network by itself, on any video."),
     "check": Command("blend.check", "Would the organisers take this file?"),
     "apply": Command("blend.apply", "A blend's params.json on prediction files: the same submission."),
     "compare": Command("blend.compare", "Blends side by side, and by how much one is better."),
@@ -46,6 +46,7 @@ Examples:
   affect-heads init /data/ABAW --out mine.toml         a config for your data
   affect-heads run --task au --config mine.toml
   affect-heads predict clip.mp4 --blend runs/demo/blend
+  affect-heads predict clip.mp4 --pretrained           a network by itself, before any training
   affect-heads COMMAND --help                          its options and examples"""
 
 
