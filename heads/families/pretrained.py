@@ -133,14 +133,19 @@ class Pretrained(Head):
         """See Head.fit. Raises InputError where no network has what it takes."""
         blocks = self._blocks(train.rows)
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
+        self.prepare(train.rows)
         if self.task.is_multiclass:
-            self.ready = {b.network: _are_probabilities(_chunks(train.rows, b)) for b in blocks}
             said = {output for block in blocks for output in match_outputs(block)}
             facts["classes_without_a_logit"] = [name for i, name in enumerate(EXPR) if i not in said]
         if self.mlp is not None:
             facts["mlp"] = self.mlp.fit(_for_mlp(train), _for_mlp(dev), seed, on_progress)
         on_progress(1.0, "nothing to learn")
         return facts
+
+    def prepare(self, rows: Rows) -> None:
+        """See which networks' logits are probabilities already: all that predicting without an mlp needs to know."""
+        if self.task.is_multiclass:
+            self.ready = {block.network: _are_probabilities(_chunks(rows, block)) for block in self._blocks(rows)}
 
     def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit."""
