@@ -146,7 +146,7 @@ def _run(folder: Path) -> None:
     """In the watched process: the network alone, or the whole run with a note of the time every now and then."""
     from extract import config, run
     from extract.engines import openvino_engine
-    from extract.features import step as feature_step
+    from extract.features import base as feature_step
 
     settings = json.loads((folder / "long.json").read_text(encoding="utf-8"))
     only = settings.pop("only", None)
