@@ -106,9 +106,9 @@ def test_every_process_that_is_started_by_a_modules_name_gets_the_packages_path(
     for package in ("extract", "heads", "blend"):
         for path in sorted((ROOT / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            lists = [[e.value for e in node.elts if isinstance(e, ast.Constant)] for node in ast.walk(tree)
-                     if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable"]  # fmt: skip
-            if any("-m" in values for values in lists):
+            lists = [node.elts for node in ast.walk(tree) if isinstance(node, ast.List) and node.elts]
+            starts = [items for items in lists if ast.unparse(items[0]) == "sys.executable"]
+            if any(getattr(item, "value", "") == "-m" for items in starts for item in items):
                 started.append(path)
                 assert "python_path()" in path.read_text(encoding="utf-8"), path
     assert len(started) > 6
