@@ -69,8 +69,10 @@ def find_layout(root: Path) -> Layout:
 
 
 def _folders(root: Path, depth: int, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, list[Path], bool]]:
-    """`root` and the folders below it, each with what it holds, read once, and whether that is folders of crops; none below a folder that holds crops, of
-    which there are thousands, and none that is a link to one that it lies in; `above` are these.
+    """`root` and the folders below it, each with what it holds, read once, and whether that is folders of crops.
+
+    None below a folder that holds crops, of which there are thousands; none that is a link to one that it lies in
+    (`above`).
 
     Raises InputError for a first folder that cannot be read; others are passed over with a warning.
     """

@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from extract.config import Strict
+from extract.runtime import limits
+from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json, write_whole
+from heads.data.arrays import read_tensors
 from heads.data.table import Block, Rows
 
 KIND = "temporal"
@@ -99,7 +102,13 @@ class TemporalColumns:
         """What the statistics of one video are of, [n, width]; `own` are those of its rows that have the network."""
         if table.kind != "embedding":
             return block.values[own].astype(np.float64)
-        learnt = next(c for c in self.components if c.network == block.network)
+        wide = block.values.shape[1]
+        learnt = next((c for c in self.components if c.network == block.network and len(c.mean) == wide), None)
+        if learnt is None or learnt.axes.shape[1] < min(table.components, wide):
+            raise InputError(
+                f"the head has no principal components of {wide} columns of network {block.network!r}, which its "
+                f"temporal columns are made of; make the head anew"
+            )
         return learnt.of(replace(rows, blocks=(block,)).batch(own))[:, : table.components]
 
     def save(self, folder: Path) -> None:
@@ -113,17 +122,22 @@ class TemporalColumns:
                 temporary.write_bytes(save(arrays))
 
     @staticmethod
-    def load(folder: Path) -> TemporalColumns:
-        """Read what `save` wrote: the same columns to the bit."""
-        from safetensors.numpy import load_file
-
+    def load(folder: Path, columns: int) -> TemporalColumns:
+        """Read what `save` wrote: the same columns to the bit. Raises ValueError for files that do not fit together, or
+        make more than a head's `columns`.
+        """
         tables = [Temporal.model_validate(raw) for raw in json.loads((folder / "temporal.json").read_text())]
+        if sum(len(table.windows) * len(table.statistics) for table in tables) > columns:
+            raise ValueError(f"temporal.json: more than {columns} columns")
         path = folder / "temporal.safetensors"
-        arrays = load_file(path) if path.exists() else {}
-        networks = sorted(name.removesuffix(" mean") for name in arrays if name.endswith(" mean"))
-        return TemporalColumns(
-            tuple(tables), tuple(Components(n, arrays[f"{n} mean"], arrays[f"{n} axes"]) for n in networks)
-        )
+        arrays = read_tensors(path) if path.exists() else {}
+        results = []
+        for name in sorted(name.removesuffix(" mean") for name in arrays if name.endswith(" mean")):
+            mean, axes = arrays[f"{name} mean"], arrays[f"{name} axes"]
+            if mean.ndim != 1 or axes.ndim != 2 or len(mean) != len(axes):
+                raise ValueError(f"temporal.safetensors: {name!r} has the shapes {mean.shape} and {axes.shape}")
+            results.append(Components(name, mean, axes))
+        return TemporalColumns(tuple(tables), tuple(results))
 
 
 def fit(rows: Rows, tables: Sequence[Temporal]) -> TemporalColumns:
@@ -215,8 +229,8 @@ class Temporal(Strict):
     @field_validator("windows")
     @classmethod
     def _some_frames(cls, value: list[int]) -> list[int]:
-        if min(value) < 1 or len(set(value)) < len(value):
-            raise ValueError("windows are different whole numbers of frames, 1 or more")
+        if min(value) < 1 or len(set(value)) < len(value) or max(value) > limits.FRAMES:
+            raise ValueError(f"windows are different whole numbers of frames, 1 to {limits.FRAMES:,}")
         return value
 
     @property
