@@ -74,10 +74,6 @@ class TrainedBlend:
                     results[head] = Model.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
-            except InputError as error:
-                if str(folder) in str(error):
-                    raise
-                raise InputError(f"{folder / MODEL}: {error}") from None
             if (other := results[head].head.task.name) != self.task.name:
                 raise InputError(
                     f"{folder / MODEL}: is of task {other!r}, expected {self.task.name!r}: {repair_advice(self)} makes "

@@ -60,6 +60,8 @@ class TemporalColumns:
 
     tables: tuple[Temporal, ...] = ()
     components: tuple[Components, ...] = ()
+    where: str = ""
+    """Begins what is said of them: the file that they were read from."""
 
     def add(self, rows: Rows) -> Rows:
         """The rows with a block per table and network behind their own, which must be all frames of whole videos.
@@ -71,7 +73,7 @@ class TemporalColumns:
         there, networks = {(b.network, b.kind) for b in rows.blocks}, {b.network for b in rows.blocks}
         for table in self.tables:
             if lacking := [n for n in networks if not table.of.endswith("?") and (n, table.kind) not in there]:
-                raise ValueError(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
+                raise self._misfit(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
         relative = {(b.network, b.kind) for b in rows.blocks if b.relative}
         blocks = [
             self._block(rows, block, table)
@@ -105,11 +107,15 @@ class TemporalColumns:
         wide = block.values.shape[1]
         learnt = next((c for c in self.components if c.network == block.network and len(c.mean) == wide), None)
         if learnt is None or learnt.axes.shape[1] < min(table.components, wide):
-            raise InputError(
-                f"the head has no principal components of {wide} columns of network {block.network!r}, which its "
-                f"temporal columns are made of; make the head anew"
+            raise self._misfit(
+                f"no principal components of the {wide} columns of network {block.network!r}, which temporal columns "
+                f"are made of"
             )
         return learnt.of(replace(rows, blocks=(block,)).batch(own))[:, : table.components]
+
+    def _misfit(self, what: str) -> Exception:
+        """What to raise for columns that rows do not have: bad input where they were read from a file."""
+        return InputError(f"{self.where}: {what}; make the head anew") if self.where else ValueError(what)
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""
@@ -137,7 +143,7 @@ class TemporalColumns:
             if mean.ndim != 1 or axes.ndim != 2 or len(mean) != len(axes):
                 raise ValueError(f"temporal.safetensors: {name!r} has the shapes {mean.shape} and {axes.shape}")
             results.append(Components(name, mean, axes))
-        return TemporalColumns(tuple(tables), tuple(results))
+        return TemporalColumns(tuple(tables), tuple(results), str(folder / "temporal.json"))
 
 
 def fit(rows: Rows, tables: Sequence[Temporal]) -> TemporalColumns:

@@ -62,17 +62,19 @@ class Model:
         return table.load(work, self.sources, videos, extend)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
-        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
+        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from, and where
+        a model that was read from files gives scores that are not finite.
+        """
         if not len(rows):
             return np.empty((0, len(self.head.task.outputs)), np.float32)
         if (result := tuple(rows.columns)) != self.columns:
             raise InputError(self._differs(result))
         scores = self.head.predict(rows)
         if not np.isfinite(scores).all():
-            raise InputError(
-                f"{self.where}a head of family {self.head.settings.family!r} predicted scores that are not finite: it "
-                f"diverged, or is damaged; lower its learning_rate, or make it anew"
-            )
+            what = f"a head of family {self.head.settings.family} predicted scores that are not finite"
+            if not self.where:
+                raise RuntimeError(what)
+            raise InputError(f"{self.where}{what}; its files are damaged: make it anew")
         return scores
 
     def _differs(self, result: tuple[str, ...]) -> str:
@@ -136,8 +138,10 @@ class Model:
         try:
             model = _read(folder)
             model.head.check(model.columns)
-        except InputError:
-            raise
+        except InputError as error:
+            if str(folder) in str(error):
+                raise
+            raise InputError(f"{folder}: {error}") from error
         except Exception as error:  # each library has its own kinds for damaged files
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise DamagedModel(
@@ -157,7 +161,8 @@ def _read(folder: Path) -> Model:
     head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
     head.load(folder)
     temporal = TemporalColumns.load(folder, len(columns))
-    sources = tuple(Source.of(source) for source in about["sources"])
+    if not (sources := tuple(Source.of(source) for source in about["sources"])):
+        raise ValueError("model.json: no sources")
     return Model(head, sources, temporal, tuple(columns), f"{folder}: ")
 
 

@@ -8,6 +8,7 @@ dev rows by what the task is graded on (heads.families.mlp.training).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -124,12 +125,19 @@ class Mlp(Head):
         if (about["width"], about["members"]) != (self.width, members):
             raise ValueError(f"mlp.json: {about}, but the weights are of {members} members of width {self.width}")
         expected = {f"{member}.{i}": shape for member in range(members) for i, shape in enumerate(shapes)}
-        expected |= dict.fromkeys({"embedding", "mean", "deviation"} & {*arrays}, (self.width,))
+        moments = ("mean", "deviation") if self.settings.standardise else ()
+        expected |= dict.fromkeys(("embedding", *moments), (self.width,))
         need_shapes(arrays, expected, "weights.npz")
-        self.moments = (arrays["mean"], arrays["deviation"]) if "mean" in arrays else None
+        self.moments = (arrays["mean"], arrays["deviation"]) if moments else None
         self.embedding = arrays["embedding"]
         self.models = []
         for member in range(members):
             model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
             model.set_weights([arrays[f"{member}.{i}"] for i in range(len(shapes))])
             self.models.append(model)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See Head.check: Keras would stretch a single column."""
+        if len(columns) != self.width:
+            raise ValueError(f"weights.npz: of {self.width} columns, model.json has {len(columns)}")
+        super().check(columns)

@@ -8,6 +8,7 @@ predictions of overlapping clips averaged, augmentation of features, the best ep
 
 from __future__ import annotations
 
+from collections import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -255,3 +256,9 @@ class Sequence(Head):
             moments = {name: torch.from_numpy(arrays[name]) for name in ("mean", "deviation")}
             model.load_state_dict({name: torch.from_numpy(values) for name, values in own.items()} | moments)
             self.models.append(model)
+
+    def check(self, columns: abc.Sequence[str]) -> None:
+        """See Head.check: torch would stretch a single column."""
+        if len(columns) != len(self.moments[0]):
+            raise ValueError(f"encoders.safetensors: of {len(self.moments[0])} columns, model.json has {len(columns)}")
+        super().check(columns)
