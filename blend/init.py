@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from typing import Annotated
 
 import typer
 
+from extract import config as configs
 from extract.media import frames, video
-from extract.runtime import cli, errors, run_folder
+from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS, Task
@@ -152,7 +154,12 @@ def _section(task: Task, layout: Layout) -> list[str]:
 
 
 def main(root: Path, out: Path, name: str) -> Layout:
-    """Write the config of what lies below `root`; returns what was found. Raises InputError where `out` is there."""
+    """Write the config of what lies below `root`; returns what was found. Raises InputError where `out` is there, and
+    for a name that no corpus may have.
+    """
+    file_names.check("corpus", name, "--name")
+    if not re.fullmatch(configs.CORPUS_NAME, name):
+        raise InputError(f"--name {name!r}: expected letters, digits, '.', '_' and '-', as in affwild2")
     if out.exists():
         raise InputError(f"{out}: is there already; give another --out, or remove it")
     layout = find_layout(root.resolve())

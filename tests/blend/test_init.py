@@ -109,6 +109,16 @@ def test_links_in_a_circle_are_not_followed(corpus: Path) -> None:
     assert result.frames == expected.frames and set(result.annotations) == set(expected.annotations)
 
 
+@pytest.mark.parametrize("name", ["../x", "..", "a/b", "", "a b", "-x", "two\nlines", "x" * 300])
+def test_a_name_that_no_run_takes_is_refused_and_no_file_lands_elsewhere(corpus: Path, name: str) -> None:
+    command = [sys.executable, "-m", "blend.init", ".", f"--name={name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    before = set(corpus.parent.rglob("*"))
+    done = subprocess.run(command, cwd=corpus, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--name" in done.stderr, done.stderr
+    assert set(corpus.parent.rglob("*")) == before
+
+
 def test_the_config_is_one_that_runs_take(corpus: Path, tmp_path: Path) -> None:
     init.main(corpus, tmp_path / "mine.toml", "mine")
     config = configs.load(Config, tmp_path / "mine.toml", None)
