@@ -30,8 +30,9 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 def finite(arrays: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
     """The arrays themselves. Raises ValueError for one that holds anything but finite numbers, or true and false."""
     for name, values in arrays.items():
-        if values.dtype.kind not in "fb" or not np.isfinite(values).all():
-            raise ValueError(f"{where}: {name!r} holds {values.dtype} values that are not all finite numbers")
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fb" or not np.isfinite(values).all():
+            what = values.dtype if isinstance(values, np.ndarray) else "other"
+            raise ValueError(f"{where}: {name!r} holds {what} values that are not all finite numbers")
     return dict(arrays)
 
 
