@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 import typer
 
-from extract.runtime import cli
+from extract.runtime import cli, errors
 from extract.runtime.errors import did_you_mean
 
 
@@ -96,4 +96,5 @@ def affect_heads() -> None:
 
 def main() -> None:
     """What the console script starts."""
-    app(prog_name="affect-heads")
+    with errors.exits():
+        app(prog_name="affect-heads")

@@ -77,7 +77,7 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0, max=cli.MOST_SEED)] = 0,
     heads: Annotated[
         str | None, typer.Option(help="Which of our heads, divided by commas; none: only other people's.")
     ] = None,

@@ -219,7 +219,7 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0, max=cli.MOST_SEED)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
     where: session.Where = cluster.LOCAL,
     as_json: cli.AsJson = False,

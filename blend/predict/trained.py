@@ -89,16 +89,11 @@ class TrainedBlend:
                     results[head] = Model.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
-            except InputError as error:
-                if str(folder) in str(error):
-                    raise
-                raise InputError(f"{folder / MODEL}: {error}") from None
-            except Exception as error:  # each library has its own kinds for damaged files
-                why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            if (other := results[head].head.task.name) != self.task.name:
                 raise InputError(
-                    f"{folder / MODEL}: the model cannot be read ({why}); it is damaged or of another version: "
-                    f"{repair_advice(self)} makes it anew"
-                ) from error
+                    f"{folder / MODEL}: is of task {other!r}, expected {self.task.name!r}: {repair_advice(self)} makes "
+                    f"it anew"
+                )
             if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
                 raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
         return results

@@ -149,7 +149,6 @@ def _start(job: dict[str, Any], here: dict[str, str], device: str | None) -> sub
     """Start the process. Its stdin stays open for as long as this worker lives."""
     threads = str(job["threads"])
     environment = os.environ | dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads} | python_path()
-    environment["PYTHONSAFEPATH"] = "1"  # the project that was looked at, not one that lies in the current folder
     environment["PYTHONUNBUFFERED"] = "1"
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device

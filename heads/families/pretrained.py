@@ -8,8 +8,7 @@ classes: the published rule, by which the networks' classes need no Other at all
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from extract.features import store
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import EXPR, TASKS, Task
@@ -171,7 +171,13 @@ class Pretrained(Head):
         if self.task.is_regression:
             return np.clip(mean, -1, 1).astype(np.float32)
         if self.mlp is not None:
-            mean[self.mlp.predict(_columns_for_mlp(rows)).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
+            inputs = _columns_for_mlp(rows)
+            if inputs.width != self.mlp.width:
+                raise InputError(
+                    f"the mlp of a pretrained head learnt from {self.mlp.width} columns, these rows have "
+                    f"{inputs.width}; make the head anew"
+                )
+            mean[self.mlp.predict(inputs).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
         return mean.astype(np.float32)
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -181,6 +187,8 @@ class Pretrained(Head):
         outputs = np.array(match_outputs(block))
         if self.mlp is not None:  # among the seven
             values, outputs = values[:, outputs != OTHER], outputs[outputs != OTHER]
+        if block.network not in self.ready:
+            raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
         chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(EXPR))[outputs]
 
@@ -193,9 +201,17 @@ class Pretrained(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        self.ready = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
+        ready = run_folder.read_json(folder / "pretrained.json", "make the head anew")
+        if not all(isinstance(value, bool) for value in ready.values()):
+            raise ValueError("pretrained.json: expected true or false for each network")
+        self.ready = ready
         if self.mlp is not None:
             self.mlp.load(folder / "mlp")
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See Head.check: which columns the networks' own are, only rows say; the mlp can be tried."""
+        if self.mlp is not None:
+            self.mlp.check(columns[: self.mlp.width])
 
 
 def _chunks(rows: Rows, block: Block) -> Iterable[NDArray[np.float32]]:

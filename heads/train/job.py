@@ -33,7 +33,7 @@ from heads.data.table import Source
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
 from heads.train.fit import TrainDevSplit
-from heads.train.model import Model
+from heads.train.model import DamagedModel, Model
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,11 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         if job.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
             listed = test_list.read(job.test, task).videos
-            result = Model.load(job.folder / folder).predict_videos(job.work, listed, people=job.persons)
+            try:
+                model = Model.load(job.folder / folder)
+            except DamagedModel as error:
+                raise InputError(f"{error}; delete {job.folder / folder} and run the same command again") from error
+            result = model.predict_videos(job.work, listed, people=job.persons)
             predictions.write(job.folder / name, result)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)

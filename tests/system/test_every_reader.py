@@ -122,9 +122,9 @@ OWN = {
         blend.predict.trained._networks heads.data.lazy_block._read
         """,
     "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
-        heads.train.model.load heads.families.lama.head.load heads.families.lightgbm_head.load
-        heads.families.mlp.head.load heads.families.pretrained.load heads.families.sequence.head.load
-        heads.data.temporal.load heads.families.linear.head.load
+        heads.train.model._read heads.data.arrays.read_npz heads.data.arrays.read_tensors heads.data.temporal.load
+        heads.families.lama.head.load heads.families.lightgbm_head.load heads.families.mlp.head.load
+        heads.families.pretrained.load heads.families.sequence.head.load
         """,
     "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
@@ -145,7 +145,8 @@ OWN = {
         extract.runtime.inputs.read_toml extract.runtime.run_folder.read_json
         """,
     "bytes, of a file that is known to be one": """
-        extract.runtime.run_folder.file_hash extract.networks.weights.blob_hash heads.data.people.read
+        extract.runtime.run_folder.file_hash blend.dashboard.storage_of extract.networks.weights.blob_hash
+        heads.data.people.read
         """,
     "opened by its reader before": """
         extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
