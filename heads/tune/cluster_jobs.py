@@ -16,7 +16,8 @@ from extract.jobs.job import Job as ClusterJob
 from extract.jobs.job import Needs
 from extract.runtime.errors import Failed
 from extract.runtime.progress import progress
-from heads.train.cluster_job import ENVIRONMENT, memory
+from heads.base import threads
+from heads.train.cluster_job import memory
 from heads.tune.processes import MOST_ERRORS
 from heads.tune.study import Study, find_best, list_finished
 from heads.tune.worker import Job
@@ -43,7 +44,7 @@ def run(machines: Cluster, job: Job, study: Study, workers: int, on_look: Callab
         told = json.dumps(asdict(replace(job, train=train, worker=names[-1])))
         name = f"tune-{job.task}-{job.head}-{started}"
         needs = Needs(machines.settings.threads, memory(Path(job.work), job.has))
-        return ClusterJob(name, "heads.tune.worker", (), machines.log(name), needs, ENVIRONMENT, told)
+        return ClusterJob(name, "heads.tune.worker", (), machines.log(name), needs, threads.environment(gpu=True), told)
 
     def heard(_: ClusterJob, news: dict[str, Any]) -> None:
         nonlocal errors

@@ -132,7 +132,7 @@ OWN = {
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
-        extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
+        extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job extract.jobs.local.read_log
         heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
         """,
     "the system's": "extract.runtime.memory.most_resident",
