@@ -48,7 +48,8 @@ class JobProcess:
             [sys.executable, "-m", *command],
             env=os.environ | environment | python_path(),
             cwd=folder,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -63,10 +64,11 @@ class JobProcess:
 
     def _read(self, hear: Hear) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with suppress(ValueError):  # what a library prints is no news
-                if isinstance(news := json.loads(line), dict):
-                    hear(news)
+        with self._process.stdout as stdout:
+            for line in stdout:
+                with suppress(ValueError):  # what a library prints is no news
+                    if isinstance(news := json.loads(line), dict):
+                        hear(news)
         hear(None)
 
     def wait(self) -> int:
@@ -79,12 +81,10 @@ class JobProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
-        code = self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
-        return code
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        return self._process.wait()
 
 
 @dataclass(frozen=True)
