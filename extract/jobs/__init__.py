@@ -1,4 +1,4 @@
-"""Jobs on the machines of a cluster: handed over, watched, recorded.
+"""Jobs, on this machine or on those of a cluster: handed over, watched, recorded.
 
 cluster.py: Jobs on the machines of a cluster: steps hand over a list of independent ones and hear of each as it ends.
 connect.py: The way to a cluster: a scheduler's address or SLURM.

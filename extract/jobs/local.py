@@ -101,7 +101,8 @@ class LocalMachine:
         self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
         """Run the jobs as `Cluster.run`, but each once: there is no other machine to try. So `on_end(job, result)` is
-        told of failures, too, by result's `code`, and may raise; `last` is what the job said last.
+        told of failures, too, by result's `code`, and may raise; `last` is what the job said last. `what` is for a
+        cluster's record.
 
         A job is taken from `jobs` when it can begin. However it ends, no process is left.
         """
