@@ -27,7 +27,7 @@ from heads.abaw import read as labels
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
-from heads.base.head import OnProgress, family
+from heads.base.head import FAMILIES, OnProgress, family
 from heads.data import predictions, table
 from heads.data.table import Source
 from heads.train import fit, out_of_fold
@@ -66,6 +66,11 @@ class Job:
     def folder(self) -> Path:
         """Where the head's results go."""
         return head_folder(self.work, self.task, self.name)
+
+    def uses_gpu(self) -> bool:
+        """Whether its family learns on a GPU where there is one."""
+        name = self.settings.get("family")
+        return name in FAMILIES and family(str(name)).gpu
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON has it."""

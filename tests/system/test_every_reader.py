@@ -133,8 +133,8 @@ OWN = {
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
-        extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
-        heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
+        extract.jobs.worker.differs extract.runtime.process.job extract.jobs.local.read_log
+        blend.search.worker.unpack_search blend.predict.trained._quiet
         """,
     "the system's": "extract.runtime.memory.most_resident",
     "nothing, in the place of closed output": """
