@@ -94,6 +94,7 @@ def hands_of(*commands):
     return hands
 
 
+@pytest.mark.slow
 def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(make_corpus, server):
     """A process of the first is killed, then the whole second command, which is started again."""
     corpus = make_corpus("va")

@@ -324,6 +324,7 @@ def test_a_folder_of_pictures_is_a_table_of_single_frames_that_are_not_smoothed_
         )
 
 
+@pytest.mark.slow
 @real
 def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
     clip, none = CLIPS / "WolfgangLanger_Pexels.mp4", CLIPS / "no_face.mp4"

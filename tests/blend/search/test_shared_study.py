@@ -75,6 +75,7 @@ def killing(kills, seed=0):
         thread.join()
 
 
+@pytest.mark.slow
 def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, tmp_path):
     pool, settings = make_pool("va", videos=8), BlendSettings(trials=150)
     alone = search.search(pool, settings, 150, 0)
