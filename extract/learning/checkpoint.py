@@ -32,10 +32,8 @@ class Position:
     """Finished steps of this epoch."""
     seen: int = 0
     """Pictures of all epochs so far."""
-    start_score: float | None = None
-    """Of the dev slice before the first step."""
     scores: list[float] = field(default_factory=list)
-    """Of the dev slice, after each finished epoch."""
+    """Of the dev slice: before the first step, then after each finished epoch."""
     losses: list[float] = field(default_factory=list)
     """Mean loss of each finished epoch."""
     loss_sum: float = 0.0
@@ -43,9 +41,9 @@ class Position:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
-    def best(self) -> int | None:
-        """The epoch with the best score, the first of equal ones; None before the first has ended."""
-        return max(range(len(self.scores)), key=lambda i: (self.scores[i], -i)) if self.scores else None
+    def best(self) -> int:
+        """After how many epochs the score was best, the first of equal ones: 0 is the start itself."""
+        return max(range(len(self.scores)), key=lambda i: (self.scores[i], -i))
 
 
 def save(

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray
     starts = np.flatnonzero(np.diff(data.video, prepend=-1))
     bounds = [*starts.tolist(), len(data)]
     pieces = [
-        np.arange(at, min(at + PIECE, end)) for start, end in zip(bounds[:-1], bounds[1:], strict=True)
+        np.arange(at, min(at + PIECE, end)) for start, end in pairwise(bounds)
         for at in range(start, end, PIECE)
     ]  # fmt: skip
     stream = np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])

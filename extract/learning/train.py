@@ -26,6 +26,7 @@ from extract.learning.pictures import LabelledPictures, Unreadable
 from extract.learning.recipe import Recipe
 from extract.learning.start import Start
 from extract.runtime.errors import InputError
+from extract.runtime.process import thread_limit
 from extract.runtime.progress import Progress, progress
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
@@ -66,6 +67,8 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     Raises InputError for weights that do not fit, a loss that is not finite, a GPU without room, and where no picture
     can be read.
     """
+    if (threads := thread_limit()) is not None:
+        torch.set_num_threads(threads)
     torch.manual_seed(run.seed)
     learner = _Learner(run)
     with warnings.catch_warnings():
@@ -112,7 +115,7 @@ class _Learner:
             return
         if self.run.recipe.start == "linear":
             self._fit_head()
-        self.position.start_score = self._evaluate()
+        self._keep_score()
         self._save()
 
     def learn_epoch(self, bar: Progress) -> None:
@@ -130,18 +133,16 @@ class _Learner:
                 self._learn_batch(values, chosen, steps)
                 size = min(recipe.batch, len(rows) - (here.step - 1) * recipe.batch)
                 here.seen += size
-                best = f", dev {run.metric} {here.scores[-1]:.4f}" if here.scores else ""
-                bar.advance(size, f"epoch {here.epoch + 1} of {run.epochs}{best}")
+                note = f"epoch {here.epoch + 1} of {run.epochs}, dev {run.metric} {here.scores[-1]:.4f}"
+                bar.advance(size, note)
                 if here.step % recipe.save_every == 0 or here.step == steps:
                     self._save()
         if len(self.unreadable.reasons) >= len(run.train) and not here.loss_sum:
             path, why = next(iter(self.unreadable.reasons.items()))
             raise InputError(f"{path}: {why}; none of the {len(run.train)} pictures can be read: replace them")
         here.losses.append(here.loss_sum / steps)
-        here.scores.append(self._evaluate())
-        if here.best == here.epoch:
-            checkpoint.save(run.folder / BEST, self.network, Position(run.mark, here.epoch))
         here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
+        self._keep_score()
         self._save()
 
     def _learn_batch(self, values: NDArray[np.float32], chosen: NDArray[np.int64], steps: int) -> None:
@@ -205,11 +206,13 @@ class _Learner:
             self.network, *linear_start.fit(embeddings, run.train.truth[seen], run.target, run.recipe.bounded)
         )
 
-    def _evaluate(self) -> float:
-        """The score of the dev slice."""
+    def _keep_score(self) -> None:
+        """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
         _, outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
         scores = losses.scores_of(self.run.target.labels, outputs)
-        return float(self.run.score(self.run.dev.truth[seen], scores))
+        self.position.scores.append(float(self.run.score(self.run.dev.truth[seen], scores)))
+        if self.position.best == self.position.epoch:
+            checkpoint.save(self.run.folder / BEST, self.network, Position(self.run.mark, self.position.epoch))
 
     def _create_optimiser(self, epoch: int) -> torch.optim.Optimizer:
         recipe = self.run.recipe

@@ -107,7 +107,6 @@ def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPicture
 
 def _describe(run: Run, position: Position, task: Task, network: str, data: TrainingPictures) -> dict[str, Any]:
     """What the network has learnt from: into its file, and for people."""
-    assert position.best is not None, "it has ended"
     return {
         "task": task.place,
         "network": network,
@@ -116,10 +115,9 @@ def _describe(run: Run, position: Position, task: Task, network: str, data: Trai
         "dev_videos": [folder.name for folder in run.dev.folders],
         "pictures": len(run.train),
         "metric": f"dev {run.metric}",
-        "start_score": position.start_score,
         "scores": position.scores,
         "losses": position.losses,
-        "epoch": position.best + 1,
+        "epoch": position.best,
         "unreadable": len(position.unreadable),
         "seed": run.seed,
         "mark": run.mark,
@@ -164,12 +162,13 @@ def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> Non
     section = folder / f"{name}.toml"
     if as_json:
         paths = {"file": str(folder / f"{name}.onnx"), "section": str(section)}
-        keys = ("task", "network", "metric", "start_score", "scores", "epoch", "unreadable")
+        keys = ("task", "network", "metric", "scores", "epoch", "unreadable")
         print(json.dumps({key: facts[key] for key in keys} | paths, indent=2, allow_nan=False))
         return
-    metric, scores, epoch = facts["metric"], facts["scores"], facts["epoch"]
-    print(f"{metric} on held-out videos of train: {facts['start_score']:.4f} before the first step, then")
-    print(", ".join(f"{score:.4f}" for score in scores) + f"; kept: epoch {epoch}")
+    scores = ", ".join(f"{score:.4f}" for score in facts["scores"])
+    kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
+    print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
+    print(f"kept: {kept}")
     print(f'{name} is in {folder}; use it: extends = "{section}" in a config, and {name} among features.networks')
 
 
