@@ -87,9 +87,15 @@ def build(start: Start) -> tuple[torch.nn.Module, int]:
     model.reset_classifier(0)
     import torch
 
-    with torch.inference_mode():
-        width = model(torch.zeros(1, 3, network.size, network.size)).shape[1]
-    return model.eval(), int(width)
+    try:
+        with torch.inference_mode():
+            width = model.eval()(torch.zeros(1, 3, network.size, network.size)).shape[1]
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"{start.path}: {network.arch} takes no pictures of {network.size} pixels ({error}); correct "
+            f"networks.{network.name}.size"
+        ) from None
+    return model, int(width)
 
 
 def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:

@@ -27,7 +27,7 @@ from extract.learning.recipe import Recipe
 from extract.learning.start import Start
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
-from extract.runtime.progress import Progress, progress
+from extract.runtime.progress import Progress, progress, steps
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 Score = Callable[[NDArray[np.generic], NDArray[np.float32]], float]
@@ -71,11 +71,11 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
         torch.set_num_threads(threads)
     torch.manual_seed(run.seed)
     learner = _Learner(run)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), steps(f"finetune {run.name}", ("start", "learn")):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
-        with progress(f"finetune {run.name}", run.epochs * len(run.train), "pictures") as bar:
-            learner.begin()
-            bar.advance(learner.position.seen)
+        learner.begin()
+        left = run.epochs * len(run.train) - learner.position.seen
+        with progress(f"learn {run.name}", left, "pictures") as bar:
             while learner.position.epoch < run.epochs:
                 learner.learn_epoch(bar)
     network = learner.network.cpu()
@@ -178,37 +178,43 @@ class _Learner:
         mixed = self.device == "cuda" and self.run.recipe.precision == "bf16"
         return torch.autocast(self.device, torch.bfloat16, enabled=mixed)
 
-    def _predict(self, data: LabelledPictures, rows: NDArray[np.int64]) -> tuple[Any, Any, NDArray[np.int64]]:
-        """Embeddings, outputs and which rows they are of, for pictures as they are; the network is frozen."""
+    def _predict(
+        self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Outputs (or, to `embed`, embeddings) and which rows they are of, for pictures as they are; the network is
+        frozen.
+        """
         self.network.eval()
-        embeddings, outputs, seen = [], [], []
+        results, seen = [], []
         with torch.inference_mode():
             for values, chosen in pictures.batches(
                 data, rows, self.run.recipe.batch, self.run.start.network, self.unreadable
             ):
+                if bar is not None:
+                    bar.advance(len(chosen))
                 if len(chosen):
-                    embedding, output = self._outputs(torch.from_numpy(values).to(self.device))
-                    embeddings.append(embedding.cpu().numpy())
-                    outputs.append(output.cpu().numpy())
+                    embedding, outputs = self._outputs(torch.from_numpy(values).to(self.device))
+                    results.append((embedding if embed else outputs).cpu().numpy())
                     seen.append(chosen)
         if not seen:
             path, why = next(iter(self.unreadable.reasons.items()))
             raise InputError(f"{path}: {why}; none of {len(rows)} pictures can be read: replace them")
-        return np.concatenate(embeddings), np.concatenate(outputs), np.concatenate(seen)
+        return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
         """Make the output layer a regression on frozen embeddings of evenly spaced training pictures."""
         run = self.run
         count = min(len(run.train), run.recipe.start_pictures)
         rows = np.linspace(0, len(run.train) - 1, count).round().astype(np.int64)
-        embeddings, _, seen = self._predict(run.train, rows)
+        with progress(f"start {run.name}", count, "pictures") as bar:
+            embeddings, seen = self._predict(run.train, rows, True, bar)
         linear_start.put(
             self.network, *linear_start.fit(embeddings, run.train.truth[seen], run.target, run.recipe.bounded)
         )
 
     def _keep_score(self) -> None:
         """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
-        _, outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
+        outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
         scores = losses.scores_of(self.run.target.labels, outputs)
         self.position.scores.append(float(self.run.score(self.run.dev.truth[seen], scores)))
         if self.position.best == self.position.epoch:

@@ -247,6 +247,7 @@ def export(
     with warnings.catch_warnings(), torch.inference_mode():
         # torch >= 2.9: the exporter that keeps the final Gemm is called legacy; the new one needs another package
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes become constants: they are
         torch.onnx.export(
             model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=list(outputs),
             opset_version=opset, dynamic_axes=axes, dynamo=False,

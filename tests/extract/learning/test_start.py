@@ -60,6 +60,7 @@ def test_what_cannot_learn_is_refused_in_one_line(tmp_path):
     from onnx import helper
 
     made_pictures.write_tiny_network(tmp_path / "tiny.pt")
+    made_pictures.write_tiny_network(tmp_path / "vit.pt", "vit_tiny_patch16_224")
     tiny = {"path": tmp_path / "tiny.pt"} | FACTS
     branched = onnx.load(NETWORKS["demo_enet"].path)
     branched.graph.node[1].op_type = "Sigmoid"
@@ -71,6 +72,10 @@ def test_what_cannot_learn_is_refused_in_one_line(tmp_path):
         "mine.pt": (config_with(), "nothing says what this checkpoint is"),
         "mbf_va_mtl": (config_with(), "choose another network"),
         "tiny": (config_with(tiny=tiny | {"classes": ["a", "b"]}), "weights do not fit test_efficientnet with 2"),
+        "vit": (
+            config_with(vit=tiny | {"path": tmp_path / "vit.pt", "arch": "vit_tiny_patch16_224"}),
+            "vit_tiny_patch16_224 takes no pictures of 32 pixels",
+        ),
         "onnx": (config_with(onnx=own), "Sigmoid in it: only plain chains"),
         "empty": (config_with(empty=own | {"path": tmp_path / "empty.onnx"}), "expected a classifier's Gemm"),
         "gone": (config_with(gone=tiny | {"path": tmp_path / "gone.pt"}), "no such file"),

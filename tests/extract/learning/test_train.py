@@ -15,6 +15,7 @@ from extract.engines.openvino_engine import OpenVinoEngine
 from extract.learning import checkpoint, export, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.losses import Target
+from extract.learning.network import FineTunedNetwork
 from extract.learning.pictures import LabelledPictures
 from extract.learning.recipe import Recipe
 from extract.media import images
@@ -101,6 +102,25 @@ def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(co
     OnnxRuntimeEngine(path, used, device="cpu")  # whose batches mix no pictures
 
 
+def test_a_transformer_is_exported_too(tmp_path):
+    made_pictures.write_tiny_network(tmp_path / "vit.pt", "test_vit")
+    facts = {"size": 160, "mean": [0.5] * 3, "std": [0.5] * 3, "arch": "test_vit", "classes": [*"abcdefgh"]}
+    config = Config(corpus={"name": "c"}, networks={"vit": NetworkSettings(path=tmp_path / "vit.pt", **facts)})
+    begin = start.find("vit", config)
+    body, width = start.build(begin)
+    network = FineTunedNetwork(body, width, 8, "multiclass", True).eval()
+    target = Target("expr", "multiclass", (*"abcdefgh",), np.ones(8, np.float32))
+    export.export(network, 160, target, {}, tmp_path / "ft.onnx")
+    section = export.describe_section("ft", begin.network, target, str(tmp_path / "ft.onnx"), "0" * 64)
+    used = registry.find("ft", Config.model_validate({"corpus": {"name": "c"}} | section))
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    x = torch.tensor((picture / 255 - 0.5) / 0.5, dtype=torch.float32).permute(2, 0, 1)[None]
+    found = OpenVinoEngine(tmp_path / "ft.onnx", used, threads=1).run(picture)
+    with torch.inference_mode():
+        for name, expected in zip(("embedding", "logits"), network(x), strict=True):
+            np.testing.assert_allclose(found[name], expected[0].numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize("task", OUTPUTS)
 def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path, task):
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -108,7 +128,8 @@ def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path
     run = run_on(corpus, tmp_path, task)
     learner = train._Learner(run)
     learner.begin()
-    embeddings, outputs, seen = learner._predict(run.train, np.arange(len(run.train)))
+    outputs, seen = learner._predict(run.train, np.arange(len(run.train)))
+    embeddings, _ = learner._predict(run.train, np.arange(len(run.train)), embed=True)
     x, truth = embeddings.astype(np.float64), run.train.truth[seen]
     x = (x - x.mean(0)) / x.std(0)
     penalty = 1e-3 * len(x)
