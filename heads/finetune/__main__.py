@@ -169,7 +169,9 @@ def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> Non
     kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
     print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
     print(f"kept: {kept}")
-    print(f'{name} is in {folder}; use it: extends = "{section}" in a config, and {name} among features.networks')
+    print(
+        f'{name} is in {folder}; use it: extends = "{section.resolve()}" in a config, and {name} among features.networks'
+    )
 
 
 if __name__ == "__main__":
