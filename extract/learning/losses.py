@@ -72,7 +72,7 @@ def concordance_loss(outputs: Tensor, truth: Tensor) -> Tensor:
     return (1 - 2 * covariance / (below + EPSILON)).mean()
 
 
-def scores_of(labels: Labels, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def compute_scores(labels: Labels, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores [n, C] of a network's outputs: softmax, sigmoid, or values cut off at -1 and 1."""
     if labels == "regression":
         return np.clip(outputs, -1, 1)

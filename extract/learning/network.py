@@ -39,12 +39,12 @@ class FineTunedNetwork(nn.Module):
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     layer.eval()
 
-    def depths(self) -> dict[str, int]:
+    def compute_depths(self) -> dict[str, int]:
         """Depth of every parameter: 0 the stem, 1, 2, ... the blocks, and behind them the output layer, with what
         stands between (a last norm or convolution): 0, 1..12 and 13 in a ViT-B, as in MAE's fine-tuning.
         """
         names = [name for name, _ in self.body.named_parameters()]
-        depths = self._depths_of_body(names)
+        depths = self._compute_body_depths(names)
         last = max(depths.values(), default=-1)
         behind = [name for name in names if depths[name] == last and not NUMBERED.search(name) and last > 0]
         depths |= dict.fromkeys(behind, last + 1)
@@ -52,7 +52,7 @@ class FineTunedNetwork(nn.Module):
             f"head.{name}": last + 1 for name, _ in self.head.named_parameters()
         }
 
-    def _depths_of_body(self, names: list[str]) -> dict[str, int]:
+    def _compute_body_depths(self, names: list[str]) -> dict[str, int]:
         """By timm's own grouping; without one, a layer of a plain chain is a block."""
         if not hasattr(self.body, "group_matcher"):
             layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))

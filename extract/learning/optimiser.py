@@ -32,17 +32,17 @@ def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.O
     """
     import torch
 
-    loss = _backward(compute_loss, optimiser)
+    loss = _compute_gradient(compute_loss, optimiser)
     learning = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    norm = _norm(learning)
+    norm = _compute_norm(learning)
     if radius:
         before = [p.detach().clone() for p in learning]
         with torch.no_grad():
             for parameter in learning:
                 parameter.add_(parameter.grad * (radius / (norm + TINY)))
         try:
-            _backward(compute_loss, optimiser)
-            _norm(learning)
+            _compute_gradient(compute_loss, optimiser)
+            _compute_norm(learning)
         finally:
             with torch.no_grad():
                 for parameter, value in zip(learning, before, strict=True):
@@ -51,7 +51,7 @@ def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.O
     return loss
 
 
-def _backward(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer) -> float:
+def _compute_gradient(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer) -> float:
     """The loss, and its gradient in the parameters."""
     optimiser.zero_grad()
     loss = compute_loss()
@@ -61,7 +61,7 @@ def _backward(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.O
     return value
 
 
-def _norm(parameters: list[torch.nn.Parameter]) -> torch.Tensor:
+def _compute_norm(parameters: list[torch.nn.Parameter]) -> torch.Tensor:
     """The length of the whole gradient."""
     import torch
 
@@ -76,11 +76,11 @@ def create_optimiser(
 ) -> torch.optim.Optimizer:
     """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth.
 
-    A parameter of depth i learns with rate * layer_decay ** (largest depth - i); see `FineTunedNetwork.depths`.
+    A parameter of depth i learns with rate * layer_decay ** (largest depth - i); see `FineTunedNetwork.compute_depths`.
     """
     import torch
 
-    depths = network.depths()
+    depths = network.compute_depths()
     deepest = max(depths.values())
     groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

@@ -66,7 +66,7 @@ class Unreadable:
         self.reasons.setdefault(str(path), str(error))
 
 
-def order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
+def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
     """Rows [N] in the order in which an epoch sees them: pieces of videos in random order, through a buffer of which
     each next row is drawn.
     """
@@ -88,12 +88,12 @@ def order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray
     return out
 
 
-def mirrored(data: LabelledPictures, seed: int, epoch: int) -> NDArray[np.bool_]:
+def draw_flips(data: LabelledPictures, seed: int, epoch: int) -> NDArray[np.bool_]:
     """Which rows [N] an epoch mirrors: about half."""
     return np.random.default_rng([seed, epoch, 1]).random(len(data)) < 0.5
 
 
-def batches(
+def read_batches(
     data: LabelledPictures,
     rows: NDArray[np.int64],
     size: int,

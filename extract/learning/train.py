@@ -91,6 +91,11 @@ def choose_device(asked: str) -> str:
     return "cuda" if there and asked != "cpu" else "cpu"
 
 
+def _space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+    """Numbers of at most so many of the rows, evenly spaced."""
+    return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
+
+
 class _Learner:
     """A network on its way."""
 
@@ -123,12 +128,12 @@ class _Learner:
         run, recipe, here = self.run, self.run.recipe, self.position
         if here.epoch == recipe.head_epochs and here.step == 0:
             self.optimiser = self._create_optimiser(here.epoch)
-        rows = pictures.order(run.train, run.seed, here.epoch, recipe.shuffle)
+        rows = pictures.draw_order(run.train, run.seed, here.epoch, recipe.shuffle)
         steps = -(-len(rows) // recipe.batch)
         if here.step < steps:
             left = rows[here.step * recipe.batch :]
-            flips = pictures.mirrored(run.train, run.seed, here.epoch) if recipe.flip else None
-            stream = pictures.batches(run.train, left, recipe.batch, run.start.network, self.unreadable, flips)
+            flips = pictures.draw_flips(run.train, run.seed, here.epoch) if recipe.flip else None
+            stream = pictures.read_batches(run.train, left, recipe.batch, run.start.network, self.unreadable, flips)
             for values, chosen in stream:
                 self._learn_batch(values, chosen, steps)
                 size = min(recipe.batch, len(rows) - (here.step - 1) * recipe.batch)
@@ -187,7 +192,7 @@ class _Learner:
         self.network.eval()
         results, seen = [], []
         with torch.inference_mode():
-            for values, chosen in pictures.batches(
+            for values, chosen in pictures.read_batches(
                 data, rows, self.run.recipe.batch, self.run.start.network, self.unreadable
             ):
                 if bar is not None:
@@ -202,21 +207,31 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Make the output layer a regression on frozen embeddings of evenly spaced training pictures."""
-        run = self.run
-        count = min(len(run.train), run.recipe.start_pictures)
-        rows = np.linspace(0, len(run.train) - 1, count).round().astype(np.int64)
-        with progress(f"start {run.name}", count, "pictures") as bar:
-            embeddings, seen = self._predict(run.train, rows, True, bar)
-        linear_start.put(
-            self.network, *linear_start.fit(embeddings, run.train.truth[seen], run.target, run.recipe.bounded)
-        )
+        """Make the output layer a regression on frozen embeddings of evenly spaced training pictures, of the penalties
+        the one that is best on the dev slice.
+        """
+        run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
+        train_rows, dev_rows = (_space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev))
+        with progress(f"start {run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
+            embeddings, seen = self._predict(run.train, train_rows, True, bar)
+            held, held_rows = self._predict(run.dev, dev_rows, True, bar)
+        for penalty in linear_start.PENALTIES:
+            coefficients, intercepts = linear_start.fit(embeddings, run.train.truth[seen], run.target, bounded, penalty)
+            outputs = (held @ coefficients.T + intercepts).astype(np.float32)
+            score = self._score(np.tanh(outputs) if self.network.tanh else outputs, held_rows)
+            if score > best:
+                best = score
+                linear_start.set_head(self.network, coefficients, intercepts)
+
+    def _score(self, outputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+        """What the best epoch has most of, for outputs of these rows of the dev slice."""
+        scores = losses.compute_scores(self.run.target.labels, outputs)
+        return float(self.run.score(self.run.dev.truth[rows], scores))
 
     def _keep_score(self) -> None:
         """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
         outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
-        scores = losses.scores_of(self.run.target.labels, outputs)
-        self.position.scores.append(float(self.run.score(self.run.dev.truth[seen], scores)))
+        self.position.scores.append(self._score(outputs, seen))
         if self.position.best == self.position.epoch:
             checkpoint.save(self.run.folder / BEST, self.network, Position(self.run.mark, self.position.epoch))
 

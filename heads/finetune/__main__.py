@@ -169,9 +169,8 @@ def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> Non
     kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
     print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
     print(f"kept: {kept}")
-    print(
-        f'{name} is in {folder}; use it: extends = "{section.resolve()}" in a config, and {name} among features.networks'
-    )
+    print(f"{name} is in {folder}; a config has it with {name} among features.networks, and this line at the top:")
+    print(f'extends = "{section.resolve()}"')
 
 
 if __name__ == "__main__":

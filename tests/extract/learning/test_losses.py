@@ -50,6 +50,6 @@ def test_concordance_loss_is_one_less_the_ccc_and_finite_where_nothing_varies():
 
 def test_scores_are_what_the_metrics_take():
     x = RNG.normal(0, 3, (5, 8)).astype(np.float32)
-    np.testing.assert_allclose(losses.scores_of("multiclass", x), softmax(x), rtol=1e-5)
-    np.testing.assert_allclose(losses.scores_of("multilabel", x), 1 / (1 + np.exp(-x)), atol=1e-6)
-    assert np.abs(losses.scores_of("regression", x)).max() == 1
+    np.testing.assert_allclose(losses.compute_scores("multiclass", x), softmax(x), rtol=1e-5)
+    np.testing.assert_allclose(losses.compute_scores("multilabel", x), 1 / (1 + np.exp(-x)), atol=1e-6)
+    assert np.abs(losses.compute_scores("regression", x)).max() == 1

@@ -78,11 +78,11 @@ def test_layer_decays_factors_are_those_of_maes_fine_tuning():
 
 
 def test_depths_of_convolutional_networks_rise_from_the_stem_to_the_output_layer():
-    depths = wrap("test_efficientnet").depths()
+    depths = wrap("test_efficientnet").compute_depths()
     assert depths["body.conv_stem.weight"] == 0 and depths["body.conv_head.weight"] == depths["head.weight"]
     assert depths["head.weight"] == max(depths.values()) and sorted(set(depths.values())) == [*range(7)]
     chain = Chain([torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.Flatten()], 5)
-    assert [*FineTunedNetwork(chain, 5, 8, "multiclass", True).depths().values()] == [0, 0, 1, 1, 2, 2]
+    assert [*FineTunedNetwork(chain, 5, 8, "multiclass", True).compute_depths().values()] == [0, 0, 1, 1, 2, 2]
 
 
 def test_in_the_first_stage_the_output_layer_alone_learns_and_then_everything_does():

@@ -25,25 +25,25 @@ def data(tmp_path):
 
 
 def test_an_epoch_sees_every_row_once_in_an_order_of_its_own(data):
-    orders = [pictures.order(data, seed, epoch, 400) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [pictures.draw_order(data, seed, epoch, 400) for seed in (0, 1) for epoch in (0, 1)]
     for rows in orders:
         np.testing.assert_array_equal(np.sort(rows), np.arange(1020))
     assert len({rows.tobytes() for rows in orders}) == 4
-    np.testing.assert_array_equal(orders[0], pictures.order(data, 0, 0, 400))
+    np.testing.assert_array_equal(orders[0], pictures.draw_order(data, 0, 0, 400))
     assert len(np.unique(data.video[orders[0][:64]])) == 3, "a batch has pictures of several videos"
     for buffer in (1, 5000):
-        np.testing.assert_array_equal(np.sort(pictures.order(data, 0, 0, buffer)), np.arange(1020))
+        np.testing.assert_array_equal(np.sort(pictures.draw_order(data, 0, 0, buffer)), np.arange(1020))
 
 
 def test_about_half_is_mirrored_and_the_next_epoch_mirrors_others(data):
-    first, second = (pictures.mirrored(data, 0, epoch) for epoch in (0, 1))
+    first, second = (pictures.draw_flips(data, 0, epoch) for epoch in (0, 1))
     assert 0.4 < first.mean() < 0.6 and (first != second).any()
 
 
 def test_pixels_are_normalised_as_the_engine_does_and_mirrored_where_asked(data):
     rows, flips = np.array([3, 705, 1]), np.zeros(1020, bool)
     flips[705] = True
-    [(values, chosen)] = pictures.batches(data, rows, 8, NETWORK, Unreadable(), flips)
+    [(values, chosen)] = pictures.read_batches(data, rows, 8, NETWORK, Unreadable(), flips)
     np.testing.assert_array_equal(chosen, rows)
     for value, row in zip(values, rows, strict=True):
         pixels = np.asarray(Image.open(data.path(row))).astype(np.float64) / 255
@@ -54,7 +54,7 @@ def test_pixels_are_normalised_as_the_engine_does_and_mirrored_where_asked(data)
 def test_what_cannot_be_read_is_left_out_and_named(data):
     data.path(2).write_bytes(b"no picture")
     unreadable = Unreadable()
-    found = [*pictures.batches(data, np.arange(6), 3, NETWORK, unreadable)]
+    found = [*pictures.read_batches(data, np.arange(6), 3, NETWORK, unreadable)]
     assert [chosen.tolist() for _, chosen in found] == [[0, 1], [3, 4, 5]]
     assert [*unreadable.reasons] == [str(data.path(2))] and "no picture" in unreadable.reasons[str(data.path(2))]
 

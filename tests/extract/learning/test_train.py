@@ -12,7 +12,7 @@ from support import made_pictures
 from extract.config import Config, NetworkSettings
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
-from extract.learning import checkpoint, export, start, train
+from extract.learning import checkpoint, export, linear_start, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.losses import Target
 from extract.learning.network import FineTunedNetwork
@@ -122,9 +122,10 @@ def test_a_transformer_is_exported_too(tmp_path):
 
 
 @pytest.mark.parametrize("task", OUTPUTS)
-def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path, task):
+def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path, monkeypatch, task):
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    monkeypatch.setattr(linear_start, "PENALTIES", (1e-3,))
     run = run_on(corpus, tmp_path, task)
     learner = train._Learner(run)
     learner.begin()
@@ -145,14 +146,23 @@ def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path
         np.testing.assert_allclose(outputs, np.tanh(values), atol=1e-3)
 
 
-def test_of_few_classes_those_that_are_there_get_a_start():
-    from extract.learning import linear_start
+def test_held_out_videos_choose_the_penalty_of_the_start(corpus, tmp_path, monkeypatch):
+    scores = {}
+    for penalties in ((10.0,), (1e-1,), (1e-3,), (10.0, 1e-1, 1e-3)):
+        monkeypatch.setattr(linear_start, "PENALTIES", penalties)
+        learner = train._Learner(run_on(corpus, tmp_path / str(len(scores))))
+        learner.begin()
+        scores[penalties] = learner.position.scores[0]
+    together = scores.pop((10.0, 1e-1, 1e-3))
+    assert len(set(scores.values())) == 3 and together == pytest.approx(max(scores.values()), abs=1e-6)
 
+
+def test_of_few_classes_those_that_are_there_get_a_start():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 5)).astype(np.float32)
     truth = np.where(x[:, 0] > 0, 3, 1)
     target = Target("t", "multiclass", (*"abcd",), np.ones(4, np.float32))
-    coefficients, intercepts = linear_start.fit(x, truth, target, True)
+    coefficients, intercepts = linear_start.fit(x, truth, target, True, 1e-3)
     outputs = x @ coefficients.T + intercepts
     assert (outputs[:, [1, 3]].argmax(1) == (truth == 3)).mean() > 0.95 and not coefficients[[0, 2]].any()
 
