@@ -84,7 +84,7 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
 
 
 def choose_device(asked: str) -> str:
-    """ "cuda" or "cpu". Raises InputError where CUDA is asked for and there is none."""
+    """The device to learn on, "cuda" or "cpu". Raises InputError where CUDA is asked for and there is none."""
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         raise InputError('finetune.device = "cuda": torch finds no CUDA device here; expected "auto" or "cpu"')
@@ -111,8 +111,9 @@ class _Learner:
 
     def begin(self) -> None:
         """Go on from a checkpoint; without one, fit the output layer and write the first."""
-        path = self.run.folder / CHECKPOINT
-        if (there := checkpoint.read_position(path, self.run.mark)) is not None:
+        path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
+        there = checkpoint.read_position(path, self.run.mark)
+        if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
             self.position, self.unreadable = there, Unreadable(there.unreadable)
             self.optimiser = self._create_optimiser(there.epoch)
             fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs

@@ -76,9 +76,9 @@ def export_bytes(run, path):
 
 @pytest.mark.parametrize("task", OUTPUTS)
 def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(corpus, tmp_path, task):
-    run = run_on(corpus, tmp_path, task, head_epochs=1)
+    run = run_on(corpus, tmp_path, task, head_epochs=1, epochs=1)
     network, position = train.fine_tune(run)
-    assert len(position.scores) == 4 and len(position.losses) == 3
+    assert len(position.scores) == 3 and len(position.losses) == 2
     path = tmp_path / "ft.onnx"
     export.export(network, 32, run.target, {"task": task}, path)
     assert export.read_facts(path) == {"task": task}
@@ -182,9 +182,8 @@ class Killed(BaseException):
     """Stands for the end of a process, at a place that a test chooses."""
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch, frozen):
-    recipe = {"head_epochs": 1, "epochs": 2, "frozen_norm": frozen, "layer_decay": 0.7, "decay": 0.05}
+def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch):
+    recipe = {"head_epochs": 1, "epochs": 2, "frozen_norm": False, "layer_decay": 0.7, "decay": 0.05}
     expected, position = export_bytes(run_on(corpus, tmp_path / "whole", **recipe), tmp_path / "whole.onnx")
     save, calls = checkpoint.save, itertools.count(1)
 
@@ -216,6 +215,11 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_gone_on_from(corpus
     path.write_bytes(before[: len(before) // 2])
     assert checkpoint.read_position(path, "mark") is None
     assert checkpoint.read_position(tmp_path / "none", "mark") is None
+    path.write_bytes(before)
+    (tmp_path / train.BEST).unlink()
+    again = train._Learner(run)
+    again.begin()
+    assert again.position == learner.position and (tmp_path / train.BEST).is_file(), "begun anew"
 
 
 def test_the_best_epoch_is_kept_the_start_among_them():
