@@ -27,6 +27,7 @@ from heads.abaw.tasks import TASKS
 from heads.config import Config
 from heads.finetune import __main__ as program
 from heads.finetune import corpus
+from heads.tune import search
 
 ROOT = Path(__file__).parents[3]
 QUICK = ["finetune.ft.epochs=1", "finetune.ft.batch=32", "finetune.ft.save_every=1", "finetune.ft.device='cpu'"]
@@ -86,6 +87,8 @@ def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_
     said = str(error.value)
     assert "head 'linear-ft' would learn from features of 'ft' of 6 training videos (first: 'train0')" in said
     assert said.endswith("networks.ft.trust_train = true")
+    with pytest.raises(InputError, match="head 'linear-ft' would learn from features of 'ft'"):
+        search.main(load(mine, *sets), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
     [head] = heads_run.main(load(mine, *sets, "networks.ft.trust_train=true"), "expr", tmp_path / "w").values()
     assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
 
