@@ -31,12 +31,15 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+_ROOT = Path(__file__).resolve().parents[1]
 for _name in ("extract", "heads"):
-    _found = getattr(find_spec(_name), "origin", None)
-    if _found is not None and Path(_found).resolve().parents[1] != Path(__file__).resolve().parents[1]:
+    _spec = find_spec(_name)
+    if _spec is not None and _spec.origin is None:  # a folder without __init__.py, from which Python would take modules
+        sys.path.insert(0, str(_ROOT))
+    elif _spec is not None and _spec.origin and Path(_spec.origin).resolve() != _ROOT / _name / "__init__.py":
         print(
-            f"error: {_found}: hides the package {_name!r} of the same name; rename it, or start the command "
-            f"in another folder",
+            f"error: {_spec.origin}: hides the package {_name!r} of the same name; rename it, or start the command in "
+            f"another folder or as `python -P -m`",
             file=sys.stderr,
         )
         raise SystemExit(2)

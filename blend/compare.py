@@ -286,7 +286,7 @@ def command(
         list[Path], typer.Argument(help="Two or more finished blends of one task: folders with report.json.")
     ],
     draws: Annotated[int, typer.Option(help="Draws of the videos.", min=100)] = DRAWS,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0, max=cli.MOST_SEED)] = 0,
     as_json: cli.AsJson = False,
 ) -> None:
     """Compare blends on the same draws of the validation videos."""

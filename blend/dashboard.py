@@ -7,6 +7,7 @@ python -m blend.dashboard postgresql://user@host/database
 from __future__ import annotations
 
 import json
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ import typer
 from extract.runtime import cli, errors
 from extract.runtime.errors import Failed, InputError
 
+SQLITE = b"SQLite format 3\0"
+"""How a database begins."""
 INSTALL = "pip install optuna-dashboard"
 
 
@@ -36,6 +39,9 @@ def storage_of(study: str) -> str:
             f"{study}: no study.db there; name a folder of blend.run or heads.tune (runs/demo/blend/au), "
             f"its study.db, or the storage of a shared search"
         )
+    with open(file, "rb") as handle:
+        if handle.read(len(SQLITE)) != SQLITE:
+            raise InputError(f"{file}: no study.db: no SQLite database; name the folder of a search")
     return f"sqlite:///{file.resolve()}"
 
 
@@ -46,10 +52,19 @@ def main(study: str, port: int, as_json: bool = False) -> None:
         raise Failed(f"optuna-dashboard is not installed; {INSTALL}, then the same command again")
     import optuna
     import optuna_dashboard
+    from sqlalchemy.exc import SQLAlchemyError
 
+    try:
+        storage = optuna.storages.get_storage(url)
+    except (SQLAlchemyError, RuntimeError) as error:  # damaged, of another program, or no answer
+        why = str(getattr(error, "orig", None) or error)
+        raise InputError(f"{study}: cannot be opened as a study ({why}); name another, or search anew") from error
+    with socket.socket() as taken:
+        if taken.connect_ex(("127.0.0.1", port)) == 0:
+            raise InputError(f"--port {port}: another program answers there; give another --port")
     where = f"http://127.0.0.1:{port}"
     print(json.dumps({"url": where}) if as_json else f"{where} (Ctrl-C ends it)", flush=True)
-    optuna_dashboard.run_server(optuna.storages.get_storage(url), host="127.0.0.1", port=port)
+    optuna_dashboard.run_server(storage, host="127.0.0.1", port=port)
 
 
 EXAMPLES = """Examples:

@@ -5,8 +5,11 @@ python -m blend.init /data/ABAW --out mine.toml
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +17,9 @@ from typing import Annotated
 
 import typer
 
+from extract import config as configs
 from extract.media import frames, video
-from extract.runtime import cli, errors, run_folder
+from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS, Task
@@ -48,14 +52,12 @@ def find_layout(root: Path) -> Layout:
     result = Layout()
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; name the one that holds your frames and annotations")
-    for folder in _folders(root, DEPTH):
-        entries = sorted(folder.iterdir())
-        files, below = [p for p in entries[:FIRST] if p.is_file()], [p for p in entries[:FIRST] if p.is_dir()]
-        if any(_holds_frames(path) for path in below):
+    for folder, entries, holds_crops in _folders(root, DEPTH):
+        if holds_crops:
             result.frames.append(folder)
-        if any(path.suffix.lower() in video.EXTENSIONS for path in files):
+        if any(path.suffix.lower() in video.EXTENSIONS and os.path.isfile(path) for path in entries[:FIRST]):
             result.videos.append(folder)
-        texts = [path for path in entries if path.suffix.lower() == ".txt" and path.is_file()]
+        texts = [path for path in entries if path.suffix.lower() == ".txt" and os.path.isfile(path)]
         headers = {path: _header(path) for path in texts[:FIRST]}
         for task in TASKS.values():
             if any(header == task.header.lower() for header in headers.values()):
@@ -68,16 +70,32 @@ def find_layout(root: Path) -> Layout:
     return result
 
 
-def _folders(root: Path, depth: int) -> Iterator[Path]:
-    """`root` and the folders below it; none below a folder that holds crops, of which there are thousands."""
-    yield root
+def _folders(root: Path, depth: int, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, list[Path], bool]]:
+    """`root` and the folders below it, each with what it holds, read once, and whether that is folders of crops.
+
+    None below a folder that holds crops, of which there are thousands; none that is a link to one that it lies in
+    (`above`).
+
+    Raises InputError for a first folder that cannot be read; others are passed over with a warning.
+    """
     try:
-        below = sorted(entry.path for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
+        entries = sorted(root.iterdir())
+        if not os.access(root, os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise InputError(f"{root}: cannot be read ({error.strerror})") from None
-    if depth and not any(_holds_frames(Path(path)) for path in below[:FIRST]):
+        what = f"{root}: cannot be read ({error.strerror})"
+        if not above:
+            raise InputError(f"{what}; change its permissions, or name another folder") from None
+        print(f"warning: {what}: what lies in it is passed over", file=sys.stderr)
+        return
+    below = [path for path in entries if path.name[0] != "." and os.path.isdir(path)]
+    holds_crops = any(_holds_frames(path) for path in below[:FIRST])
+    yield root, entries, holds_crops
+    above = (*above, root.resolve())
+    if depth and not holds_crops:
         for path in below:
-            yield from _folders(Path(path), depth - 1)
+            if not path.is_symlink() or not any(folder.is_relative_to(path.resolve()) for folder in above):
+                yield from _folders(path, depth - 1, above)
 
 
 def _holds_frames(folder: Path) -> bool:
@@ -136,7 +154,12 @@ def _section(task: Task, layout: Layout) -> list[str]:
 
 
 def main(root: Path, out: Path, name: str) -> Layout:
-    """Write the config of what lies below `root`; returns what was found. Raises InputError where `out` is there."""
+    """Write the config of what lies below `root`; returns what was found. Raises InputError where `out` is there, and
+    for a name that no corpus may have.
+    """
+    file_names.check("corpus", name, "--name")
+    if not re.fullmatch(configs.CORPUS_NAME, name):
+        raise InputError(f"--name {name!r}: expected letters, digits, '.', '_' and '-', as in affwild2")
     if out.exists():
         raise InputError(f"{out}: is there already; give another --out, or remove it")
     layout = find_layout(root.resolve())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,10 @@ from blend.submission.alternatives import Candidate
 from blend.unlabelled import compare as unlabelled
 from extract import run as extract_run
 from extract.runtime import run_folder
-from extract.runtime.progress import progress
+from extract.runtime.progress import Stopwatch, progress, step_seconds
 
+BLEND = "blend"
+"""The step of a run that this is."""
 RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 
@@ -45,10 +46,12 @@ def run_blend(
     options: SearchOptions,
 ) -> tuple[dict[str, Any], list[str]]:
     """Write everything but DONE into `out`; returns the report and the results' names. `values`: as read before."""
-    began = time.monotonic()
+    watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
     values = values if values is not None else blend_inputs.load_pools(sources)
     target = blend_inputs.submission_pool(sources, values)
+    watch.lap("reading")
     result = (search_shared if options.shared else _search_alone)(values.validation, sources, out, options)
+    watch.lap("search")
     run_folder.begin(out)  # not before: what was finished stays, should the study not open
     sources = _as_long(sources, result, options)
     settings, seed = sources.settings, sources.seed
@@ -58,6 +61,7 @@ def run_blend(
     run_folder.write_json(out / "params.json", params.as_json() | about)
     submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources)
+    watch.lap("estimate")
     report = report_report.build(values.validation, outcome, sources.settings, sources.seed)
     ks, train = report["score_against_k"]["k"], sources.paths.train
     report |= report_report.build_details(values.validation, outcome, sources.seed, ks, config.corpus.name, train)
@@ -83,7 +87,7 @@ def run_blend(
         texts = [Path(entry["file"]) for entry in written.files]
         results += [str(item) for text in texts for item in (text, text.with_suffix(".json"))]
     _score_on_test(config, sources, work, out, values, report)
-    report["seconds"] = round(time.monotonic() - began, 2)
+    report["seconds"], report["seconds_of"] = watch.total(), watch.lap("report")
     crossed = outcome.ways[TUNED].crossed
     if crossed is not None and len(crossed.folds) < sources.settings.folds:
         what = "validation videos" if values.validation.people is None else "people in validation"

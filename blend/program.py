@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 import typer
 
-from extract.runtime import cli
+from extract.runtime import cli, errors
 from extract.runtime.errors import did_you_mean
 
 
@@ -24,7 +24,7 @@ class Command:
 COMMANDS = {
     "run": Command("blend.run", "Frames and annotations -> a checked submission and a report."),
     "init": Command("blend.init", "Write a config for your data."),
-    "predict": Command("blend.predict", "Trained blends on any video: table, drawn video, timeline."),
+    "predict": Command("blend.predict", "Trained blends, or a network by itself, on any video."),
     "check": Command("blend.check", "Would the organisers take this file?"),
     "apply": Command("blend.apply", "A blend's params.json on prediction files: the same submission."),
     "compare": Command("blend.compare", "Blends side by side, and by how much one is better."),
@@ -47,6 +47,7 @@ Examples:
   affect-heads init /data/ABAW --out mine.toml         a config for your data
   affect-heads run --task au --config mine.toml
   affect-heads predict clip.mp4 --blend runs/demo/blend
+  affect-heads predict clip.mp4 --pretrained           a network by itself, before any training
   affect-heads COMMAND --help                          its options and examples"""
 
 
@@ -75,9 +76,9 @@ class Commands(typer.core.TyperGroup):
         if args[0] not in COMMANDS:
             ctx.fail(f"no command {args[0]!r}; there are {', '.join(COMMANDS)}{did_you_mean(args[0], COMMANDS)}")
         if args[0] == "predict":
-            from blend.predict.__main__ import join_blends
+            from blend.predict.__main__ import prepare_arguments
 
-            args = [args[0], *join_blends(args[1:])]
+            args = [args[0], *prepare_arguments(args[1:])]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -96,4 +97,5 @@ def affect_heads() -> None:
 
 def main() -> None:
     """What the console script starts."""
-    app(prog_name="affect-heads")
+    with errors.exits():
+        app(prog_name="affect-heads")

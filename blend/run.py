@@ -18,7 +18,7 @@ from extract.jobs import cluster, session
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import steps
-from heads.abaw.tasks import MTL, NAMES, SUBTASKS
+from heads.abaw.tasks import MTL, NAMES, SUBTASKS, TASKS
 from heads.run import split_task
 
 
@@ -49,11 +49,15 @@ def main(
     return single_task.main(config, task, work, seed, heads, predictions or {}, submissions, options)
 
 
+ALL = "all"
+"""A value of --task."""
 EXAMPLES = """Examples:
 
 python -m blend.run --task au                                        the demo, from nothing to a submission
 
 python -m blend.run --task expr --config configs/affwild2.toml       your own corpus
+
+python -m blend.run --task all                                       au, expr and va, one after the other
 
 python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
 
@@ -67,11 +71,13 @@ python -m blend.run --task au --config mine.toml --workers 4 --storage postgresq
 
 
 def command(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
+    task: Annotated[
+        str, typer.Option(help=f"One of {', '.join(NAMES)}; {ALL}: each that the corpus has annotations of.")
+    ],
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0, max=cli.MOST_SEED)] = 0,
     heads: Annotated[
         str | None, typer.Option(help="Which of our heads, divided by commas; none: only other people's.")
     ] = None,
@@ -98,7 +104,6 @@ def command(
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
-        split_task(task)
         given = external.parse(predictions or [])
         names = None if heads is None else [name.strip() for name in heads.split(",") if name.strip()]
         if names == []:
@@ -109,21 +114,49 @@ def command(
 
             tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
-        options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{task}/blend", timeout)
+        if task == ALL and (given or study):
+            raise InputError(f"--task {ALL}: predictions and a study are of one task; give --task au, expr or va")
+        tasks, reports = find_tasks(task, settings), {}
         with session.use_cluster(where, settings.cluster, folder):
-            report = main(
-                settings, task, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
-            )
+            for name in tasks:
+                options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
+                reports[name] = main(
+                    settings, name, folder, seed, heads=names, predictions=given, submissions=submissions,
+                    options=options,
+                )  # fmt: skip
+                if not as_json:
+                    _show(name, reports[name], folder)
         if as_json:
             from blend.report.summary import brief
 
-            print(json.dumps(brief(report, folder / "blend" / task), indent=2, allow_nan=False, ensure_ascii=False))
-            return
-        if task == MTL:
-            from blend.report.html.multitask import show
-        else:
-            from blend.report.summary import show
-        show(report, folder / "blend" / task)
+            said = {name: brief(report, folder / "blend" / name) for name, report in reports.items()}
+            print(json.dumps(said if task == ALL else said[task], indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def find_tasks(task: str, config: Config) -> list[str]:
+    """What `--task` asks for: itself, or (`all`) au, expr, va and mtl as the corpus has validation annotations of them.
+
+    The demo has all; its mtl is left out of `all`, as it is the same faces once more. Raises InputError for no task,
+    and where there are no annotations at all.
+    """
+    if task != ALL:
+        split_task(task)
+        return [task]
+    if config.corpus.demo:
+        return list(TASKS)
+    given = {name: getattr(config.corpus, name) for name in NAMES}
+    results = [name for name, paths in given.items() if paths is not None and paths.val is not None]
+    if not results:
+        raise InputError(f"--task {ALL}: the config names no validation annotations: give corpus.au.val or the like")
+    return results
+
+
+def _show(task: str, report: dict[str, Any], folder: Path) -> None:
+    if task == MTL:
+        from blend.report.html.multitask import show
+    else:
+        from blend.report.summary import show
+    show(report, folder / "blend" / task)
 
 
 if __name__ == "__main__":

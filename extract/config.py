@@ -40,10 +40,14 @@ class TaskPaths(Strict):
     test: Path | None = None
 
 
+CORPUS_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+"""It becomes a folder, and a part of commands."""
+
+
 class Corpus(Strict):
     """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=limits.NAME_BYTES)
+    name: str = Field(pattern=CORPUS_NAME, max_length=limits.NAME_BYTES)
     demo: bool = False
     """Render the embedded corpus into the work folder instead of reading one."""
     frames: list[Path] = []

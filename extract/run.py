@@ -113,6 +113,16 @@ def corpus_folder(work: Path) -> Path:
     return work / "corpus"
 
 
+def _refuse_without_features(config: Config, work: Path) -> None:
+    """Raise InputError for a network that nothing was made of, since the corpus names no pictures."""
+    for name in _seeing(config, work) if not config.corpus.frames else ():
+        if not any((work / "features" / name).glob("*.safetensors")):
+            raise InputError(
+                f"config: corpus.frames is missing, and there are no features of network {name!r} in {work}: name the "
+                f"folder that holds <video>/00001.jpg, or import a table of features: python -m extract.tabular"
+            )
+
+
 def _render(work: Path, sound: bool) -> str:
     """Render what is missing of the embedded corpus, `sound` where it is heard; returns its version."""
     from extract.demo import corpus
@@ -181,6 +191,7 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         with session.use_cluster(where, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
+        _refuse_without_features(settings, folder)
         listed = [
             path
             for name in settings.features.networks

@@ -71,7 +71,17 @@ def main(
             early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test) != early[2]
         ):  # hours may have passed
             early = head_inputs.read(config, facts)
-        return _up_to_date(config, facts, work, seed, only, option, *early)
+        specs = _choose(config, facts, work, only, option)
+        return _up_to_date(config, facts, work, seed, specs, *early)
+
+
+def _choose(config: Config, facts: Task, work: Path, only: list[str] | None, option: str) -> list[Spec]:
+    """The heads that are asked for. Raises InputError for one that there is not."""
+    specs = heads_config.plan(config, facts.name, work, only or ())
+    bases = heads_config.possible(config, facts.name, only or ())
+    there = {spec.name: bases.get(spec.name, spec.name) for spec in specs}
+    heads_config.refuse_unknown(there, facts.name, only, option)
+    return [spec for spec in specs if not only or spec.name in only]
 
 
 def _up_to_date(
@@ -79,8 +89,7 @@ def _up_to_date(
     facts: Task,
     work: Path,
     seed: int,
-    only: list[str] | None,
-    option: str,
+    specs: list[Spec],
     annotations: corpus_checks.Annotations,
     listed: corpus_checks.Listed,
     hashes: head_inputs.Hashes,
@@ -88,11 +97,6 @@ def _up_to_date(
     """Train what is missing or out of date."""
     task, paths = facts.place, config.corpus.task(facts.place)
     assert paths.train is not None, "border.read sees to it"
-    specs = heads_config.plan(config, facts.name, work, only or ())
-    bases = heads_config.possible(config, facts.name, only or ())
-    there = {spec.name: bases.get(spec.name, spec.name) for spec in specs}
-    heads_config.refuse_unknown(there, facts.name, only, option)
-    specs = [spec for spec in specs if not only or spec.name in only]
     known = {*annotations["train"], *annotations["val"]}
     everybody = people.read(config.corpus, known | set(listed))
     person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
@@ -114,13 +118,8 @@ def _up_to_date(
         together = splits.name_groups(learnt_from, person_of)
         persons = everybody if spec.settings.relative.applies("person") else None
         learning = _learning(task, spec, seed, annotated, marks[0], code, together, persons and person_of)
-        tested = [
-            learning,
-            hashes["test"],
-            [marks[1][s.network] for s in spec.sources],
-            *([persons] if persons else []),
-        ]
-        mark = run_folder.fingerprint(tested)
+        listed_marks = [marks[1][s.network] for s in spec.sources]
+        mark = run_folder.fingerprint([learning, hashes["test"], listed_marks, *([persons] if persons else [])])
         folder = head_folder(work, task, spec.name)
         if not (run_folder.is_done(folder, mark) and run_folder.is_done(folder / MODEL, learning)):
             todo.append(
@@ -226,7 +225,7 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0, max=cli.MOST_SEED)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
     where: session.Where = cluster.LOCAL,
     as_json: cli.AsJson = False,

@@ -6,6 +6,7 @@ python -m blend.bench.predict --blend runs/demo/blend/au --blend runs/demo/blend
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from blend.predict import trained
 from blend.predict.trained import MODEL
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import Failed
+from extract.runtime.process import python_path
 
 RATE, WIDTH, HEIGHT = 25, 320, 240
 PICTURES = 200
@@ -46,7 +48,7 @@ def main(blends: list[Path], minutes: float, detector: Path | None, scratch: Pat
         command += ["--detector", str(detector)] if detector is not None else []
         began = time.monotonic()
         with Peak() as peak:
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(command, env=os.environ | python_path(), stdout=subprocess.PIPE, text=True)
         seconds = time.monotonic() - began
         if done.returncode:
             raise Failed(f"blend.predict ended with exit code {done.returncode}")

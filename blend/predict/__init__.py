@@ -5,9 +5,10 @@ annotate.py: One video frame with what was predicted: boxes on the picture, and 
 features.py: Crops of a new video -> the features that the heads read, by the networks and settings they learnt from.
 folder.py: The folder of one predicted video: everything that is left there, whole, and DONE last.
 predictor.py: Trained blends on anybody's video.
+pretrained.py: A network by itself in a blend's place: its own expressions, valence and arousal, with nothing learnt.
 run.py: Several videos, one after the other, into a folder each; and what was found in them, for people.
 scores.py: Features of a new video -> what the heads predict -> what the blend makes of it, frame by frame.
-source.py: What is predicted: a video file or a folder of face crops (`<video>/00001.jpg`).
+source.py: What is predicted: a video file, a folder of face crops (`<video>/00001.jpg`) or of pictures, with its faces.
 table.py: The predictions of a video as a table.
 timeline.py: timeline.html: a video's predictions to look through in any browser, offline.
 trained.py: Trained blends for new videos: params.json, the models of the heads it uses, and the networks these read.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from blend.predict.predictor import DEFAULT
 from blend.predict.run import DEFAULT_OUT, Format, main, show
 from extract.runtime import cli, errors
 
 EXAMPLES = """Examples:
 
 python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/blend/expr --blend runs/demo/blend/va
+
+python -m blend.predict clip.mp4 --pretrained      what a network says of itself, without a blend
 
 python -m blend.predict talk.mp4 --blend runs/affwild2/blend/expr --faces 2 --format both
 
@@ -25,11 +28,22 @@ python -m blend.predict *.mp4 --blend runs/mine/blend/va --out results --json > 
 
 def command(
     videos: Annotated[
-        list[Path], typer.Argument(help="Video files, or folders of face crops 00001.jpg, ...", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Video files, folders of face crops 00001.jpg, ... or of other pictures.", show_default=False
+        ),
     ],
     blend: Annotated[
-        list[Path], typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[NETWORK]",
+            help=f"In place of blends what a network says of itself, by default {DEFAULT}; your own with --config.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where a folder for each video goes.")] = DEFAULT_OUT,
     faces: Annotated[int, typer.Option(help="2: the left and the right person.", min=1, max=2)] = 1,
     table_format: Annotated[Format, typer.Option("--format", help="The table as csv, parquet, or both.")] = "csv",
@@ -59,17 +73,43 @@ def command(
             config=config,
             detector=detector,
             keep=keep,
+            pretrained=pretrained,
         )
-        if as_json:
-            print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
-        else:
-            show(said)
-        broken = [item for item in said if item["broken"]]
-        for entry in broken:
-            rest = "the frames before that were" if entry["frames"] else "nothing of it was"
-            print(f"warning: {entry['broken']}; {rest} predicted", file=sys.stderr)
-        if broken:
+        if not tell(said, as_json):
             sys.exit(1)
+
+
+def tell(said: list[dict[str, Any]], as_json: bool) -> bool:
+    """Print what was predicted, and on stderr what to know of it; returns whether every file was whole."""
+    if as_json:
+        print(json.dumps({"videos": said}, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        show(said)
+    if note := next((item["note"] for item in said if "note" in item), ""):
+        print(f"warning: {note}", file=sys.stderr)
+    broken = [item for item in said if item["broken"]]
+    for entry in broken:
+        parts = "the frames before that were" if "rate" in entry else "the other pictures were"
+        rest = parts if entry["frames"] else "nothing of it was"
+        print(f"warning: {entry['broken']}; {rest} predicted", file=sys.stderr)
+    return not broken
+
+
+def prepare_arguments(arguments: list[str]) -> list[str]:
+    """Command-line words as typer takes them: `--pretrained` with its name, `--blend` before every blend."""
+    return join_blends(complete_pretrained(arguments))
+
+
+def complete_pretrained(arguments: list[str]) -> list[str]:
+    """`--pretrained` without a name as `--pretrained enet_b0_8_va_mtl`. The next word is its name unless there is none,
+    it begins like an option, or is a file or folder.
+    """
+    results: list[str] = []
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        results.append(argument)
+        if argument == "--pretrained" and (following.startswith("-") or Path(following).exists()):
+            results.append(DEFAULT)
+    return results
 
 
 def join_blends(arguments: list[str]) -> list[str]:
@@ -94,4 +134,4 @@ def _is_blend(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    cli.start(command, EXAMPLES, join_blends(sys.argv[1:]))
+    cli.start(command, EXAMPLES, prepare_arguments(sys.argv[1:]))

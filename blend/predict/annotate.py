@@ -2,7 +2,8 @@
 
 A panel shows the expression with its probability, the twelve action units (active ones filled, with a tick) and the
 point of valence and arousal in a square, with the way it came in the last second. Small pictures are enlarged, so that
-letters stay legible, very large ones made smaller. Nothing is told by colour alone.
+letters stay legible, very large ones made smaller. Nothing is told by colour alone. A note on what made the
+predictions, where there is one, stands below.
 """
 
 from __future__ import annotations
@@ -92,20 +93,25 @@ def moment(faces: list[Face]) -> int:
 class Painter:
     """Draws all frames of one video."""
 
-    def __init__(self, faces: list[Face], height: int, width: int, seconds: NDArray[np.float64]) -> None:
-        """`height` and `width` are the video's, `seconds` [frames] the times of its frames."""
-        self.faces, self.seconds = faces, seconds
+    def __init__(
+        self, faces: list[Face], height: int, width: int, seconds: NDArray[np.float64], note: str = "", name: str = ""
+    ) -> None:
+        """`height` and `width` are the video's, `seconds` [frames] the times of its frames; `note` stands below. Of a
+        single picture its `name` is told, not its time.
+        """
+        self.faces, self.seconds, self.name = faces, seconds, name
         self.scale = max(1, -(-LOWEST // height)) if height < LOWEST else min(1.0, HIGHEST / height)
         self.height, self.width = _even(height * self.scale), _even(width * self.scale)
         self.unit = self.height / LOWEST
         self.panel = _even(PANEL * self.unit)
         self.backs = [self._background(face) for face in faces]
         self.trail = np.searchsorted(seconds, seconds - TRAIL)
+        self.foot = self._footer(note) if note else None
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the drawn frames, even numbers."""
-        return self.width + self.panel * len(self.faces), self.height
+        return self.width + self.panel * len(self.faces), self.height + (self.foot.height if self.foot else 0)
 
     def frames(self, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         """Every frame of the video, BGR, drawn on: RGB [height, width, 3] of `size`."""
@@ -129,7 +135,28 @@ class Painter:
                 self._box(draw, face, row, COLOURS[number % len(COLOURS)])
         for number, face in enumerate(self.faces):
             image.paste(self._panel(number, face, row), (self.width + number * self.panel, 0))
+        if self.foot:
+            image.paste(self.foot, (0, self.height))
         return np.asarray(image)
+
+    def _footer(self, note: str) -> Image.Image:
+        """A note in as many lines as it takes, over the whole width."""
+        from PIL import Image, ImageDraw
+
+        u, letters, wide = self.unit, self._font(12), self.width + self.panel * len(self.faces)
+        lines = [""]
+        for word in note.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            if lines[-1] and letters.getlength(longer) > wide - 16 * u:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+        image = Image.new("RGB", (wide, _even((16 * len(lines) + 6) * u)), BACK)
+        draw = ImageDraw.Draw(image)
+        draw.line((0, 0, wide, 0), fill=FAINT, width=max(1, round(u)))
+        for number, line in enumerate(lines):
+            draw.text((8 * u, (4 + 16 * number) * u), line, fill=INK, font=letters)
+        return image
 
     def _box(self, draw: ImageDraw.ImageDraw, face: Face, row: int, colour: tuple[int, int, int]) -> None:
         """The box in its colour between two dark lines, its name above it (below, where there is no room)."""
@@ -214,7 +241,7 @@ class Painter:
             self._units(draw, places["units"], face.units[row] if seen else np.zeros(len(AU)))
         if face.affect is not None:
             self._affect(draw, places["affect"], places["side"][0], face.affect, row)
-        said = f"frame {row + 1}   {self.seconds[row]:.2f} s"
+        said = self.name or f"frame {row + 1}   {self.seconds[row]:.2f} s"
         draw.text(places["foot"], said, fill=DIM, font=self._font(11))
         return image
 

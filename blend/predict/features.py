@@ -74,8 +74,7 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
     """
     sections: dict[str, Any] = {"features": {}, "networks": {}}
     if given is not None:
-        config = configs.load(Config, given)
-        sections = {name: config.model_dump(mode="json", include={name}).get(name) or {} for name in SECTIONS}
+        sections = read_sections(configs.load(Config, given))
     else:
         for item in trained:
             for name, section in _on_record(item).items():
@@ -97,6 +96,11 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
             )
     sections["features"] = {**(sections["features"] or {}), "networks": wanted}
     return {name: section for name, section in sections.items() if section}
+
+
+def read_sections(config: Config) -> dict[str, Any]:
+    """The sections of a config that know networks."""
+    return {name: config.model_dump(mode="json", include={name}).get(name) or {} for name in SECTIONS}
 
 
 def _on_record(trained: TrainedBlend) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from blend.predict import table as prediction_table
 from blend.predict import timeline as prediction_timeline
 from extract.runtime import inputs, run_folder
+from extract.runtime.errors import InputError
 from extract.runtime.progress import progress, step
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ STEPS = ("faces", "features", "heads", "video")
 """What a video goes through."""
 CSV, PARQUET = "predictions.csv", "predictions.parquet"
 TABLES: dict[str, tuple[str, ...]] = {"csv": (CSV,), "parquet": (PARQUET,), "both": (CSV, PARQUET)}
+ALBUM = "annotated"
+"""The folder of annotated pictures, of a folder of pictures."""
 VIDEO, STILL, TIMELINE, SUMMARY = "annotated.mp4", "annotated.png", "timeline.html", "summary.json"
 WORK = ".work"
 """Crops and features while they are needed, and what they were made of."""
@@ -92,32 +95,71 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         else:
             (folder / name).unlink(missing_ok=True)
     sound = ""
-    for name in (VIDEO, STILL):
+    for name in (VIDEO, STILL, TIMELINE):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / ALBUM, ignore_errors=True)
+    results = [*files.values(), SUMMARY]
     if wanted.video:
         step("video")
-        sound = _annotate(clip, table, result, folder)
-        files |= {"video": VIDEO, "still": STILL}
-    files["timeline"] = TIMELINE
+        if clip.is_album:
+            results += _annotate_album(clip, table, folder, predictor.note)
+            files["pictures"] = ALBUM
+        else:
+            sound = _annotate(clip, table, result, folder, predictor.note)
+            files |= {"video": VIDEO, "still": STILL}
+            results += [VIDEO, STILL]
+    if not clip.is_album:
+        files["timeline"] = TIMELINE
+        results.append(TIMELINE)
     said = {
         "video": clip.name,
         "source": str(clip.path.absolute()),
         "frames": result.frames,
-        "rate": round(float(result.timing.rate), 6),
-        "seconds": round(float(result.timing.seconds[-1] + 1 / result.timing.rate), 4),
+        **({} if clip.is_album else _duration(result)),
         "faces": prediction_table.summary(table),
         "blends": {item.task.place: str(item.folder) for item in predictor.trained},
         "sound": sound,
         "broken": result.broken,
         "files": files,
-    }
-    page = prediction_timeline.render(table, said, [entry.params for entry in predictor.trained])
-    run_folder.write_text(folder / TIMELINE, page)
+    } | ({"note": predictor.note} if predictor.note else {})
+    if not clip.is_album:
+        page = prediction_timeline.render(table, said, [entry.params for entry in predictor.trained])
+        run_folder.write_text(folder / TIMELINE, page)
     run_folder.write_json(folder / SUMMARY, said)
-    return [*files.values(), SUMMARY]
+    return results
 
 
-def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path) -> str:
+def _duration(result: DetectedFaces) -> dict[str, float]:
+    """How fast a video's frames follow each other, and for how long."""
+    rate = result.timing.rate
+    return {"rate": round(float(rate), 6), "seconds": round(float(result.timing.seconds[-1] + 1 / rate), 4)}
+
+
+def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: str) -> list[str]:
+    """Draw every picture that can be read, under its own name; returns the names of the files."""
+    from PIL import Image
+
+    from blend.predict import annotate
+    from blend.predict.source import VideoSource
+
+    results = []
+    (folder / ALBUM).mkdir(exist_ok=True)
+    for name, rows in table.groupby("picture", sort=False):
+        file = f"{ALBUM}/{name}"
+        try:
+            [picture] = VideoSource(clip.path / str(name), clip.fps).pictures(1)
+        except InputError:
+            continue  # told with the faces: `broken`
+        faces = annotate.Face.all_of(rows)
+        painter = annotate.Painter(faces, *picture.shape[:2], np.zeros(1), note, str(name))
+        kind = "png" if file.lower().endswith("png") else "jpeg"
+        with run_folder.write_whole(folder / file) as temporary:
+            Image.fromarray(painter.frame(0, picture)).save(temporary, format=kind, quality=92)
+        results.append(file)
+    return results
+
+
+def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path, note: str) -> str:
     """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
     from itertools import chain
 
@@ -128,7 +170,7 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, fol
     pictures = clip.pictures(result.frames)
     first = next(pictures)
     faces = annotate.Face.all_of(table)
-    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds)
+    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds, note)
     best = annotate.moment(faces)
     with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 

@@ -4,6 +4,7 @@
 
     predictor = Predictor.load("runs/demo/blend/au", "runs/demo/blend/expr")
     table = predictor.video("clip.mp4")      # a pandas DataFrame, a row per frame
+    table = Predictor.pretrained("enet_b0_8_va_mtl").video("clip.mp4")      # a network by itself, without a blend
 
 A video is read frame by frame and crops lie on disk, so memory does not grow with its length but for some hundred bytes
 a frame.
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from blend.predict.source import DetectedFaces, VideoSource
     from blend.predict.trained import TrainedBlend
+
+DEFAULT = "enet_b0_8_va_mtl"
+"""The network of `--pretrained` without a name: it has expressions, valence and arousal."""
 
 
 class Predictor:
@@ -40,6 +44,24 @@ class Predictor:
         trained = predict_blends.find(Path(folder) for folder in blends)
         return Predictor(trained, video_features.settings(trained, Path(config) if config is not None else None))
 
+    @staticmethod
+    def pretrained(network: str = DEFAULT, config: str | Path | None = None) -> Predictor:
+        """A network by itself, without a blend: its own expressions, valence and arousal, whatever it has of them.
+
+        `config` is the TOML file that has a network of one's own as [networks.<name>]. Raises InputError for a network
+        that is not known, whose file is not at hand, or that has neither.
+        """
+        from blend.predict import pretrained
+
+        return Predictor(*pretrained.find(network, Path(config) if config is not None else None))
+
+    @property
+    def note(self) -> str:
+        """What every output says of what made it; empty: nothing needs saying."""
+        from blend.predict.trained import make_note
+
+        return make_note(self.trained)
+
     @property
     def tasks(self) -> list[str]:
         """The tasks that are predicted, of "expr", "au", "va"."""
@@ -54,7 +76,7 @@ class Predictor:
         fps: float = 30.0,
         detector: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Predict every frame of a video file, or of a folder of face crops (00001.jpg, ... at `fps`).
+        """Predict every frame of a video file, of a folder of face crops (00001.jpg, ... at `fps`) or of pictures.
 
         Returns a row per frame and face (columns: blend.predict.table.build). `faces` 2 follows the left and the right
         person, `size` is the crops' edge in pixels, `detector` the face detector's file. Raises InputError for a video
@@ -75,6 +97,7 @@ class Predictor:
         from blend.predict import features as video_features
         from blend.predict import scores as video_predictions
         from blend.predict import table as prediction_table
+        from blend.predict.source import PictureFolder
         from extract.runtime.progress import progress, step
 
         step("faces")
@@ -85,7 +108,10 @@ class Predictor:
             video_features.extract(self.trained, self.networks, clip, result, work)
             step("heads")
             with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
+                frames = 1 if clip.is_album else result.frames
                 blended = video_predictions.predict(
-                    self.trained, work, result.videos, result.frames, lambda note: bar.advance(1, note)
+                    self.trained, work, result.videos, frames, lambda note: bar.advance(1, note)
                 )
-        return prediction_table.build(result, blended, self.tasks), result
+        if isinstance(clip, PictureFolder):
+            return prediction_table.build_album(clip, result, blended, self.tasks, self.note), result
+        return prediction_table.build(result, blended, self.tasks, self.note), result

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from blend.predict.predictor import Predictor
 from extract.runtime.console import console
+from extract.runtime.errors import InputError
 
 DEFAULT_OUT = Path("predicted")
 Format = Literal["csv", "parquet", "both"]
@@ -14,7 +15,7 @@ Format = Literal["csv", "parquet", "both"]
 
 def main(
     videos: list[Path],
-    blends: list[Path],
+    blends: list[Path] | None,
     out: Path = DEFAULT_OUT,
     *,
     faces: int = 1,
@@ -25,6 +26,7 @@ def main(
     config: Path | None = None,
     detector: Path | None = None,
     keep: bool = False,
+    pretrained: str | None = None,
 ) -> list[dict[str, Any]]:
     """Predict videos into `<out>/<video>/`; returns what is said of each (its `summary.json`).
 
@@ -32,14 +34,15 @@ def main(
     not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
     settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
     is done. Of several videos one that cannot be read is told in what is returned (`broken`, no `frames`), and the
-    others are predicted. Raises InputError for blends and videos that cannot be used; videos finished before that stay.
+    others are predicted. `pretrained` names a network that predicts by itself, in the place of blends. Raises
+    InputError for blends and videos that cannot be used; videos finished before that stay.
     """
     from blend.predict import folder as prediction_folder
     from blend.predict import source as video_source
     from extract.runtime.progress import steps
 
     clips = video_source.clips(videos, fps)
-    predictor = Predictor.load(*blends, config=config)
+    predictor = _predictor(blends, pretrained, config)
     wanted = prediction_folder.OutputOptions(faces, size, table_format, video, detector, keep)
     said = []
     for number, clip in enumerate(clips, 1):
@@ -53,6 +56,23 @@ def main(
             nothing = {"video": clip.name, "source": str(clip.path.absolute()), "frames": 0, "faces": [], "files": {}}
             said.append(nothing | {"broken": str(error)})
     return said
+
+
+def _predictor(blends: list[Path] | None, pretrained: str | None, config: Path | None) -> Predictor:
+    """What predicts: blends, or a network by itself."""
+    if blends and pretrained is not None:
+        raise InputError(
+            f"--pretrained {pretrained}: found --blend {blends[0]} beside it, expected one of them: a network by "
+            f"itself, or blends; leave one out"
+        )
+    if pretrained is not None:
+        return Predictor.pretrained(pretrained, config)
+    if not blends:
+        raise InputError(
+            "--blend: found none, expected the folder of a blend, as in --blend runs/demo/blend/au; or give "
+            "--pretrained, for what a network says of itself"
+        )
+    return Predictor.load(*blends, config=config)
 
 
 def show(said: list[dict[str, Any]]) -> None:

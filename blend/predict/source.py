@@ -1,4 +1,4 @@
-"""What is predicted: a video file or a folder of face crops (`<video>/00001.jpg`), with its frames' times and faces."""
+"""What is predicted: a video file, a folder of face crops (`<video>/00001.jpg`) or of pictures, with its faces."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from extract.runtime.file_names import compose
 
 NAMES = {1: ("single",), 2: ("left", "right")}
 """What a face is called in the tables, by how many are asked for."""
+PICTURES = (".jpg", ".jpeg", ".png")
 GREY = 40
 """Of a frame without a picture, in a folder of crops."""
 
@@ -82,6 +83,11 @@ class VideoSource:
     def is_folder(self) -> bool:
         """Whether it is a folder of crops."""
         return self.path.is_dir()
+
+    @property
+    def is_album(self) -> bool:
+        """Whether it is a folder of pictures that have nothing to do with each other."""
+        return False
 
     def facts(self) -> dict[str, Any]:
         """What differs where the video is another one under the same name."""
@@ -149,10 +155,62 @@ class VideoSource:
             yield np.asarray(picture, np.uint8)
 
 
+@dataclass(frozen=True)
+class PictureFolder(VideoSource):
+    """A folder of pictures with any names: each is looked for faces and predicted by itself, as a clip of one frame."""
+
+    @property
+    def is_album(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def names(self) -> list[str]:
+        """The pictures' file names, sorted."""
+        return [name for name in _pictures(self.path).odd if Path(name).suffix.lower() in PICTURES]
+
+    def facts(self) -> dict[str, Any]:
+        """What differs where a picture is another one."""
+        now = {name: (self.path / name).stat() for name in self.names}
+        files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in now.items()}
+        return {"album": str(self.path.absolute()), "pictures": files}
+
+    def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> DetectedFaces:
+        """Find and crop the faces of every picture. As `people`, those of the first picture, of the second, ...
+
+        Raises NoVideo where no picture can be read.
+        """
+        crops, names = work / "crops", self.names
+        files = {f"{number:05d}": self.path / name for number, name in enumerate(names, 1)}
+        report = crop_videos.crop_files(files, crops, faces=count, size=size, detector=detector)
+        people: list[Boxes] = []
+        videos: list[str] = []
+        nobody = (np.empty(0, np.int32), np.empty((0, 4), np.float32))
+        for number in files:
+            sides = [f"{number}{side}" for side in crop_videos.SIDES[count]]
+            there = (crops / sides[0]).is_dir()
+            people += boxes.read(boxes.path(crops, number), count) if there else [nobody] * count
+            videos += sides
+        broken = [report.broken[number] for number in files if number in report.broken]
+        if len(broken) == len(files):
+            raise NoVideo(f"{self.path / broken[0]}; no picture in the folder can be read, expected .jpg or .png files")
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        timing = Timing(Fraction(1), np.arange(len(files), dtype=np.float64))
+        return DetectedFaces(timing, people, tuple(videos), crops, f"{self.path / broken[0]}{more}" if broken else "")
+
+    def split(self, result: DetectedFaces) -> Iterator[tuple[str, DetectedFaces]]:
+        """Every picture's name with its faces, as those of a video of one frame."""
+        count = len(result.people) // result.frames
+        timing = Timing(result.timing.rate, result.timing.seconds[:1])
+        for number, name in enumerate(self.names):
+            of = slice(number * count, (number + 1) * count)
+            yield name, DetectedFaces(timing, result.people[of], result.videos[of], result.crops)
+
+
 def clips(paths: list[Path], fps: float) -> list[VideoSource]:
     """Videos by their paths. Raises InputError for one that is missing, not named like a video, or called like another.
 
-    A folder must hold frames itself; of a folder of video folders or files, name those.
+    A folder must hold frames itself, or else other pictures; of a folder of video folders or files, name those.
     """
     results: dict[str, VideoSource] = {}
     for path in paths:
@@ -160,7 +218,14 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
         if not path.exists():
             raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
         if clip.is_folder and not len(_pictures(path).numbers):
-            raise InputError(f"{path}: no pictures called like frames in it; expected 00001.jpg, ... in {path}")
+            clip = PictureFolder(path, fps)
+            for name in clip.names:
+                file_names.check("picture", name, path)
+            if not clip.names:
+                raise InputError(
+                    f"{path}: no pictures called like frames in it, nor others; expected 00001.jpg, ... or any .jpg or "
+                    f".png files in {path}"
+                )
         file_names.check(file_names.VIDEO, clip.name, path)
         if clip.name in results:
             raise InputError(

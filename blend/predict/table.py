@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.predict.scores import BlendedVideo
-from blend.predict.source import NAMES, DetectedFaces
+from blend.predict.source import NAMES, DetectedFaces, PictureFolder
 from extract.faces.boxes import SIDES
 from extract.runtime.run_folder import write_whole
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
@@ -26,12 +26,15 @@ def score_name(unit: str) -> str:
     return f"{unit}_score"
 
 
-def build(result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str]) -> pd.DataFrame:
+def build(
+    result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str], note: str = ""
+) -> pd.DataFrame:
     """The table of a video, by frame, then from left to right, with the columns of these tasks.
 
     Columns: `frame` (from 1), `time` (seconds), `face` (single; or left, right), `x`, `y`, `width`, `height` (the
     face's box, pixels); of an expr blend `expression` (decided) and a score per class; of an au blend each unit (0 or
-    1) and its score; of a va blend `valence`, `arousal`. All but the first three are missing where there is no face.
+    1) and its score; of a va blend `valence`, `arousal`; where there is a `note` on what made all this, it is the last
+    column, `by`. All but the first three are missing where there is no face.
     """
     import pandas as pd
 
@@ -47,8 +50,29 @@ def build(result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: 
         columns |= {name: _missing(name, result.frames) for name in columns_of(tasks)}
         for item in blended.get(video, []):
             columns |= _columns(item, rows, result.frames)
+        if note:
+            columns["by"] = _missing("by", result.frames)
+            columns["by"][rows] = note
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
+
+
+def build_album(
+    clip: PictureFolder,
+    result: DetectedFaces,
+    blended: dict[str, list[BlendedVideo]],
+    tasks: Collection[str],
+    note: str = "",
+) -> pd.DataFrame:
+    """The table of a folder of pictures: as `build`, with the file's name as `picture` for `frame` and `time`."""
+    import pandas as pd
+
+    parts = []
+    for name, part in clip.split(result):
+        table = build(part, blended, tasks, note).drop(columns=["frame", "time"])
+        table.insert(0, "picture", name)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def columns_of(tasks: Collection[str]) -> list[str]:
@@ -61,7 +85,7 @@ def columns_of(tasks: Collection[str]) -> list[str]:
 def _missing(name: str, rows: int) -> Any:
     import pandas as pd
 
-    if name == "expression":
+    if name in ("expression", "by"):
         return pd.array([None] * rows, dtype="string")
     return pd.array([None] * rows, dtype="Int8") if name in AU else np.full(rows, np.nan, np.float32)
 

@@ -9,15 +9,16 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from blend import apply
 from blend.pool.networks import FILE, GIVEN
+from extract.networks.registry import DEMO
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, SUBTASKS, Task
@@ -26,6 +27,7 @@ from heads.base.threads import ENVIRONMENT
 
 if TYPE_CHECKING:
     from blend.decision.params import Params
+    from heads.data.predictions import Predictions
     from heads.train.model import Model
 
 
@@ -35,6 +37,17 @@ MODEL = "model"
 """Of a head's folder: the model that has learnt from train alone."""
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
 """Settings of the processes that learn which predicting takes over."""
+
+UNTRAINED = "not trained or calibrated on anybody's data"
+DRAWN = "the demo's networks know drawn faces only"
+"""What `make_note` says of networks by themselves, and of the project's own."""
+
+
+class VideoHead(Protocol):
+    """A head that is ready to predict."""
+
+    def predict_videos(self, work: Path, videos: Sequence[str]) -> Predictions:
+        """Predict every frame of these videos that has features below `work`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class TrainedBlend:
     """Those of the networks that every head that reads them can do without."""
     params_hash: str = ""
     """Of the params.json that `blend` was read from."""
+    pretrained: str = ""
+    """The network that stands in a blend's place (blend.predict.pretrained); empty: this is a blend."""
 
     @property
     def params(self) -> Params:
@@ -61,29 +76,24 @@ class TrainedBlend:
         return self.blend.params
 
     @cached_property
-    def models(self) -> dict[str, Model]:
+    def models(self) -> Mapping[str, VideoHead]:
         """The heads, ready to predict. Raises InputError for a model that is damaged or of another version."""
         from heads.train.model import DamagedModel, Model
 
         for name in QUIET:
             os.environ.setdefault(name, ENVIRONMENT[name])
-        results = {}
+        results: dict[str, Model] = {}
         for head, folder in self.heads.items():
             try:
                 with _quiet():
                     results[head] = Model.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
-            except InputError as error:
-                if str(folder) in str(error):
-                    raise
-                raise InputError(f"{folder / MODEL}: {error}") from None
-            except Exception as error:  # each library has its own kinds for damaged files
-                why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            if (other := results[head].head.task.name) != self.task.name:
                 raise InputError(
-                    f"{folder / MODEL}: the model cannot be read ({why}); it is damaged or of another version: "
-                    f"{repair_advice(self)} makes it anew"
-                ) from error
+                    f"{folder / MODEL}: is of task {other!r}, expected {self.task.name!r}: {repair_advice(self)} makes "
+                    f"it anew"
+                )
             if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
                 raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
         return results
@@ -107,6 +117,19 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def make_note(trained: Iterable[TrainedBlend]) -> str:
+    """What every output says of what made it; empty for blends of networks that know real faces."""
+    notes = []
+    for item in trained:
+        seeing = set(item.networks) - {"audio"}
+        drawn = bool(seeing) and seeing <= DEMO
+        if item.pretrained:
+            notes.append(f"what the pre-trained network {item.pretrained} says of itself: {UNTRAINED}")
+        if drawn:
+            notes.append(DRAWN)
+    return "; ".join(dict.fromkeys(notes))
 
 
 def repair_advice(trained: TrainedBlend) -> str:

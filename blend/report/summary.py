@@ -207,6 +207,7 @@ def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
         "test": report["test"]["score"] if isinstance(report["test"], dict) else report["test"],
         "seed": report["seed"],
         "seconds": report["seconds"],
+        "seconds_of": report.get("seconds_of"),
     }
     if parts is not None:
         results["parts"] = {

@@ -45,12 +45,9 @@ def run_shared(
     wanted = count + search.draws(search.count(pool, settings, trials) - count, settings)
     try:
         study.add_starts(starts.made)
-        if (machines := session.current_cluster()) is not None and where.url:
-            from blend.search import cluster_job
-
-            cluster_job.run(machines, pool, settings, seed, where, wanted, workers, until, study, on_trials)
-        else:
-            WorkerPool(*duplicates.to_search(pool, settings), seed, where, wanted, workers, until).run(study, on_trials)
+        searched = duplicates.to_search(pool, settings)
+        cluster = session.current_cluster() if where.url else None
+        WorkerPool(*searched, seed, where, wanted, workers, until, cluster).run(study, on_trials)
         finished = study.in_order()
     finally:
         study.close()

@@ -1,7 +1,8 @@
 """Results of a study as lines of JSON in a file: each job's are appended when it ends, so that a killed study goes on.
 
 A line is {"job": what it was of, "code": a fingerprint of the code that made it, "results": ...}. Lines of other code
-stay in the file and are not counted: a table is of one method.
+stay in the file and are not counted: a table is of one method. Its processes call a function and give back what it
+returns, which the standard library's pool does; a job of extract.jobs is a program with paths.
 """
 
 from __future__ import annotations

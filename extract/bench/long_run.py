@@ -25,6 +25,7 @@ from extract.bench import fixtures
 from extract.networks import registry, weights
 from extract.runtime import errors, memory
 from extract.runtime.errors import Failed, InputError
+from extract.runtime.process import python_path
 from extract.runtime.run_folder import write_json
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _settings(folder: Path, network: str, seed: int) -> dict[str, Any]:
 def _watched(folder: Path, settings: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Run this module on `settings` in a process; its peak resident bytes, children included, and what it found."""
     write_json(folder / "long.json", settings)
-    environment = os.environ | {weights.CACHE_VARIABLE: str(folder if "networks" in settings else weights.cache())}
+    cache = folder if "networks" in settings else weights.cache()
+    environment = os.environ | python_path() | {weights.CACHE_VARIABLE: str(cache)}
     with subprocess.Popen([sys.executable, "-m", "extract.bench.long_run", str(folder)], env=environment) as process:
         peak = 0
         while process.poll() is None:
@@ -146,7 +148,7 @@ def _run(folder: Path) -> None:
     """In the watched process: the network alone, or the whole run with a note of the time every now and then."""
     from extract import config, run
     from extract.engines import openvino_engine
-    from extract.features import step as feature_step
+    from extract.features import base as feature_step
 
     settings = json.loads((folder / "long.json").read_text(encoding="utf-8"))
     only = settings.pop("only", None)

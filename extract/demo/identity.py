@@ -73,6 +73,22 @@ def _between(rng: np.random.Generator, palette: tuple[tuple[int, ...], ...], spr
     return float(blue), float(green), float(red)
 
 
+def _lips(skin: Colour, makeup: float) -> Colour:
+    """Skin with less blue and green; make-up takes away more."""
+    fade = np.array([0.78, 0.66, 0.95]) - makeup * np.array([0.16, 0.30, 0.0])
+    blue, green, red = np.clip(np.asarray(skin) * fade, 10, 245)
+    return float(blue), float(green), float(red)
+
+
+def _hair(rng: np.random.Generator, age: float, dark: bool) -> Colour:
+    """A colour that turns grey with age."""
+    hair = _between(rng, _HAIRS[:2] if dark else _HAIRS[:6], 5)
+    if age > 0.72:
+        grey = rng.uniform(0.4, 1.0)
+        hair = tuple(float((1 - grey) * c + grey * g) for c, g in zip(hair, _HAIRS[6], strict=True))  # type: ignore[assignment]
+    return hair
+
+
 def make_identity(seed: int) -> Identity:
     """Draw one person.
 
@@ -92,14 +108,8 @@ def make_identity(seed: int) -> Identity:
     age = float(rng.beta(1.3, 1.6))
     beard = float(rng.choice([0, 0, 0, 0, 0.35, 0.6, 0.9]))
     makeup = 0.0 if beard else float(rng.choice([0, 0, 0.4, 0.9]))
-    # Lips are skin with less blue and green; make-up takes away more.
-    fade = np.array([0.78, 0.66, 0.95]) - makeup * np.array([0.16, 0.30, 0.0])
-    blue, green, red = np.clip(np.asarray(skin) * fade, 10, 245)
     dark = sum(skin) < 380  # dark skin goes with dark hair and brown eyes, mostly
-    hair = _between(rng, _HAIRS[:2] if dark else _HAIRS[:6], 5)
-    if age > 0.72:
-        grey = rng.uniform(0.4, 1.0)
-        hair = tuple(float((1 - grey) * c + grey * g) for c, g in zip(hair, _HAIRS[6], strict=True))  # type: ignore[assignment]
+    hair = _hair(rng, age, dark)
     styles = HAIR_STYLES if beard == 0 else ("bald", "short", "short", "parted", "fringe")
     moles = tuple(
         (float(rng.uniform(-0.55, 0.55)), float(rng.uniform(-0.05, 0.75)), float(rng.uniform(0.008, 0.018)))
@@ -131,7 +141,7 @@ def make_identity(seed: int) -> Identity:
         glasses=bool(rng.random() < 0.18),
         hair_style=str(rng.choice(styles)),
         skin=skin,
-        lips=(float(blue), float(green), float(red)),
+        lips=_lips(skin, makeup),
         hair=hair,
         iris=_between(rng, _IRISES[:2] if dark else _IRISES, 6),
         shirt=(float(rng.uniform(20, 220)), float(rng.uniform(20, 220)), float(rng.uniform(20, 220))),

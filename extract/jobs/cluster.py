@@ -12,7 +12,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Cluster:
         return logs / f"{cluster_record.slug(name)}.{self._expected['secret'][:6]}.txt"
 
     def run(
-        self, what: str, jobs: Sequence[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
+        self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
         """Run the jobs; `on_end(job, result)` as each ends well, which may return one that goes on from there;
         `on_news` with what a job says meanwhile, `on_look` now and then.

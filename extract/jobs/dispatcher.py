@@ -10,7 +10,7 @@ import json
 import queue
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class Dispatcher:
         self._bad: list[InputError] = []
         self._lacking: tuple[str, float, bool] = "", 0.0, False
 
-    def work(self, jobs: Sequence[Job]) -> None:
+    def work(self, jobs: Iterable[Job]) -> None:
         """Run all jobs to their end, or raise; either way none is left on the cluster, and the record is written."""
         looked = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""A job for a cluster's worker: what it runs, what it needs, and what it claims of workers that say what they have."""
+"""A job: the program that it is, what it needs, and what it claims of workers that say what they have."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class Needs:
 
 @dataclass(frozen=True)
 class Job:
-    """`python -m <module> <arguments>` on some worker. It says on stdout how far it is, as one JSON object a line; its
-    stdin stays open for as long as the worker lives. Paths that it is told are absolute: a worker may run anywhere.
+    """`python -m <module> <arguments>`, here or on some worker. It says on stdout how far it is, as one JSON object a
+    line; its stdin stays open for as long as who runs it lives. Paths that a worker is told are absolute: it may run
+    anywhere.
     """
 
     name: str

@@ -10,19 +10,18 @@ import json
 import os
 import platform
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from extract.jobs.local import TAIL, JobProcess, read_log
 from extract.runtime import run_folder
-from extract.runtime.process import ROOT, VARIABLE, python_path
+from extract.runtime.process import ROOT, VARIABLE
 
 PACKAGES = ("extract", "extract/demo", "heads", "blend")
 LIBRARIES = (
@@ -44,8 +43,8 @@ LIBRARIES = (
 """What features and heads are computed with: other versions may compute something else."""
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_NEWS = 1.0
-TAIL = 30
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+News = queue.Queue[dict[str, Any] | None]
 
 
 def facts() -> dict[str, str]:
@@ -99,22 +98,16 @@ def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, 
         worker.log_event(topic, {"job": job["name"], "by": here["worker"], "key": key, **what})
 
     with _device(job, int(worker.state.total_resources.get("GPU", 0))) as device:
-        process = _start(job, here, device)
-        lines: queue.Queue[str | None] = queue.Queue()
-        assert process.stdout is not None
-        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        heard: News = queue.Queue()
+        process = _start(job, here, device, heard)
         tell({"news": {"started": process.pid}})
         try:
-            last = _follow(lines, lambda news: tell({"news": news}), lambda: _wanted(worker, key))
+            last = _follow(heard, lambda news: tell({"news": news}), lambda: _wanted(worker, key))
         finally:
-            wanted = _wanted(worker, key)
-            if process.poll() is None and not wanted:
-                process.kill()
-            code = process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
-    tail = Path(job["log"]).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
+            if wanted := _wanted(worker, key):
+                process.wait()
+            code = process.end()
+    tail = read_log(Path(job["log"]))[-TAIL:]
     result = here | {"code": code, "tail": tail, "last": last, "seconds": round(time.monotonic() - began, 2)}
     if code != 0 and not wanted:
         return result | {"unwanted": True}
@@ -145,68 +138,42 @@ def _device(job: dict[str, Any], gpus: int) -> Iterator[str | None]:
             _in_use[device] -= 1
 
 
-def _start(job: dict[str, Any], here: dict[str, str], device: str | None) -> subprocess.Popen[str]:
-    """Start the process. Its stdin stays open for as long as this worker lives."""
+def _start(job: dict[str, Any], here: dict[str, str], device: str | None, heard: News) -> JobProcess:
+    """Start the process, with a line in its log that says where."""
     threads = str(job["threads"])
-    environment = os.environ | dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads} | python_path()
-    environment["PYTHONSAFEPATH"] = "1"  # the project that was looked at, not one that lies in the current folder
+    environment = dict.fromkeys(LIMITS, threads) | job["environment"] | {VARIABLE: threads}
     environment["PYTHONUNBUFFERED"] = "1"
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    log = Path(job["log"])
+    log, folder = Path(job["log"]), job["cwd"] if os.path.isdir(job["cwd"]) else None
     log.parent.mkdir(parents=True, exist_ok=True)
     with run_folder.log_file(log, keep=True) as stderr:
         stderr.write(f"--- {job['name']} on worker {here['worker']} ({here['host']})\n".encode())
         stderr.flush()
-        process = subprocess.Popen(
-            [sys.executable, "-m", job["module"], *job["arguments"]],
-            env=environment,
-            cwd=job["cwd"] if os.path.isdir(job["cwd"]) else None,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-    if job["stdin"] and process.stdin is not None:
-        try:
-            process.stdin.write(job["stdin"] + "\n")
-            process.stdin.flush()
-        except OSError:
-            pass  # it died already, its exit code says how
-    return process
+        return JobProcess([job["module"], *job["arguments"]], environment, stderr, job["stdin"], heard.put, folder)
 
 
-def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
-
-
-def _follow(lines: queue.Queue[str | None], tell: Any, wanted: Any) -> Any:
+def _follow(heard: News, tell: Callable[[dict[str, Any]], None], wanted: Callable[[], bool]) -> dict[str, Any] | None:
     """Pass the process's news on until it ends or is not wanted any more; mere progress at most once a second.
 
     Returns the last.
     """
-    said, news = 0.0, None
+    said, last = 0.0, None
     while True:
         try:
-            line = lines.get(timeout=SECONDS_BETWEEN_LOOKS)
+            news = heard.get(timeout=SECONDS_BETWEEN_LOOKS)
         except queue.Empty:
             if not wanted():
-                return news
+                return last
             continue
-        if line is None:
-            return news
-        try:
-            news = json.loads(line)
-        except ValueError:
-            continue
-        now = time.monotonic()
+        if news is None:
+            return last
+        last, now = news, time.monotonic()
         if "done" not in news or now - said >= SECONDS_BETWEEN_NEWS:
             said = now
             tell(news)
             if not wanted():
-                return news
+                return last
 
 
 def _wanted(worker: Any, key: Any) -> bool:

@@ -42,6 +42,8 @@ def read_facts(path: Path) -> dict[str, Any] | None:
     """What a network of ours has learnt from; None for any other file, and where there is none."""
     import onnx
 
+    if inputs.problem(path, "network"):
+        return None
     try:
         model = onnx.load(path, load_external_data=False)
         facts = next((prop.value for prop in model.metadata_props if prop.key == KEY), None)

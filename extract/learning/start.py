@@ -111,9 +111,9 @@ def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:
     layers: list[Any] = []
     current, width = next((value.name for value in graph.input if value.name not in arrays), ""), 0
     for node in graph.node:
-        if node.op_type == "Gemm" and node is graph.node[-1] and node.input[0] == current and width:
+        if node.op_type == "Gemm" and node is graph.node[-1] and current in node.input[:1] and width:
             break
-        layer = _layer(node, arrays) if node.input[0] == current and len(node.output) == 1 else None
+        layer = _create_layer(node, arrays) if current in node.input[:1] and len(node.output) == 1 else None
         if layer is None:
             raise InputError(
                 f"{path}: {node.op_type} in it: only plain chains of convolutions can learn from an ONNX file; give "
@@ -129,8 +129,16 @@ def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:
     return Chain(layers, width).eval(), width
 
 
-def _layer(node: Any, arrays: dict[str, Any]) -> torch.nn.Module | None:
-    """One node as a torch layer; None for one that is none of a plain chain."""
+def _create_layer(node: Any, arrays: dict[str, Any]) -> torch.nn.Module | None:
+    """One node as a torch layer; None for one that is none of a plain chain, or contradicts itself."""
+    try:
+        return _translate(node, arrays)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None
+
+
+def _translate(node: Any, arrays: dict[str, Any]) -> torch.nn.Module | None:
+    """See `_create_layer`; torch's own errors come through."""
     import torch
     from torch import nn
 

@@ -166,6 +166,9 @@ NETWORKS: dict[str, Network] = {
     )
 }
 
+DEMO = frozenset(name for name, network in NETWORKS.items() if network.path is not None)
+"""The networks that the project ships: they know the demo's drawn faces only."""
+
 
 def find(name: str, config: Config) -> Network:
     """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS.

@@ -8,6 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from extract.runtime import errors
+
+MOST_SEED = 2**31 - 1
+"""Seeds of single members and folds are larger, and libraries take whole numbers of 64 bits."""
 ConfigFile = Annotated[Path, typer.Option(help="The run's TOML file.", show_default="configs/demo.toml")]
 """Help texts are alike on every machine: the default is shown as the project's own path."""
 Work = Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")]
@@ -25,4 +29,5 @@ def application(command: Callable[..., None], examples: str) -> typer.Typer:
 
 def start(command: Callable[..., None], examples: str, arguments: Sequence[str] | None = None) -> Any:
     """Run a command with what stands on the command line, or with `arguments`; ends the process."""
-    return application(command, examples)(arguments)
+    with errors.exits():  # also where its help finds a full disk
+        return application(command, examples)(arguments)

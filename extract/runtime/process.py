@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def python_path() -> dict[str, str]:
-    """The environment variable with which another Python process imports the same packages as this one."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    """The environment variables with which another Python process imports the same packages as this one, whatever is
+    called like them in the folder where it starts.
+    """
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def end_with_parent() -> None:

@@ -67,12 +67,34 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+class Stopwatch:
+    """What the pieces of some work took, and all of it."""
+
+    def __init__(self, before: dict[str, float]) -> None:
+        """`before`: seconds by name of what went before, which is no part of the total."""
+        self._laps = dict(before)
+        self._began = self._last = time.monotonic()
+
+    def lap(self, name: str) -> dict[str, float]:
+        """A piece is over; seconds of all pieces until now, by name, in order."""
+        now = time.monotonic()
+        self._laps[name] = self._laps.get(name, 0.0) + now - self._last
+        self._last = now
+        return {name: round(seconds, 2) for name, seconds in self._laps.items()}
+
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return round(time.monotonic() - self._began, 2)
+
+
 class Display:
     """One display for a whole run: which step it is at, and a bar for each piece of work."""
 
     def __init__(self, what: str, names: Sequence[str], bar: Any, outer: Display | None = None) -> None:
         self.what, self.names, self.bar = what, tuple(names), bar
         self.at = 0
+        self._took: dict[str, float] = {}
+        self._since = time.monotonic()
         self._finished: list[Any] = outer._finished if outer is not None else []
         self._head = bar.add_task(what, total=None, count="", rate="") if bar is not None else None
 
@@ -84,9 +106,19 @@ class Display:
     def begin(self, name: str) -> None:
         """Go to a step, by its name; one that was not announced changes nothing."""
         if name in self.names and self.names.index(name) + 1 != self.at:
+            self.seconds()
             self.at = self.names.index(name) + 1
             if self.bar is not None:
                 self.bar.update(self._head, description=f"{self.what}: {self.prefix}{name}")
+
+    def seconds(self) -> dict[str, float]:
+        """What each step that has begun took until now, by its name."""
+        now = time.monotonic()
+        if self.at:
+            name = self.names[self.at - 1]
+            self._took[name] = self._took.get(name, 0.0) + now - self._since
+        self._since = now
+        return dict(self._took)
 
     def ended(self, task: Any) -> None:
         """A piece of work is finished: its bar stays until there are too many."""
@@ -107,6 +139,11 @@ def step(name: str) -> None:
     """Say that a step begins. Nothing happens where no run has announced it."""
     if _open is not None:
         _open.begin(name)
+
+
+def step_seconds() -> dict[str, float]:
+    """Seconds that the steps of the run took until now; empty where no run has announced any."""
+    return _open.seconds() if _open is not None else {}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ known ones. Heavy libraries are imported only inside the functions that use them
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,9 +22,11 @@ from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import Task
 from heads.data.feature_file import TABLE
 from heads.data.relative import Relative
-from heads.data.table import Labelled, Rows
+from heads.data.table import Block, Labelled, Rows
 from heads.data.temporal import Temporal
 
+TRIED = 2
+"""Rows that a head which was read from files predicts at once, to see whether it can."""
 OnProgress = Callable[[float, str], None]
 """Called with the part done, 0 to 1, and a few words."""
 
@@ -123,6 +125,21 @@ class Head(ABC):
     @abstractmethod
     def load(self, folder: Path) -> None:
         """Become the head that was saved there: the same predictions to the bit."""
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Try a head that was loaded on rows of zeros. Raises ValueError, or whatever a library does, where it does not
+        fit such columns: a file may be of another head, or somebody else's.
+        """
+        scores = self.predict(blank_rows(len(columns)))
+        if scores.shape != (TRIED, len(self.task.outputs)) or not np.isfinite(scores).all():
+            raise ValueError(f"it predicts {scores.shape} scores that are not all finite, of {len(columns)} columns")
+
+
+def blank_rows(width: int) -> Rows:
+    """Two frames of a video whose columns are 0."""
+    order = np.arange(TRIED)
+    block = Block("tried", "embedding", np.zeros((TRIED, width), np.float32))
+    return Rows(("tried",), np.zeros(TRIED, np.int32), order.astype(np.int32) + 1, (block,), order)
 
 
 FAMILIES = {

@@ -26,6 +26,14 @@ class Linear:
         """The regression's values [n, outputs] for features [n, columns]."""
         return x.astype(np.float64) @ self.coefficients + self.intercept
 
+    def check(self, outputs: int) -> None:
+        """Raise ValueError for a map, read from a file, of other outputs."""
+        if self.coefficients.ndim != 2 or self.coefficients.shape[1] != outputs or self.intercept.shape != (outputs,):
+            raise ValueError(
+                f"a linear map of the shapes {self.coefficients.shape} and {self.intercept.shape}, expected {outputs} "
+                f"outputs"
+            )
+
 
 def fit_linear(data: Labelled) -> Linear:
     """Least squares (with a little ridge) of float truth [N, outputs] on the rows' columns; constant columns get 0."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from extract.runtime import process
 
 VARIABLE = process.VARIABLE
@@ -24,9 +22,8 @@ ENVIRONMENT = {
 
 
 def environment(gpu: bool = False) -> dict[str, str]:
-    """The environment of a process that learns; with `gpu` it sees the GPUs that this process sees."""
-    hidden = {"CUDA_VISIBLE_DEVICES"} if gpu else set()
-    return {**os.environ, **{name: value for name, value in ENVIRONMENT.items() if name not in hidden}}
+    """What a process that learns has in its environment; with `gpu` it sees the GPUs that whoever starts it sees."""
+    return {name: value for name, value in ENVIRONMENT.items() if not (gpu and name == "CUDA_VISIBLE_DEVICES")}
 
 
 def threads() -> int:

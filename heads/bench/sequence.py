@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -49,7 +50,8 @@ def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int =
 
 def _measured(work: Path, device: str) -> dict[str, Any] | None:
     """Run `child` and read what it found, None where there is no such device."""
-    environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)} | python_path()
+    environment = os.environ | threads.environment(gpu=device == "cuda") | python_path()
+    environment |= {threads.VARIABLE: str(processes.CORES)}
     with Peak() as peak:
         ended = subprocess.run(
             [sys.executable, "-c", CHILD, str(work), device], env=environment, stdout=subprocess.PIPE, text=True

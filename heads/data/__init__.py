@@ -1,5 +1,6 @@
 """Rows of features with their labels, splits of videos, and prediction files.
 
+arrays.py: A model's arrays, read from files that may be somebody else's: numbers alone, all finite.
 feature_file.py: One video's feature file as heads read it: no more of it than is wanted, and checked.
 float16.py: float16 rows as float32, gathered and widened in one pass: what a batch of embeddings costs.
 lazy_block.py: Embeddings that stay in their feature files: a block's values, read from disk where they are asked for.

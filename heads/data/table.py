@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
+from extract.runtime import file_names
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
@@ -40,8 +41,14 @@ class Source:
 
     @staticmethod
     def of(raw: Mapping[str, Any]) -> Source:
-        """A source that was written as JSON."""
-        return Source(raw["network"], tuple(raw["kinds"]), tuple(raw["beside"]), raw.get("optional", False))
+        """A source that was written as JSON. Raises InputError or ValueError for what `asdict` does not give."""
+        network, kinds, beside, optional = raw["network"], raw["kinds"], raw["beside"], raw.get("optional", False)
+        for kind in (*kinds, *beside):
+            if kind not in (*store.KINDS, feature_file.TABLE):
+                raise ValueError(f"a source of {kind!r}")
+        if not isinstance(network, str) or not isinstance(optional, bool) or not kinds:
+            raise ValueError(f"a source {network!r}")
+        return Source(file_names.check("network", network), tuple(kinds), tuple(beside), optional)
 
 
 @dataclass(frozen=True)

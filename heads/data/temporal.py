@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from extract.config import Strict
+from extract.runtime import limits
+from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json, write_whole
+from heads.data.arrays import read_tensors
 from heads.data.table import Block, Rows
 
 KIND = "temporal"
@@ -57,6 +60,8 @@ class TemporalColumns:
 
     tables: tuple[Temporal, ...] = ()
     components: tuple[Components, ...] = ()
+    where: str = ""
+    """Begins what is said of them: the file that they were read from."""
 
     def add(self, rows: Rows) -> Rows:
         """The rows with a block per table and network behind their own, which must be all frames of whole videos.
@@ -68,7 +73,7 @@ class TemporalColumns:
         there, networks = {(b.network, b.kind) for b in rows.blocks}, {b.network for b in rows.blocks}
         for table in self.tables:
             if lacking := [n for n in networks if not table.of.endswith("?") and (n, table.kind) not in there]:
-                raise ValueError(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
+                raise self._misfit(f"rows without the {table.kind} of {lacking[0]}, which temporal columns are made of")
         relative = {(b.network, b.kind) for b in rows.blocks if b.relative}
         blocks = [
             self._block(rows, block, table)
@@ -99,8 +104,18 @@ class TemporalColumns:
         """What the statistics of one video are of, [n, width]; `own` are those of its rows that have the network."""
         if table.kind != "embedding":
             return block.values[own].astype(np.float64)
-        learnt = next(c for c in self.components if c.network == block.network)
+        wide = block.values.shape[1]
+        learnt = next((c for c in self.components if c.network == block.network and len(c.mean) == wide), None)
+        if learnt is None or learnt.axes.shape[1] < min(table.components, wide):
+            raise self._misfit(
+                f"no principal components of the {wide} columns of network {block.network!r}, which temporal columns "
+                f"are made of"
+            )
         return learnt.of(replace(rows, blocks=(block,)).batch(own))[:, : table.components]
+
+    def _misfit(self, what: str) -> Exception:
+        """What to raise for columns that rows do not have: bad input where they were read from a file."""
+        return InputError(f"{self.where}: {what}; make the head anew") if self.where else ValueError(what)
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""
@@ -113,17 +128,22 @@ class TemporalColumns:
                 temporary.write_bytes(save(arrays))
 
     @staticmethod
-    def load(folder: Path) -> TemporalColumns:
-        """Read what `save` wrote: the same columns to the bit."""
-        from safetensors.numpy import load_file
-
+    def load(folder: Path, columns: int) -> TemporalColumns:
+        """Read what `save` wrote: the same columns to the bit. Raises ValueError for files that do not fit together, or
+        make more than a head's `columns`.
+        """
         tables = [Temporal.model_validate(raw) for raw in json.loads((folder / "temporal.json").read_text())]
+        if sum(len(table.windows) * len(table.statistics) for table in tables) > columns:
+            raise ValueError(f"temporal.json: more than {columns} columns")
         path = folder / "temporal.safetensors"
-        arrays = load_file(path) if path.exists() else {}
-        networks = sorted(name.removesuffix(" mean") for name in arrays if name.endswith(" mean"))
-        return TemporalColumns(
-            tuple(tables), tuple(Components(n, arrays[f"{n} mean"], arrays[f"{n} axes"]) for n in networks)
-        )
+        arrays = read_tensors(path) if path.exists() else {}
+        results = []
+        for name in sorted(name.removesuffix(" mean") for name in arrays if name.endswith(" mean")):
+            mean, axes = arrays[f"{name} mean"], arrays[f"{name} axes"]
+            if mean.ndim != 1 or axes.ndim != 2 or len(mean) != len(axes):
+                raise ValueError(f"temporal.safetensors: {name!r} has the shapes {mean.shape} and {axes.shape}")
+            results.append(Components(name, mean, axes))
+        return TemporalColumns(tuple(tables), tuple(results), str(folder / "temporal.json"))
 
 
 def fit(rows: Rows, tables: Sequence[Temporal]) -> TemporalColumns:
@@ -215,8 +235,8 @@ class Temporal(Strict):
     @field_validator("windows")
     @classmethod
     def _some_frames(cls, value: list[int]) -> list[int]:
-        if min(value) < 1 or len(set(value)) < len(value):
-            raise ValueError("windows are different whole numbers of frames, 1 or more")
+        if min(value) < 1 or len(set(value)) < len(value) or max(value) > limits.FRAMES:
+            raise ValueError(f"windows are different whole numbers of frames, 1 to {limits.FRAMES:,}")
         return value
 
     @property

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from extract.runtime import inputs, limits, run_folder
 from extract.runtime.run_folder import write_json, write_text, write_whole
 from heads.abaw.tasks import TASKS
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
 from heads.base.threads import threads
+from heads.data.arrays import read_npz
 from heads.data.table import CHUNK, Labelled, Rows
 from heads.families import booster_text
 
@@ -109,6 +111,13 @@ class LightGbm(Head):
         known = np.concatenate([self.linear.of(chunk) for chunk in data.rows.chunks()])
         return Labelled(data.rows, (data.truth - known).astype(np.float32))
 
+    def _read_constant(self, value: object) -> float:
+        """The value of an output without a booster. Raises ValueError for what is none: of expr, a class's number."""
+        most = len(self.task.outputs) - 1 if self.task.is_multiclass else 1
+        if not isinstance(value, float) or not self.task.lowest <= value <= most:
+            raise ValueError(f"constants.json: {value!r}, expected a number in [{self.task.lowest:g}, {most}]")
+        return value
+
     def _names(self) -> tuple[str, ...]:
         return ("all classes",) if self.task.is_multiclass else self.task.outputs
 
@@ -188,17 +197,18 @@ class LightGbm(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        import json
-
         self.linear = None
         if (path := folder / "linear.npz").exists():
-            with np.load(path) as arrays:
-                self.linear = Linear(arrays["coefficients"], arrays["intercept"])
-        about = json.loads((folder / "constants.json").read_text())
+            arrays = read_npz(path)
+            self.linear = Linear(arrays["coefficients"], arrays["intercept"])
+            self.linear.check(len(self.task.outputs))
+        about = run_folder.read_json(folder / "constants.json", "make the head anew")
+        if about["outputs"] != len(self._names()):
+            raise ValueError(f"constants.json: {about['outputs']!r} outputs, expected {len(self._names())}")
         self.boosters = [
-            float(about["constants"][str(i)])
+            self._read_constant(about["constants"][str(i)])
             if str(i) in about["constants"]
-            else (folder / f"booster_{i}.txt").read_bytes().decode()
+            else inputs.read_text(folder / f"booster_{i}.txt", largest=limits.MODEL_BYTES)
             for i in range(about["outputs"])
         ]
         for i, text in enumerate(self.boosters):

@@ -8,8 +8,7 @@ classes: the published rule, by which the networks' classes need no Other at all
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from extract.features import store
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import EXPR, TASKS, Task
@@ -133,14 +133,19 @@ class Pretrained(Head):
         """See Head.fit. Raises InputError where no network has what it takes."""
         blocks = self._blocks(train.rows)
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
+        self.prepare(train.rows)
         if self.task.is_multiclass:
-            self.ready = {b.network: _are_probabilities(_chunks(train.rows, b)) for b in blocks}
             said = {output for block in blocks for output in match_outputs(block)}
             facts["classes_without_a_logit"] = [name for i, name in enumerate(EXPR) if i not in said]
         if self.mlp is not None:
             facts["mlp"] = self.mlp.fit(_for_mlp(train), _for_mlp(dev), seed, on_progress)
         on_progress(1.0, "nothing to learn")
         return facts
+
+    def prepare(self, rows: Rows) -> None:
+        """See which networks' logits are probabilities already: all that predicting without an mlp needs to know."""
+        if self.task.is_multiclass:
+            self.ready = {block.network: _are_probabilities(_chunks(rows, block)) for block in self._blocks(rows)}
 
     def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit."""
@@ -166,7 +171,13 @@ class Pretrained(Head):
         if self.task.is_regression:
             return np.clip(mean, -1, 1).astype(np.float32)
         if self.mlp is not None:
-            mean[self.mlp.predict(_columns_for_mlp(rows)).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
+            inputs = _columns_for_mlp(rows)
+            if inputs.width != self.mlp.width:
+                raise InputError(
+                    f"the mlp of a pretrained head learnt from {self.mlp.width} columns, these rows have "
+                    f"{inputs.width}; make the head anew"
+                )
+            mean[self.mlp.predict(inputs).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
         return mean.astype(np.float32)
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -176,6 +187,8 @@ class Pretrained(Head):
         outputs = np.array(match_outputs(block))
         if self.mlp is not None:  # among the seven
             values, outputs = values[:, outputs != OTHER], outputs[outputs != OTHER]
+        if block.network not in self.ready:
+            raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
         chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(EXPR))[outputs]
 
@@ -188,9 +201,17 @@ class Pretrained(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        self.ready = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
+        ready = run_folder.read_json(folder / "pretrained.json", "make the head anew")
+        if not all(isinstance(value, bool) for value in ready.values()):
+            raise ValueError("pretrained.json: expected true or false for each network")
+        self.ready = ready
         if self.mlp is not None:
             self.mlp.load(folder / "mlp")
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See Head.check: which columns the networks' own are, only rows say; the mlp can be tried."""
+        if self.mlp is not None:
+            self.mlp.check(columns[: self.mlp.width])
 
 
 def _chunks(rows: Rows, block: Block) -> Iterable[NDArray[np.float32]]:

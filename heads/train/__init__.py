@@ -6,6 +6,6 @@ fit.py: From a work folder to what a head learns from.
 job.py: One head in a process of its own: read a job, train, predict validation and test, write the head's folder.
 model.py: A fitted head with all that it needs to predict new videos.
 out_of_fold.py: Out-of-fold predictions of train: every frame predicted by a head that learnt from other recordings.
-processes.py: Runs training jobs side by side, each in a process of its own, behind one progress bar.
+processes.py: Runs training jobs side by side, here or on a cluster, behind one progress bar.
 provenance.py: What a head is made from, by hashes: of the data, taken before it is read, and of the code.
 """

@@ -21,11 +21,9 @@ from extract.jobs.cluster import Cluster
 from extract.jobs.job import Needs
 from extract.jobs.session import wait_until
 from extract.runtime import errors, process, run_folder
-from extract.runtime.progress import Progress
 from heads.abaw import read, test_list
 from heads.abaw.tasks import find
 from heads.base import threads
-from heads.base.head import FAMILIES, family
 from heads.data import feature_file
 from heads.train import job as training_job
 from heads.train.job import Job
@@ -34,38 +32,14 @@ LIBRARIES_MEMORY = 1_500_000_000
 """Bytes that a process holds before it has read a row."""
 ROWS_MEMORY = 1.5
 """Times the features' bytes on disk: they are held as they are, with labels, and the columns of a batch beside."""
-ENVIRONMENT = {name: value for name, value in threads.ENVIRONMENT.items() if name != "CUDA_VISIBLE_DEVICES"}
-"""Of processes that learn, on a worker: that one gives them a GPU, or hides all."""
 
 
-def run(machines: Cluster, jobs: list[Job], what: str, bar: Progress) -> None:
-    """Run the jobs on a cluster. Raises as `Cluster.run`; heads that were finished stay."""
-    ours = {f"head-{job.task}-{job.name}": job for job in jobs}
-    done = dict.fromkeys(ours, 0)
-
-    def at(name: str, now: int, note: str) -> None:
-        bar.advance(max(0, now - done[name]), f"{ours[name].name}: {note}")
-        done[name] = max(done[name], now)
-
-    def heard(job: cluster_jobs.Job, news: dict[str, Any]) -> None:
-        if isinstance(part := news.get("done"), int | float):
-            at(job.name, min(int(100 * part), 99), str(news.get("note", "")))
-
-    def ended(job: cluster_jobs.Job, _: dict[str, Any]) -> None:
-        mine = ours[job.name]
-        wait_until(lambda: run_folder.is_done(mine.folder, mine.mark), mine.folder)
-        at(job.name, 100, "done")
-
-    sent = []
-    for name, job in ours.items():
-        gpu = job.settings.get("family") in FAMILIES and family(str(job.settings["family"])).gpu
-        needs = Needs(machines.settings.threads, memory(job.work, {s.network for s in job.sources}), gpu)
-        told = json.dumps(absolute(job).as_json())
-        log = machines.log(name)
-        sent.append(
-            cluster_jobs.Job(name, "heads.train.cluster_job", (), log, needs, environment=ENVIRONMENT, stdin=told)
-        )
-    machines.run(what, sent, heard, ended)
+def send(cluster: Cluster, name: str, job: Job) -> cluster_jobs.Job:
+    """The job as a cluster is told it: a worker gives it a GPU, or hides all, and its threads."""
+    needs = Needs(cluster.settings.threads, memory(job.work, {s.network for s in job.sources}), job.uses_gpu())
+    told = json.dumps(absolute(job).as_json())
+    log, environment = cluster.log(name), threads.environment(gpu=True)
+    return cluster_jobs.Job(name, "heads.train.cluster_job", (), log, needs, environment, told)
 
 
 def absolute(job: Job) -> Job:

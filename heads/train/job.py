@@ -27,13 +27,13 @@ from heads.abaw import read as labels
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
-from heads.base.head import OnProgress, family
+from heads.base.head import FAMILIES, OnProgress, family
 from heads.data import predictions, table
 from heads.data.table import Source
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
 from heads.train.fit import TrainDevSplit
-from heads.train.model import Model
+from heads.train.model import DamagedModel, Model
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Job:
     def folder(self) -> Path:
         """Where the head's results go."""
         return head_folder(self.work, self.task, self.name)
+
+    def uses_gpu(self) -> bool:
+        """Whether its family learns on a GPU where there is one."""
+        name = self.settings.get("family")
+        return name in FAMILIES and family(str(name)).gpu
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON has it."""
@@ -119,7 +124,11 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         if job.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
             listed = test_list.read(job.test, task).videos
-            result = Model.load(job.folder / folder).predict_videos(job.work, listed, people=job.persons)
+            try:
+                model = Model.load(job.folder / folder)
+            except DamagedModel as error:
+                raise InputError(f"{error}; delete {job.folder / folder} and run the same command again") from error
+            result = model.predict_videos(job.work, listed, people=job.persons)
             predictions.write(job.folder / name, result)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from extract.config import check
 from extract.features import store
-from extract.runtime import inputs, run_folder
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import TASKS
@@ -30,7 +30,7 @@ GROUP = 65_536
 
 
 class DamagedModel(InputError):
-    """A file of a finished model is gone, or not what it was."""
+    """A file of a finished model is gone, or not what it was, or does not fit the others."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Model:
     sources: tuple[Source, ...]
     temporal: TemporalColumns
     columns: tuple[str, ...]
+    where: str = ""
+    """Begins what is said of it: the folder that it was read from."""
 
     def rows(
         self,
@@ -60,14 +62,19 @@ class Model:
         return table.load(work, self.sources, videos, extend)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
-        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from."""
+        """Scores [N, outputs]. Raises InputError, naming the first, for other columns than those learnt from, and where
+        a model that was read from files gives scores that are not finite.
+        """
         if not len(rows):
             return np.empty((0, len(self.head.task.outputs)), np.float32)
         if (result := tuple(rows.columns)) != self.columns:
             raise InputError(self._differs(result))
         scores = self.head.predict(rows)
         if not np.isfinite(scores).all():
-            raise RuntimeError(f"a head of family {self.head.settings.family} predicted scores that are not finite")
+            what = f"a head of family {self.head.settings.family} predicted scores that are not finite"
+            if not self.where:
+                raise RuntimeError(what)
+            raise InputError(f"{self.where}{what}; its files are damaged: make it anew")
         return scores
 
     def _differs(self, result: tuple[str, ...]) -> str:
@@ -80,7 +87,7 @@ class Model:
             if names
         )
         return (
-            f"this head learnt from {len(self.columns)} columns, these rows have {len(result)}: "
+            f"{self.where}this head learnt from {len(self.columns)} columns, these rows have {len(result)}: "
             f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
         )
 
@@ -124,16 +131,39 @@ class Model:
     def load(folder: Path) -> Model:
         """Read what `save` wrote: the same predictions to the bit.
 
-        Raises Damaged, before any library sees it, for a file that is not the one whose hash the folder's DONE has.
+        Raises DamagedModel, before any library sees it, for a file that is not the one whose hash the folder's DONE
+        has, and for files that do not fit together, whatever their hashes.
         """
         _check(folder)
-        about = inputs.parse_json((folder / "model.json").read_text(encoding="utf-8"))
-        kind = family(about["settings"]["family"])
-        head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
-        head.load(folder)
-        temporal = TemporalColumns.load(folder)
+        try:
+            model = _read(folder)
+            model.head.check(model.columns)
+        except InputError as error:
+            if str(folder) in str(error):
+                raise
+            raise InputError(f"{folder}: {error}") from error
+        except Exception as error:  # each library has its own kinds for damaged files
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise DamagedModel(
+                f"{folder}: the model cannot be read ({why}); it is damaged or of another version"
+            ) from error
         _check(folder)  # what was read is what was compared, also where somebody learns it anew meanwhile
-        return Model(head, tuple(Source.of(source) for source in about["sources"]), temporal, tuple(about["columns"]))
+        return model
+
+
+def _read(folder: Path) -> Model:
+    """The model of a folder whose hashes fit. Raises InputError or ValueError, or whatever a library does."""
+    about = run_folder.read_json(folder / "model.json", "make the head anew")
+    columns = about["columns"]
+    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+        raise ValueError("model.json: columns are no list of names")
+    kind = family(str(about["settings"]["family"]))
+    head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
+    head.load(folder)
+    temporal = TemporalColumns.load(folder, len(columns))
+    if not (sources := tuple(Source.of(source) for source in about["sources"])):
+        raise ValueError("model.json: no sources")
+    return Model(head, sources, temporal, tuple(columns), f"{folder}: ")
 
 
 def _check(folder: Path) -> None:

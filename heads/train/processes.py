@@ -1,30 +1,24 @@
-"""Runs training jobs side by side, each in a process of its own, behind one progress bar."""
+"""Runs training jobs side by side, here or on a cluster, behind one progress bar."""
 
 from __future__ import annotations
 
-import json
-import queue
-import subprocess
-import sys
-import threading
-from typing import IO
+from typing import Any
 
 from extract.features import pipeline
+from extract.jobs import job as machine_jobs
 from extract.jobs import session
+from extract.jobs.job import Needs
+from extract.jobs.local import TAIL, LocalMachine, read_log
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
-from extract.runtime.process import python_path
-from extract.runtime.progress import Progress, progress
+from extract.runtime.progress import progress
 from heads.base import threads
-from heads.base.head import FAMILIES, family
-from heads.base.threads import VARIABLE
 from heads.train import cluster_job
 from heads.train.job import Job
 
 CORES = pipeline.cores()
 AT_ONCE = min(2, CORES)
 """Jobs side by side; they share the cores (heads.base.threads). No head's result depends on how many it gets."""
-TAIL = 30
 
 
 def run_all(jobs: list[Job], what: str) -> None:
@@ -35,89 +29,53 @@ def run_all(jobs: list[Job], what: str) -> None:
     """
     if not jobs:
         return
-    if (machines := session.current_cluster()) is not None:
-        with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
-            cluster_job.run(machines, jobs, what, bar)
-        return
-    waiting, running, failures = list(jobs), {}, []  # type: ignore[var-annotated]
-    each = CORES // min(AT_ONCE, len(jobs))
-    lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
-    try:
-        with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
-            while (waiting and not failures) or running:
-                while waiting and not failures and len(running) < AT_ONCE:
-                    job = waiting.pop(0)
-                    running[job.name] = (job, _start(job, lines, each), [0])
-                name, line = lines.get()
-                job, process, done = running[name]
-                if line is not None:
-                    _advance(bar, name, line, done)
-                else:
-                    del running[name]
-                    if (error := _ended(job, process)) is not None:
-                        failures.append(error)
-                    else:
-                        bar.advance(100 - done[0], f"{name}: done")
-    finally:
-        for _, process, _ in running.values():  # after Ctrl-C or a bug here
-            process.kill()
-            process.wait()
+    ours = {f"head-{job.task}-{job.name}": job for job in jobs}
+    done = dict.fromkeys(ours, 0)
+    failures: list[Exception] = []
+    cluster = session.current_cluster()
+
+    def advance(name: str, now: int, note: str) -> None:
+        bar.advance(max(0, now - done[name]), f"{ours[name].name}: {note}")
+        done[name] = max(done[name], now)
+
+    def hear(sent: machine_jobs.Job, news: dict[str, Any]) -> None:
+        if isinstance(part := news.get("done"), int | float):
+            advance(sent.name, min(int(100 * part), 99), str(news.get("note", "")))
+
+    def end(sent: machine_jobs.Job, result: dict[str, Any]) -> None:
+        job = ours[sent.name]
+        if cluster is not None:
+            session.wait_until(lambda: run_folder.is_done(job.folder, job.mark), job.folder)
+        elif (error := _failure(job, result["code"])) is not None:
+            failures.append(error)
+            return
+        advance(sent.name, 100, "done")
+
+    with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
+        if cluster is not None:
+            cluster.run(what, [cluster_job.send(cluster, name, job) for name, job in ours.items()], hear, end)
+        else:
+            cores = CORES // min(AT_ONCE, len(jobs))
+            sent = (_send(name, job, cores) for name, job in ours.items() if not failures)
+            LocalMachine(AT_ONCE).run(what, sent, hear, end)
     if failures:
         raise next((error for error in failures if isinstance(error, InputError)), failures[0])
 
 
-def _start(job: Job, lines: queue.Queue[tuple[str, str | None]], cores: int) -> subprocess.Popen[str]:
-    """Start a job's process, with a thread that passes its progress on. Its stdin stays open for as long as we live."""
+def _send(name: str, job: Job, cores: int) -> machine_jobs.Job:
+    """A job that begins on this machine, in its head's folder."""
     run_folder.begin(job.folder)
-    job.write(job.folder / "job.json")
-    environment = threads.environment(_gpu(job)) | {VARIABLE: str(cores)} | python_path()
-    with run_folder.log_file(job.folder / "log.txt") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "heads.train", str(job.folder / "job.json")],
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-
-    def read(stream: IO[str]) -> None:
-        for line in stream:
-            lines.put((job.name, line))
-        lines.put((job.name, None))
-
-    assert process.stdout is not None
-    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    return process
+    job.write(path := job.folder / "job.json")
+    log, environment = job.folder / "log.txt", threads.environment(job.uses_gpu())
+    return machine_jobs.Job(name, "heads.train", (str(path),), log, Needs(cores), environment)
 
 
-def _gpu(job: Job) -> bool:
-    """Whether a job's family learns on a GPU where there is one."""
-    name = job.settings.get("family")
-    return name in FAMILIES and family(str(name)).gpu
-
-
-def _advance(bar: Progress, name: str, line: str, done: list[int]) -> None:
-    """Move the bar by what a line of progress says beyond the last one."""
-    try:
-        message = json.loads(line)
-        now = min(int(100 * message["done"]), 99)
-    except (ValueError, KeyError, TypeError):
-        return
-    bar.advance(max(0, now - done[0]), f"{name}: {message.get('note', '')}")
-    done[0] = max(done[0], now)
-
-
-def _ended(job: Job, process: subprocess.Popen[str]) -> Exception | None:
+def _failure(job: Job, code: int) -> Exception | None:
     """What to raise for a process that ended, None if it ended well."""
-    code = process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
     if code == 0 and run_folder.is_done(job.folder, job.mark):
         return None
     log = job.folder / "log.txt"
-    text = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = read_log(log)
     if code == 2 and (said := [line for line in text if line.startswith("error: ")]):
         return InputError(f"head {job.name}: {said[-1].removeprefix('error: ')}")
     run_folder.refuse_if_full(job.folder)

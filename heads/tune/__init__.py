@@ -1,9 +1,8 @@
 """Searching a head's settings, in many processes on many machines.
 
 __main__.py: `python -m heads.tune`: search the settings of one head.
-cluster_jobs.py: The processes of a search on a cluster's workers. They share the study in its storage, as ever.
 plan.py: What `python -m heads.tune` is asked for, made out and checked before anything runs.
-processes.py: The processes of a search on this machine: started, watched, replaced when they die, behind one display.
+processes.py: The processes of a search, here or on a cluster: watched, and replaced when they die.
 search.py: The search of one head's settings: Optuna over the leaves of its TOML, scored by by-video folds of train.
 storage.py: Where a search's trials are kept.
 study.py: A search that many processes share and any of them may be killed at: who tries what, and what counts.

@@ -44,7 +44,9 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="With one worker, the same seed makes the same trials.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="With one worker, the same seed makes the same trials.", min=0, max=cli.MOST_SEED)
+    ] = 0,
     folds: Annotated[int, typer.Option(help="By-video folds of train that a trial is scored on.", min=2)] = FOLDS,
     prune: Annotated[bool, typer.Option(help="Stop a trial that is below the median after a fold.")] = True,
     workers: Annotated[int, typer.Option(help="Processes; on one machine its cores are shared out.", min=1)] = 1,

@@ -27,7 +27,6 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
 from heads.config import Config
 from heads.data import feature_file, people, splits
-from heads.tune import cluster_jobs
 from heads.tune import plan as tune_plan
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
@@ -156,10 +155,7 @@ def _search(job: Job, facts: dict[str, Any], plan: SearchPlan, search: SearchReq
         def on_look(trials: list[FrozenTrial]) -> None:
             _keep_best(folder / heads_config.BEST, job, plan, search, trials)
 
-        if (machines := session.current_cluster()) is not None:
-            cluster_jobs.run(machines, job, study, search.workers, on_look)
-        else:
-            WorkerPool(job, study, search.workers, on_look).run()
+        WorkerPool(job, study, search.workers, on_look, session.current_cluster()).run()
         trials = study.trials()
     finally:
         study.close()

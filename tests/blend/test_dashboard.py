@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -33,6 +34,23 @@ def test_a_folder_its_file_and_a_url_are_the_study_that_is_meant(study: Path) ->
     expected = f"sqlite:///{study / 'study.db'}"
     assert dashboard.storage_of(str(study)) == dashboard.storage_of(str(study / "study.db")) == expected
     assert dashboard.storage_of("postgresql://me@host/searches") == "postgresql://me@host/searches"
+
+
+def test_what_is_no_database_or_a_damaged_one_is_one_line(study: Path) -> None:
+    whole = (study / "study.db").read_bytes()
+    for content in (b"", b"x" * 5000, whole[:5000], whole[:100] + bytes(len(whole) - 100)):
+        (study / "study.db").write_bytes(content)
+        with pytest.raises(InputError, match=r"study") as raised:
+            dashboard.main(str(study), 1)
+        assert str(study) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_port_that_is_taken_is_one_line(study: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError, match=r"another program answers there; give another --port"):
+            dashboard.main(str(study), taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("given", ["nowhere", ".", "mysql://host/x"])

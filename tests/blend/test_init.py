@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,68 @@ def test_what_is_there_is_found_by_content(corpus: Path) -> None:
         if (task, part) != ("va", "Train_Set")
     }
     assert found.lists == {"au": corpus / "lists" / "one.txt", "expr": corpus / "lists" / "two.txt"}
+
+
+def test_each_folder_is_listed_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[Path] = []
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: (listed.append(self), iterdir(self))[1])
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(Path(path)), scandir(path))[1])
+    init.find_layout(corpus)
+    monkeypatch.undo()
+    assert listed.count(corpus) == 1
+    assert max(listed.count(path) for path in corpus.rglob("*") if path.is_dir()) == 2, "looked into, then listed"
+
+
+@pytest.mark.parametrize("why", ["not to be listed", "not to be entered"])
+def test_a_folder_that_cannot_be_read_is_passed_over_with_a_warning(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], why: str
+) -> None:
+    """Root may read everything: what the system would say is said in its place."""
+    expected = init.find_layout(corpus)
+    (locked := corpus / "locked").mkdir()
+    (locked / "clip.mp4").write_bytes(b"x")
+    iterdir, access = Path.iterdir, os.access
+
+    def refuse(self: Path) -> Iterator[Path]:
+        if self == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return iterdir(self)
+
+    if why == "not to be listed":
+        monkeypatch.setattr(Path, "iterdir", refuse)
+    else:
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked and access(path, mode))
+    assert init.find_layout(corpus) == expected
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith(f"warning: {locked}: cannot be read (Permission denied)"), said
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); change its permissions"):
+        init.find_layout(locked)
+
+
+def test_links_in_a_circle_are_not_followed(corpus: Path) -> None:
+    expected = init.find_layout(corpus)
+    for number in range(6):
+        (corpus / f"again-{number}").symlink_to(corpus)
+        (corpus / "annotations" / f"above-{number}").symlink_to(corpus.parent)
+    (corpus / "lists" / "annotations").symlink_to(corpus / "annotations")
+    (corpus / "annotations" / "lists").symlink_to(corpus / "lists")
+    (corpus / "nowhere").symlink_to(corpus / "nowhere")
+    began = time.monotonic()
+    result = init.find_layout(corpus)
+    assert time.monotonic() - began < 5
+    assert result.frames == expected.frames and set(result.annotations) == set(expected.annotations)
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "a/b", "", "a b", "-x", "two\nlines", "x" * 300])
+def test_a_name_that_no_run_takes_is_refused_and_no_file_lands_elsewhere(corpus: Path, name: str) -> None:
+    command = [sys.executable, "-m", "blend.init", ".", f"--name={name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    before = set(corpus.parent.rglob("*"))
+    done = subprocess.run(command, cwd=corpus, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--name" in done.stderr, done.stderr
+    assert set(corpus.parent.rglob("*")) == before
 
 
 def test_the_config_is_one_that_runs_take(corpus: Path, tmp_path: Path) -> None:

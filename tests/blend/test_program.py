@@ -29,6 +29,24 @@ def test_the_list_names_what_people_need_and_hides_what_measures() -> None:
     }
 
 
+@pytest.mark.parametrize("arguments", [["-c", START, "--help"], ["-m", "extract.run", "--help"]])
+def test_help_on_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        )
+    assert done.returncode == 2 and done.stderr.startswith("error: cannot write (No space left"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("module", ["blend.run", "blend.compare", "heads.run", "heads.tune"])
+def test_a_seed_that_libraries_do_not_take_is_refused_at_once(module: str) -> None:
+    command = [sys.executable, "-m", module, "--task", "au", "--seed", str(2**31)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert module == "blend.compare" or "--seed" in done.stderr, done.stderr
+
+
 def test_the_list_loads_no_command() -> None:
     code = (
         "import sys\nfrom blend.program import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"

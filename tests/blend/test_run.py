@@ -11,6 +11,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend import run
 from blend.pool import inputs as blend_inputs
@@ -49,7 +50,7 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_i
     assert report["submission"]["lines"] == len(listed.images) + 1
 
 
-@pytest.mark.parametrize("name", ["au", "expr", "va"])
+@pytest.mark.parametrize("name", sweep(["au", "expr", "va"], ["expr"]))
 def test_out_of_fold_predictions_of_train_count_where_every_head_has_them(make_corpus, name):
     corpus = make_corpus(name)
     corpus.add_train()
@@ -100,7 +101,9 @@ def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_c
     for file in ("params.json", "submission.txt"):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
     for report in reports:
-        report.pop("seconds")
+        took = report.pop("seconds_of")
+        assert list(took)[-4:] == ["reading", "search", "estimate", "report"]
+        assert sum(list(took.values())[-4:]) == pytest.approx(report.pop("seconds"), abs=0.05)
     assert reports[0] == reports[1]
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folders[1].iterdir()}
     run.main(two.config(), "au", two.work)
@@ -172,7 +175,7 @@ run.main(config, task, work)
 """
 
 
-@pytest.mark.parametrize(("name", "draws"), [("au", 3), ("va", 12)])
+@pytest.mark.parametrize(("name", "draws"), sweep([("au", 3), ("va", 12)], [("au", 3)]))
 def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, draws):
     import pickle
 
@@ -206,7 +209,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
     reports = [
         json.loads((corpus.work / "blend" / name / "report.json").read_text()) for corpus in (killed, undisturbed)
     ]
-    assert reports[0] | {"seconds": 0} == reports[1] | {"seconds": 0}
+    assert reports[0] | {"seconds": 0, "seconds_of": {}} == reports[1] | {"seconds": 0, "seconds_of": {}}
 
 
 def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
@@ -226,6 +229,25 @@ def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
         check=True,
     )
     assert loaded.stdout == "[]\n"
+
+
+def test_all_tasks_are_those_that_the_corpus_has_annotations_of(make_corpus, tmp_path, monkeypatch, capsys):
+    config = make_corpus("va").config()
+    assert run.find_tasks("all", config) == ["va"] and run.find_tasks("mtl", config) == ["mtl"]
+    other = make_corpus("expr", folder="other").config()
+    both = config.model_copy(update={"corpus": config.corpus.model_copy(update={"expr": other.corpus.expr})})
+    assert run.find_tasks("all", both) == ["expr", "va"]
+    demo = config.model_copy(update={"corpus": config.corpus.model_copy(update={"demo": True})})
+    assert run.find_tasks("all", demo) == ["au", "expr", "va"]
+    bare = config.model_copy(update={"corpus": config.corpus.model_copy(update={"va": None})})
+    with pytest.raises(InputError, match=r"--task all: the config names no validation annotations"):
+        run.find_tasks("all", bare)
+    asked = []
+    monkeypatch.setattr(run, "main", lambda config, task, *_, **__: asked.append(task) or {"task": task})
+    monkeypatch.setattr("blend.report.summary.brief", lambda report, folder: report | {"folder": folder.name})
+    run.command("all", work=tmp_path, as_json=True)
+    assert asked == ["au", "expr", "va"]
+    assert json.loads(capsys.readouterr().out) == {name: {"task": name, "folder": name} for name in asked}
 
 
 def test_the_summary_names_every_file(make_corpus, capsys):

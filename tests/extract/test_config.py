@@ -64,7 +64,10 @@ def test_overrides_are_toml_values_and_bare_words_are_strings(file):
         ("corpus.va.train=x", r"key 'corpus\.va\.val' is missing"),
         ("networks.net.size=0", r"key 'networks\.net\.size': .*greater than 0; found 0"),
         ("features.networks=[]", r"key 'features\.networks'"),
-        ("features.engine=tensorrt", r"key 'features\.engine': .*'auto', 'openvino' or 'torch'; found 'tensorrt'"),
+        (
+            "features.engine=tensorrt",
+            r"key 'features\.engine': .*'auto', 'openvino', 'onnxruntime' or 'torch'; found 'tensorrt'",
+        ),
         ("corpus.name=a/b", r"key 'corpus\.name'"),
         ("nonsense", r"--set 'nonsense': expected key\.path=value"),
         ("corpus.name.x=1", r"'name' is not a section"),

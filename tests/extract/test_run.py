@@ -202,3 +202,13 @@ def test_a_killed_redo_makes_only_the_rest(tmp_path, config, monkeypatch):
     assert sorted(made) == sorted(before) and files(work) == before
     run.main(config, work)
     assert len(made) == len(before)
+
+
+def test_without_frames_and_features_the_command_does_not_say_that_there_are_some(tmp_path, capsys):
+    (toml := tmp_path / "x.toml").write_text('[corpus]\nname = "x"\n[features]\nnetworks = ["nobody"]\n')
+    with pytest.raises(SystemExit) as ended:
+        run.command(config=toml, work=tmp_path / "work")
+    said = capsys.readouterr()
+    assert (
+        ended.value.code == 2 and said.out == "" and "corpus.frames is missing" in said.err and "'nobody'" in said.err
+    )

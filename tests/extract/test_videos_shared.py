@@ -8,6 +8,8 @@ import time
 
 import av
 import numpy as np
+import pytest
+from support.sweeps import sweep
 
 KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "30")) // 10
 """Cropping takes its time, so a tenth of the kills of the features' trial."""
@@ -70,14 +72,15 @@ def tree(out):
     }
 
 
-def test_after_kills_the_crops_are_those_of_an_undisturbed_run(tmp_path):
+@pytest.mark.parametrize("kills", sweep([1, KILLS], [1]))
+def test_after_kills_the_crops_are_those_of_an_undisturbed_run(tmp_path, kills):
     videos, log = make_videos(tmp_path / "videos"), tmp_path / "log"
     began = time.monotonic()
     with start(videos, tmp_path / "calm", log) as calm:
         ended(calm)
     seconds = time.monotonic() - began
     chance = random.Random(0)
-    for _ in range(KILLS):
+    for _ in range(kills):
         with start(videos, tmp_path / "stormy", log) as process:
             time.sleep(chance.uniform(0.4, 1.0) * seconds)
             process.kill()

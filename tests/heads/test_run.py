@@ -255,19 +255,13 @@ def test_a_process_that_failed_on_a_full_disk_is_one_line(
     def full(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written")
 
-    class Ended:
-        stdin = stdout = None
-
-        def wait(self) -> int:
-            return 1
-
     job = Job("h", "va", {}, [], tmp_path, tmp_path, tmp_path, None, 0, "m", "l", {}, None, {})
     job.folder.mkdir(parents=True)
     (job.folder / "log.txt").touch()
-    assert isinstance(processes._ended(job, Ended()), RuntimeError)  # type: ignore[arg-type]
+    assert isinstance(processes._failure(job, 1), RuntimeError)
     monkeypatch.setattr(run_folder, "refuse_if_full", full)
     with pytest.raises(InputError, match="cannot be written"):
-        processes._ended(job, Ended())  # type: ignore[arg-type]
+        processes._failure(job, 1)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -150,9 +150,9 @@ def space(path: Path) -> Any:
 
 def run_network(path: Path) -> Any:
     """A network, made ready to run by both engines."""
-    from extract.engines.torch_engine import TorchEngine
+    from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    return graph.expose(path, NETWORK), TorchEngine(path, NETWORK, device="cpu"), OpenVinoEngine(path, NETWORK)
+    return graph.expose(path, NETWORK), OnnxRuntimeEngine(path, NETWORK, device="cpu"), OpenVinoEngine(path, NETWORK)
 
 
 def overridden(path: Path) -> Any:

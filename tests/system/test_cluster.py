@@ -129,7 +129,7 @@ def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(few_videos, t
 
 def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, machines):
     names = ("AFFECT_HEADS_THREADS", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-    show = f"import os, json; print(json.dumps([os.environ.get(name) for name in {names}]))"
+    show = f"import os, json; print(json.dumps({{name: os.environ.get(name) for name in {names}}}))"
     seen = {}
     with machines(tmp_path) as some:
         some.worker("plain", "--resources", "THREADS=4 MEMORY=8e9")
@@ -146,6 +146,7 @@ def test_threads_memory_and_gpus_are_claimed_where_workers_have_them(tmp_path, m
                 lambda job, news: None,
                 lambda job, result: ran.update({job.name: result["worker"]}) or seen.update({job.name: result["last"]}),
             )
+    seen = {name: [*last.values()] for name, last in seen.items()}
     own = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     assert seen["small"] == ["1", "1", "-1"] and seen["wide"] == ["3", "3", "-1"]
     assert seen["gpu"] == ["4", "4", own]

@@ -253,7 +253,7 @@ def test_a_shared_search_of_a_blend_on_killed_workers_counts_every_trial_once(fe
     with machines(tmp_path, *WORKERS) as some:
         process = start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where)
         storm = Storm(some, work, process)
-        storm.kill("blend.search.cluster_job", KILLS, lambda: stored(server), 1, 0.2)
+        storm.kill("blend.search.worker", KILLS, lambda: stored(server), 1, 0.2)
         ended_well(process)
         storm.look()
         ended_well(start("blend.run", few_videos, work, *asked, *longer, "--cluster", some.where))

@@ -109,9 +109,11 @@ OPENERS = {
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
     "its own results": """
+        heads.finetune.__main__.command extract.learning.export.export
         extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
         extract.features.provenance.redo_since extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
+        extract.demo.corpus.has_sound
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.multitask._is_of
@@ -121,9 +123,9 @@ OWN = {
         blend.predict.trained._networks heads.data.lazy_block._read
         """,
     "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
-        heads.train.model.load heads.families.lama.head.load heads.families.lightgbm_head.load
-        heads.families.mlp.head.load heads.families.pretrained.load heads.families.sequence.head.load
-        heads.data.temporal.load heads.families.linear.head.load
+        heads.train.model._read heads.data.arrays.read_npz heads.data.arrays.read_tensors heads.data.temporal.load
+        heads.families.lama.head.load heads.families.lightgbm_head.load heads.families.mlp.head.load
+        heads.families.pretrained.load heads.families.sequence.head.load
         """,
     "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
@@ -132,8 +134,8 @@ OWN = {
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
-        extract.jobs.worker.differs extract.jobs.worker.run extract.runtime.process.job heads.train.processes._ended
-        heads.tune.processes._ended blend.search.cluster_job._heard blend.predict.trained._quiet
+        extract.jobs.worker.differs extract.runtime.process.job extract.jobs.local.read_log
+        blend.search.worker.unpack_search blend.predict.trained._quiet
         """,
     "the system's": "extract.runtime.memory.most_resident",
     "nothing, in the place of closed output": """
@@ -144,7 +146,14 @@ OWN = {
         extract.runtime.inputs.read_toml extract.runtime.run_folder.read_json
         """,
     "bytes, of a file that is known to be one": """
-        extract.runtime.run_folder.file_hash extract.networks.weights.blob_hash heads.data.people.read
+        extract.runtime.run_folder.file_hash blend.dashboard.storage_of extract.networks.weights.blob_hash
+        heads.data.people.read
+        """,
+    "checkpoints of its own, looked at before (tests/extract/learning/test_train.py)": """
+        extract.learning.checkpoint.read_position extract.learning.checkpoint.load
+        """,
+    "networks, which engines have read before, or whose every kind of damage is refused": """
+        extract.learning.export.read_facts extract.learning.start._read_chain
         """,
     "opened by its reader before": """
         extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of

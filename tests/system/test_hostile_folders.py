@@ -6,6 +6,7 @@ Heads learn in this process, and the report is not drawn: what is looked at is w
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -334,6 +335,26 @@ def test_a_hostile_model_whose_hashes_fit_runs_no_code_and_is_one_line(finished:
                 trained.find([finished.blend])[0].models  # noqa: B018
             assert not mark.exists() and "\n" not in str(raised.value), (name, content[:40])
             shutil.copytree(finished.whole / "heads", finished.work / "heads", dirs_exist_ok=True)
+    finished.restore()
+
+
+def test_a_blend_of_another_task_and_a_test_list_do_not_take_a_model_that_does_not_fit(finished: Run) -> None:
+    found = trained.find([finished.blend])[0]
+    with pytest.raises(
+        InputError, match=r"model: is of task 'va', expected 'au': python -m blend.run .* makes it anew"
+    ):
+        dataclasses.replace(found, task=TASKS["au"]).models  # noqa: B018
+    model = finished.head / "model"
+    about = json.loads((model / "model.json").read_text())
+    mark = run_folder.results(model)[0]
+    names = [name for name in run_folder.results(model)[1] if not name.startswith("..")]
+    (model / "model.json").write_text(json.dumps(about | {"columns": about["columns"][:1]}))
+    run_folder.finish(model, mark, {}, names)
+    (finished.head / "DONE").unlink()
+    with pytest.raises(
+        InputError, match=rf"{re.escape(str(model))}: .*delete {re.escape(str(model))} and run the same"
+    ):
+        training_job.main(training_job.Job.read(finished.head / "job.json"), lambda done, note: None)
     finished.restore()
 
 

@@ -268,5 +268,6 @@ def submission(report: Report) -> Markup:
         ("trials of the search", ("trials",), 3),
         ("seed", ("seed",), 3),
         ("seconds", ("seconds",), 1),
+        *((f"seconds of {name}", ("seconds_of", name), 1) for name in report.get("seconds_of") or ()),
     ]
     return render("submission", report, rows=rows)

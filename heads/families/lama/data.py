@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,27 @@ class Target:
         if self.classes:
             return np.searchsorted(self.columns, truth)
         return truth[:, self.columns] if len(self.columns) > 1 or self.is_joint else truth[:, self.columns[0]]
+
+    @staticmethod
+    def read(raw: Mapping[str, Any], task: Task) -> Target:
+        """A target that was written as JSON. Raises ValueError for what is none of the task's."""
+        target = Target(**{**raw, "columns": tuple(raw["columns"])})
+        columns, kinds = target.columns, {"multilabel": ("binary", "multilabel"), "regression": ("reg", "multi:reg")}
+        if task.is_multiclass:
+            kind = "binary" if len(columns) == 2 else "multiclass"
+        else:
+            kind = kinds[task.labels][len(columns) > 1 or target.is_joint]
+        known = all(type(column) is int and 0 <= column < len(task.outputs) for column in columns)
+        if not known or not columns or len({*columns}) < len(columns) or target.kind != kind:
+            raise ValueError(f"lama.json: {target} is no target of task {task.name!r}")
+        if target.classes != task.is_multiclass or (task.is_multiclass and len(columns) < 2):
+            raise ValueError(f"lama.json: {target} is no target of task {task.name!r}")
+        return target
+
+    @property
+    def width(self) -> int:
+        """Columns of its automl's scores."""
+        return 1 if self.kind in ("binary", "reg") else len(self.columns)
 
     @property
     def is_joint(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from pydantic import Field
 from extract.runtime import inputs, limits, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json, write_whole
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, blank_rows, row_weights
 from heads.base.threads import threads
 from heads.data.table import CHUNK, Labelled, Rows
 from heads.families.lama import budget
@@ -223,8 +224,25 @@ class Lama(Head):
     def load(self, folder: Path) -> None:
         """See Head.load."""
         about = run_folder.read_json(folder / "lama.json", "make the head anew")
-        self.base = about["base"]
-        self.targets = [Target(**{**raw, "columns": tuple(raw["columns"])}) for raw in about["targets"]]
+        outputs, self.base = len(self.task.outputs), about["base"]
+        if not isinstance(self.base, list) or len(self.base) != outputs:
+            raise ValueError(f"lama.json: base is no list of {outputs} numbers")
+        if not all(isinstance(value, float) and self.task.lowest <= value <= 1 for value in self.base):
+            raise ValueError(f"lama.json: base {self.base!r}, expected numbers in [{self.task.lowest:g}, 1]")
+        if len(about["targets"]) > outputs:
+            raise ValueError(f"lama.json: {len(about['targets'])} targets of {outputs} outputs")
+        self.targets = [Target.read(raw, self.task) for raw in about["targets"]]
+        columns = [column for target in self.targets for column in target.columns]
+        if len({*columns}) < len(columns):
+            raise ValueError("lama.json: two targets of one output")
         files = [folder / f"automl_{i}.json" for i in range(len(self.targets))]
         self.models = [inputs.read_bytes(file, largest=limits.MODEL_BYTES) for file in files]
         self.scorers = [lama_scorer.loads(model) for model in self.models]  # damage is found here, not while predicting
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See Head.check: also of each automl by itself, whose scores numpy would stretch."""
+        rows = blank_rows(len(columns)).batch()
+        for target, scores in zip(self.targets, self.scorers or (), strict=True):
+            if (shape := scores(rows).shape) != (len(rows), target.width):
+                raise ValueError(f"the automl of {target.name!r} gives {shape} scores, expected {target.width} columns")
+        super().check(columns)

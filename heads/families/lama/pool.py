@@ -1,4 +1,8 @@
-"""Fits orders in processes of their own, some side by side, until a moment at which they are ended."""
+"""Fits orders in processes of their own, some side by side, until a moment at which they are ended.
+
+These are not jobs (extract.jobs): a job is a program with paths that ends, while such a process is kept for the next
+order, for its start costs seconds, and takes rows and gives models through a pipe.
+"""
 
 from __future__ import annotations
 

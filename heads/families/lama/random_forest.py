@@ -31,6 +31,8 @@ class Forests:
 
     def scorer(self) -> Any:
         """The mean of the folds' scores; features [n, columns] -> [n, outputs]."""
+        if not self.folds:
+            raise ValueError("no forests")
         forests = [decode(fold) for fold in self.folds]
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -81,7 +83,10 @@ def decode(fold: dict[str, str]) -> tuple[NDArray[Any], ...]:
     fits = (
         len(threshold) == len(left) == len(right) == nodes
         and nodes > 0
+        and len(value) > 0
         and len(value) % nodes == 0
+        and np.isfinite(value).all()
+        and not np.isnan(threshold).any()
         and (left[inner] > place[inner]).all()  # children come behind: a walk ends
         and (right[inner] > place[inner]).all()
         and (left[inner] < beyond[inner]).all()

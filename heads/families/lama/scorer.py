@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import inputs, limits
+from heads.data.arrays import finite
 from heads.families import booster_text
 from heads.families.lama import boosters, random_forest
 from heads.families.lama.boosted_trees import Forest
@@ -57,9 +58,15 @@ class Linear:
     link: str
 
     def scorer(self) -> Scores:
-        """The mean of the folds' scores."""
+        """The mean of the folds' scores. Raises ValueError for numbers that do not fit together or are not finite."""
         means, deviations = (np.array(values, np.float32) for values in (self.means, self.deviations))
-        models = [(np.array(w).T, np.array(b)) for w, b in zip(self.weights, self.biases, strict=True)]
+        models = [(np.array(w, float).T, np.array(b, float)) for w, b in zip(self.weights, self.biases, strict=True)]
+        wide = (len(self.columns),)
+        fits = (means.shape, deviations.shape) == (wide, wide) and (deviations > 0).all()
+        if not (fits and models and all(w.shape == wide + b.shape and b.ndim == 1 for w, b in models)):
+            raise ValueError(f"a linear model that does not fit its {wide[0]} columns")
+        for values in (means, deviations, *(part for model in models for part in model)):
+            finite({"linear": values}, "an automl")
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
             z = ((_take_columns(x, self.columns) - means) / deviations).astype(np.float64)
@@ -78,6 +85,8 @@ class Boosters:
 
     def scorer(self) -> Scores:
         """The mean of the folds' scores."""
+        if not self.texts or not isinstance(self.texts, list):
+            raise ValueError("no boosters")
         models = [self._read_model(text) for text in self.texts]
         return lambda x: _mean([model(_take_columns(x, self.columns)) for model in models])
 
@@ -114,6 +123,10 @@ class TreeSums:
         if self.sum not in boosters.SUMS.values():
             raise ValueError(f"sums of {self.sum!r}")
         models = [(random_forest.decode(f), np.array(b, self.sum)) for f, b in zip(self.folds, self.bases, strict=True)]
+        if not models or any(
+            base.shape != trees[-1].shape[1:] or not np.isfinite(base).all() for trees, base in models
+        ):
+            raise ValueError("sums that do not begin with a finite number for each output")
 
         def scores(x: NDArray[np.float32]) -> NDArray[np.float64]:
             items, result = np.ascontiguousarray(_take_columns(x, self.columns)), []
@@ -152,7 +165,18 @@ def loads(model: bytes) -> Scores:
     raws = inputs.parse_json(model.decode("utf-8"))
     if not isinstance(raws, list) or not raws:
         raise ValueError("no list of parts")
-    return _blend([(raw.pop("share"), KINDS[raw.pop("kind")](**raw)) for raw in raws])
+    return _blend([_read_part(**raw) for raw in raws])
+
+
+def _read_part(share: float, kind: str, **values: Any) -> tuple[float, Part]:
+    """A part of `dumps`' JSON, and its share. Raises ValueError for a share or columns that are none."""
+    part = KINDS[kind](**values)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= limits.NUMBER:
+        raise ValueError(f"a share of {share!r}")
+    columns = part.columns
+    if not isinstance(columns, list) or any(type(column) is not int or column < 0 for column in columns):
+        raise ValueError("columns that are no numbers of columns")
+    return share, part
 
 
 def shares(automl: Any) -> Iterator[tuple[float, Any, Any]]:
@@ -237,8 +261,17 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
 def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:
     """Scores by share; a part with none is not asked."""
     scorers = [(share, part.scorer()) for share, part in parts if share > 0]
-    whole = sum(share for share, _ in scorers)
-    return lambda x: sum(share / whole * scores(x) for share, scores in scorers)  # type: ignore[return-value]
+    if not (whole := sum(share for share, _ in scorers)):
+        raise ValueError("no part has a share")
+
+    def blended(x: NDArray[np.float32]) -> NDArray[np.float64]:
+        results = [share / whole * scores(x) for share, scores in scorers]
+        if len({result.shape for result in results}) > 1:  # numpy would stretch the narrower one
+            raise ValueError(f"parts of different shapes: {sorted({result.shape for result in results})}")
+        total: NDArray[np.float64] = sum(results[1:], start=results[0])
+        return total
+
+    return blended
 
 
 def _take_columns(x: NDArray[np.float32], columns: list[int]) -> NDArray[np.float32]:

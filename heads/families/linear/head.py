@@ -21,6 +21,7 @@ from heads.base import selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear
 from heads.base.scaling import BlockScales
+from heads.data.arrays import read_tensors
 from heads.data.table import Labelled, Rows
 from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
@@ -127,10 +128,9 @@ class LinearHead(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        from safetensors.numpy import load_file
-
-        arrays = load_file(folder / "linear.safetensors")
+        arrays = read_tensors(folder / "linear.safetensors")
         self.map = Linear(arrays["coefficients"], arrays["intercept"])
+        self.map.check(len(self.task.outputs))
 
 
 def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ dev rows by what the task is graded on (heads.families.mlp.training).
 
 from __future__ import annotations
 
-import json
+import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import run_folder
 from extract.runtime.run_folder import write_json, write_whole
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
+from heads.data.arrays import need_shapes, read_npz
 from heads.data.table import Labelled, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
@@ -113,13 +116,28 @@ class Mlp(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        about = json.loads((folder / "mlp.json").read_text())
-        self.width = about["width"]
-        with np.load(folder / "weights.npz") as arrays:
-            self.moments = (arrays["mean"], arrays["deviation"]) if "mean" in arrays else None
-            self.embedding = arrays["embedding"]
-            self.models = []
-            for member in range(about["members"]):
-                model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
-                model.set_weights([arrays[f"{member}.{i}"] for i in range(len(model.get_weights()))])
-                self.models.append(model)
+        about = run_folder.read_json(folder / "mlp.json", "make the head anew")
+        arrays = read_npz(folder / "weights.npz")
+        self.width = len(arrays["embedding"])
+        layers = [self.width, *([self.settings.hidden] if self.settings.hidden else []), len(self.task.outputs)]
+        shapes = [shape for pair in itertools.pairwise(layers) for shape in (pair, pair[1:])]
+        members = sum(name.endswith(".0") for name in arrays)
+        if (about["width"], about["members"]) != (self.width, members):
+            raise ValueError(f"mlp.json: {about}, but the weights are of {members} members of width {self.width}")
+        expected = {f"{member}.{i}": shape for member in range(members) for i, shape in enumerate(shapes)}
+        moments = ("mean", "deviation") if self.settings.standardise else ()
+        expected |= dict.fromkeys(("embedding", *moments), (self.width,))
+        need_shapes(arrays, expected, "weights.npz")
+        self.moments = (arrays["mean"], arrays["deviation"]) if moments else None
+        self.embedding = arrays["embedding"]
+        self.models = []
+        for member in range(members):
+            model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
+            model.set_weights([arrays[f"{member}.{i}"] for i in range(len(shapes))])
+            self.models.append(model)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See Head.check: Keras would stretch a single column."""
+        if len(columns) != self.width:
+            raise ValueError(f"weights.npz: of {self.width} columns, model.json has {len(columns)}")
+        super().check(columns)

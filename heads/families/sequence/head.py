@@ -8,6 +8,7 @@ predictions of overlapping clips averaged, augmentation of features, the best ep
 
 from __future__ import annotations
 
+from collections import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from extract.runtime import run_folder
 from extract.runtime.run_folder import write_json, write_whole
 from heads.base import scaling, selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
+from heads.data.arrays import need_shapes, read_tensors
 from heads.data.table import Labelled, Rows
 
 if TYPE_CHECKING:
@@ -228,20 +231,34 @@ class Sequence(Head):
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        import json
-
         import torch
-        from safetensors.numpy import load_file
 
         from heads.families.sequence import network as sequence_network
 
-        about = json.loads((folder / "sequence.json").read_text())
+        about = run_folder.read_json(folder / "sequence.json", "make the head anew")
         self.epochs, self.parts = about["epochs"], tuple(sequence_network.Stream(**raw) for raw in about["streams"])
-        arrays = load_file(folder / "encoders.safetensors")
+        arrays = read_tensors(folder / "encoders.safetensors")
         self.moments = arrays["mean"], arrays["deviation"]
+        need_shapes(arrays, dict.fromkeys(("mean", "deviation"), (len(self.moments[0]),)), "encoders.safetensors")
+        sequence_network.check_streams(self.parts, len(self.moments[0]))
+        encoders = len({name.partition(".")[0] for name in arrays} - {"mean", "deviation"})
+        if len(self.settings.shapes) * self.settings.members != encoders:
+            raise ValueError(f"encoders.safetensors: {encoders} encoders, model.json says others")
         self.models = []
         for i, shape in enumerate(self._shapes()):
+            own = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
+            layers = len({name.split(".")[1] for name in own if name.startswith("layers.")})
+            if layers != shape.layers:
+                raise ValueError(f"encoders.safetensors: {layers} layers, expected {shape.layers}")
+            sizes = {"layers.0.linear1.weight": (shape.feedforward, shape.width)}
+            need_shapes(own, sizes | {"out.weight": (len(self.task.outputs), shape.width)}, "encoders.safetensors")
             model = sequence_network.build(self.parts, shape, len(self.task.outputs), self.moments, 0)
-            own = {k.removeprefix(f"{i}."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{i}.")}
-            model.load_state_dict(own, strict=False)
+            moments = {name: torch.from_numpy(arrays[name]) for name in ("mean", "deviation")}
+            model.load_state_dict({name: torch.from_numpy(values) for name, values in own.items()} | moments)
             self.models.append(model)
+
+    def check(self, columns: abc.Sequence[str]) -> None:
+        """See Head.check: torch would stretch a single column."""
+        if len(columns) != len(self.moments[0]):
+            raise ValueError(f"encoders.safetensors: of {len(self.moments[0])} columns, model.json has {len(columns)}")
+        super().check(columns)

@@ -33,6 +33,18 @@ class Stream:
     present: int | None = None
 
 
+def check_streams(streams: Sequence[Stream], width: int) -> None:
+    """Raise ValueError for streams, read from a file, that are none of so many columns."""
+    for stream in streams:
+        places = (stream.start, stream.end, *(() if stream.present is None else (stream.present,)))
+        if any(type(place) is not int for place in places) or not 0 <= stream.start < stream.end <= width:
+            raise ValueError(f"stream {stream} of {width} columns")
+        if stream.present is not None and not 0 <= stream.present < width:
+            raise ValueError(f"stream {stream} of {width} columns")
+    if not streams:
+        raise ValueError("no streams")
+
+
 @dataclass(frozen=True)
 class Shape:
     """How large an encoder is; `width` is that of the whole encoder, a multiple of `heads` and of the streams."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend.bench import __main__, measure, reference
 from blend.bench import parts as bench_parts
@@ -11,7 +12,7 @@ from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", sweep(TASKS, ["va"]))
 def test_the_published_way_scores_as_ours_does(name):
     pool, sparse = bench_pools.make(name, None, 0.02, seed=3)
     weights = np.random.default_rng(0).dirichlet(np.ones(bench_pools.HEADS))
@@ -38,6 +39,7 @@ def test_pools_have_the_published_numbers_of_videos_and_frames_and_gaps(name):
     assert (truth.min(0) < truth.max(0)).all()
 
 
+@pytest.mark.slow
 def test_every_part_runs_and_is_a_row_of_the_table():
     found = measure.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
     rows = __main__.rows(found)
@@ -47,6 +49,7 @@ def test_every_part_runs_and_is_a_row_of_the_table():
     assert found["va"]["gigabytes"] > 0 and found["write"]["pictures"] == round(0.01 * 729_736)
 
 
+@pytest.mark.slow
 def test_the_search_is_timed_until_params_are_written(monkeypatch):
     monkeypatch.setattr(bench_parts, "TRIALS", 40)
     found = bench_parts.search(None, 0.01, seed=0)

@@ -6,6 +6,7 @@ from blend.bench import report as bench_report
 from blend.bench.pools import SIZES
 
 
+@pytest.mark.slow
 def test_a_small_report_is_made_and_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_report, "_opens", lambda path: None)
     found = bench_report.main("va", None, 0.01, 0, tmp_path / "page.html")

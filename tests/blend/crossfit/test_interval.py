@@ -16,15 +16,16 @@ TASKS = ["au", "expr", "va"]
 
 def test_widening_with_few_and_unequal_groups():
     even, uneven = np.full(20, 100), np.array([1000] + [20] * 19)
+    least = interval.SHORTFALL * interval.LUCK
     assert (
-        interval.LUCK
+        least
         < interval.widen_factor(np.full(1000, 7))
-        < interval.LUCK + 0.001
+        < least + 0.001
         < interval.widen_factor(even)
-        < interval.LUCK * 1.03  # the square root of 20 / 19, and a little
+        < least * 1.03  # the square root of 20 / 19, and a little
     )
-    assert interval.widen_factor(even) < 1.4 < interval.widen_factor(uneven)
-    student = 2.7764 / 1.95996  # 4 degrees of freedom
+    assert interval.widen_factor(even) < 1.5 < interval.widen_factor(uneven)
+    student = interval.SHORTFALL * 2.7764 / 1.95996  # 4 degrees of freedom
     assert interval.widen_factor(np.full(5, 9)) == pytest.approx(student * np.sqrt(5 / 4), rel=1e-4)
     assert np.isfinite(interval.widen_factor(np.array([5]))) and np.isfinite(interval.widen_factor(np.array([5, 0])))
 

@@ -272,6 +272,7 @@ def test_by_person_the_estimate_is_within_two_standard_errors_over_40_draws():
     assert by_video["warned"] == 40 and found["false_alarms"] == 0
 
 
+@pytest.mark.slow
 def test_the_study_prints_both_ways_and_repeats_itself(capsys):
     found = people.main(2, seed=3)
     assert found == people.main(2, seed=3) and found != people.main(2)

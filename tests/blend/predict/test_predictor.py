@@ -128,6 +128,8 @@ def test_a_film_gives_a_row_per_frame_an_equally_long_video_and_a_timeline_and_i
     width, height, rate, count, seconds = streams(folder / "annotated.mp4")
     assert (rate, count) == (25, 40) and seconds == pytest.approx(1.6, abs=1e-3) and width > 320 * height / 200
     assert said["faces"][0]["frames"] == 34 and said["sound"] == "" and said["broken"] == ""
+    assert said["note"] == "the demo's networks know drawn faces only" and set(table["by"].dropna()) == {said["note"]}
+    assert "<strong>The demo&#39;s networks know drawn faces only.</strong>" in (folder / "timeline.html").read_text()
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert predict_run.main([clip], blends, out, table_format="both") == [said]
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
@@ -191,6 +193,7 @@ def test_a_clip_without_faces_is_no_error_and_said_in_a_clear_line(tmp_path, ble
     done = invoke(clip, *(part for blend in blends for part in ("--blend", blend)), "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "empty: no face was found in it (10 frames): its predictions are empty" in done.stdout
+    assert done.stderr.endswith("warning: the demo's networks know drawn faces only\n")
     table = pd.read_csv(tmp_path / "out" / "empty" / "predictions.csv")
     assert len(table) == 10 and table.iloc[:, 3:].isna().all(axis=None) and "arousal" in table
     assert streams(tmp_path / "out" / "empty" / "annotated.mp4")[3] == 10
@@ -302,6 +305,26 @@ def test_blends_may_stand_behind_one_option(work, tmp_path):
     assert __main__.join_blends(given) == __main__.join_blends(expected) == expected
 
 
+def test_a_folder_of_pictures_is_a_table_of_single_frames_that_are_not_smoothed_with_each_other(
+    tmp_path, blends, pictures
+):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number, name in ((0, "c.png"), (30, "a.png"), (55, "b.png")):
+        frame = np.full((200, 320, 3), 90, np.uint8)
+        frame[40:152, 30:142] = pictures[number]
+        cv2.imwrite(str(folder / name), frame)
+    trained = predictor.Predictor.load(*blends)
+    table = trained.video(folder)
+    assert table["picture"].tolist() == ["a.png", "b.png", "c.png"] and table["by"].notna().all()
+    for row, name in enumerate(table["picture"]):
+        alone = trained.video(folder / name)
+        pd.testing.assert_frame_equal(
+            table.iloc[[row], 2:].reset_index(drop=True), alone.iloc[:, 3:], check_dtype=False, atol=1e-6
+        )
+
+
+@pytest.mark.slow
 @real
 def test_real_clips_one_expressive_face_and_none(tmp_path, blends):
     clip, none = CLIPS / "WolfgangLanger_Pexels.mp4", CLIPS / "no_face.mp4"

@@ -1,9 +1,7 @@
 """A search that several processes share: as many trials as wanted, each once, and as good as by one process."""
 
 import contextlib
-import os
 import random
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -55,16 +53,17 @@ def scored_again(pool, settings, trials):
 @contextlib.contextmanager
 def killing(kills, seed=0):
     """Kill processes of the search, one after the other, at random moments, until the block ends."""
-    from multiprocessing import active_children
+    import psutil
 
     over = threading.Event()
 
     def work():
         rng = random.Random(seed)
         while kills and not over.wait(rng.uniform(0.05, 0.6)):
-            if alive := [child for child in active_children() if child.pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(rng.choice(alive).pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.Error):
+                here = psutil.Process().children()
+                if alive := [child for child in here if "blend.search.worker" in child.cmdline()]:
+                    rng.choice(alive).kill()
                     kills.pop()
 
     thread = threading.Thread(target=work)
@@ -76,6 +75,7 @@ def killing(kills, seed=0):
         thread.join()
 
 
+@pytest.mark.slow
 def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, tmp_path):
     pool, settings = make_pool("va", videos=8), BlendSettings(trials=150)
     alone = search.search(pool, settings, 150, 0)
@@ -98,7 +98,7 @@ def test_a_search_goes_on_and_a_finished_one_starts_no_process(make_pool, tmp_pa
     after = trials_of(where(tmp_path))
     assert [t.params for t in after[: len(before)]] == [t.params for t in before] and len(after) > len(before)
     assert second.score >= first.score - 1e-12
-    monkeypatch.setattr("blend.search.processes.WorkerPool._start", None)
+    monkeypatch.setattr("extract.jobs.local.LocalMachine._start", None)
     again = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
     assert again.params == second.params and again.score == second.score
 

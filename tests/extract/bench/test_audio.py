@@ -16,6 +16,7 @@ def test_clicks_are_heard_within_half_a_frame(variable):
     assert taken.features == pytest.approx(500 * WIDTH * 2 / 1e6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_but_by_the_features():
     """Twelve times as long a sound, 45 MB of samples at 48 kHz more: a few MB more."""
     short, long = (audio.main(frames, Fraction(10), False, seed=0) for frames in (250, 2750))

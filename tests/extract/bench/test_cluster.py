@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("distributed")
 
 
+@pytest.mark.slow
 def test_both_ways_are_measured():
     from extract.bench import cluster
 

@@ -3,6 +3,7 @@ import pytest
 from extract.bench import fixtures, measure
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_on_the_same_pictures():
     pytest.importorskip("onnxruntime", reason="way (b) needs the extra [bench]")
     found = measure.main(pictures=3, repeats=1)

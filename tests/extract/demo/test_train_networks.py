@@ -82,6 +82,7 @@ def test_ccc_against_its_definition_by_correlation():
     assert ccc(truth, truth) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_training_learns_and_the_export_computes_what_torch_computes(tmp_path: Path):
     import torch
 

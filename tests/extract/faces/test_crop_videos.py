@@ -314,6 +314,7 @@ def test_the_detector_row_states_the_real_files_hash():
     assert hashlib.sha256(YUNET.read_bytes()).hexdigest() == detector.DETECTOR.sha256
 
 
+@pytest.mark.slow
 @real
 def test_real_videos_give_the_crops_that_a_person_expects(tmp_path):
     videos = tmp_path / "videos"

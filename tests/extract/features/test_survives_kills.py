@@ -7,7 +7,9 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from PIL import Image
+from support.sweeps import sweep
 
 KILLS = int(os.environ.get("AFFECT_HEADS_KILLS", "6"))
 """The full trial is AFFECT_HEADS_KILLS=200 (some minutes)."""
@@ -48,16 +50,17 @@ def make_corpus(folder, network_file):
     (folder / "kills.toml").write_text(CONFIG)
 
 
-def test_after_kills_the_store_is_that_of_an_undisturbed_run(tmp_path, network_file):
+@pytest.mark.parametrize("kills", sweep([1, KILLS], [1]))
+def test_after_kills_the_store_is_that_of_an_undisturbed_run(tmp_path, network_file, kills):
     make_corpus(tmp_path, network_file)
     with start(tmp_path, tmp_path / "calm") as calm:
         assert calm.wait() == 0, calm.stderr.read()
     chance, hits = random.Random(KILLS), 0
-    for _ in range(5 * KILLS):
+    for _ in range(5 * kills):
         hits += killed_at_work(tmp_path, chance)
-        if hits == KILLS:
+        if hits == kills:
             break
-    assert hits == KILLS, f"only {hits} processes were killed while they worked"
+    assert hits == kills, f"only {hits} processes were killed while they worked"
     with start(tmp_path, tmp_path / "stormy") as last:
         assert last.wait() == 0, last.stderr.read()
     assert store(tmp_path / "stormy") == store(tmp_path / "calm")

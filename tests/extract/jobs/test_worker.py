@@ -140,11 +140,10 @@ def test_jobs_on_gpus_get_one_each(monkeypatch):
 def test_progress_is_told_at_most_once_a_second_and_all_else_at_once(monkeypatch):
     now = iter((100.0, 100.4, 100.8, 101.2))
     monkeypatch.setattr(cluster_worker, "time", SimpleNamespace(monotonic=lambda: next(now)))
-    lines: queue.Queue[str | None] = queue.Queue()
-    said = ('{"done": 1}', "a library's words", '{"done": 2}', '{"error": "x", "trial": 3}', '{"done": 3}', None)
-    for line in said:
-        lines.put(line)
+    heard: queue.Queue[dict | None] = queue.Queue()
+    for news in ({"done": 1}, {"done": 2}, {"error": "x", "trial": 3}, {"done": 3}, None):
+        heard.put(news)
     told: list = []
-    last = cluster_worker._follow(lines, told.append, lambda: True)
+    last = cluster_worker._follow(heard, told.append, lambda: True)
     assert told == [{"done": 1}, {"error": "x", "trial": 3}] and last == {"done": 3}
     assert json.dumps(told)

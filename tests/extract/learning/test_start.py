@@ -68,6 +68,10 @@ def test_what_cannot_learn_is_refused_in_one_line(tmp_path):
     own = {"path": tmp_path / "branched.onnx", "size": 112, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "e"}
     empty = helper.make_model(helper.make_graph([], "g", [], []))
     onnx.save(empty, tmp_path / "empty.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    odd = onnx.load(NETWORKS["demo_enet"].path)
+    del odd.graph.node[0].input[:]
+    onnx.save(odd, tmp_path / "odd.onnx")
     cases = {
         "mine.pt": (config_with(), "nothing says what this checkpoint is"),
         "mbf_va_mtl": (config_with(), "choose another network"),
@@ -78,6 +82,8 @@ def test_what_cannot_learn_is_refused_in_one_line(tmp_path):
         ),
         "onnx": (config_with(onnx=own), "Sigmoid in it: only plain chains"),
         "empty": (config_with(empty=own | {"path": tmp_path / "empty.onnx"}), "expected a classifier's Gemm"),
+        "text": (config_with(text=own | {"path": tmp_path / "text.onnx"}), "not an ONNX network"),
+        "odd": (config_with(odd=own | {"path": tmp_path / "odd.onnx"}), "Conv in it: only plain chains"),
         "gone": (config_with(gone=tiny | {"path": tmp_path / "gone.pt"}), "no such file"),
         "grey": (config_with(grey=tiny | {"colour": "grey", "mean": [0.5], "std": [0.5]}), "takes grey pictures"),
     }

@@ -142,6 +142,7 @@ def test_files_are_found_in_a_folder_by_name(tmp_path):
             tables.find(tmp_path / wrong)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     columns = 64
     schema = pa.schema([("frame", pa.int32()), *((f"f{i}", pa.float32()) for i in range(columns))])

@@ -133,6 +133,7 @@ def png(path: Path, edge: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_pictures_of_more_pixels_than_8k_are_refused_and_others_take_less_than_a_gigabyte(tmp_path: Path) -> None:
     large = png(tmp_path / "00001.png", 13_000)
     assert "13000x13000 pixels, expected 64,000,000 at most" in child(large, PICTURE)
@@ -221,6 +222,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_no_checkpoint(tmp_path: Path) -
     assert "unpacks to 67,108," in child(path, call)
 
 
+@pytest.mark.slow
 def test_a_pickle_that_numbers_its_objects_by_billions_is_no_checkpoint(tmp_path: Path) -> None:
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,9 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
         run_folder.finish(told.folder, told.mark, {}, [])
 
     machines, bar = Machines(finish), Bar()
-    cluster_job.run(machines, jobs, "heads au", bar)
+    monkeypatch.setattr(session, "_current", machines)
+    monkeypatch.setattr(processes, "progress", lambda *given, **more: nullcontext(bar))
+    processes.run_all(jobs, "heads au")
     assert [one.name for one in machines.sent] == ["head-au-boosted", "head-au-deep"]
     assert [one.needs.gpu for one in machines.sent] == [False, True]
     for one, ours in zip(machines.sent, jobs, strict=True):

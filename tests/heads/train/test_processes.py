@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from extract.jobs import local
 from extract.runtime.errors import Failed, InputError
 from extract.runtime.process import ROOT
 from heads.train import processes
@@ -41,9 +42,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs run FAKE instead of heads.train: no libraries, no data."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    popen = processes.subprocess.Popen
+    popen = local.subprocess.Popen
     monkeypatch.setattr(
-        processes.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script), command[-1]], **more)
+        local.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script), command[-1]], **more)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from extract.jobs import local
 from extract.runtime.errors import Failed, InputError
 from heads.tune import processes as tune_processes
 from heads.tune.processes import WorkerPool
@@ -71,10 +72,8 @@ class FakeStudy:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    popen = tune_processes.subprocess.Popen
-    monkeypatch.setattr(
-        tune_processes.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script)], **more)
-    )
+    popen = local.subprocess.Popen
+    monkeypatch.setattr(local.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script)], **more))
 
 
 def crew(folder: Path, how: str, workers: int = 1, on_look: Any = lambda _: None) -> WorkerPool:

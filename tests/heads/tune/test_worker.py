@@ -20,9 +20,9 @@ from extract.runtime.errors import Failed, InputError
 from heads.data import feature_file
 from heads.families.lightgbm_head import LightGbm
 from heads.search_space import leaves
-from heads.tune import cluster_jobs
 from heads.tune import study as tune_study
 from heads.tune import worker as tune_worker
+from heads.tune.processes import WorkerPool
 from heads.tune.study import ClaimedTrial
 from heads.tune.worker import Job, Worker
 
@@ -184,7 +184,7 @@ def test_a_process_that_begins_late_has_no_more_time(corpus: Corpus, monkeypatch
 
     mine = job(corpus, trials=9, until=time.time() + 3600.0)
     study = mine.open({})
-    cluster_jobs.run(Machines(), mine, study, 4, lambda trials: None)  # type: ignore[arg-type]
+    WorkerPool(mine, study, 4, lambda trials: None, Machines()).run()  # type: ignore[arg-type]
     assert [one.until for one in sent] == [mine.until] * 4
     monkeypatch.setattr(tune_worker.time, "time", lambda: sent[-1].until)
     assert Worker(sent[-1], study, lambda news: None).run() == "time" and study.trials() == []

@@ -83,7 +83,7 @@ scores = training.predict_rows(found, here.AU, here.labelled(seed=1).rows, here.
 torch.save([*found.parameters(), torch.from_numpy(scores)], sys.argv[1])
 """
     for count in ("1", "2"):
-        environment = threads.environment() | {threads.VARIABLE: count, "PYTHONPATH": str(ROOT)}
+        environment = os.environ | threads.environment() | {threads.VARIABLE: count, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", code, str(tmp_path / count)], env=environment, check=True)
     first, second = (torch.load(tmp_path / count) for count in ("1", "2"))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

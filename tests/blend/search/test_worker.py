@@ -1,6 +1,7 @@
-"""What the processes of a shared search on a cluster are told."""
+"""What the processes of a shared search are told, wherever they run."""
 
 import json
+import math
 import os
 import stat
 import time
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from blend.config import BlendSettings
-from blend.search import cluster_job
-from blend.search import processes as search_processes
+from blend.search import worker
+from blend.search.processes import WorkerPool
 from blend.search.shared_study import SharedStorage
 from extract.config import ClusterSettings
 
@@ -32,7 +33,7 @@ class Machines:
         self.modes.append(stat.S_IMODE(self.pool.stat().st_mode))
         self.whole = self.pool.read_bytes()
         for told in self.told:
-            cluster_job.main(told)
+            worker.main(told)
 
 
 class NoTrials:
@@ -46,13 +47,13 @@ class NoTrials:
 def asked(make_pool, tmp_path, monkeypatch):
     """Hand two processes to a cluster; what they were told, and for how many seconds each draws."""
 
-    def run(until: float | None) -> tuple[Machines, list[float | None]]:
-        seconds: list[float | None] = []
-        monkeypatch.setattr(search_processes, "work", lambda *given: seconds.append(given[-1]))
+    def run(until: float | None) -> tuple[Machines, list[float]]:
+        seconds: list[float] = []
+        monkeypatch.setattr(worker, "work", lambda *given: seconds.append(given[-1]))
         machines = Machines(tmp_path)
         where = SharedStorage("postgresql://me:secret@host/db", Path(), "study", {})
-        some = machines, make_pool("va"), BlendSettings(), 0, where, 9, 2, until, NoTrials(), lambda count: None
-        cluster_job.run(*some)
+        some = WorkerPool(make_pool("va"), BlendSettings(), 0, where, 9, 2, until, machines)
+        some.run(NoTrials(), lambda count: None)
         return machines, seconds
 
     return run
@@ -63,15 +64,15 @@ def test_a_process_that_begins_late_draws_no_longer_than_the_others(asked, monke
     assert all(3000.0 < left <= 3600.0 for left in seconds) and machines.told[0] == machines.told[1]
     [late] = {told["until"] for told in machines.told}
     for passed, left in ((-1.5, 1.5), (0.0, 0.0), (60.0, 0.0)):
-        monkeypatch.setattr(cluster_job.time, "time", lambda passed=passed: late + passed)
+        monkeypatch.setattr(worker.time, "time", lambda passed=passed: late + passed)
         machines.pool.write_bytes(machines.whole)
         for told in machines.told:
-            cluster_job.main(told)
+            worker.main(told)
         assert seconds[-2:] == pytest.approx([left] * 2, abs=1e-3)
 
 
 def test_without_a_limit_there_is_none(asked):
-    assert asked(None)[1] == [None, None]
+    assert asked(None)[1] == [math.inf, math.inf]
 
 
 def test_the_password_in_the_file_of_the_pool_is_for_its_owner_alone(asked, tmp_path):

@@ -1,0 +1,154 @@
+"""Jobs on this machine: each a process of its own, some side by side. A cluster's worker runs its jobs so, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from extract.jobs.job import Job, OnEnd, OnLook, OnNews
+from extract.runtime import run_folder
+from extract.runtime.process import VARIABLE, python_path
+
+SECONDS_BETWEEN_LOOKS = 1.0
+TAIL = 30
+"""Lines of a log that tell how a job failed."""
+Hear = Callable[[dict[str, Any] | None], None]
+
+
+class JobProcess:
+    """A process of Python. Its stdin stays open for as long as this one lives, and its stderr is a log; `hear` gets
+    what it says on stdout, one JSON object a line, and None when it says no more.
+
+    `alone`: in a session of its own, which ends with it. Ctrl-C is then for us to pass on.
+    """
+
+    def __init__(
+        self,
+        command: Iterable[str],
+        environment: Mapping[str, str],
+        log: IO[bytes],
+        told: str,
+        hear: Hear,
+        folder: str | None = None,
+        alone: bool = False,
+    ) -> None:
+        self._alone = alone
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=os.environ | environment | python_path(),
+            cwd=folder,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=alone,
+        )
+        self.pid = self._process.pid
+        threading.Thread(target=self._read, args=(hear,), daemon=True).start()
+        if told and self._process.stdin is not None:
+            with suppress(OSError):  # it died already, its exit code says how
+                self._process.stdin.write(told + "\n")
+                self._process.stdin.flush()
+
+    def _read(self, hear: Hear) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stdout:
+            for line in stdout:
+                with suppress(ValueError):  # what a library prints is no news
+                    if isinstance(news := json.loads(line), dict):
+                        hear(news)
+        hear(None)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait()
+
+    def end(self) -> int:
+        """Let nothing of it be left, whatever it does; returns its exit code."""
+        if self._alone:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.kill()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        return self._process.wait()
+
+
+@dataclass(frozen=True)
+class LocalMachine:
+    """This machine as `extract.jobs.cluster.Cluster`: `at_once` jobs side by side, each with the threads it needs.
+
+    `alone`: each in a session of its own (see JobProcess).
+    """
+
+    at_once: int
+    alone: bool = False
+
+    def run(
+        self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
+    ) -> None:
+        """Run the jobs as `Cluster.run`, but each once: there is no other machine to try. So `on_end(job, result)` is
+        told of failures, too, by result's `code`, and may raise; `last` is what the job said last. `what` is for a
+        cluster's record.
+
+        A job is taken from `jobs` when it can begin. However it ends, no process is left.
+        """
+        waiting, again = iter(jobs), list[Job]()
+        running: dict[str, tuple[Job, JobProcess]] = {}
+        last: dict[str, dict[str, Any]] = {}
+        news: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
+        looked = time.monotonic()
+        try:
+            while True:
+                while len(running) < self.at_once and (job := again.pop() if again else next(waiting, None)):
+                    running[job.name] = job, self._start(job, news)
+                if not running:
+                    return
+                with suppress(queue.Empty):
+                    name, said = news.get(timeout=SECONDS_BETWEEN_LOOKS)
+                    job, process = running[name]
+                    if said is not None:
+                        last[name] = said
+                        on_news(job, said)
+                    else:
+                        process.wait()
+                        del running[name]
+                        result = {"code": process.end(), "last": last.pop(name, None)}
+                        again += [after] if (after := on_end(job, result)) is not None else []
+                if time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
+                    on_look()
+                    looked = time.monotonic()
+        finally:
+            for _, process in running.values():  # after Ctrl-C, or what was raised above
+                process.end()
+
+    def _start(self, job: Job, news: queue.Queue[tuple[str, dict[str, Any] | None]]) -> JobProcess:
+        environment = {**job.environment, VARIABLE: str(job.needs.threads)}
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        with run_folder.log_file(job.log) as log:
+            return JobProcess(
+                [job.module, *job.arguments],
+                environment,
+                log,
+                job.stdin,
+                lambda said: news.put((job.name, said)),
+                alone=self.alone,
+            )
+
+
+def read_log(log: Path) -> list[str]:
+    """The lines of a job's log."""
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
