@@ -7,6 +7,7 @@ engines/: ONNX network + picture -> outputs.
 faces/: Raw video -> face crops.
 features/: The step that makes features, and the store that keeps them.
 jobs/: Jobs, on this machine or on those of a cluster: handed over, watched, recorded.
+learning/: Networks that learn: fine-tuning on labelled pictures.
 media/: Reading files: pictures, videos, sound, and the times of their frames.
 networks/: Which networks there are, and their weights.
 runtime/: What every step stands on: errors, progress, run folders, locks, processes.

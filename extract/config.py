@@ -20,7 +20,7 @@ from extract.runtime.errors import InputError, did_you_mean
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT = CONFIGS / "demo.toml"
-SECTIONS_FURTHER_RIGHT = ("heads", "blend")
+SECTIONS_FURTHER_RIGHT = ("finetune", "heads", "blend")
 TEMPLATE = Path("/data/ABAW")
 """Where the paths of configs/affwild2.toml lead before they are edited."""
 
@@ -126,6 +126,10 @@ class NetworkSettings(Strict):
     """Read a pickled module of unknown hash: its code is not run, its layers are taken on trust."""
     sha256: str | None = None
     """Refuse the file unless its SHA-256 is this."""
+    trust_train: bool = False
+    """Of a network that was fine-tuned here: let heads learn from its features of the videos that it has learnt from
+    itself. They say too much, and heads believe them.
+    """
 
 
 class AudioSettings(Strict):

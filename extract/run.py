@@ -101,6 +101,13 @@ def resolve(config: C, work: Path) -> C:
     return config.model_copy(update={"corpus": config.corpus.model_copy(update=own)})
 
 
+def prepare_corpus(config: C, work: Path) -> C:
+    """The config with its corpus in place: the embedded one is rendered if it is not there. Extracts nothing."""
+    if config.corpus.demo:
+        _render(work, sound=False)
+    return resolve(config, work)
+
+
 def corpus_folder(work: Path) -> Path:
     """Where the embedded corpus is rendered."""
     return work / "corpus"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract import config as extract_config
 from extract.config_file import at_home
 from extract.features import store
+from extract.learning.recipe import Recipe
 from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError, did_you_mean
 from heads.base.head import HeadSettings, family
@@ -59,6 +60,8 @@ class Config(extract_config.Config):
     passes: ClassVar[tuple[str, ...]] = ("blend",)
 
     heads: HeadsSection = HeadsSection()
+    finetune: dict[str, Recipe] = Field(default={})
+    """[finetune.<name>]: how the network of that name is fine-tuned (heads.finetune)."""
 
 
 @dataclass(frozen=True)

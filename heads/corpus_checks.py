@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
+from extract.learning import export
 from extract.media import frames
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
@@ -185,6 +186,26 @@ def check_heads(task: str, specs: list[Spec], work: Path, part: str, videos: Ite
                     f"them); run python -m extract.run, import the video's table, or leave the head out with "
                     f"heads.{task}.use"
                 )
+
+
+def refuse_leaks(config: Config, task: str, heads: Mapping[str, Iterable[str]], videos: Iterable[str]) -> None:
+    """Refuse heads that would learn from features of videos which a network was fine-tuned on itself: there it is far
+    too sure, and heads would believe it elsewhere. `heads` are those that learn, with the networks that they see.
+
+    Raises InputError that names head and network, unless [networks.<name>] says trust_train.
+    """
+    wanted = set(videos)
+    for name, network in config.networks.items():
+        readers = [head for head, seen in heads.items() if name in set(seen)]
+        if not readers or network.trust_train or (facts := export.read_facts(network.path)) is None:
+            continue
+        if both := sorted(wanted & set(facts.get("videos", ()))):
+            raise InputError(
+                f"{config.place(f'heads.{task}.use')}: head {readers[0]!r} would learn from features of "
+                f"{name!r} of {len(both)} training videos (first: {both[0]!r}) that this network was fine-tuned on: "
+                f"there it is far too sure; give the head other networks (heads.{task}.<head>.networks), or say "
+                f"networks.{name}.trust_train = true"
+            )
 
 
 def _last(folder: Path) -> int:

@@ -100,6 +100,8 @@ def _up_to_date(
     known = {*annotations["train"], *annotations["val"]}
     everybody = people.read(config.corpus, known | set(listed))
     person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
+    learners = {s.name: [source.network for source in s.sources] for s in specs if _learns(s)}
+    corpus_checks.refuse_leaks(config, facts.name, learners, annotations["train"])
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
@@ -141,6 +143,11 @@ def _up_to_date(
             )
     processes.run_all(todo, f"heads {task}")
     return {spec.name: head_folder(work, task, spec.name) for spec in specs}
+
+
+def _learns(spec: Spec) -> bool:
+    """Whether a head learns from features of training videos: a pretrained one takes them as they are."""
+    return spec.settings.family != "pretrained" or getattr(spec.settings, "other", "") == "mlp"
 
 
 def _learning(

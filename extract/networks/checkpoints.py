@@ -14,6 +14,7 @@ import types
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int
     if not target.exists():
         model = build(checkpoint, arch=arch, outputs=outputs, trusted=trusted)
         with write_whole(target) as temporary:
-            _export(model, temporary, size)
+            export(model, temporary, size)
     return target
 
 
@@ -236,16 +237,20 @@ def import_timm() -> Any:
     return timm
 
 
-def _export(model: torch.nn.Module, path: Path, size: int) -> None:
+def export(
+    model: torch.nn.Module, path: Path, size: int, outputs: Sequence[str] = ("output",), opset: int = OPSET
+) -> None:
+    """Write a module as ONNX: `input` [N, 3, size, size], and its outputs by these names; N is free."""
     import torch
 
-    axes = {"input": {0: "batch"}, "output": {0: "batch"}}
+    axes = {name: {0: "batch"} for name in ("input", *outputs)}
     with warnings.catch_warnings(), torch.inference_mode():
         # torch >= 2.9: the exporter that keeps the final Gemm is called legacy; the new one needs another package
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes become constants: they are
         torch.onnx.export(
-            model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=["output"],
-            opset_version=OPSET, dynamic_axes=axes, dynamo=False,
+            model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=list(outputs),
+            opset_version=opset, dynamic_axes=axes, dynamo=False,
         )  # fmt: skip
 
 

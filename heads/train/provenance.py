@@ -55,8 +55,8 @@ def describe_changes(
     return ""
 
 
-MEASURES = ("bench", "tune")
-"""Folders of heads that use heads, and that no head uses: their edits make no head learn again."""
+MEASURES = ("bench", "finetune", "tune")
+"""Folders of heads that no head uses: their edits make no head learn again."""
 
 
 def code_mark() -> str:

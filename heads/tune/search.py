@@ -88,6 +88,9 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     annotations, _ = early or corpus_checks.read(config, task)
     has = {network: heads_config.kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     name, raw, kinds = tune_plan.on_networks(plan, has)
+    if raw["family"] != "pretrained":
+        named = kinds if isinstance(raw["networks"], str) else raw["networks"]
+        corpus_checks.refuse_leaks(config, task.name, {name: named}, annotations["train"])
     study = file_names.check("study", search.study or name, "--study")
     folder = work / "tune" / task.name / study
     persons = people.read(config.corpus, annotations["train"])

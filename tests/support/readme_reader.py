@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (".", "extract", "extract/jobs", "heads", "heads/tune", "blend", "blend/predict", "blend/studies", "configs")
+PAGES = (
+    ".",
+    "extract",
+    "extract/jobs",
+    "extract/learning",
+    "heads",
+    "heads/tune",
+    "blend",
+    "blend/predict",
+    "blend/studies",
+    "configs",
+)
 READMES = [ROOT / folder / "README.md" for folder in PAGES]
 """All of them: a test says so."""
 

@@ -25,7 +25,15 @@ COMMANDS = sorted(
     if "cli.start(command" in path.read_text(encoding="utf-8")
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
-ALL |= {"blend.init", "blend.dashboard", "blend.check", "blend.predict", "blend.compare", "blend.studies.ablation"}
+ALL |= {
+    "heads.finetune",
+    "blend.init",
+    "blend.dashboard",
+    "blend.check",
+    "blend.predict",
+    "blend.compare",
+    "blend.studies.ablation",
+}
 ALL |= {"blend.studies.simulate", "blend.studies.nothing", "blend.studies.splits"}
 ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench.report", "blend.bench.predict"}
 MEASURED = {

@@ -109,6 +109,7 @@ OPENERS = {
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
     "its own results": """
+        heads.finetune.__main__.command extract.learning.export.export
         extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
         extract.features.provenance.redo_since extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
@@ -147,6 +148,12 @@ OWN = {
     "bytes, of a file that is known to be one": """
         extract.runtime.run_folder.file_hash blend.dashboard.storage_of extract.networks.weights.blob_hash
         heads.data.people.read
+        """,
+    "checkpoints of its own, looked at before (tests/extract/learning/test_train.py)": """
+        extract.learning.checkpoint.read_position extract.learning.checkpoint.load
+        """,
+    "networks, which engines have read before, or whose every kind of damage is refused": """
+        extract.learning.export.read_facts extract.learning.start._read_chain
         """,
     "opened by its reader before": """
         extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of

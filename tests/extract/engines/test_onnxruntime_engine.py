@@ -67,7 +67,7 @@ def stand_in(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / f"{name}.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing
-        checkpoints._export(module.eval(), path, size)
+        checkpoints.export(module.eval(), path, size)
     return path, replace(MTL, name=name, size=size)
 
 

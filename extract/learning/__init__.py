@@ -1,0 +1,13 @@
+"""Networks that learn: fine-tuning on labelled pictures, and what it leaves, an ordinary frozen network.
+
+checkpoint.py: Checkpoints of a run: one safetensors file, whole or not at all, nothing pickled.
+export.py: The ONNX file, what it has learnt from, and its section of a config.
+linear_start.py: The first values of the output layer: a regression on frozen embeddings.
+losses.py: Losses of the three kinds of labels.
+network.py: A body that gives an embedding, a new output layer, and how deep each parameter lies.
+optimiser.py: Sharpness-aware steps around Adam, and rates that fall towards the input.
+pictures.py: Labelled pictures as batches: shuffled, decoded ahead, mirrored.
+recipe.py: [finetune.<name>]: the keys of the recipe.
+start.py: The network to begin with: a timm checkpoint, or a plain chain out of an ONNX file.
+train.py: The loop: epochs, checkpoints, the best epoch.
+"""

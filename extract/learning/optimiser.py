@@ -1,0 +1,96 @@
+"""Steps of the optimiser: sharpness-aware minimisation around Adam, and rates that fall towards the input.
+
+SAM: Foret, Kleiner, Mobahi, Neyshabur, "Sharpness-aware minimization for efficiently improving generalization", ICLR
+2021, in the form of EmotiEffLib's training: not adaptive, one norm over all parameters. Layer-wise decay: Clark et al.,
+"ELECTRA", ICLR 2020, in the form of MAE's fine-tuning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from extract.learning.network import FineTunedNetwork
+
+TINY = 1e-12
+"""Added to the gradient's norm."""
+
+
+class NotFinite(Exception):
+    """A loss or a gradient is not finite; the text says which. No parameter was changed."""
+
+
+def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, radius: float) -> float:
+    """One step on one batch; returns its loss. `radius` 0 is the optimiser alone.
+
+    SAM: go from the parameters p to p + e, where e = gradient * radius / norm, take the gradient there, come back to p
+    (exactly: a copy is kept), and let the optimiser step with it. Raises NotFinite before anything is changed.
+    """
+    import torch
+
+    loss = _compute_gradient(compute_loss, optimiser)
+    learning = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    norm = _compute_norm(learning)
+    if radius:
+        before = [p.detach().clone() for p in learning]
+        with torch.no_grad():
+            for parameter in learning:
+                parameter.add_(parameter.grad * (radius / (norm + TINY)))
+        try:
+            _compute_gradient(compute_loss, optimiser)
+            _compute_norm(learning)
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(learning, before, strict=True):
+                    parameter.copy_(value)
+    optimiser.step()
+    return loss
+
+
+def _compute_gradient(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer) -> float:
+    """The loss, and its gradient in the parameters."""
+    optimiser.zero_grad()
+    loss = compute_loss()
+    if not math.isfinite(value := float(loss.detach())):
+        raise NotFinite(f"the loss is {value}")
+    loss.backward()
+    return value
+
+
+def _compute_norm(parameters: list[torch.nn.Parameter]) -> torch.Tensor:
+    """The length of the whole gradient."""
+    import torch
+
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters]))
+    if not torch.isfinite(norm):
+        raise NotFinite(f"the gradient's norm is {float(norm)}")
+    return norm
+
+
+def create_optimiser(
+    network: FineTunedNetwork, rate: float, decay: float, layer_decay: float, head_alone: bool
+) -> torch.optim.Optimizer:
+    """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth.
+
+    A parameter of depth i learns with rate * layer_decay ** (largest depth - i); see `FineTunedNetwork.compute_depths`.
+    """
+    import torch
+
+    depths = network.compute_depths()
+    deepest = max(depths.values())
+    groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        learns = not head_alone or name.startswith("head.")
+        parameter.requires_grad_(learns)
+        if learns:
+            decays = parameter.ndim > 1 and not network.is_token(name)
+            groups.setdefault((depths[name], decays), []).append(parameter)
+    settings = [
+        {"params": members, "lr": rate * layer_decay ** (deepest - depth), "weight_decay": decay * decays}
+        for (depth, decays), members in sorted(groups.items(), key=lambda item: item[0])
+    ]
+    return (torch.optim.AdamW if decay else torch.optim.Adam)(settings, lr=rate)

@@ -1,0 +1,139 @@
+"""Labelled pictures as batches: their order in an epoch, decoded ahead by threads, mirrored, normalised.
+
+The order and the mirroring of an epoch follow from the seed and its number alone, so a run that goes on at some step
+sees what an undisturbed one sees. Videos are cut into pieces, the pieces shuffled, and the stream of frames goes
+through a buffer of bounded size. Of pictures, never more than a few batches are in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.features.pipeline import cores
+from extract.media import images
+from extract.networks.registry import Network
+from extract.runtime.process import thread_limit
+from extract.runtime.run_folder import fingerprint
+
+PIECE = 256
+"""Frames of a video that stay together in the stream."""
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """Annotated frames: row i is the picture `names[i]` in `folders[video[i]]`."""
+
+    folders: tuple[Path, ...]
+    video: NDArray[np.int32]
+    """[N], rising."""
+    names: tuple[str, ...]
+    truth: NDArray[np.generic]
+    """[N] of classes, or [N, outputs]."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, row: int) -> Path:
+        """Where a picture lies."""
+        return self.folders[self.video[row]] / self.names[row]
+
+    def mark(self) -> str:
+        """Fingerprint of which pictures there are and what they are labelled; not of their pixels or their folders'
+        place.
+        """
+        videos = [[folder.name, int(n)] for folder, n in zip(self.folders, np.bincount(self.video), strict=False)]
+        truth = np.ascontiguousarray(self.truth)
+        return fingerprint([videos, self.names, truth.dtype.str, truth.tobytes().hex()])
+
+
+@dataclass
+class Unreadable:
+    """Pictures that could not be read, and why: left out, wherever they come again."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, path: Path, error: Exception) -> None:
+        """Remember one."""
+        self.reasons.setdefault(str(path), str(error))
+
+
+def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
+    """Rows [N] in the order in which an epoch sees them: pieces of videos in random order, through a buffer of which
+    each next row is drawn.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    starts = np.flatnonzero(np.diff(data.video, prepend=-1))
+    bounds = [*starts.tolist(), len(data)]
+    pieces = [
+        np.arange(at, min(at + PIECE, end)) for start, end in pairwise(bounds)
+        for at in range(start, end, PIECE)
+    ]  # fmt: skip
+    stream = np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])
+    held, rest = stream[:buffer].copy(), stream[buffer:]
+    drawn = rng.integers(0, len(held), len(rest))
+    out = np.empty(len(stream), np.int64)
+    for i, (place, row) in enumerate(zip(drawn.tolist(), rest.tolist(), strict=True)):
+        out[i] = held[place]
+        held[place] = row
+    out[len(rest) :] = rng.permutation(held)
+    return out
+
+
+def draw_flips(data: LabelledPictures, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which rows [N] an epoch mirrors: about half."""
+    return np.random.default_rng([seed, epoch, 1]).random(len(data)) < 0.5
+
+
+def read_batches(
+    data: LabelledPictures,
+    rows: NDArray[np.int64],
+    size: int,
+    network: Network,
+    unreadable: Unreadable,
+    flips: NDArray[np.bool_] | None = None,
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Batches of `size` rows in the given order: pixels [n, 3, side, side], normalised, and which rows they are.
+
+    Pictures that cannot be read are left out, so a batch may be smaller, or empty.
+    """
+    mean = np.asarray(network.mean, np.float32)[:, None, None]
+    scale = np.asarray(network.std, np.float32)[:, None, None]
+    waiting: deque[tuple[NDArray[np.int64], list[Future[NDArray[np.uint8]]]]] = deque()
+
+    def collect() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        chosen, futures = waiting.popleft()
+        there, pictures = [], []
+        for row, decoded in zip(chosen.tolist(), futures, strict=True):
+            try:
+                pixels = decoded.result().transpose(2, 0, 1)
+            except images.UnreadablePicture as error:
+                unreadable.add(data.path(row), error)
+                continue
+            there.append(row)
+            pictures.append(pixels[:, :, ::-1] if flips is not None and flips[row] else pixels)
+        if not there:
+            return np.empty((0, 3, network.size, network.size), np.float32), np.empty(0, np.int64)
+        values = np.stack(pictures).astype(np.float32) / np.float32(255)
+        return (values - mean) / scale, np.array(there, np.int64)
+
+    with ThreadPoolExecutor(thread_limit() or cores()) as pool:
+        try:
+            for at in range(0, len(rows), size):
+                chosen = rows[at : at + size]
+                read = [pool.submit(images.read, data.path(row), network.size, network.colour) for row in chosen]
+                waiting.append((chosen, read))
+                if len(waiting) > BATCHES_AHEAD:
+                    yield collect()
+            while waiting:
+                yield collect()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

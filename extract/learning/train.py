@@ -1,0 +1,262 @@
+"""The loop of fine-tuning: epochs over labelled pictures, checkpoints, and the epoch that is best on held-out videos.
+
+    network, position = fine_tune(run)
+
+Killed at any moment, it goes on from the last checkpoint, to the same bytes (on a CPU, with as many threads).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extract.learning import checkpoint, linear_start, losses, optimiser, pictures, start
+from extract.learning.checkpoint import Position
+from extract.learning.losses import Target
+from extract.learning.network import FineTunedNetwork
+from extract.learning.pictures import LabelledPictures, Unreadable
+from extract.learning.recipe import Recipe
+from extract.learning.start import Start
+from extract.runtime.errors import InputError
+from extract.runtime.process import thread_limit
+from extract.runtime.progress import Progress, progress, steps
+
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+Score = Callable[[NDArray[np.generic], NDArray[np.float32]], float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one run of fine-tuning is made from."""
+
+    name: str
+    start: Start
+    target: Target
+    recipe: Recipe
+    train: LabelledPictures
+    dev: LabelledPictures
+    """Frames of videos that are in none of `train`: they choose the epoch."""
+    seed: int
+    folder: Path
+    """Where checkpoints go."""
+    mark: str
+    """Fingerprint of all that decides the result."""
+    score: Score
+    """Truth and scores of the dev frames -> what the best epoch has most of."""
+    metric: str = "score"
+    """What `score` is called."""
+
+    @property
+    def epochs(self) -> int:
+        """Of the output layer alone, and of all, together."""
+        return self.recipe.head_epochs + self.recipe.epochs
+
+
+def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
+    """Fine-tune, or go on where a killed process of the same mark was; returns the network of the best epoch, in
+    evaluation mode on the CPU, and what was found.
+
+    Raises InputError for weights that do not fit, a loss that is not finite, a GPU without room, and where no picture
+    can be read.
+    """
+    if (threads := thread_limit()) is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(run.seed)
+    learner = _Learner(run)
+    with warnings.catch_warnings(), steps(f"finetune {run.name}", ("start", "learn")):
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
+        learner.begin()
+        left = run.epochs * len(run.train) - learner.position.seen
+        with progress(f"learn {run.name}", left, "pictures") as bar:
+            while learner.position.epoch < run.epochs:
+                learner.learn_epoch(bar)
+    network = learner.network.cpu()
+    checkpoint.load(run.folder / BEST, network)
+    return network.eval(), learner.position
+
+
+def choose_device(asked: str) -> str:
+    """The device to learn on, "cuda" or "cpu". Raises InputError where CUDA is asked for and there is none."""
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InputError('finetune.device = "cuda": torch finds no CUDA device here; expected "auto" or "cpu"')
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def _space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+    """Numbers of at most so many of the rows, evenly spaced."""
+    return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
+
+
+class _Learner:
+    """A network on its way."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.device = run, choose_device(run.recipe.device)
+        body, width = start.build(run.start)
+        target = run.target
+        self.network = FineTunedNetwork(body, width, len(target.outputs), target.labels, run.recipe.bounded)
+        self.network.to(self.device)
+        self.loss = losses.create_loss(target, run.recipe.smoothing, self.device)
+        self.position, self.unreadable = Position(run.mark), Unreadable()
+        self.optimiser = self._create_optimiser(0)
+
+    def begin(self) -> None:
+        """Go on from a checkpoint; without one, fit the output layer and write the first."""
+        path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
+        there = checkpoint.read_position(path, self.run.mark)
+        if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
+            self.position, self.unreadable = there, Unreadable(there.unreadable)
+            self.optimiser = self._create_optimiser(there.epoch)
+            fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs
+            checkpoint.load(path, self.network, None if fresh else self.optimiser)
+            return
+        if self.run.recipe.start == "linear":
+            self._fit_head()
+        self._keep_score()
+        self._save()
+
+    def learn_epoch(self, bar: Progress) -> None:
+        """The steps that are left of an epoch, then the dev slice."""
+        run, recipe, here = self.run, self.run.recipe, self.position
+        if here.epoch == recipe.head_epochs and here.step == 0:
+            self.optimiser = self._create_optimiser(here.epoch)
+        rows = pictures.draw_order(run.train, run.seed, here.epoch, recipe.shuffle)
+        steps = -(-len(rows) // recipe.batch)
+        if here.step < steps:
+            left = rows[here.step * recipe.batch :]
+            flips = pictures.draw_flips(run.train, run.seed, here.epoch) if recipe.flip else None
+            stream = pictures.read_batches(run.train, left, recipe.batch, run.start.network, self.unreadable, flips)
+            for values, chosen in stream:
+                self._learn_batch(values, chosen, steps)
+                size = min(recipe.batch, len(rows) - (here.step - 1) * recipe.batch)
+                here.seen += size
+                note = f"epoch {here.epoch + 1} of {run.epochs}, dev {run.metric} {here.scores[-1]:.4f}"
+                bar.advance(size, note)
+                if here.step % recipe.save_every == 0 or here.step == steps:
+                    self._save()
+        if len(self.unreadable.reasons) >= len(run.train) and not here.loss_sum:
+            path, why = next(iter(self.unreadable.reasons.items()))
+            raise InputError(f"{path}: {why}; none of the {len(run.train)} pictures can be read: replace them")
+        here.losses.append(here.loss_sum / steps)
+        here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
+        self._keep_score()
+        self._save()
+
+    def _learn_batch(self, values: NDArray[np.float32], chosen: NDArray[np.int64], steps: int) -> None:
+        """One step of the optimiser, unless none of the batch's pictures could be read."""
+        run, here = self.run, self.position
+        head_alone = here.epoch < run.recipe.head_epochs
+        here.step += 1
+        if len(chosen) < (1 if run.recipe.frozen_norm else 2):  # a BatchNorm that learns needs two
+            return
+        self.network.set_training(run.recipe.frozen_norm, head_alone)
+        x = torch.from_numpy(values).to(self.device)
+        truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[chosen])).to(self.device)
+        try:
+            here.loss_sum += optimiser.take_step(
+                lambda: self.loss(self._outputs(x)[1], truth), self.optimiser, run.recipe.sam
+            )
+        except optimiser.NotFinite as error:
+            raise InputError(
+                f"finetune.{run.name}: {error} at step {here.step} of {steps} in epoch {here.epoch + 1}, expected a "
+                f"finite number: lower finetune.{run.name}.rate ({run.recipe.rate:g}); the last good checkpoint is "
+                f"{run.folder / CHECKPOINT}"
+            ) from None
+        except torch.cuda.OutOfMemoryError:
+            raise self._no_room_error() from None
+
+    def _outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding and outputs, float32."""
+        with self._autocast():
+            embedding, outputs = self.network(x)
+        return embedding.float(), outputs.float()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        mixed = self.device == "cuda" and self.run.recipe.precision == "bf16"
+        return torch.autocast(self.device, torch.bfloat16, enabled=mixed)
+
+    def _predict(
+        self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Outputs (or, to `embed`, embeddings) and which rows they are of, for pictures as they are; the network is
+        frozen.
+        """
+        self.network.eval()
+        results, seen = [], []
+        with torch.inference_mode():
+            for values, chosen in pictures.read_batches(
+                data, rows, self.run.recipe.batch, self.run.start.network, self.unreadable
+            ):
+                if bar is not None:
+                    bar.advance(len(chosen))
+                if len(chosen):
+                    embedding, outputs = self._outputs(torch.from_numpy(values).to(self.device))
+                    results.append((embedding if embed else outputs).cpu().numpy())
+                    seen.append(chosen)
+        if not seen:
+            path, why = next(iter(self.unreadable.reasons.items()))
+            raise InputError(f"{path}: {why}; none of {len(rows)} pictures can be read: replace them")
+        return np.concatenate(results), np.concatenate(seen)
+
+    def _fit_head(self) -> None:
+        """Make the output layer a regression on frozen embeddings of evenly spaced training pictures, of the penalties
+        the one that is best on the dev slice.
+        """
+        run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
+        train_rows, dev_rows = (_space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev))
+        with progress(f"start {run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
+            embeddings, seen = self._predict(run.train, train_rows, True, bar)
+            held, held_rows = self._predict(run.dev, dev_rows, True, bar)
+        for penalty in linear_start.PENALTIES:
+            coefficients, intercepts = linear_start.fit(embeddings, run.train.truth[seen], run.target, bounded, penalty)
+            outputs = (held @ coefficients.T + intercepts).astype(np.float32)
+            score = self._score(np.tanh(outputs) if self.network.tanh else outputs, held_rows)
+            if score > best:
+                best = score
+                linear_start.set_head(self.network, coefficients, intercepts)
+
+    def _score(self, outputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+        """What the best epoch has most of, for outputs of these rows of the dev slice."""
+        scores = losses.compute_scores(self.run.target.labels, outputs)
+        return float(self.run.score(self.run.dev.truth[rows], scores))
+
+    def _keep_score(self) -> None:
+        """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
+        outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
+        self.position.scores.append(self._score(outputs, seen))
+        if self.position.best == self.position.epoch:
+            checkpoint.save(self.run.folder / BEST, self.network, Position(self.run.mark, self.position.epoch))
+
+    def _create_optimiser(self, epoch: int) -> torch.optim.Optimizer:
+        recipe = self.run.recipe
+        head_alone = epoch < recipe.head_epochs
+        rate = recipe.head_rate if head_alone else recipe.rate
+        return optimiser.create_optimiser(self.network, rate, recipe.decay, recipe.layer_decay, head_alone)
+
+    def _save(self) -> None:
+        self.position.unreadable = dict(sorted(self.unreadable.reasons.items()))
+        checkpoint.save(self.run.folder / CHECKPOINT, self.network, self.position, self.optimiser)
+
+    def _no_room_error(self) -> InputError:
+        """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
+        recipe, size = self.run.recipe, self.run.start.network.size
+        batch = recipe.batch // 2
+        while batch:
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            try:
+                self._outputs(torch.zeros(batch, 3, size, size, device=self.device))[1].sum().backward()
+                break
+            except torch.cuda.OutOfMemoryError:
+                batch //= 2
+        advice = f"finetune.{self.run.name}.batch = {batch} fits" if batch else "not even one picture fits"
+        return InputError(f"finetune.{self.run.name}.batch = {recipe.batch}: the GPU has no room for it; {advice}")

@@ -1,0 +1,177 @@
+"""`python -m heads.finetune`: fine-tune a network on a task, and leave it as an ordinary one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from extract import config as extract_config
+from extract import run as extract_run
+from extract.learning import export
+from extract.learning.recipe import Recipe
+from extract.networks.registry import NETWORKS
+from extract.runtime import cli, errors, file_names, run_folder
+from extract.runtime.errors import InputError, did_you_mean
+from heads.abaw.tasks import MTL, SUBTASKS, TASKS, Task, find
+from heads.base import selection
+from heads.config import Config
+
+if TYPE_CHECKING:
+    from extract.learning.checkpoint import Position
+    from extract.learning.start import Start
+    from extract.learning.train import Run
+    from heads.finetune.corpus import TrainingPictures
+
+TASK_NAMES = (*TASKS, *SUBTASKS)
+FAILURES = "failures.json"
+MOST_NAMED = 5
+"""Unreadable pictures named on screen; all of them are in failures.json."""
+
+
+def main(config: Config, task: str, network: str, name: str, work: Path, seed: int = 0) -> Path:
+    """Fine-tune `network` for a task, or go on where a killed process was; returns `<work>/networks/<name>`, which
+    holds `<name>.onnx` and its section of a config, `<name>.toml`.
+
+    What is finished and made from the same things is kept. Raises InputError for bad input; see `train.fine_tune`.
+    """
+    _check_names(config, task, network, name, work)
+    facts = find(task)
+    config.refuse_template(facts.place.partition("/")[0])
+    recipe = config.finetune.get(name, Recipe())
+    from extract.learning import start as starts
+    from extract.learning import train as training
+    from heads.finetune import corpus
+
+    begin = starts.find(network, config)  # rendering must not end at a typo
+    config = extract_run.prepare_corpus(config, work)
+    data = corpus.read(config, facts, recipe, seed)
+    folder = work / "networks" / name
+    mark = _fingerprint(facts, begin, recipe, data, seed)
+    with run_folder.hold_folder(folder):
+        if run_folder.is_done(folder, mark):
+            return folder
+        run_folder.begin(folder)
+        run = training.Run(
+            name, begin, data.target, recipe, data.train, data.dev, seed, folder, mark,
+            lambda truth, scores: selection.selection_score(facts, truth, scores),
+            selection.SELECTION[facts.labels].removeprefix("dev "),
+        )  # fmt: skip
+        learnt, position = training.fine_tune(run)
+        described = _describe(run, position, facts, network, data)
+        onnx = folder / f"{name}.onnx"
+        export.export(learnt, begin.network.size, data.target, described, onnx)
+        section = export.describe_section(name, begin.network, data.target, onnx.name, run_folder.file_hash(onnx))
+        export.write_section(folder / f"{name}.toml", section)
+        run_folder.write_json(folder / FAILURES, position.unreadable)
+        results = [onnx.name, f"{name}.toml", FAILURES]
+        run_folder.finish(folder, mark, described | {"recipe": recipe.model_dump(mode="json")}, results)
+        for left in (training.CHECKPOINT, training.BEST):
+            (folder / left).unlink(missing_ok=True)
+    return folder
+
+
+def _check_names(config: Config, task: str, network: str, name: str, work: Path) -> None:
+    """Raise InputError for no task, and for a name that a file or a network cannot have."""
+    if task not in TASK_NAMES:
+        hint = f"; of {MTL} one part: {', '.join(SUBTASKS)}" if task == MTL else did_you_mean(task, TASK_NAMES)
+        raise InputError(f"--task {task}: no such task; there are {', '.join(TASK_NAMES)}{hint}")
+    file_names.check("network", name, "--name")
+    if name in NETWORKS or name in config.audio or name in ("audio", network):
+        raise InputError(f"--name {name}: there is a network of that name; choose another for what is learnt")
+    own = config.networks.get(name)
+    if own is not None and own.path.resolve() != (work / "networks" / name / f"{name}.onnx").resolve():
+        raise InputError(f"--name {name}: [networks.{name}] of the config is {own.path}; choose another name")
+
+
+def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPictures, seed: int) -> str:
+    """Of all that decides the network. How often a checkpoint is written does not."""
+    network = start.network
+    return run_folder.fingerprint(
+        {
+            "task": [task.name, task.outputs],
+            "start": [start.sha256, network.size, network.colour, network.mean, network.std, network.arch],
+            "recipe": recipe.model_dump(mode="json", exclude={"save_every"}),
+            "pictures": [data.train.mark(), data.dev.mark()],
+            "weights": data.target.weights.tolist(),
+            "seed": seed,
+            "code": run_folder.code_hash("extract/learning"),
+            "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
+        }
+    )
+
+
+def _describe(run: Run, position: Position, task: Task, network: str, data: TrainingPictures) -> dict[str, Any]:
+    """What the network has learnt from: into its file, and for people."""
+    return {
+        "task": task.place,
+        "network": network,
+        "weights": run.start.sha256,
+        "videos": list(data.videos),
+        "dev_videos": [folder.name for folder in run.dev.folders],
+        "pictures": len(run.train),
+        "metric": f"dev {run.metric}",
+        "scores": position.scores,
+        "losses": position.losses,
+        "epoch": position.best,
+        "unreadable": len(position.unreadable),
+        "seed": run.seed,
+        "mark": run.mark,
+    }
+
+
+EXAMPLES = """Examples:
+
+python -m heads.finetune --task expr --network demo_enet --name ft_expr      on the demo corpus
+
+python -m heads.finetune --task expr --network enet_b0_8_best_vgaf --name ft_expr --config configs/affwild2.toml
+
+python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune.ft_va.layer_decay=0.65"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}.")],
+    network: Annotated[str, typer.Option(help="A known network, a [networks.<name>], or a known one's checkpoint.")],
+    name: Annotated[str, typer.Option(help="What the network that is learnt is called; its keys: [finetune.<name>].")],
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0)] = 0,
+    as_json: cli.AsJson = False,
+) -> None:
+    """Fine-tune a network on the training videos. Killed at any moment, the same command goes on where it was."""
+    with errors.exits():
+        settings = extract_config.load(Config, config, overrides)
+        folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed)
+        facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
+        _print(folder, name, facts, as_json)
+        if failures:
+            named = [f"{path}: {why}" for path, why in [*failures.items()][:MOST_NAMED]]
+            print("\n".join(named), file=sys.stderr)
+            print(f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}", file=sys.stderr)
+            sys.exit(1)
+
+
+def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> None:
+    """What was learnt, where it is, and how it is used."""
+    section = folder / f"{name}.toml"
+    if as_json:
+        paths = {"file": str(folder / f"{name}.onnx"), "section": str(section)}
+        keys = ("task", "network", "metric", "scores", "epoch", "unreadable")
+        print(json.dumps({key: facts[key] for key in keys} | paths, indent=2, allow_nan=False))
+        return
+    scores = ", ".join(f"{score:.4f}" for score in facts["scores"])
+    kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
+    print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
+    print(f"kept: {kept}")
+    print(f"{name} is in {folder}; a config has it with {name} among features.networks, and this line at the top:")
+    print(f'extends = "{section.resolve()}"')
+
+
+if __name__ == "__main__":
+    cli.start(command, EXAMPLES)

@@ -1,0 +1,131 @@
+"""The annotated pictures of train, cut by recording and person, and what each label weighs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.learning.losses import Target
+from extract.learning.pictures import LabelledPictures
+from extract.learning.recipe import Recipe
+from extract.media import frames
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task
+from heads.base import selection
+from heads.base.head import class_weights
+from heads.config import Config
+from heads.data import people, splits
+
+
+@dataclass(frozen=True)
+class TrainingPictures:
+    """What a network learns from, and the held-out part of train by which its epoch is chosen."""
+
+    train: LabelledPictures
+    dev: LabelledPictures
+    target: Target
+    videos: tuple[str, ...]
+    """All annotated videos of train, those of `dev` among them."""
+
+
+def read(config: Config, task: Task, recipe: Recipe, seed: int) -> TrainingPictures:
+    """Annotated frames of train that have a picture. Validation and test are checked against them, and not looked at.
+
+    Raises InputError as `corpus_checks.read`, for a corpus without frames, a class without pictures, and where there
+    are too few recordings (or people) to hold some out.
+    """
+    if not config.corpus.frames:
+        raise InputError(
+            f"{config.place('corpus.frames')}: corpus.frames is missing: a network learns from pictures; name the "
+            f"folder of <video>/00001.jpg"
+        )
+    annotations = corpus_checks.read(config, task)[0]["train"]
+    folder = config.corpus.task(task.place).train
+    assert folder is not None, "corpus_checks.read sees to it"
+    pictures, videos = _list_pictures(config.corpus.frames, annotations, task)
+    if not len(pictures):
+        raise InputError(f"{folder}: no annotated frame has a picture in {config.corpus.frames[0]}")
+    held = _hold_out(config, task, pictures, videos, annotations, folder, seed)
+    rows = np.arange(len(pictures))
+    within = rows - np.searchsorted(pictures.video, pictures.video)
+    train = _take(pictures, ~held[pictures.video] & (within % recipe.stride == 0))
+    dev = _take(pictures, held[pictures.video] & (within % recipe.dev_stride == 0))
+    return TrainingPictures(train, dev, _create_target(task, train, recipe, folder), tuple(videos))
+
+
+def _list_pictures(
+    roots: list[Path], annotations: dict[str, Annotation], task: Task
+) -> tuple[LabelledPictures, list[str]]:
+    """The pictures of annotated frames, by video and frame, and the videos that have some."""
+    folders = frames.list_videos(roots)
+    videos, video, names, truth = [], [], [], []
+    for name in sorted(annotations.keys() & folders.keys()):
+        listed, annotation = frames.list_frames(folders[name]), annotations[name]
+        at = listed.numbers[listed.numbers <= len(annotation.valid)] - 1
+        there = np.flatnonzero(annotation.valid[at])
+        if len(there):
+            video += [len(videos)] * len(there)
+            videos.append(name)
+            names += [listed.names[i] for i in there]
+            truth.append(annotation.values[at[there]])
+    empty = task.as_truth(np.empty((0, task.columns)))
+    labels = np.concatenate(truth) if truth else empty
+    pictures = LabelledPictures(
+        tuple(folders[name] for name in videos), np.array(video, np.int32), tuple(names), labels
+    )
+    return pictures, videos
+
+
+def _hold_out(
+    config: Config,
+    task: Task,
+    pictures: LabelledPictures,
+    videos: list[str],
+    annotations: dict[str, Annotation],
+    folder: Path,
+    seed: int,
+) -> NDArray[np.bool_]:
+    """Which videos [V] choose the epoch: as the dev slices of heads, by recording and person."""
+    counts = splits.label_counts(pictures.truth, pictures.video, len(videos), task)
+    of = splits.groups(videos, people.read(config.corpus, annotations))
+    held = splits.dev_videos(counts, np.bincount(pictures.video, minlength=len(videos)), seed, of=of)
+    if not held.any():
+        raise InputError(
+            f"{folder}: {len(videos)} annotated videos with pictures, of {of.max() + 1} recording or person; expected "
+            f"at least two, as the best epoch is chosen on videos that the network does not learn from"
+        )
+    return held
+
+
+def _take(pictures: LabelledPictures, wanted: NDArray[np.bool_]) -> LabelledPictures:
+    """Some of the pictures; videos that have none left go."""
+    rows = np.flatnonzero(wanted)
+    used, video = np.unique(pictures.video[rows], return_inverse=True)
+    return LabelledPictures(
+        tuple(pictures.folders[v] for v in used),
+        video.astype(np.int32),
+        tuple(pictures.names[row] for row in rows),
+        pictures.truth[rows],
+    )
+
+
+def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, folder: Path) -> Target:
+    """What is to be learnt, weighted by the training pictures: classes by the largest count over theirs, as published
+    (so the most frequent weighs 1); units as heads weigh them.
+    """
+    weights: NDArray[np.float32] = selection.label_weights(train.truth, task, recipe.balance)
+    if task.is_multiclass:
+        counts = np.bincount(train.truth, minlength=len(task.outputs))
+        if not counts.all():
+            name = task.outputs[int(np.argmin(counts))]
+            raise InputError(
+                f"{folder}: no picture of class {name!r} among the {len(train):,} that are learnt from; expected some "
+                f"of each class: annotate more videos, or lower finetune stride ({recipe.stride})"
+            )
+        weights = class_weights(counts, recipe.balance).astype(np.float32)
+    return Target(task.name, task.labels, task.outputs, weights)

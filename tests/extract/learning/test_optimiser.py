@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+
+from extract.learning import optimiser
+from extract.learning.network import Chain, FineTunedNetwork
+from extract.learning.optimiser import NotFinite, create_optimiser, take_step
+from extract.networks import checkpoints
+
+MATRIX = np.diag([3.0, 1.0, 0.2])
+
+
+def gradient(p):
+    return MATRIX @ p
+
+
+def adam_by_hand(p, steps, rate, radius):
+    first, second = np.zeros(3), np.zeros(3)
+    for step in range(1, steps + 1):
+        g = gradient(p)
+        if radius:
+            g = gradient(p + g * radius / (np.linalg.norm(g) + 1e-12))
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
+        p = p - rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    return p
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.05, 1.0])
+def test_steps_are_those_computed_by_hand(radius):
+    begin = np.array([1.0, -2.0, 0.5])
+    parts = [torch.nn.Parameter(torch.tensor(begin[:1])), torch.nn.Parameter(torch.tensor(begin[1:]))]
+    adam = torch.optim.Adam(parts, lr=0.1)
+    matrix = torch.tensor(MATRIX)
+
+    def loss():
+        p = torch.cat(parts)
+        return 0.5 * p @ matrix @ p
+
+    for _ in range(4):
+        take_step(loss, adam, radius)
+    found = torch.cat(parts).detach().numpy()
+    np.testing.assert_allclose(found, adam_by_hand(begin, 4, 0.1, radius), rtol=1e-9)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing():
+    p = torch.nn.Parameter(torch.tensor([1.0]))
+    adam = torch.optim.Adam([p], lr=0.1)
+    with pytest.raises(NotFinite, match="the loss is nan"):
+        take_step(lambda: (p * float("nan")).sum(), adam, 0.05)
+    calls = iter([1.0, float("nan")])  # only at the end of SAM's climb
+    with pytest.raises(NotFinite):
+        take_step(lambda: (p * next(calls)).sum(), adam, 0.05)
+    with pytest.raises(NotFinite, match="norm is inf"):
+        take_step(lambda: (p - 1).sqrt().sum(), adam, 0.0)
+    assert p.item() == 1.0 and not adam.state
+
+
+def wrap(arch):
+    body = checkpoints.import_timm().create_model(arch, num_classes=0)
+    return FineTunedNetwork(body, body.num_features, 8, "multiclass", True)
+
+
+def test_layer_decays_factors_are_those_of_maes_fine_tuning():
+    """ViT-B: depth 0 the stem, 1 to 12 the blocks, 13 the output layer and the last norm: .65 ** (13 - depth)."""
+    network = wrap("vit_tiny_patch16_224")  # of as many blocks
+    adam = create_optimiser(network, 1e-3, 0.05, 0.65, head_alone=False)
+    names = {id(p): name for name, p in network.named_parameters()}
+    rates = {names[id(p)]: (g["lr"], g["weight_decay"]) for g in adam.param_groups for p in g["params"]}
+    assert rates.keys() == dict(network.named_parameters()).keys()
+    for name, (rate, decay) in rates.items():
+        depth = int(name.split(".")[2]) + 1 if name.startswith("body.blocks.") else 13
+        if name.startswith(("body.cls_token", "body.pos_embed", "body.patch_embed")):
+            depth = 0
+        assert rate == pytest.approx(1e-3 * 0.65 ** (13 - depth)), name
+        plain = name.endswith(".bias") or "norm" in name or name.endswith(("cls_token", "pos_embed"))
+        assert decay == (0 if plain else 0.05), name
+    assert isinstance(adam, torch.optim.AdamW)
+
+
+def test_depths_of_convolutional_networks_rise_from_the_stem_to_the_output_layer():
+    depths = wrap("test_efficientnet").compute_depths()
+    assert depths["body.conv_stem.weight"] == 0 and depths["body.conv_head.weight"] == depths["head.weight"]
+    assert depths["head.weight"] == max(depths.values()) and sorted(set(depths.values())) == [*range(7)]
+    chain = Chain([torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.Flatten()], 5)
+    assert [*FineTunedNetwork(chain, 5, 8, "multiclass", True).compute_depths().values()] == [0, 0, 1, 1, 2, 2]
+
+
+def test_in_the_first_stage_the_output_layer_alone_learns_and_then_everything_does():
+    network = wrap("test_efficientnet")
+    head = create_optimiser(network, 1e-3, 0.0, 1.0, head_alone=True)
+    assert [p.shape for g in head.param_groups for p in g["params"]] == [(8,), network.head.weight.shape]
+    network.set_training(frozen_norm=False, head_alone=True)
+    assert network.training and not network.body.training
+    everything = create_optimiser(network, 1e-4, 0.0, 1.0, head_alone=False)
+    assert sum(len(g["params"]) for g in everything.param_groups) == len([*network.parameters()])
+    assert all(p.requires_grad for p in network.parameters())
+    assert type(everything) is torch.optim.Adam and optimiser.TINY == 1e-12
+
+
+def test_frozen_norms_keep_their_statistics():
+    network = wrap("test_efficientnet")
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    for frozen in (True, False):
+        network.set_training(frozen, head_alone=False)
+        network(torch.randn(4, 3, 32, 32))
+        same = all(torch.equal(before[name], value) for name, value in network.named_buffers())
+        assert same == frozen

@@ -1,0 +1,290 @@
+"""The loop on a corpus of some hundred small pictures: what it learns, keeps, exports, and how it survives."""
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from support import made_pictures
+
+from extract.config import Config, NetworkSettings
+from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
+from extract.engines.openvino_engine import OpenVinoEngine
+from extract.learning import checkpoint, export, linear_start, start, train
+from extract.learning.checkpoint import Position
+from extract.learning.losses import Target
+from extract.learning.network import FineTunedNetwork
+from extract.learning.pictures import LabelledPictures
+from extract.learning.recipe import Recipe
+from extract.media import images
+from extract.networks import registry
+from extract.runtime import run_folder
+from extract.runtime.errors import InputError
+
+FRAMES, VIDEOS = 16, 7
+OUTPUTS = {"expr": made_pictures.CLASSES, "au": 12, "va": 2}
+LABELS = {"expr": "multiclass", "au": "multilabel", "va": "regression"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    made_pictures.write_corpus(folder, train=VIDEOS, frames=FRAMES)
+    made_pictures.write_tiny_network(folder / "tiny.pt")
+    return folder
+
+
+def pictures_of(corpus, videos, task="expr"):
+    classes = np.concatenate([(np.arange(FRAMES) + v) % 8 for v in videos])
+    truth = {
+        "expr": classes.astype(np.int8),
+        "au": np.stack([(classes >> (unit % 3)) & 1 for unit in range(12)], 1).astype(np.uint8),
+        "va": np.stack([0.7 * np.cos(classes * np.pi / 4), 0.7 * np.sin(classes * np.pi / 4)], 1).astype(np.float32),
+    }[task]
+    names = tuple(f"{i:05d}.png" for i in range(1, FRAMES + 1)) * len(videos)
+    folders = tuple(corpus / "frames" / f"train{v}" for v in videos)
+    return LabelledPictures(folders, np.repeat(np.arange(len(videos), dtype=np.int32), FRAMES), names, truth)
+
+
+def score(truth, scores):
+    """Larger is better for all tasks: what is missing to the truth."""
+    columns = np.eye(scores.shape[1])[truth] if truth.ndim == 1 else truth
+    return -float(np.abs(columns - scores).mean())
+
+
+def run_on(corpus, folder, task="expr", dev=(5, 6), network="tiny", **recipe):
+    facts = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "arch": "test_efficientnet", "classes": [*"abcdefgh"]}
+    config = Config(corpus={"name": "c"}, networks={"tiny": NetworkSettings(path=corpus / "tiny.pt", **facts)})
+    outputs = tuple(f"{task}{i}" for i in range(OUTPUTS[task]))
+    weights = {"expr": np.ones(8), "au": np.ones((2, 12)), "va": np.empty(0)}[task].astype(np.float32)
+    target = Target(task, LABELS[task], outputs, weights)
+    settings = Recipe(**{"epochs": 2, "batch": 20, "rate": 1e-3, "device": "cpu", "save_every": 2} | recipe)
+    learnt_from = pictures_of(corpus, range(5), task)
+    return train.Run(
+        "ft", start.find(network, config), target, settings, learnt_from,
+        pictures_of(corpus, dev, task), 0, folder, "mark", score,
+    )  # fmt: skip
+
+
+def export_bytes(run, path):
+    network, position = train.fine_tune(run)
+    export.export(network, run.start.network.size, run.target, {"videos": ["a"]}, path)
+    return path.read_bytes(), position
+
+
+@pytest.mark.parametrize("task", OUTPUTS)
+def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(corpus, tmp_path, task):
+    run = run_on(corpus, tmp_path, task, head_epochs=1, epochs=1)
+    network, position = train.fine_tune(run)
+    assert len(position.scores) == 3 and len(position.losses) == 2
+    path = tmp_path / "ft.onnx"
+    export.export(network, 32, run.target, {"task": task}, path)
+    assert export.read_facts(path) == {"task": task}
+    section = export.describe_section("ft", run.start.network, run.target, str(path), run_folder.file_hash(path))
+    export.write_section(tmp_path / "ft.toml", section)
+    config = Config.model_validate({"corpus": {"name": "c"}} | section)
+    used = registry.find("ft", config)
+    kind = "va" if task == "va" else "logits"
+    engine = OpenVinoEngine(path, used, threads=1)
+    assert used.kinds == ("embedding", kind)
+    paths = [run.train.path(row) for row in range(0, 80, 4)]
+    mean, std = np.array(used.mean), np.array(used.std)
+    for file in paths:
+        picture = images.read(file, 32, "rgb")
+        x = torch.tensor(((picture / 255 - mean) / std).transpose(2, 0, 1)[None], dtype=torch.float32)
+        with torch.inference_mode():
+            embedding, outputs = network(x)
+        found = engine.run(picture)
+        for name, expected in (("embedding", embedding[0].numpy()), (kind, outputs[0].numpy())):
+            np.testing.assert_allclose(found[name], expected, atol=1e-4 * max(1, np.abs(expected).max()))
+    OnnxRuntimeEngine(path, used, device="cpu")  # whose batches mix no pictures
+
+
+def test_a_transformer_is_exported_too(tmp_path):
+    made_pictures.write_tiny_network(tmp_path / "vit.pt", "test_vit")
+    facts = {"size": 160, "mean": [0.5] * 3, "std": [0.5] * 3, "arch": "test_vit", "classes": [*"abcdefgh"]}
+    config = Config(corpus={"name": "c"}, networks={"vit": NetworkSettings(path=tmp_path / "vit.pt", **facts)})
+    begin = start.find("vit", config)
+    body, width = start.build(begin)
+    network = FineTunedNetwork(body, width, 8, "multiclass", True).eval()
+    target = Target("expr", "multiclass", (*"abcdefgh",), np.ones(8, np.float32))
+    export.export(network, 160, target, {}, tmp_path / "ft.onnx")
+    section = export.describe_section("ft", begin.network, target, str(tmp_path / "ft.onnx"), "0" * 64)
+    used = registry.find("ft", Config.model_validate({"corpus": {"name": "c"}} | section))
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    x = torch.tensor((picture / 255 - 0.5) / 0.5, dtype=torch.float32).permute(2, 0, 1)[None]
+    found = OpenVinoEngine(tmp_path / "ft.onnx", used, threads=1).run(picture)
+    with torch.inference_mode():
+        for name, expected in zip(("embedding", "logits"), network(x), strict=True):
+            np.testing.assert_allclose(found[name], expected[0].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("task", OUTPUTS)
+def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path, monkeypatch, task):
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    monkeypatch.setattr(linear_start, "PENALTIES", (1e-3,))
+    run = run_on(corpus, tmp_path, task)
+    learner = train._Learner(run)
+    learner.begin()
+    outputs, seen = learner._predict(run.train, np.arange(len(run.train)))
+    embeddings, _ = learner._predict(run.train, np.arange(len(run.train)), embed=True)
+    x, truth = embeddings.astype(np.float64), run.train.truth[seen]
+    x = (x - x.mean(0)) / x.std(0)
+    penalty = 1e-3 * len(x)
+    if task == "expr":
+        logits = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth).decision_function(x)
+        np.testing.assert_allclose(outputs, logits, atol=2e-2)
+        assert (outputs.argmax(1) == truth).mean() > 0.95
+    elif task == "au":
+        one = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth[:, 2])
+        np.testing.assert_allclose(outputs[:, 2], one.decision_function(x), atol=2e-2)
+    else:
+        values = Ridge(alpha=penalty).fit(x, np.arctanh(truth)).predict(x)
+        np.testing.assert_allclose(outputs, np.tanh(values), atol=1e-3)
+
+
+def test_held_out_videos_choose_the_penalty_of_the_start(corpus, tmp_path, monkeypatch):
+    scores = {}
+    for penalties in ((10.0,), (1e-1,), (1e-3,), (10.0, 1e-1, 1e-3)):
+        monkeypatch.setattr(linear_start, "PENALTIES", penalties)
+        learner = train._Learner(run_on(corpus, tmp_path / str(len(scores))))
+        learner.begin()
+        scores[penalties] = learner.position.scores[0]
+    together = scores.pop((10.0, 1e-1, 1e-3))
+    assert len(set(scores.values())) == 3 and together == pytest.approx(max(scores.values()), abs=1e-6)
+
+
+def test_of_few_classes_those_that_are_there_get_a_start():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5)).astype(np.float32)
+    truth = np.where(x[:, 0] > 0, 3, 1)
+    target = Target("t", "multiclass", (*"abcd",), np.ones(4, np.float32))
+    coefficients, intercepts = linear_start.fit(x, truth, target, True, 1e-3)
+    outputs = x @ coefficients.T + intercepts
+    assert (outputs[:, [1, 3]].argmax(1) == (truth == 3)).mean() > 0.95 and not coefficients[[0, 2]].any()
+
+
+def test_from_random_numbers_it_learns_what_the_pictures_show(corpus, tmp_path):
+    run = run_on(corpus, tmp_path, start="random", epochs=8, rate=3e-3, frozen_norm=False)
+    network, position = train.fine_tune(run)
+    pixels = [images.read(run.dev.path(row), 32, "rgb") for row in range(len(run.dev))]
+    x = torch.tensor((np.stack(pixels) / 255 - 0.5) / 0.5, dtype=torch.float32).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        outputs = network(x)[1].numpy()
+    assert position.best > 0 and (outputs.argmax(1) == run.dev.truth).mean() > 0.8
+    assert position.losses[-1] < 0.7 * position.losses[0]
+
+
+class Killed(BaseException):
+    """Stands for the end of a process, at a place that a test chooses."""
+
+
+def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch):
+    recipe = {"head_epochs": 1, "epochs": 2, "frozen_norm": False, "layer_decay": 0.7, "decay": 0.05}
+    expected, position = export_bytes(run_on(corpus, tmp_path / "whole", **recipe), tmp_path / "whole.onnx")
+    save, calls = checkpoint.save, itertools.count(1)
+
+    def save_and_die(*arguments):
+        save(*arguments)
+        if next(calls) % 2 == 0:  # the next run writes one file before it dies
+            raise Killed
+
+    run = run_on(corpus, tmp_path / "killed", **recipe)
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    ends = 0
+    while True:
+        try:
+            found, again = export_bytes(run, tmp_path / "killed.onnx")
+            break
+        except Killed:
+            ends += 1
+    assert ends >= 4 and found == expected and again == position
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_gone_on_from(corpus, tmp_path):
+    run = run_on(corpus, tmp_path)
+    learner = train._Learner(run)
+    learner.begin()
+    path = tmp_path / train.CHECKPOINT
+    assert checkpoint.read_position(path, "mark") == learner.position
+    assert checkpoint.read_position(path, "other") is None
+    before = path.read_bytes()
+    path.write_bytes(before[: len(before) // 2])
+    assert checkpoint.read_position(path, "mark") is None
+    assert checkpoint.read_position(tmp_path / "none", "mark") is None
+    path.write_bytes(before)
+    (tmp_path / train.BEST).unlink()
+    again = train._Learner(run)
+    again.begin()
+    assert again.position == learner.position and (tmp_path / train.BEST).is_file(), "begun anew"
+
+
+def test_the_best_epoch_is_kept_the_start_among_them():
+    assert Position("m", scores=[0.1, 0.4, 0.4, 0.3]).best == 1
+    assert Position("m", scores=[0.5, 0.4]).best == 0
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(corpus, tmp_path, monkeypatch):
+    run = run_on(corpus, tmp_path, save_every=1)
+    learner, made = train._Learner(run), itertools.count(1)
+    plain = learner.loss
+    learner.loss = lambda outputs, truth: plain(outputs, truth) * (float("nan") if next(made) > 5 else 1)
+    monkeypatch.setattr(train, "_Learner", lambda _: learner)
+    text = (
+        r"finetune\.ft: the loss is nan at step 3 of 4 in epoch 1, expected a finite number: lower finetune\.ft\.rate"
+    )
+    with pytest.raises(InputError, match=text):
+        train.fine_tune(run)
+    position = checkpoint.read_position(tmp_path / train.CHECKPOINT, "mark")
+    assert position.step == 2
+    checkpoint.load(tmp_path / train.CHECKPOINT, learner.network)
+    assert all(torch.isfinite(value).all() for value in learner.network.state_dict().values())
+
+
+def test_a_gpu_without_room_says_which_batch_would_fit(corpus, tmp_path, monkeypatch):
+    run = run_on(corpus, tmp_path)
+    learner = train._Learner(run)
+    learner.begin()
+    plain = learner._outputs
+
+    def outputs(x):
+        if len(x) > 7:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return plain(x)
+
+    monkeypatch.setattr(learner, "_outputs", outputs)
+    with pytest.raises(
+        InputError, match=re.escape("batch = 20: the GPU has no room for it; finetune.ft.batch = 5 fits")
+    ):
+        learner._learn_batch(np.zeros((20, 3, 32, 32), np.float32), np.arange(20), 4)
+    with pytest.raises(InputError, match="torch finds no CUDA device"):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        train.choose_device("cuda")
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path):
+    made_pictures.write_corpus(tmp_path, train=VIDEOS, frames=FRAMES)
+    made_pictures.write_tiny_network(tmp_path / "tiny.pt")
+    run = run_on(tmp_path, tmp_path / "ft", epochs=1)
+    broken = [run.train.path(row) for row in (3, 40)] + [run.dev.path(1)]
+    for path in broken:
+        path.write_bytes(b"")
+    _, position = train.fine_tune(run)
+    assert position.unreadable == {str(path): "the file is empty" for path in sorted(broken)}
+    for row in range(len(run.train)):
+        run.train.path(row).write_bytes(b"")
+    for begin in ("linear", "random"):
+        with pytest.raises(InputError, match=r"the file is empty; none of (the )?80 pictures can be read"):
+            train.fine_tune(run_on(tmp_path, tmp_path / begin, epochs=1, start=begin))
+
+
+def test_nothing_pickled_is_in_a_checkpoint(corpus, tmp_path):
+    learner = train._Learner(run_on(corpus, tmp_path))
+    learner.begin()
+    data = (tmp_path / train.CHECKPOINT).read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert [*header["__metadata__"]] == [checkpoint.KEY]
+    assert {name.split(".")[0] for name in header if name[0] != "_"} == {"network", "random"}

@@ -1,0 +1,230 @@
+"""`python -m heads.finetune`: from a corpus to a network that extract and heads take, killed or not."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from support import made_pictures
+
+from extract import config as configs
+from extract.learning import export, train
+from extract.learning.recipe import Recipe
+from extract.runtime.errors import InputError
+from heads import corpus_checks
+from heads import run as heads_run
+from heads.abaw.tasks import TASKS
+from heads.config import Config
+from heads.finetune import __main__ as program
+from heads.finetune import corpus
+from heads.tune import search
+
+ROOT = Path(__file__).parents[3]
+QUICK = ["finetune.ft.epochs=1", "finetune.ft.batch=32", "finetune.ft.save_every=1", "finetune.ft.device='cpu'"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    made_pictures.write_tiny_network(folder / "tiny.pt")
+    return made_pictures.write_corpus(folder)
+
+
+def load(path, *overrides):
+    return configs.load(Config, path, [*QUICK, *overrides])
+
+
+@pytest.fixture(scope="module")
+def finished(made, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    return program.main(load(made), "expr", "tiny", "ft", work)
+
+
+def test_what_is_left_is_a_network_its_section_and_what_it_was_made_from(made, finished):
+    assert sorted(path.name for path in finished.iterdir() if path.name[0] != ".") == [
+        "DONE", "failures.json", "ft.onnx", "ft.toml", "provenance.json",
+    ]  # fmt: skip
+    facts = json.loads((finished / "provenance.json").read_text())
+    assert facts["task"] == "expr" and facts["network"] == "tiny" and facts["metric"] == "dev macro F1"
+    assert facts["videos"] == [f"train{v}" for v in range(6)] and set(facts["dev_videos"]) < set(facts["videos"])
+    assert len(facts["scores"]) == 2 and facts["recipe"]["epochs"] == 1
+    inside = export.read_facts(finished / "ft.onnx")
+    assert inside["videos"] == facts["videos"] and inside["mark"] == facts["mark"]
+    made_at = (finished / "ft.onnx").stat().st_mtime_ns
+    assert program.main(load(made, "finetune.ft.save_every=7"), "expr", "tiny", "ft", finished.parents[1]) == finished
+    assert (finished / "ft.onnx").stat().st_mtime_ns == made_at, "made once"
+
+
+def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_learn_from_it_are_refused(
+    made, finished, tmp_path, monkeypatch
+):
+    text = made.read_text().replace('networks = ["demo_enet"]', 'networks = ["ft"]')
+    text = re.sub(r'"(frames|\w+/(train|val)|tiny.pt)"', lambda m: f'"{made.parent / m[1]}"', text)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f'extends = "{finished / "ft.toml"}"\n{text}')
+    monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
+    sets = ['heads.expr.use=["linear"]', "heads.expr.linear.inputs=['logits']"]
+    with pytest.raises(InputError) as error:
+        heads_run.main(load(mine, *sets), "expr", tmp_path / "w")
+    said = str(error.value)
+    assert "head 'linear-ft' would learn from features of 'ft' of 6 training videos (first: 'train0')" in said
+    assert said.endswith("networks.ft.trust_train = true")
+    with pytest.raises(InputError, match="head 'linear-ft' would learn from features of 'ft'"):
+        search.main(load(mine, *sets), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
+    [head] = heads_run.main(load(mine, *sets, "networks.ft.trust_train=true"), "expr", tmp_path / "w").values()
+    assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
+
+
+def test_only_heads_that_learn_from_the_same_videos_are_refused(made, finished):
+    section = {"networks": {"ft": {"path": finished / "ft.onnx", "size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}}}
+    config = load(made).model_copy(
+        update={"networks": Config.model_validate({"corpus": {"name": "c"}} | section).networks}
+    )
+    corpus_checks.refuse_leaks(config, "expr", {"a": ["demo_enet"]}, ["train0"])
+    corpus_checks.refuse_leaks(config, "expr", {"a": ["ft"]}, ["elsewhere"])
+    with pytest.raises(InputError, match="head 'a' would learn"):
+        corpus_checks.refuse_leaks(config, "expr", {"b": ["x"], "a": ["x", "ft"]}, ["train0"])
+    settings = heads_run.heads_config.read_head("pretrained", "expr", {})
+    spec = heads_run.Spec("p", settings, ())
+    assert not heads_run._learns(spec)
+    assert heads_run._learns(replace(spec, settings=settings.model_copy(update={"other": "mlp"})))
+
+
+def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp_path):
+    recipe = Recipe(stride=3, dev_stride=2)
+    data = corpus.read(load(made), TASKS["expr"], recipe, seed=1)
+    train_videos, dev_videos = ({folder.name for folder in part.folders} for part in (data.train, data.dev))
+    assert not train_videos & dev_videos and train_videos | dev_videos == set(data.videos)
+    assert len(data.train) == len(train_videos) * 8 and len(data.dev) == len(dev_videos) * 12
+    for part in (data.train, data.dev):
+        for row in range(len(part)):
+            folder, frame = part.path(row).parent.name, int(part.names[row].split(".")[0])
+            assert part.truth[row] == (frame - 1 + int(folder.removeprefix("train"))) % 8
+    counts = np.bincount(data.train.truth, minlength=8)
+    np.testing.assert_allclose(data.target.weights, (1 / counts) / (1 / counts).min(), rtol=1e-6)
+    au = corpus.read(load(made), TASKS["au"], recipe, seed=1)
+    rate = au.train.truth.mean(0)
+    np.testing.assert_allclose(au.target.weights, [0.5 / (1 - rate), 0.5 / rate], rtol=1e-5)
+    people = tmp_path / "people.csv"
+    people.write_text("video,person\n" + "".join(f"train{v},{'ab'[v % 2]}\n" for v in range(6)))
+    data = corpus.read(load(made, f"corpus.people={people}"), TASKS["expr"], Recipe(), seed=1)
+    assert {int(folder.name[-1]) % 2 for folder in data.dev.folders} in ({0}, {1})
+    assert len(data.dev.folders) == 3
+
+
+def refusal(config, task="expr", network="tiny", name="ft", work=Path("nowhere")):
+    with pytest.raises(InputError) as error:
+        program.main(config, task, network, name, work)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_bad_input_is_one_line_before_anything_is_written(made, tmp_path):
+    assert "--task xpr: no such task" in refusal(load(made), task="xpr")
+    assert "of mtl one part: mtl/va" in refusal(load(made), task="mtl")
+    assert "there is a network of that name" in refusal(load(made), name="demo_enet")
+    assert "[networks.tiny] of the config is" in refusal(load(made), name="tiny", network="demo_enet")
+    assert "no network 'tony'" in refusal(load(made), network="tony")
+    assert "--name" in refusal(load(made), name="a/b")
+    assert "corpus.frames is missing" in refusal(load(made, "corpus.frames=[]"))
+    assert "no such folder" in refusal(load(made, f"corpus.expr.train={tmp_path / 'gone'}"))
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "train0.txt").write_text((made.parent / "expr" / "train" / "train0.txt").read_text())
+    assert "expected at least two" in refusal(load(made, f"corpus.expr.train={one}"))
+    few = tmp_path / "few"
+    few.mkdir()
+    for v in range(4):
+        (few / f"train{v}.txt").write_text("\n".join([TASKS["expr"].header, *["0", "1", "2"] * 8]) + "\n")
+    assert "no picture of class 'Fear' among the" in refusal(load(made, f"corpus.expr.train={few}"))
+    with pytest.raises(InputError, match=r"finetune\.ft\.epochs"):
+        load(made, "finetune.ft.epochs=0")
+    assert not Path("nowhere").exists()
+
+
+def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
+    made_pictures.write_tiny_network(tmp_path / "tiny.pt")
+    config = made_pictures.write_corpus(tmp_path, train=4, frames=16)
+    broken = tmp_path / "frames" / "train1" / "00002.png"
+    broken.write_bytes(b"\x89PNG")
+    app = typer.Typer()
+    app.command()(program.command)
+    given = [
+        "--task",
+        "va",
+        "--network",
+        "tiny",
+        "--name",
+        "ft",
+        "--config",
+        str(config),
+        "--work",
+        str(tmp_path / "w"),
+    ]
+    sets = [part for text in QUICK for part in ("--set", text)]
+    with pytest.raises(SystemExit) as ended:
+        app([*given, *sets, "--json"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert ended.value.code == 1 and found["unreadable"] == 1 and Path(found["section"]).is_file()
+    assert str(broken) in said.err and "1 pictures could not be read and were left out" in said.err
+
+
+def start_process(made: Path, work: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "heads.finetune", "--task", "expr", "--network", "tiny", "--name", "ft"]
+    sets = [part for text in QUICK for part in ("--set", text)]
+    return subprocess.Popen(
+        [*command, "--config", str(made), "--work", str(work), *sets], cwd=ROOT,
+        env=os.environ | {"AFFECT_HEADS_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_process_killed_while_it_learns_goes_on_to_the_same_bytes(made, finished, tmp_path):
+    checkpoint = tmp_path / "networks" / "ft" / train.CHECKPOINT
+    with start_process(made, tmp_path) as process:
+        until = time.monotonic() + 120
+        while not checkpoint.exists():
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    folder = program.main(load(made), "expr", "tiny", "ft", tmp_path)
+    assert (folder / "ft.onnx").read_bytes() == (finished / "ft.onnx").read_bytes()
+    assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_killed_at_20_random_moments_it_goes_on_to_the_same_bytes(made, finished, tmp_path):
+    chance, kills = random.Random(0), 0
+    while kills < 20:
+        with start_process(made, tmp_path) as process:
+            try:
+                process.wait(chance.uniform(0.5, 12))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                continue
+        assert process.returncode == 0, process.stderr
+        folder = tmp_path / "networks" / "ft"
+        assert (folder / "ft.onnx").read_bytes() == (finished / "ft.onnx").read_bytes()
+        (folder / "DONE").unlink()
+    folder = program.main(load(made), "expr", "tiny", "ft", tmp_path)
+    assert (folder / "ft.onnx").read_bytes() == (finished / "ft.onnx").read_bytes()
