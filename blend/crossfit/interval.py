@@ -18,8 +18,8 @@ LUCK = 1.25
 1.04 standard deviations off in `blend.studies.simulate --seed 0` (202 draws of all tasks and sizes).
 """
 SHORTFALL = 1.1
-"""What deviations still lack, of however many groups: with LUCK and Student's t alone 100 draws of seed 4 with five test
-sets each held test in 93.5 % over all tasks and sizes (89 to 98 %), and so much wider in 95.6 %.
+"""What deviations still lack, of however many groups: with LUCK and Student's t alone 100 draws of seed 4 with five
+test sets each held test in 93.5 % over all tasks and sizes (89 to 98 %), and so much wider in 95.6 %.
 """
 LEVEL = 0.95
 

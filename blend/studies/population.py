@@ -26,7 +26,9 @@ from blend.pool.pool import Pool, Truth
 from heads.abaw.tasks import TASKS
 
 SETTING_SEED = 0
-"""Its draws, and since then those of seed 4, may be looked at to set constants of the method: LUCK, MARGIN, usual parts, the interval's form."""
+"""Its draws (and those of seed 4) may be looked at to set constants of the method: LUCK, SHORTFALL, MARGIN, usual
+parts, the interval's form.
+"""
 CHECKING_SEED = 5
 """Its draws check: nothing is set by them, and the README's tables are of them."""
 SHIFT_SEED = 2
