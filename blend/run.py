@@ -57,7 +57,7 @@ python -m blend.run --task au                                        the demo, f
 
 python -m blend.run --task expr --config configs/affwild2.toml       your own corpus
 
-python -m blend.run --task all                                       au, expr and va, one after the other
+python -m blend.run --task all                                       every task of the corpus, one after the other
 
 python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
 
@@ -114,23 +114,37 @@ def command(
 
             tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
-        if task == ALL and (given or study):
-            raise InputError(f"--task {ALL}: predictions and a study are of one task; give --task au, expr or va")
-        tasks, reports = find_tasks(task, settings), {}
+        if task == ALL and (given or study or names):
+            raise InputError(
+                f"--task {ALL}: heads, predictions and a study are of one task; give --task au, expr or va"
+            )
+        tasks, reports, refused = find_tasks(task, settings), {}, []
         with session.use_cluster(where, settings.cluster, folder):
             for name in tasks:
                 options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
-                reports[name] = main(
-                    settings, name, folder, seed, heads=names, predictions=given, submissions=submissions,
-                    options=options,
-                )  # fmt: skip
+                try:
+                    reports[name] = main(
+                        settings, name, folder, seed, heads=names, predictions=given, submissions=submissions,
+                        options=options,
+                    )  # fmt: skip
+                except InputError as error:  # of several tasks the others are done
+                    refused.append(f"{name}: {error}" if task == ALL else str(error))
+                    continue
                 if not as_json:
                     _show(name, reports[name], folder)
-        if as_json:
-            from blend.report.summary import brief
+        if as_json and reports:
+            _print_json(reports, folder, task == ALL)
+        if refused:
+            raise InputError("; ".join(refused))
 
-            said = {name: brief(report, folder / "blend" / name) for name, report in reports.items()}
-            print(json.dumps(said if task == ALL else said[task], indent=2, allow_nan=False, ensure_ascii=False))
+
+def _print_json(reports: dict[str, dict[str, Any]], folder: Path, by_task: bool) -> None:
+    """The main numbers of each task's report, by task or of the only one."""
+    from blend.report.summary import brief
+
+    said = {name: brief(report, folder / "blend" / name) for name, report in reports.items()}
+    shown = said if by_task else next(iter(said.values()))
+    print(json.dumps(shown, indent=2, allow_nan=False, ensure_ascii=False))
 
 
 def find_tasks(task: str, config: Config) -> list[str]:

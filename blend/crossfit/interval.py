@@ -53,7 +53,7 @@ def interval(
     free = kind.unbound(drawn)
     tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()
     both = np.sqrt(1 + len(table) / (test_groups or len(table)))
-    low, high = kind.bound(kind.unbound(centre) + both * widen_factor(frames) * tails)
+    low, high = kind.bound(kind.unbound(centre) + both * SHORTFALL * widen_factor(frames) * tails)
     return float(min(low, centre)), float(max(high, centre))
 
 
@@ -72,4 +72,4 @@ def widen_factor(frames: NDArray[np.int64]) -> float:
 
     effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
     student = float(t.ppf((1 + LEVEL) / 2, effective - 1) / norm.ppf((1 + LEVEL) / 2))
-    return SHORTFALL * max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))
+    return max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))

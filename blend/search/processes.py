@@ -104,13 +104,13 @@ class WorkerPool:
         """The processes; on this machine as many as it takes: another begins where one has died."""
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         needs = Needs(self.cluster.settings.threads if self.cluster else threads, MEMORY + 3 * path.stat().st_size)
-        until = None if self.until is None else time.time() + self.until - time.monotonic()
-        told = json.dumps({"pool": str(path), "until": until})
         for number in range(1, self.workers + 1) if self.cluster else itertools.count(1):
             if self._is_over():
                 return
             name = f"{what}-{number}"
             log = self.cluster.log(name) if self.cluster else path.with_name(f"{path.name}.{number}.part")
+            until = None if self.until is None else time.time() + self.until - time.monotonic()  # by the clock of now
+            told = json.dumps({"pool": str(path), "until": until})
             yield Job(name, "blend.search.worker", (), log, needs, stdin=told)
 
     def _end(self, job: Job, code: int) -> None:

@@ -28,12 +28,13 @@ WITHOUT_BF16 = {
 
 
 def has_gpu() -> bool:
-    """Whether this machine has the driver of an NVIDIA GPU."""
+    """Whether this process may use an NVIDIA GPU: its driver says so, which CUDA_VISIBLE_DEVICES may forbid."""
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return False
-    return True
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def find_device() -> str:

@@ -142,7 +142,11 @@ class Model:
             if str(folder) in str(error):
                 raise
             raise InputError(f"{folder}: {error}") from error
+        except (MemoryError, ImportError):  # of this machine, not of the model
+            raise
         except Exception as error:  # each library has its own kinds for damaged files
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise DamagedModel(
                 f"{folder}: the model cannot be read ({why}); it is damaged or of another version"

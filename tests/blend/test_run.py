@@ -249,6 +249,18 @@ def test_all_tasks_are_those_that_the_corpus_has_annotations_of(make_corpus, tmp
     assert asked == ["au", "expr", "va"]
     assert json.loads(capsys.readouterr().out) == {name: {"task": name, "folder": name} for name in asked}
 
+    def refuse_expr(config, task, *_, **__):
+        if task == "expr":
+            raise InputError("no annotations")
+        return {"task": task}
+
+    monkeypatch.setattr(run, "main", refuse_expr)
+    with pytest.raises(SystemExit) as ended:
+        run.command("all", work=tmp_path, as_json=True)
+    shown = capsys.readouterr()
+    assert ended.value.code == 2 and shown.err == "error: expr: no annotations\n"
+    assert list(json.loads(shown.out)) == ["au", "va"], "the others are done"
+
 
 def test_the_summary_names_every_file(make_corpus, capsys):
     from blend.report.summary import show

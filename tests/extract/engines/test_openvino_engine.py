@@ -188,7 +188,15 @@ def test_what_the_gpu_cannot_run_runs_on_the_cpu_unless_it_was_demanded(tmp_path
 
 
 def test_a_gpu_without_its_package_is_said_and_without_a_driver_nothing_is_imported(monkeypatch, capsys):
-    monkeypatch.setattr("ctypes.CDLL", lambda name: None)
+    driver = types.SimpleNamespace(cuInit=lambda flags: 0, cuDeviceGetCount=lambda count: 0)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: driver)
+    assert not wants_onnxruntime("auto") and capsys.readouterr().err == "", "a driver, and every GPU is hidden"
+
+    def one_gpu(count):
+        count._obj.value = 1
+        return 0
+
+    driver.cuDeviceGetCount = one_gpu
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # its import fails
     assert not wants_onnxruntime("auto")
     assert "for the GPU: pip install 'affect-heads[gpu]'" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from heads.base.head import FAMILIES, family
 from heads.data import table
 from heads.data.table import Source
 from heads.train import fit, model
+from heads.train import model as model_file
 from heads.train.fit import TrainData
 from heads.train.model import Model
 
@@ -164,3 +165,17 @@ def test_scores_that_are_not_finite_are_a_bug(tiny: Corpus, monkeypatch: pytest.
     monkeypatch.setattr(one.head, "predict", lambda rows: np.full((len(rows), 2), np.nan, np.float32))
     with pytest.raises(RuntimeError, match="lightgbm predicted scores that are not finite"):
         one.predict(prepared.labelled.rows)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("libgomp.so.1"), OSError(24, "Too many open files")])
+def test_what_a_machine_lacks_is_no_damage_of_a_model(monkeypatch, tmp_path, error):
+    """Else the advice would be to learn it anew, for hours."""
+
+    def read(folder):
+        raise error
+
+    monkeypatch.setattr(model_file, "_check", lambda folder: None)
+    monkeypatch.setattr(model_file, "_read", read)
+    with pytest.raises(type(error)) as raised:
+        Model.load(tmp_path)
+    assert raised.value is error
