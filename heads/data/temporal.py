@@ -32,6 +32,8 @@ from heads.data.arrays import read_tensors
 from heads.data.table import Block, Rows
 
 KIND = "temporal"
+MOST_TABLES = 1000
+"""Windows times statistics of a model: more would only fill memory."""
 FLAT = 1e-5
 """A window whose deviation is below this part of the video's is constant: what is left is rounding."""
 ROUNDING = 1e-12
@@ -128,13 +130,13 @@ class TemporalColumns:
                 temporary.write_bytes(save(arrays))
 
     @staticmethod
-    def load(folder: Path, columns: int) -> TemporalColumns:
+    def load(folder: Path) -> TemporalColumns:
         """Read what `save` wrote: the same columns to the bit. Raises ValueError for files that do not fit together, or
-        make more than a head's `columns`.
+        that ask for more than MOST_TABLES windows of statistics. A network that lacks a kind has no columns of it.
         """
         tables = [Temporal.model_validate(raw) for raw in json.loads((folder / "temporal.json").read_text())]
-        if sum(len(table.windows) * len(table.statistics) for table in tables) > columns:
-            raise ValueError(f"temporal.json: more than {columns} columns")
+        if sum(len(table.windows) * len(table.statistics) for table in tables) > MOST_TABLES:
+            raise ValueError(f"temporal.json: more than {MOST_TABLES} windows of statistics")
         path = folder / "temporal.safetensors"
         arrays = read_tensors(path) if path.exists() else {}
         results = []

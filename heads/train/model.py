@@ -6,6 +6,7 @@ rows, scores = model.predict_videos(work, videos)
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from heads.data.predictions import Predictions
 from heads.data.table import Rows, Source
 from heads.data.temporal import TemporalColumns
 
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES)
+"""Errors that say nothing of a file's content."""
 GROUP = 65_536
 """Rows that are in memory at a time where whole splits are predicted, and the rest of the video they end in."""
 
@@ -145,7 +148,7 @@ class Model:
         except (MemoryError, ImportError):  # of this machine, not of the model
             raise
         except Exception as error:  # each library has its own kinds for damaged files
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
                 raise
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise DamagedModel(
@@ -164,7 +167,7 @@ def _read(folder: Path) -> Model:
     kind = family(str(about["settings"]["family"]))
     head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
     head.load(folder)
-    temporal = TemporalColumns.load(folder, len(columns))
+    temporal = TemporalColumns.load(folder)
     if not (sources := tuple(Source.of(source) for source in about["sources"])):
         raise ValueError("model.json: no sources")
     return Model(head, sources, temporal, tuple(columns), f"{folder}: ")

@@ -26,8 +26,8 @@ def test_what_lightgbm_writes_passes_and_predicts_the_same_to_the_bit(trained):
     text = model.model_to_string()
     booster_text.check(text, "b.txt", 5)
     np.testing.assert_array_equal(booster_text.booster(text).predict(x), model.predict(x))
-    stumps = "\n\nTree=0\nnum_leaves=1\nnum_cat=0\nleaf_value=0.5\n\n"
-    booster_text.check(text.split("\nTree=")[0] + stumps, "b.txt")  # a tree that found nothing to split
+    stumps = "".join(f"\n\nTree={i}\nnum_leaves=1\nnum_cat=0\nleaf_value=0.5\n\n" for i in range(3))
+    booster_text.check(text.split("\nTree=")[0] + stumps, "b.txt")  # trees that found nothing to split
 
 
 DAMAGES = (

@@ -103,7 +103,7 @@ def test_families() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"windows": [0]}, "1 or more"),
+        ({"windows": [0]}, "1 to 10,000,000"),
         ({"windows": [5, 5]}, "different whole numbers"),
         ({"windows": []}, "at least 1"),
         ({"statistics": []}, "at least 1"),

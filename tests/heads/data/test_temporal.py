@@ -206,7 +206,7 @@ def test_saved_and_loaded_columns_are_the_same_to_the_bit(tmp_path: Path) -> Non
     tables = [Temporal(of="embedding?", components=3), Temporal(of="logits", windows=[9])]
     for columns in (temporal.fit(base, tables), TemporalColumns()):
         columns.save(tmp_path)
-        loaded = TemporalColumns.load(tmp_path, 10_000)
+        loaded = TemporalColumns.load(tmp_path)
         assert loaded.tables == columns.tables
         before, after = columns.add(base), loaded.add(base)
         assert after.columns == before.columns
