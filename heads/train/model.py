@@ -145,8 +145,10 @@ class Model:
             if str(folder) in str(error):
                 raise
             raise InputError(f"{folder}: {error}") from error
-        except (MemoryError, ImportError):  # of this machine, not of the model
+        except ImportError:  # of this machine, not of the model
             raise
+        except MemoryError as error:  # of the machine, or of a file that asks for more than there is
+            raise InputError(f"{folder}: too little memory to read the model ({error}): free some") from error
         except Exception as error:  # each library has its own kinds for damaged files
             if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
                 raise
