@@ -94,6 +94,7 @@ def test_killed_workers_cost_a_job_each_and_change_nothing(many, calm, machines,
     assert not list(work.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_is_one_line_and_the_same_command_goes_on(many, calm, machines, tmp_path):
     work = tmp_path / "work"
     with machines(tmp_path, "one", "two") as some:
@@ -204,6 +205,7 @@ def apart() -> tuple[str, str]:
         subprocess.run(["ip", "link", "del", here], capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_cut_off_loses_nothing_and_the_run_ends(many, calm, machines, apart, tmp_path):
     name, link = apart
     work = tmp_path / "work"

@@ -39,6 +39,7 @@ classes = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir() or not MODELS.is_dir(), reason="the reference photographs are not here")
 def test_real_photographs_and_networks_end_in_a_checked_submission(tmp_path):
     (tmp_path / "photos.toml").write_text(CONFIG)

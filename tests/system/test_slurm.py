@@ -137,6 +137,7 @@ def test_while_the_node_is_drained_the_run_waits_and_then_goes_on(few_videos, lo
     assert results(work) == features
 
 
+@pytest.mark.slow
 def test_jobs_that_need_more_memory_than_they_may_have_are_told_in_one_line(few_videos, slurm, tmp_path):
     """SLURM kills a batch job of 60 MB while its worker is loaded: it ends before the worker comes, again and again."""
     work = tmp_path / "work"

@@ -117,6 +117,7 @@ def test_the_command_warns_and_ends_with_1(demo: Path, tmp_path: Path) -> None:
     assert last.startswith(f"{file}: complete")
 
 
+@pytest.mark.slow
 def test_a_head_whose_test_predictions_have_swapped_columns_is_named_in_the_report(demo: Path, tmp_path: Path) -> None:
     finished(demo, "expr")
     (tmp_path / "work").mkdir()

@@ -44,6 +44,7 @@ def fitted(count: int) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
     assert fitted(1) == fitted(3)
 

@@ -10,6 +10,7 @@ from heads.abaw.tasks import TASKS
 from heads.bench import __main__, measure
 
 
+@pytest.mark.slow
 def test_every_part_is_measured(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text('{"lightgbm": {"gigabytes": 1.0}}')  # of an earlier version
     found = measure.main(tmp_path, 0.01, only=("mlp",), rounds=1)

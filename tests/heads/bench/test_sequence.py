@@ -10,6 +10,7 @@ from heads.bench import sequence
 from heads.data import lazy_block
 
 
+@pytest.mark.slow
 def test_an_epoch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     found = sequence.main(tmp_path, 0.001)
     assert json.loads((tmp_path / "bench_sequence.json").read_text()) == found

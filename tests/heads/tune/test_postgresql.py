@@ -54,6 +54,7 @@ def start(corpus: Corpus, url: str, trials: int = 40, workers: int = 4) -> subpr
     )
 
 
+@pytest.mark.slow
 def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus, server: str) -> None:
     folder = corpus.work / "tune" / "va" / "small"
     rng, command = random.Random(0), start(corpus, server)
