@@ -17,6 +17,7 @@ from extract.learning.recipe import Recipe
 from extract.networks.registry import NETWORKS
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError, did_you_mean
+from extract.runtime.run_folder import ROOT
 from heads.abaw.tasks import MTL, SUBTASKS, TASKS, Task, find
 from heads.base import selection
 from heads.config import Config
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 TASK_NAMES = (*TASKS, *SUBTASKS)
 FAILURES = "failures.json"
+CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/checkpoints.py")
+"""What else decides the network beside extract.learning."""
 MOST_NAMED = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
@@ -99,7 +102,7 @@ def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPicture
             "pictures": [data.train.mark(), data.dev.mark()],
             "weights": data.target.weights.tolist(),
             "seed": seed,
-            "code": run_folder.code_hash("extract/learning"),
+            "code": [run_folder.code_hash("extract/learning"), *(run_folder.file_hash(ROOT / file) for file in CODE)],
             "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
         }
     )

@@ -18,8 +18,9 @@ import typer
 from support import made_pictures
 
 from extract import config as configs
-from extract.learning import export, train
+from extract.learning import export, start, train
 from extract.learning.recipe import Recipe
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads import corpus_checks
 from heads import run as heads_run
@@ -128,6 +129,17 @@ def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp
     data = corpus.read(load(made, f"corpus.people={people}"), TASKS["expr"], Recipe(), seed=1)
     assert {int(folder.name[-1]) % 2 for folder in data.dev.folders} in ({0}, {1})
     assert len(data.dev.folders) == 3
+
+
+@pytest.mark.parametrize("file", program.CODE)
+def test_other_code_that_decides_the_network_is_another_mark(made, monkeypatch, file):
+    config, facts, recipe = load(made), TASKS["expr"], Recipe()
+    begin, data = start.find("tiny", config), corpus.read(config, facts, recipe, 0)
+    marks = {program._fingerprint(facts, begin, recipe, data, 0)}
+    plain = run_folder.file_hash
+    monkeypatch.setattr(run_folder, "file_hash", lambda path: "other" if path == ROOT / file else plain(path))
+    marks.add(program._fingerprint(facts, begin, recipe, data, 0))
+    assert (ROOT / file).is_file() and len(marks) == 2
 
 
 def refusal(config, task="expr", network="tiny", name="ft", work=Path("nowhere")):
