@@ -30,6 +30,8 @@ class Position:
     epoch: int = 0
     step: int = 0
     """Finished steps of this epoch."""
+    learnt: int = 0
+    """Those of them that had pictures to learn from."""
     seen: int = 0
     """Pictures of all epochs so far."""
     scores: list[float] = field(default_factory=list)
