@@ -104,8 +104,8 @@ def read_batches(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Batches of `size` rows in the given order: pixels [n, 3, side, side], normalised, and which rows they are.
 
-    Pictures that cannot be read are left out, so a batch may be smaller, or empty. Raises InputError where the fault is a
-    disk's, or of rights, and may pass: what is left out would depend on the moment.
+    Pictures that cannot be read are left out, so a batch may be smaller, or empty. Raises InputError where the fault is
+    a disk's, or of rights, and may pass: what is left out would depend on the moment.
     """
     mean = np.asarray(network.mean, np.float32)[:, None, None]
     scale = np.asarray(network.std, np.float32)[:, None, None]

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,19 +94,52 @@ def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_
     assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
 
 
-def test_only_heads_that_learn_from_the_same_videos_are_refused(made, finished):
+def config_with(made, finished, *overrides):
     section = {"networks": {"ft": {"path": finished / "ft.onnx", "size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}}}
-    config = load(made).model_copy(
-        update={"networks": Config.model_validate({"corpus": {"name": "c"}} | section).networks}
-    )
-    corpus_checks.refuse_leaks(config, "expr", {"a": ["demo_enet"]}, ["train0"])
-    corpus_checks.refuse_leaks(config, "expr", {"a": ["ft"]}, ["elsewhere"])
+    networks = Config.model_validate({"corpus": {"name": "c"}} | section).networks
+    return load(made, *overrides).model_copy(update={"networks": networks})
+
+
+def test_only_heads_that_learn_from_the_same_videos_are_refused(made, finished):
+    config, reader = config_with(made, finished), corpus_checks.Reader
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("demo_enet",), "learn from")], ["train0"])
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("ft",), "learn from")], ["elsewhere"])
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("ft",))], ["train0"], ["val0"])
     with pytest.raises(InputError, match="head 'a' would learn"):
-        corpus_checks.refuse_leaks(config, "expr", {"b": ["x"], "a": ["x", "ft"]}, ["train0"])
+        readers = [reader("b", ("x",), "learn from"), reader("a", ("x", "ft"), "learn from")]
+        corpus_checks.refuse_leaks(config, "expr", readers, ["train0"])
+
+
+def test_a_pretrained_head_that_would_predict_train_out_of_fold_is_refused_as_one_that_learns(made, finished):
+    config = config_with(made, finished)
     settings = heads_run.heads_config.read_head("pretrained", "expr", {})
-    spec = heads_run.Spec("p", settings, ())
-    assert not heads_run._learns(spec)
-    assert heads_run._learns(replace(spec, settings=settings.model_copy(update={"other": "mlp"})))
+    sources = (SimpleNamespace(network="ft"),)
+    for update, said in (({}, None), ({"other": "mlp"}, "learn from"), ({"folds": 5}, r"predictions \(folds = 5\) of")):
+        reader = heads_run._reader(heads_run.Spec("p", settings.model_copy(update=update), sources))
+        if said is None:
+            corpus_checks.refuse_leaks(config, "expr", [reader], ["train0"])
+            continue
+        with pytest.raises(InputError, match=f"head 'p' would .*{said} features of 'ft'"):
+            corpus_checks.refuse_leaks(config, "expr", [reader], ["train0"])
+
+
+def test_a_network_that_knows_the_recording_the_person_or_a_validation_video_is_refused_too(made, finished, tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("video,person\ntrain3,ann\nelsewhere,ann\nother,bob\n")
+    learner, taken = (corpus_checks.Reader("a", ("ft",), does) for does in ("learn from", ""))
+    config = config_with(made, finished)
+    with pytest.raises(InputError, match=r"1 training videos \(first: 'train3_left'\).*, or on their recordings"):
+        corpus_checks.refuse_leaks(config, "expr", [learner], ["train3_left"])
+    known = config_with(made, finished, f"corpus.people={table}")
+    corpus_checks.refuse_leaks(known, "expr", [learner], ["other"])
+    with pytest.raises(InputError, match=r"\(first: 'elsewhere'\).*or people: there it is far too sure"):
+        corpus_checks.refuse_leaks(known, "expr", [learner], ["elsewhere", "other"])
+    corpus_checks.refuse_leaks(known, "expr", [taken], ["train0"], ["elsewhere"])
+    with pytest.raises(InputError, match=r"'ft', which was fine-tuned on 1 of the task's validation videos .*'train1'"):
+        corpus_checks.refuse_leaks(config, "expr", [taken], ["new"], ["train1"])
+    trusted = {"ft": config.networks["ft"].model_copy(update={"trust_train": True})}
+    config = config.model_copy(update={"networks": trusted})
+    corpus_checks.refuse_leaks(config, "expr", [learner], ["train0"], ["train1"])
 
 
 def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp_path):
