@@ -14,7 +14,7 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.learning import export
 from extract.learning.recipe import Recipe
-from extract.networks.registry import NETWORKS
+from extract.networks.registry import DEMO, NETWORKS
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import ROOT
@@ -65,7 +65,7 @@ def main(config: Config, task: str, network: str, name: str, work: Path, seed: i
             selection.SELECTION[facts.labels].removeprefix("dev "),
         )  # fmt: skip
         learnt, position = training.fine_tune(run)
-        described = _describe(run, position, facts, network, data)
+        described = _describe(run, position, facts, network, data, config.corpus.demo)
         onnx = folder / f"{name}.onnx"
         export.export(learnt, begin.network.size, data.target, described, onnx)
         section = export.describe_section(name, begin.network, data.target, onnx.name, run_folder.file_hash(onnx))
@@ -108,13 +108,17 @@ def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPicture
     )
 
 
-def _describe(run: Run, position: Position, task: Task, network: str, data: TrainingPictures) -> dict[str, Any]:
-    """What the network has learnt from: into its file, and for people."""
+def _describe(
+    run: Run, position: Position, task: Task, network: str, data: TrainingPictures, demo: bool
+) -> dict[str, Any]:
+    """What the network has learnt from, and what the network that it began as had: into its file, and for people."""
+    before = export.read_facts(run.start.path) or {}
     return {
         "task": task.place,
         "network": network,
         "weights": run.start.sha256,
-        "videos": list(data.videos),
+        "videos": sorted({*data.videos, *before.get("videos", ())}),
+        "drawn": demo or run.start.network.name in DEMO or bool(before.get("drawn")),
         "dev_videos": [folder.name for folder in run.dev.folders],
         "pictures": len(run.train),
         "metric": f"dev {run.metric}",

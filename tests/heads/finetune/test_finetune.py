@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import typer
@@ -19,7 +20,9 @@ from support import made_pictures
 
 from extract import config as configs
 from extract.learning import export, start, train
+from extract.learning.checkpoint import Position
 from extract.learning.recipe import Recipe
+from extract.networks.registry import NETWORKS
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads import corpus_checks
@@ -92,6 +95,32 @@ def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_
         search.main(load(mine, *sets), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
     [head] = heads_run.main(load(mine, *sets, "networks.ft.trust_train=true"), "expr", tmp_path / "w").values()
     assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
+
+
+def test_a_fine_tuned_network_that_is_fine_tuned_again_forgets_no_video(made, tmp_path):
+    model = onnx.load(NETWORKS["demo_enet"].path)
+    seen = {"videos": ["before", "train1"], "drawn": True}
+    onnx.helper.set_model_props(model, {export.KEY: json.dumps(seen)})
+    onnx.save(model, tmp_path / "first.onnx")
+    facts = {"path": tmp_path / "first.onnx", "size": 112, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "e"}
+    mine = Config.model_validate({"corpus": {"name": "c"}, "networks": {"first": facts}}).networks
+    few = ["finetune.ft.stride=5", "finetune.ft.start_pictures=16", "finetune.ft.sam=0"]
+    config = load(made, *few)
+    config = config.model_copy(update={"networks": {**config.networks, **mine}})
+    folder = program.main(config, "va", "first", "ft", tmp_path / "w")
+    found = export.read_facts(folder / "ft.onnx")
+    assert found["videos"] == ["before", *(f"train{v}" for v in range(6))]
+    assert found["drawn"] and found["task"] == "va"
+
+
+def test_whether_a_network_knows_drawn_faces_only_follows_from_its_start_and_the_corpus(made, finished):
+    assert export.read_facts(finished / "ft.onnx")["drawn"] is False
+    config, facts = load(made), TASKS["expr"]
+    data = corpus.read(config, facts, Recipe(), 0)
+    for network, demo, drawn in (("tiny", True, True), ("demo_enet", False, True), ("tiny", False, False)):
+        run = SimpleNamespace(start=start.find(network, config), dev=data.dev, train=(), metric="", seed=0, mark="")
+        position = Position("m", scores=[0.5])
+        assert program._describe(run, position, facts, network, data, demo)["drawn"] is drawn
 
 
 def config_with(made, finished, *overrides):
