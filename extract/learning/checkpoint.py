@@ -41,6 +41,9 @@ class Position:
     loss_sum: float = 0.0
     """Of this epoch's steps."""
     unreadable: dict[str, str] = field(default_factory=dict)
+    """Pictures that could not be read, and why."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of their files when they were read."""
 
     @property
     def best(self) -> int:

@@ -61,10 +61,21 @@ class Unreadable:
     """Pictures that could not be read, and why: left out, wherever they come again."""
 
     reasons: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Their files' bytes at that moment: another size, and the picture was mended."""
 
     def add(self, path: Path, error: Exception) -> None:
         """Remember one."""
         self.reasons.setdefault(str(path), str(error))
+        self.sizes.setdefault(str(path), file_size(path))
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:

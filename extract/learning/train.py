@@ -114,7 +114,7 @@ class _Learner:
         path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
         there = checkpoint.read_position(path, self.run.mark)
         if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
-            self.position, self.unreadable = there, Unreadable(there.unreadable)
+            self.position, self.unreadable = there, Unreadable(there.unreadable, there.sizes)
             self.optimiser = self._create_optimiser(there.epoch)
             fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs
             checkpoint.load(path, self.network, None if fresh else self.optimiser)
@@ -243,6 +243,7 @@ class _Learner:
 
     def _save(self) -> None:
         self.position.unreadable = dict(sorted(self.unreadable.reasons.items()))
+        self.position.sizes = dict(sorted(self.unreadable.sizes.items()))
         checkpoint.save(self.run.folder / CHECKPOINT, self.network, self.position, self.optimiser)
 
     def _unread_error(self, data: LabelledPictures, rows: NDArray[np.int64]) -> InputError:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,6 +235,16 @@ def test_bad_input_is_one_line_before_anything_is_written(made, tmp_path):
     assert not Path("nowhere").exists()
 
 
+def test_a_recipe_of_nearly_the_same_name_is_refused_and_of_another_told(made, capsys):
+    config = load(made, "finetune.ft_expr.batch=8")
+    assert program._find_recipe(config, "ft_expr").batch == 8 and not capsys.readouterr().err
+    said = refusal(load(made, "finetune.ft_expr.batch=8"), name="ft_exrp")
+    assert "found [finetune.ft], [finetune.ft_expr], expected [finetune.ft_exrp] for --name ft_exrp" in said
+    assert said.endswith("did you mean 'ft_expr'?")
+    assert program._find_recipe(config, "another") == Recipe()
+    assert capsys.readouterr().err == "no section [finetune.another]: another is fine-tuned with the defaults\n"
+
+
 def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
     made_pictures.write_tiny_network(tmp_path / "tiny.pt")
     config = made_pictures.write_corpus(tmp_path, train=4, frames=16)
@@ -260,6 +271,38 @@ def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
     found = json.loads(said.out)
     assert ended.value.code == 1 and found["unreadable"] == 1 and Path(found["section"]).is_file()
     assert str(broken) in said.err and "1 pictures could not be read and were left out" in said.err
+    assert "or with --redo" in said.err
+    failures = json.loads((tmp_path / "w" / "networks" / "ft" / "failures.json").read_text())
+    assert failures == {str(broken): {"why": failures[str(broken)]["why"], "bytes": 4}}
+
+
+def test_a_finished_network_is_made_anew_when_its_pictures_are_mended_or_redo_is_said(made, tmp_path, monkeypatch):
+    shutil.copytree(made.parent, tmp_path / "made")
+    config = load(tmp_path / "made" / made.name, "finetune.ft.stride=4", "finetune.ft.sam=0")
+    picture = tmp_path / "made" / "frames" / "train1" / "00001.png"
+    whole, calls = picture.read_bytes(), []
+    picture.write_bytes(b"")
+    learn = train.fine_tune
+
+    def count(run):
+        calls.append((run.folder / train.CHECKPOINT).exists())
+        return learn(run)
+
+    monkeypatch.setattr(train, "fine_tune", count)
+
+    def make(**more):
+        return program.main(config, "va", "tiny", "ft", tmp_path / "w", **more)
+
+    folder = make()
+    assert make() == folder and len(calls) == 1
+    picture.write_bytes(whole)
+    make()
+    assert len(calls) == 2 and json.loads((folder / "failures.json").read_text()) == {}
+    make()
+    assert len(calls) == 2
+    (folder / train.CHECKPOINT).write_bytes(b"left by a process that was killed")
+    make(redo=True)
+    assert calls == [False] * 3
 
 
 def start_process(made: Path, work: Path) -> subprocess.Popen[bytes]:
