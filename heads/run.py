@@ -100,9 +100,8 @@ def _up_to_date(
     known = {*annotations["train"], *annotations["val"]}
     everybody = people.read(config.corpus, known | set(listed))
     person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
-    corpus_checks.refuse_leaks(
-        config, facts.name, [_reader(spec) for spec in specs], annotations["train"], annotations["val"]
-    )
+    readers = [_reader(spec) for spec in specs]
+    corpus_checks.refuse_leaks(config, facts.name, readers, annotations["train"], annotations["val"])
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
