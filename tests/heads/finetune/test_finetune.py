@@ -78,23 +78,33 @@ def test_what_is_left_is_a_network_its_section_and_what_it_was_made_from(made, f
     assert (finished / "ft.onnx").stat().st_mtime_ns == made_at, "made once"
 
 
-def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_learn_from_it_are_refused(
-    made, finished, tmp_path, monkeypatch
-):
+@pytest.fixture
+def extended(made, finished, tmp_path, monkeypatch):
+    """A config that has the fine-tuned network, and one linear head that reads its logits."""
     text = made.read_text().replace('networks = ["demo_enet"]', 'networks = ["ft"]')
     text = re.sub(r'"(frames|\w+/(train|val)|tiny.pt)"', lambda m: f'"{made.parent / m[1]}"', text)
-    mine = tmp_path / "mine.toml"
-    mine.write_text(f'extends = "{finished / "ft.toml"}"\n{text}')
+    (tmp_path / "mine.toml").write_text(f'extends = "{finished / "ft.toml"}"\n{text}')
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     sets = ['heads.expr.use=["linear"]', "heads.expr.linear.inputs=['logits']"]
+    return lambda *more: load(tmp_path / "mine.toml", *sets, *more)
+
+
+def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_learn_from_it_are_refused(
+    extended, tmp_path
+):
     with pytest.raises(InputError) as error:
-        heads_run.main(load(mine, *sets), "expr", tmp_path / "w")
+        heads_run.main(extended(), "expr", tmp_path / "w")
     said = str(error.value)
     assert "head 'linear-ft' would learn from features of 'ft' of 6 training videos (first: 'train0')" in said
     assert said.endswith("networks.ft.trust_train = true")
     with pytest.raises(InputError, match="head 'linear-ft' would learn from features of 'ft'"):
-        search.main(load(mine, *sets), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
-    [head] = heads_run.main(load(mine, *sets, "networks.ft.trust_train=true"), "expr", tmp_path / "w").values()
+        search.main(extended(), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
+
+
+@pytest.mark.slow
+def test_heads_learn_from_a_network_that_is_trusted(extended, tmp_path):
+    config = extended("networks.ft.trust_train=true")
+    [head] = heads_run.main(config, "expr", tmp_path / "w").values()
     assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
 
 
@@ -314,6 +324,7 @@ def start_process(made: Path, work: Path) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_learns_goes_on_to_the_same_bytes(made, finished, tmp_path):
     checkpoint = tmp_path / "networks" / "ft" / train.CHECKPOINT
     with start_process(made, tmp_path) as process:
