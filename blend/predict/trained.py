@@ -127,7 +127,8 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     sections, items, notes = sections or {}, [*trained], []
     own, hear = sections.get("networks") or {}, {"audio", *(sections.get("audio") or {})}
     wanted = {name for item in items for name in item.networks} & own.keys() - hear
-    facts = {name: export.read_facts(Path(own[name]["path"])) or {} for name in sorted(wanted)}
+    paths = {name: own[name].get("path") for name in sorted(wanted) if isinstance(own[name], dict)}
+    facts = {name: export.read_facts(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
     for item in items:
         seeing = set(item.networks) - hear
         if item.pretrained:

@@ -230,7 +230,10 @@ def test_of_fine_tuned_networks_the_note_says_what_they_say_themselves(tmp_path)
     sections = {"networks": {name: {"path": str(path)} for name, path in paths.items()}, "audio": {"hears": {}}}
     assert make_note([blend_of("demo_mt_enet", "ft_va")], sections) == DRAWN
     assert make_note([blend_of("ft_va", "audio", "hears")], sections) == DRAWN
-    for networks in (("demo_mt_enet", "real"), ("ft_va", "plain"), ("hears",)):
+    sections["networks"] |= {"odd": 1, "nowhere": {}, "strange": {"path": str(tmp_path / "strange.onnx")}}
+    helper.set_model_props(model, {export.KEY: '{"videos": 5, "drawn": true}'})
+    onnx.save(model, tmp_path / "strange.onnx")
+    for networks in (("demo_mt_enet", "real"), ("ft_va", "plain"), ("hears",), ("odd",), ("nowhere",), ("strange",)):
         assert make_note([blend_of(*networks)], sections) == ""
     config = own_config(tmp_path, 'va = "va"')
     config.write_text(config.read_text().replace("mine", "ft_va"))
