@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -188,24 +189,54 @@ def check_heads(task: str, specs: list[Spec], work: Path, part: str, videos: Ite
                 )
 
 
-def refuse_leaks(config: Config, task: str, heads: Mapping[str, Iterable[str]], videos: Iterable[str]) -> None:
-    """Refuse heads that would learn from features of videos which a network was fine-tuned on itself: there it is far
-    too sure, and heads would believe it elsewhere. `heads` are those that learn, with the networks that they see.
+@dataclass(frozen=True)
+class Reader:
+    """A head, the networks that it reads, and what it would do with their features of training videos."""
+
+    name: str
+    networks: tuple[str, ...]
+    does: str = ""
+    """As in "would learn from"; empty: nothing."""
+
+
+def refuse_leaks(
+    config: Config, task: str, readers: Sequence[Reader], train: Iterable[str], val: Iterable[str] = ()
+) -> None:
+    """Refuse heads that would learn from features of videos which a network was fine-tuned on itself, or of the same
+    recordings and people: there it is far too sure, and heads would believe it elsewhere. Refuse every head of a
+    network that was fine-tuned on validation videos: their scores would be of what was learnt.
 
     Raises InputError that names head and network, unless [networks.<name>] says trust_train.
     """
-    wanted = set(videos)
     for name, network in config.networks.items():
-        readers = [head for head, seen in heads.items() if name in set(seen)]
-        if not readers or network.trust_train or (facts := export.read_facts(network.path)) is None:
+        by = [reader for reader in readers if name in reader.networks]
+        if not by or network.trust_train or (facts := export.read_facts(network.path)) is None:
             continue
-        if both := sorted(wanted & set(facts.get("videos", ()))):
+        seen = set(facts.get("videos", ()))
+        where, forced = config.place(f"heads.{task}.use"), f"networks.{name}.trust_train = true"
+        if both := sorted(set(val) & seen):
             raise InputError(
-                f"{config.place(f'heads.{task}.use')}: head {readers[0]!r} would learn from features of "
-                f"{name!r} of {len(both)} training videos (first: {both[0]!r}) that this network was fine-tuned on: "
-                f"there it is far too sure; give the head other networks (heads.{task}.<head>.networks), or say "
-                f"networks.{name}.trust_train = true"
+                f"{where}: head {by[0].name!r} reads {name!r}, which was fine-tuned on {len(both)} of the task's "
+                f"validation videos (first: {both[0]!r}), expected none: scores there would be of what was learnt; "
+                f"give the head other networks (heads.{task}.<head>.networks), or say {forced}"
             )
+        learners = [reader for reader in by if reader.does]
+        if learners and (both := _known_to(config, seen, set(train))):
+            akin = "" if seen.issuperset(both) else ", or on their recordings or people"
+            raise InputError(
+                f"{where}: head {learners[0].name!r} would {learners[0].does} features of "
+                f"{name!r} of {len(both)} training videos (first: {both[0]!r}) that this network was fine-tuned on"
+                f"{akin}: there it is far too sure; give the head other networks (heads.{task}.<head>.networks), or "
+                f"say {forced}"
+            )
+
+
+def _known_to(config: Config, seen: set[str], videos: set[str]) -> list[str]:
+    """Those of the videos that are, or share a recording or a person with, videos that a network has seen; sorted."""
+    everybody = sorted(seen | videos)
+    of = splits.name_groups(everybody, people.read(config.corpus, everybody) or {}) or {}
+    known = {of[video] for video in seen}
+    return [video for video in sorted(videos) if of[video] in known]
 
 
 def _last(folder: Path) -> int:

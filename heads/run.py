@@ -100,8 +100,8 @@ def _up_to_date(
     known = {*annotations["train"], *annotations["val"]}
     everybody = people.read(config.corpus, known | set(listed))
     person_of = None if everybody is None else {v: everybody[v] for v in sorted(known & everybody.keys())}
-    learners = {s.name: [source.network for source in s.sources] for s in specs if _learns(s)}
-    corpus_checks.refuse_leaks(config, facts.name, learners, annotations["train"])
+    readers = [_reader(spec) for spec in specs]
+    corpus_checks.refuse_leaks(config, facts.name, readers, annotations["train"], annotations["val"])
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
@@ -145,9 +145,15 @@ def _up_to_date(
     return {spec.name: head_folder(work, task, spec.name) for spec in specs}
 
 
-def _learns(spec: Spec) -> bool:
-    """Whether a head learns from features of training videos: a pretrained one takes them as they are."""
-    return spec.settings.family != "pretrained" or getattr(spec.settings, "other", "") == "mlp"
+def _reader(spec: Spec) -> corpus_checks.Reader:
+    """What a head does with features of training videos: a pretrained one takes them as they are, and has nothing to
+    say of them unless it is asked for out-of-fold predictions, which a blend believes.
+    """
+    settings = spec.settings
+    does = "learn from"
+    if settings.family == "pretrained" and getattr(settings, "other", "") != "mlp":
+        does = f"make out-of-fold predictions (folds = {settings.folds}) of" if settings.folds > 1 else ""
+    return corpus_checks.Reader(spec.name, tuple(source.network for source in spec.sources), does)
 
 
 def _learning(

@@ -13,6 +13,7 @@ a frame.
 from __future__ import annotations
 
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,12 @@ class Predictor:
 
         return Predictor(*pretrained.find(network, Path(config) if config is not None else None))
 
-    @property
+    @cached_property
     def note(self) -> str:
         """What every output says of what made it; empty: nothing needs saying."""
         from blend.predict.trained import make_note
 
-        return make_note(self.trained)
+        return make_note(self.trained, self.networks)
 
     @property
     def tasks(self) -> list[str]:

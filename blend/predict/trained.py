@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from blend import apply
 from blend.pool.networks import FILE, GIVEN
+from extract.learning import export
 from extract.networks.registry import DEMO
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
@@ -119,17 +120,30 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def make_note(trained: Iterable[TrainedBlend]) -> str:
-    """What every output says of what made it; empty for blends of networks that know real faces."""
-    notes = []
-    for item in trained:
-        seeing = set(item.networks) - {"audio"}
-        drawn = bool(seeing) and seeing <= DEMO
+def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | None = None) -> str:
+    """What every output says of what made it; empty for blends of networks that know real faces. `sections` of a config
+    know the networks of one's own: those that were fine-tuned here say themselves what they know.
+    """
+    sections, items, notes = sections or {}, [*trained], []
+    own, hear = sections.get("networks") or {}, {"audio", *(sections.get("audio") or {})}
+    wanted = {name for item in items for name in item.networks} & own.keys() - hear
+    paths = {name: own[name].get("path") for name in sorted(wanted) if isinstance(own[name], dict)}
+    facts = {name: export.read_facts(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
+    for item in items:
+        seeing = set(item.networks) - hear
         if item.pretrained:
-            notes.append(f"what the pre-trained network {item.pretrained} says of itself: {UNTRAINED}")
-        if drawn:
+            told = _describe_learning(facts.get(item.pretrained, {}))
+            notes.append(f"what the pre-trained network {item.pretrained} says of itself: {told}")
+        if seeing and all(name in DEMO or facts.get(name, {}).get("drawn") for name in seeing):
             notes.append(DRAWN)
     return "; ".join(dict.fromkeys(notes))
+
+
+def _describe_learning(facts: dict[str, Any]) -> str:
+    """What a network by itself was made from, by the facts in its file."""
+    if not facts:
+        return UNTRAINED
+    return f"fine-tuned on {len(facts.get('videos', ()))} videos for {facts.get('task', 'a task')}, not calibrated"
 
 
 def repair_advice(trained: TrainedBlend) -> str:

@@ -30,6 +30,8 @@ class Position:
     epoch: int = 0
     step: int = 0
     """Finished steps of this epoch."""
+    learnt: int = 0
+    """Those of them that had pictures to learn from."""
     seen: int = 0
     """Pictures of all epochs so far."""
     scores: list[float] = field(default_factory=list)
@@ -39,6 +41,9 @@ class Position:
     loss_sum: float = 0.0
     """Of this epoch's steps."""
     unreadable: dict[str, str] = field(default_factory=dict)
+    """Pictures that could not be read, and why."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of their files when they were read."""
 
     @property
     def best(self) -> int:

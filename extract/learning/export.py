@@ -50,7 +50,10 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         result = inputs.parse_json(facts) if facts is not None else None
     except Exception:  # protobuf raises its own kinds for foreign bytes; whoever runs the network says what is wrong
         return None
-    return result if isinstance(result, dict) else None
+    if not isinstance(result, dict):
+        return None
+    videos = result.get("videos", [])
+    return result if isinstance(videos, list) and all(isinstance(name, str) for name in videos) else None
 
 
 def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from extract.features.pipeline import cores
 from extract.media import images
 from extract.networks.registry import Network
+from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
 from extract.runtime.run_folder import fingerprint
 
@@ -60,10 +61,21 @@ class Unreadable:
     """Pictures that could not be read, and why: left out, wherever they come again."""
 
     reasons: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Their files' bytes at that moment: another size, and the picture was mended."""
 
     def add(self, path: Path, error: Exception) -> None:
         """Remember one."""
         self.reasons.setdefault(str(path), str(error))
+        self.sizes.setdefault(str(path), file_size(path))
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
@@ -103,7 +115,8 @@ def read_batches(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Batches of `size` rows in the given order: pixels [n, 3, side, side], normalised, and which rows they are.
 
-    Pictures that cannot be read are left out, so a batch may be smaller, or empty.
+    Pictures that cannot be read are left out, so a batch may be smaller, or empty. Raises InputError where the fault is
+    a disk's, or of rights, and may pass: what is left out would depend on the moment.
     """
     mean = np.asarray(network.mean, np.float32)[:, None, None]
     scale = np.asarray(network.std, np.float32)[:, None, None]
@@ -116,6 +129,11 @@ def read_batches(
             try:
                 pixels = decoded.result().transpose(2, 0, 1)
             except images.UnreadablePicture as error:
+                if error.passing:
+                    raise InputError(
+                        f"{data.path(row)}: {error}, expected a picture: the disk or the rights are at fault, not the "
+                        f"picture; run the same command again when it can be read: it goes on from the last checkpoint"
+                    ) from error
                 unreadable.add(data.path(row), error)
                 continue
             there.append(row)

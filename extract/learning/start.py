@@ -45,7 +45,7 @@ def find(name: str, config: Config) -> Start:
     if network.colour == "grey":
         raise InputError(f"--network {name}: takes grey pictures; only networks of three channels can be fine-tuned")
     if name in registry.NETWORKS and registry.NETWORKS[name].path is None:
-        return _find_published(name, network)
+        return _find_published(name, network, config.features.weights)
     assert network.path is not None, "shipped, or the user's own"
     path = network.path
     if not path.is_file():
@@ -56,15 +56,16 @@ def find(name: str, config: Config) -> Start:
     return Start(network, path, file_hash(path))
 
 
-def _find_published(name: str, network: Network) -> Start:
-    """A published network's checkpoint: beside the ONNX file of features.weights, or in the cache."""
-    places = [folder / f"{name}.pt" for folder in (*((network.path.parent,) if network.path else ()), weights.cache())]
+def _find_published(name: str, network: Network, given: Path | None) -> Start:
+    """A published network's checkpoint: in the folder of features.weights, `given`, or in the cache."""
+    places = [folder / f"{name}.pt" for folder in (given, weights.cache()) if folder is not None]
     path = next((place for place in places if place.is_file()), None)
     if network.arch is None or path is None:
         raise InputError(
             f"--network {name}: learning needs its PyTorch checkpoint, not the ONNX file; expected "
             + (
-                f"it at {places[-1]} ({name}.pt of EmotiEffLib, models/affectnet_emotions)"
+                f"it at {' or '.join(map(str, places))} ({name}.pt of EmotiEffLib, models/affectnet_emotions)"
+                f"{'' if given else ', or in the folder that features.weights names'}"
                 if network.arch
                 else f"one of a timm architecture, which {name} is not: choose another network"
             )

@@ -114,7 +114,7 @@ class _Learner:
         path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
         there = checkpoint.read_position(path, self.run.mark)
         if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
-            self.position, self.unreadable = there, Unreadable(there.unreadable)
+            self.position, self.unreadable = there, Unreadable(there.unreadable, there.sizes)
             self.optimiser = self._create_optimiser(there.epoch)
             fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs
             checkpoint.load(path, self.network, None if fresh else self.optimiser)
@@ -143,11 +143,10 @@ class _Learner:
                 bar.advance(size, note)
                 if here.step % recipe.save_every == 0 or here.step == steps:
                     self._save()
-        if len(self.unreadable.reasons) >= len(run.train) and not here.loss_sum:
-            path, why = next(iter(self.unreadable.reasons.items()))
-            raise InputError(f"{path}: {why}; none of the {len(run.train)} pictures can be read: replace them")
-        here.losses.append(here.loss_sum / steps)
-        here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
+        if not here.learnt:
+            raise self._unread_error(run.train, rows)
+        here.losses.append(here.loss_sum / max(here.learnt, 1))
+        here.epoch, here.step, here.learnt, here.loss_sum = here.epoch + 1, 0, 0, 0.0
         self._keep_score()
         self._save()
 
@@ -173,6 +172,7 @@ class _Learner:
             ) from None
         except torch.cuda.OutOfMemoryError:
             raise self._no_room_error() from None
+        here.learnt += 1
 
     def _outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding and outputs, float32."""
@@ -203,8 +203,7 @@ class _Learner:
                     results.append((embedding if embed else outputs).cpu().numpy())
                     seen.append(chosen)
         if not seen:
-            path, why = next(iter(self.unreadable.reasons.items()))
-            raise InputError(f"{path}: {why}; none of {len(rows)} pictures can be read: replace them")
+            raise self._unread_error(data, rows)
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
@@ -244,7 +243,16 @@ class _Learner:
 
     def _save(self) -> None:
         self.position.unreadable = dict(sorted(self.unreadable.reasons.items()))
+        self.position.sizes = dict(sorted(self.unreadable.sizes.items()))
         checkpoint.save(self.run.folder / CHECKPOINT, self.network, self.position, self.optimiser)
+
+    def _unread_error(self, data: LabelledPictures, rows: NDArray[np.int64]) -> InputError:
+        """What to raise where no row of `data` gives a batch: names a picture of these rows that cannot be read."""
+        reasons = self.unreadable.reasons
+        path = next((path for path in (str(data.path(row)) for row in sorted(rows)) if path in reasons), None)
+        if path is None:
+            return InputError(f"{data.path(0)}: too few pictures for one step; raise finetune.{self.run.name}.batch")
+        return InputError(f"{path}: {reasons[path]}; too few of {len(rows)} pictures can be read: replace them")
 
     def _no_room_error(self) -> InputError:
         """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""

@@ -14,9 +14,10 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.learning import export
 from extract.learning.recipe import Recipe
-from extract.networks.registry import NETWORKS
+from extract.networks.registry import DEMO, NETWORKS
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError, did_you_mean
+from extract.runtime.run_folder import ROOT
 from heads.abaw.tasks import MTL, SUBTASKS, TASKS, Task, find
 from heads.base import selection
 from heads.config import Config
@@ -29,20 +30,23 @@ if TYPE_CHECKING:
 
 TASK_NAMES = (*TASKS, *SUBTASKS)
 FAILURES = "failures.json"
+CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/checkpoints.py")
+"""What else decides the network beside extract.learning."""
 MOST_NAMED = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
 
-def main(config: Config, task: str, network: str, name: str, work: Path, seed: int = 0) -> Path:
+def main(config: Config, task: str, network: str, name: str, work: Path, seed: int = 0, redo: bool = False) -> Path:
     """Fine-tune `network` for a task, or go on where a killed process was; returns `<work>/networks/<name>`, which
     holds `<name>.onnx` and its section of a config, `<name>.toml`.
 
-    What is finished and made from the same things is kept. Raises InputError for bad input; see `train.fine_tune`.
+    What is finished and made from the same things is kept, unless pictures that could not be read were mended since, or
+    to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
     """
     _check_names(config, task, network, name, work)
     facts = find(task)
     config.refuse_template(facts.place.partition("/")[0])
-    recipe = config.finetune.get(name, Recipe())
+    recipe = _find_recipe(config, name)
     from extract.learning import start as starts
     from extract.learning import train as training
     from heads.finetune import corpus
@@ -53,26 +57,58 @@ def main(config: Config, task: str, network: str, name: str, work: Path, seed: i
     folder = work / "networks" / name
     mark = _fingerprint(facts, begin, recipe, data, seed)
     with run_folder.hold_folder(folder):
-        if run_folder.is_done(folder, mark):
+        if not redo and run_folder.is_done(folder, mark) and not _were_mended(folder):
             return folder
         run_folder.begin(folder)
+        if redo:
+            _drop_checkpoints(folder)
         run = training.Run(
             name, begin, data.target, recipe, data.train, data.dev, seed, folder, mark,
             lambda truth, scores: selection.selection_score(facts, truth, scores),
             selection.SELECTION[facts.labels].removeprefix("dev "),
         )  # fmt: skip
         learnt, position = training.fine_tune(run)
-        described = _describe(run, position, facts, network, data)
+        described = _describe(run, position, facts, network, data, config.corpus.demo)
         onnx = folder / f"{name}.onnx"
         export.export(learnt, begin.network.size, data.target, described, onnx)
         section = export.describe_section(name, begin.network, data.target, onnx.name, run_folder.file_hash(onnx))
         export.write_section(folder / f"{name}.toml", section)
-        run_folder.write_json(folder / FAILURES, position.unreadable)
+        failures = {path: {"why": why, "bytes": position.sizes[path]} for path, why in position.unreadable.items()}
+        run_folder.write_json(folder / FAILURES, failures)
         results = [onnx.name, f"{name}.toml", FAILURES]
         run_folder.finish(folder, mark, described | {"recipe": recipe.model_dump(mode="json")}, results)
-        for left in (training.CHECKPOINT, training.BEST):
-            (folder / left).unlink(missing_ok=True)
+        _drop_checkpoints(folder)
     return folder
+
+
+def _drop_checkpoints(folder: Path) -> None:
+    from extract.learning import train as training
+
+    for left in (training.CHECKPOINT, training.BEST):
+        (folder / left).unlink(missing_ok=True)
+
+
+def _were_mended(folder: Path) -> bool:
+    """Whether a picture that a finished network was made without is another file now."""
+    from extract.learning.pictures import file_size
+
+    failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
+    return any(file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
+
+
+def _find_recipe(config: Config, name: str) -> Recipe:
+    """[finetune.<name>], or the defaults. Raises InputError where only a section of nearly this name is there."""
+    recipes = config.finetune
+    if name in recipes or not recipes:
+        return recipes.get(name, Recipe())
+    if hint := did_you_mean(name, recipes):
+        first = next(iter(recipes))
+        raise InputError(
+            f"{config.place(f'finetune.{first}')}: found {', '.join(f'[finetune.{other}]' for other in recipes)}, "
+            f"expected [finetune.{name}] for --name {name} (empty: the defaults){hint}"
+        )
+    print(f"no section [finetune.{name}]: {name} is fine-tuned with the defaults", file=sys.stderr)
+    return Recipe()
 
 
 def _check_names(config: Config, task: str, network: str, name: str, work: Path) -> None:
@@ -99,19 +135,23 @@ def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPicture
             "pictures": [data.train.mark(), data.dev.mark()],
             "weights": data.target.weights.tolist(),
             "seed": seed,
-            "code": run_folder.code_hash("extract/learning"),
+            "code": [run_folder.code_hash("extract/learning"), *(run_folder.file_hash(ROOT / file) for file in CODE)],
             "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
         }
     )
 
 
-def _describe(run: Run, position: Position, task: Task, network: str, data: TrainingPictures) -> dict[str, Any]:
-    """What the network has learnt from: into its file, and for people."""
+def _describe(
+    run: Run, position: Position, task: Task, network: str, data: TrainingPictures, demo: bool
+) -> dict[str, Any]:
+    """What the network has learnt from, and what the network that it began as had: into its file, and for people."""
+    before = export.read_facts(run.start.path) or {}
     return {
         "task": task.place,
         "network": network,
         "weights": run.start.sha256,
-        "videos": list(data.videos),
+        "videos": sorted({*data.videos, *before.get("videos", ())}),
+        "drawn": demo or run.start.network.name in DEMO or bool(before.get("drawn")),
         "dev_videos": [folder.name for folder in run.dev.folders],
         "pictures": len(run.train),
         "metric": f"dev {run.metric}",
@@ -141,19 +181,26 @@ def command(
     work: cli.Work = None,
     overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0)] = 0,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")
+    ] = False,
     as_json: cli.AsJson = False,
 ) -> None:
     """Fine-tune a network on the training videos. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
         settings = extract_config.load(Config, config, overrides)
-        folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed)
+        folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed, redo)
         facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         _print(folder, name, facts, as_json)
         if failures:
-            named = [f"{path}: {why}" for path, why in [*failures.items()][:MOST_NAMED]]
+            named = [f"{path}: {failure['why']}" for path, failure in [*failures.items()][:MOST_NAMED]]
             print("\n".join(named), file=sys.stderr)
-            print(f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}", file=sys.stderr)
+            print(
+                f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}; replace them and "
+                f"run the same command again: the network is made anew where their sizes changed, or with --redo",
+                file=sys.stderr,
+            )
             sys.exit(1)
 
 

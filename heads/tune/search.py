@@ -88,9 +88,10 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     annotations, _ = early or corpus_checks.read(config, task)
     has = {network: heads_config.kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     name, raw, kinds = tune_plan.on_networks(plan, has)
-    if raw["family"] != "pretrained":
-        named = kinds if isinstance(raw["networks"], str) else raw["networks"]
-        corpus_checks.refuse_leaks(config, task.name, {name: named}, annotations["train"])
+    named = kinds if isinstance(raw["networks"], str) else raw["networks"]
+    does = "be scored on" if raw["family"] == "pretrained" else "learn from"
+    reader = corpus_checks.Reader(name, tuple(named), does)
+    corpus_checks.refuse_leaks(config, task.name, [reader], annotations["train"], annotations["val"])
     study = file_names.check("study", search.study or name, "--study")
     folder = work / "tune" / task.name / study
     persons = people.read(config.corpus, annotations["train"])

@@ -109,7 +109,7 @@ OPENERS = {
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
     "its own results": """
-        heads.finetune.__main__.command extract.learning.export.export
+        heads.finetune.__main__.command heads.finetune.__main__._were_mended extract.learning.export.export
         extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
         extract.features.provenance.redo_since extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done

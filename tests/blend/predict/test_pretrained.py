@@ -25,6 +25,7 @@ from blend.predict.source import VideoSource
 from blend.predict.trained import TrainedBlend, make_note
 from extract.faces import crop_videos, detector
 from extract.features import store
+from extract.learning import export
 from extract.networks import weights
 from extract.networks.registry import AFFECTNET8
 from extract.runtime.errors import InputError
@@ -215,6 +216,29 @@ def test_the_note_is_of_networks_by_themselves_and_of_the_demos_alone():
     assert make_note([blend_of("demo_enet"), blend_of("demo_mt_enet")]) == DRAWN
     for networks in (("enet_b0_8_va_mtl",), ("demo_enet", "enet_b2_8"), ("audio",), ()):
         assert make_note([blend_of(*networks)]) == ""
+
+
+def test_of_fine_tuned_networks_the_note_says_what_they_say_themselves(tmp_path):
+    paths = {name: tmp_path / f"{name}.onnx" for name in ("ft_va", "real", "plain")}
+    facts = {"ft_va": {"videos": ["a", "b"], "task": "va", "drawn": True}, "real": {"videos": ["a"], "drawn": False}}
+    for name, path in paths.items():
+        small_network(path)
+        if name in facts:
+            model = onnx.load(path)
+            helper.set_model_props(model, {export.KEY: json.dumps(facts[name])})
+            onnx.save(model, path)
+    sections = {"networks": {name: {"path": str(path)} for name, path in paths.items()}, "audio": {"hears": {}}}
+    assert make_note([blend_of("demo_mt_enet", "ft_va")], sections) == DRAWN
+    assert make_note([blend_of("ft_va", "audio", "hears")], sections) == DRAWN
+    sections["networks"] |= {"odd": 1, "nowhere": {}, "strange": {"path": str(tmp_path / "strange.onnx")}}
+    helper.set_model_props(model, {export.KEY: '{"videos": 5, "drawn": true}'})
+    onnx.save(model, tmp_path / "strange.onnx")
+    for networks in (("demo_mt_enet", "real"), ("ft_va", "plain"), ("hears",), ("odd",), ("nowhere",), ("strange",)):
+        assert make_note([blend_of(*networks)], sections) == ""
+    config = own_config(tmp_path, 'va = "va"')
+    config.write_text(config.read_text().replace("mine", "ft_va"))
+    said = "what the pre-trained network ft_va says of itself: fine-tuned on 2 videos for va, not calibrated"
+    assert Predictor.pretrained("ft_va", config).note == f"{said}; {DRAWN}"
 
 
 def test_every_output_says_what_a_network_by_itself_is(crops, tmp_path):

@@ -53,6 +53,17 @@ def test_a_known_networks_checkpoint_is_found_by_its_file_in_the_cache_or_named(
     for said in (name, str(tmp_path / f"{name}.pt")):
         found = start.find(said, config_with())
         assert found.path == tmp_path / f"{name}.pt" and not found.network.trust_pickle, "another hash"
+    given = tmp_path / "weights"
+    given.mkdir()
+    config = Config(corpus={"name": "c"}, features={"weights": given})
+    assert start.find(name, config).path == tmp_path / f"{name}.pt"
+    (given / f"{name}.pt").write_bytes(b"mine")
+    assert start.find(name, config).path == given / f"{name}.pt", "with no ONNX file beside it"
+    monkeypatch.setenv("AFFECT_HEADS_CACHE", str(tmp_path / "none"))
+    (given / f"{name}.pt").unlink()
+    both = f"expected it at {given / name}.pt or {tmp_path / 'none' / name}.pt"
+    with pytest.raises(InputError, match=re.escape(both)):
+        start.find(name, config)
 
 
 def test_what_cannot_learn_is_refused_in_one_line(tmp_path):

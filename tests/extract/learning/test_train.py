@@ -12,7 +12,7 @@ from support import made_pictures
 from extract.config import Config, NetworkSettings
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
-from extract.learning import checkpoint, export, linear_start, start, train
+from extract.learning import checkpoint, export, linear_start, pictures, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.losses import Target
 from extract.learning.network import FineTunedNetwork
@@ -74,7 +74,7 @@ def export_bytes(run, path):
     return path.read_bytes(), position
 
 
-@pytest.mark.parametrize("task", OUTPUTS)
+@pytest.mark.parametrize("task", ["expr", pytest.param("au", marks=pytest.mark.slow), "va"])
 def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(corpus, tmp_path, task):
     run = run_on(corpus, tmp_path, task, head_epochs=1, epochs=1)
     network, position = train.fine_tune(run)
@@ -167,6 +167,7 @@ def test_of_few_classes_those_that_are_there_get_a_start():
     assert (outputs[:, [1, 3]].argmax(1) == (truth == 3)).mean() > 0.95 and not coefficients[[0, 2]].any()
 
 
+@pytest.mark.slow
 def test_from_random_numbers_it_learns_what_the_pictures_show(corpus, tmp_path):
     run = run_on(corpus, tmp_path, start="random", epochs=8, rate=3e-3, frozen_norm=False)
     network, position = train.fine_tune(run)
@@ -277,8 +278,46 @@ def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path):
     for row in range(len(run.train)):
         run.train.path(row).write_bytes(b"")
     for begin in ("linear", "random"):
-        with pytest.raises(InputError, match=r"the file is empty; none of (the )?80 pictures can be read"):
+        with pytest.raises(InputError, match=r"the file is empty; too few of 80 pictures can be read"):
             train.fine_tune(run_on(tmp_path, tmp_path / begin, epochs=1, start=begin))
+
+
+def test_a_disk_that_goes_away_ends_it_and_the_same_command_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch):
+    recipe = {"epochs": 1, "save_every": 1, "start": "random"}
+    expected, whole = export_bytes(run_on(corpus, tmp_path / "whole", **recipe), tmp_path / "whole.onnx")
+    run, read, calls = run_on(corpus, tmp_path / "away", **recipe), images.read, itertools.count(1)
+
+    def read_for_a_while(*arguments):
+        if next(calls) > len(run.dev) + 70:  # the dev slice, three whole batches, and half of the fourth
+            error = images.UnreadablePicture("cannot be read (Input/output error)")
+            error.passing = True
+            raise error
+        return read(*arguments)
+
+    monkeypatch.setattr(images, "read", read_for_a_while)
+    with pytest.raises(InputError, match=r"\.png: cannot be read \(Input/output error\), expected a picture"):
+        train.fine_tune(run)
+    there = checkpoint.read_position(tmp_path / "away" / train.CHECKPOINT, "mark")
+    assert there.epoch == 0 and there.step == 3 and not there.unreadable
+    monkeypatch.setattr(images, "read", read)
+    assert export_bytes(run, tmp_path / "away.onnx") == (expected, whole)
+
+
+def test_the_loss_is_of_the_steps_that_learnt_and_a_held_out_picture_is_named(tmp_path):
+    made_pictures.write_corpus(tmp_path, train=VIDEOS, frames=FRAMES)
+    made_pictures.write_tiny_network(tmp_path / "tiny.pt")
+    quick = {"epochs": 1, "batch": 8, "start": "random", "sam": 0, "rate": 1e-12, "smoothing": 0}
+    whole = train.fine_tune(run_on(tmp_path, tmp_path / "whole", **quick))[1].losses[0]
+    run = run_on(tmp_path, tmp_path / "half", **quick)
+    for row in pictures.draw_order(run.train, 0, 0, run.recipe.shuffle)[:40]:
+        run.train.path(row).write_bytes(b"")
+    assert train.fine_tune(run)[1].losses[0] == pytest.approx(whole, rel=0.2)
+    for row in range(len(run.dev)):
+        run.dev.path(row).write_bytes(b"")
+    learner = train._Learner(run_on(tmp_path, tmp_path / "dev", **quick))
+    learner.unreadable.add(run.train.path(0), ValueError("of another part"))
+    with pytest.raises(InputError, match=r"train5.*the file is empty; too few of 32 pictures can be read"):
+        learner.begin()
 
 
 def test_nothing_pickled_is_in_a_checkpoint(corpus, tmp_path):

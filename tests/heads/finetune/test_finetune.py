@@ -4,22 +4,27 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import typer
 from support import made_pictures
 
 from extract import config as configs
-from extract.learning import export, train
+from extract.learning import export, start, train
+from extract.learning.checkpoint import Position
 from extract.learning.recipe import Recipe
+from extract.networks.registry import NETWORKS
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads import corpus_checks
 from heads import run as heads_run
@@ -73,39 +78,108 @@ def test_what_is_left_is_a_network_its_section_and_what_it_was_made_from(made, f
     assert (finished / "ft.onnx").stat().st_mtime_ns == made_at, "made once"
 
 
-def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_learn_from_it_are_refused(
-    made, finished, tmp_path, monkeypatch
-):
+@pytest.fixture
+def extended(made, finished, tmp_path, monkeypatch):
+    """A config that has the fine-tuned network, and one linear head that reads its logits."""
     text = made.read_text().replace('networks = ["demo_enet"]', 'networks = ["ft"]')
     text = re.sub(r'"(frames|\w+/(train|val)|tiny.pt)"', lambda m: f'"{made.parent / m[1]}"', text)
-    mine = tmp_path / "mine.toml"
-    mine.write_text(f'extends = "{finished / "ft.toml"}"\n{text}')
+    (tmp_path / "mine.toml").write_text(f'extends = "{finished / "ft.toml"}"\n{text}')
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     sets = ['heads.expr.use=["linear"]', "heads.expr.linear.inputs=['logits']"]
+    return lambda *more: load(tmp_path / "mine.toml", *sets, *more)
+
+
+def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_learn_from_it_are_refused(
+    extended, tmp_path
+):
     with pytest.raises(InputError) as error:
-        heads_run.main(load(mine, *sets), "expr", tmp_path / "w")
+        heads_run.main(extended(), "expr", tmp_path / "w")
     said = str(error.value)
     assert "head 'linear-ft' would learn from features of 'ft' of 6 training videos (first: 'train0')" in said
     assert said.endswith("networks.ft.trust_train = true")
     with pytest.raises(InputError, match="head 'linear-ft' would learn from features of 'ft'"):
-        search.main(load(mine, *sets), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
-    [head] = heads_run.main(load(mine, *sets, "networks.ft.trust_train=true"), "expr", tmp_path / "w").values()
+        search.main(extended(), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
+
+
+@pytest.mark.slow
+def test_heads_learn_from_a_network_that_is_trusted(extended, tmp_path):
+    config = extended("networks.ft.trust_train=true")
+    [head] = heads_run.main(config, "expr", tmp_path / "w").values()
     assert json.loads((head / "report.json").read_text())["val_score"] > 0.5
 
 
-def test_only_heads_that_learn_from_the_same_videos_are_refused(made, finished):
+def test_a_fine_tuned_network_that_is_fine_tuned_again_forgets_no_video(made, tmp_path):
+    model = onnx.load(NETWORKS["demo_enet"].path)
+    seen = {"videos": ["before", "train1"], "drawn": True}
+    onnx.helper.set_model_props(model, {export.KEY: json.dumps(seen)})
+    onnx.save(model, tmp_path / "first.onnx")
+    facts = {"path": tmp_path / "first.onnx", "size": 112, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "e"}
+    mine = Config.model_validate({"corpus": {"name": "c"}, "networks": {"first": facts}}).networks
+    few = ["finetune.ft.stride=5", "finetune.ft.start_pictures=16", "finetune.ft.sam=0"]
+    config = load(made, *few)
+    config = config.model_copy(update={"networks": {**config.networks, **mine}})
+    folder = program.main(config, "va", "first", "ft", tmp_path / "w")
+    found = export.read_facts(folder / "ft.onnx")
+    assert found["videos"] == ["before", *(f"train{v}" for v in range(6))]
+    assert found["drawn"] and found["task"] == "va"
+
+
+def test_whether_a_network_knows_drawn_faces_only_follows_from_its_start_and_the_corpus(made, finished):
+    assert export.read_facts(finished / "ft.onnx")["drawn"] is False
+    config, facts = load(made), TASKS["expr"]
+    data = corpus.read(config, facts, Recipe(), 0)
+    for network, demo, drawn in (("tiny", True, True), ("demo_enet", False, True), ("tiny", False, False)):
+        run = SimpleNamespace(start=start.find(network, config), dev=data.dev, train=(), metric="", seed=0, mark="")
+        position = Position("m", scores=[0.5])
+        assert program._describe(run, position, facts, network, data, demo)["drawn"] is drawn
+
+
+def config_with(made, finished, *overrides):
     section = {"networks": {"ft": {"path": finished / "ft.onnx", "size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}}}
-    config = load(made).model_copy(
-        update={"networks": Config.model_validate({"corpus": {"name": "c"}} | section).networks}
-    )
-    corpus_checks.refuse_leaks(config, "expr", {"a": ["demo_enet"]}, ["train0"])
-    corpus_checks.refuse_leaks(config, "expr", {"a": ["ft"]}, ["elsewhere"])
+    networks = Config.model_validate({"corpus": {"name": "c"}} | section).networks
+    return load(made, *overrides).model_copy(update={"networks": networks})
+
+
+def test_only_heads_that_learn_from_the_same_videos_are_refused(made, finished):
+    config, reader = config_with(made, finished), corpus_checks.Reader
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("demo_enet",), "learn from")], ["train0"])
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("ft",), "learn from")], ["elsewhere"])
+    corpus_checks.refuse_leaks(config, "expr", [reader("a", ("ft",))], ["train0"], ["val0"])
     with pytest.raises(InputError, match="head 'a' would learn"):
-        corpus_checks.refuse_leaks(config, "expr", {"b": ["x"], "a": ["x", "ft"]}, ["train0"])
+        readers = [reader("b", ("x",), "learn from"), reader("a", ("x", "ft"), "learn from")]
+        corpus_checks.refuse_leaks(config, "expr", readers, ["train0"])
+
+
+def test_a_pretrained_head_that_would_predict_train_out_of_fold_is_refused_as_one_that_learns(made, finished):
+    config = config_with(made, finished)
     settings = heads_run.heads_config.read_head("pretrained", "expr", {})
-    spec = heads_run.Spec("p", settings, ())
-    assert not heads_run._learns(spec)
-    assert heads_run._learns(replace(spec, settings=settings.model_copy(update={"other": "mlp"})))
+    sources = (SimpleNamespace(network="ft"),)
+    for update, said in (({}, None), ({"other": "mlp"}, "learn from"), ({"folds": 5}, r"predictions \(folds = 5\) of")):
+        reader = heads_run._reader(heads_run.Spec("p", settings.model_copy(update=update), sources))
+        if said is None:
+            corpus_checks.refuse_leaks(config, "expr", [reader], ["train0"])
+            continue
+        with pytest.raises(InputError, match=f"head 'p' would .*{said} features of 'ft'"):
+            corpus_checks.refuse_leaks(config, "expr", [reader], ["train0"])
+
+
+def test_a_network_that_knows_the_recording_the_person_or_a_validation_video_is_refused_too(made, finished, tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("video,person\ntrain3,ann\nelsewhere,ann\nother,bob\n")
+    learner, taken = (corpus_checks.Reader("a", ("ft",), does) for does in ("learn from", ""))
+    config = config_with(made, finished)
+    with pytest.raises(InputError, match=r"1 training videos \(first: 'train3_left'\).*, or on their recordings"):
+        corpus_checks.refuse_leaks(config, "expr", [learner], ["train3_left"])
+    known = config_with(made, finished, f"corpus.people={table}")
+    corpus_checks.refuse_leaks(known, "expr", [learner], ["other"])
+    with pytest.raises(InputError, match=r"\(first: 'elsewhere'\).*or people: there it is far too sure"):
+        corpus_checks.refuse_leaks(known, "expr", [learner], ["elsewhere", "other"])
+    corpus_checks.refuse_leaks(known, "expr", [taken], ["train0"], ["elsewhere"])
+    with pytest.raises(InputError, match=r"'ft', which was fine-tuned on 1 of the task's validation videos .*'train1'"):
+        corpus_checks.refuse_leaks(config, "expr", [taken], ["new"], ["train1"])
+    trusted = {"ft": config.networks["ft"].model_copy(update={"trust_train": True})}
+    config = config.model_copy(update={"networks": trusted})
+    corpus_checks.refuse_leaks(config, "expr", [learner], ["train0"], ["train1"])
 
 
 def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp_path):
@@ -128,6 +202,17 @@ def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp
     data = corpus.read(load(made, f"corpus.people={people}"), TASKS["expr"], Recipe(), seed=1)
     assert {int(folder.name[-1]) % 2 for folder in data.dev.folders} in ({0}, {1})
     assert len(data.dev.folders) == 3
+
+
+@pytest.mark.parametrize("file", program.CODE)
+def test_other_code_that_decides_the_network_is_another_mark(made, monkeypatch, file):
+    config, facts, recipe = load(made), TASKS["expr"], Recipe()
+    begin, data = start.find("tiny", config), corpus.read(config, facts, recipe, 0)
+    marks = {program._fingerprint(facts, begin, recipe, data, 0)}
+    plain = run_folder.file_hash
+    monkeypatch.setattr(run_folder, "file_hash", lambda path: "other" if path == ROOT / file else plain(path))
+    marks.add(program._fingerprint(facts, begin, recipe, data, 0))
+    assert (ROOT / file).is_file() and len(marks) == 2
 
 
 def refusal(config, task="expr", network="tiny", name="ft", work=Path("nowhere")):
@@ -160,6 +245,16 @@ def test_bad_input_is_one_line_before_anything_is_written(made, tmp_path):
     assert not Path("nowhere").exists()
 
 
+def test_a_recipe_of_nearly_the_same_name_is_refused_and_of_another_told(made, capsys):
+    config = load(made, "finetune.ft_expr.batch=8")
+    assert program._find_recipe(config, "ft_expr").batch == 8 and not capsys.readouterr().err
+    said = refusal(load(made, "finetune.ft_expr.batch=8"), name="ft_exrp")
+    assert "found [finetune.ft], [finetune.ft_expr], expected [finetune.ft_exrp] for --name ft_exrp" in said
+    assert said.endswith("did you mean 'ft_expr'?")
+    assert program._find_recipe(config, "another") == Recipe()
+    assert capsys.readouterr().err == "no section [finetune.another]: another is fine-tuned with the defaults\n"
+
+
 def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
     made_pictures.write_tiny_network(tmp_path / "tiny.pt")
     config = made_pictures.write_corpus(tmp_path, train=4, frames=16)
@@ -186,6 +281,38 @@ def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
     found = json.loads(said.out)
     assert ended.value.code == 1 and found["unreadable"] == 1 and Path(found["section"]).is_file()
     assert str(broken) in said.err and "1 pictures could not be read and were left out" in said.err
+    assert "or with --redo" in said.err
+    failures = json.loads((tmp_path / "w" / "networks" / "ft" / "failures.json").read_text())
+    assert failures == {str(broken): {"why": failures[str(broken)]["why"], "bytes": 4}}
+
+
+def test_a_finished_network_is_made_anew_when_its_pictures_are_mended_or_redo_is_said(made, tmp_path, monkeypatch):
+    shutil.copytree(made.parent, tmp_path / "made")
+    config = load(tmp_path / "made" / made.name, "finetune.ft.stride=4", "finetune.ft.sam=0")
+    picture = tmp_path / "made" / "frames" / "train1" / "00001.png"
+    whole, calls = picture.read_bytes(), []
+    picture.write_bytes(b"")
+    learn = train.fine_tune
+
+    def count(run):
+        calls.append((run.folder / train.CHECKPOINT).exists())
+        return learn(run)
+
+    monkeypatch.setattr(train, "fine_tune", count)
+
+    def make(**more):
+        return program.main(config, "va", "tiny", "ft", tmp_path / "w", **more)
+
+    folder = make()
+    assert make() == folder and len(calls) == 1
+    picture.write_bytes(whole)
+    make()
+    assert len(calls) == 2 and json.loads((folder / "failures.json").read_text()) == {}
+    make()
+    assert len(calls) == 2
+    (folder / train.CHECKPOINT).write_bytes(b"left by a process that was killed")
+    make(redo=True)
+    assert calls == [False] * 3
 
 
 def start_process(made: Path, work: Path) -> subprocess.Popen[bytes]:
@@ -197,6 +324,7 @@ def start_process(made: Path, work: Path) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_learns_goes_on_to_the_same_bytes(made, finished, tmp_path):
     checkpoint = tmp_path / "networks" / "ft" / train.CHECKPOINT
     with start_process(made, tmp_path) as process:
