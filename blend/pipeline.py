@@ -88,16 +88,21 @@ def run_blend(
         results += [str(item) for text in texts for item in (text, text.with_suffix(".json"))]
     _score_on_test(config, sources, work, out, values, report)
     report["seconds"], report["seconds_of"] = watch.total(), watch.lap("report")
-    crossed = outcome.ways[TUNED].crossed
-    if crossed is not None and len(crossed.folds) < sources.settings.folds:
-        what = "validation videos" if values.validation.people is None else "people in validation"
-        print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
+    _warn_of_folds(outcome, values.validation, sources.settings.folds)
     run_folder.write_json(out / "report.json", report)
     pictures = config.corpus.frames if sources.settings.thumbnails else []
     faces = thumbnails.make(values.validation, pictures)
     timeline = page_timeline.make(values.validation, outcome)
     run_folder.write_text(out / "report.html", page.render(report, timeline, faces))
     return report, results
+
+
+def _warn_of_folds(outcome: BlendResult, validation: Pool, wanted: int) -> None:
+    """Say where there are fewer people or videos than folds were asked for."""
+    crossed = outcome.ways[TUNED].crossed
+    if crossed is not None and len(crossed.folds) < wanted:
+        what = "validation videos" if validation.people is None else "people in validation"
+        print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
 
 
 def search_shared(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:

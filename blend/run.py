@@ -105,19 +105,12 @@ def command(
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
         given = external.parse(predictions or [])
-        names = None if heads is None else [name.strip() for name in heads.split(",") if name.strip()]
-        if names == []:
-            raise InputError("--heads: name some of our heads, divided by commas, or none")
+        names = _split_heads(heads)
         settings = extract_config.load(Config, config, overrides)
-        if storage:  # not after hours
-            from heads.tune import storage as tune_storage
-
-            tune_storage.parse(storage)
+        _check_storage(storage)  # not after hours
         folder = work or Path("runs") / settings.corpus.name
         if task == ALL and (given or study or names):
-            raise InputError(
-                f"--task {ALL}: heads, predictions and a study are of one task; give --task au, expr or va"
-            )
+            raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
         tasks, reports, refused = find_tasks(task, settings), {}, []
         with session.use_cluster(where, settings.cluster, folder):
             for name in tasks:
@@ -136,6 +129,21 @@ def command(
             _print_json(reports, folder, task == ALL)
         if refused:
             raise InputError("; ".join(refused))
+
+
+def _check_storage(storage: str) -> None:
+    if storage:
+        from heads.tune import storage as tune_storage
+
+        tune_storage.parse(storage)
+
+
+def _split_heads(heads: str | None) -> list[str] | None:
+    """The names in `--heads`; None where it is not given. Raises InputError where it names none."""
+    names = None if heads is None else [name.strip() for name in heads.split(",") if name.strip()]
+    if names == []:
+        raise InputError("--heads: name some of our heads, divided by commas, or none")
+    return names
 
 
 def _print_json(reports: dict[str, dict[str, Any]], folder: Path, by_task: bool) -> None:
