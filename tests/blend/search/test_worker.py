@@ -61,14 +61,15 @@ def asked(make_pool, tmp_path, monkeypatch):
 
 def test_a_process_that_begins_late_draws_no_longer_than_the_others(asked, monkeypatch):
     machines, seconds = asked(time.monotonic() + 3600.0)
-    assert all(3000.0 < left <= 3600.0 for left in seconds) and machines.told[0] == machines.told[1]
-    [late] = {told["until"] for told in machines.told}
+    assert all(3000.0 < left <= 3600.0 for left in seconds)
+    late, other = (told["until"] for told in machines.told)
+    assert other == pytest.approx(late, abs=1e-2), "one moment for all, by the clock of each one's start"
     for passed, left in ((-1.5, 1.5), (0.0, 0.0), (60.0, 0.0)):
         monkeypatch.setattr(worker.time, "time", lambda passed=passed: late + passed)
         machines.pool.write_bytes(machines.whole)
         for told in machines.told:
             worker.main(told)
-        assert seconds[-2:] == pytest.approx([left] * 2, abs=1e-3)
+        assert seconds[-2:] == pytest.approx([left] * 2, abs=1e-2)
 
 
 def test_without_a_limit_there_is_none(asked):
