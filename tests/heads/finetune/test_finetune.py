@@ -1,7 +1,9 @@
 """`python -m heads.finetune`: from a corpus to a network that extract and heads take, killed or not."""
 
+import contextlib
 import json
 import os
+import pickle
 import random
 import re
 import shutil
@@ -356,3 +358,51 @@ def test_killed_at_20_random_moments_it_goes_on_to_the_same_bytes(made, finished
         (folder / "DONE").unlink()
     folder = program.main(load(made), "expr", "tiny", "ft", tmp_path)
     assert (folder / "ft.onnx").read_bytes() == (finished / "ft.onnx").read_bytes()
+
+
+class Bomb:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.mark),))
+
+
+def test_a_pickle_in_the_place_of_any_file_runs_nothing(made, finished, tmp_path, monkeypatch):
+    """Of a finished network's folder, and of the checkpoint of one that was interrupted."""
+    mark, work = tmp_path / "ran", tmp_path / "work"
+    bomb = pickle.dumps(Bomb(mark))
+
+    def interrupt(*_args, **_options):
+        raise KeyboardInterrupt
+
+    place = work / "networks" / "ft"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(export, "export", interrupt)
+        program.main(load(made), "expr", "tiny", "ft", work)
+    names = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    assert any(name.endswith(".safetensors") for name in names), names
+    for name in names:
+        whole = (place / name).read_bytes()
+        (place / name).write_bytes(bomb)
+        with monkeypatch.context() as patch, contextlib.suppress(InputError, KeyboardInterrupt):
+            patch.setattr(export, "export", interrupt)
+            program.main(load(made), "expr", "tiny", "ft", work)
+        assert not mark.exists(), name
+        if (place / name).exists():
+            (place / name).write_bytes(whole)
+    for path in sorted(path for path in finished.iterdir() if path.is_file()):
+        folder = tmp_path / f"copy-{path.name}" / place.relative_to(work)
+        shutil.copytree(finished, folder)
+        (folder / path.name).write_bytes(bomb)
+        with contextlib.suppress(InputError):
+            configs.load(Config, folder / "ft.toml")
+        with contextlib.suppress(InputError):
+            export.read_facts(folder / "ft.onnx")
+        with contextlib.suppress(OSError, ValueError):  # what its callers take for unfinished
+            run_folder.results(folder)
+        assert not mark.exists(), path.name
+    pickle.loads(bomb)
+    assert mark.exists(), "a bomb does what it should"
