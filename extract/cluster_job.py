@@ -104,7 +104,7 @@ def _file(part: Part, job: Any) -> tuple[int, int] | None:
 def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, values: list[Any]) -> Job:
     """A job's paths: no picture is read here."""
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
-    told["corpus"] = part.corpus
+    told["corpus"] = part.version
     if isinstance(part, feature_step.NetworkStep):
         told |= {"seen": [[job.video, str(job.folder.absolute())] for job in values]}
     else:

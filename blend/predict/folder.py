@@ -32,7 +32,7 @@ ALBUM = "annotated"
 VIDEO, STILL, TIMELINE, SUMMARY = "annotated.mp4", "annotated.png", "timeline.html", "summary.json"
 WORK = ".work"
 """Crops and features while they are needed, and what they were made of."""
-MADE_OF = "made_of.json"
+RECORD = "made_of.json"
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
     """The folder of crops and features; emptied where they are of another video or made otherwise."""
     mark = run_folder.fingerprint(crops)
     try:
-        if inputs.parse_json((work / MADE_OF).read_text(encoding="utf-8"))["mark"] == mark:
+        if inputs.parse_json((work / RECORD).read_text(encoding="utf-8"))["mark"] == mark:
             return work
     except (OSError, ValueError, KeyError):
         pass
     shutil.rmtree(work, ignore_errors=True)
-    run_folder.write_json(work / MADE_OF, {"mark": mark})
+    run_folder.write_json(work / RECORD, {"mark": mark})
     return work
 
 

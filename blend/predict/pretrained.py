@@ -103,9 +103,9 @@ def _tasks(network: Network) -> list[Task]:
     answers = {"expr": "logits" in network.kinds and bool(classes) and not strange, "va": "va" in network.kinds}
     if any(answers.values()):
         return [TASKS[task] for task, answered in answers.items() if answered]
-    found = f"classes such as {strange[0]!r}" if strange else "no classes" if "logits" in network.kinds else "no logits"
+    gives = f"classes such as {strange[0]!r}" if strange else "no classes" if "logits" in network.kinds else "no logits"
     raise InputError(
-        f"--pretrained {network.name}: the network gives {', '.join(network.kinds)} with {found}, expected va, or "
+        f"--pretrained {network.name}: the network gives {', '.join(network.kinds)} with {gives}, expected va, or "
         f"logits with classes of {', '.join(MEANS)}; name them in [networks.{network.name}], or take another network"
     )
 

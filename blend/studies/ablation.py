@@ -74,7 +74,7 @@ class Score(NamedTuple):
     """None where validation was learnt from."""
 
 
-Found = dict[str, dict[str, list[Score]]]
+ScoresByHead = dict[str, dict[str, list[Score]]]
 """Head -> variant ("" without any) -> its scores by seed."""
 
 
@@ -105,9 +105,9 @@ def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list
     return table(measure_seeds(data, seeds, work / "ablation" / f"{task}.json"))
 
 
-def measure_seeds(data: Data, seeds: int, kept: Path) -> Found:
+def measure_seeds(data: Data, seeds: int, kept: Path) -> ScoresByHead:
     """All scores. `kept` holds what was finished before."""
-    results: Found = {}
+    results: ScoresByHead = {}
     done = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     about = facts(data)
     runs = [(seed, head, variant) for seed in range(seeds) for head in HEADS for variant in ("", *variants(data, head))]
@@ -208,7 +208,7 @@ def _score(whole: Any, params: Params) -> float:
     return float(score) if np.isfinite(score) else 0.0
 
 
-def table(result: Found) -> list[dict[str, Any]]:
+def table(result: ScoresByHead) -> list[dict[str, Any]]:
     """A row per head and variant: the test score over the seeds and, seed by seed, what it changes."""
     rows = []
     for head, by_variant in result.items():

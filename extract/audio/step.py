@@ -145,7 +145,7 @@ class AudioStep(FeatureStep[Job]):
         self, name: str, listener: Listener, jobs: Sequence[Job], corpus: Corpus, work: Path, version: str, redo: bool
     ) -> None:
         super().__init__(name, jobs, work, version, redo)
-        self.listener, self.settings = listener, corpus
+        self.listener, self.corpus = listener, corpus
 
     def describe(self) -> dict[str, str]:
         """What decides the features."""
@@ -153,13 +153,13 @@ class AudioStep(FeatureStep[Job]):
 
     def is_current(self, path: Path, job: Job) -> bool:
         """Whether a file holds what would be made now. Raises InputError where it is of other settings."""
-        return _is_current(path, self.about, _facts(job, self.settings, self.corpus))
+        return _is_current(path, self.about, _facts(job, self.corpus, self.version))
 
     def make_videos(self, ours: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
         """Listen to the videos that come, one by one."""
         for job in ours:
             if job is not None:
-                _make_video(self.name, self.listener, job, self.settings, self.work, self.about, self.corpus)
+                _make_video(self.name, self.listener, job, self.corpus, self.work, self.about, self.version)
                 release(job.video)
                 advance(1)
 

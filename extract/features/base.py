@@ -16,7 +16,7 @@ OnProgress = Callable[[int], None]
 
 
 class FeatureStep(ABC, Generic[J]):
-    """The videos of `jobs` through one network. `corpus` is the version of an embedded corpus, else empty.
+    """The videos of `jobs` through one network. `version` is that of an embedded corpus, else empty.
 
     A kind of network says what is current (`is_current`), what a video costs (`size`, in `unit`s) and how it is made.
     """
@@ -25,8 +25,8 @@ class FeatureStep(ABC, Generic[J]):
     frames_of_unit = 1
     """How many frames through a network cost as much as one unit."""
 
-    def __init__(self, name: str, jobs: Sequence[J], work: Path, corpus: str, redo: bool) -> None:
-        self.name, self.jobs, self.work, self.corpus, self.redo = name, list(jobs), work, corpus, redo
+    def __init__(self, name: str, jobs: Sequence[J], work: Path, version: str, redo: bool) -> None:
+        self.name, self.jobs, self.work, self.version, self.redo = name, list(jobs), work, version, redo
         self.folder = work / "features" / name
         self.about: dict[str, str] = {}
         """As `describe` says it; after `todo`."""

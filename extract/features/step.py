@@ -32,10 +32,10 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         jobs: Sequence[pipeline.Job],
         work: Path,
         settings: Features,
-        corpus: str,
+        version: str,
         redo: bool,
     ) -> None:
-        super().__init__(network.name, jobs, work, corpus, redo)
+        super().__init__(network.name, jobs, work, version, redo)
         self.network, self.settings, self._path = network, settings, Path()
 
     def describe(self) -> dict[str, str]:
@@ -55,7 +55,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
     def is_current(self, path: Path, job: pipeline.Job) -> bool:
         """Whether a file holds what would be made now."""
-        return provenance.is_current(path, self.about, job, self.corpus)
+        return provenance.is_current(path, self.about, job, self.version)
 
     def make_videos(
         self, ours: Iterator[pipeline.Job | None], release: Callable[[str], None], advance: OnProgress
@@ -64,7 +64,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
         def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
             file = store.path(self.work, self.name, job.video)
-            store.write(file, features, self.about | made_by | provenance.describe_video(job, failed, self.corpus))
+            store.write(file, features, self.about | made_by | provenance.describe_video(job, failed, self.version))
             sweep(file)
             release(job.video)
 

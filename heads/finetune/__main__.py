@@ -180,7 +180,7 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0, max=cli.MOST_SEED)] = 0,
     redo: Annotated[
         bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")
     ] = False,

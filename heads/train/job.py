@@ -175,20 +175,20 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
 
-    def part(i: int) -> OnProgress:
+    def scale_progress(i: int) -> OnProgress:
         return lambda done, note: on_progress(at[i] + (at[i + 1] - at[i]) * done, note)
 
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
     if settings.folds > 1:
         with _of(job.train):
-            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, part(0))
-    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, part(1))
+            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, scale_progress(0))
+    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, scale_progress(1))
     report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
     del prepared
     model.save(job.folder / MODEL)
     report |= _validation(job, model, val)
     if settings.refit_val:
-        report["trainval"] = _both(job, model, {**train, **val}, part(2))
+        report["trainval"] = _both(job, model, {**train, **val}, scale_progress(2))
     report["seconds"] = round(time.monotonic() - began, 2)
     _check_inputs(job, task, ("train", "val"))
     run_folder.write_json(job.folder / MODEL / "learnt.json", report)
