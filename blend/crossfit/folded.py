@@ -65,7 +65,7 @@ class FoldedPool(ABC):
         self._keep = np.array([[f not in left for f in numbers] for left in self.subsets], np.float64)
         self._smoothed: dict[tuple[str, int], NDArray[np.float32]] = {}
         self._parts: dict[tuple[str, int, bytes], NDArray[np.float64]] = {}
-        self._weights: dict[tuple[str, int, LeftOut, bool, tuple[int, ...]], NDArray[np.float64]] = {}
+        self._weights: dict[tuple[str, int, tuple[int, ...], bool], dict[LeftOut, NDArray[np.float64]]] = {}
 
     def videos(self, left_out: LeftOut) -> list[int]:
         """The videos of a subset, rising."""
@@ -97,63 +97,84 @@ class FoldedPool(ABC):
         """Score of each output [C] on each subset; weights [H] sum to 1. An undefined CCC counts as 0."""
         key = kernel, k, np.round(weights, 9).tobytes()
         if key not in self._parts:
-            self._parts[key] = self._measure(kernel, k, np.asarray(weights, np.float64))
+            tables = self._count(kernel, k, np.asarray(weights, np.float64), (0,), 0.0)
+            self._parts[key] = self._scores(tables, self._keep)[:, 0]
         return dict(zip(self.subsets, self._parts[key], strict=True))
 
     @abstractmethod
-    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score of each output on each subset, [subsets, C]."""
+    def _count(
+        self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
+    ) -> NDArray[np.float64]:
+        """What the score of each fold follows from, [heads, F, ...]: of the blends of `weights` [H], to which `step` is
+        added for one of `heads` at a time.
+        """
 
-    def _scores(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same from the tables of the folds (`BlendTask.count`)."""
-        return self.pool.blend_task.per_output(np.einsum("sf,fij->sij", self._keep, table))
+    @abstractmethod
+    def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score of each output, [S, heads, C], of subsets that keep some of the folds, [S, F]."""
 
     def weights(
         self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], each: bool = False
     ) -> NDArray[np.float64]:
         """Weights of some heads, found on a subset by greedy selection, [H, C]; `each`: for every output on its own."""
-        key = kernel, k, left_out, each, heads
-        if key not in self._weights:
-            outputs = len(self.pool.task.outputs)
-            if each:
-                result = np.stack([self._greedy(kernel, k, left_out, heads, c) for c in range(outputs)], axis=1)
-            else:
-                result = np.repeat(self._greedy(kernel, k, left_out, heads)[:, None], outputs, axis=1)
-            self._weights[key] = result
-        return self._weights[key]
+        known = self._weights.setdefault((kernel, k, heads, each), {})
+        if left_out not in known:
+            rest = [subset for subset in self.subsets if subset] if left_out else [left_out]
+            known.update(zip(rest, self._select_greedily(kernel, k, rest, heads, each), strict=True))
+        return known[left_out]
 
-    def _greedy(
-        self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], output: int | None = None
+    def _select_greedily(
+        self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
     ) -> NDArray[np.float64]:
-        """Ensemble selection with replacement (Caruana et al., ICML 2004) from the best head on, [H]."""
-        item = np.eye(len(self.pool.heads))
-        chosen, reached = np.zeros(len(item)), -np.inf
+        """Ensemble selection with replacement (Caruana et al., ICML 2004) on each subset, [S, H, C].
+
+        Always ROUNDS rounds: to end at the first that does not gain leaves one or two heads where the score is jagged
+        (few people, the largest of eight classes), and gave less on test (`blend/studies/README.md`). Subsets that
+        chose the same heads so far share a pass over the frames.
+        """
+        outputs = len(self.pool.task.outputs)
+        chosen = np.zeros((len(subsets), outputs if each else 1, len(self.pool.heads)))
+        keep = self._keep[[self.subsets.index(subset) for subset in subsets]]
         for n in range(ROUNDS):
-            tried = [self.parts(kernel, k, (chosen + item[h]) / (n + 1))[left_out] for h in heads]
-            values = [float(part.mean() if output is None else part[output]) for part in tried]
-            best = int(np.argmax(values))
-            if values[best] <= reached:
-                break
-            reached = values[best]
-            chosen[heads[best]] += 1
-        return chosen / chosen.sum()
+            same, group_of = np.unique(chosen.reshape(-1, chosen.shape[-1]), axis=0, return_inverse=True)
+            group_of = group_of.reshape(chosen.shape[:2])
+            for number, counts in enumerate(same):
+                members, columns = np.nonzero(group_of == number)
+                tables = self._count(kernel, k, counts / (n + 1), heads, 1 / (n + 1))
+                mine = np.unique(members)
+                scores = dict(zip(mine, self._scores(tables, keep[mine]), strict=True))
+                for s, c in zip(members, columns, strict=True):
+                    values = scores[s][:, c] if each else scores[s].mean(-1)
+                    chosen[s, c, heads[int(np.argmax(values))]] += 1
+        weights = np.moveaxis(chosen / ROUNDS, 1, 2)
+        return weights if each else np.repeat(weights, outputs, axis=2)
 
 
 class FoldedMultilabel(FoldedPool):
     """Scores with the best threshold of each output, to within 1/BINS."""
 
-    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        w, whole, folds = weights.astype(np.float32), self.smooth(kernel, k), len(self.folds)
-        table = _count_bins(whole, w, self.truth, self.fold_of, self.weight, folds, BINS)
-        return curve(np.einsum("sf,ifcb->iscb", self._keep, table)).max(-1)
+    def _count(
+        self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
+    ) -> NDArray[np.float64]:
+        given = weights.astype(np.float32), np.array(heads), np.float32(step)
+        folds = len(self.folds)
+        return _count_bins(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, folds, BINS)  # type: ignore[no-any-return]
+
+    def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
+        return curve(np.einsum("sf,hficb->ishcb", keep, tables, optimize=True)).max(-1)
 
 
 class FoldedMulticlass(FoldedPool):
     """Scores of the largest."""
 
-    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        w, whole, folds = weights.astype(np.float32), self.smooth(kernel, k), len(self.folds)
-        return self._scores(_count_classes(whole, w, self.truth, self.fold_of, self.weight, folds))
+    def _count(
+        self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
+    ) -> NDArray[np.float64]:
+        given = weights.astype(np.float32), np.array(heads), np.float32(step)
+        return _count_classes(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, len(self.folds))  # type: ignore[no-any-return]
+
+    def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.pool.blend_task.per_output(np.einsum("sf,hfij->shij", keep, tables))
 
 
 class FoldedRegression(FoldedPool):
@@ -166,6 +187,7 @@ class FoldedRegression(FoldedPool):
     ) -> None:
         super().__init__(pool, folds, rows, power)
         self._tables: dict[tuple[str, int], NDArray[np.float64]] = {}
+        self._of_folds: dict[tuple[str, int], NDArray[np.float64]] = {}
 
     def moments(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float64]:
         """Sums per video, [V, C, H + 2, H + 2]: products of the heads' scores, the truth and 1, in this order."""
@@ -181,12 +203,21 @@ class FoldedRegression(FoldedPool):
         videos = self.videos(left_out)
         return np.einsum("v,vcij->cij", self.video_weight[videos], self.moments(kernel, k)[videos])
 
-    def _measure(self, kernel: str, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _count(
+        self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
+    ) -> NDArray[np.float64]:
         outputs = len(self.pool.task.outputs)
-        each = np.broadcast_to(weights[:, None], (len(weights), outputs))
-        table = tables_of_moments(self.moments(kernel, k), each, np.ones(outputs), np.zeros(outputs))
-        table = table * self.video_weight[:, None, None]
-        return np.nan_to_num(self._scores(np.stack([table[fold].sum(0) for fold in self.folds])))
+        if (kernel, k) not in self._of_folds:
+            moments = self.moments(kernel, k) * self.video_weight[:, None, None, None]
+            self._of_folds[kernel, k] = np.stack([moments[fold].sum(0) for fold in self.folds])
+        tried = [weights + step * np.eye(len(weights))[head] for head in heads]
+        each = [np.broadcast_to(row[:, None], (len(row), outputs)) for row in tried]
+        sums, one, none = self._of_folds[kernel, k], np.ones(outputs), np.zeros(outputs)
+        return np.stack([tables_of_moments(sums, row, one, none) for row in each])
+
+    def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An undefined CCC counts as 0."""
+        return np.nan_to_num(self.pool.blend_task.per_output(np.einsum("sf,hfij->shij", keep, tables)))
 
 
 def tables_of_moments(
@@ -221,33 +252,43 @@ def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = Non
 
 
 @njit(cache=True)
-def _count_bins(scores, weights, truth, fold_of, weight, folds, bins):  # type: ignore[no-untyped-def]
-    """Weighted positives and all frames per bin of the blend, [2, F, C, bins]."""
-    _, frames, units = scores.shape
-    out, blended = np.zeros((2, folds, units, bins)), np.empty(units, np.float32)
-    used = np.flatnonzero(weights)
-    for i in range(frames):
-        blended[:] = 0.0
-        for h in used:
-            for c in range(units):
+def _blend_frame(scores, weights, i, blended):  # type: ignore[no-untyped-def]
+    """Write the weighted sum of a frame's scores into `blended` [C]."""
+    blended[:] = 0.0
+    for h in range(len(weights)):
+        if weights[h] != 0:
+            for c in range(len(blended)):
                 blended[c] += weights[h] * scores[h, i, c]
-        for c in range(units):
-            b = min(max(int(blended[c] * np.float32(bins)), 0), bins - 1)
-            out[0, fold_of[i], c, b] += truth[i, c] * weight[i]
-            out[1, fold_of[i], c, b] += weight[i]
+
+
+@njit(cache=True)
+def _count_bins(scores, weights, heads, step, truth, fold_of, weight, folds, bins):  # type: ignore[no-untyped-def]
+    """Weighted positives and all frames per bin of each blend, [heads, F, 2, C, bins]."""
+    _, frames, units = scores.shape
+    out, blended = np.zeros((len(heads), folds, 2, units, bins)), np.empty(units, np.float32)
+    for i in range(frames):
+        _blend_frame(scores, weights, i, blended)
+        for n, h in enumerate(heads):
+            own = out[n, fold_of[i]]
+            for c in range(units):
+                b = min(max(int((blended[c] + step * scores[h, i, c]) * np.float32(bins)), 0), bins - 1)
+                own[0 if truth[i, c] else 1, c, b] += weight[i]
+    out[:, :, 1] += out[:, :, 0]
     return out
 
 
 @njit(cache=True)
-def _count_classes(scores, weights, truth, fold_of, weight, folds):  # type: ignore[no-untyped-def]
-    """Truth x argmax of the blend, weighted, [F, C, C]."""
+def _count_classes(scores, weights, heads, step, truth, fold_of, weight, folds):  # type: ignore[no-untyped-def]
+    """Truth x argmax of each blend, weighted, [heads, F, C, C]."""
     _, frames, classes = scores.shape
-    out, blended = np.zeros((folds, classes, classes)), np.empty(classes, np.float32)
-    used = np.flatnonzero(weights)
+    out, blended = np.zeros((len(heads), folds, classes, classes)), np.empty(classes, np.float32)
     for i in range(frames):
-        blended[:] = 0.0
-        for h in used:
+        _blend_frame(scores, weights, i, blended)
+        for n, h in enumerate(heads):
+            largest, at = -np.inf, 0
             for c in range(classes):
-                blended[c] += weights[h] * scores[h, i, c]
-        out[fold_of[i], truth[i], np.argmax(blended)] += weight[i]
+                value = blended[c] + step * scores[h, i, c]
+                if value > largest:
+                    largest, at = value, c
+            out[n, fold_of[i], truth[i], at] += weight[i]
     return out
