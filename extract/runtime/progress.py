@@ -9,13 +9,41 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+WINDOW = 20.0
+"""Seconds at least over which a pace is taken."""
+TIME_WIDTH = len("took 119 s, 119 s left")
 KEPT = 8
 """Finished bars that stay on a display."""
+
+
+class Pace:
+    """How fast work goes now: over the last half of the time since the first piece was done, but WINDOW at least.
+
+    What comes before the first piece (imports, compiling) is no part of it, so that estimates do not begin too high.
+    """
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, float]] = deque()
+        self._first: float | None = None
+
+    def mark(self, done: float) -> None:
+        """So much is done now."""
+        now = time.monotonic()
+        self._marks.append((now, done))
+        self._first = now if self._first is None else self._first
+        while len(self._marks) > 2 and now - self._marks[1][0] > max(WINDOW, (now - self._first) / 2):
+            self._marks.popleft()
+
+    def per_second(self) -> float | None:
+        """None while nothing can be said."""
+        (began, before), (now, done) = self._marks[0], self._marks[-1]
+        return (done - before) / (now - began) if now - began >= 1 and done > before else None
 
 
 class Progress:
@@ -27,29 +55,46 @@ class Progress:
         self.what, self.total, self.unit, self.parts = f"{step.prefix}{what}" if step else what, total, unit, parts
         self.done = 0
         self._bar: Any = bar
-        self._task = bar.add_task(self.what, total=total, rate="", count="") if bar is not None else None  # type: ignore[attr-defined]
+        self._pace = Pace()
+        self._task = (
+            bar.add_task(self.what, total=total, rate="", count="", ends=None)  # type: ignore[attr-defined]
+            if bar is not None
+            else None
+        )
         self._began = self._said = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Add `count` finished parts; `note` (if any) replaces the description."""
         self.done += count
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = speed(self.done / self.parts / seconds, self.unit)
+        self._pace.mark(self.done)
+        per_second, now = self._pace.per_second(), time.monotonic()
+        rate = "" if per_second is None else speed(per_second / self.parts, self.unit)
+        left = None if per_second is None else (self.total - self.done) / per_second
         if self._bar is not None:
-            text = f"{self.what}: {note}" if note else self.what
+            text, ends = f"{self.what}: {note}" if note else self.what, None if left is None else now + left
             self._bar.update(
-                self._task, completed=self.done, total=self.total, rate=rate, count=self._count(), description=text
-            )
-        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            left = (self.total - self.done) * seconds / max(self.done, 1)
-            said = [f"{self.what}: {self._count()} {self.unit}", rate, f"{duration(left)} left", note]
+                self._task, completed=self.done, total=self.total, rate=rate, count=self._count(), ends=ends,
+                description=text,
+            )  # fmt: skip
+        elif now - self._said > SECONDS_BETWEEN_LINES:
+            self._said = now
+            said = [f"{self.what}: {self._count()} {self.unit}", rate, describe_time(now - self._began, left), note]
             print(", ".join(filter(None, said)), file=sys.stderr, flush=True)
 
+    def close(self) -> None:
+        """All is done: off a terminal, say what took long."""
+        took = time.monotonic() - self._began
+        if self._bar is None and took > SECONDS_BETWEEN_LINES and 0 < self.total <= self.done:
+            print(f"{self.what}: {self._count()} {self.unit}, took {duration(took)}", file=sys.stderr, flush=True)
+
     def _count(self) -> str:
-        if self.parts == 1:
-            return f"{self.done:,} of {self.total:,}"
-        return f"{self.done / self.parts:,.1f} of {self.total / self.parts:,.0f}"
+        done, total = f"{self.done // self.parts:,}", f"{self.total // self.parts:,}"
+        return f"{done:>{len(total)}} of {total}" if self._bar is not None else f"{done} of {total}"
+
+
+def describe_time(took: float, left: float | None) -> str:
+    """What work took until now and how long it goes on: "took 9 s, 12 s left"."""
+    return f"took {duration(took)}" + ("" if left is None else f", {duration(max(0.0, left))} left")
 
 
 def speed(per_second: float, unit: str) -> str:
@@ -96,7 +141,7 @@ class Display:
         self._took: dict[str, float] = {}
         self._since = time.monotonic()
         self._finished: list[Any] = outer._finished if outer is not None else []
-        self._head = bar.add_task(what, total=None, count="", rate="") if bar is not None else None
+        self._head = bar.add_task(what, total=None, count="", rate="", ends=None) if bar is not None else None
 
     @property
     def prefix(self) -> str:
@@ -187,12 +232,15 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
         shown = Progress(what, total, unit, here.bar, parts, here)
         try:
             yield shown
+            shown.close()
         finally:
             if here.bar is not None:
                 here.ended(shown._task)
         return
     with _bars() as bar:
-        yield Progress(what, total, unit, bar, parts)
+        shown = Progress(what, total, unit, bar, parts)
+        yield shown
+        shown.close()
 
 
 @contextmanager
@@ -202,17 +250,27 @@ def _bars() -> Iterator[Any]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
+    from rich.text import Text
 
+    class TimeColumn(ProgressColumn):
+        """ "took 9 s, 12 s left", which goes on between two pieces."""
+
+        def render(self, task: Task) -> Text:
+            ends = task.fields.get("ends")
+            left = None if ends is None or task.finished else ends - time.monotonic()
+            return Text(describe_time(task.elapsed or 0.0, left).ljust(TIME_WIDTH))
+
+    whole = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     with Bar(
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=whole),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[count]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[count]}", justify="right"),
+        TextColumn("{task.fields[rate]}", justify="right"),
+        TimeColumn(),
         console=Console(stderr=True),
+        expand=True,
     ) as bar:
         yield bar

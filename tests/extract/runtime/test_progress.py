@@ -12,9 +12,52 @@ def test_off_a_terminal_lines_are_sparse_and_say_what_is_left(capsys, monkeypatc
             bar.advance()
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "extract: 16 of 100 frames, 1.0 frames/s, 84 s left",
-        "extract: 32 of 100 frames, 1.0 frames/s, 68 s left",
+        "extract: 16 of 100 frames, 1.0 frames/s, took 16 s, 84 s left",
+        "extract: 32 of 100 frames, 1.0 frames/s, took 32 s, 68 s left",
     ]
+
+
+def test_long_work_off_a_terminal_ends_with_what_it_took(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress("render", total=2, unit="frames") as bar:
+        now[0] += 10
+        bar.advance()
+        now[0] += 10
+        bar.advance()
+    with pytest.raises(ZeroDivisionError), module.progress("fails", total=2, unit="frames") as bar:
+        now[0] += 10
+        bar.advance()
+        _ = 1 / 0
+    assert capsys.readouterr().err.splitlines()[-1] == "render: 2 of 2 frames, took 20 s"
+
+
+def test_what_comes_before_the_first_piece_is_no_part_of_the_estimate(capsys, monkeypatch):
+    """Kernels compile for half a minute before the first of 200 trials of an eighth of a second."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress("search", total=200, unit="trials") as bar:
+        now[0] += 32
+        bar.advance()
+        for _ in range(160):
+            now[0] += 0.125
+            bar.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "search: 1 of 200 trials, took 32 s",
+        "search: 122 of 200 trials, 8.0 trials/s, took 47 s, 10 s left",
+    ]
+
+
+def test_the_estimate_follows_a_change_of_pace(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress("extract", total=1000, unit="frames") as bar:
+        for seconds in [0.1] * 300 + [1.0] * 60:
+            now[0] += seconds
+            bar.advance()
+    last = capsys.readouterr().err.splitlines()[-1]
+    left = int(last.split(", ")[-1].removesuffix(" min left"))
+    assert left == 11, "644 frames at one a second"
 
 
 def test_short_work_off_a_terminal_is_silent(capsys):
@@ -28,16 +71,18 @@ def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with module.progress("extract", total=2) as bar:
         bar.advance(2, note="video a")
-    assert "2 of 2" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2 of 2" in said and "took 0 s" in said
 
 
 def test_units_may_be_counted_in_parts(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with module.progress("heads", total=400, unit="heads", parts=100) as bar:
-        now[0] += 20
-        bar.advance(50, note="mlp: epoch 2 of 4")
-    assert capsys.readouterr().err == "heads: 0.5 of 4 heads, 40 s a head, 2 min left, mlp: epoch 2 of 4\n"
+        bar.advance(0)
+        now[0] += 60
+        bar.advance(150, note="mlp: epoch 2 of 4")
+    assert capsys.readouterr().err == "heads: 1 of 4 heads, 40 s a head, took 60 s, 100 s left, mlp: epoch 2 of 4\n"
 
 
 @pytest.mark.parametrize(
