@@ -19,6 +19,7 @@ check_predictions.py: `blend.check --compare`: do a submission's decisions go wi
 compare.py: Blends side by side, and by how much one is better than another on other videos.
 config.py: [blend.<task>] and how a search is run.
 dashboard.py: Open a search in optuna-dashboard: the study.db of a blend or of heads.tune, or a shared storage.
+dry_run.py: What a run would do, before it does it: what is missing, how long that takes here, how much disk and memory.
 init.py: A config for one's own data: what lies below a folder is found by its content and written as TOML.
 multitask.py: The multi-task challenge: a blend of its own for each of the three tasks, and one submission of all.
 pipeline.py: The blend's work itself: pools, search, cross-fit, submissions, report. All of it is left in one folder.

@@ -57,6 +57,8 @@ python -m blend.run --task au                                        the demo, f
 
 python -m blend.run --task expr --config configs/affwild2.toml       your own corpus
 
+python -m blend.run --task au --config mine.toml --dry-run           what is missing, and how long it takes here
+
 python -m blend.run --task all                                       every task of the corpus, one after the other
 
 python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
@@ -97,6 +99,9 @@ def command(
     ] = "",
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is missing, how long it takes here, and end.")
+    ] = False,
     where: session.Where = cluster.LOCAL,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
@@ -112,6 +117,9 @@ def command(
         if task == ALL and (given or study or names):
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
         tasks, reports, refused = find_tasks(task, settings), {}, []
+        if dry_run:
+            _show_plan(settings, tasks, folder, seed, names, given, as_json)
+            return
         with session.use_cluster(where, settings.cluster, folder):
             for name in tasks:
                 options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
@@ -129,6 +137,24 @@ def command(
             _print_json(reports, folder, task == ALL)
         if refused:
             raise InputError("; ".join(refused))
+
+
+def _show_plan(
+    config: Config,
+    tasks: list[str],
+    folder: Path,
+    seed: int,
+    heads: list[str] | None,
+    predictions: dict[str, Path],
+    as_json: bool,
+) -> None:
+    from blend import dry_run
+
+    planned = dry_run.plan(config, tasks, folder, seed, heads, predictions)
+    if as_json:
+        print(json.dumps(planned.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        dry_run.show(planned)
 
 
 def _check_storage(storage: str) -> None:

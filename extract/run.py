@@ -41,10 +41,25 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
     config.refuse_template()
     if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
         weights.need([registry.find(name, config) for name in _seeing(config, work)], config.features.weights)
-    hears = audio_step.names(config, work)
-    corpus = _render(work, sound=bool(hears)) if config.corpus.demo else ""
+    corpus = _render(work, sound=bool(audio_step.names(config, work))) if config.corpus.demo else ""
     config = resolve(config, work)
-    sounds = {name: audio_step.create_listener(name, config) for name in hears}
+    steps = list_steps(config, work, corpus, redo)
+    if (machines := session.current_cluster()) is not None:
+        cluster_job.run(machines, config, steps)
+    for part in steps:
+        part.make()
+        part.finish()
+    return config
+
+
+def list_steps(
+    config: Config, work: Path, corpus: str = "", redo: bool = False
+) -> list[feature_step.NetworkStep | audio_step.AudioStep]:
+    """What is to be made of each network, pictures first. `corpus` is the version of an embedded one.
+
+    Raises InputError for frames or networks that cannot be used.
+    """
+    sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
     heard = (
         audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     )  # before hours of pictures
@@ -67,12 +82,7 @@ def main(config: C, work: Path, *, redo: bool = False) -> C:
         audio_step.AudioStep(name, listener, heard, config.corpus, work, version, redo)
         for name, listener in sounds.items()
     ]
-    if (machines := session.current_cluster()) is not None:
-        cluster_job.run(machines, config, [*seen, *listened])
-    for part in (*seen, *listened):
-        part.make()
-        part.finish()
-    return config
+    return [*seen, *listened]
 
 
 def _seeing(config: Config, work: Path) -> list[str]:
@@ -137,6 +147,15 @@ def _render(work: Path, sound: bool) -> str:
             corpus.make(corpus_folder(work), on_progress)
     if sound:
         corpus.make_sound(corpus_folder(work))
+    return corpus.VERSION
+
+
+def corpus_version(config: Config) -> str:
+    """The version of the embedded corpus, which its features are marked with; "" of any other."""
+    if not config.corpus.demo:
+        return ""
+    from extract.demo import corpus
+
     return corpus.VERSION
 
 

@@ -72,7 +72,21 @@ def main(
         ):  # hours may have passed
             early = head_inputs.read(config, facts)
         specs = _choose(config, facts, work, only, option)
-        return _up_to_date(config, facts, work, seed, specs, *early)
+        jobs = _list_outdated(config, facts, work, seed, specs, *early)
+        _keep_prior(work / "heads" / facts.place / "prior.json", prior(early[0]["train"], facts))
+        processes.run_all(jobs, f"heads {facts.place}")
+        return {spec.name: head_folder(work, facts.place, spec.name) for spec in specs}
+
+
+def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[str] | None = None) -> dict[str, bool]:
+    """Head -> whether it is missing or out of date, once all features are there; makes nothing.
+
+    Raises InputError as `main`.
+    """
+    facts = find(task)
+    specs = _choose(config, facts, work, only, "--heads")
+    jobs = {job.name for job in _list_outdated(config, facts, work, seed, specs, *head_inputs.read(config, facts))}
+    return {spec.name: spec.name in jobs for spec in specs}
 
 
 def _choose(config: Config, facts: Task, work: Path, only: list[str] | None, option: str) -> list[Spec]:
@@ -84,7 +98,7 @@ def _choose(config: Config, facts: Task, work: Path, only: list[str] | None, opt
     return [spec for spec in specs if not only or spec.name in only]
 
 
-def _up_to_date(
+def _list_outdated(
     config: Config,
     facts: Task,
     work: Path,
@@ -93,8 +107,8 @@ def _up_to_date(
     annotations: corpus_checks.Annotations,
     listed: corpus_checks.Listed,
     hashes: head_inputs.Hashes,
-) -> dict[str, Path]:
-    """Train what is missing or out of date."""
+) -> list[Job]:
+    """The heads that are missing or out of date. Raises InputError for annotations that do not fit the features."""
     task, paths = facts.place, config.corpus.task(facts.place)
     assert paths.train is not None, "border.read sees to it"
     known = {*annotations["train"], *annotations["val"]}
@@ -109,7 +123,6 @@ def _up_to_date(
         corpus_checks.check_annotations(getattr(paths, part), annotation, last, config.corpus.missing_tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
-    _keep_prior(work / "heads" / task / "prior.json", prior(annotations["train"], facts))
     annotated = {part: hashes[part] for part in ("train", "val")}
     code = code_mark()
     todo = []
@@ -141,8 +154,7 @@ def _up_to_date(
                     hashes,
                 )
             )
-    processes.run_all(todo, f"heads {task}")
-    return {spec.name: head_folder(work, task, spec.name) for spec in specs}
+    return todo
 
 
 def _reader(spec: Spec) -> corpus_checks.Reader:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from extract.config import Features
 from extract.engines import check as network_check
@@ -71,6 +75,31 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
         made_by = provenance.describe_engine(runner.runs)
         pipeline.extract(runner, ours, write, advance)
+
+    def measure_pace(self, todo: Sequence[pipeline.Job], seconds: float) -> tuple[float, int]:
+        """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures.
+
+        After `todo`; writes nothing, takes about as long as it is given and what the network needs to begin.
+        """
+        runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
+        began, done = 0.0, 0
+
+        def advance(count: int) -> None:
+            nonlocal began, done
+            began, done = began or time.monotonic(), done + count
+
+        def pieces() -> Iterator[pipeline.Job]:
+            for job in todo:
+                for first in range(0, len(job.frames.names), pipeline.AHEAD):
+                    if began and time.monotonic() - began > seconds:
+                        return
+                    part = slice(first, first + pipeline.AHEAD)
+                    frames = replace(job.frames, numbers=job.frames.numbers[part], names=job.frames.names[part], odd=())
+                    yield replace(job, frames=frames)
+
+        pipeline.extract(runner, pieces(), lambda *_: None, advance)
+        size = sum(width * np.dtype(store.KINDS[kind]).itemsize for kind, width in runner.widths.items())
+        return max(1, done - 1) / max(time.monotonic() - began, 1e-6), size
 
     def report(self) -> None:
         """Say which pictures could not be read; `failures.json` has all of them."""
