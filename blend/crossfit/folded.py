@@ -157,8 +157,10 @@ class FoldedMultilabel(FoldedPool):
         self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
     ) -> NDArray[np.float64]:
         given = weights.astype(np.float32), np.array(heads), np.float32(step)
-        folds = len(self.folds)
-        return _count_bins(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, folds, BINS)  # type: ignore[no-any-return]
+        out = np.zeros((len(heads), len(self.folds), 2, len(self.pool.task.outputs), BINS))
+        _count_bins(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, out)
+        out[:, :, 1] += out[:, :, 0]
+        return out
 
     def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
         return curve(np.einsum("sf,hficb->ishcb", keep, tables, optimize=True)).max(-1)
@@ -171,7 +173,10 @@ class FoldedMulticlass(FoldedPool):
         self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
     ) -> NDArray[np.float64]:
         given = weights.astype(np.float32), np.array(heads), np.float32(step)
-        return _count_classes(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, len(self.folds))  # type: ignore[no-any-return]
+        classes = len(self.pool.task.outputs)
+        out = np.zeros((len(heads), len(self.folds), classes, classes))
+        _count_classes(self.smooth(kernel, k), *given, self.truth, self.fold_of, self.weight, out)
+        return out
 
     def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.pool.blend_task.per_output(np.einsum("sf,hfij->shij", keep, tables))
@@ -254,7 +259,8 @@ def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = Non
 @njit(cache=True)
 def _blend_frame(scores, weights, i, blended):  # type: ignore[no-untyped-def]
     """Write the weighted sum of a frame's scores into `blended` [C]."""
-    blended[:] = 0.0
+    for c in range(len(blended)):
+        blended[c] = 0.0
     for h in range(len(weights)):
         if weights[h] != 0:
             for c in range(len(blended)):
@@ -262,33 +268,31 @@ def _blend_frame(scores, weights, i, blended):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _count_bins(scores, weights, heads, step, truth, fold_of, weight, folds, bins):  # type: ignore[no-untyped-def]
-    """Weighted positives and all frames per bin of each blend, [heads, F, 2, C, bins]."""
-    _, frames, units = scores.shape
-    out, blended = np.zeros((len(heads), folds, 2, units, bins)), np.empty(units, np.float32)
-    for i in range(frames):
+def _count_bins(scores, weights, heads, step, truth, fold_of, weight, out):  # type: ignore[no-untyped-def]
+    """Add weighted positives and negatives per bin of each blend to `out` [heads, F, 2, C, bins].
+
+    Nothing but loops: arrays that are made, cut or added up here take seconds to compile.
+    """
+    bins, blended = out.shape[4], np.empty(scores.shape[2], np.float32)
+    for i in range(scores.shape[1]):
         _blend_frame(scores, weights, i, blended)
-        for n, h in enumerate(heads):
-            own = out[n, fold_of[i]]
-            for c in range(units):
-                b = min(max(int((blended[c] + step * scores[h, i, c]) * np.float32(bins)), 0), bins - 1)
-                own[0 if truth[i, c] else 1, c, b] += weight[i]
-    out[:, :, 1] += out[:, :, 0]
-    return out
+        for n in range(len(heads)):
+            for c in range(len(blended)):
+                value = (blended[c] + step * scores[heads[n], i, c]) * np.float32(bins)
+                b = min(max(int(value), 0), bins - 1)
+                out[n, fold_of[i], 0 if truth[i, c] else 1, c, b] += weight[i]
 
 
 @njit(cache=True)
-def _count_classes(scores, weights, heads, step, truth, fold_of, weight, folds):  # type: ignore[no-untyped-def]
-    """Truth x argmax of each blend, weighted, [heads, F, C, C]."""
-    _, frames, classes = scores.shape
-    out, blended = np.zeros((len(heads), folds, classes, classes)), np.empty(classes, np.float32)
-    for i in range(frames):
+def _count_classes(scores, weights, heads, step, truth, fold_of, weight, out):  # type: ignore[no-untyped-def]
+    """Add weighted truth x argmax of each blend to `out` [heads, F, C, C]."""
+    blended = np.empty(scores.shape[2], np.float32)
+    for i in range(scores.shape[1]):
         _blend_frame(scores, weights, i, blended)
-        for n, h in enumerate(heads):
+        for n in range(len(heads)):
             largest, at = -np.inf, 0
-            for c in range(classes):
-                value = blended[c] + step * scores[h, i, c]
+            for c in range(len(blended)):
+                value = blended[c] + step * scores[heads[n], i, c]
                 if value > largest:
                     largest, at = value, c
             out[n, fold_of[i], truth[i], at] += weight[i]
-    return out

@@ -87,18 +87,23 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64]:
 @njit(cache=True, parallel=True)
 def _all_videos(scores, weights, offsets, kernel, k, taps, seen, out):  # type: ignore[no-untyped-def]
     for v in prange(len(offsets) - 1):
-        a, b = offsets[v], offsets[v + 1]
-        if k == 0:
-            _blend(scores, weights, a, b, out[a:b])
-            continue
-        blended = np.empty((b - a, out.shape[1]), np.float32)
-        _blend(scores, weights, a, b, blended)
-        if kernel == 0:
-            _box(blended, k, out[a:b])
-        elif kernel == 1:
-            _gaussian(blended, taps, out[a:b])
-        else:
-            _median(blended, k, seen[a:b], out[a:b])
+        _one_video(scores, weights, offsets[v], offsets[v + 1], kernel, k, taps, seen, out)
+
+
+@njit(cache=True)
+def _one_video(scores, weights, a, b, kernel, k, taps, seen, out):  # type: ignore[no-untyped-def]
+    """A function of its own: numba compiles a long body of a parallel loop several times as slowly."""
+    if k == 0:
+        _blend(scores, weights, a, b, out[a:b])
+        return
+    blended = np.empty((b - a, out.shape[1]), np.float32)
+    _blend(scores, weights, a, b, blended)
+    if kernel == 0:
+        _box(blended, k, out[a:b])
+    elif kernel == 1:
+        _gaussian(blended, taps, out[a:b])
+    else:
+        _median(blended, k, seen[a:b], out[a:b])
 
 
 @njit(cache=True)
@@ -106,8 +111,10 @@ def _blend(scores, weights, a, b, out):  # type: ignore[no-untyped-def]
     """Head by head. One that weighs the same for every output goes in one long loop: half the time."""
     channels, flat = out.shape[1], out.reshape(-1)
     for h in range(scores.shape[0]):
-        weight, row = weights[h, 0], scores[h, a:b].reshape(-1)
-        if (weights[h] == weight).all():
+        weight, row, alike = weights[h, 0], scores[h, a:b].reshape(-1), True
+        for c in range(channels):
+            alike = alike and weights[h, c] == weight
+        if alike:
             for i in range(len(row)):
                 flat[i] = weight * row[i] if h == 0 else flat[i] + weight * row[i]
             continue
@@ -172,15 +179,36 @@ def _median(x, k, seen, out):  # type: ignore[no-untyped-def]
             if t - k - 1 >= 0 and (every or seen[t - k - 1]):
                 count = _remove(window, count, x[t - k - 1, c])
             if t >= 0 and count > 0:
-                middle = count // 2
-                out[t, c] = window[middle] if count % 2 else 0.5 * (window[middle - 1] + window[middle])
-            elif t >= 0:
-                out[t, c] = np.median(x[max(0, t - k) : t + k + 1, c])
+                out[t, c] = _middle(window, count)
+            elif t >= 0:  # nothing was seen: all frames count, in the window that is empty now
+                held = 0
+                for s in range(max(0, t - k), min(length, t + k + 1)):
+                    held = _insert(window, held, x[s, c])
+                out[t, c] = _middle(window, held)
+
+
+@njit(cache=True)
+def _middle(window, count):  # type: ignore[no-untyped-def]
+    half = count // 2
+    return window[half] if count % 2 else np.float32(0.5) * (window[half - 1] + window[half])
+
+
+@njit(cache=True)
+def _find(window, count, value):  # type: ignore[no-untyped-def]
+    """The first place whose value is not below `value`. numpy's own takes a second to compile."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if window[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @njit(cache=True)
 def _insert(window, count, value):  # type: ignore[no-untyped-def]
-    at = np.searchsorted(window[:count], value)
+    at = _find(window, count, value)
     for i in range(count, at, -1):
         window[i] = window[i - 1]
     window[at] = value
@@ -189,6 +217,6 @@ def _insert(window, count, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _remove(window, count, value):  # type: ignore[no-untyped-def]
-    for i in range(np.searchsorted(window[:count], value), count - 1):
+    for i in range(_find(window, count, value), count - 1):
         window[i] = window[i + 1]
     return count - 1
