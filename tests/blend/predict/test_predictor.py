@@ -88,7 +88,7 @@ def streams(path):
 
 
 def test_the_table_decides_as_the_submission_does_on_the_same_pictures(work, blends, crops):
-    table = predictor.Predictor.load(*blends).video(crops)
+    table = predictor.Predictor(*blends).predict(crops)
     assert table["frame"].tolist() == list(range(1, 61)) and table["x"].notna().all()
     np.testing.assert_allclose(table["time"], np.arange(60) / 30, atol=1e-4)
     for task, columns in (("au", list(AU)), ("expr", ["expression"]), ("va", list(VA))):
@@ -270,9 +270,9 @@ def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, c
     del table["checksum"]  # whoever writes it by hand
     record.write_text(json.dumps(table))
     with pytest.raises(InputError, match=r"'demo_mt_enet' that were made with other precision"):
-        predictor.Predictor.load(copy / "blend" / "va").video(crops)
+        predictor.Predictor(copy / "blend" / "va").predict(crops)
     record.unlink()  # of an older run: the project's own networks need no record
-    assert len(predictor.Predictor.load(copy / "blend" / "va").video(crops)) == 60
+    assert len(predictor.Predictor(copy / "blend" / "va").predict(crops)) == 60
 
 
 def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_video_of_one_frame(
@@ -314,11 +314,11 @@ def test_a_folder_of_pictures_is_a_table_of_single_frames_that_are_not_smoothed_
         frame = np.full((200, 320, 3), 90, np.uint8)
         frame[40:152, 30:142] = pictures[number]
         cv2.imwrite(str(folder / name), frame)
-    trained = predictor.Predictor.load(*blends)
-    table = trained.video(folder)
+    trained = predictor.Predictor(*blends)
+    table = trained.predict(folder)
     assert table["picture"].tolist() == ["a.png", "b.png", "c.png"] and table["by"].notna().all()
     for row, name in enumerate(table["picture"]):
-        alone = trained.video(folder / name)
+        alone = trained.predict(folder / name)
         pd.testing.assert_frame_equal(
             table.iloc[[row], 2:].reset_index(drop=True), alone.iloc[:, 3:], check_dtype=False, atol=1e-6
         )
