@@ -29,13 +29,13 @@ def extract(
     clip: VideoSource,
     result: DetectedFaces,
     work: Path,
-    engines: EngineCache,
+    engines: EngineCache | None = None,
 ) -> None:
     """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
 
-    `networks` are the sections of a config that know them; `engines` are kept from video to video. A folder of crops is
-    a video without sound: what hears is absent there. Raises InputError where a head cannot do without it, and where
-    the features differ in kind from those that the heads learnt from.
+    `networks` are the sections of a config that know them; `engines`, where given, are kept for the next video. A
+    folder of crops is a video without sound: what hears is absent there. Raises InputError where a head cannot do
+    without it, and where the features differ in kind from those that the heads learnt from.
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [str(result.crops)]}
     hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
