@@ -60,7 +60,6 @@ def main(
 
 ALL = "all"
 """A value of --task."""
-MOST_SUBMISSIONS = 5
 
 
 class RunModule(ModuleType):
@@ -92,14 +91,14 @@ class RunModule(ModuleType):
         none), `predictions` folders of other people's by name; up to five different `submissions` are written.
 
         A run that is finished is only read; one that was ended goes on. Raises InputError, with one line of what is
-        wrong and what to do, and Failed where the machine is too small: never SystemExit.
+        wrong and what to do, and extract.runtime.errors.Failed where the machine is too small: never SystemExit.
         """
         if task == ALL:
             raise InputError(f"task {ALL!r}: a report is of one task; call run for each of {', '.join(TASKS)}")
-        if not 0 <= seed <= cli.MOST_SEED or not 1 <= submissions <= MOST_SUBMISSIONS:
+        if not 0 <= seed <= cli.MOST_SEED or not 1 <= submissions <= 5:
             raise InputError(
-                f"seed {seed}, submissions {submissions}: expected a seed from 0 to {cli.MOST_SEED}, and 1 to "
-                f"{MOST_SUBMISSIONS} submissions"
+                f"seed {seed}, submissions {submissions}: expected a seed from 0 to {cli.MOST_SEED}, and "
+                f"1 to 5 submissions"
             )
         split_task(task)
         settings = _read_config(config, overrides or {})
@@ -163,9 +162,7 @@ def command(
             help="Blend other people's predictions too: a folder with val and test as .parquet, .csv or .txt.",
         ),
     ] = None,
-    submissions: Annotated[
-        int, typer.Option(help="So many different submissions, in submissions/.", min=1, max=MOST_SUBMISSIONS)
-    ] = 1,
+    submissions: Annotated[int, typer.Option(help="So many different submissions, in submissions/.", min=1, max=5)] = 1,
     workers: Annotated[
         int, typer.Option(help="Processes that search together; only one alone repeats its bytes.", min=1)
     ] = 1,
