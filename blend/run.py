@@ -98,7 +98,7 @@ class RunModule(ModuleType):
         if not 0 <= seed <= cli.MOST_SEED or not 1 <= submissions <= 5:
             raise InputError(
                 f"seed {seed}, submissions {submissions}: expected a seed from 0 to {cli.MOST_SEED}, and "
-                f"1 to 5 submissions"
+                "1 to 5 submissions"
             )
         split_task(task)
         settings = _read_config(config, overrides or {})
