@@ -29,8 +29,10 @@ single_task.py: One task's blend: its heads brought up to date, then the blend, 
 """
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 _ROOT = Path(__file__).resolve().parents[1]
 for _name in ("extract", "heads"):
@@ -44,3 +46,28 @@ for _name in ("extract", "heads"):
             file=sys.stderr,
         )
         raise SystemExit(2)
+
+if TYPE_CHECKING:
+    from blend.predict.predictor import Predictor
+    from blend.report.run_report import RunReport, load_report
+    from blend.run import RunModule
+    from extract.runtime.errors import InputError
+
+    run: RunModule
+
+_PLACES = {
+    "InputError": "extract.runtime.errors",
+    "Predictor": "blend.predict.predictor",
+    "RunReport": "blend.report.run_report",
+    "load_report": "blend.report.run_report",
+}
+"""The Python interface, `run` and these: imported when it is asked for, so that `import blend` is quick."""
+__all__ = ["InputError", "Predictor", "RunReport", "load_report", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":  # the module itself: it can be called
+        return import_module("blend.run")
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,19 @@
 """The main job: frames and annotations -> a checked submission and a report. Runs extract and heads where they are
 missing.
+
+    from blend import run
+    report = run("au", "affwild2.toml", overrides={"blend.au.trials": 500})
+
+This module is a command, and can be called (RunModule): `run` is the same, however and whenever it was imported.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +21,7 @@ import typer
 from blend import single_task
 from blend.config import ONE_PROCESS, Config, SearchOptions
 from blend.pool import external
+from blend.report.run_report import RunReport
 from extract import config as extract_config
 from extract.jobs import cluster, session
 from extract.runtime import cli, errors
@@ -51,6 +60,71 @@ def main(
 
 ALL = "all"
 """A value of --task."""
+
+
+class RunModule(ModuleType):
+    """The module `blend.run`, which can be called. Its name is the command's, so no function beside it can have it: as
+    soon as the module is imported anywhere, `blend.run` is the module.
+    """
+
+    def __call__(
+        self,
+        task: str,
+        config: str | Path | Config | Mapping[str, Any] | None = None,
+        *,
+        work: str | Path | None = None,
+        seed: int = 0,
+        overrides: Mapping[str, Any] | None = None,
+        heads: list[str] | None = None,
+        predictions: Mapping[str, str | Path] | None = None,
+        submissions: int = 1,
+    ) -> RunReport:
+        """Turn frames and annotations into a checked submission and a report, as `python -m blend.run` does.
+
+        >>> report = run("au")                          # the demo, in runs/demo
+        >>> report.expected, report.submission
+        >>> run("va", "affwild2.toml", seed=1, overrides={"blend.va.trials": 500})
+
+        `task` is "au", "expr", "va" or "mtl". `config` is a TOML file, a Config, or a dictionary as such a file has it
+        (relative paths from the current folder); None: the demo. `work` is the work folder, by default
+        runs/<corpus name>. `overrides` are values by key, as --set has them. `heads` names some of our heads (["none"]:
+        none), `predictions` folders of other people's by name; up to five different `submissions` are written.
+
+        A run that is finished is only read; one that was ended goes on. Raises InputError, with one line of what is
+        wrong and what to do, and extract.runtime.errors.Failed where the machine is too small: never SystemExit.
+        """
+        if task == ALL:
+            raise InputError(f"task {ALL!r}: a report is of one task; call run for each of {', '.join(TASKS)}")
+        if not 0 <= seed <= cli.MOST_SEED or not 1 <= submissions <= 5:
+            raise InputError(
+                f"seed {seed}, submissions {submissions}: expected a seed from 0 to {cli.MOST_SEED}, and "
+                "1 to 5 submissions"
+            )
+        split_task(task)
+        settings = _read_config(config, overrides or {})
+        folder = Path(work) if work is not None else Path("runs") / settings.corpus.name
+        given = {name: Path(path) for name, path in (predictions or {}).items()}
+        report = main(settings, task, folder, seed, heads=heads, predictions=given, submissions=submissions)
+        return RunReport(folder / "blend" / task, report)
+
+
+sys.modules[__name__].__class__ = RunModule
+
+
+def _read_config(config: str | Path | Config | Mapping[str, Any] | None, overrides: Mapping[str, Any]) -> Config:
+    """A config as Python gives it. Raises InputError as `extract.config.load`."""
+    given = [f"{key}={json.dumps(value, ensure_ascii=False, default=str)}" for key, value in overrides.items()]
+    if config is None or isinstance(config, str | Path):
+        return extract_config.load(Config, Path(config or extract_config.DEFAULT), given)
+    if isinstance(config, Config):
+        if not given:
+            return config
+        config = config.model_dump(mode="json", exclude_unset=True)
+    if not isinstance(config, Mapping):
+        raise InputError(f"config: found {type(config).__name__}, expected a TOML file, a Config, a dictionary or None")
+    return extract_config.from_tables(Config, config, given)
+
+
 EXAMPLES = """Examples:
 
 python -m blend.run --task au                                        the demo, from nothing to a submission

@@ -7,8 +7,9 @@ checks the sections it knows and ignores only the ones further right.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -229,17 +230,28 @@ def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
     has none. Raises InputError that names the file and the key: for a file that is missing or not TOML, an unknown key
     (the known ones are listed), a missing or wrong value.
     """
-    raw = config_file.read(path)
-    for override in overrides or []:
-        config_file.override(raw, override)
-    config = check(
-        kind,
-        {k: v for k, v in raw.items() if k not in kind.passes},
-        lambda loc: describe_place(loc, path, overrides or ()),
-    )
-    config._path, config._overrides = str(path), tuple(overrides or ())
+    config = _overridden(kind, config_file.read(path), str(path), overrides or [])
     where = [] if path == DEFAULT else ["--config", str(path.absolute())]
-    config._given = (*where, *(part for override in overrides or [] for part in ("--set", override)))
+    config._given = (*where, *config._given)
+    return config
+
+
+def from_tables(kind: type[C], tables: Mapping[str, Any], overrides: list[str] | None = None) -> C:
+    """The same of tables as a TOML file has them. Relative paths are relative to the current folder."""
+    raw = copy.deepcopy(dict(tables))
+    config_file.resolve(raw, Path.cwd())
+    config = _overridden(kind, raw, "config", overrides or [])
+    config._given = ("--config", "CONFIG.toml", *config._given)  # in the advice to run again: theirs is on no disk
+    return config
+
+
+def _overridden(kind: type[C], raw: dict[str, Any], path: str, overrides: list[str]) -> C:
+    for override in overrides:
+        config_file.override(raw, override)
+    known = {key: table for key, table in raw.items() if key not in kind.passes}
+    config = check(kind, known, lambda loc: describe_place(loc, path, overrides))
+    config._path, config._overrides = path, tuple(overrides)
+    config._given = tuple(part for override in overrides for part in ("--set", override))
     return config
 
 

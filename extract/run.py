@@ -13,6 +13,7 @@ from extract import cluster_job
 from extract import config as configs
 from extract.audio import step as audio_step
 from extract.config import Config, TaskPaths
+from extract.engines.create import EngineCache
 from extract.features import pipeline, provenance
 from extract.features import step as feature_step
 from extract.jobs import cluster, session
@@ -25,9 +26,10 @@ from extract.runtime.progress import progress
 C = TypeVar("C", bound=Config)
 
 
-def main(config: C, work: Path, *, redo: bool = False) -> C:
+def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | None = None) -> C:
     """Make all features that are missing or out of date; return the config with the corpus's paths filled in.
 
+    `engines`, where given, are kept for the next call; without, each call makes its own.
     Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
     Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
     """
@@ -75,7 +77,9 @@ def list_steps(
             )
         for name in _seeing(config, work):
             seen.append(
-                feature_step.NetworkStep(registry.find(name, config), jobs, work, config.features, corpus, redo)
+                feature_step.NetworkStep(
+                    registry.find(name, config), jobs, work, config.features, corpus, redo, engines
+                )
             )
     version = corpus and _version_of_sound()
     listened = [

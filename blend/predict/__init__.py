@@ -4,7 +4,8 @@ __main__.py: `python -m blend.predict`: trained blends on anybody's video.
 annotate.py: One video frame with what was predicted: boxes on the picture, and beside it a panel for each face.
 features.py: Crops of a new video -> the features that the heads read, by the networks and settings they learnt from.
 folder.py: The folder of one predicted video: everything that is left there, whole, and DONE last.
-predictor.py: Trained blends on anybody's video.
+frames.py: Frames in memory -> a file without loss, which is read as anybody's video is.
+predictor.py: Trained blends on anybody's video, in Python: ready for one video after the other.
 pretrained.py: A network by itself in a blend's place: its own expressions, valence and arousal, with nothing learnt.
 run.py: Several videos, one after the other, into a folder each; and what was found in them, for people.
 scores.py: Features of a new video -> what the heads predict -> what the blend makes of it, frame by frame.

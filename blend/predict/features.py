@@ -13,6 +13,7 @@ from blend.predict.trained import TrainedBlend, repair_advice
 from extract import config as configs
 from extract import run as extract_run
 from extract.config import Config
+from extract.engines.create import EngineCache
 from extract.features import provenance, store
 from extract.networks.registry import NETWORKS
 from extract.runtime.errors import InputError
@@ -23,13 +24,18 @@ RATE = 16_000
 
 
 def extract(
-    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, result: DetectedFaces, work: Path
+    trained: list[TrainedBlend],
+    networks: dict[str, Any],
+    clip: VideoSource,
+    result: DetectedFaces,
+    work: Path,
+    engines: EngineCache | None = None,
 ) -> None:
     """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
 
-    `networks` are the sections of a config that know them. A folder of crops is a video without sound: what hears is
-    absent there. Raises InputError where a head cannot do without it, and where the features differ in kind from those
-    that the heads learnt from.
+    `networks` are the sections of a config that know them; `engines`, where given, are kept for the next video. A
+    folder of crops is a video without sound: what hears is absent there. Raises InputError where a head cannot do
+    without it, and where the features differ in kind from those that the heads learnt from.
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [str(result.crops)]}
     hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
@@ -41,7 +47,7 @@ def extract(
     if hear:
         corpus |= {"videos": [str(_sound(clip, result, work))], "fps": float(result.timing.rate)}
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
-    extract_run.main(config, work)
+    extract_run.main(config, work, engines=engines)
     for (frames, _), video in zip(result.people, result.videos, strict=True):
         if len(frames):
             check(trained, work, video)

@@ -40,16 +40,14 @@ class OutputOptions:
     """What is asked for."""
 
     faces: int
-    size: int
     table_format: str
     video: bool
-    detector: Path | None
     keep: bool
 
 
 def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOptions) -> dict[str, Any]:
     """Predict a video into its folder, unless that is done; returns its summary. Raises InputError as `main` does."""
-    crops = clip.facts() | {"faces": wanted.faces, "size": wanted.size}
+    crops = clip.facts() | {"faces": wanted.faces, "size": predictor.size}
     facts = {
         "video": crops,
         "blends": {item.task.place: item.mark for item in predictor.trained},
@@ -86,7 +84,7 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
 
 def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, wanted: OutputOptions) -> list[str]:
     """Write everything but DONE; returns the names of the results."""
-    table, result = predictor.table(clip, work, wanted.faces, wanted.size, wanted.detector)
+    table, result = predictor.table(clip, work, wanted.faces)
     files = {}
     for name in (CSV, PARQUET):
         if name in TABLES[wanted.table_format]:

@@ -2,9 +2,9 @@
 
     python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/blend/expr
 
-    predictor = Predictor.load("runs/demo/blend/au", "runs/demo/blend/expr")
-    table = predictor.video("clip.mp4")      # a pandas DataFrame, a row per frame
-    table = Predictor.pretrained("enet_b0_8_va_mtl").video("clip.mp4")      # a network by itself, without a blend
+    with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
+        table = predictor.predict("clip.mp4")      # a pandas DataFrame, a row per frame
+    table = Predictor(pretrained="enet_b0_8_va_mtl").predict("clip.mp4")      # a network by itself, without a blend
 
 A video is read frame by frame and crops lie on disk, so memory does not grow with its length but for some hundred bytes
 a frame.
@@ -13,48 +13,91 @@ a frame.
 from __future__ import annotations
 
 import tempfile
+import threading
+import warnings
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from extract.engines.create import EngineCache
+from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from blend.predict.frames import Source
     from blend.predict.source import DetectedFaces, VideoSource
-    from blend.predict.trained import TrainedBlend
 
 DEFAULT = "enet_b0_8_va_mtl"
 """The network of `--pretrained` without a name: it has expressions, valence and arousal."""
 
 
 class Predictor:
-    """Blends of up to three tasks, ready for one video after the other; models are loaded with the first."""
+    """Blends of up to three tasks, or a network by itself, ready for one video after the other.
 
-    def __init__(self, trained: list[TrainedBlend], networks: dict[str, Any]) -> None:
-        self.trained, self.networks = trained, networks
+    >>> with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
+    ...     table = predictor.predict("clip.mp4")
 
-    @staticmethod
-    def load(*blends: str | Path, config: str | Path | None = None) -> Predictor:
-        """Blends by their folders (`<work>/blend/<task>`); `config` is needed only for networks that are on no record.
+    Models and engines are loaded with the first video that has a face, and stay until `close` or the end of the `with`
+    block. Several threads may share a predictor: their videos are done one after the other.
+    """
 
-        Raises InputError for a folder that holds no blend, or a blend whose heads cannot predict videos.
+    def __init__(
+        self,
+        *blends: str | Path,
+        pretrained: str | None = None,
+        config: str | Path | None = None,
+        size: int = 112,
+        detector: str | Path | None = None,
+    ) -> None:
+        """Blends by their folders (`<work>/blend/<task>`), or `pretrained`, a network's name (`DEFAULT` is a good one).
+
+        A network by itself gives its own expressions, valence and arousal, whatever it has of them. `config` is the
+        TOML file that has a network of one's own as [networks.<name>]; blends know theirs. `size` is the edge of the
+        face crops in pixels, `detector` the face detector's file (default: the cache, else downloaded once).
+
+        Raises InputError for a folder that holds no blend, a blend whose heads cannot predict videos, and a network
+        that is not known, whose file is not at hand, or that has neither expressions nor valence and arousal.
         """
         from blend.predict import features as video_features
-        from blend.predict import trained as predict_blends
+        from blend.predict import pretrained as pretrained_blends
+        from blend.predict import trained as trained_blends
 
-        trained = predict_blends.find(Path(folder) for folder in blends)
-        return Predictor(trained, video_features.settings(trained, Path(config) if config is not None else None))
+        if blends and pretrained is not None:
+            raise InputError(
+                f"--pretrained {pretrained}: found --blend {blends[0]} beside it, expected one of them: a network by "
+                f"itself, or blends; leave one out"
+            )
+        given = Path(config) if config is not None else None
+        if pretrained is not None:
+            self.trained, self.networks = pretrained_blends.find(pretrained, given)
+        elif blends:
+            self.trained = trained_blends.find(Path(folder) for folder in blends)
+            self.networks = video_features.settings(self.trained, given)
+        else:
+            raise InputError(
+                "--blend: found none, expected the folder of a blend, as in --blend runs/demo/blend/au; or give "
+                "--pretrained, for what a network says of itself"
+            )
+        self.size, self.detector = size, Path(detector) if detector is not None else None
+        self._engines = EngineCache()
+        self._lock = threading.RLock()
+        self._closed = False
 
-    @staticmethod
-    def pretrained(network: str = DEFAULT, config: str | Path | None = None) -> Predictor:
-        """A network by itself, without a blend: its own expressions, valence and arousal, whatever it has of them.
+    def __enter__(self) -> Predictor:
+        return self
 
-        `config` is the TOML file that has a network of one's own as [networks.<name>]. Raises InputError for a network
-        that is not known, whose file is not at hand, or that has neither.
-        """
-        from blend.predict import pretrained
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-        return Predictor(*pretrained.find(network, Path(config) if config is not None else None))
+    def close(self) -> None:
+        """Let go of models and engines; from then on nothing can be predicted. Closing it again does nothing."""
+        with self._lock:
+            self._engines.clear()
+            self.trained, self._closed = [], True
 
     @cached_property
     def note(self) -> str:
@@ -68,30 +111,31 @@ class Predictor:
         """The tasks that are predicted, of "expr", "au", "va"."""
         return [item.task.name for item in self.trained]
 
-    def video(
-        self,
-        path: str | Path,
-        *,
-        faces: int = 1,
-        size: int = 112,
-        fps: float = 30.0,
-        detector: str | Path | None = None,
-    ) -> pd.DataFrame:
-        """Predict every frame of a video file, of a folder of face crops (00001.jpg, ... at `fps`) or of pictures.
+    def predict(self, source: Source, *, faces: int = 1, fps: float = 30.0) -> pd.DataFrame:
+        """Predict a video or a picture: the table that `python -m blend.predict` writes, with the same numbers.
+
+        >>> predictor.predict("clip.mp4")                     # a file; a folder of crops 00001.jpg, ... or of pictures
+        >>> predictor.predict(frames, fps=25)                 # uint8 [T, H, W, 3], RGB; or an iterator of [H, W, 3]
+        >>> predictor.predict(picture)[["face", "AU12"]]      # one picture, uint8 [H, W, 3] or its path
 
         Returns a row per frame and face (columns: blend.predict.table.build). `faces` 2 follows the left and the right
-        person, `size` is the crops' edge in pixels, `detector` the face detector's file. Raises InputError for a video
-        that cannot be read.
+        person. `fps` are the frames per second of frames in memory and of folders of crops; a file knows its own.
+        Frames are kept on disk while they are predicted, at about half of their size in memory.
+
+        Raises InputError for what is no video or picture. Of a video that breaks off the frames before that are
+        predicted, with a warning.
         """
-        from blend.predict import source as video_source
+        from blend.predict import frames
 
-        [clip] = video_source.clips([Path(path)], fps)
-        with tempfile.TemporaryDirectory(prefix="affect-heads-") as work:
-            return self.table(clip, Path(work), faces, size, Path(detector) if detector is not None else None)[0]
+        if faces not in (1, 2):
+            raise InputError(f"faces {faces}: expected 1, or 2 for the left and the right person")
+        with tempfile.TemporaryDirectory(prefix="affect-heads-") as work, self._lock:
+            table, result = self.table(frames.as_video(source, Path(work), fps), Path(work), faces)
+        if result.broken:
+            warnings.warn(f"{result.broken}; the other frames were predicted", stacklevel=2)
+        return table
 
-    def table(
-        self, clip: VideoSource, work: Path, faces: int, size: int, detector: Path | None
-    ) -> tuple[pd.DataFrame, DetectedFaces]:
+    def table(self, clip: VideoSource, work: Path, faces: int) -> tuple[pd.DataFrame, DetectedFaces]:
         """The table of a video and where its faces are. Crops and features stay below `work`, and what is there already
         is taken.
         """
@@ -101,12 +145,18 @@ class Predictor:
         from blend.predict.source import PictureFolder
         from extract.runtime.progress import progress, step
 
+        if self._closed:
+            raise InputError("this predictor is closed; make a new one, or predict inside the `with` block")
         step("faces")
-        result = clip.find_faces(work, faces, size, detector)
+        result = clip.find_faces(work, faces, self.size, self.detector)
         blended = {}
         if any(len(frames) for frames, _ in result.people):
             step("features")
-            video_features.extract(self.trained, self.networks, clip, result, work)
+            try:
+                video_features.extract(self.trained, self.networks, clip, result, work, self._engines)
+            except BaseException:
+                self._engines.clear()  # pictures may still be on their way
+                raise
             step("heads")
             with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
                 frames = 1 if clip.is_album else result.frames

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from blend.predict.predictor import Predictor
 from extract.runtime.console import console
-from extract.runtime.errors import InputError
 
 DEFAULT_OUT = Path("predicted")
 Format = Literal["csv", "parquet", "both"]
@@ -42,8 +41,8 @@ def main(
     from extract.runtime.progress import steps
 
     clips = video_source.clips(videos, fps)
-    predictor = _predictor(blends, pretrained, config)
-    wanted = prediction_folder.OutputOptions(faces, size, table_format, video, detector, keep)
+    predictor = Predictor(*(blends or ()), pretrained=pretrained, config=config, size=size, detector=detector)
+    wanted = prediction_folder.OutputOptions(faces, table_format, video, keep)
     said = []
     for number, clip in enumerate(clips, 1):
         what = f"{clip.name} ({number} of {len(clips)})" if len(clips) > 1 else clip.name
@@ -56,23 +55,6 @@ def main(
             nothing = {"video": clip.name, "source": str(clip.path.absolute()), "frames": 0, "faces": [], "files": {}}
             said.append(nothing | {"broken": str(error)})
     return said
-
-
-def _predictor(blends: list[Path] | None, pretrained: str | None, config: Path | None) -> Predictor:
-    """What predicts: blends, or a network by itself."""
-    if blends and pretrained is not None:
-        raise InputError(
-            f"--pretrained {pretrained}: found --blend {blends[0]} beside it, expected one of them: a network by "
-            f"itself, or blends; leave one out"
-        )
-    if pretrained is not None:
-        return Predictor.pretrained(pretrained, config)
-    if not blends:
-        raise InputError(
-            "--blend: found none, expected the folder of a blend, as in --blend runs/demo/blend/au; or give "
-            "--pretrained, for what a network says of itself"
-        )
-    return Predictor.load(*blends, config=config)
 
 
 def show(said: list[dict[str, Any]]) -> None:

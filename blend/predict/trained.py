@@ -206,7 +206,7 @@ def _read(folder: Path) -> TrainedBlend:
     params_hash = run_folder.file_hash(folder / PARAMS)
     blend = apply.drop_unused(apply.read(folder / PARAMS, again=_again(folder, work, task)))
     if blend.params.task != task.name:
-        raise InputError(f"{folder / PARAMS}: is of task {blend.decision.params.task!r}, its folder of {place!r}")
+        raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
     recorded = _recorded_heads(folder)
     networks: dict[str, bool] = {}

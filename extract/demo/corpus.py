@@ -9,8 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -146,10 +149,23 @@ def _rendered(frames: Path, names: list[str], processes: int) -> Iterator[str]:
             yield render_video((frames, SEED, name))
         return
     # Spawned, not forked: the caller may hold threads of other libraries.
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(names)), _one_thread) as pool:
+    with _hidden_script():
+        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(names)), _one_thread)
+    with pool:
         yield from pool.imap_unordered(render_video, [(frames, SEED, name) for name in names])
         pool.close()
         pool.join()
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Let processes that are spawned not run the caller's script once more: it may be three lines without a guard."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _one_thread() -> None:

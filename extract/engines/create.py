@@ -19,6 +19,28 @@ if TYPE_CHECKING:
 E = TypeVar("E", "OpenVinoEngine", "OnnxRuntimeEngine")
 
 
+class EngineCache:
+    """Engines that stay ready for the next video: one is made when its file, network or settings are asked for first.
+
+    For one thread at a time. After an error in the middle of a video, `clear` it: pictures may still be on their way.
+    """
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[object, ...], OpenVinoEngine | OnnxRuntimeEngine] = {}
+
+    def create(self, kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+        """As `create`, which is asked once for each file (as it is now), network and setting."""
+        now = path.stat()
+        key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision)
+        if key not in self._engines:
+            self._engines[key] = create(kind, path, network, precision)
+        return self._engines[key]
+
+    def clear(self) -> None:
+        """Let go of all of them."""
+        self._engines.clear()
+
+
 def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
 

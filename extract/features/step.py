@@ -26,7 +26,7 @@ MOST_NAMED = 5
 
 
 class NetworkStep(FeatureStep[pipeline.Job]):
-    """The pictures of `jobs` through one network."""
+    """The pictures of `jobs` through one network; of `engines`, where they are kept from call to call."""
 
     unit = "frames"
 
@@ -38,9 +38,10 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         settings: Features,
         version: str,
         redo: bool,
+        engines: create.EngineCache | None = None,
     ) -> None:
         super().__init__(network.name, jobs, work, version, redo)
-        self.network, self.settings, self._path = network, settings, Path()
+        self.network, self.settings, self._path, self._engines = network, settings, Path(), engines
 
     def describe(self) -> dict[str, str]:
         """What decides the features."""
@@ -72,7 +73,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             sweep(file)
             release(job.video)
 
-        runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
+        maker = self._engines or create
+        runner = maker.create(self.settings.engine, self._path, self.network, self.settings.precision)
         made_by = provenance.describe_engine(runner.runs)
         pipeline.extract(runner, ours, write, advance)
 

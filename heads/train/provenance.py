@@ -17,11 +17,14 @@ from heads.data import feature_file
 Hashes = dict[str, Any]
 
 
-def hash_inputs(train: Path, val: Path, test: Path | None) -> Hashes:
-    """Of the annotations, file by file, and of the test list. Raises InputError where there are none."""
+def hash_inputs(train: Path | None, val: Path, test: Path | None) -> Hashes:
+    """Of the annotations, file by file, and of the test list. Raises InputError for a folder that has none; whether
+    there must be one to learn from is for corpus_checks to say.
+    """
     hashes: Hashes = {
         part: [(path.name, run_folder.file_hash(path)) for path in annotation_files.files(folder)]
         for part, folder in (("train", train), ("val", val))
+        if folder is not None
     }
     return hashes | {"test": run_folder.file_hash(test) if test else None}
 

@@ -21,6 +21,7 @@ from blend.config import Config
 from blend.pool import external
 from blend.predict import features as video_features
 from blend.predict.trained import TrainedBlend
+from blend.report.run_report import load_report
 from blend.submission import check as submission_check
 from blend.submission import folder as submission_folder
 from extract import config as configs
@@ -32,6 +33,7 @@ from extract.media import images, timestamps, video
 from extract.media import sound as audio_read
 from extract.networks import checkpoints
 from extract.networks.registry import Network
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.tabular import importer
 from extract.tabular.formats import Choice
@@ -76,6 +78,16 @@ def imported(path: Path, *patterns: str, frame: str | None = None) -> Any:
         return importer.main(path, "theirs", Path(work), Choice(columns=patterns, frame=frame))
 
 
+def finished_report(path: Path) -> Any:
+    """A report that its folder calls finished, whatever it holds."""
+    run_folder.finish(path.parent, "", {}, [path.name])
+    return load_report(path.parent)
+
+
+RUN_REPORT = (
+    b'{"task": "va", "metric": "mean CCC", "heads": {"a": 0.5}, "equal": 0.5, "submitted": 0.5, "expected": null, '
+    b'"interval": [0.25, 0.75]}'
+)
 TOML = b"""
 [corpus]
 name = "mine"
@@ -278,6 +290,7 @@ def texts() -> list[Reader]:
         Reader("report", "report.json", seeds.report(),
                beside("other.json", seeds.report(), lambda path, other: compare.main([other, path], 10, 0)),
                "blend.compare.read"),
+        Reader("finished report", "report.json", RUN_REPORT, finished_report, "blend.report.run_report.load_report"),
     ]  # fmt: skip
 
 

@@ -131,6 +131,7 @@ OWN = {
     "written only": """
         extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
         heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
+        blend.predict.frames._write_video
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """

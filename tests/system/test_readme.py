@@ -158,7 +158,7 @@ def snippet(about: str) -> str:
 
 
 def test_no_line_is_forgotten_here():
-    assert len(LINES) >= 24 and sum(map(quick, LINES)) >= 12 and len(WITHIN) >= 10 and len(blocks("python")) == 2
+    assert len(LINES) >= 24 and sum(map(quick, LINES)) >= 12 and len(WITHIN) >= 10 and len(blocks("python")) == 3
     shapes = r"(python -m|pip install|dask (scheduler|worker)) |#!/bin/bash\n"
     assert [line for line in LINES if not re.match(shapes, line)] == []
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -242,6 +242,10 @@ def test_the_lines_on_a_video_end_well(reader, lines):
         reader.run(line)
     if any("clip.mp4" in line for line in lines):
         reader.run(snippet("clip.mp4"))
+
+
+def test_a_run_and_its_report_from_python(reader):
+    reader.run(snippet("load_report"))
 
 
 def block_with(part: str) -> list[str]:

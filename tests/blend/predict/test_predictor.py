@@ -2,13 +2,16 @@
 
 import json
 import os
+import runpy
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
@@ -19,11 +22,15 @@ from blend.predict import __main__, predictor
 from blend.predict import folder as prediction_folder
 from blend.predict import run as predict_run
 from extract import config as configs
+from extract.engines import create
 from extract.faces import crop_videos, detector
+from extract.media import video as media_video
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
+from heads.train.model import Model
 
-SHARED = Path(__file__).parents[4] / "shared"
+ROOT = Path(__file__).parents[3]
+SHARED = ROOT.parent / "shared"
 CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
 real = pytest.mark.skipif(not (CLIPS.is_dir() and YUNET.is_file()), reason="the shared folder's videos are not here")
 TEST_VIDEO = "demo-24"
@@ -88,7 +95,7 @@ def streams(path):
 
 
 def test_the_table_decides_as_the_submission_does_on_the_same_pictures(work, blends, crops):
-    table = predictor.Predictor.load(*blends).video(crops)
+    table = predictor.Predictor(*blends).predict(crops)
     assert table["frame"].tolist() == list(range(1, 61)) and table["x"].notna().all()
     np.testing.assert_allclose(table["time"], np.arange(60) / 30, atol=1e-4)
     for task, columns in (("au", list(AU)), ("expr", ["expression"]), ("va", list(VA))):
@@ -270,9 +277,9 @@ def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(work, c
     del table["checksum"]  # whoever writes it by hand
     record.write_text(json.dumps(table))
     with pytest.raises(InputError, match=r"'demo_mt_enet' that were made with other precision"):
-        predictor.Predictor.load(copy / "blend" / "va").video(crops)
+        predictor.Predictor(copy / "blend" / "va").predict(crops)
     record.unlink()  # of an older run: the project's own networks need no record
-    assert len(predictor.Predictor.load(copy / "blend" / "va").video(crops)) == 60
+    assert len(predictor.Predictor(copy / "blend" / "va").predict(crops)) == 60
 
 
 def test_of_several_videos_one_that_cannot_be_read_is_named_and_a_picture_is_a_video_of_one_frame(
@@ -314,14 +321,78 @@ def test_a_folder_of_pictures_is_a_table_of_single_frames_that_are_not_smoothed_
         frame = np.full((200, 320, 3), 90, np.uint8)
         frame[40:152, 30:142] = pictures[number]
         cv2.imwrite(str(folder / name), frame)
-    trained = predictor.Predictor.load(*blends)
-    table = trained.video(folder)
+    trained = predictor.Predictor(*blends)
+    table = trained.predict(folder)
     assert table["picture"].tolist() == ["a.png", "b.png", "c.png"] and table["by"].notna().all()
     for row, name in enumerate(table["picture"]):
-        alone = trained.video(folder / name)
+        alone = trained.predict(folder / name)
         pd.testing.assert_frame_equal(
             table.iloc[[row], 2:].reset_index(drop=True), alone.iloc[:, 3:], check_dtype=False, atol=1e-6
         )
+
+
+def test_a_predictor_gives_the_commands_table_of_a_file_of_its_frames_and_of_an_iterator(tmp_path, blends, pictures):
+    places = [[(20 + 3 * k, 40)] if k != 5 else [] for k in range(12)]
+    clip = film(tmp_path / "clip.mp4", pictures, places)
+    [said] = predict_run.main([clip], blends, tmp_path / "out", table_format="parquet", video=False)
+    written = pd.read_parquet(said["files"]["parquet"])
+    frames = np.stack([picture[..., ::-1] for picture in media_video.read(clip)])
+    with predictor.Predictor(*blends) as ready:
+        for table in (ready.predict(clip), ready.predict(frames, fps=25), ready.predict(iter(frames), fps=25)):
+            pd.testing.assert_frame_equal(table, written.astype(table.dtypes), check_exact=True)
+        picture = ready.predict(frames[0])
+        PIL.Image.fromarray(frames[0]).save(tmp_path / "photo.png")
+        pd.testing.assert_frame_equal(picture, ready.predict(tmp_path / "photo.png"), check_exact=True)
+        assert len(picture) == 1 and picture["frame"].item() == 1
+        with pytest.raises(InputError, match="faces 3: expected 1, or 2"):
+            ready.predict(frames, faces=3)
+    with pytest.raises(InputError, match="this predictor is closed"):
+        ready.predict(clip)
+    ready.close()
+
+
+def test_models_and_engines_are_loaded_with_the_first_video_only_and_engines_anew_after_an_error(
+    blends, crops, monkeypatch
+):
+    made, real_create, real_load = [], create.create, Model.load
+    monkeypatch.setattr(create, "create", lambda *given: made.append("engine") or real_create(*given))
+    monkeypatch.setattr(Model, "load", staticmethod(lambda folder: made.append("model") or real_load(folder)))
+    ready = predictor.Predictor(*blends)
+    assert made == []
+    first = ready.predict(crops)
+    assert sorted(made) == ["engine", "model", "model", "model"]
+    with ThreadPoolExecutor(2) as threads:
+        for table in threads.map(ready.predict, [crops] * 3):
+            pd.testing.assert_frame_equal(table, first, check_exact=True)
+    assert len(made) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr("blend.predict.features.check", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ready.predict(crops)
+    pd.testing.assert_frame_equal(ready.predict(crops), first, check_exact=True)
+    assert sorted(made) == ["engine", "engine", "model", "model", "model"]
+
+
+def test_a_video_that_breaks_off_is_predicted_as_far_as_it_goes_with_a_warning(tmp_path, blends, pictures):
+    clip = film(tmp_path / "cut.mkv", pictures, [[(20 + k, 40)] for k in range(40)])
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    with pytest.warns(UserWarning, match=r"cut\.mkv: breaks off after frame \d+"):
+        assert 5 < len(predictor.Predictor(blends[2]).predict(clip)) < 40
+
+
+def test_the_example_runs_from_its_first_line_to_its_last(few_videos, work, tmp_path, monkeypatch, capsys):
+    """On the small corpus, whose blend is finished, in the demo's place."""
+    (tmp_path / "runs" / "demo" / "corpus").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "corpus" / "cropped_aligned").symlink_to(few_videos.parent / "frames")
+    (tmp_path / "runs" / "few").symlink_to(work)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(configs, "DEFAULT", few_videos)
+    done = (work / "blend" / "au" / "DONE").stat().st_mtime_ns
+    names = runpy.run_path(str(ROOT / "configs" / "examples" / "from_python.py"))
+    assert (work / "blend" / "au" / "DONE").stat().st_mtime_ns == done, "a finished run is only read"
+    said = capsys.readouterr().out
+    assert said.startswith("au: mean F1 of ") and f"submitted {names['report'].scores['submitted']}\n" in said
+    assert f"{TEST_VIDEO} {{'AU1_score': " in said and len(names["table"]) == 60
 
 
 @pytest.mark.slow
