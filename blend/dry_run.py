@@ -179,8 +179,11 @@ def _memory(work: Path, steps: Sequence[PlannedStep]) -> int:
     return int(AT_ONCE * (LIBRARIES_MEMORY + ROWS_MEMORY * features))
 
 
-def show(planned: Plan) -> None:
-    """A table of the steps, and below it time, disk and memory."""
+def show(planned: Plan, as_json: bool = False) -> None:
+    """A table of the steps, and below it time, disk and memory; or all of it as JSON."""
+    if as_json:
+        print(json.dumps(planned.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
+        return
     from rich.console import Console
     from rich.table import Table
 

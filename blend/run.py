@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
+from blend import dry_run as plans
 from blend import single_task
 from blend.config import ONE_PROCESS, Config, SearchOptions
 from blend.pool import external
@@ -177,9 +178,7 @@ def command(
         bool, typer.Option("--dry-run", help="Say what is missing, how long it takes here, and end.")
     ] = False,
     where: session.Where = cluster.LOCAL,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print main numbers and paths as JSON, nothing else.")
-    ] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
     with errors.exits():
@@ -190,45 +189,39 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         if task == ALL and (given or study or names):
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
-        tasks, reports, refused = find_tasks(task, settings), {}, []
+        tasks = find_tasks(task, settings)
         if dry_run:
-            _show_plan(settings, tasks, folder, seed, names, given, as_json)
+            plans.show(plans.plan(settings, tasks, folder, seed, names, given), as_json)
             return
+
+        def run_task(name: str) -> dict[str, Any]:
+            options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
+            return main(
+                settings, name, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
+            )  # fmt: skip
+
         with session.use_cluster(where, settings.cluster, folder):
-            for name in tasks:
-                options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
-                try:
-                    reports[name] = main(
-                        settings, name, folder, seed, heads=names, predictions=given, submissions=submissions,
-                        options=options,
-                    )  # fmt: skip
-                except InputError as error:  # of several tasks the others are done
-                    refused.append(f"{name}: {error}" if task == ALL else str(error))
-                    continue
-                if not as_json:
-                    _show(name, reports[name], folder)
+            reports, refused = _run_tasks(tasks, run_task, None if as_json else folder)
         if as_json and reports:
             _print_json(reports, folder, task == ALL)
         if refused:
-            raise InputError("; ".join(refused))
+            raise InputError("; ".join(f"{n}: {e}" if task == ALL else e for n, e in refused.items()))
 
 
-def _show_plan(
-    config: Config,
-    tasks: list[str],
-    folder: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    as_json: bool,
-) -> None:
-    from blend import dry_run
-
-    planned = dry_run.plan(config, tasks, folder, seed, heads, predictions)
-    if as_json:
-        print(json.dumps(planned.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
-    else:
-        dry_run.show(planned)
+def _run_tasks(
+    tasks: Sequence[str], run_task: Callable[[str], dict[str, Any]], shown_in: Path | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Reports of the tasks, shown as they come unless `shown_in` is None, and what bad input others had."""
+    reports, refused = {}, {}
+    for name in tasks:
+        try:
+            reports[name] = run_task(name)
+        except InputError as error:  # of several tasks the others are done
+            refused[name] = str(error)
+            continue
+        if shown_in is not None:
+            _show(name, reports[name], shown_in)
+    return reports, refused
 
 
 def _check_storage(storage: str) -> None:

@@ -45,7 +45,7 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
         weights.need([registry.find(name, config) for name in _seeing(config, work)], config.features.weights)
     corpus = _render(work, sound=bool(audio_step.names(config, work))) if config.corpus.demo else ""
     config = resolve(config, work)
-    steps = list_steps(config, work, corpus, redo)
+    steps = list_steps(config, work, corpus, redo, engines)
     if (machines := session.current_cluster()) is not None:
         cluster_job.run(machines, config, steps)
     for part in steps:
@@ -55,9 +55,10 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
 
 
 def list_steps(
-    config: Config, work: Path, corpus: str = "", redo: bool = False
+    config: Config, work: Path, corpus: str = "", redo: bool = False, engines: EngineCache | None = None
 ) -> list[feature_step.NetworkStep | audio_step.AudioStep]:
-    """What is to be made of each network, pictures first. `corpus` is the version of an embedded one.
+    """What is to be made of each network, pictures first. `corpus` is the version of an embedded one; `engines` as of
+    `main`.
 
     Raises InputError for frames or networks that cannot be used.
     """
