@@ -5,6 +5,7 @@ missing.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from blend import single_task
 from blend.config import ONE_PROCESS, Config, SearchOptions
 from blend.pool import external
+from blend.report.schema import MultitaskReport, Report
 from extract import config as extract_config
 from extract.jobs import cluster, session
 from extract.runtime import cli, errors
@@ -32,7 +34,7 @@ def main(
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
     options: SearchOptions = ONE_PROCESS,
-) -> dict[str, Any]:
+) -> Report | MultitaskReport:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
     `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on
@@ -146,7 +148,7 @@ def _split_heads(heads: str | None) -> list[str] | None:
     return names
 
 
-def _print_json(reports: dict[str, dict[str, Any]], folder: Path, by_task: bool) -> None:
+def _print_json(reports: Mapping[str, Mapping[str, Any]], folder: Path, by_task: bool) -> None:
     """The main numbers of each task's report, by task or of the only one."""
     from blend.report.summary import brief
 
@@ -173,12 +175,11 @@ def find_tasks(task: str, config: Config) -> list[str]:
     return results
 
 
-def _show(task: str, report: dict[str, Any], folder: Path) -> None:
-    if task == MTL:
-        from blend.report.html.multitask import show
-    else:
-        from blend.report.summary import show
-    show(report, folder / "blend" / task)
+def _show(task: str, report: Any, folder: Path) -> None:
+    from blend.report import summary
+    from blend.report.html import multitask
+
+    (multitask if task == MTL else summary).show(report, folder / "blend" / task)
 
 
 if __name__ == "__main__":

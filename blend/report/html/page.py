@@ -6,12 +6,11 @@ nothing: its content security policy forbids it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from blend.report.caveats import list_caveats
 from blend.report.html import sections
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
+from blend.report.schema import Report
 from blend.report.summary import lines
 
 PARTS = {
@@ -30,11 +29,9 @@ PARTS = {
 TITLES = {"au": "Action units", "expr": "Expressions", "va": "Valence and arousal"}
 
 
-def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Faces | None = None) -> str:
-    """The page of a report, as built by `blend.report` and `blend.report.report` (with "submission", "test" and
-    "seconds"). Parts that a report lacks are left out. Equal arguments give equal bytes.
-    """
-    corpus = f" on {report['corpus']}" if report.get("corpus") else ""
+def render(report: Report, timeline: Timeline | None = None, faces: Faces | None = None) -> str:
+    """The page of a report. Equal arguments give equal bytes."""
+    corpus = f" on {report['corpus']}" if report["corpus"] else ""
     made = {
         "scores": sections.scores(report),
         "smoothing": sections.smoothing(report),
