@@ -5,7 +5,7 @@ Every function returns HTML, empty where the report lacks what the part is about
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from blend.report.html.timeline import Timeline
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
 from blend.report.summary import TUNED_HERE
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import TASKS, Labels
 
 ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
@@ -30,7 +30,6 @@ LEAST = 0.005
 """Importance that is worth a bar."""
 OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
 """Numbers of which every output may have its own."""
-UNITS = {"au": "action unit", "expr": "expression", "va": "dimension"}
 PARTS = ("train", "validation")
 
 
@@ -149,14 +148,15 @@ def search(report: Report) -> Markup:
 
 def outputs(report: Report) -> Markup:
     """Score of every output, with the numbers that it has of its own, and the task's own pictures."""
-    draw = {"au": _thresholds, "expr": lambda report: report.get("confusion"), "va": _density}[report["task"]]
+    task = TASKS[report["task"]]
     return render(
         "outputs",
         report,
-        unit=UNITS[report["task"]],
+        unit=task.unit,
+        labels=task.labels,
         held_out=report["per_output_held_out"],
         own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
-        charts=draw(report),
+        charts=PICTURES[task.labels](report),
     )
 
 
@@ -170,13 +170,22 @@ def _thresholds(report: Report) -> list[Markup]:
 
 
 def _density(report: Report) -> list[Markup]:
-    """va: where the frames are in the valence-arousal plane, and prediction against truth."""
+    """va: where the frames are in the plane of the outputs, and prediction against truth."""
     cells = report.get("density")
     if cells is None:
         return []
-    axes = {name: ("valence", "arousal", False) for name in ("truth", "blend")}
-    axes |= {name: ("truth", "blend", True) for name in ("valence", "arousal")}
+    across, up, *_ = report["per_output"]
+    axes = {name: (across, up, False) for name in ("truth", "blend")}
+    axes |= {name: ("truth", "blend", True) for name in report["per_output"]}
     return [charts_outputs.density(name, name, cells[name], *of) for name, of in axes.items()]
+
+
+PICTURES: dict[Labels, Callable[[Report], Any]] = {
+    "multilabel": _thresholds,
+    "multiclass": lambda report: report.get("confusion"),
+    "regression": _density,
+}
+"""What only one kind of labels has; its template is `outputs_<kind>.html`."""
 
 
 def reliability(report: Report) -> Markup:

@@ -11,6 +11,8 @@ from blend.crossfit.outcome import ResultBuilder
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.report import report, summary
+from blend.report.html import page
+from blend.report.html import timeline as page_timeline
 from blend.search import search
 from blend.submission import write
 from blend.tasks.lookup import BLEND_TASKS
@@ -55,6 +57,7 @@ def test_every_phase_takes_it(name, free, make_pool, tmp_path):
     table = report.build(pool, outcome, settings, 0, sent, corpus="made-up", unlabelled_test=odd)
     assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)
     assert any("held-out" in line for line in summary.sentences(table))
+    assert f"<h1>{name} on made-up</h1>" in page.render(table, page_timeline.make(pool, outcome))
     if name == "lsd":  # the other two have no format of an organiser
         write.write(tmp_path / "submission.txt", listed, test, combine.combine(test, params))
         assert len((tmp_path / "submission.txt").read_text().splitlines()) == 1 + 30 * len(test.videos)
