@@ -6,7 +6,6 @@ python -m blend.predict runs/demo/corpus/cropped_aligned/demo-23 --blend runs/de
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from blend.report import schema
 from blend.report.html import page
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ def report(source: Path) -> None:
     """The head of a report: what to expect, what to worry about."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as play:
         path = Path(name) / "report.html"
-        path.write_text(page.render(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
+        path.write_text(page.render(schema.read(schema.Report, source)), encoding="utf-8")
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         tab.goto(path.as_uri())

@@ -67,9 +67,7 @@ def _with_blend(file: Path, task: Task, listed: TestList, folder: Path) -> dict[
     """Shares and faults beside a finished blend and its heads."""
     blend = apply.read(folder / PARAMS)
     if blend.params.task != task.name:
-        raise InputError(
-            f"{folder}: a blend of {blend.decision.params.task}, but {file} is a submission for {task.name}"
-        )
+        raise InputError(f"{folder}: a blend of {blend.params.task}, but {file} is a submission for {task.name}")
     where = {head: folder.parents[1] / "heads" / folder.name / head for head in blend.params.heads}
     if lacking := [head for head, own in where.items() if not (own / "test.parquet").is_file()]:
         raise InputError(

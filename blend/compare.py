@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
+from blend.report.schema import Interval, Score, Smoothing, Video, Weights
 from blend.tasks.lookup import BLEND_TASKS
 from extract import config as configs
-from extract.runtime import cli, errors, limits, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, TASKS
@@ -34,51 +35,24 @@ if TYPE_CHECKING:
     from blend.calibrate.video_counts import Table
 
 DRAWS = 10_000
-NEEDED = ("task", "metric", "select", "held_out", "videos", "k", "kernel", "weights", "submitted", "interval")
-
-Count = Annotated[float, Field(ge=-1e15, le=1e15)]
-Score = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Video(BaseModel):
-    """A video of a report, as far as it is compared."""
-
-    model_config = ConfigDict(strict=True)
-    video: str
-    truth: str
-    labelled: Annotated[int, Field(ge=0, le=limits.FRAMES)]
-    group: Annotated[int, Field(ge=0, le=limits.FRAMES)] | None = None
-    counts: list[list[Count]]
-    counts_submitted: list[list[Count]]
-
-
-class Report(BaseModel):
-    """A blend's report, as far as it is compared: somebody may have edited it."""
-
-    model_config = ConfigDict(strict=True)
-    metric: str
-    select: str
-    held_out: bool
-    kernel: str
-    k: int | list[int]
-    weights: dict[str, Score | list[Score]]
-    submitted: Score | None
-    interval: Annotated[list[Score], Field(min_length=2, max_length=2)] | None
-    videos: list[Video]
+Compared = TypedDict("Compared", {
+    "task": str, "metric": str, "select": str, "held_out": bool, "videos": list[Video], "k": Smoothing, "kernel": str,
+    "weights": Weights, "submitted": Score, "interval": Interval,
+})  # fmt: skip
+"""A blend's report, as far as it is compared: somebody may have edited it, or an older version has written it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A blend's report, as far as it is compared."""
+    """A folder's name, and its report."""
 
     name: str
-    report: dict[str, Any]
+    report: Compared
 
     @property
-    def videos(self) -> list[dict[str, Any]]:
+    def videos(self) -> list[Video]:
         """Every annotated validation video, by name."""
-        results: list[dict[str, Any]] = self.report["videos"]
-        return results
+        return self.report["videos"]
 
 
 def main(paths: list[Path], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
@@ -115,17 +89,17 @@ def read(path: Path) -> Run:
     """A run folder's report (or the file itself). Raises InputError where there is none that can be compared."""
     file = path / "report.json" if os.path.isdir(path) else path
     run_folder.check_result(file, "python -m blend.run makes it anew")
-    report = run_folder.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
+    report: Any = run_folder.read_json(file, "give a folder that blend.run has finished, such as runs/demo/blend/au")
     task = str(report.get("task"))
     if task == MTL:
         raise InputError(f"{file}: is of the multi-task challenge; compare its parts, as in {file.parent / 'va'}")
     if task not in TASKS:
         raise InputError(f"{file}: no report of a blend; give a folder such as runs/demo/blend/au")
-    if lacking := [name for name in NEEDED if name not in report]:
+    if lacking := [name for name in Compared.__annotations__ if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
     if not report["videos"]:
         raise InputError(f"{file}: holds no annotated video")
-    configs.check(Report, report, file)
+    configs.check(Compared, report, file, strict=True)
     for video in report["videos"]:
         for key in ("counts", "counts_submitted"):
             rows, columns = BLEND_TASKS[task].table_shape

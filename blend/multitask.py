@@ -17,7 +17,9 @@ from typing import Any
 from blend import single_task
 from blend.config import Config, SearchOptions
 from blend.pool import provenance
+from blend.report import schema
 from blend.report.html import multitask as multitask_page
+from blend.report.schema import MultitaskReport, Part, Report
 from blend.submission import check as submission_check
 from blend.submission.formats import KINDS
 from extract import run as extract_run
@@ -38,7 +40,7 @@ def main(
     predictions: dict[str, Path],
     submissions: int,
     options: SearchOptions,
-) -> dict[str, Any]:
+) -> MultitaskReport:
     """Blend each part into `<work>/blend/mtl/{va,expr,au}/`, then join them in `<work>/blend/mtl/`; returns the report.
 
     `heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `predictions` has a folder for
@@ -58,7 +60,7 @@ def _run_once(
     predictions: dict[str, Path],
     submissions: int,
     options: SearchOptions,
-) -> dict[str, Any] | None:
+) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
@@ -79,7 +81,7 @@ def _run_once(
         return _joined(out, paths.test, reports, seed, began)
 
 
-def _is_of(folder: Path, report: dict[str, Any]) -> bool:
+def _is_of(folder: Path, report: Report) -> bool:
     """Whether a part's folder is finished, and holds this report."""
     try:
         there = inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))
@@ -88,9 +90,7 @@ def _is_of(folder: Path, report: dict[str, Any]) -> bool:
         return False
 
 
-def _joined(
-    out: Path, test: Path | None, reports: dict[str, dict[str, Any]], seed: int, began: float
-) -> dict[str, Any]:
+def _joined(out: Path, test: Path | None, reports: dict[str, Report], seed: int, began: float) -> MultitaskReport:
     """One submission and one report of the parts, unless that is there. All four folders are held."""
     facts = {
         "parts": {part: run_folder.file_hash(out / part / run_folder.DONE) for part in reports},
@@ -100,12 +100,11 @@ def _joined(
     }
     mark = run_folder.fingerprint(facts)
     if run_folder.is_done(out, mark):
-        entries: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
-        return entries
+        return schema.read(MultitaskReport, out / "report.json")
     run_folder.begin(out)
     header = submission_check.read_template(test).header if test else tasks.MTL_HEADER
-    report = sum_reports(reports, seed)
     join([out / part / "submission.txt" for part in reports], header, out / "submission.txt")
+    report = sum_reports(reports, seed)
     report["submissions"] = _join_alternatives(out, reports, header)
     report["seconds"] = round(time.monotonic() - began, 2)
     run_folder.write_json(out / "report.json", report)
@@ -139,33 +138,36 @@ def join(parts: list[Path], header: str, out: Path) -> None:
             raise RuntimeError(f"{out}: line {line}: {what}")
 
 
-def sum_reports(reports: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+def sum_reports(reports: dict[str, Report], seed: int) -> MultitaskReport:
     """The report of the whole: P_MTL, what it is made of, and the interval, from the reports of the parts by name.
 
     The parts' intervals are added, as if all were off to the same side at once: the sum's is rather too wide.
     """
     parts = {name: _part(report) for name, report in reports.items()}
-    intervals = [part["interval"] for part in parts.values()]
+    intervals = [interval for part in parts.values() if (interval := part["interval"]) is not None]
     sent = next(iter(reports.values()))["submission"]
-    tested = [part["test"] for part in parts.values()]
+    tested = [test["score"] for part in parts.values() if (test := part["test"]) is not None]
     return {
         "task": MTL,
         "metric": METRIC,
         "best_heads": _sum([part["best_head"]["score"] for part in parts.values()]),
         "equal": _sum([part["equal"] for part in parts.values()]),
-        **{key: _sum([part[key] for part in parts.values()]) for key in ("submitted", "searched", "expected")},
+        "submitted": _sum([part["submitted"] for part in parts.values()]),
+        "searched": _sum([part["searched"] for part in parts.values()]),
+        "expected": _sum([part["expected"] for part in parts.values()]),
         "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
-        "interval": None if None in intervals else [sum(interval[side] for interval in intervals) for side in (0, 1)],
+        "interval": [sum(side) for side in zip(*intervals, strict=True)] if len(intervals) == len(parts) else None,
         "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
-        "test": None if None in tested else _sum([item["score"] for item in tested]),
+        "test": _sum(tested) if len(tested) == len(parts) else None,
         "parts": parts,
         "submission": {key: sent[key] for key in ("path", "from", "lines", "frames", "videos")},
         "seed": seed,
+        "submissions": [],
+        "seconds": 0.0,
     }
 
 
-def _part(report: dict[str, Any]) -> dict[str, Any]:
-    """What the whole tells of one part; all else is in the part's own report."""
+def _part(report: Report) -> Part:
     crossed, heads = report["cross_fitted"], report["heads"]
     best = max(heads, key=lambda head: (heads[head] is not None, heads[head] or 0.0))
     return {
@@ -173,7 +175,9 @@ def _part(report: dict[str, Any]) -> dict[str, Any]:
         "select": report["select"],
         "best_head": {"name": best, "score": heads[best]},
         "equal": report["equal"],
-        **{key: report[key] for key in ("submitted", "searched", "expected")},
+        "submitted": report["submitted"],
+        "searched": report["searched"],
+        "expected": report["expected"],
         "cross_fitted": crossed["pooled"] if crossed is not None else None,
         "optimism": report["optimism"],
         "interval": report["interval"],
@@ -181,7 +185,7 @@ def _part(report: dict[str, Any]) -> dict[str, Any]:
         "per_output": report["per_output"],
         "frames": report["frames"],
         "test": report["test"],
-        "unlabelled_test": report.get("unlabelled_test"),
+        "unlabelled_test": report["unlabelled_test"],
         "report": f"{report['task']}/report.json",
     }
 
@@ -191,7 +195,7 @@ def _sum(scores: list[float | None]) -> float | None:
     return None if None in scores else float(sum(score for score in scores if score is not None))
 
 
-def _join_alternatives(out: Path, reports: dict[str, dict[str, Any]], header: str) -> list[dict[str, Any]]:
+def _join_alternatives(out: Path, reports: dict[str, Report], header: str) -> list[dict[str, Any]]:
     """Join the parts' first, second, ... submissions; a part that has fewer gives its first again."""
     for old in (out / "submissions").glob("*.txt"):
         old.unlink()

@@ -20,6 +20,7 @@ from blend.report import report as report_report
 from blend.report.html import page, thumbnails
 from blend.report.html import timeline as page_timeline
 from blend.report.pointers import plain
+from blend.report.schema import Report
 from blend.search import search, shared_search, shared_study
 from blend.search.journal import TrialJournal
 from blend.search.search import SearchResult
@@ -44,7 +45,7 @@ def run_blend(
     out: Path,
     submissions: int,
     options: SearchOptions,
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Report, list[str]]:
     """Write everything but DONE into `out`; returns the report and the results' names. `values`: as read before."""
     watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
     values = values if values is not None else blend_inputs.load_pools(sources)
@@ -62,31 +63,25 @@ def run_blend(
     submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources)
     watch.lap("estimate")
-    report = report_report.build(values.validation, outcome, sources.settings, sources.seed)
-    ks, train = report["score_against_k"]["k"], sources.paths.train
-    report |= report_report.build_details(values.validation, outcome, sources.seed, ks, config.corpus.name, train)
-    report["frames"]["filled_by_head"] = values.validation.filled(values.validation.known.rows)
-    report["prior_from"] = sources.prior_from
-    report["heads_tuned_here"] = config.corpus.demo and bool(sources.ours)
-    report["alike"] = report_facts.describe_resemblance(config, sources, work)
-    report["submission"] = _submitted(out, values, target, sources)
+    others = _write_alternatives(out, values, target, outcome, submissions, sources)
+    learnt_from_both = values.learnt_from_both if target is values.both else ()
+    report = report_report.build(
+        values.validation,
+        outcome,
+        settings,
+        seed,
+        report_report.describe_submission(values.listed, target, values.source, settings.test_from, learnt_from_both),
+        corpus=config.corpus.name,
+        train=sources.paths.train,
+        prior_from=sources.prior_from,
+        heads_tuned_here=config.corpus.demo and bool(sources.ours),
+        alike=report_facts.describe_resemblance(config, sources, work),
+        unlabelled_test=unlabelled.facts(values.validation, target, params, seed) if values.source == "test" else None,
+        submissions=others,
+        test=_score_on_test(config, sources, work, out, values, others),
+    )
     for line in report_facts.warn_of_resemblance(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)
-    report["unlabelled_test"] = (
-        unlabelled.facts(values.validation, target, params, sources.seed) if values.source == "test" else None
-    )
-    results = list(RESULTS)
-    alternatives.clear(out)
-    report["submissions"] = None
-    if submissions > 1:
-        written = alternatives.write(out, _entries(values, target, outcome), submissions, values.listed, sources.prior)
-        left_out = [*written.left_out]
-        if values.both is None and values.source == "test":
-            left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
-        report["submissions"] = {"files": list(written.files), "left_out": left_out}
-        texts = [Path(entry["file"]) for entry in written.files]
-        results += [str(item) for text in texts for item in (text, text.with_suffix(".json"))]
-    _score_on_test(config, sources, work, out, values, report)
     report["seconds"], report["seconds_of"] = watch.total(), watch.lap("report")
     _warn_of_folds(outcome, values.validation, sources.settings.folds)
     run_folder.write_json(out / "report.json", report)
@@ -94,7 +89,8 @@ def run_blend(
     faces = thumbnails.make(values.validation, pictures)
     timeline = page_timeline.make(values.validation, outcome)
     run_folder.write_text(out / "report.html", page.render(report, timeline, faces))
-    return report, results
+    texts = [Path(entry["file"]) for entry in others["files"]] if others else []
+    return report, [*RESULTS, *(str(item) for text in texts for item in (text, text.with_suffix(".json")))]
 
 
 def _warn_of_folds(outcome: BlendResult, validation: Pool, wanted: int) -> None:
@@ -146,15 +142,18 @@ def _cross_fitted(finding: ResultBuilder, sources: BlendInputs) -> BlendResult:
         return finding.finish(bar.advance)
 
 
-def _submitted(out: Path, values: LoadedPools, target: Pool, sources: BlendInputs) -> dict[str, Any]:
-    """Facts about submission.txt."""
-    rows = submission.rows(values.listed, target)
-    facts = report_report.describe_submission(out / "submission.txt", values.listed, target, rows, values.source)
-    return facts | {
-        "filled_by_head": target.filled(rows),
-        "test_from": sources.settings.test_from,
-        "learnt_from_train_and_val": list(values.learnt_from_both) if target is values.both else [],
-    }
+def _write_alternatives(
+    out: Path, values: LoadedPools, target: Pool, outcome: BlendResult, count: int, sources: BlendInputs
+) -> dict[str, Any] | None:
+    """Write `count` different submissions, where it is more than one; what the report says of them."""
+    alternatives.clear(out)
+    if count == 1:
+        return None
+    written = alternatives.write(out, _entries(values, target, outcome), count, values.listed, sources.prior)
+    left_out = [*written.left_out]
+    if values.both is None and values.source == "test":
+        left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
+    return {"files": list(written.files), "left_out": left_out}
 
 
 def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:
@@ -185,16 +184,17 @@ def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Ca
 
 
 def _score_on_test(
-    config: Config, sources: BlendInputs, work: Path, out: Path, values: LoadedPools, report: dict[str, Any]
-) -> None:
-    """What the submissions score on test: known for the demo only, and read only now that they are written."""
-    report["test"] = None
+    config: Config, sources: BlendInputs, work: Path, out: Path, values: LoadedPools, others: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """What the submission scores on test, and, written to them, what others do: known for the demo only, and read only
+    now that they are written.
+    """
     if not config.corpus.demo or values.source != "test":
-        return
+        return None
     from blend.submission.test_score import final_score
     from extract.demo.corpus import paths
 
     truth = paths(extract_run.corpus_folder(work))["truth"][sources.task.within or sources.task.name]
-    report["test"] = final_score(out / "submission.txt", values.listed, truth, sources.task)
-    for entry in (report["submissions"] or {"files": []})["files"]:
+    for entry in (others or {"files": []})["files"]:
         entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]
+    return final_score(out / "submission.txt", values.listed, truth, sources.task)

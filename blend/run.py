@@ -23,6 +23,7 @@ from blend import single_task
 from blend.config import ONE_PROCESS, Config, SearchOptions
 from blend.pool import external
 from blend.report.run_report import RunReport
+from blend.report.schema import MultitaskReport, Report
 from extract import config as extract_config
 from extract.jobs import cluster, session
 from extract.runtime import cli, errors
@@ -42,7 +43,7 @@ def main(
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
     options: SearchOptions = ONE_PROCESS,
-) -> dict[str, Any]:
+) -> Report | MultitaskReport:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
     `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on
@@ -194,7 +195,7 @@ def command(
             plans.show(plans.plan(settings, tasks, folder, seed, names, given), as_json)
             return
 
-        def run_task(name: str) -> dict[str, Any]:
+        def run_task(name: str) -> Report | MultitaskReport:
             options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
             return main(
                 settings, name, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
@@ -209,8 +210,8 @@ def command(
 
 
 def _run_tasks(
-    tasks: Sequence[str], run_task: Callable[[str], dict[str, Any]], shown_in: Path | None
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    tasks: Sequence[str], run_task: Callable[[str], Report | MultitaskReport], shown_in: Path | None
+) -> tuple[dict[str, Report | MultitaskReport], dict[str, str]]:
     """Reports of the tasks, shown as they come unless `shown_in` is None, and what bad input others had."""
     reports, refused = {}, {}
     for name in tasks:
@@ -239,7 +240,7 @@ def _split_heads(heads: str | None) -> list[str] | None:
     return names
 
 
-def _print_json(reports: dict[str, dict[str, Any]], folder: Path, by_task: bool) -> None:
+def _print_json(reports: Mapping[str, Mapping[str, Any]], folder: Path, by_task: bool) -> None:
     """The main numbers of each task's report, by task or of the only one."""
     from blend.report.summary import brief
 
@@ -266,12 +267,11 @@ def find_tasks(task: str, config: Config) -> list[str]:
     return results
 
 
-def _show(task: str, report: dict[str, Any], folder: Path) -> None:
-    if task == MTL:
-        from blend.report.html.multitask import show
-    else:
-        from blend.report.summary import show
-    show(report, folder / "blend" / task)
+def _show(task: str, report: Any, folder: Path) -> None:
+    from blend.report import summary
+    from blend.report.html import multitask
+
+    (multitask if task == MTL else summary).show(report, folder / "blend" / task)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from blend.config import Config, SearchOptions
 from blend.pool import inputs as blend_inputs
 from blend.pool import networks, provenance
 from blend.pool.inputs import BlendInputs
-from extract.runtime import inputs, run_folder
+from blend.report import schema
+from blend.report.schema import Report
+from extract.runtime import run_folder
 from extract.runtime.progress import step, steps
 
 
@@ -23,7 +25,7 @@ def main(
     predictions: dict[str, Path],
     submissions: int,
     options: SearchOptions,
-) -> dict[str, Any]:
+) -> Report:
     """Blend one task, or one part of the multi-task challenge ("mtl/va"), into `<work>/blend/<task>/`; returns the
     report. Arguments as of `blend.run.main`. Raises InputError for bad input.
     """
@@ -42,7 +44,7 @@ def _run_once(
     given: dict[str, Path],
     submissions: int,
     options: SearchOptions,
-) -> dict[str, Any] | None:
+) -> Report | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
     out = work / "blend" / task
 
@@ -67,8 +69,7 @@ def _run_once(
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
         if run_folder.is_done(out, mark):
-            report: dict[str, Any] = inputs.parse_json((out / "report.json").read_text(encoding="utf-8"))
-            return report
+            return schema.read(Report, out / "report.json")
         if values is None:
             return None
         from blend import pipeline

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator
 
 from extract import config_file
 from extract.runtime import limits
@@ -255,7 +255,7 @@ def _overridden(kind: type[C], raw: dict[str, Any], path: str, overrides: list[s
     return config
 
 
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S")
 
 
 def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) -> str:
@@ -270,12 +270,17 @@ def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[
     return str(where)
 
 
-def check(kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str]) -> S:
-    """Validate a table as `kind`; the first problem becomes one InputError line that starts with `where`, which may
-    hang on the key.
+def check(
+    kind: type[S],
+    raw: dict[str, Any],
+    where: Path | str | Callable[[tuple[str, ...]], str],
+    strict: bool | None = None,
+) -> S:
+    """Validate a table as `kind`, a model or a TypedDict; the first problem becomes one InputError line that starts
+    with `where`, which may hang on the key. `strict`: no text stands for a number (None: as the model says).
     """
     try:
-        return kind.model_validate(raw)
+        return TypeAdapter(kind).validate_python(raw, strict=strict)
     except ValidationError as error:
         first = error.errors()[0]
         loc = tuple(str(part) for part in first["loc"])
@@ -295,7 +300,7 @@ def check(kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tupl
         raise InputError(f"{where}: key {key!r}: {first['msg']}; found {result}{hint}") from None
 
 
-def _model_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+def _model_at(kind: Any, loc: tuple[int | str, ...]) -> Any:
     """The model class that holds the key at `loc`, found by walking annotations."""
     import typing
 

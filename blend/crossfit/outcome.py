@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -88,17 +87,3 @@ class ResultBuilder:
         alone = {head: self.selection.tune_with_weights(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
         results = {head: alone[copies.get(head, head)] for head in self.pool.heads}
         return results | {EQUAL: self.selection.tune_with_weights(np.full(len(distinct), 1 / len(distinct)))}
-
-
-def facts(way: SelectedBlend) -> dict[str, Any]:
-    """A way as the report tells it: tuned on all videos, cross-fitted, the optimism between them, an interval."""
-    held = way.crossed.pooled if way.crossed is not None else None
-    interval = way.crossed.interval if way.crossed is not None else None
-    return {
-        "tuned": way.score,
-        "cross_fitted": held,
-        "optimism": None if held is None or way.score is None else way.score - held,
-        "interval": None if interval is None else list(interval),
-        "kernel": way.params.kernel,
-        "k": list(way.params.k) if isinstance(way.params.k, tuple) else way.params.k,
-    }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from blend.html import templates
 from blend.predict.table import in_words, score_name
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
-from heads.abaw.tasks import AU, EXPR, TASKS, VA
+from heads.abaw.tasks import AU, EXPR, VA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,7 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
     faces = [(str(name), values) for name, values in table.groupby("face", sort=False)]
     times = faces[0][1]["time"].to_numpy(np.float64)
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
-    thresholds = next((param.thresholds for param in params if TASKS[param.task].is_multilabel), None)
-    thresholds = thresholds or (DEFAULT_THRESHOLD,) * len(AU)
+    thresholds = next((param.thresholds for param in params if param.thresholds), (DEFAULT_THRESHOLD,) * len(AU))
     data = {
         "frames": said["frames"],
         "rate": said["rate"],

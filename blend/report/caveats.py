@@ -5,12 +5,11 @@ Each line is a text with places in the report (`blend.report.pointers.ref`).
 
 from __future__ import annotations
 
-from typing import Any
-
 from blend.report import facts as report_facts
 from blend.report import unlabelled as unlabelled_sentences
 from blend.report.leaderboard import leader
 from blend.report.pointers import ref
+from blend.report.schema import Report
 
 WIDE = 0.1
 """Of an interval; published differences between systems are smaller."""
@@ -29,8 +28,8 @@ MOST = 4
 """Names in one sentence."""
 
 
-def list_caveats(report: dict[str, Any]) -> list[str]:
-    """Sentences; empty where nothing stands out. Parts that a report lacks are passed over."""
+def list_caveats(report: Report) -> list[str]:
+    """Sentences; empty where nothing stands out."""
     return [
         *unlabelled_sentences.sentences(report),
         *_interval(report),
@@ -47,20 +46,20 @@ def list_caveats(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _interval(report: dict[str, Any]) -> list[str]:
+def _interval(report: Report) -> list[str]:
     if report["interval"] is None:
         return ["What to expect on other videos could not be estimated: validation shows too few people or recordings."]
     low, high = report["interval"]
     if high - low <= WIDE:
         return []
-    who = f" of {ref('frames', 'people')} people" if report["frames"].get("people_known") else ""
+    who = f" of {ref('frames', 'people')} people" if report["frames"]["people_known"] else ""
     return [
         f"The interval is wide, {ref('interval', 0)} to {ref('interval', 1)}: {ref('frames', 'videos')} validation "
         f"videos{who} say little about others. Smaller differences between blends mean nothing here."
     ]
 
 
-def _optimism(report: dict[str, Any]) -> list[str]:
+def _optimism(report: Report) -> list[str]:
     if report["optimism"] is None or report["optimism"] <= OPTIMISM:
         return []
     return [
@@ -69,7 +68,7 @@ def _optimism(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _not_better(report: dict[str, Any]) -> list[str]:
+def _not_better(report: Report) -> list[str]:
     first = leader(report)
     if first is None or first.submitted or report["expected"] is None:
         return []
@@ -82,38 +81,38 @@ def _not_better(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _widest(report: dict[str, Any]) -> list[str]:
+def _widest(report: Report) -> list[str]:
     curve = report["score_against_k"]["k"]
     if not isinstance(report["k"], int) or report["k"] == 0 or not curve or report["k"] < max(curve):
         return []
     return [f"k = {ref('k')} is the widest that was tried; the best may lie beyond (blend.{report['task']}.k_max)."]
 
 
-def _videos(report: dict[str, Any]) -> list[str]:
-    rows = list(enumerate(report.get("videos", [])))
+def _videos(report: Report) -> list[str]:
+    rows = list(enumerate(report["videos"]))
     pulling = [(i, row) for i, row in rows if row["influence"] is not None and row["influence"] < -PULL]
-    pulling.sort(key=lambda pair: pair[1]["influence"])
+    pulling.sort(key=lambda pair: pair[1]["influence"] or 0.0)
     if not pulling:
         return []
     named = ", ".join(f"{row['video']} ({ref('videos', i, 'influence')})" for i, row in pulling[:MOST])
     return [f"Single videos pull the score down: {named}. Look at them in the timeline: are labels and faces right?"]
 
 
-def _people(report: dict[str, Any]) -> list[str]:
+def _people(report: Report) -> list[str]:
     """As `_videos`, of people with several videos."""
-    rows = [(i, row) for i, row in enumerate(report.get("people") or []) if len(row["videos"]) > 1]
+    rows = [(i, row) for i, row in enumerate(report["people"] or []) if len(row["videos"]) > 1]
     pulling = [(i, row) for i, row in rows if row["influence"] is not None and row["influence"] < -PULL]
     if not pulling:
         return []
-    pulling.sort(key=lambda pair: pair[1]["influence"])
+    pulling.sort(key=lambda pair: pair[1]["influence"] or 0.0)
     named = ", ".join(f"{row['person']} ({ref('people', i, 'influence')})" for i, row in pulling[:MOST])
     return [f"Single people, with all their videos, pull the score down: {named}."]
 
 
-def _outputs(report: dict[str, Any]) -> list[str]:
-    held = report.get("per_output_held_out")
+def _outputs(report: Report) -> list[str]:
+    held = report["per_output_held_out"]
     key = "per_output_held_out" if held else "per_output"
-    parts = {name: score for name, score in report[key].items() if score is not None}
+    parts = {name: score for name, score in (held or report["per_output"]).items() if score is not None}
     if not parts:
         return []
     mean = sum(parts.values()) / len(parts)
@@ -124,8 +123,8 @@ def _outputs(report: dict[str, Any]) -> list[str]:
     return [f"Far below the others: {named}."]
 
 
-def _rare(report: dict[str, Any]) -> list[str]:
-    parts = report.get("data", {}).get("validation", {}).get("outputs", {})
+def _rare(report: Report) -> list[str]:
+    parts = report["data"]["validation"]["outputs"]
     rare = [name for name, part in parts.items() if part.get("videos", FEW_VIDEOS) < FEW_VIDEOS]
     if not rare or len(parts) < FEW_VIDEOS:
         return []
@@ -134,7 +133,7 @@ def _rare(report: dict[str, Any]) -> list[str]:
     return [f"Shown by fewer than {FEW_VIDEOS} validation videos, so hardly tested: {named}{more}."]
 
 
-def _filled(report: dict[str, Any]) -> list[str]:
+def _filled(report: Report) -> list[str]:
     results = []
     frames, sent = report["frames"], report["submission"]
     if frames["filled"] > FILLED * frames["labelled"]:
@@ -150,9 +149,9 @@ def _filled(report: dict[str, Any]) -> list[str]:
     return results
 
 
-def _balance(report: dict[str, Any]) -> list[str]:
-    data = report.get("data", {})
-    if not data.get("train"):
+def _balance(report: Report) -> list[str]:
+    data = report["data"]
+    if not data["train"]:
         return []
     odd = []
     for name, here in data["validation"]["outputs"].items():

@@ -19,6 +19,7 @@ from blend.crossfit.outcome import EQUAL, BlendResult
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
+from blend.report.schema import OwnPicture
 from blend.report.videos import VideoDecisions
 from heads.abaw.tasks import Labels
 
@@ -127,9 +128,9 @@ def _rounded(value: float) -> float | None:
     return number_or_none(value)
 
 
-OF_KIND: dict[Labels, tuple[str, Callable[[Pool, BlendResult, VideoDecisions], Any]]] = {
-    "multilabel": ("threshold_curves", lambda pool, outcome, decided: thresholds(pool, outcome)),
-    "multiclass": ("confusion", lambda pool, outcome, decided: confusion(pool, decided)),
-    "regression": ("density", lambda pool, outcome, decided: density(pool, decided)),
+OF_KIND: dict[Labels, Callable[[Pool, BlendResult, VideoDecisions], OwnPicture]] = {
+    "multilabel": lambda pool, outcome, decided: {"threshold_curves": thresholds(pool, outcome)},
+    "multiclass": lambda pool, outcome, decided: {"confusion": confusion(pool, decided)},
+    "regression": lambda pool, outcome, decided: {"density": density(pool, decided)},
 }
-"""What only one kind of labels has: its key in report.json, and how it is made."""
+"""What only one kind of labels has."""

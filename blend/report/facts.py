@@ -15,6 +15,7 @@ from blend.config import Config
 from blend.pool.inputs import BlendInputs
 from blend.pool.pool import Pool
 from blend.report.pointers import ref
+from blend.report.schema import Report
 from blend.search.search import SearchResult, Trial, derive
 from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
@@ -68,9 +69,9 @@ def describe_resemblance(config: Config, sources: BlendInputs, work: Path) -> di
     return {"network": result.network, "videos": result.videos, "count": len(result.pairs), "pairs": pairs}
 
 
-def warn_of_resemblance(report: dict[str, Any]) -> list[str]:
+def warn_of_resemblance(report: Report) -> list[str]:
     """A sentence with the pair that is most alike, with places in the report; empty where there is none."""
-    result = report.get("alike")
+    result = report["alike"]
     if not result or not result["count"]:
         return []
     first = result["pairs"][0]

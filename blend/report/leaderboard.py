@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Report = dict[str, Any]
+from blend.report.schema import Report, Way
+
 HEADER = ("", "plain", "tuned", "held out", "k")
 NAMES = {"tuned": "blend, tuned", "cross_fitted": "blend, cross-fitted"}
 
@@ -46,16 +48,18 @@ def leader(report: Report) -> Leader | None:
     """The best on held-out videos of the heads alone, equal weights, and both ways to a blend; None where nothing is
     held out. Of equals, a single head before equal weights before the submitted blend before the other way.
     """
-    rivals = [(f"the head {name} alone", ("baselines", name)) for name in report["baselines"] if name != "equal"]
-    rivals.append(("equal weights", ("baselines", "equal")))
-    ways = sorted(report["ways"], key=lambda name: name != report["select"])  # the submitted one first
-    rivals += [(_way(name, report["select"]), ("ways", name)) for name in ways]
-    results = []
-    for name, (part, key) in rivals:
-        score = report[part].get(key, {}).get("cross_fitted")
-        if score is not None:
-            submitted = part == "ways" and key == report["select"]
-            results.append(Leader(name, (part, key, "cross_fitted"), score, submitted))
+    alone, selected = report["baselines"], report["select"]
+    rivals: list[tuple[str, tuple[str, str], Way]] = [
+        *((f"the head {name} alone", ("baselines", name), item) for name, item in alone.items() if name != "equal"),
+        ("equal weights", ("baselines", "equal"), alone["equal"]),
+        *((_way(name, selected), ("ways", name), item) for name, item in report["ways"].items()),
+    ]
+    rivals.sort(key=lambda rival: rival[1][0] == "ways" and rival[1][1] != selected)  # the submitted way first
+    results = [
+        Leader(name, (*place, "cross_fitted"), score, place == ("ways", selected))
+        for name, place, item in rivals
+        if (score := item["cross_fitted"]) is not None
+    ]
     return max(results, key=lambda item: item.score, default=None)
 
 
@@ -64,7 +68,7 @@ def _way(name: str, selected: str) -> str:
 
 
 def _row(
-    name: str, plain: float | None, plain_at: tuple[str, ...] | None, item: dict[str, Any], place: tuple[str, ...],
+    name: str, plain: float | None, plain_at: tuple[str, ...] | None, item: Mapping[str, Any], place: tuple[str, ...],
     tuned: str = "tuned", held: str = "cross_fitted",
 ) -> dict[str, Any]:  # fmt: skip
     return {
@@ -84,7 +88,7 @@ def _row(
     }
 
 
-def best_head(report: dict[str, Any]) -> str | None:
+def best_head(report: Report) -> str | None:
     """The head that is best alone on held-out videos; None where nothing is held out."""
     alone = {name: item["cross_fitted"] for name, item in report["baselines"].items() if name != "equal"}
     known = {name: score for name, score in alone.items() if score is not None}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,34 +14,55 @@ from blend.config import BlendSettings
 from blend.crossfit import outcome as outcomes
 from blend.crossfit.estimate import CrossFit
 from blend.crossfit.outcome import BlendResult
+from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.report import curves, published
 from blend.report import facts as report_facts
 from blend.report import videos as video_scores
+from blend.report.schema import Details, FrameCounts, OwnNumbers, Report, Submission, ValidationScores, Way
+from blend.submission import write
 from heads.abaw.test_list import TestList
 
 CURVE = (0, 1, 2, 3, 5, 7, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200)
 
 
-def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) -> dict[str, Any]:
-    """All of report.json that validation can tell. Scores that are not defined are None.
-
-    `submitted` is the score of params.json on the videos it was made from, `expected` that of the same procedure on
-    held-out videos, which is what to expect on others (None: nothing could be held out); `cross_fitted`, `interval` and
-    `optimism` say more of it. `searched` is the score that the search (the way "tuned") reached on its videos. `ways`
-    has the same for both ways, `baselines` for every head alone and for equal weights, with their k and thresholds
-    tuned; their `score`, like `heads` and `equal`, is unsmoothed and, for au, cut at 0.5: what one would hand in
-    without a search. `tuned` is what the search starts from.
+def build(
+    pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int, submission: Submission, *,
+    corpus: str = "", train: Path | None = None, prior_from: str = "train", heads_tuned_here: bool = False,
+    alike: dict[str, Any] | None = None, unlabelled_test: dict[str, Any] | None = None,
+    submissions: dict[str, Any] | None = None, test: dict[str, Any] | None = None,
+) -> Report:  # fmt: skip
+    """All of report.json but what it took. Scores that are not defined are None. `train`: the folder of training
+    annotations.
     """
+    scores = build_scores(pool, outcome, settings, seed)
+    return {
+        **scores,
+        **build_details(pool, outcome, seed, scores["score_against_k"]["k"], corpus, train),
+        "prior_from": prior_from,
+        "heads_tuned_here": heads_tuned_here,
+        "alike": alike,
+        "submission": submission,
+        "unlabelled_test": unlabelled_test,
+        "submissions": submissions,
+        "test": test,
+        "seconds": 0.0,
+        "seconds_of": {},
+    }
+
+
+def build_scores(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) -> ValidationScores:
+    """What validation alone can tell."""
     task, chosen, result = pool.task, outcome.chosen, outcome.search
     params, crossed = chosen.params, chosen.crossed
     parts = task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows])
     heads = {head: _plain(pool, [head]) for head in pool.heads}
     equal = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
-    worth = outcomes.facts(chosen)
+    ways = {name: _way(way) for name, way in outcome.ways.items()}
     table = params.as_json()
+    own = cast(OwnNumbers, {key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table})
     return {
         "task": task.name,
         "metric": task.metric,
@@ -51,13 +73,13 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
         "searched": outcome.ways[outcomes.TUNED].score,
         "expected": crossed.pooled if crossed is not None else None,
         "cross_fitted": _folds(pool, crossed),
-        "interval": worth["interval"],
+        "interval": ways[outcome.select]["interval"],
         "published_drop": list(published.DROPS.get(task.name, ())),
         "interval_of": _interval_of(pool, outcome) if crossed is not None else None,
-        "optimism": worth["optimism"],
-        "ways": {name: outcomes.facts(way) for name, way in outcome.ways.items()},
+        "optimism": ways[outcome.select]["optimism"],
+        "ways": ways,
         "baselines": {
-            name: {"score": equal if name == outcomes.EQUAL else heads[name]} | outcomes.facts(way)
+            name: {"score": equal if name == outcomes.EQUAL else heads[name], **_way(way)}
             for name, way in outcome.baselines.items()
         },
         "choice": None if chosen.chosen is None else asdict(chosen.chosen),
@@ -65,7 +87,7 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
         "kernel": params.kernel,
         "weights": table["weights"],
         "thresholds": table.get("thresholds"),
-        **{key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table},
+        **own,
         "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
         "tuned": {
             name.removeprefix("head "): {"score": trial.score, "k": trial.k}
@@ -80,15 +102,27 @@ def build(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) 
     }
 
 
+def _way(way: SelectedBlend) -> Way:
+    """Tuned on all videos, cross-fitted, the optimism between them, an interval."""
+    held = way.crossed.pooled if way.crossed is not None else None
+    interval = way.crossed.interval if way.crossed is not None else None
+    return {
+        "tuned": way.score,
+        "cross_fitted": held,
+        "optimism": None if held is None or way.score is None else way.score - held,
+        "interval": None if interval is None else list(interval),
+        "kernel": way.params.kernel,
+        "k": list(way.params.k) if isinstance(way.params.k, tuple) else way.params.k,
+    }
+
+
 def _interval_of(pool: Pool, outcome: BlendResult) -> str:
     what = "recordings" if pool.people is None else "people"
     return f"a test set of {outcome.test_groups or 'as many'} {what} like these"
 
 
-def frames(pool: Pool) -> dict[str, Any]:
-    """Of the validly annotated frames: how many, with a prediction of every head, filled, and of how many people; and
-    videos without any face. Where people are not known (`people_known`), recordings stand for them.
-    """
+def frames(pool: Pool) -> FrameCounts:
+    """Of the validly annotated frames."""
     present = int(pool.present[pool.known.rows].sum())
     return {
         "labelled": len(pool.known.rows),
@@ -98,21 +132,26 @@ def frames(pool: Pool) -> dict[str, Any]:
         "people": len(np.unique(pool.groups[np.unique(pool.video_of)])),
         "people_known": pool.people is not None,
         "videos_without_face": list(pool.without_face),
+        "filled_by_head": pool.filled(pool.known.rows),
     }
 
 
 def describe_submission(
-    path: Path, listed: TestList, pool: Pool, rows: np.ndarray[Any, np.dtype[np.int64]], source: str
-) -> dict[str, Any]:
-    """Facts about the submission: `source` is "test" or "validation" (where the corpus has no test list)."""
+    listed: TestList, pool: Pool, source: str, test_from: str = "train", learnt_from_both: Sequence[str] = ()
+) -> Submission:
+    """Facts about submission.txt: `source` is "test" or "validation" (where the corpus has no test list)."""
+    rows = write.rows(listed, pool)
     return {
-        "path": path.name,
+        "path": "submission.txt",
         "from": source,
         "lines": len(listed.images) + 1,
         "frames": len(listed.images),
         "filled": int((~pool.present[rows]).sum()),
         "videos": len(listed.names),
         "videos_without_face": list(pool.without_face),
+        "filled_by_head": pool.filled(rows),
+        "test_from": test_from,
+        "learnt_from_train_and_val": list(learnt_from_both),
     }
 
 
@@ -146,16 +185,14 @@ def _curve(pool: Pool, params: Params, widest: int) -> dict[str, list[Any]]:
 
 def build_details(
     pool: Pool, outcome: BlendResult, seed: int, ks: list[int], corpus: str = "", train: Path | None = None
-) -> dict[str, Any]:
-    """Keys to add to report.json: per-video scores, curves, reliability, the search's course, the data's facts.
+) -> Details:
+    """Per-video scores, curves, reliability, the search's course, the data's facts.
 
-    `ks` are those at which the blend's own curve was taken; `train` is the folder of training annotations. `held_out`
-    says whether videos, confusion, reliability and density are of videos that the blend was made without.
+    `ks` are those at which the blend's own curve was taken; `train` is the folder of training annotations.
     """
     decided = video_scores.decide(pool, outcome.chosen)
     videos = video_scores.facts(pool, decided, outcome.chosen.params)
     parts = pool.task.per_output(pool.known.values, decided.decisions)
-    own_key, own_curve = curves.OF_KIND[pool.task.labels]
     return {
         "corpus": corpus,
         "held_out": decided.held_out,
@@ -168,5 +205,5 @@ def build_details(
         "reliability": curves.reliability(pool, decided),
         "search": report_facts.describe_search(pool, outcome.search, seed),
         "data": report_facts.describe_data(pool, train),
-        own_key: own_curve(pool, outcome, decided),
+        **curves.OF_KIND[pool.task.labels](pool, outcome, decided),
     }

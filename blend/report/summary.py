@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from blend.report.leaderboard import HEADER, best_head, board, leader
 from blend.report.pointers import UNDEFINED, format_number, plain, pointer, ref, value
+from blend.report.schema import Report
 from extract.runtime.console import console
 
 
@@ -32,12 +34,12 @@ NAMED = 4
 """Heads in one sentence."""
 
 
-def sentences(report: dict[str, Any]) -> list[str]:
+def sentences(report: Report) -> list[str]:
     """What to know first, in words."""
     return [plain(line, report) for line in lines(report)]
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def lines(report: Report) -> list[str]:
     """The same, with places in the report (`blend.report.pointers.ref`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
     result = few_people(report)
@@ -46,16 +48,16 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"was made from.",
         _describe_inputs(report),
     ]
-    if (report.get("choice") or {}).get("with_train"):
+    if report["choice"] and report["choice"]["with_train"]:
         result.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
     result += _held_out(report)
-    if report.get("heads_tuned_here"):
+    if report["heads_tuned_here"]:
         result.append(TUNED_HERE)
     if report["test"] is not None:
         result.append(
             f"On the test videos, whose truth is known for this corpus, the submission scores {ref('test', 'score')}."
         )
-    as_one = "" if "given" in report.get("search", {}).get("start", []) else ": they were searched as one"
+    as_one = "" if "given" in report["search"]["start"] else ": they were searched as one"
     for copy, head in report["copies"].items():
         result.append(f"{copy} is a copy of {head}{as_one}.")
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
@@ -63,20 +65,20 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"The submission holds all {ref('submission', 'frames')} {of}; {ref('submission', 'filled')} had no prediction "
         "of their own and were filled."
     )
-    counts = sent.get("filled_by_head", {})
+    counts = sent["filled_by_head"]
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{head} {ref('submission', 'filled_by_head', head)}" for head in counts)
         result.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
-        of = "training" if report.get("prior_from", "train") == "train" else "validation"
+        of = "training" if report["prior_from"] == "train" else "validation"
         result.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
     return result
 
 
-def few_people(report: dict[str, Any]) -> list[str]:
+def few_people(report: Mapping[str, Any]) -> list[str]:
     """That the numbers are of these people, where they are few; nothing else may be read before it."""
     frames = report["frames"]
-    if frames.get("people", FEW_PEOPLE) >= FEW_PEOPLE:
+    if frames["people"] >= FEW_PEOPLE:
         return []
     alone, known = frames["people"] == 1, frames["people_known"]
     who = ("person" if alone else "people") if known else ("recording" if alone else "recordings")
@@ -87,7 +89,7 @@ def few_people(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _describe_inputs(report: dict[str, Any]) -> str:
+def _describe_inputs(report: Report) -> str:
     """Which heads the blend is of, the weightiest first, and how it is smoothed."""
     mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
     used = sorted((head for head in mean if mean[head]), key=lambda head: (-mean[head], head))
@@ -107,7 +109,7 @@ def _describe_inputs(report: dict[str, Any]) -> str:
     return f"It is made of {heads}, and {smoothing} ({report['kernel']})."
 
 
-def _held_out(report: dict[str, Any]) -> list[str]:
+def _held_out(report: Report) -> list[str]:
     """What is to be expected on other videos, and whether the search is worth it."""
     crossed, chosen = report["cross_fitted"], report["select"]
     if crossed is None:
@@ -149,7 +151,7 @@ def _held_out(report: dict[str, Any]) -> list[str]:
     return results
 
 
-def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+def rows(report: Report) -> list[tuple[str, ...]]:
     """The leaderboard: (what, plain score, score on the videos it was tuned on, on held-out ones, its k)."""
 
     def cell(row: dict[str, Any], name: str) -> str:
@@ -159,7 +161,7 @@ def rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(row["name"], *(cell(row, name) for name in ("plain", "tuned", "held_out", "k"))) for row in board(report)]
 
 
-def show(report: dict[str, Any], folder: Path) -> None:
+def show(report: Report, folder: Path) -> None:
     """Print the leaderboard, what it means, what to worry about, and where the files are."""
     from rich.table import Table
 
@@ -174,7 +176,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
         out.print(line)
     for line in list_caveats(report):
         out.print(f"! {plain(line, report)}")
-    if made := report.get("submissions"):
+    if made := report["submissions"]:
         for item in made["files"]:
             out.print(f"{item['file']}: {item['what']}")
         for text in made["left_out"]:
@@ -186,8 +188,8 @@ def show(report: dict[str, Any], folder: Path) -> None:
 FILES = ("submission.txt", "params.json", "report.json", "report.html", "study.db", "networks.json")
 
 
-def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The scores of a report (None: undefined) and the files that are in its folder, by name.
+def brief(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The scores of a report, a task's or the whole challenge's (None: undefined), and files of its folder, by name.
 
     `expected` is the cross-fitted score, which is what to expect on test, with its 95 % interval; `submitted` is the
     score of the same blend on the videos that it was made from, `searched` that of the search, and `leader` is whatever
@@ -221,13 +223,13 @@ def brief(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _leader(report: dict[str, Any]) -> dict[str, Any] | None:
+def _leader(report: Any) -> dict[str, Any] | None:
     """Of the multi-task challenge every part has its own."""
     first = leader(report) if "baselines" in report else None
     return None if first is None else {"name": first.name, "score": first.score, "submitted": first.submitted}
 
 
-def _best(report: dict[str, Any]) -> dict[str, Any] | None:
+def _best(report: Mapping[str, Any]) -> dict[str, Any] | None:
     """The best head alone; of the multi-task challenge the sum of the parts' best."""
     if "best_heads" in report:
         return {"name": None, "score": report["best_heads"]}
@@ -238,7 +240,7 @@ def _best(report: dict[str, Any]) -> dict[str, Any] | None:
     return {"name": name, "score": known[name]}
 
 
-def _submissions(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _submissions(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     values = report.get("submissions") or []
     return list(values["files"] if isinstance(values, dict) else values)
 

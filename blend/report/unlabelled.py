@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from blend.report.pointers import ref
@@ -12,7 +13,7 @@ MOST = 4
 """Sentences on faults, and on shares; the rest is counted."""
 
 
-def sentences(report: dict[str, Any]) -> list[str]:
+def sentences(report: Mapping[str, Any]) -> list[str]:
     """One sentence for each fault and each share outside, with places in the report; none where nothing is odd."""
     facts = report.get(KEY)
     if not facts:
@@ -27,7 +28,7 @@ def _few(values: list[str]) -> list[str]:
     return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
-def _fault(report: dict[str, Any], i: int) -> str:
+def _fault(report: Mapping[str, Any], i: int) -> str:
     fault = report[KEY]["faults"][i]
     of, against = fault["of"], fault["against"]
     own, other, usual = (ref(KEY, "faults", i, key) for key in ("own", "other", "usual"))
@@ -62,7 +63,7 @@ def _fault(report: dict[str, Any], i: int) -> str:
     )
 
 
-def _share(report: dict[str, Any], name: str) -> str:
+def _share(report: Mapping[str, Any], name: str) -> str:
     item = report[KEY]["shares"]["statistics"][name]
     here, low, high = (ref(KEY, "shares", "statistics", name, key) for key in ("test", "low", "high"))
     drawn = f"draws of as many validation videos give {low} to {high}"

@@ -7,6 +7,7 @@ follows, so `blend.compare` needs no predictions.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
+from blend.report.schema import Named, Person, Video
 from blend.tasks.lookup import BLEND_TASKS
 
 
@@ -61,15 +63,8 @@ def _both(pool: Pool, params: Params) -> tuple[NDArray[np.float32], NDArray[np.g
     return blended, combine.combine(pool, params)
 
 
-def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str, Any]]:
-    """A table per annotated video, as report.json has them, in the order of their names.
-
-    `score`: of the outputs that occur in the video alone (au, expr), or the mean CCC within it (va); None where it is
-    not defined. `influence`: the held-out score of all videos less that of the others, over outputs that the others
-    have; the most negative pulls the score down most. `counts`: `calibrate.video_counts` of the held-out decisions,
-    `counts_submitted` of params.json's. `truth` tells whether two blends were made on the same labels. `group` is the
-    number of the person, or else the recording, that the video is of; `person` is there where people are known.
-    """
+def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[Video]:
+    """A table per annotated video, as report.json has them, in the order of their names."""
     task, videos = pool.task.name, len(pool.videos)
     truth, video_of = pool.known, pool.video_of
     held = pool.blend_task.count(truth.values, decided.decisions, video_of, videos)
@@ -77,14 +72,15 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
     labelled = np.bincount(video_of, minlength=videos)
     filled = np.bincount(video_of, weights=~pool.present[truth.rows], minlength=videos)
     total, group = held.sum(0), pool.groups
-    results = []
+    results: list[Video] = []
     for v in np.flatnonzero(labelled):
         mine = video_of == v
+        person: Named = {} if pool.people is None else {"person": pool.people[v] or None}
         results.append(
             {
                 "video": pool.videos[v],
                 "group": int(group[v]),
-                **({} if pool.people is None else {"person": pool.people[v] or None}),
+                **person,
                 "frames": int(pool.offsets[v + 1] - pool.offsets[v]),
                 "labelled": int(labelled[v]),
                 "filled": int(filled[v]),
@@ -98,16 +94,13 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[dict[str,
     return results
 
 
-def people(pool: Pool, videos: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """A table per person from that of the videos (`facts`), in the order of their names; None where nobody is known.
-
-    `score` and `influence` are as in `facts`, of all videos of the person together.
-    """
+def people(pool: Pool, videos: Sequence[Video]) -> list[Person] | None:
+    """A table per person from that of the videos (`facts`), in the order of their names; None where nobody is known."""
     if pool.people is None:
         return None
     task, held = pool.task.name, tables(videos)
-    results = []
-    for person in sorted({video["person"] for video in videos} - {None}):
+    results: list[Person] = []
+    for person in sorted({name for video in videos if (name := video["person"]) is not None}):
         mine = [v for v, item in enumerate(videos) if item["person"] == person]
         results.append(
             {
@@ -134,7 +127,7 @@ def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> 
     return float(change[left].mean()) if left.any() else float("nan")
 
 
-def tables(videos: list[dict[str, Any]], key: str = "counts") -> video_counts.Table:
+def tables(videos: Sequence[Mapping[str, Any]], key: str = "counts") -> video_counts.Table:
     """The counts of a report's videos as one array, as `blend.calibrate.video_counts` has them."""
     return np.array([video[key] for video in videos], np.float64)
 

@@ -122,7 +122,7 @@ def plant(x: NDArray[Any], pool: Pool, fault: str, rng: np.random.Generator) -> 
         out[:, [a, b]] = x[:, [b, a]]
         return out
     if fault == "argmin":
-        return -x if pool.task.is_regression else 1 - x
+        return 1 + pool.task.lowest - x
     if fault == "frames":
         return np.concatenate([x[np.maximum(np.arange(a, b) - LATE, a)] for a, b in pairwise(offsets)])
     lengths, out = np.diff(offsets), x.copy()

@@ -31,6 +31,10 @@ class Task(ABC):
     outputs: tuple[str, ...]
     within: str = ""
     """The challenge that this is a part of: of the multi-task challenge "mtl"; empty for one that stands alone."""
+    title: str = ""
+    """What it is about, for people."""
+    unit: str = "output"
+    """What one of its outputs is called."""
 
     labels: ClassVar[Labels]
     metric: ClassVar[str]
@@ -185,7 +189,9 @@ class RegressionTask(Task):
 
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (MultilabelTask("au", AU), MulticlassTask("expr", EXPR), RegressionTask("va", VA))
+    "au": MultilabelTask("au", AU, title="Action units", unit="action unit"),
+    "expr": MulticlassTask("expr", EXPR, title="Expressions", unit="expression"),
+    "va": RegressionTask("va", VA, title="Valence and arousal", unit="dimension"),
 }
 
 MTL = "mtl"

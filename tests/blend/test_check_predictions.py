@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from blend import check_predictions, run
+from blend.decision.params import Params
 from extract.runtime.errors import InputError
+from extract.runtime.run_folder import write_json
+from heads.abaw.tasks import AU
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
@@ -52,11 +55,14 @@ def test_what_cannot_be_compared_is_said_in_one_line(make_corpus, tmp_path):
     other = tmp_path / "blend" / "va"
     shutil.copytree(out, other)
     (tmp_path / "empty").mkdir()
+    params = Params("au", AU, ("a",), (1.0,)).as_json()
+    write_json(tmp_path / "au" / "params.json", params | {"prior": dict.fromkeys(AU, 0.5)})
     for kind, given, expected in (
         ("mtl", out, "--compare is for submissions of au, expr, va, this is one of mtl"),
         ("va", tmp_path / "nothing", "nothing: does not exist"),
         ("va", tmp_path / "empty", "no test predictions here"),
         ("va", other, "the head 'head0' of this blend is not in"),
+        ("va", tmp_path / "au", "a blend of au, but"),
     ):
         with pytest.raises(InputError, match=re.escape(expected)) as raised:
             check_predictions.warnings(sent, kind, corpus.test, [given])

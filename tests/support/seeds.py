@@ -145,7 +145,7 @@ def feature_file(sealed: bool) -> bytes:
 def report() -> bytes:
     """A blend's report, as far as blend.compare looks at it."""
     counts = {"counts": [[COUNT, COUNT], *[[0.5, 0.25]] * 5]}
-    counts |= {"counts_submitted": counts["counts"]}
+    counts |= {"counts_submitted": counts["counts"], "frames": COUNT, "filled": 0, "score": 0.5, "influence": None}
     videos = [{"video": name, "truth": "0" * 16, "labelled": COUNT, "group": i} | counts
               for i, name in enumerate(("one", "two"))]  # fmt: skip
     facts = {"task": "va", "metric": "mean CCC", "select": "tuned", "held_out": True, "k": 5, "kernel": "box",

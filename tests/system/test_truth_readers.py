@@ -21,7 +21,7 @@ def test_the_readers_of_test_truth_are_counted_and_named():
     assert found == {HANDS_IT_OVER, *READERS}
     assert mentions == {MAKES_IT, HANDS_IT_OVER}, "no other way to it"
     make = (ROOT / HANDS_IT_OVER).read_text(encoding="utf-8")
-    assert make.count('["truth"]') == 1 and make.index("submission.write(") < make.index("    _score_on_test(")
+    assert make.count('["truth"]') == 1 and make.index("submission.write(") < make.index("test=_score_on_test(")
     for document in ("blend/submission/test_score.py", "README.md", "blend/README.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for reader in READERS:

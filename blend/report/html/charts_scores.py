@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from blend.report.html import charts
 from blend.report.html.charts import DASHES, INK, LINE, MARKERS, PAPER, SERIES, SOFT
+from blend.report.schema import Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,15 +132,14 @@ def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
-def videos(rows: Sequence[dict[str, Any]], metric: str) -> Markup:
+def videos(rows: Sequence[Video], metric: str) -> Markup:
     """Score within each video against its annotated frames; those that pull the score down most are numbered."""
-    known = [row for row in rows if row["score"] is not None]
+    known = {row["video"]: (score, max(row["labelled"], 1)) for row in rows if (score := row["score"]) is not None}
 
     def draw(figure: Figure, axes: Axes) -> None:
         worst = worst_of(rows)
-        for row in known:
-            number = worst.index(row["video"]) + 1 if row["video"] in worst else 0
-            x, y = row["score"], max(row["labelled"], 1)
+        for name, (x, y) in known.items():
+            number = worst.index(name) + 1 if name in worst else 0
             axes.plot(
                 [x], [y], "s" if number else "o", color=SERIES[1] if number else SERIES[0], alpha=1 if number else 0.6,
                 markerfacecolor=PAPER if number else SERIES[0],
@@ -151,11 +151,10 @@ def videos(rows: Sequence[dict[str, Any]], metric: str) -> Markup:
         charts.score_ticks(axes, "x", 6)
         _log_ticks(axes)
         charts.grid(axes, "both")
-        shown = {row["video"]: (row["score"], max(row["labelled"], 1)) for row in known}
-        _number(axes, [shown.get(name) for name in worst])
+        _number(axes, [known.get(name) for name in worst])
 
     says = f"{len(known)} videos by score and length; the lowest is " + (
-        min(known, key=lambda row: row["score"])["video"] if known else "not defined"
+        min(known, key=lambda name: known[name][0]) if known else "not defined"
     )
     return charts.chart("videos", says, charts.WIDE, draw, left=54, bottom=40, top=24)
 
@@ -184,7 +183,7 @@ def _log_ticks(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def worst_of(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[str]:
+def worst_of(rows: Sequence[Video], count: int = WORST) -> list[str]:
     """Videos that pull the score down most, the worst first; none that raises it."""
     pulling = [row for row in rows if row["influence"] is not None and row["influence"] < 0]
     return [row["video"] for row in sorted(pulling, key=lambda row: (row["influence"], row["video"]))[:count]]

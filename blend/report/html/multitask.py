@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from blend.report import unlabelled
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
+from blend.report.schema import MultitaskReport
 from blend.report.summary import few_people
 from extract.runtime.console import console
 
-Report = dict[str, Any]
 HEADER = ("", "best head", "equal", "blend", "held out", "95 % interval", "test")
 WHOLE = "P_MTL"
 
 
-def places(report: Report) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
+def places(report: MultitaskReport) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
     """A line for each part, the last for the whole: its name, and where in the report its numbers stand."""
     results = []
     for name in report["parts"]:
@@ -32,7 +31,7 @@ def _places(at_: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) 
     return {"best head": best, **{column: (*at_, key) for column, key in names.items()}, "test": test}
 
 
-def rows(report: Report) -> list[tuple[str, ...]]:
+def rows(report: MultitaskReport) -> list[tuple[str, ...]]:
     """The lines for the terminal."""
 
     def text(column: str, path: tuple[str, ...]) -> str:
@@ -46,7 +45,7 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     return [(name, *(text(column, line[column]) for column in HEADER[1:])) for name, line in places(report)]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: MultitaskReport) -> list[str]:
     """What to know first, in words, with places in the report where the numbers go."""
     counts = ", ".join(f"{ref('parts', name, 'frames', 'labelled')} for {name}" for name in report["parts"])
     sent = report["submission"]
@@ -60,7 +59,7 @@ def lines(report: Report) -> list[str]:
     ]
 
 
-def _few_people(report: Report) -> list[str]:
+def _few_people(report: MultitaskReport) -> list[str]:
     """Of how few people the numbers are, once for parts of which the same is to be said."""
     said: dict[str, list[str]] = {}
     texts = {}
@@ -72,7 +71,7 @@ def _few_people(report: Report) -> list[str]:
     return [text if said[words] == whole else f"{', '.join(said[words])}: {text}" for words, text in texts.items()]
 
 
-def caveats(report: Report) -> list[str]:
+def caveats(report: MultitaskReport) -> list[str]:
     """What test's predictions say of themselves beside those of validation, of every part."""
     return [
         f"{name}: {move(text, 'parts', name)}"
@@ -81,7 +80,7 @@ def caveats(report: Report) -> list[str]:
     ]
 
 
-def render(report: Report) -> str:
+def render(report: MultitaskReport) -> str:
     """The page: a table, and links to the parts' own reports."""
     from blend.report.html import sections
 
@@ -93,13 +92,13 @@ def render(report: Report) -> str:
         rows=places(report),
         lines=lines(report),
         caveats=caveats(report),
-        compared=[name for name, part in report["parts"].items() if (part.get(unlabelled.KEY) or {}).get("shares")],
+        compared=[name for name, part in report["parts"].items() if (part["unlabelled_test"] or {}).get("shares")],
         faces=False,
         scripts=[],
     )
 
 
-def show(report: Report, folder: Path) -> None:
+def show(report: MultitaskReport, folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
     from rich import box
     from rich.table import Table

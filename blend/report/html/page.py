@@ -6,13 +6,13 @@ nothing: its content security policy forbids it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from blend.report.caveats import list_caveats
 from blend.report.html import sections
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
+from blend.report.schema import Report
 from blend.report.summary import lines
+from heads.abaw.tasks import TASKS
 
 PARTS = {
     "scores": "Scores",
@@ -27,14 +27,11 @@ PARTS = {
     "unlabelled": "Test",
     "submission": "Submission",
 }
-TITLES = {"au": "Action units", "expr": "Expressions", "va": "Valence and arousal"}
 
 
-def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Faces | None = None) -> str:
-    """The page of a report, as built by `blend.report` and `blend.report.report` (with "submission", "test" and
-    "seconds"). Parts that a report lacks are left out. Equal arguments give equal bytes.
-    """
-    corpus = f" on {report['corpus']}" if report.get("corpus") else ""
+def render(report: Report, timeline: Timeline | None = None, faces: Faces | None = None) -> str:
+    """The page of a report. Equal arguments give equal bytes."""
+    corpus, task = f" on {report['corpus']}" if report["corpus"] else "", TASKS[report["task"]]
     made = {
         "scores": sections.scores(report),
         "smoothing": sections.smoothing(report),
@@ -51,7 +48,7 @@ def render(report: dict[str, Any], timeline: Timeline | None = None, faces: Face
     return sections.render(
         "page",
         report,
-        title=f"{TITLES[report['task']]}{corpus}",
+        title=f"{task.title or task.name}{corpus}",
         lines=lines(report),
         caveats=list_caveats(report),
         sections={name: html for name, html in made.items() if html},

@@ -5,7 +5,7 @@ Every function returns HTML, empty where the report lacks what the part is about
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,15 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from blend.html import templates
-from blend.report import pointers, published, unlabelled
+from blend.report import pointers, published
 from blend.report.html import charts_outputs, charts_scores
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
 from blend.report.leaderboard import HEADER, board
+from blend.report.schema import Report
 from blend.report.summary import TUNED_HERE
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import TASKS, Labels
 
-Report = dict[str, Any]
 ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
 """Series of the published curves."""
@@ -30,7 +30,6 @@ LEAST = 0.005
 """Importance that is worth a bar."""
 OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
 """Numbers of which every output may have its own."""
-UNITS = {"au": "action unit", "expr": "expression", "va": "dimension"}
 PARTS = ("train", "validation")
 
 
@@ -69,8 +68,8 @@ def scores(report: Report) -> Markup:
     rows = board(report)
     crossed = report["cross_fitted"] or {"videos": []}
     path = ("cross_fitted",)
-    folds = [(f"fold {i + 1}", (*path, "folds", i), ", ".join(videos)) for i, videos in enumerate(crossed["videos"])]
-    folds += [
+    folds: list[tuple[str, tuple[str | int, ...], str]] = [
+        *((f"fold {i + 1}", (*path, "folds", i), ", ".join(videos)) for i, videos in enumerate(crossed["videos"])),
         ("mean of the folds", (*path, "mean"), ""),
         ("their standard deviation", (*path, "std"), ""),
         ("all held-out videos together", (*path, "pooled"), ""),
@@ -84,7 +83,7 @@ def scores(report: Report) -> Markup:
         chosen=next((row["name"] for row in rows if row["submitted"]), None),
         chart=charts_scores.leaderboard(rows),
         folds=folds,
-        tuned_here=TUNED_HERE if report.get("heads_tuned_here") else "",
+        tuned_here=TUNED_HERE if report["heads_tuned_here"] else "",
     )
 
 
@@ -92,7 +91,7 @@ def smoothing(report: Report) -> Markup:
     """Score against k, beside the published curves where the corpus is theirs."""
     curve, kernel = report["score_against_k"], report["kernel"]
     lines = [_line("blend", curve["k"], curve["score"], 0, report["k"]) | {"place": ("score_against_k", "score")}]
-    heads = report.get("heads_against_k", {"k": [], "score": {}})
+    heads = report["heads_against_k"]
     for series, (name, values) in enumerate(heads["score"].items(), start=1):
         title = "equal weights" if name == "equal" else name
         line = _line(title, heads["k"], values, series, report["baselines"][name]["k"])
@@ -111,7 +110,7 @@ def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: Any)
 
 def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The published curves with ours beside them."""
-    videos = report.get("videos", [])
+    videos = report["videos"]
     curves = published.curves(
         report["task"], [item["video"] for item in videos], sum(video["labelled"] for video in videos)
     )
@@ -134,8 +133,8 @@ def weights(report: Report) -> Markup:
 
 def search(report: Report) -> Markup:
     """History and importance of the tuned blend's search."""
-    result = report.get("search")
-    if not result or not result["score"]:
+    result = report["search"]
+    if not result["score"]:
         return Markup()
     matter = {name: share for name, share in (result["importance"] or {}).items() if share >= LEAST}
     return render(
@@ -149,41 +148,49 @@ def search(report: Report) -> Markup:
 
 def outputs(report: Report) -> Markup:
     """Score of every output, with the numbers that it has of its own, and the task's own pictures."""
-    draw = {"au": _thresholds, "expr": lambda report: report.get("confusion"), "va": _density}[report["task"]]
+    task = TASKS[report["task"]]
     return render(
         "outputs",
         report,
-        unit=UNITS[report["task"]],
-        held_out=report.get("per_output_held_out"),
+        unit=task.unit,
+        labels=task.labels,
+        held_out=report["per_output_held_out"],
         own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
-        charts=draw(report),
+        charts=PICTURES[task.labels](report),
     )
 
 
 def _thresholds(report: Report) -> list[Markup]:
     """au: F1 over the threshold, per unit."""
     curves = report.get("threshold_curves")
-    if curves is None or not report.get("thresholds"):
+    if curves is None or not report["thresholds"]:
         return []
     chosen = enumerate(zip(report["per_output"], report["thresholds"], strict=True))
     return [charts_outputs.threshold(i, name, curves, cut) for i, (name, cut) in chosen]
 
 
 def _density(report: Report) -> list[Markup]:
-    """va: where the frames are in the valence-arousal plane, and prediction against truth."""
+    """va: where the frames are in the plane of the outputs, and prediction against truth."""
     cells = report.get("density")
     if cells is None:
         return []
-    axes = {name: ("valence", "arousal", False) for name in ("truth", "blend")}
-    axes |= {name: ("truth", "blend", True) for name in ("valence", "arousal")}
+    across, up, *_ = report["per_output"]
+    axes = {name: (across, up, False) for name in ("truth", "blend")}
+    axes |= {name: ("truth", "blend", True) for name in report["per_output"]}
     return [charts_outputs.density(name, name, cells[name], *of) for name, of in axes.items()]
+
+
+PICTURES: dict[Labels, Callable[[Report], Any]] = {
+    "multilabel": _thresholds,
+    "multiclass": lambda report: report.get("confusion"),
+    "regression": _density,
+}
+"""What only one kind of labels has; its template is `outputs_<kind>.html`."""
 
 
 def reliability(report: Report) -> Markup:
     """Predicted against observed, per output."""
-    bins = report.get("reliability")
-    if not bins:
-        return Markup()
+    bins = report["reliability"]
     values = TASKS[report["task"]].is_regression
     low = -1.0 if values else 0.0
     drawn = [charts_outputs.reliability(i, name, item, low) for i, (name, item) in enumerate(bins.items())]
@@ -192,12 +199,10 @@ def reliability(report: Report) -> Markup:
 
 def videos(report: Report, has_timeline: bool) -> Markup:
     """Scores of every video; the ones that pull the score down by name."""
-    rows = report.get("videos")
-    if not rows:
-        return Markup()
+    rows = report["videos"]
     number = {row["video"]: i for i, row in enumerate(rows)}
     ranked = sorted(number, key=lambda name: (rows[number[name]]["influence"] or 0.0, name))
-    people = [(entry["person"], i) for i, entry in enumerate(report.get("people") or [])]
+    people = [(entry["influence"] or 0.0, entry["person"], i) for i, entry in enumerate(report["people"] or [])]
     return render(
         "videos",
         report,
@@ -205,7 +210,7 @@ def videos(report: Report, has_timeline: bool) -> Markup:
         chart=charts_scores.videos(rows, report["metric"]),
         worst=[number[name] for name in charts_scores.worst_of(rows)],
         ranked=[number[name] for name in ranked],
-        people=sorted(people, key=lambda item: (report["people"][item[1]]["influence"] or 0.0, item[0])),
+        people=[(name, i) for _, name, i in sorted(people)],
         places={name: place for place, name in enumerate(sorted(number))} if has_timeline else None,
     )
 
@@ -215,7 +220,7 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Mark
     if made is None:
         return Markup()
     names = made.about["names"]
-    influence = {row["video"]: row["influence"] or 0.0 for row in report.get("videos", [])}
+    influence = {row["video"]: row["influence"] or 0.0 for row in report["videos"]}
     return render(
         "timeline",
         report,
@@ -229,9 +234,7 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Mark
 
 def data(report: Report) -> Markup:
     """Frames, gaps, invalid labels, and how often everything occurs in train and validation."""
-    facts = report.get("data")
-    if not facts:
-        return Markup()
+    facts = report["data"]
     parts = [part for part in PARTS if facts[part] is not None]
     values, here = TASKS[report["task"]].is_regression, facts["validation"]["outputs"]
     if values:
@@ -248,14 +251,14 @@ def data(report: Report) -> Markup:
 
 def unlabelled_test(report: Report) -> Markup:
     """A table of every share, mean and spread on validation and on test, and how far draws of validation go."""
-    facts = report.get(unlabelled.KEY)
+    facts = report["unlabelled_test"]
     return render("unlabelled", report) if facts and facts["shares"] else Markup()
 
 
 def submission(report: Report) -> Markup:
     """What is handed in, and the other submissions."""
     sent, sure = report["submission"], report.get("filter")
-    counts, path = sent.get("filled_by_head", {}), ("submission",)
+    counts, path = sent["filled_by_head"], ("submission",)
     rows: list[tuple[str, Any, int]] = []
     if sure:
         rows.append((f"{sure['head']} decides where it is above", ("filter", "t"), 3))
@@ -268,6 +271,6 @@ def submission(report: Report) -> Markup:
         ("trials of the search", ("trials",), 3),
         ("seed", ("seed",), 3),
         ("seconds", ("seconds",), 1),
-        *((f"seconds of {name}", ("seconds_of", name), 1) for name in report.get("seconds_of") or ()),
+        *((f"seconds of {name}", ("seconds_of", name), 1) for name in report["seconds_of"]),
     ]
     return render("submission", report, rows=rows)

@@ -20,7 +20,6 @@ from blend.crossfit.outcome import BlendResult
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
-from heads.abaw.tasks import TASKS
 
 BUDGET = 1_800_000
 """Bytes of all videos, compressed; text is a third longer."""
@@ -54,7 +53,7 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
         "outputs": list(pool.task.outputs),
         "heads": [pool.heads[h] for h in heads],
         "stride": stride,
-        "low": -1 if pool.task.is_regression else 0,
+        "low": pool.task.lowest,
         "thresholds": list(params.thresholds) if params.thresholds is not None else None,
         "frames": [int(n) for n in np.diff(pool.offsets)],
         "names": list(pool.videos),
@@ -84,20 +83,19 @@ class Lines:
     @staticmethod
     def of(pool: Pool, params: Params, heads: Sequence[int]) -> Lines:
         """Of a pool with truth and a blend."""
-        task, outputs = pool.task.name, len(pool.task.outputs)
+        task, outputs = pool.task, len(pool.task.outputs)
         decided = combine.combine(pool, params)
         rows, values = pool.known.rows, pool.known.values
-        if TASKS[task].is_regression:
+        if task.is_regression:
             truth = np.full((len(decided), outputs), NOT_ANNOTATED, np.uint8)
             truth[rows] = np.rint((values.astype(np.float32) + 1) * 100)
             return Lines(np.asarray(decided, np.float32), pool.scores[list(heads)], truth, None, pool.present)
         weight = dict(zip(params.heads, params.weights, strict=True))
         blend = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
         truth = np.full((len(decided), outputs), UNKNOWN, np.uint8)
-        classes = np.arange(outputs)
-        truth[rows] = ON * ((values[:, None] == classes) if TASKS[task].is_multiclass else (values != 0))
-        taken = (decided[:, None] == classes) if TASKS[task].is_multiclass else decided
-        return Lines(blend, pool.scores[list(heads)], truth, np.asarray(taken, np.uint8), pool.present)
+        truth[rows] = ON * task.as_columns(values, np.uint8)
+        taken = np.asarray(task.as_columns(decided, np.uint8), np.uint8)
+        return Lines(blend, pool.scores[list(heads)], truth, taken, pool.present)
 
     def pack(self, first: int, last: int, stride: int, low: int) -> bytes:
         """Frames first .. last - 1, compressed: rows of bins, differences along time."""
@@ -120,7 +118,7 @@ class Lines:
 
 def _packed(pool: Pool, lines: Lines, budget: int) -> tuple[int, list[bytes]]:
     """The smallest stride that fits, nearly, and every video's bytes."""
-    low = -1 if pool.task.is_regression else 0
+    low = pool.task.lowest
     values = lines.blend.size + lines.heads.size + lines.truth.size
     stride = max(1, values // (budget * ROWS_PER_BYTE))
     while True:

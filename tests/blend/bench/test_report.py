@@ -11,7 +11,7 @@ def test_a_small_report_is_made_and_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_report, "_opens", lambda path: None)
     found = bench_report.main("va", None, 0.01, 0, tmp_path / "page.html")
     assert found["frames"] == round(0.01 * SIZES["va"][1]) and found["opens"] is None
-    parts = ("scores", "details", "faces", "timeline", "page")
+    parts = ("numbers", "faces", "timeline", "page")
     assert found["seconds"] == pytest.approx(sum(found[part] for part in parts)) and found["gigabytes"] > 0
     html = (tmp_path / "page.html").read_text()
     assert found["megabytes"] == pytest.approx(len(html.encode()) / 1e6) and 'id="faces-0"' in html

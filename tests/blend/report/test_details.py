@@ -14,7 +14,7 @@ OWN = {"au": "threshold_curves", "expr": "confusion", "va": "density"}
 def test_details_only_add_and_are_the_same_every_time(make_report, name):
     pool, outcome, table = make_report(name)
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=200)
-    before = report.build(pool, outcome, settings, 0)
+    before = report.build_scores(pool, outcome, settings, 0)
     ks = before["score_against_k"]["k"]
     details = report.build_details(pool, outcome, 0, ks, "made-up")
     assert not before.keys() & details.keys()

@@ -22,13 +22,10 @@ def build(make_pool, tmp_path):
         pool = make_pool(name, **sizes)
         settings = SETTINGS.model_copy(update={"select": select})
         outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 1, 0)).finish()
-        table = report.build(pool, outcome, settings, 0)
         listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, tmp_path)
-        rows = np.arange(3)
-        table["submission"] = report.describe_submission(tmp_path / "submission.txt", listed, pool, rows, "test")
-        table["test"] = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
-        table["seconds"] = 1.5
-        return pool, outcome, table
+        test = {"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9}
+        sent = report.describe_submission(listed, pool, "test")
+        return pool, outcome, report.build(pool, outcome, settings, 0, sent, test=test)
 
     return made
 
@@ -118,7 +115,7 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
     flat = replace(
         pool, scores=np.full_like(pool.scores, 0.5), truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
     )
-    table = report.build(
+    table = report.build_scores(
         flat, ResultBuilder(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0
     )
     assert table["heads"] == dict.fromkeys(flat.heads) and table["submitted"] is None and table["searched"] is None

@@ -11,6 +11,8 @@ from blend.crossfit.outcome import ResultBuilder
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.report import report, summary
+from blend.report.html import page
+from blend.report.html import timeline as page_timeline
 from blend.search import search
 from blend.submission import write
 from blend.tasks.lookup import BLEND_TASKS
@@ -50,16 +52,12 @@ def test_every_phase_takes_it(name, free, make_pool, tmp_path):
     assert Params.from_json(params.as_json()) == params
     decided = combine.combine(pool, params)
     assert pool.score(decided) == pytest.approx(outcome.search.score, abs=1e-6)
-    table = report.build(pool, outcome, settings, 0)
-    table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"], "made-up")
-    assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)
     listed = test_list.from_lengths({video: 30 for video in test.videos}, pool.task, Path("list.txt"))
-    table["submission"] = report.describe_submission(
-        Path("submission.txt"), listed, test, write.rows(listed, test), "test"
-    )
-    table["unlabelled_test"] = unlabelled.facts(pool, test, params, 0)
-    table |= {"test": None, "seconds": 1.0, "submissions": None}
+    odd, sent = unlabelled.facts(pool, test, params, 0), report.describe_submission(listed, test, "test")
+    table = report.build(pool, outcome, settings, 0, sent, corpus="made-up", unlabelled_test=odd)
+    assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)
     assert any("held-out" in line for line in summary.sentences(table))
+    assert f"<h1>{name} on made-up</h1>" in page.render(table, page_timeline.make(pool, outcome))
     if name == "lsd":  # the other two have no format of an organiser
         write.write(tmp_path / "submission.txt", listed, test, combine.combine(test, params))
         assert len((tmp_path / "submission.txt").read_text().splitlines()) == 1 + 30 * len(test.videos)

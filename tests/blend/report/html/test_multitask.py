@@ -13,7 +13,8 @@ def part(score, test=None, interval=(0.1, 0.9)):
         "submitted": score, "searched": score, "expected": score,
         "cross_fitted": {"pooled": score} if score else None, "optimism": 0.0,
         "interval": None if interval is None else list(interval), "ways": {}, "per_output": {},
-        "frames": {"labelled": 1234}, "test": None if test is None else {"score": test},
+        "frames": {"labelled": 1234, "people": 9}, "test": None if test is None else {"score": test},
+        "unlabelled_test": None,
         "submission": {"path": "submission.txt", "from": "test", "lines": 3, "frames": 2, "videos": 1},
     }  # fmt: skip
 

@@ -165,23 +165,6 @@ def test_every_part_of_a_blend_is_shown(make_report):
         assert words in text
 
 
-def test_a_report_without_details_is_a_page_without_their_parts(make_report):
-    _, _, table = make_report("au")
-    for key in (
-        "videos",
-        "reliability",
-        "search",
-        "data",
-        "threshold_curves",
-        "heads_against_k",
-        "per_output_held_out",
-    ):
-        del table[key]
-    found = Page(page.render(table))
-    assert {"scores", "weights", "outputs", "submission"} <= set(found.ids)
-    assert not {"videos", "reliability", "search", "data", "timeline"} & set(found.ids)
-
-
 @pytest.mark.parametrize("name", TASKS)
 def test_a_single_video_is_a_page_too(make_report, name):
     pool, outcome, table = make_report(name, videos=1)
@@ -198,11 +181,8 @@ def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     pool = replace(pool, scores=np.full_like(pool.scores, 0.5), truth=truth)
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=100)
     outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()
-    table = report.build(pool, outcome, settings, 0)
-    table |= report.build_details(pool, outcome, 0, table["score_against_k"]["k"])
     listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
-    table["submission"] = report.describe_submission(Path("submission.txt"), listed, pool, np.arange(3), "test")
-    table |= {"test": None, "seconds": 0.0, "submissions": None}
+    table = report.build(pool, outcome, settings, 0, report.describe_submission(listed, pool, "test"))
     json.dumps(table, allow_nan=False)
     found = Page(page.render(table, page_timeline.make(pool, outcome)))
     assert dict(found.numbers)["/submitted"] == "undefined"
