@@ -46,7 +46,7 @@ def lines(report: Report) -> list[str]:
     result += [
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
         f"was made from.",
-        _describe_inputs(report),
+        describe_inputs(report),
     ]
     if report["choice"] and report["choice"]["with_train"]:
         result.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
@@ -89,7 +89,7 @@ def few_people(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _describe_inputs(report: Report) -> str:
+def describe_inputs(report: Report) -> str:
     """Which heads the blend is of, the weightiest first, and how it is smoothed."""
     mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
     used = sorted((head for head in mean if mean[head]), key=lambda head: (-mean[head], head))
@@ -103,10 +103,10 @@ def _describe_inputs(report: Report) -> str:
     if isinstance(report["k"], list):
         smoothing = "smoothed with a k of its own for every output"
     elif not report["k"]:
-        return f"It is made of {heads}, and not smoothed."
+        return f"The blend is made of {heads}, and not smoothed."
     else:
         smoothing = f"smoothed with k = {ref('k')}"
-    return f"It is made of {heads}, and {smoothing} ({report['kernel']})."
+    return f"The blend is made of {heads}, and {smoothing} ({report['kernel']})."
 
 
 def _held_out(report: Report) -> list[str]:
@@ -126,13 +126,7 @@ def _held_out(report: Report) -> list[str]:
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
         f"reaches {ref('expected')}: expect that on new videos, not the first number ({interval})."
     ]
-    if report["published_drop"]:
-        low, high = report["published_drop"]
-        drop = ref("published_drop", 0) if low == high else f"{ref('published_drop', 0)} to {ref('published_drop', 1)}"
-        results.append(
-            f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on "
-            f"the challenge's test videos than on its validation videos."
-        )
+    results += describe_drop(report)
     alone = {name: item["cross_fitted"] for name, item in report["baselines"].items()}
     if (best := best_head(report)) is not None:
         equal = ref("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)
@@ -149,6 +143,18 @@ def _held_out(report: Report) -> list[str]:
     if (first := leader(report)) is not None:
         results.append(f"The leader on held-out videos is {first.name}, with {ref(*first.place)}.")
     return results
+
+
+def describe_drop(report: Report) -> list[str]:
+    """What no validation set can promise, where it is published."""
+    if not report["published_drop"]:
+        return []
+    low, high = report["published_drop"]
+    drop = ref("published_drop", 0) if low == high else f"{ref('published_drop', 0)} to {ref('published_drop', 1)}"
+    return [
+        f"What no validation set can promise is that test is of its kind: published systems scored {drop} less on "
+        f"the challenge's test videos than on its validation videos."
+    ]
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:

@@ -6,12 +6,13 @@ nothing: its content security policy forbids it.
 
 from __future__ import annotations
 
+from blend.report import summary
 from blend.report.caveats import list_caveats
 from blend.report.html import sections
+from blend.report.html.cards import list_cards
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
 from blend.report.schema import Report
-from blend.report.summary import lines
 from heads.abaw.tasks import TASKS
 
 PARTS = {
@@ -45,11 +46,16 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         "unlabelled": sections.unlabelled_test(report),
         "submission": sections.submission(report),
     }
+    first = summary.few_people(report)  # nothing else may be read before it
+    short = [summary.describe_inputs(report), *summary.describe_drop(report)]
     return sections.render(
         "page",
         report,
         title=f"{task.title or task.name}{corpus}",
-        lines=lines(report),
+        cards=list_cards(report),
+        first=first,
+        short=short,
+        lines=[line for line in summary.lines(report) if line not in (*first, *short)],
         caveats=list_caveats(report),
         sections={name: html for name, html in made.items() if html},
         parts=PARTS,

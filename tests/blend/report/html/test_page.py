@@ -57,6 +57,27 @@ def test_every_number_that_is_shown_is_the_reports(made):
     assert {f"/weights/{head}" for head in table["weights"]} <= pointers
 
 
+def test_the_first_look_is_five_numbers(made):
+    """Expected, fitted, best head, equal weights, test; each says what it means, and the best held-out one leads."""
+    table, _, html = made
+    block = re.search(r'<ul class="cards".*?</ul>', html, re.DOTALL)[0]
+    alone = {name: row["cross_fitted"] for name, row in table["baselines"].items() if name != "equal"}
+    best = max(alone, key=alone.get)
+    places = ["/expected", "/interval/0", "/interval/1", "/submitted", f"/baselines/{best}/cross_fitted",
+              "/baselines/equal/cross_fitted", "/test/score"]  # fmt: skip
+    assert [pointer for pointer, _ in Page(block).numbers] == places
+    assert len(re.findall(r'<li title="[^"]{40,}"', block)) == 5
+    leads = re.findall(r'class="leads"><span class="soft">(.*?), leads<', block)
+    held = {
+        "expected": table["expected"],
+        "best head": alone[best],
+        "equal weights": table["baselines"]["equal"]["cross_fitted"],
+    }
+    assert len(leads) <= 1 and all(held[name] == max(held.values()) for name in leads)
+    folded = re.search(r"<details><summary>In words</summary>.*?</details>", html, re.DOTALL)[0]
+    assert "same procedure" in folded and "The blend is made of" not in folded and "The blend is made of" in html
+
+
 def test_words_hold_no_score_of_their_own(made):
     """Scores in the text all name their place."""
     html = made[2]
