@@ -60,5 +60,5 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         sections={name: html for name, html in made.items() if html},
         parts=PARTS,
         faces=faces is not None,
-        scripts=["timeline.js", "report.js"] if timeline is not None else [],
+        scripts=["tables.js", *(["timeline.js", "report.js"] if timeline is not None else [])],
     )

@@ -132,7 +132,7 @@ def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
     tab = opened()
     video, first, last, frames = shown(tab)
     assert (first, last) == (1, frames)
-    for _ in range(60):  # whoever has no mouse gets there
+    for _ in range(200):  # whoever has no mouse gets there
         tab.keyboard.press("Tab")
         if tab.evaluate("document.activeElement.id") == "timeline-scroll":
             break
@@ -175,6 +175,29 @@ def test_another_video_and_another_head_are_chosen_by_keyboard(opened):
     tab.keyboard.press("Enter")
     until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes('{video}')")
     assert second != video and tab.evaluate("location.hash") == "#timeline"
+
+
+COLUMN = """column => [...document.querySelector('#scores table').tBodies[0].rows]
+  .map(row => row.cells[column].textContent.trim())"""
+
+
+def test_tables_are_sorted_by_keyboard(opened):
+    tab = opened()
+    names = [text.strip() for text in tab.locator("#scores table").first.locator("thead th").all_text_contents()]
+    column = names.index("tuned")
+    button = tab.locator("#scores table").first.locator("thead th button").nth(column)
+    before = tab.evaluate(COLUMN, column)
+    for turn, order in ((1, "descending"), (2, "ascending")):
+        button.focus()
+        tab.keyboard.press("Enter")
+        after = tab.evaluate(COLUMN, column)
+        known = [float(text) for text in after if text and text != "undefined"]
+        assert sorted(after) == sorted(before) and known == sorted(known, reverse=turn == 1)
+        assert all(after[: len(known)]), "what has no number comes last"
+        assert tab.locator("#scores table").first.locator("th[aria-sort]").get_attribute("aria-sort") == order
+    tab.locator("#scores table").first.locator("thead th button").first.press("Enter")
+    rows = tab.evaluate(COLUMN, 0)
+    assert rows == sorted(rows, key=str.lower) and tab.locator("th[aria-sort]").count() == 1
 
 
 def overlap(a, b):
