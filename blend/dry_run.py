@@ -1,20 +1,27 @@
-"""What a run would do, before it does it: what is missing, how long that takes here, how much disk and memory."""
+"""What a run would do, before it does it: what is missing, how long that takes here, how much disk and memory.
+
+It makes, fetches and waits for nothing, and leaves the work folder as it is; bad input is refused as the run would.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from blend import multitask, single_task
 from blend.config import Config
 from blend.pool import inputs as blend_inputs
-from blend.pool import provenance
 from extract import run as extract_run
+from extract.audio import step as audio_step
 from extract.features.step import NetworkStep
+from extract.networks import registry, weights
 from extract.runtime import run_folder
+from extract.runtime.errors import InputError
 from extract.runtime.progress import duration
 from heads import config as heads_config
 from heads import run as heads_run
@@ -38,32 +45,54 @@ class PlannedStep:
     unit: str
     seconds: float | None = None
     disk: int | None = None
-    """Bytes that it adds."""
+    """Bytes of features to come."""
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether nothing is to do."""
-        return not self.missing
+
+@dataclass(frozen=True)
+class Asked:
+    """What `blend.run.main` is asked for, of one task or of one part of a challenge."""
+
+    task: str
+    work: Path
+    seed: int
+    heads: list[str] | None
+    predictions: dict[str, Path]
+    submissions: int
+    timeout: float | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of a run, in order; bytes that are free where it writes, and that its heads hold in memory at most."""
+    """All steps of a run, in order, tasks that are refused and why, bytes that are free where the run writes, and bytes
+    that its heads hold at most (None: not known).
+    """
 
     steps: tuple[PlannedStep, ...]
+    refused: dict[str, str]
     free: int
-    memory: int
+    memory: int | None
+
+    @property
+    def missing(self) -> list[PlannedStep]:
+        """The steps that have something to do."""
+        return [step for step in self.steps if step.missing]
 
     @property
     def seconds(self) -> float | None:
         """What the steps take whose time is known; None where that is none of them."""
-        known = [step.seconds for step in self.steps if step.missing and step.seconds is not None]
+        known = [step.seconds for step in self.missing if step.seconds is not None]
         return sum(known) if known else None
+
+    @property
+    def disk(self) -> int | None:
+        """Bytes of features to come; None where a step's are not known."""
+        each = [step.disk for step in self.missing if step.step == "extract"]
+        return None if None in each else sum(filter(None, each))
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        known = {"seconds": self.seconds, "disk": sum(step.disk or 0 for step in self.steps)}
-        return {"steps": [asdict(step) for step in self.steps], **known, "free": self.free, "memory": self.memory}
+        known = {"seconds": self.seconds, "disk": self.disk, "free": self.free, "memory": self.memory}
+        return {"steps": [asdict(step) for step in self.steps], "refused": self.refused, **known}
 
 
 def plan(
@@ -73,94 +102,151 @@ def plan(
     seed: int = 0,
     heads: list[str] | None = None,
     predictions: dict[str, Path] | None = None,
+    submissions: int = 1,
+    timeout: float | None = None,
 ) -> Plan:
-    """What `blend.run.main` would do for each of the tasks; writes nothing. Networks with missing features are tried on
-    the first missing pictures, CALIBRATION seconds in all.
+    """What `blend.run.main` would do for each of the tasks. Networks that lack features are tried on the first missing
+    pictures, CALIBRATION seconds in all.
 
-    Raises InputError for bad input, as far as it is read: what a step would find in files that are yet to be made, only
-    the run itself finds.
+    Raises InputError as the run would for a single task; of several, a task that is refused is named in the plan. What
+    a step would find in files that are yet to be made, only the run itself finds.
     """
-    ours = not (heads == blend_inputs.NONE or (predictions and not config.features.networks and heads is None))
-    steps = _plan_features(config, work) if ours else []
-    is_ready = all(step.is_finished for step in steps)
-    resolved = extract_run.resolve(config, work)
-    for task in [part for one in tasks for part in (SUBTASKS if one == MTL else (one,))]:
-        planned = _plan_heads(resolved, task, work, seed, heads, is_ready) if ours else None
-        steps += [planned] if planned else []
-        steps.append(_plan_blend(config, task, work, seed, heads, predictions or {}, planned))
+    given, refused = predictions or {}, dict[str, str]()
+    parts: dict[str, list[Asked]] = {}
+    for task in tasks:  # before twenty seconds of calibration
+        with _refusing(task, refused, len(tasks) > 1):
+            parts[task] = _list_parts(config, Asked(task, work, seed, heads, given, submissions, timeout))
+    is_ours = blend_inputs.with_ours(config, heads, given)
+    steps = _plan_features(config, work) if is_ours and parts else []
+    is_ready = not any(step.missing for step in steps)
+    for task, its in parts.items():
+        with _refusing(task, refused, len(tasks) > 1):
+            steps += _plan_task(config, task, its, is_ready)
     there = next(folder for folder in (work, *work.absolute().parents) if folder.exists())
-    return Plan(tuple(steps), shutil.disk_usage(there).free, _memory(work, steps) if ours else 0)
+    memory = _memory(config, work, steps) if is_ours else 0
+    return Plan(tuple(steps), refused, shutil.disk_usage(there).free, memory)
+
+
+@contextmanager
+def _refusing(task: str, refused: dict[str, str], is_one_of_many: bool) -> Iterator[None]:
+    """Of several tasks, keep what is wrong with one."""
+    try:
+        yield
+    except InputError as error:
+        if not is_one_of_many:
+            raise
+        refused[task] = str(error)
+
+
+def _list_parts(config: Config, asked: Asked) -> list[Asked]:
+    """A task, or the parts of the challenge, checked as the run checks them before it does anything."""
+    parts = [asked]
+    if asked.task == MTL:
+        extract_run.resolve(config, asked.work).corpus.task(MTL)
+        parts = [
+            replace(
+                asked,
+                task=place,
+                heads=multitask.own_heads(asked.heads, part.name),
+                predictions=multitask.own_predictions(asked.predictions, part.name),
+            )
+            for place, part in SUBTASKS.items()
+        ]
+    for part in parts:
+        if blend_inputs.with_ours(config, part.heads, part.predictions):
+            heads_run.check_early(config, part.task, part.heads, "--heads")
+    return parts
+
+
+def _plan_task(config: Config, task: str, parts: Sequence[Asked], is_ready: bool) -> list[PlannedStep]:
+    """Heads and blend of a task; of the challenge those of its parts, and the submission that joins them."""
+    steps = [step for part in parts for step in _plan_part(config, part, is_ready)]
+    if task != MTL:
+        return steps
+    out = parts[0].work / "blend" / MTL
+    is_finished = not any(step.missing for step in steps) and (out / run_folder.DONE).exists()
+    return [*steps, PlannedStep("blend mtl", str(out), int(not is_finished), int(is_finished), "submission")]
+
+
+def _plan_part(config: Config, asked: Asked, is_ready: bool) -> list[PlannedStep]:
+    resolved = extract_run.resolve(config, asked.work)
+    if not blend_inputs.with_ours(config, asked.heads, asked.predictions):
+        return [_plan_blend(resolved, asked, [], is_ready)]
+    outdated = _list_heads(resolved, asked, is_ready)
+    missing = [name for name, is_missing in outdated.items() if is_missing]
+    took = [_learnt_in(head_folder(asked.work, asked.task, name)) for name in missing]
+    known = [seconds for seconds in took if seconds is not None]
+    together = max(max(known), sum(known) / AT_ONCE) if missing and len(known) == len(missing) else None
+    done = len(outdated) - len(missing)
+    step = PlannedStep(f"heads {asked.task}", ", ".join(outdated), len(missing), done, "heads", together)
+    return [step, _plan_blend(resolved, asked, list(outdated), not missing)]
 
 
 def _plan_features(config: Config, work: Path) -> list[PlannedStep]:
     """Extraction, network by network; the embedded corpus first where it is not there."""
+    seeing, hearing = extract_run.check_networks(config, work), audio_step.names(config, work)
     if config.corpus.demo:
         from extract.demo import corpus
         from extract.demo.plan import DEMO_VIDEOS
 
-        if not corpus.is_done(extract_run.corpus_folder(work)):
-            frames = sum(video.frames for video in DEMO_VIDEOS)
-            made = [PlannedStep("extract", "the demo corpus", frames, 0, "frames")]
-            return made + [PlannedStep("extract", name, frames, 0, "frames") for name in config.features.networks]
-    found = extract_run.list_steps(extract_run.resolve(config, work), work, extract_run.corpus_version(config))
-    missing = {step.name: step.todo() for step in found}
+        frames, videos, folder = sum(v.frames for v in DEMO_VIDEOS), len(DEMO_VIDEOS), extract_run.corpus_folder(work)
+        if not corpus.is_done(folder):
+            drawn = [PlannedStep("draw", "the demo corpus", frames, 0, "frames")]
+            drawn += [PlannedStep("extract", network.name, frames, 0, "frames") for network in seeing]
+            return drawn + [PlannedStep("extract", name, videos, 0, "videos") for name in hearing]
+        if hearing and not corpus.has_sound(folder):
+            rest = [name for name in config.features.networks if name not in hearing]
+            silent = config.model_copy(update={"features": config.features.model_copy(update={"networks": rest})})
+            unheard = [PlannedStep("extract", name, videos, 0, "videos") for name in hearing]
+            return (_plan_features(silent, work) if rest else []) + unheard
+    return _measure_features(config, work, seeing)
+
+
+def _measure_features(config: Config, work: Path, seeing: Sequence[registry.Network]) -> list[PlannedStep]:
+    """What is missing of each network; of one whose weights are not here, everything that is not in the store."""
+    absent = {network.name for network in seeing if not weights.is_at_hand(network)}
+    steps = extract_run.list_steps(extract_run.resolve(config, work), work, extract_run.corpus_version(config))
+    missing = {step.name: step.jobs if step.name in absent else step.todo() for step in steps}
+    slots = sum(bool(missing[step.name]) and isinstance(step, NetworkStep) for step in steps) or 1
     results = []
-    for step in found:
+    for step in steps:
         todo = missing[step.name]
         left, whole = (sum(map(step.size, jobs)) for jobs in (todo, step.jobs))  # type: ignore[arg-type]
         seconds = disk = None
-        if isinstance(step, NetworkStep) and left:
-            pace, size = step.measure_pace(todo, CALIBRATION / sum(map(bool, missing.values())))  # type: ignore[arg-type]
+        if left and isinstance(step, NetworkStep) and step.name not in absent:
+            pace, size = step.measure_pace(todo, CALIBRATION / slots)  # type: ignore[arg-type]
             seconds, disk = left / pace, left * size
-        results.append(PlannedStep("extract", step.name, left, whole - left, step.unit, seconds, disk))
+        name = f"{step.name} (weights to be fetched)" if step.name in absent else step.name
+        results.append(PlannedStep("extract", name, left, whole - left, step.unit, seconds, disk))
     return results
 
 
-def _plan_heads(
-    config: Config, task: str, work: Path, seed: int, only: list[str] | None, is_ready: bool
-) -> PlannedStep:
-    """The heads of a task. Without all features nobody knows which a head may have: then all of them are missing."""
+def _list_heads(config: Config, asked: Asked, is_ready: bool) -> dict[str, bool]:
+    """Head -> whether it is missing. Without all features nobody knows which a head may have: then all of them are."""
     if is_ready:
-        outdated = heads_run.list_outdated(config, task, work, seed, only)
-    else:
-        possible = heads_config.possible(config, find(task).name, only or ())
-        heads_config.refuse_unknown(possible, find(task).name, only, "--heads")
-        outdated = dict.fromkeys([name for name in possible if not only or name in only], True)
-    missing = [name for name, is_outdated in outdated.items() if is_outdated]
-    took = [_learnt_in(head_folder(work, task, name)) for name in missing]
-    known = [seconds for seconds in took if seconds is not None]
-    seconds = sum(known) / AT_ONCE if missing and len(known) == len(missing) else None
-    return PlannedStep(
-        f"heads {task}", ", ".join(outdated), len(missing), len(outdated) - len(missing), "heads", seconds
-    )
+        return heads_run.list_outdated(config, asked.task, asked.work, asked.seed, asked.heads)
+    possible = heads_config.possible(config, find(asked.task).name, asked.heads or ())
+    return {name: True for name in possible if not asked.heads or name in asked.heads}
 
 
 def _learnt_in(folder: Path) -> float | None:
-    """Seconds that a head took when it last learnt, of other data or settings perhaps."""
+    """Seconds that a head took when it last learnt here, of other data or settings perhaps."""
     try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        return float(report["seconds"])
+        return float(json.loads((folder / "report.json").read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _plan_blend(
-    config: Config,
-    task: str,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    planned: PlannedStep | None,
-) -> PlannedStep:
+def _plan_blend(config: Config, asked: Asked, ours: list[str], is_ready: bool) -> PlannedStep:
     """The blend: finished only where its heads are, and nothing that it was made of has changed."""
-    out, is_finished = work / "blend" / task, False
-    if (planned is None or planned.is_finished) and (out / run_folder.DONE).exists():
-        _, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, predictions)
-        facts = provenance.all_facts(sources) | {"submissions": 1, "timeout": None}
-        is_finished = run_folder.is_done(out, run_folder.fingerprint(facts))
-    seconds = _blended_in(out) if not is_finished else None
-    return PlannedStep(f"blend {task}", str(out), int(not is_finished), int(is_finished), "blend", seconds)
+    out, is_finished = asked.work / "blend" / asked.task, False
+    if is_ready and (out / run_folder.DONE).exists():
+        sources = blend_inputs.find_inputs(config, asked.task, asked.work, asked.seed, asked.predictions, ours)
+        if sources is not None:
+            facts = single_task.facts_of(sources, asked.submissions, asked.timeout)
+            is_finished = run_folder.is_done(out, run_folder.fingerprint(facts))
+    seconds = None if is_finished else _blended_in(out)
+    return PlannedStep(f"blend {asked.task}", str(out), int(not is_finished), int(is_finished), "blend", seconds)
 
 
 def _blended_in(folder: Path) -> float | None:
@@ -172,47 +258,60 @@ def _blended_in(folder: Path) -> float | None:
         return None
 
 
-def _memory(work: Path, steps: Sequence[PlannedStep]) -> int:
-    """Bytes that heads hold at most, as many as learn side by side, each with all features."""
-    there = sum(path.stat().st_size for path in (work / "features").glob("*/*.safetensors"))
-    features = there + sum(step.disk or 0 for step in steps)
-    return int(AT_ONCE * (LIBRARIES_MEMORY + ROWS_MEMORY * features))
+def _memory(config: Config, work: Path, steps: Sequence[PlannedStep]) -> int | None:
+    """Bytes that heads hold at most, as many as learn side by side, each with all features and stride 1."""
+    learning = min(AT_ONCE, max((step.missing for step in steps if step.unit == "heads"), default=0))
+    extracted = [step for step in steps if step.step == "extract"]
+    if any(step.missing and step.disk is None for step in extracted):
+        return None
+    there = sum(
+        path.stat().st_size
+        for name in dict.fromkeys(config.features.networks)
+        for path in (work / "features" / name).glob("*.safetensors")
+    )
+    return int(learning * (LIBRARIES_MEMORY + ROWS_MEMORY * (there + sum(step.disk or 0 for step in extracted))))
 
 
 def show(planned: Plan, as_json: bool = False) -> None:
-    """A table of the steps, and below it time, disk and memory; or all of it as JSON."""
+    """A table of the steps, and below it time, disk and memory; or all of it as JSON. Raises InputError for tasks that
+    are refused, when everything else has been said.
+    """
     if as_json:
         print(json.dumps(planned.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
+    else:
+        from rich.console import Console
+        from rich.table import Table
 
-    table = Table("step", "makes")
-    for name in ("missing", "finished", "about"):
-        table.add_column(name, justify="right")
-    for step in planned.steps:
-        about = "" if step.is_finished else "not known" if step.seconds is None else duration(step.seconds)
-        table.add_row(step.step, step.makes, f"{step.missing:,} {step.unit}", f"{step.finished:,}", about)
-    Console().print(table)
-    for line in describe(planned):
-        print(line)
+        table = Table("step", "makes")
+        for name in ("missing", "finished", "about"):
+            table.add_column(name, justify="right")
+        for step in planned.steps:
+            about = "" if not step.missing else "not known" if step.seconds is None else duration(step.seconds)
+            table.add_row(step.step, step.makes, f"{step.missing:,} {step.unit}", f"{step.finished:,}", about)
+        Console().print(table)
+        for line in describe(planned):
+            print(line)
+    if planned.refused:
+        raise InputError("; ".join(f"{task}: {error}" for task, error in planned.refused.items()))
 
 
 def describe(planned: Plan) -> list[str]:
     """Time, disk and memory in a sentence each."""
-    open_steps = [step for step in planned.steps if step.missing]
-    if not open_steps:
-        return ["Everything is finished: the run reads it and ends."]
-    unknown = [step for step in open_steps if step.seconds is None]
-    names = ", ".join(f"{step.step} ({step.makes})" if step.step == "extract" else step.step for step in unknown)
-    if planned.seconds is None:
-        lines = ["Time: not known before something of it was made here."]
-    else:
-        lines = [f"Time: about {duration(planned.seconds)} on this machine{names and f', and {names}'}."]
-    disk = sum(step.disk or 0 for step in planned.steps)
-    lines.append(f"Disk: about {disk / 1e9:,.1f} GB of features to come; {planned.free / 1e9:,.1f} GB are free.")
-    if disk > planned.free:
+    if not planned.missing:
+        return ["Everything is finished: the run reads it and ends."] if not planned.refused else []
+    unknown = [step for step in planned.missing if step.seconds is None]
+    names = ", ".join(step.step if step.step.startswith(("heads", "blend")) else step.makes for step in unknown)
+    lines = ["Time: not known before something of it was made here."]
+    if planned.seconds is not None:
+        known = f"Time: about {duration(planned.seconds)} on this machine, heads and blends as they took here last"
+        lines = [f"{known}{f'; not known: {names}' if names else ''}."]
+    disk, free = planned.disk, f"{planned.free / 1e9:,.1f} GB are free."
+    if any(step.step == "extract" for step in planned.missing):
+        lines.append(f"Disk: {'features not known' if disk is None else f'{disk / 1e9:,.1f} GB of features'}; {free}")
+    if (disk or 0) > planned.free:
         lines.append("Warning: that does not fit. Free some of it, or give --work a folder on another disk.")
-    if any(step.step.startswith("heads") for step in open_steps):
-        lines.append(f"Memory: heads hold {planned.memory / 1e9:,.1f} GB at most, {AT_ONCE} of them side by side.")
+    learning = min(AT_ONCE, max((step.missing for step in planned.missing if step.unit == "heads"), default=0))
+    if learning and planned.memory is not None:
+        side = f", {learning} of them side by side" if learning > 1 else ""
+        lines.append(f"Memory: heads hold {planned.memory / 1e9:,.1f} GB at most{side}; a stride makes it less.")
     return lines

@@ -68,7 +68,14 @@ def _run_once(
         step(place)
         study = replace(options, study=f"{options.study}/{part.name}")
         own = single_task.main(
-            config, place, work, seed, _ours(heads, part.name), _theirs(predictions, part.name), submissions, study
+            config,
+            place,
+            work,
+            seed,
+            own_heads(heads, part.name),
+            own_predictions(predictions, part.name),
+            submissions,
+            study,
         )
         reports[part.name] = own
     out = work / "blend" / MTL
@@ -213,7 +220,7 @@ def _join_alternatives(out: Path, reports: dict[str, Report], header: str) -> li
     return written
 
 
-def _ours(heads: list[str] | None, part: str) -> list[str] | None:
+def own_heads(heads: list[str] | None, part: str) -> list[str] | None:
     """Of the heads that are asked for, those of one part: "va/NAME" is for va alone. Raises InputError for none."""
     if heads is None:
         return None
@@ -230,7 +237,7 @@ def _ours(heads: list[str] | None, part: str) -> list[str] | None:
     return own
 
 
-def _theirs(predictions: dict[str, Path], part: str) -> dict[str, Path]:
+def own_predictions(predictions: dict[str, Path], part: str) -> dict[str, Path]:
     """Of other people's folders, those of one part: `<folder>/va` and so on. Raises InputError for a folder of none."""
     for name, folder in predictions.items():
         if not any((folder / place.rpartition("/")[2]).is_dir() for place in SUBTASKS):

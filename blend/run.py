@@ -97,15 +97,13 @@ class RunModule(ModuleType):
         """
         if task == ALL:
             raise InputError(f"task {ALL!r}: a report is of one task; call run for each of {', '.join(TASKS)}")
-        if not 0 <= seed <= cli.MOST_SEED or not 1 <= submissions <= 5:
-            raise InputError(
-                f"seed {seed}, submissions {submissions}: expected a seed from 0 to {cli.MOST_SEED}, and "
-                "1 to 5 submissions"
-            )
+        _check_arguments(seed, submissions, heads, predictions, overrides)
         split_task(task)
         settings = _read_config(config, overrides or {})
         folder = Path(work) if work is not None else Path("runs") / settings.corpus.name
-        given = {name: Path(path) for name, path in (predictions or {}).items()}
+        given = {name: Path(path) for name, path in sorted((predictions or {}).items())}
+        for name, path in given.items():
+            external.check(name, path, f"predictions {name!r}")
         report = main(settings, task, folder, seed, heads=heads, predictions=given, submissions=submissions)
         return RunReport(folder / "blend" / task, report)
 
@@ -113,9 +111,34 @@ class RunModule(ModuleType):
 sys.modules[__name__].__class__ = RunModule
 
 
+def _check_arguments(seed: Any, submissions: Any, heads: Any, predictions: Any, overrides: Any) -> None:
+    """Raise InputError for arguments that the command would not take."""
+    numbers = {"seed": (seed, 0, cli.MOST_SEED), "submissions": (submissions, 1, 5)}
+    for name, (number, low, high) in numbers.items():
+        if type(number) is not int or not low <= number <= high:
+            raise InputError(f"{name} {number!r}: expected a whole number from {low} to {high}")
+    named = isinstance(heads, list) and heads and all(isinstance(name, str) for name in heads)
+    if heads is not None and not named:
+        raise InputError(f"heads {heads!r}: expected a list of names, as in ['mlp_all', 'lama'], ['none'] or None")
+    for name, table in {"predictions": predictions, "overrides": overrides}.items():
+        if table is not None and not isinstance(table, Mapping):
+            raise InputError(f"{name}: found {type(table).__name__}, expected a dictionary or None")
+
+
+def _as_toml(key: str, value: Any) -> str:
+    """A value as TOML has it on one line. Raises InputError for one that TOML does not have."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {_as_toml(key, v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_toml(key, item) for item in value) + "]"
+    if isinstance(value, bool | int | float | str | Path):
+        return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    raise InputError(f"overrides: key {key!r}: found {type(value).__name__}, expected what a TOML file can hold")
+
+
 def _read_config(config: str | Path | Config | Mapping[str, Any] | None, overrides: Mapping[str, Any]) -> Config:
     """A config as Python gives it. Raises InputError as `extract.config.load`."""
-    given = [f"{key}={json.dumps(value, ensure_ascii=False, default=str)}" for key, value in overrides.items()]
+    given = [f"{key}={_as_toml(key, value)}" for key, value in overrides.items()]
     if config is None or isinstance(config, str | Path):
         return extract_config.load(Config, Path(config or extract_config.DEFAULT), given)
     if isinstance(config, Config):
@@ -176,7 +199,7 @@ def command(
     study: Annotated[str, typer.Option(help="Its name there; default <corpus>/<task>/blend.")] = "",
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the search draws no trial.", min=0)] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is missing, how long it takes here, and end.")
+        bool, typer.Option("--dry-run", help="Say what is missing and how long it takes here, and end.")
     ] = False,
     where: session.Where = cluster.LOCAL,
     as_json: cli.AsJson = False,
@@ -192,7 +215,7 @@ def command(
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
         tasks = find_tasks(task, settings)
         if dry_run:
-            plans.show(plans.plan(settings, tasks, folder, seed, names, given), as_json)
+            plans.show(plans.plan(settings, tasks, folder, seed, names, given, submissions, timeout), as_json)
             return
 
         def run_task(name: str) -> Report | MultitaskReport:

@@ -35,6 +35,11 @@ def main(
         return report
 
 
+def facts_of(sources: BlendInputs, submissions: int, timeout: float | None) -> dict[str, Any]:
+    """All that decides what a blend's folder holds."""
+    return provenance.all_facts(sources) | {"submissions": submissions, "timeout": timeout}
+
+
 def _run_once(
     config: Config,
     task: str,
@@ -48,11 +53,8 @@ def _run_once(
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
     out = work / "blend" / task
 
-    def facts_of(sources: BlendInputs) -> dict[str, Any]:
-        return provenance.all_facts(sources) | {"submissions": submissions, "timeout": options.timeout}
-
     def is_done(sources: BlendInputs) -> bool:
-        return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources)))
+        return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources, submissions, options.timeout)))
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
@@ -64,7 +66,7 @@ def _run_once(
 
         # not holding the folder: another may help from there
         pipeline.search_shared(values.validation, sources, out, options)
-    facts = facts_of(sources)
+    facts = facts_of(sources, submissions, options.timeout)
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)

@@ -33,16 +33,7 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
     Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
     """
-    if not config.features.networks:
-        raise InputError(
-            "config: key 'features.networks' is missing: name the networks whose features the heads use (a blend of "
-            "other people's predictions alone needs none: python -m blend.run --heads none --predictions NAME=FOLDER)"
-        )
-    for name in config.features.networks:
-        file_names.check("network", name, "config: features.networks")
-    config.refuse_template()
-    if config.corpus.frames or config.corpus.demo:  # minutes of rendering must not end at a typo
-        weights.need([registry.find(name, config) for name in _seeing(config, work)], config.features.weights)
+    weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
     corpus = _render(work, sound=bool(audio_step.names(config, work))) if config.corpus.demo else ""
     config = resolve(config, work)
     steps = list_steps(config, work, corpus, redo, engines)
@@ -52,6 +43,21 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
         part.make()
         part.finish()
     return config
+
+
+def check_networks(config: Config, work: Path) -> list[registry.Network]:
+    """The networks that see pictures. Raises InputError for a config without any, or with one that is not known."""
+    if not config.features.networks:
+        raise InputError(
+            "config: key 'features.networks' is missing: name the networks whose features the heads use (a blend of "
+            "other people's predictions alone needs none: python -m blend.run --heads none --predictions NAME=FOLDER)"
+        )
+    for name in config.features.networks:
+        file_names.check("network", name, "config: features.networks")
+    config.refuse_template()
+    if not (config.corpus.frames or config.corpus.demo):
+        return []
+    return [registry.find(name, config) for name in _seeing(config, work)]
 
 
 def list_steps(

@@ -58,11 +58,7 @@ def main(
     Raises InputError for bad input; heads finished before that stay.
     """
     facts = find(task)
-    for part in SUBTASKS if task in SUBTASKS else (task,):  # hours of extraction must not end at a typo
-        heads_config.list_heads(config, find(part).name, only or ())
-    config.refuse_template(facts.place.partition("/")[0])
-    heads_config.refuse_unknown(heads_config.possible(config, facts.name, only or ()), facts.name, only, option)
-    early = None if config.corpus.demo else head_inputs.read(config, facts)
+    early = check_early(config, task, only, option)
     config = extract_run.main(config, work)
     with contextlib.ExitStack() as here:
         (hold or here).enter_context(run_folder.hold_folder(work / "heads" / task))
@@ -76,6 +72,20 @@ def main(
         _keep_prior(work / "heads" / facts.place / "prior.json", prior(early[0]["train"], facts))
         processes.run_all(jobs, f"heads {facts.place}")
         return {spec.name: head_folder(work, facts.place, spec.name) for spec in specs}
+
+
+def check_early(
+    config: Config, task: str, only: list[str] | None = None, option: str = "--head"
+) -> tuple[corpus_checks.Annotations, corpus_checks.Listed, head_inputs.Hashes] | None:
+    """What hours of extraction must not end at: an unknown head, a corpus without the task, annotations that cannot be
+    read. Returns these as read, or None of the embedded corpus. Raises InputError.
+    """
+    facts = find(task)
+    for part in SUBTASKS if task in SUBTASKS else (task,):
+        heads_config.list_heads(config, find(part).name, only or ())
+    config.refuse_template(facts.place.partition("/")[0])
+    heads_config.refuse_unknown(heads_config.possible(config, facts.name, only or ()), facts.name, only, option)
+    return None if config.corpus.demo else head_inputs.read(config, facts)
 
 
 def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[str] | None = None) -> dict[str, bool]:

@@ -44,15 +44,20 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
         name = name.strip()
         if not (equals and name and text.strip()):
             raise InputError(f"--predictions {entry!r}: expected NAME=FOLDER, as in theirs=predictions/theirs")
-        if name in RESERVED or set(name) & set(", /\\\n"):
-            raise InputError(f"--predictions {entry!r}: no head may be called {name!r}; choose another name")
-        file_names.check("head", name, f"--predictions {entry!r}")
         if name in results:
             raise InputError(f"--predictions {entry!r}: the name {name!r} is given twice; each needs its own")
         results[name] = at_home(text.strip())
-        if not os.path.exists(results[name]):
-            raise InputError(f"--predictions {entry!r}: {results[name]} does not exist")
+        check(name, results[name], f"--predictions {entry!r}")
     return dict(sorted(results.items()))
+
+
+def check(name: str, path: Path, where: str) -> None:
+    """Raise InputError, with `where` in front, for a name that no head may have and a path that does not exist."""
+    if name in RESERVED or set(name) & set(", /\\\n"):
+        raise InputError(f"{where}: no head may be called {name!r}; choose another name")
+    file_names.check("head", name, where)
+    if not os.path.exists(path):
+        raise InputError(f"{where}: {path} does not exist")
 
 
 def find_files(where: Path, part: str) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from heads.abaw import annotations as annotation_files
 from heads.abaw import read
 from heads.abaw.tasks import Task, find
 from heads.data import people, predictions, splits
+from heads.train.job import head_folder
 
 if TYPE_CHECKING:
     from blend.pool.pool import Pool
@@ -121,29 +122,58 @@ def prepare_inputs(
     InputError for bad input.
     """
     facts = find(task)
-    settings = getattr(config.blend, facts.name)
-    if names is None and given and not config.features.networks:
-        names = NONE  # nothing of ours can be trained without features
-    if names == NONE:
-        if not given:
-            raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
-        folders: dict[str, Path] = {}
-        config, prior = _without_ours(config, facts, work)
-    else:
+    if with_ours(config, names, given):
         folders = heads_run.main(config, task, work, seed, names, hold, "--heads")
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+    else:
+        folders = {}
+        config = extract_run.main(config, work) if config.corpus.demo else config
+        prior = _prior_without_ours(config, facts)
+    return config, _gather(config, facts, seed, folders, given, prior)
+
+
+def find_inputs(
+    config: Config, task: str, work: Path, seed: int, given: dict[str, Path], ours: Sequence[str]
+) -> BlendInputs | None:
+    """The same of heads that are finished; makes and waits for nothing. None where something is not there yet.
+
+    `ours` are the names of our heads.
+    """
+    facts, config = find(task), extract_run.resolve(config, work)
+    if not ours:
+        return _gather(config, facts, seed, {}, given, _prior_without_ours(config, facts))
+    try:
+        prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return _gather(config, facts, seed, {name: head_folder(work, task, name) for name in ours}, given, prior)
+
+
+def with_ours(config: Config, names: list[str] | None, given: dict[str, Path]) -> bool:
+    """Whether any of our heads is in the blend. Raises InputError where nobody's would be."""
+    if names is None and given and not config.features.networks:
+        return False  # nothing of ours can be trained without features
+    if names == NONE and not given:
+        raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
+    return names != NONE
+
+
+def _gather(
+    config: Config, facts: Task, seed: int, folders: dict[str, Path], given: dict[str, Path], prior: dict[str, Any]
+) -> BlendInputs:
+    """Everything of a blend whose heads are there. Raises InputError for other people's head of the name of ours."""
     if both := sorted(set(folders) & set(given)):
         raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
-    paths = config.corpus.task(task)
-    return config, BlendInputs(
+    paths = config.corpus.task(facts.place)
+    return BlendInputs(
         facts,
         paths,
         folders,
         given,
         {name: float(prior[name]) for name in facts.outputs},
         "validation" if paths.train is None else "train",
-        settings,
+        getattr(config.blend, facts.name),
         seed,
         config.corpus.missing_videos,
         *_who(config, facts),
@@ -163,18 +193,17 @@ def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, s
     return here, people.read(config.corpus, rest)
 
 
-def _without_ours(config: Config, task: Task, work: Path) -> tuple[Config, dict[str, Any]]:
-    """The checked corpus and its prior, without features: from training annotations, or from those of validation where
-    the corpus names no others.
+def _prior_without_ours(config: Config, task: Task) -> dict[str, Any]:
+    """The prior of a corpus that is checked here, without features: from training annotations, or from those of
+    validation where the corpus names no others.
     """
     from heads import corpus_checks
 
-    config = extract_run.main(config, work) if config.corpus.demo else config
     config.refuse_template(task.place.partition("/")[0])
     annotations, _ = corpus_checks.read(config, task, learning=False)
     if "train" in annotations:
-        return config, heads_run.prior(annotations["train"], task)
-    return config, heads_run.prior(annotations["val"], task, "validation")
+        return heads_run.prior(annotations["train"], task)
+    return heads_run.prior(annotations["val"], task, "validation")
 
 
 def load_pools(sources: BlendInputs) -> LoadedPools:

@@ -13,8 +13,8 @@ from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.train.provenance import code_mark
 
-MEASURES = ("studies", "bench", "predict")
-"""Folders of blend that no blend is made with."""
+MEASURES = ("studies", "bench", "predict", "dry_run.py")
+"""What is in blend, and no blend is made with."""
 AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled", "report", "html", "run.py", "single_task.py")
 AFTER_THE_SEARCH += ("multitask.py", "pipeline.py", "apply.py", "check.py", "check_predictions.py", "compare.py")
 """What changes no trial of a search: an edit of a page or of the selection goes on with the trials that are there."""

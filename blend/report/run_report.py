@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
+from blend.report.schema import Interval, Score, Scores
+from extract import config as configs
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, NAMES
@@ -13,6 +17,36 @@ from heads.abaw.tasks import MTL, NAMES
 FILE, SUBMISSION = "report.json", "submission.txt"
 EXAMPLE = "give a folder that blend.run has finished, such as runs/demo/blend/au"
 NEEDED = ("metric", "submitted", "equal", "expected", "interval")
+
+
+class MainNumbers(TypedDict):
+    """What `RunReport` reads."""
+
+    task: str
+    metric: str
+    heads: Scores
+    submitted: Score
+    equal: Score
+    expected: Score
+    interval: Interval
+
+
+class JointNumbers(TypedDict):
+    """The same of the multi-task challenge."""
+
+    task: str
+    metric: str
+    parts: dict[str, PartNumbers]
+    submitted: Score
+    equal: Score
+    expected: Score
+    interval: Interval
+
+
+class PartNumbers(TypedDict):
+    """Of one of its parts."""
+
+    submitted: Score
 
 
 @dataclass(frozen=True)
@@ -91,4 +125,5 @@ def load_report(folder: str | Path) -> RunReport:
     needed = (*NEEDED, "parts" if report["task"] == MTL else "heads")
     if lacking := [name for name in needed if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
+    configs.check(JointNumbers if report["task"] == MTL else MainNumbers, report, file, strict=True)
     return RunReport(folder, report)

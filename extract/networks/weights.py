@@ -52,7 +52,7 @@ def need(networks: Iterable[Network], given: Path | None) -> None:
     """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it.
     `given` is the folder of features.weights.
     """
-    lacking = [network for network in networks if not _at_hand(network)]
+    lacking = [network for network in networks if not is_at_hand(network)]
     for network in lacking:
         try:
             find(network)
@@ -63,7 +63,8 @@ def need(networks: Iterable[Network], given: Path | None) -> None:
             raise InputError(f"{error}{f'; missing, too: {remaining}' if remaining else ''}{lacks}") from None
 
 
-def _at_hand(network: Network) -> bool:
+def is_at_hand(network: Network) -> bool:
+    """Whether a file of the network's weights lies here already, as it is or as a checkpoint."""
     path = network.path or cache() / network.file
     return path.exists() or (network.checkpoint_blob is not None and path.with_suffix(".pt").exists())
 

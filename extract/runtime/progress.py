@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+KEPT_MARKS = 400
 WINDOW = 20.0
 """Seconds at least over which a pace is taken."""
 TIME_WIDTH = len("took 119 s, 119 s left")
@@ -24,6 +25,7 @@ KEPT = 8
 
 class Pace:
     """How fast work goes now: over the last half of the time since the first piece was done, but WINDOW at least.
+    At most some KEPT_MARKS times are remembered.
 
     What comes before the first piece (imports, compiling) is no part of it, so that estimates do not begin too high.
     """
@@ -35,6 +37,10 @@ class Pace:
     def mark(self, done: float) -> None:
         """So much is done now."""
         now = time.monotonic()
+        if done <= 0:
+            return
+        if len(self._marks) > 2 and now - self._marks[-2][0] < max(WINDOW, (now - self._marks[0][0])) / KEPT_MARKS:
+            self._marks.pop()
         self._marks.append((now, done))
         self._first = now if self._first is None else self._first
         while len(self._marks) > 2 and now - self._marks[1][0] > max(WINDOW, (now - self._first) / 2):
@@ -42,6 +48,8 @@ class Pace:
 
     def per_second(self) -> float | None:
         """None while nothing can be said."""
+        if not self._marks:
+            return None
         (began, before), (now, done) = self._marks[0], self._marks[-1]
         return (done - before) / (now - began) if now - began >= 1 and done > before else None
 
@@ -69,7 +77,7 @@ class Progress:
         self._pace.mark(self.done)
         per_second, now = self._pace.per_second(), time.monotonic()
         rate = "" if per_second is None else speed(per_second / self.parts, self.unit)
-        left = None if per_second is None else (self.total - self.done) / per_second
+        left = None if per_second is None or self.total <= 0 else (self.total - self.done) / per_second
         if self._bar is not None:
             text, ends = f"{self.what}: {note}" if note else self.what, None if left is None else now + left
             self._bar.update(
@@ -89,6 +97,8 @@ class Progress:
 
     def _count(self) -> str:
         done, total = f"{self.done // self.parts:,}", f"{self.total // self.parts:,}"
+        if self.total <= 0:
+            return done
         return f"{done:>{len(total)}} of {total}" if self._bar is not None else f"{done} of {total}"
 
 

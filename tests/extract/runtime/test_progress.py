@@ -48,6 +48,41 @@ def test_what_comes_before_the_first_piece_is_no_part_of_the_estimate(capsys, mo
     ]
 
 
+def test_a_begin_that_is_told_is_no_piece(capsys, monkeypatch):
+    """A head says at once that it reads features, and then learns for a minute before its first percent."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress("heads", total=200, unit="heads", parts=100) as bar:
+        bar.advance(0, "reads features")
+        now[0] += 60
+        bar.advance(1)
+        for _ in range(40):
+            now[0] += 0.5
+            bar.advance(1)
+    assert capsys.readouterr().err.splitlines()[-1] == "heads: 0 of 2 heads, 50 s a head, took 76 s, 84 s left"
+
+
+def test_what_has_no_known_total_has_no_end(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress("download", total=0, unit="bytes") as bar:
+        for _ in range(20):
+            now[0] += 1
+            bar.advance(1000)
+    assert capsys.readouterr().err == "download: 16,000 bytes, 1,000.0 bytes/s, took 16 s\n"
+
+
+def test_a_pace_remembers_few_times_however_long_work_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    pace = module.Pace()
+    for number in range(200_000):
+        now[0] += 1 / 120
+        pace.mark(number + 1)
+    assert len(pace._marks) <= 2 * module.KEPT_MARKS
+    assert pace.per_second() == pytest.approx(120, rel=0.01)
+
+
 def test_the_estimate_follows_a_change_of_pace(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
@@ -79,7 +114,7 @@ def test_units_may_be_counted_in_parts(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with module.progress("heads", total=400, unit="heads", parts=100) as bar:
-        bar.advance(0)
+        bar.advance(1)
         now[0] += 60
         bar.advance(150, note="mlp: epoch 2 of 4")
     assert capsys.readouterr().err == "heads: 1 of 4 heads, 40 s a head, took 60 s, 100 s left, mlp: epoch 2 of 4\n"
