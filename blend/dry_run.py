@@ -117,7 +117,7 @@ def plan(
         with _refusing(task, refused, len(tasks) > 1):
             parts[task] = _list_parts(config, Asked(task, work, seed, heads, given, submissions, timeout))
     is_ours = blend_inputs.with_ours(config, heads, given)
-    steps = _plan_features(config, work) if is_ours and parts else []
+    steps = _plan_features(config, work) if parts and (is_ours or config.corpus.demo) else []
     is_ready = not any(step.missing for step in steps)
     for task, its in parts.items():
         with _refusing(task, refused, len(tasks) > 1):

@@ -138,9 +138,9 @@ def find_inputs(
 ) -> BlendInputs | None:
     """The same of heads that are finished; makes and waits for nothing. None where something is not there yet.
 
-    `ours` are the names of our heads.
+    `ours` are the names of our heads; the config has the corpus's paths filled in.
     """
-    facts, config = find(task), extract_run.resolve(config, work)
+    facts = find(task)
     if not ours:
         return _gather(config, facts, seed, {}, given, _prior_without_ours(config, facts))
     try:
