@@ -65,10 +65,12 @@ def _lacks(key):
         ),
         (lambda folder: finish(folder, [1]), "holds list, expected a JSON object"),
         (lambda folder: finish(folder, {"task": "age"}), "no report of a blend"),
+        (lambda folder: finish(folder, VALUES | {"expected": "abc"}), "key 'expected': .*number; found 'abc'"),
+        (lambda folder: finish(folder, VALUES | {"heads": [1]}), "key 'heads': .*dictionary; found"),
         (_lacks("interval"), "lacks 'interval': of an older version"),
         (_lacks("heads"), "lacks 'heads': of an older version"),
     ],
-    ids=["gone", "unfinished", "damaged", "list", "no blend", "no interval", "no heads"],
+    ids=["gone", "unfinished", "damaged", "list", "no blend", "text", "heads", "no interval", "no heads"],
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(tmp_path, damage, said):
     folder = finish(tmp_path / "expr", VALUES)
