@@ -128,9 +128,9 @@ class FoldedPool(ABC):
     ) -> NDArray[np.float64]:
         """Ensemble selection with replacement (Caruana et al., ICML 2004) on each subset, [S, H, C].
 
-        Always ROUNDS rounds: to end at the first that does not gain leaves one or two heads where the score is jagged
-        (few people, the largest of eight classes), and gave less on test (`blend/studies/README.md`). Subsets that
-        chose the same heads so far share a pass over the frames.
+        Always ROUNDS rounds: to end at the first that does not gain leaves one or two heads where the score is jagged;
+        for au that gave less on test, elsewhere neither is better (`blend/studies/README.md`). Subsets that chose the
+        same heads so far share a pass over the frames.
         """
         outputs = len(self.pool.task.outputs)
         chosen = np.zeros((len(subsets), outputs if each else 1, len(self.pool.heads)))
