@@ -20,7 +20,7 @@ from extract import run as extract_run
 from extract.audio import step as audio_step
 from extract.features.step import NetworkStep
 from extract.networks import registry, weights
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import duration
 from heads import config as heads_config
@@ -232,7 +232,7 @@ def _list_heads(config: Config, asked: Asked, is_ready: bool) -> dict[str, bool]
 def _learnt_in(folder: Path) -> float | None:
     """Seconds that a head took when it last learnt here, of other data or settings perhaps."""
     try:
-        return float(json.loads((folder / "report.json").read_text(encoding="utf-8"))["seconds"])
+        return float(inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -252,7 +252,7 @@ def _plan_blend(config: Config, asked: Asked, ours: list[str], is_ready: bool) -
 def _blended_in(folder: Path) -> float | None:
     """Seconds that the last blend in this folder took from its predictions on."""
     try:
-        seconds = json.loads((folder / "report.json").read_text(encoding="utf-8"))["seconds_of"]
+        seconds = inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))["seconds_of"]
         return float(sum(value for name, value in seconds.items() if name not in ("extract", "heads")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

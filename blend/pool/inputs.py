@@ -18,7 +18,7 @@ from blend.pool import external
 from blend.pool.pool import as_row
 from extract import run as extract_run
 from extract.config import TaskPaths
-from extract.runtime import run_folder
+from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from heads import run as heads_run
 from heads.abaw import annotations as annotation_files
@@ -144,7 +144,7 @@ def find_inputs(
     if not ours:
         return _gather(config, facts, seed, {}, given, _prior_without_ours(config, facts))
     try:
-        prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
+        prior = inputs.parse_json((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return _gather(config, facts, seed, {name: head_folder(work, task, name) for name in ours}, given, prior)

@@ -3,8 +3,9 @@
 import pytest
 
 from blend.config import BlendSettings
-from blend.crossfit.outcome import ResultBuilder, facts
+from blend.crossfit.outcome import ResultBuilder
 from blend.decision import combine
+from blend.report import report
 from blend.search import search
 
 TASKS = ["au", "expr", "va"]
@@ -28,7 +29,7 @@ def test_the_params_are_those_of_the_way_that_is_wanted_and_known_before_the_res
     assert one.baselines == other.baselines and set(one.baselines) == {*pool.heads, "equal"}
     for way in (*one.ways.values(), *one.baselines.values()):
         assert way.score == pool.score(combine.combine(pool, way.params))
-        told = facts(way)
+        told = report._way(way)
         assert told["optimism"] == pytest.approx(way.score - way.crossed.pooled)
         assert told["interval"] == list(way.crossed.interval) and told["k"] == way.params.k
 
@@ -37,7 +38,7 @@ def test_of_a_single_annotated_video_the_usual_blend_is_taken(make_pool):
     """Nothing can be held out, so nothing may be chosen by it."""
     outcome = find(make_pool("va", videos=1)).finish()
     assert outcome.select == "cross_fitted" and outcome.chosen.params.k == 0
-    told = facts(outcome.chosen)
+    told = report._way(outcome.chosen)
     assert told["cross_fitted"] is None and told["optimism"] is None and told["interval"] is None
     assert all(way.crossed is None for way in outcome.baselines.values())
 
