@@ -78,6 +78,11 @@ class Plan:
         return [step for step in self.steps if step.missing]
 
     @property
+    def learning(self) -> int:
+        """How many heads learn side by side at most."""
+        return _count_learning(self.steps)
+
+    @property
     def seconds(self) -> float | None:
         """What the steps take whose time is known; None where that is none of them."""
         known = [step.seconds for step in self.missing if step.seconds is not None]
@@ -174,7 +179,7 @@ def _plan_part(config: Config, asked: Asked, is_ready: bool) -> list[PlannedStep
         return [_plan_blend(resolved, asked, [], is_ready)]
     outdated = _list_heads(resolved, asked, is_ready)
     missing = [name for name, is_missing in outdated.items() if is_missing]
-    took = [_learnt_in(head_folder(asked.work, asked.task, name)) for name in missing]
+    took = [_read_seconds(head_folder(asked.work, asked.task, name)) for name in missing]
     known = [seconds for seconds in took if seconds is not None]
     together = max(max(known), sum(known) / AT_ONCE) if missing and len(known) == len(missing) else None
     done = len(outdated) - len(missing)
@@ -203,9 +208,9 @@ def _plan_features(config: Config, work: Path) -> list[PlannedStep]:
 
 
 def _measure_features(config: Config, work: Path, seeing: Sequence[registry.Network]) -> list[PlannedStep]:
-    """What is missing of each network; of one whose weights are not here, everything that is not in the store."""
+    """What is missing of each network; of one whose weights are not here, everything."""
     absent = {network.name for network in seeing if not weights.is_at_hand(network)}
-    steps = extract_run.list_steps(extract_run.resolve(config, work), work, extract_run.corpus_version(config))
+    steps = extract_run.list_steps(extract_run.resolve(config, work), work)
     missing = {step.name: step.jobs if step.name in absent else step.todo() for step in steps}
     slots = sum(bool(missing[step.name]) and isinstance(step, NetworkStep) for step in steps) or 1
     results = []
@@ -229,8 +234,8 @@ def _list_heads(config: Config, asked: Asked, is_ready: bool) -> dict[str, bool]
     return {name: True for name in possible if not asked.heads or name in asked.heads}
 
 
-def _learnt_in(folder: Path) -> float | None:
-    """Seconds that a head took when it last learnt here, of other data or settings perhaps."""
+def _read_seconds(folder: Path) -> float | None:
+    """Seconds that a head or a blend took when it was last made here, of other data or settings perhaps."""
     try:
         return float(inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -245,22 +250,17 @@ def _plan_blend(config: Config, asked: Asked, ours: list[str], is_ready: bool) -
         if sources is not None:
             facts = single_task.facts_of(sources, asked.submissions, asked.timeout)
             is_finished = run_folder.is_done(out, run_folder.fingerprint(facts))
-    seconds = None if is_finished else _blended_in(out)
+    seconds = None if is_finished else _read_seconds(out)
     return PlannedStep(f"blend {asked.task}", str(out), int(not is_finished), int(is_finished), "blend", seconds)
 
 
-def _blended_in(folder: Path) -> float | None:
-    """Seconds that the last blend in this folder took from its predictions on."""
-    try:
-        seconds = inputs.parse_json((folder / "report.json").read_text(encoding="utf-8"))["seconds_of"]
-        return float(sum(value for name, value in seconds.items() if name not in ("extract", "heads")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def _count_learning(steps: Sequence[PlannedStep]) -> int:
+    """How many heads learn side by side at most."""
+    return min(AT_ONCE, max((step.missing for step in steps if step.unit == "heads"), default=0))
 
 
 def _memory(config: Config, work: Path, steps: Sequence[PlannedStep]) -> int | None:
     """Bytes that heads hold at most, as many as learn side by side, each with all features and stride 1."""
-    learning = min(AT_ONCE, max((step.missing for step in steps if step.unit == "heads"), default=0))
     extracted = [step for step in steps if step.step == "extract"]
     if any(step.missing and step.disk is None for step in extracted):
         return None
@@ -269,7 +269,9 @@ def _memory(config: Config, work: Path, steps: Sequence[PlannedStep]) -> int | N
         for name in dict.fromkeys(config.features.networks)
         for path in (work / "features" / name).glob("*.safetensors")
     )
-    return int(learning * (LIBRARIES_MEMORY + ROWS_MEMORY * (there + sum(step.disk or 0 for step in extracted))))
+    return int(
+        _count_learning(steps) * (LIBRARIES_MEMORY + ROWS_MEMORY * (there + sum(step.disk or 0 for step in extracted)))
+    )
 
 
 def show(planned: Plan, as_json: bool = False) -> None:
@@ -310,8 +312,7 @@ def describe(planned: Plan) -> list[str]:
         lines.append(f"Disk: {'features not known' if disk is None else f'{disk / 1e9:,.1f} GB of features'}; {free}")
     if (disk or 0) > planned.free:
         lines.append("Warning: that does not fit. Free some of it, or give --work a folder on another disk.")
-    learning = min(AT_ONCE, max((step.missing for step in planned.missing if step.unit == "heads"), default=0))
-    if learning and planned.memory is not None:
-        side = f", {learning} of them side by side" if learning > 1 else ""
+    if planned.learning and planned.memory is not None:
+        side = f", {planned.learning} of them side by side" if planned.learning > 1 else ""
         lines.append(f"Memory: heads hold {planned.memory / 1e9:,.1f} GB at most{side}; a stride makes it less.")
     return lines

@@ -34,9 +34,10 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
     """
     weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
-    corpus = _render(work, sound=bool(audio_step.names(config, work))) if config.corpus.demo else ""
+    if config.corpus.demo:
+        _render(work, sound=bool(audio_step.names(config, work)))
     config = resolve(config, work)
-    steps = list_steps(config, work, corpus, redo, engines)
+    steps = list_steps(config, work, redo, engines)
     if (machines := session.current_cluster()) is not None:
         cluster_job.run(machines, config, steps)
     for part in steps:
@@ -61,10 +62,9 @@ def check_networks(config: Config, work: Path) -> list[registry.Network]:
 
 
 def list_steps(
-    config: Config, work: Path, corpus: str = "", redo: bool = False, engines: EngineCache | None = None
+    config: Config, work: Path, redo: bool = False, engines: EngineCache | None = None
 ) -> list[feature_step.NetworkStep | audio_step.AudioStep]:
-    """What is to be made of each network, pictures first. `corpus` is the version of an embedded one; `engines` as of
-    `main`.
+    """What is to be made of each network, pictures first. The corpus's paths are filled in; `engines` as of `main`.
 
     Raises InputError for frames or networks that cannot be used.
     """
@@ -73,6 +73,7 @@ def list_steps(
         audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     )  # before hours of pictures
     seen: list[feature_step.NetworkStep] = []
+    corpus = _version_of_pictures() if config.corpus.demo else ""
     if config.corpus.frames:
         videos = frames.list_videos(config.corpus.frames)
         jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
@@ -88,7 +89,7 @@ def list_steps(
                     registry.find(name, config), jobs, work, config.features, corpus, redo, engines
                 )
             )
-    version = corpus and _version_of_sound()
+    version = _version_of_sound() if config.corpus.demo else ""
     listened = [
         audio_step.AudioStep(name, listener, heard, config.corpus, work, version, redo)
         for name, listener in sounds.items()
@@ -144,8 +145,8 @@ def _refuse_without_features(config: Config, work: Path) -> None:
             )
 
 
-def _render(work: Path, sound: bool) -> str:
-    """Render what is missing of the embedded corpus, `sound` where it is heard; returns its version."""
+def _render(work: Path, sound: bool) -> None:
+    """Render what is missing of the embedded corpus, `sound` where it is heard."""
     from extract.demo import corpus
 
     if not corpus.is_done(corpus_folder(work)):
@@ -158,13 +159,9 @@ def _render(work: Path, sound: bool) -> str:
             corpus.make(corpus_folder(work), on_progress)
     if sound:
         corpus.make_sound(corpus_folder(work))
-    return corpus.VERSION
 
 
-def corpus_version(config: Config) -> str:
-    """The version of the embedded corpus, which its features are marked with; "" of any other."""
-    if not config.corpus.demo:
-        return ""
+def _version_of_pictures() -> str:
     from extract.demo import corpus
 
     return corpus.VERSION

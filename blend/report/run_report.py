@@ -16,37 +16,35 @@ from heads.abaw.tasks import MTL, NAMES
 
 FILE, SUBMISSION = "report.json", "submission.txt"
 EXAMPLE = "give a folder that blend.run has finished, such as runs/demo/blend/au"
-NEEDED = ("metric", "submitted", "equal", "expected", "interval")
 
 
-class MainNumbers(TypedDict):
-    """What `RunReport` reads."""
+class Numbers(TypedDict):
+    """What `RunReport` reads of any report."""
 
     task: str
     metric: str
+    submitted: Score
+    equal: Score
+    expected: Score
+    interval: Interval
+
+
+class TaskNumbers(Numbers):
+    """Of a task's."""
+
     heads: Scores
-    submitted: Score
-    equal: Score
-    expected: Score
-    interval: Interval
-
-
-class JointNumbers(TypedDict):
-    """The same of the multi-task challenge."""
-
-    task: str
-    metric: str
-    parts: dict[str, PartNumbers]
-    submitted: Score
-    equal: Score
-    expected: Score
-    interval: Interval
 
 
 class PartNumbers(TypedDict):
-    """Of one of its parts."""
+    """Of a part of the multi-task challenge."""
 
     submitted: Score
+
+
+class JointNumbers(Numbers):
+    """Of the challenge's."""
+
+    parts: dict[str, PartNumbers]
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,8 @@ def load_report(folder: str | Path) -> RunReport:
     run_folder.check_result(file, "python -m blend.run makes it anew")
     if report.get("task") not in NAMES:
         raise InputError(f"{file}: no report of a blend; {EXAMPLE}")
-    needed = (*NEEDED, "parts" if report["task"] == MTL else "heads")
-    if lacking := [name for name in needed if name not in report]:
+    kind = JointNumbers if report["task"] == MTL else TaskNumbers
+    if lacking := [name for name in kind.__annotations__ if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
-    configs.check(JointNumbers if report["task"] == MTL else MainNumbers, report, file, strict=True)
+    configs.check(kind, report, file, strict=True)
     return RunReport(folder, report)

@@ -3,9 +3,15 @@ import pytest
 from extract.runtime import progress as module
 
 
-def test_off_a_terminal_lines_are_sparse_and_say_what_is_left(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+@pytest.fixture
+def now(monkeypatch):
+    """The time in seconds, now[0], which passes only as a test lets it."""
+    time = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: time[0])
+    return time
+
+
+def test_off_a_terminal_lines_are_sparse_and_say_what_is_left(capsys, now):
     with module.progress("extract", total=100, unit="frames") as bar:
         for _ in range(40):
             now[0] += 1
@@ -17,9 +23,7 @@ def test_off_a_terminal_lines_are_sparse_and_say_what_is_left(capsys, monkeypatc
     ]
 
 
-def test_long_work_off_a_terminal_ends_with_what_it_took(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_long_work_off_a_terminal_ends_with_what_it_took(capsys, now):
     with module.progress("render", total=2, unit="frames") as bar:
         now[0] += 10
         bar.advance()
@@ -32,10 +36,8 @@ def test_long_work_off_a_terminal_ends_with_what_it_took(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines()[-1] == "render: 2 of 2 frames, took 20 s"
 
 
-def test_what_comes_before_the_first_piece_is_no_part_of_the_estimate(capsys, monkeypatch):
+def test_what_comes_before_the_first_piece_is_no_part_of_the_estimate(capsys, now):
     """Kernels compile for half a minute before the first of 200 trials of an eighth of a second."""
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with module.progress("search", total=200, unit="trials") as bar:
         now[0] += 32
         bar.advance()
@@ -48,10 +50,8 @@ def test_what_comes_before_the_first_piece_is_no_part_of_the_estimate(capsys, mo
     ]
 
 
-def test_a_begin_that_is_told_is_no_piece(capsys, monkeypatch):
+def test_a_begin_that_is_told_is_no_piece(capsys, now):
     """A head says at once that it reads features, and then learns for a minute before its first percent."""
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with module.progress("heads", total=200, unit="heads", parts=100) as bar:
         bar.advance(0, "reads features")
         now[0] += 60
@@ -62,9 +62,7 @@ def test_a_begin_that_is_told_is_no_piece(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines()[-1] == "heads: 0 of 2 heads, 50 s a head, took 76 s, 84 s left"
 
 
-def test_what_has_no_known_total_has_no_end(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_what_has_no_known_total_has_no_end(capsys, now):
     with module.progress("download", total=0, unit="bytes") as bar:
         for _ in range(20):
             now[0] += 1
@@ -72,9 +70,7 @@ def test_what_has_no_known_total_has_no_end(capsys, monkeypatch):
     assert capsys.readouterr().err == "download: 16,000 bytes, 1,000.0 bytes/s, took 16 s\n"
 
 
-def test_a_pace_remembers_few_times_however_long_work_is(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_a_pace_remembers_few_times_however_long_work_is(now):
     pace = module.Pace()
     for number in range(200_000):
         now[0] += 1 / 120
@@ -83,9 +79,7 @@ def test_a_pace_remembers_few_times_however_long_work_is(monkeypatch):
     assert pace.per_second() == pytest.approx(120, rel=0.01)
 
 
-def test_the_estimate_follows_a_change_of_pace(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_the_estimate_follows_a_change_of_pace(capsys, now):
     with module.progress("extract", total=1000, unit="frames") as bar:
         for seconds in [0.1] * 300 + [1.0] * 60:
             now[0] += seconds
@@ -110,9 +104,7 @@ def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
     assert "2 of 2" in said and "took 0 s" in said
 
 
-def test_units_may_be_counted_in_parts(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_units_may_be_counted_in_parts(capsys, now):
     with module.progress("heads", total=400, unit="heads", parts=100) as bar:
         bar.advance(1)
         now[0] += 60
@@ -148,9 +140,7 @@ def test_a_total_that_is_known_late_reaches_the_bar(capsys, monkeypatch):
     assert bar._bar.tasks[0].total == 50
 
 
-def test_a_run_of_several_steps_says_which_one_it_is_at(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+def test_a_run_of_several_steps_says_which_one_it_is_at(capsys, now):
     with module.steps("blend au", ("extract", "heads", "blend")):
         for name, what in (("extract", "render"), ("unknown", "heads au"), ("blend", "cross-fit")):
             module.step(name)
