@@ -76,3 +76,5 @@ def test_a_large_file_is_written_and_checked(tmp_path):
     pool, decided = problem("au", lengths)
     listed = test_list.from_lengths(lengths, pool.task, tmp_path)
     submission.write(tmp_path / "out.txt", listed, pool, decided)
+    assert len((tmp_path / "out.txt").read_text().splitlines()) == 1 + 100_000
+    assert submission.check(tmp_path / "out.txt", listed, pool.task) == []
