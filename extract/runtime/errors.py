@@ -40,7 +40,7 @@ class Failed(Exception):
 
 
 def did_you_mean(result: object, known: Iterable[str]) -> str:
-    """The end of a line about an unknown name: the known one that is most like it, in whatever case; "" where none is."""
+    """The end of a line about an unknown name: the known one that is most like it in any case, or ""."""
     folded = {name.casefold(): name for name in known}
     meant = difflib.get_close_matches(str(result).casefold(), folded, 1)
     return f"; did you mean {folded[meant[0]]!r}?" if meant else ""
