@@ -35,7 +35,8 @@ Detect = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
 def yunet(path: Path | None = None) -> Detect:
-    """A function from BGR pixels [H, W, 3] to detections [K, 5]: x, y, width, height in pixels, score in 0..1.
+    """A function from BGR pixels [H, W, 3] to detections [K, 15]: x, y, width, height in pixels, score in 0..1, then x
+    and y of five points: the person's right eye, left eye, nose, right and left corner of the mouth.
 
     `path` is the detector's file; None: the cache folder, else downloaded. Raises InputError where it is missing or
     another file.
@@ -59,9 +60,8 @@ def yunet(path: Path | None = None) -> Detect:
         model.setInputSize(shape)
         result = model.detect(pixels)[1]
         if result is None:
-            return np.empty((0, 5))
-        return result[:, [0, 1, 2, 3, 14]].astype(np.float64) * np.array(
-            [width / shape[0], height / shape[1]] * 2 + [1]
-        )
+            return np.empty((0, 15))
+        grow = [width / shape[0], height / shape[1]]
+        return result[:, [0, 1, 2, 3, 14, *range(4, 14)]].astype(np.float64) * np.array(grow * 2 + [1] + grow * 5)
 
     return detect
