@@ -45,7 +45,7 @@ def visible(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Part of each face [people] that nobody nearer covers, of the boxes [people, 4] of a frame, by its pixels."""
     canvas = np.full((HEIGHT + 200, WIDTH + 200), -1)
     full = np.zeros(len(boxes))
-    for person, (x, y, width, height) in enumerate((boxes + [100, 100, 0, 0]).round().astype(int)):
+    for person, (x, y, width, height) in enumerate((boxes + np.array([100, 100, 0, 0])).round().astype(int)):
         canvas[max(y, 0) : y + height, max(x, 0) : x + width] = person
         full[person] = width * height
     inside = canvas[100:-100, 100:-100]

@@ -95,7 +95,13 @@ def crop_people(
     if frames:
         folder.mkdir(parents=True)
     made = _cut_out(
-        file, before, found, folders, size, advance, lambda target, cut: sharpness[target].append(measure_sharpness(cut))
+        file,
+        before,
+        found,
+        folders,
+        size,
+        advance,
+        lambda target, cut: sharpness[target].append(measure_sharpness(cut)),
     )
     for person, values in zip(people, sharpness.values(), strict=True):
         person.sharpness = np.array(values, np.float32)

@@ -1,4 +1,4 @@
-"""Detections -> who is who, frame by frame, for any number of people: each has a number that is kept while in sight.
+"""Detections -> who is who, frame by frame, for any number of people, by numbers that stay while in sight.
 
 Online: a frame's numbers depend on it and earlier frames alone, so that a camera can be followed, too. As SORT does
 (Bewley et al. 2016), detections are assigned to where people, going on as they did, would be now, all at once
@@ -79,9 +79,7 @@ class Tracker:
         self._cuts = CutDetector()
         self._began = True
 
-    def update(
-        self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.int64]:
+    def update(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
         """The numbers [K] of a frame's detections [K, 5 or more] (x, y, width, height, score): from 1, or NOBODY.
 
         With the frame's `pixels` (BGR [H, W, 3]) cuts are found: everybody behind a cut is new.
@@ -89,9 +87,7 @@ class Tracker:
         people = self.match(detections, pixels)
         return np.array([NOBODY if person is None else person.number for person in people], np.int64)
 
-    def match(
-        self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None
-    ) -> list[Person | None]:
+    def match(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None) -> list[Person | None]:
         """The same as people: also those who have no number yet, but may get one."""
         if pixels is not None and self._cuts.update(pixels):
             self._people, self._began = [], True
