@@ -1,4 +1,4 @@
-"""A made film of people who cross, with the truth about who is where: drawn faces, and what a detector would say.
+"""A made film of people who cross, with the truth about who is where, and what a detector would say.
 
 `boxes_of` plans it, `film` draws it, `detect` stands in for a face detector: who is hidden is not found, boxes jitter,
 some are missed and some are of nobody.
@@ -74,7 +74,7 @@ def film(boxes: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.uint8]]:
 
     frames, people = boxes.shape[:2]
     rng = np.random.default_rng([0xF11, seed])
-    shape, ellipse = (render.SIZE, render.SIZE), np.zeros((render.SIZE, render.SIZE), np.float32)
+    ellipse = np.zeros((render.SIZE, render.SIZE), np.float32)
     cv2.ellipse(ellipse, (56, 56), (38, 50), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
     heads = []
     for person in range(people):
@@ -91,5 +91,4 @@ def film(boxes: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.uint8]]:
             warped = cv2.warpAffine(head, place, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
             cover = cv2.warpAffine(ellipse, place, (WIDTH, HEIGHT))[:, :, None]
             picture = (picture * (1 - cover) + warped * cover).astype(np.uint8)
-        assert shape
         yield picture
