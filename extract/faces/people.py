@@ -21,7 +21,7 @@ class PeopleOptions:
     """Whom to follow."""
 
     at_once: int
-    """The largest faces of a frame, at most so many."""
+    """Faces of a frame, at most: of the people who are largest and longest in the film."""
     min_size: float = MIN_SIZE
     """Pixels (root of the box's area) below which a face is passed over."""
     min_score: float = START_SCORE
