@@ -53,7 +53,7 @@ def command(
     ] = 1,
     ids: Annotated[bool, typer.Option("--ids", help="By number with --faces 1 and 2, too.")] = False,
     min_face: Annotated[
-        float | None, typer.Option(help="By number: pixels of the smallest face; default 20.", show_default=False)
+        float | None, typer.Option(help="By number: pixels of the smallest face; default 30.", show_default=False)
     ] = None,
     min_score: Annotated[
         float | None,

@@ -131,7 +131,7 @@ class Predictor:
 
         Returns a row per frame and face (columns: blend.predict.table.build). `faces` 2 follows the left and the right
         person; of more, or with `ids`, everybody has a number (`face`), at most so many at once. Then faces below
-        `min_face` pixels (default: 20) are passed over, and so are those of which the detector was never `min_score`
+        `min_face` pixels (default: 30) are passed over, and so are those of which the detector was never `min_score`
         sure (default: 0.8). `fps` are the frames per second of frames in memory and of folders of crops; a
         file knows its own. Frames are kept on disk while they are predicted, at about half of their size in memory.
 

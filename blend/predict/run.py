@@ -72,7 +72,8 @@ def show(said: list[dict[str, Any]]) -> None:
 
     shown = Table("video", "frames", "face", "with a face", "what it shows, by share of these frames, or on average")
     for item in said:
-        for number, face in enumerate(item["faces"][:SHOWN]):
+        nobody = [{"face": "", "frames": 0}] if item["frames"] else []
+        for number, face in enumerate(item["faces"][:SHOWN] or nobody):
             name, frames = (item["video"], f"{item['frames']:,}") if number == 0 else ("", "")
             shown.add_row(name, frames, str(face["face"]), f"{face['frames']:,}", in_words(face))
         if (more := len(item["faces"]) - SHOWN) > 0:

@@ -119,7 +119,7 @@ def crop_files(
 
     todo = [clip for clip in clips if not is_done(clip)]
     if todo:
-        detect = yunet(detector)
+        detect = yunet(detector, people.min_size) if people else yunet(detector)
         claims = locks.Claims(out / ".crops" / "locks")
         frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
         with progress("crop faces", 2 * sum(frames.values()), "frames", parts=2) as bar:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from extract.faces.tracking import KEEP_SCORE, NEAR, OVERLAP, SHORTEST, START_SCORE, distances, overlaps
 
-MIN_SIZE = 20.0
+MIN_SIZE = 30.0
 """Pixels of a face's box (root of its area) from which it is looked at: smaller ones say little about affect."""
 MEMORY = 60
 """Frames that somebody may go undetected (two seconds) and still be the same person, where expected."""

@@ -91,9 +91,9 @@ def make_film(path, frames):
 
 
 def test_everybodys_crops_and_boxes_lie_by_number_and_are_made_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(crop_videos, "yunet", lambda path: bright_squares)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path, smallest: bright_squares)
     files = {"a": make_film(tmp_path / "a.mp4", [[10, 60]] * 6 + [[60]] * 4 + [[60, 120]] * 6)}
-    out, options = tmp_path / "out", PeopleOptions(5)
+    out, options = tmp_path / "out", PeopleOptions(5, min_size=10)
     report = crop_videos.crop_files(files, out, size=40, people=options)
     crops = {folder.name: sorted(path.name for path in folder.iterdir()) for folder in (out / "a").iterdir()}
     assert {name: len(files) for name, files in crops.items()} == {"a_1": 6, "a_2": 16, "a_3": 6}
@@ -103,14 +103,14 @@ def test_everybodys_crops_and_boxes_lie_by_number_and_are_made_once(tmp_path, mo
     for (frames, box), measures in found:
         assert box.shape == (len(frames), 4) and all(len(values) == len(frames) for values in measures.values())
         assert (measures["sharpness"] > 0).all()
-    monkeypatch.setattr(crop_videos, "yunet", lambda path: pytest.fail("everything is there"))
+    monkeypatch.setattr(crop_videos, "yunet", lambda path, smallest: pytest.fail("everything is there"))
     assert crop_videos.crop_files(files, out, size=40, people=options) == report
     with pytest.raises(InputError, match=r"a: made with people .*--redo makes it anew"):
-        crop_videos.crop_files(files, out, size=40, people=PeopleOptions(5, min_size=30))
+        crop_videos.crop_files(files, out, size=40, people=PeopleOptions(5, min_size=12))
 
 
 def test_a_film_of_nobody_leaves_an_empty_folder_and_no_boxes(tmp_path, monkeypatch):
-    monkeypatch.setattr(crop_videos, "yunet", lambda path: bright_squares)
+    monkeypatch.setattr(crop_videos, "yunet", lambda path, smallest: bright_squares)
     report = crop_videos.crop_files({"a": make_film(tmp_path / "a.mp4", [[]] * 5)}, tmp_path, people=PeopleOptions(3))
     assert report.without_face == ["a"] and list((tmp_path / "a").iterdir()) == []
     assert boxes.read_people(boxes.path(tmp_path, "a")) == []
