@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.predict.drawing import BACK, COLOURS, DIM, FAINT, INK, Colour, Face, even, font
-from blend.predict.people_panel import PeoplePanel
+from blend.film.drawing import BACK, COLOURS, DIM, FAINT, INK, Colour, Face, even, font
+from blend.film.people_panel import PeoplePanel
 from heads.abaw.tasks import AU
 
 if TYPE_CHECKING:

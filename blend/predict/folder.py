@@ -144,7 +144,8 @@ def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: 
     """Draw every picture that can be read, under its own name; returns the names of the files."""
     from PIL import Image
 
-    from blend.predict import annotate, drawing
+    from blend.film import drawing
+    from blend.predict import annotate
     from blend.predict.source import VideoSource
 
     results = []
@@ -170,7 +171,8 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, fol
 
     from PIL import Image
 
-    from blend.predict import annotate, drawing, video_writer
+    from blend.film import drawing
+    from blend.predict import annotate, video_writer
 
     pictures = clip.pictures(result.frames)
     first = next(pictures)

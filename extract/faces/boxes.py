@@ -76,7 +76,13 @@ def read_people(source: Path) -> list[tuple[Boxes, Measures]]:
     """The boxes and measures of people with numbers, from 1 on. Raises InputError as `read` does."""
     whose, frames, values = _read(source, (*SIDES, *MEASURES))
     results: list[tuple[Boxes, Measures]] = []
-    for person in range(1, int(whose.max(initial=0)) + 1):
+    numbers = np.unique(whose)
+    if numbers.tolist() != [*range(1, len(numbers) + 1)]:
+        raise InputError(
+            f"{source}: found people {numbers[:9].tolist()}, expected 1, 2, ...; delete {source.parents[1]} and start "
+            f"again"
+        )
+    for person in numbers:
         rows = values[whose == person]
         measures = {name: rows[:, len(SIDES) + i] for i, name in enumerate(MEASURES)}
         results.append(((frames[whose == person], rows[:, : len(SIDES)]), measures))

@@ -13,7 +13,8 @@ from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
 
-from blend.predict import __main__, annotate, drawing, people_panel
+from blend.film import drawing, people_panel
+from blend.predict import __main__, annotate
 from blend.predict import run as predict_run
 from blend.predict.predictor import Predictor
 from blend.predict.source import choose_people

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.predict.table import by_face
 from extract.faces.boxes import SIDES
 from heads.abaw.tasks import AU, EXPR, VA
 
@@ -49,7 +48,9 @@ class Face:
     @staticmethod
     def all_of(table: pd.DataFrame) -> list[Face]:
         """The faces of a table of predictions, in its order."""
-        return [Face._of(name, values) for name, values in by_face(table)]
+        numbered = table["face"].dtype.kind == "i"
+        groups = table.groupby("face", sort=numbered)
+        return [Face._of(int(str(name)) if numbered else str(name), values) for name, values in groups]
 
     @staticmethod
     def _of(name: str | int, table: pd.DataFrame) -> Face:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.predict.drawing import DIM, FAINT, INK, Face, even, font
+from blend.film.drawing import DIM, FAINT, INK, Face, even, font
 from heads.abaw.tasks import AU
 
 if TYPE_CHECKING:
