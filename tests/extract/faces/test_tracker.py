@@ -42,6 +42,28 @@ def test_two_who_pass_each_other_keep_their_numbers_though_the_farther_is_hidden
         assert found == [2] if hidden else found == [2, 1]
 
 
+@pytest.mark.parametrize("coloured", [True, False])
+def test_two_who_meet_and_turn_round_are_told_apart_by_their_colours_alone(coloured):
+    """They meet at one place and go back: by their way alone they would have passed each other."""
+    tracker, way = Tracker(), [*range(0, 160, 5), *range(160, -1, -5)]
+    for step, x in enumerate(way):
+        left, right = face(60 + x), face(380 - x)
+        pixels = scene(0).copy()
+        for (u, v, width, height, _), colour in ((left, (40, 90, 200)), (right, (200, 120, 40))):
+            pixels[int(v) : int(v + height), int(u) : int(u + width)] = colour
+        hidden = abs(left[0] - right[0]) < 30
+        faces = [right] if hidden else [left, right]
+        found = numbers(tracker, *faces, pixels=pixels if coloured else None)
+        if step and not hidden:
+            last = found
+    assert last == ([1, 2] if coloured else [2, 1])
+
+
+def test_a_face_outside_the_picture_looks_like_nothing():
+    assert not tracking.describe(scene(0), np.array([-90.0, -90, 40, 40])).any()
+    assert np.linalg.norm(tracking.describe(scene(0), np.array([500.0, 200, 200, 200]))) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(("away", "number"), [(MEMORY, 1), (MEMORY + 1, 2)])
 def test_who_is_away_for_long_is_somebody_new(away, number):
     tracker = Tracker()
