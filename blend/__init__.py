@@ -4,6 +4,7 @@ bench/: What the blend costs at the size of Aff-Wild2.
 calibrate/: Thresholds, class biases, scale and shift, from counts of each video.
 crossfit/: What the blend is worth on videos it has not seen, and which parts are kept for that.
 decision/: How scores become decisions: the same for validation, test and anybody's video.
+film/: What the frames of a predicted film show.
 html/: What pages are made with: HTML templates that escape whatever they are given.
 pool/: Predictions of all heads, on one timeline, with the truth where it is known.
 predict/: Trained blends on anybody's video.

@@ -12,6 +12,7 @@ import typer
 
 from blend.predict.predictor import DEFAULT
 from blend.predict.run import DEFAULT_OUT, Format, main, show
+from extract.faces.people import MOST
 from extract.runtime import cli, errors
 
 EXAMPLES = """Examples:
@@ -21,6 +22,8 @@ python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/bl
 python -m blend.predict clip.mp4 --pretrained      what a network says of itself, without a blend
 
 python -m blend.predict talk.mp4 --blend runs/affwild2/blend/expr --faces 2 --format both
+
+python -m blend.predict party.mp4 --pretrained --faces 5      up to five people at once, each with a number
 
 python -m blend.predict runs/demo/corpus/cropped_aligned/demo-01 --blend runs/demo/blend/au      a folder of crops
 
@@ -46,7 +49,17 @@ def command(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where a folder for each video goes.")] = DEFAULT_OUT,
-    faces: Annotated[int, typer.Option(help="2: the left and the right person.", min=1, max=2)] = 1,
+    faces: Annotated[
+        int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MOST)
+    ] = 1,
+    ids: Annotated[bool, typer.Option("--ids", help="By number with --faces 1 and 2, too.")] = False,
+    min_face: Annotated[
+        float | None, typer.Option(help="By number: pixels of the smallest face; default 30.", show_default=False)
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="By number: how sure the detector must be once, 0.6 to 1; default 0.8.", show_default=False),
+    ] = None,
     table_format: Annotated[Format, typer.Option("--format", help="The table as csv, parquet, or both.")] = "csv",
     video: Annotated[bool, typer.Option(help="Draw on the video; off, it takes less time.")] = True,
     size: Annotated[int, typer.Option(help="Edge of the face crops in pixels.", min=16)] = 112,
@@ -67,6 +80,9 @@ def command(
             blend,
             out,
             faces=faces,
+            ids=ids,
+            min_face=min_face,
+            min_score=min_score,
             size=size,
             fps=fps,
             table_format=table_format,

@@ -1,26 +1,24 @@
 """One video frame with what was predicted: boxes on the picture, and beside it a panel for each face.
 
 A panel shows the expression with its probability, the twelve action units (active ones filled, with a tick) and the
-point of valence and arousal in a square, with the way it came in the last second. Small pictures are enlarged, so that
-letters stay legible, very large ones made smaller. Nothing is told by colour alone. A note on what made the
-predictions, where there is one, stands below.
+point of valence and arousal in a square, with the way it came in the last second. People with numbers have one list
+instead (people_panel.py). Small pictures are enlarged, so that letters stay legible, very large ones made smaller.
+Nothing is told by colour alone. A note on what made the predictions, where there is one, stands below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces.boxes import SIDES
-from heads.abaw.tasks import AU, EXPR, VA
+from blend.film.drawing import BACK, COLOURS, DIM, FAINT, INK, Colour, Face, even, font
+from blend.film.people_panel import PeoplePanel
+from heads.abaw.tasks import AU
 
 if TYPE_CHECKING:
-    import pandas as pd
     from PIL import Image, ImageDraw
 
 
@@ -28,66 +26,9 @@ LOWEST, HIGHEST = 360, 1080
 """Lines of the shown picture."""
 PANEL = 190
 """Width of one face's panel where the picture has LOWEST lines; it grows with them."""
-BACK, INK, DIM, FAINT = (24, 26, 30), (240, 240, 240), (150, 153, 160), (70, 73, 80)
-COLOURS = ((255, 200, 60), (90, 205, 255))
-"""Of the boxes: the left or only face, the right one."""
 ACTIVE, NOT_ACTIVE = (245, 245, 245), (32, 34, 39)
 TRAIL = 1.0
 """Seconds."""
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face's predictions as arrays over all frames; None for tasks that were not predicted, NaN without a face."""
-
-    name: str
-    box: NDArray[np.float64]
-    """[frames, 4]: x, y, width, height."""
-    expression: list[str] | None
-    """[frames]; empty without a face."""
-    probability: NDArray[np.float64] | None
-    """[frames]: the score of the expression."""
-    units: NDArray[np.float64] | None
-    """[frames, 12] of 0 and 1."""
-    affect: NDArray[np.float64] | None
-    """[frames, 2] in [-1, 1]."""
-
-    @staticmethod
-    def all_of(table: pd.DataFrame) -> list[Face]:
-        """The faces of a table of predictions, in its order."""
-        return [Face._of(str(name), values) for name, values in table.groupby("face", sort=False)]
-
-    @staticmethod
-    def _of(name: str, table: pd.DataFrame) -> Face:
-        def numbers(columns: list[str]) -> NDArray[np.float64]:
-            return np.stack([table[c].to_numpy(np.float64, na_value=np.nan) for c in columns], axis=1)
-
-        expression = probability = None
-        if "expression" in table:
-            expression = table["expression"].fillna("").astype(str).tolist()
-            scores = numbers(list(EXPR))
-            at = [EXPR.index(item) if item else 0 for item in expression]
-            probability = scores[np.arange(len(table)), at]
-        units = numbers(list(AU)) if AU[0] in table else None
-        affect = numbers(list(VA)) if VA[0] in table else None
-        return Face(name, numbers(list(SIDES)), expression, probability, units, affect)
-
-    def seen(self, row: int) -> bool:
-        """Whether the face is in a frame."""
-        return bool(np.isfinite(self.box[row, 0]))
-
-
-def moment(faces: list[Face]) -> int:
-    """The row of the frame that shows most: most active units, then affect farthest from neutral, then the first."""
-    frames = len(faces[0].box)
-    worth = np.zeros(frames)
-    for face in faces:
-        worth += np.isfinite(face.box[:, 0])
-        if face.units is not None:
-            worth += np.nan_to_num(face.units).sum(1)
-        if face.affect is not None:
-            worth += np.linalg.norm(np.nan_to_num(face.affect), axis=1) / 2
-    return int(worth.argmax())
 
 
 class Painter:
@@ -101,17 +42,19 @@ class Painter:
         """
         self.faces, self.seconds, self.name = faces, seconds, name
         self.scale = max(1, -(-LOWEST // height)) if height < LOWEST else min(1.0, HIGHEST / height)
-        self.height, self.width = _even(height * self.scale), _even(width * self.scale)
+        self.height, self.width = even(height * self.scale), even(width * self.scale)
         self.unit = self.height / LOWEST
-        self.panel = _even(PANEL * self.unit)
-        self.backs = [self._background(face) for face in faces]
+        self.people = PeoplePanel(faces, self.height, self.unit) if faces and isinstance(faces[0].name, int) else None
+        self.panel = even(PANEL * self.unit)
+        self.side = self.people.width if self.people else self.panel * len(faces)
+        self.backs = [] if self.people else [self._background(face) for face in faces]
         self.trail = np.searchsorted(seconds, seconds - TRAIL)
         self.foot = self._footer(note) if note else None
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the drawn frames, even numbers."""
-        return self.width + self.panel * len(self.faces), self.height + (self.foot.height if self.foot else 0)
+        return self.width + self.side, self.height + (self.foot.height if self.foot else 0)
 
     def frames(self, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         """Every frame of the video, BGR, drawn on: RGB [height, width, 3] of `size`."""
@@ -131,19 +74,24 @@ class Painter:
         image.paste(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), (0, 0))
         draw = ImageDraw.Draw(image)
         for number, face in enumerate(self.faces):
-            if face.seen(row):
-                self._box(draw, face, row, COLOURS[number % len(COLOURS)])
-        for number, face in enumerate(self.faces):
-            image.paste(self._panel(number, face, row), (self.width + number * self.panel, 0))
+            if (at := face.at(row)) is not None:
+                self._box(draw, face, at, face.colour if self.people else COLOURS[number])
+        if self.people:
+            self.people.draw(draw, row, self.width, self._told(row))
+        for number in range(len(self.backs)):
+            image.paste(self._panel(number, self.faces[number], row), (self.width + number * self.panel, 0))
         if self.foot:
             image.paste(self.foot, (0, self.height))
         return np.asarray(image)
+
+    def _told(self, row: int) -> str:
+        return self.name or f"frame {row + 1}   {self.seconds[row]:.2f} s"
 
     def _footer(self, note: str) -> Image.Image:
         """A note in as many lines as it takes, over the whole width."""
         from PIL import Image, ImageDraw
 
-        u, letters, wide = self.unit, self._font(12), self.width + self.panel * len(self.faces)
+        u, letters, wide = self.unit, self._font(12), self.width + self.side
         lines = [""]
         for word in note.split():
             longer = f"{lines[-1]} {word}".lstrip()
@@ -151,14 +99,14 @@ class Painter:
                 lines.append(word)
             else:
                 lines[-1] = longer
-        image = Image.new("RGB", (wide, _even((16 * len(lines) + 6) * u)), BACK)
+        image = Image.new("RGB", (wide, even((16 * len(lines) + 6) * u)), BACK)
         draw = ImageDraw.Draw(image)
         draw.line((0, 0, wide, 0), fill=FAINT, width=max(1, round(u)))
         for number, line in enumerate(lines):
             draw.text((8 * u, (4 + 16 * number) * u), line, fill=INK, font=letters)
         return image
 
-    def _box(self, draw: ImageDraw.ImageDraw, face: Face, row: int, colour: tuple[int, int, int]) -> None:
+    def _box(self, draw: ImageDraw.ImageDraw, face: Face, row: int, colour: Colour) -> None:
         """The box in its colour between two dark lines, its name above it (below, where there is no room)."""
         x, y, width, height = face.box[row] * self.scale
         thick = max(1, round(2 * self.unit))
@@ -172,7 +120,7 @@ class Painter:
         text = self._label(face, row)
         if not text:
             return
-        font = self._font(14)
+        font = self._font(12 if self.people else 14)
         _, _, wide, high = draw.textbbox((0, 0), text, font=font)
         pad = round(3 * self.unit)
         at_x = min(max(0, left - thick), max(0, self.width - wide - 2 * pad))
@@ -182,6 +130,8 @@ class Painter:
         draw.text((at_x + pad, at_y + pad), text, fill=colour, font=font)
 
     def _label(self, face: Face, row: int) -> str:
+        if isinstance(face.name, int):
+            return f"{face.name} {face.expression[row]}" if face.expression else str(face.name)
         name = face.name if len(self.faces) > 1 else ""
         if face.expression is None or face.probability is None:
             return name
@@ -189,8 +139,6 @@ class Painter:
         return f"{name}: {said}" if name else said
 
     def _font(self, size: float) -> Any:
-        from blend.predict.annotate import font
-
         return font(max(11, round(size * self.unit)))
 
     def _background(self, face: Face) -> tuple[Image.Image, dict[str, tuple[float, float]]]:
@@ -235,22 +183,19 @@ class Painter:
         back, places = self.backs[number]
         image = back.copy()
         draw = ImageDraw.Draw(image)
-        seen = face.seen(row)
-        self._head(draw, places["head"], face, row, COLOURS[number % len(COLOURS)])
+        seen = face.at(row) is not None
+        self._head(draw, places["head"], face, row, COLOURS[number])
         if face.units is not None:
             self._units(draw, places["units"], face.units[row] if seen else np.zeros(len(AU)))
         if face.affect is not None:
             self._affect(draw, places["affect"], places["side"][0], face.affect, row)
-        said = self.name or f"frame {row + 1}   {self.seconds[row]:.2f} s"
-        draw.text(places["foot"], said, fill=DIM, font=self._font(11))
+        draw.text(places["foot"], self._told(row), fill=DIM, font=self._font(11))
         return image
 
-    def _head(
-        self, draw: ImageDraw.ImageDraw, at: tuple[float, float], face: Face, row: int, colour: tuple[int, int, int]
-    ) -> None:
+    def _head(self, draw: ImageDraw.ImageDraw, at: tuple[float, float], face: Face, row: int, colour: Colour) -> None:
         """The expression and a bar of its probability, or that there is no face."""
         (x, y), u = at, self.unit
-        if not face.seen(row):
+        if face.at(row) is None:
             draw.text((x, y), "no face", fill=DIM, font=self._font(18))
             return
         if face.expression is None or face.probability is None:
@@ -291,16 +236,3 @@ class Painter:
             said = f"valence {affect[row, 0]:+.2f}   arousal {affect[row, 1]:+.2f}"
         middle = self.panel / 2, at[1] + side + 6 * u
         draw.text(middle, said, fill=INK, font=self._font(11), anchor="ma")
-
-
-def _even(value: float) -> int:
-    """The nearest even number: H.264 as browsers play it knows no others."""
-    return max(2, 2 * round(value / 2))
-
-
-@cache
-def font(size: int) -> Any:
-    """Pillow's built-in font at `size` pixels."""
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)

@@ -37,7 +37,7 @@ def extract(
     folder of crops is a video without sound: what hears is absent there. Raises InputError where a head cannot do
     without it, and where the features differ in kind from those that the heads learnt from.
     """
-    corpus: dict[str, Any] = {"name": "predicted", "frames": [str(result.crops)]}
+    corpus: dict[str, Any] = {"name": "predicted", "frames": [*map(str, result.crops)]}
     hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
     needed = hear & {network for item in trained for network in item.networks if network not in item.optional}
     if needed and clip.is_folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from blend.predict.predictor import Predictor
     from blend.predict.source import DetectedFaces, VideoSource
+    from extract.faces.people import PeopleOptions
 
 STEPS = ("faces", "features", "heads", "video")
 """What a video goes through."""
@@ -43,11 +44,15 @@ class OutputOptions:
     table_format: str
     video: bool
     keep: bool
+    people: PeopleOptions | None = None
+    """Everybody by number; None: as many as `faces` says, by their place."""
 
 
 def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOptions) -> dict[str, Any]:
     """Predict a video into its folder, unless that is done; returns its summary. Raises InputError as `main` does."""
     crops = clip.facts() | {"faces": wanted.faces, "size": predictor.size}
+    if wanted.people:
+        crops["people"] = asdict(wanted.people)
     facts = {
         "video": crops,
         "blends": {item.task.place: item.mark for item in predictor.trained},
@@ -84,7 +89,7 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
 
 def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, wanted: OutputOptions) -> list[str]:
     """Write everything but DONE; returns the names of the results."""
-    table, result = predictor.table(clip, work, wanted.faces)
+    table, result = predictor.table(clip, work, wanted.faces, wanted.people)
     files = {}
     for name in (CSV, PARQUET):
         if name in TABLES[wanted.table_format]:
@@ -114,14 +119,16 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         "source": str(clip.path.absolute()),
         "frames": result.frames,
         **({} if clip.is_album else _duration(result)),
-        "faces": prediction_table.summary(table),
+        "faces": prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table),
         "blends": {item.task.place: str(item.folder) for item in predictor.trained},
         "sound": sound,
         "broken": result.broken,
         "files": files,
     } | ({"note": predictor.note} if predictor.note else {})
     if not clip.is_album:
-        page = prediction_timeline.render(table, said, [entry.params for entry in predictor.trained])
+        page = prediction_timeline.render(
+            table, said, [entry.params for entry in predictor.trained], result.timing.seconds
+        )
         run_folder.write_text(folder / TIMELINE, page)
     run_folder.write_json(folder / SUMMARY, said)
     return results
@@ -137,19 +144,20 @@ def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: 
     """Draw every picture that can be read, under its own name; returns the names of the files."""
     from PIL import Image
 
+    from blend.film import drawing
     from blend.predict import annotate
     from blend.predict.source import VideoSource
 
     results = []
     (folder / ALBUM).mkdir(exist_ok=True)
-    for name, rows in table.groupby("picture", sort=False):
+    for name in clip.names:
         file = f"{ALBUM}/{name}"
         try:
-            [picture] = VideoSource(clip.path / str(name), clip.fps).pictures(1)
+            [picture] = VideoSource(clip.path / name, clip.fps).pictures(1)
         except InputError:
             continue  # told with the faces: `broken`
-        faces = annotate.Face.all_of(rows)
-        painter = annotate.Painter(faces, *picture.shape[:2], np.zeros(1), note, str(name))
+        faces = drawing.Face.all_of(table[table["picture"] == name])
+        painter = annotate.Painter(faces, *picture.shape[:2], np.zeros(1), note, name)
         kind = "png" if file.lower().endswith("png") else "jpeg"
         with run_folder.write_whole(folder / file) as temporary:
             Image.fromarray(painter.frame(0, picture)).save(temporary, format=kind, quality=92)
@@ -163,13 +171,14 @@ def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, fol
 
     from PIL import Image
 
+    from blend.film import drawing
     from blend.predict import annotate, video_writer
 
     pictures = clip.pictures(result.frames)
     first = next(pictures)
-    faces = annotate.Face.all_of(table)
+    faces = drawing.Face.all_of(table)
     painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds, note)
-    best = annotate.moment(faces)
+    best = drawing.moment(faces, result.frames)
     with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 
         def drawn() -> Iterator[NDArray[np.uint8]]:

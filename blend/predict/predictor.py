@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from blend.predict.frames import Source
     from blend.predict.source import DetectedFaces, VideoSource
+    from extract.faces.people import PeopleOptions
 
 DEFAULT = "enet_b0_8_va_mtl"
 """The network of `--pretrained` without a name: it has expressions, valence and arousal."""
@@ -111,33 +112,47 @@ class Predictor:
         """The tasks that are predicted, of "expr", "au", "va"."""
         return [item.task.name for item in self.trained]
 
-    def predict(self, source: Source, *, faces: int = 1, fps: float = 30.0) -> pd.DataFrame:
+    def predict(
+        self,
+        source: Source,
+        *,
+        faces: int = 1,
+        ids: bool = False,
+        min_face: float | None = None,
+        min_score: float | None = None,
+        fps: float = 30.0,
+    ) -> pd.DataFrame:
         """Predict a video or a picture: the table that `python -m blend.predict` writes, with the same numbers.
 
         >>> predictor.predict("clip.mp4")                     # a file; a folder of crops 00001.jpg, ... or of pictures
         >>> predictor.predict(frames, fps=25)                 # uint8 [T, H, W, 3], RGB; or an iterator of [H, W, 3]
         >>> predictor.predict(picture)[["face", "AU12"]]      # one picture, uint8 [H, W, 3] or its path
+        >>> predictor.predict("party.mp4", faces=5)           # up to five people at once, by number
 
         Returns a row per frame and face (columns: blend.predict.table.build). `faces` 2 follows the left and the right
-        person. `fps` are the frames per second of frames in memory and of folders of crops; a file knows its own.
-        Frames are kept on disk while they are predicted, at about half of their size in memory.
+        person; of more, or with `ids`, everybody has a number (`face`), at most so many at once. Then faces below
+        `min_face` pixels (default: 30) are passed over, and so are those of which the detector was never `min_score`
+        sure (default: 0.8). `fps` are the frames per second of frames in memory and of folders of crops; a
+        file knows its own. Frames are kept on disk while they are predicted, at about half of their size in memory.
 
         Raises InputError for what is no video or picture. Of a video that breaks off the frames before that are
         predicted, with a warning.
         """
         from blend.predict import frames
+        from blend.predict.source import choose_people
 
-        if faces not in (1, 2):
-            raise InputError(f"faces {faces}: expected 1, or 2 for the left and the right person")
+        people = choose_people(faces, ids, min_face, min_score)
         with tempfile.TemporaryDirectory(prefix="affect-heads-") as work, self._lock:
-            table, result = self.table(frames.as_video(source, Path(work), fps), Path(work), faces)
+            table, result = self.table(frames.as_video(source, Path(work), fps), Path(work), faces, people)
         if result.broken:
             warnings.warn(f"{result.broken}; the other frames were predicted", stacklevel=2)
         return table
 
-    def table(self, clip: VideoSource, work: Path, faces: int) -> tuple[pd.DataFrame, DetectedFaces]:
-        """The table of a video and where its faces are. Crops and features stay below `work`, and what is there already
-        is taken.
+    def table(
+        self, clip: VideoSource, work: Path, faces: int, people: PeopleOptions | None = None
+    ) -> tuple[pd.DataFrame, DetectedFaces]:
+        """The table of a video and where its faces are; with `people` by number. Crops and features stay below `work`,
+        and what is there already is taken.
         """
         from blend.predict import features as video_features
         from blend.predict import scores as video_predictions
@@ -148,7 +163,7 @@ class Predictor:
         if self._closed:
             raise InputError("this predictor is closed; make a new one, or predict inside the `with` block")
         step("faces")
-        result = clip.find_faces(work, faces, self.size, self.detector)
+        result = clip.find_faces(work, faces, self.size, self.detector, people)
         blended = {}
         if any(len(frames) for frames, _ in result.people):
             step("features")
@@ -159,10 +174,8 @@ class Predictor:
                 raise
             step("heads")
             with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
-                frames = 1 if clip.is_album else result.frames
-                blended = video_predictions.predict(
-                    self.trained, work, result.videos, frames, lambda note: bar.advance(1, note)
-                )
+                spans = result.spans(1 if clip.is_album else result.frames)
+                blended = video_predictions.predict(self.trained, work, spans, lambda note: bar.advance(1, note))
         if isinstance(clip, PictureFolder):
             return prediction_table.build_album(clip, result, blended, self.tasks, self.note), result
         return prediction_table.build(result, blended, self.tasks, self.note), result

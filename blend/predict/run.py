@@ -9,6 +9,8 @@ from blend.predict.predictor import Predictor
 from extract.runtime.console import console
 
 DEFAULT_OUT = Path("predicted")
+SHOWN = 20
+"""Faces of a video that the terminal lists; summary.json has all."""
 Format = Literal["csv", "parquet", "both"]
 
 
@@ -18,6 +20,9 @@ def main(
     out: Path = DEFAULT_OUT,
     *,
     faces: int = 1,
+    ids: bool = False,
+    min_face: float | None = None,
+    min_score: float | None = None,
     size: int = 112,
     fps: float = 30.0,
     table_format: Format = "csv",
@@ -32,17 +37,19 @@ def main(
     Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless
     not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
     settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
-    is done. Of several videos one that cannot be read is told in what is returned (`broken`, no `frames`), and the
-    others are predicted. `pretrained` names a network that predicts by itself, in the place of blends. Raises
-    InputError for blends and videos that cannot be used; videos finished before that stay.
+    is done. `faces`, `ids`, `min_face` and `min_score` say whose faces, as in `Predictor.predict`. Of several videos
+    one that cannot be read is told in what is returned (`broken`, no `frames`), and the others are predicted.
+    `pretrained` names a network that predicts by itself, in the place of blends. Raises InputError for blends and
+    videos that cannot be used; videos finished before that stay.
     """
     from blend.predict import folder as prediction_folder
     from blend.predict import source as video_source
     from extract.runtime.progress import steps
 
+    people = video_source.choose_people(faces, ids, min_face, min_score)
     clips = video_source.clips(videos, fps)
     predictor = Predictor(*(blends or ()), pretrained=pretrained, config=config, size=size, detector=detector)
-    wanted = prediction_folder.OutputOptions(faces, table_format, video, keep)
+    wanted = prediction_folder.OutputOptions(faces, table_format, video, keep, people)
     said = []
     for number, clip in enumerate(clips, 1):
         what = f"{clip.name} ({number} of {len(clips)})" if len(clips) > 1 else clip.name
@@ -65,9 +72,12 @@ def show(said: list[dict[str, Any]]) -> None:
 
     shown = Table("video", "frames", "face", "with a face", "what it shows, by share of these frames, or on average")
     for item in said:
-        for number, face in enumerate(item["faces"]):
+        nobody = [{"face": "", "frames": 0}] if item["frames"] else []
+        for number, face in enumerate(item["faces"][:SHOWN] or nobody):
             name, frames = (item["video"], f"{item['frames']:,}") if number == 0 else ("", "")
-            shown.add_row(name, frames, face["face"], f"{face['frames']:,}", in_words(face))
+            shown.add_row(name, frames, str(face["face"]), f"{face['frames']:,}", in_words(face))
+        if (more := len(item["faces"]) - SHOWN) > 0:
+            shown.add_row("", "", f"and {more} more", "", "")
     console().print(shown)
     for item in said:
         if item["frames"] and not any(face["frames"] for face in item["faces"]):

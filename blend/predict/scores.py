@@ -18,7 +18,9 @@ from heads.data.predictions import Predictions
 
 @dataclass(frozen=True)
 class BlendedVideo:
-    """One task, one face, all frames of the video: also those between faces, that are filled before smoothing."""
+    """One task, one face, all frames of the video (of people by number from their first to their last): also those
+    between faces, that are filled before smoothing.
+    """
 
     task: str
     scores: NDArray[np.float32]
@@ -28,9 +30,10 @@ class BlendedVideo:
 
 
 def predict(
-    trained: list[TrainedBlend], work: Path, videos: tuple[str, ...], frames: int, on_progress: Callable[[str], None]
+    trained: list[TrainedBlend], work: Path, spans: dict[str, tuple[int, int]], on_progress: Callable[[str], None]
 ) -> dict[str, list[BlendedVideo]]:
-    """What every blend makes of the features below `work`, by the faces' videos: {video: one per blend}.
+    """What every blend makes of the features below `work`, by the faces' videos: {video: one per blend}. `spans` are
+    the videos' first frames and how many there are.
 
     A video without features (no face) is left out. `on_progress` is told of each head that is done.
     """
@@ -38,22 +41,23 @@ def predict(
     for item in trained:
         heads: dict[str, Predictions] = {}
         for head, model in item.models.items():
-            heads[head] = model.predict_videos(work, videos)
+            heads[head] = model.predict_videos(work, tuple(spans))
             on_progress(f"{item.task.place}: {head}")
-        for video in videos:
+        for video, (first, frames) in spans.items():
             values = {head: predictions.videos.get(video) for head, predictions in heads.items()}
             known = {head: part for head, part in values.items() if part is not None and len(part[0])}
             if known:
-                results.setdefault(video, []).append(blend_video(item, known, frames))
+                results.setdefault(video, []).append(blend_video(item, known, frames, first))
     return results
 
 
 def blend_video(
-    item: TrainedBlend, heads: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]], frames: int
+    item: TrainedBlend, heads: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]], frames: int, first: int = 1
 ) -> BlendedVideo:
-    """Blend, fill gaps, smooth, decide: one video's (frame numbers, scores) by head. A head without any takes the
-    prior, as for the submission.
+    """Blend, fill gaps, smooth, decide: one video's (frame numbers, scores) by head, for `frames` frames from `first`
+    on. A head without any takes the prior, as for the submission.
     """
+    heads = {name: (numbers - (first - 1), scores) for name, (numbers, scores) in heads.items()}
     names = tuple(sorted(item.heads))
     prior = as_row(item.blend.prior, item.task)
     parts = [{"": heads[name]} if name in heads else {} for name in names]

@@ -13,17 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.faces import boxes, crop_videos
-from extract.faces.boxes import Boxes
+from extract.faces.boxes import Boxes, Measures
+from extract.faces.people import PeopleOptions
 from extract.media import frames, images, timestamps, video
 from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 
 NAMES = {1: ("single",), 2: ("left", "right")}
-"""What a face is called in the tables, by how many are asked for."""
+"""What a face is called in the tables, by how many are asked for; of more they have numbers."""
 PICTURES = (".jpg", ".jpeg", ".png")
 GREY = 40
 """Of a frame without a picture, in a folder of crops."""
+
+
+def choose_people(
+    faces: int, ids: bool = False, min_face: float | None = None, min_score: float | None = None
+) -> PeopleOptions | None:
+    """Whom to follow by number; None: the one person, or the left and the right one, whom ABAW's corpora have.
+
+    `faces` above 2, or `ids`: by number. Raises InputError for values that nobody can mean.
+    """
+    if faces > max(NAMES) or ids or faces < 1:
+        given = {"min_size": min_face, "min_score": min_score}
+        return PeopleOptions(faces, **{name: value for name, value in given.items() if value is not None})
+    for option, value in (("--min-face", min_face), ("--min-score", min_score)):
+        if value is not None:
+            raise InputError(
+                f"{option} {value:g}: is for people by number; add --ids, or --faces {max(NAMES) + 1} or more"
+            )
+    return None
 
 
 class NoVideo(InputError):
@@ -52,18 +71,39 @@ class DetectedFaces:
 
     timing: Timing
     people: list[Boxes]
-    """One per face asked for, from left to right: frames and boxes."""
+    """One per face asked for, from left to right, or per number: frames and boxes."""
     videos: tuple[str, ...]
-    """What each of them is called below `crops`."""
-    crops: Path
-    """<crops>/<video>/00001.jpg."""
+    """What each of them is called in one of `crops`."""
+    crops: tuple[Path, ...]
+    """Folders that hold <video>/00001.jpg."""
     broken: str = ""
     """Why the video is not whole; empty: it is."""
+    measures: tuple[Measures, ...] | None = None
+    """Of people by number, one per person: what is known of the faces beside their boxes."""
 
     @property
     def frames(self) -> int:
         """The video's frames, with or without a face."""
         return len(self.timing.seconds)
+
+    @property
+    def by_number(self) -> bool:
+        """Whether people have numbers, and rows where they are seen only."""
+        return self.measures is not None
+
+    @property
+    def names(self) -> tuple[str | int, ...]:
+        """What the faces are called in the tables."""
+        return NAMES[len(self.people)] if self.measures is None else tuple(range(1, len(self.people) + 1))
+
+    def spans(self, frames: int) -> dict[str, tuple[int, int]]:
+        """The first frame and how many there are to be predicted of each face's video, of `frames` in all: from the
+        first to the last with a face where people have numbers.
+        """
+        if not self.by_number:
+            return dict.fromkeys(self.videos, (1, frames))
+        ends = [(int(seen[0]), int(seen[-1])) for seen, _ in self.people]
+        return {video: (first, last - first + 1) for video, (first, last) in zip(self.videos, ends, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -96,15 +136,18 @@ class VideoSource:
         now = self.path.stat()
         return {"file": str(self.path.absolute()), "bytes": now.st_size, "changed": now.st_mtime_ns}
 
-    def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> DetectedFaces:
-        """Find, follow and crop the faces below `work`; what is there already is left alone.
+    def find_faces(
+        self, work: Path, count: int, size: int, detector: Path | None, people: PeopleOptions | None = None
+    ) -> DetectedFaces:
+        """Find, follow and crop the faces below `work`; what is there already is left alone. With `people` by number.
 
         Raises NoVideo for a file of which no frame can be read.
         """
         crops = work / "crops"
         if self.is_folder:
-            return self._linked(crops, count)
-        report = crop_videos.crop_files({self.name: self.path}, crops, faces=count, size=size, detector=detector)
+            return self._linked(crops, count, people)
+        files = {self.name: self.path}
+        report = crop_videos.crop_files(files, crops, faces=count, size=size, detector=detector, people=people)
         record = inputs.parse_json(
             crop_videos.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8")
         )
@@ -112,13 +155,17 @@ class VideoSource:
         if not record["frames"]:
             raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
         timing = Timing(*timestamps.read_frame_times(self.path, record["frames"]))
+        if people:
+            found, videos, measures = _numbered(crops, self.name)
+            return DetectedFaces(timing, found, videos, (crops / self.name,), broken, measures)
         names = tuple(f"{self.name}{side}" for side in crop_videos.SIDES[count])
-        return DetectedFaces(timing, boxes.read(boxes.path(crops, self.name), count), names, crops, broken)
+        return DetectedFaces(timing, boxes.read(boxes.path(crops, self.name), count), names, (crops,), broken)
 
-    def _linked(self, crops: Path, count: int) -> DetectedFaces:
+    def _linked(self, crops: Path, count: int, people: PeopleOptions | None) -> DetectedFaces:
         """A folder of crops as it stands: one face, that fills the picture."""
-        if count != 1:
-            raise InputError(f"{self.path}: a folder of crops shows one face; --faces {count} is for video files")
+        if count != 1 or people:
+            option = f"--faces {count}" if count != 1 else "--ids"
+            raise InputError(f"{self.path}: a folder of crops shows one face; {option} is for video files")
         numbers = _pictures(self.path).numbers
         crops.mkdir(parents=True, exist_ok=True)
         link = crops / self.name
@@ -128,7 +175,7 @@ class VideoSource:
         whole = np.tile(np.array([0, 0, first.shape[1], first.shape[0]], np.float32), (len(numbers), 1))
         rate = Fraction(self.fps).limit_denominator(1001)
         seconds = np.arange(int(numbers[-1])) / float(rate)
-        return DetectedFaces(Timing(rate, seconds), [(numbers, whole)], (self.name,), crops)
+        return DetectedFaces(Timing(rate, seconds), [(numbers, whole)], (self.name,), (crops,))
 
     def pictures(self, count: int) -> Iterator[NDArray[np.uint8]]:
         """The first `count` frames, BGR [height, width, 3], all of one size; one at a time."""
@@ -175,36 +222,66 @@ class PictureFolder(VideoSource):
         files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in now.items()}
         return {"album": str(self.path.absolute()), "pictures": files}
 
-    def find_faces(self, work: Path, count: int, size: int, detector: Path | None) -> DetectedFaces:
+    def find_faces(
+        self, work: Path, count: int, size: int, detector: Path | None, people: PeopleOptions | None = None
+    ) -> DetectedFaces:
         """Find and crop the faces of every picture. As `people`, those of the first picture, of the second, ...
 
         Raises NoVideo where no picture can be read.
         """
         crops, names = work / "crops", self.names
         files = {f"{number:05d}": self.path / name for number, name in enumerate(names, 1)}
-        report = crop_videos.crop_files(files, crops, faces=count, size=size, detector=detector)
-        people: list[Boxes] = []
+        report = crop_videos.crop_files(files, crops, faces=count, size=size, detector=detector, people=people)
+        found: list[Boxes] = []
         videos: list[str] = []
+        measures: list[Measures] = []
         nobody = (np.empty(0, np.int32), np.empty((0, 4), np.float32))
         for number in files:
-            sides = [f"{number}{side}" for side in crop_videos.SIDES[count]]
+            sides = [f"{number}{side}" for side in crop_videos.SIDES.get(count, ())]
+            if people:
+                if (crops / number).is_dir():
+                    more = _numbered(crops, number)
+                    found, videos, measures = found + more[0], [*videos, *more[1]], [*measures, *more[2]]
+                continue
             there = (crops / sides[0]).is_dir()
-            people += boxes.read(boxes.path(crops, number), count) if there else [nobody] * count
+            found += boxes.read(boxes.path(crops, number), count) if there else [nobody] * count
             videos += sides
         broken = [report.broken[number] for number in files if number in report.broken]
         if len(broken) == len(files):
             raise NoVideo(f"{self.path / broken[0]}; no picture in the folder can be read, expected .jpg or .png files")
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        timing = Timing(Fraction(1), np.arange(len(files), dtype=np.float64))
-        return DetectedFaces(timing, people, tuple(videos), crops, f"{self.path / broken[0]}{more}" if broken else "")
+        rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        return DetectedFaces(
+            Timing(Fraction(1), np.arange(len(files), dtype=np.float64)),
+            found,
+            tuple(videos),
+            tuple(crops / number for number in dict.fromkeys(map(_picture, videos))) if people else (crops,),
+            f"{self.path / broken[0]}{rest}" if broken else "",
+            tuple(measures) if people else None,
+        )
 
     def split(self, result: DetectedFaces) -> Iterator[tuple[str, DetectedFaces]]:
         """Every picture's name with its faces, as those of a video of one frame."""
-        count = len(result.people) // result.frames
         timing = Timing(result.timing.rate, result.timing.seconds[:1])
-        for number, name in enumerate(self.names):
-            of = slice(number * count, (number + 1) * count)
-            yield name, DetectedFaces(timing, result.people[of], result.videos[of], result.crops)
+        rows: dict[str, list[int]] = {}
+        for row, face in enumerate(result.videos):
+            rows.setdefault(_picture(face), []).append(row)
+        for number, name in enumerate(self.names, 1):
+            at = rows.get(f"{number:05d}", [])
+            people, videos = [result.people[row] for row in at], tuple(result.videos[row] for row in at)
+            measures = None if result.measures is None else tuple(result.measures[row] for row in at)
+            yield name, DetectedFaces(timing, people, videos, result.crops, measures=measures)
+
+
+def _picture(video: str) -> str:
+    """The number of an album's picture, of the name of one of its faces."""
+    return video.partition("_")[0]
+
+
+def _numbered(crops: Path, video: str) -> tuple[list[Boxes], tuple[str, ...], tuple[Measures, ...]]:
+    """Everybody's boxes, names of folders and measures, of a video that crop_videos did by number."""
+    rows = boxes.read_people(boxes.path(crops, video))
+    names = tuple(f"{video}_{number}" for number in range(1, len(rows) + 1))
+    return [person for person, _ in rows], names, tuple(measures for _, measures in rows)
 
 
 def clips(paths: list[Path], fps: float) -> list[VideoSource]:

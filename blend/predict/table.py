@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.predict.scores import BlendedVideo
-from blend.predict.source import NAMES, DetectedFaces, PictureFolder
+from blend.predict.source import DetectedFaces, PictureFolder
 from extract.faces.boxes import SIDES
 from extract.runtime.run_folder import write_whole
 from heads.abaw.tasks import AU, EXPR, TASKS, VA
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIGITS = "%.7g"
+QUALITY = {"detector_score": "score", "sharpness": "sharpness", "roll": "roll"}
+"""Columns of people by number, and what they are of boxes.MEASURES: how sure the detector was of the face, 0 to 1;
+variance of the Laplacian of its crop, small where blurred; by how many degrees the head is turned clockwise."""
 
 
 def score_name(unit: str) -> str:
@@ -29,32 +32,43 @@ def score_name(unit: str) -> str:
 def build(
     result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str], note: str = ""
 ) -> pd.DataFrame:
-    """The table of a video, by frame, then from left to right, with the columns of these tasks.
+    """The table of a video, by frame, then from left to right (or by number), with the columns of these tasks.
 
-    Columns: `frame` (from 1), `time` (seconds), `face` (single; or left, right), `x`, `y`, `width`, `height` (the
-    face's box, pixels); of an expr blend `expression` (decided) and a score per class; of an au blend each unit (0 or
-    1) and its score; of a va blend `valence`, `arousal`; where there is a `note` on what made all this, it is the last
-    column, `by`. All but the first three are missing where there is no face.
+    Columns: `frame` (from 1), `time` (seconds), `face` (single; or left, right; or a number), `x`, `y`, `width`,
+    `height` (the face's box, pixels); of people by number QUALITY, too; of an expr blend `expression` (decided) and a
+    score per class; of an au blend each unit (0 or 1) and its score; of a va blend `valence`, `arousal`; where there is
+    a `note` on what made all this, it is the last column, `by`. People with numbers have rows where they are seen; of
+    the others every frame is a row, in which all but the first three are missing where there is no face.
     """
     import pandas as pd
 
+    spans = result.spans(result.frames)
     parts = []
-    for name, video, (frames, boxes) in zip(NAMES[len(result.people)], result.videos, result.people, strict=True):
-        rows = frames.astype(np.int64) - 1
-        columns: dict[str, Any] = {
-            "frame": np.arange(1, result.frames + 1, dtype=np.int32),
-            "time": result.timing.seconds.round(4),
-            "face": name,
-        }
-        columns |= {side: _spread(boxes[:, i].round(2), rows, result.frames) for i, side in enumerate(SIDES)}
-        columns |= {name: _missing(name, result.frames) for name in columns_of(tasks)}
+    for i, (name, video, (frames, boxes)) in enumerate(zip(result.names, result.videos, result.people, strict=True)):
+        numbers = frames if result.by_number else np.arange(1, result.frames + 1)
+        rows, count = np.searchsorted(numbers, frames), len(numbers)
+        columns = _places(numbers, result.timing.seconds, name)
+        columns |= {side: _spread(boxes[:, k].round(2), rows, count) for k, side in enumerate(SIDES)}
+        if result.measures is not None:
+            columns |= {column: result.measures[i][key].round(2) for column, key in QUALITY.items()}
+        columns |= {name: _missing(name, count) for name in columns_of(tasks)}
         for item in blended.get(video, []):
-            columns |= _columns(item, rows, result.frames)
+            columns |= _columns(item, frames.astype(np.int64) - spans[video][0], rows, count)
         if note:
-            columns["by"] = _missing("by", result.frames)
+            columns["by"] = _missing("by", count)
             columns["by"][rows] = note
         parts.append(pd.DataFrame(columns))
+    if not parts:
+        names = [*SIDES, *QUALITY, *columns_of(tasks), *(["by"] if note else [])]
+        nothing = np.empty(0, np.int64)
+        parts = [pd.DataFrame(_places(nothing, result.timing.seconds, 0) | {name: _missing(name, 0) for name in names})]
     return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
+
+
+def _places(numbers: NDArray[np.integer], seconds: NDArray[np.float64], name: str | int) -> dict[str, Any]:
+    """The first three columns: frames, their times, and whose face it is."""
+    face = [name] * len(numbers) if isinstance(name, str) else np.full(len(numbers), name, np.int32)
+    return {"frame": numbers.astype(np.int32), "time": seconds[numbers - 1].round(4), "face": face}
 
 
 def build_album(
@@ -72,7 +86,7 @@ def build_album(
         table = build(part, blended, tasks, note).drop(columns=["frame", "time"])
         table.insert(0, "picture", name)
         parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def columns_of(tasks: Collection[str]) -> list[str]:
@@ -90,22 +104,22 @@ def _missing(name: str, rows: int) -> Any:
     return pd.array([None] * rows, dtype="Int8") if name in AU else np.full(rows, np.nan, np.float32)
 
 
-def _columns(item: BlendedVideo, rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
-    """One task's columns, with values at `rows`."""
+def _columns(item: BlendedVideo, at: NDArray[np.int64], rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
+    """One task's columns of so many frames, with the predictions `at` at `rows`."""
     import pandas as pd
 
     if TASKS[item.task].is_regression:
-        return {name: _spread(item.decided[rows, i], rows, frames) for i, name in enumerate(VA)}
+        return {name: _spread(item.decided[at, i], rows, frames) for i, name in enumerate(VA)}
     if TASKS[item.task].is_multilabel:
         units: dict[str, Any] = {}
         for i, name in enumerate(AU):
             values = _missing(name, frames)
-            values[rows] = item.decided[rows, i].astype(np.int8)
+            values[rows] = item.decided[at, i].astype(np.int8)
             units[name] = values
-        return units | {score_name(name): _spread(item.scores[rows, i], rows, frames) for i, name in enumerate(AU)}
+        return units | {score_name(name): _spread(item.scores[at, i], rows, frames) for i, name in enumerate(AU)}
     names = np.full(frames, None, object)
-    names[rows] = np.array(EXPR, object)[item.decided[rows].astype(np.int64)]
-    scores = {name: _spread(item.scores[rows, i], rows, frames) for i, name in enumerate(EXPR)}
+    names[rows] = np.array(EXPR, object)[item.decided[at].astype(np.int64)]
+    scores = {name: _spread(item.scores[at, i], rows, frames) for i, name in enumerate(EXPR)}
     return {"expression": pd.array(names, dtype="string"), **scores}
 
 
@@ -126,10 +140,17 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
     """What the table says of each face, JSON-able: frames, share of each expression and unit, mean and range of va."""
-    return [_face(str(name), values) for name, values in table.groupby("face", sort=False)]
+    return [_face(name, values) for name, values in by_face(table)]
 
 
-def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
+def by_face(table: pd.DataFrame) -> list[tuple[str | int, pd.DataFrame]]:
+    """Each face's name with its rows, in the table's order; or its number, rising."""
+    numbered = table["face"].dtype.kind == "i"
+    parts = table.groupby("face", sort=numbered)
+    return [(int(str(name)) if numbered else str(name), values) for name, values in parts]
+
+
+def _face(name: str | int, table: pd.DataFrame) -> dict[str, Any]:
     seen = table[table["x"].notna()]
     facts: dict[str, Any] = {"face": name, "frames": len(seen)}
     if not len(seen):

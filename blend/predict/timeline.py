@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blend.film.drawing import colour
 from blend.html import templates
-from blend.predict.table import in_words, score_name
+from blend.predict.table import by_face, in_words, score_name
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from heads.abaw.tasks import AU, EXPR, VA
 
@@ -32,10 +33,14 @@ EVEN = 5e-4
 """Seconds by which frames may be off their rate before their times are carried one by one."""
 
 
-def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> str:
-    """The page, of a table of predictions, its summary and the blends that made it."""
-    faces = [(str(name), values) for name, values in table.groupby("face", sort=False)]
-    times = faces[0][1]["time"].to_numpy(np.float64)
+def render(
+    table: pd.DataFrame, said: dict[str, Any], params: list[Params], seconds: NDArray[np.float64] | None = None
+) -> str:
+    """The page, of a table of predictions, its summary and the blends that made it. `seconds` are the times of all
+    frames, where people have numbers: the table may lack frames.
+    """
+    faces, numbered = by_face(table), table["face"].dtype.kind == "i"
+    times = seconds if numbered and seconds is not None else faces[0][1]["time"].to_numpy(np.float64)
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
     thresholds = next((param.thresholds for param in params if param.thresholds), (DEFAULT_THRESHOLD,) * len(AU))
     data = {
@@ -46,16 +51,24 @@ def render(table: pd.DataFrame, said: dict[str, Any], params: list[Params]) -> s
         "units": list(AU),
         "thresholds": list(thresholds),
         "faces": [_face(name, face) for name, face in faces],
+        "numbered": numbered,
     }
     template = templates.environment(Path(__file__).parent / "templates").get_template("predictions.html")
-    return template.render(said=said, data=data, dimensions=VA, in_words=in_words)
+    colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name, _ in faces if isinstance(name, int)}
+    return template.render(said=said, data=data, dimensions=VA, in_words=in_words, colours=colours)
 
 
-def _face(name: str, table: pd.DataFrame) -> dict[str, Any]:
-    """One face's values as bytes, frame by frame; `seen` are the spans [from, to) of frames with the face."""
+def _face(name: str | int, table: pd.DataFrame) -> dict[str, Any]:
+    """One face's values as bytes, frame by frame, of somebody with a number from the `first` frame (from 0) to the last
+    one; `seen` are the spans [from, to) of frames with the face.
+    """
+    first = 0
+    if isinstance(name, int):
+        start, last = int(table["frame"].iloc[0]), int(table["frame"].iloc[-1])
+        table, first = table.set_index("frame").reindex(range(start, last + 1)), start - 1
     there = table["x"].notna().to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(np.int8), [0]])))
-    face: dict[str, Any] = {"name": name, "seen": edges.reshape(-1, 2).tolist()}
+    face: dict[str, Any] = {"name": name, "first": first, "seen": (edges + first).reshape(-1, 2).tolist()}
     if "expression" in table:
         known = {expression: i for i, expression in enumerate(EXPR)}
         face["expression"] = _packed(table["expression"].map(known).fillna(NO_FACE).to_numpy(np.uint8))

@@ -11,14 +11,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from extract.faces import boxes, crops
-from extract.faces.detector import DETECT_SIDE, DETECTOR, yunet
+from extract.faces.detector import DETECT_SIDE, DETECTOR, Detect, yunet
+from extract.faces.people import PeopleOptions, Sighting
 from extract.media import video
 from extract.media.frames import SIDES as TWO
 from extract.runtime import file_names, inputs, locks
@@ -39,10 +40,15 @@ class Clip:
     file: Path
     out: Path
     faces: int
+    people: PeopleOptions | None = None
+    """Everybody is wanted, by number: a folder for each in the video's folder (crops.crop_people)."""
 
-    def targets(self, faces: int | None = None) -> list[Path]:
-        """Its finished folders, from left to right; for as many people as asked for, or another number."""
-        return [self.out / f"{self.video}{side}" for side in SIDES.get(faces or self.faces, ())]
+    def targets(self, settings: dict[str, Any] | None = None) -> list[Path]:
+        """Its finished folders, from left to right; those that are asked for, or that other settings made."""
+        faces, by_number = self.faces, self.people is not None
+        if settings is not None:
+            faces, by_number = settings.get("faces", 0), "people" in settings
+        return [self.out / f"{self.video}{side}" for side in (SIDES[1] if by_number else SIDES.get(faces, ()))]
 
     @property
     def record(self) -> Path:
@@ -84,16 +90,21 @@ def crop_files(
     size: int = 112,
     detector: Path | None = None,
     redo: bool = False,
+    people: PeopleOptions | None = None,
 ) -> Report:
-    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`."""
-    if faces not in SIDES or size < 1:
+    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`.
+
+    With `people`, and whatever `faces` is, everybody's crops are made, as `<out>/<video>/<video>_1/00001.jpg`.
+    """
+    faces = people.at_once if people else faces
+    if (not people and faces not in SIDES) or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
     unnamable = {
         name: f"{file_names.printable(file.name)}: its name {why}: rename it"
         for name, file in files.items()
         if (why := file_names.problem(file_names.VIDEO, name))
     }
-    clips = [Clip(name, file, out, faces) for name, file in files.items() if name not in unnamable]
+    clips = [Clip(name, file, out, faces, people) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings = {
         "faces": faces,
@@ -101,14 +112,14 @@ def crop_files(
         "margin": crops.MARGIN,
         "detect_side": DETECT_SIDE,
         "detector": DETECTOR.sha256,
-    }
+    } | ({"people": asdict(people)} if people else {})
 
     def is_done(clip: Clip) -> bool:
         return _is_done(clip, settings, began, redo)
 
     todo = [clip for clip in clips if not is_done(clip)]
     if todo:
-        detect = yunet(detector)
+        detect = yunet(detector, people.min_size) if people else yunet(detector)
         claims = locks.Claims(out / ".crops" / "locks")
         frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
         with progress("crop faces", 2 * sum(frames.values()), "frames", parts=2) as bar:
@@ -116,12 +127,24 @@ def crop_files(
                 if clip is not None:
                     bar.advance(0, clip.video)
                     with _replacing(clip) as folders:
-                        people: list[crops.Boxes] = []
-                        made = crops.crop_video(clip.file, folders, size, detect, bar.advance, people.extend)
+                        made, write_boxes = _crop(clip, folders, size, detect, bar.advance)
                         made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
-                        _publish(clip, made, people)
+                        _publish(clip, made, write_boxes)
                     claims.release(clip.video)
     return _report(clips, out, unnamable)
+
+
+def _crop(
+    clip: Clip, folders: list[Path], size: int, detect: Detect, advance: Callable[[int], None]
+) -> tuple[dict[str, Any], Callable[[Path], None]]:
+    """Crop a video; returns what is known of the crops, and what writes the boxes to a file."""
+    if clip.people is None:
+        sides: list[crops.Boxes] = []
+        made = crops.crop_video(clip.file, folders, size, detect, advance, sides.extend)
+        return made, lambda target: boxes.write(target, sides)
+    found: list[Sighting] = []
+    made = crops.crop_people(clip.file, folders[0], clip.video, size, detect, clip.people, advance, found.extend)
+    return made, lambda target: boxes.write_people(target, found)
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
@@ -136,7 +159,7 @@ def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> 
         return clip.record.stat().st_mtime >= began and (there or not record["frames"])
     before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: _size(clip.file)}
     differs = [key for key in now if before.get(key) != now[key]]
-    if not there and not any(target.is_dir() for target in clip.targets(before.get("faces"))):
+    if not there and not any(target.is_dir() for target in clip.targets(before)):
         return False
     if differs == [FILE_SIZE] and record["broken"]:
         return False  # its file was mended
@@ -176,11 +199,11 @@ def _under_way(target: Path) -> Path:
     return target.parent / ".crops" / f"{target.name}.part"
 
 
-def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> None:
+def _publish(clip: Clip, record: dict[str, Any], write_boxes: Callable[[Path], None]) -> None:
     """Put the record, the boxes, then the folders, into place. What was there goes first: it never passes for new."""
     if hasattr(os, "sync"):
         os.sync()  # once a video: a crash must not leave empty pictures in a folder that counts
-    before = _record(clip).get("settings", {}).get("faces")
+    before = _record(clip).get("settings", {})
     for target in {*clip.targets(), *clip.targets(before)}:
         old = _under_way(target).with_suffix(".old")
         shutil.rmtree(old, ignore_errors=True)
@@ -188,7 +211,7 @@ def _publish(clip: Clip, record: dict[str, Any], people: list[crops.Boxes]) -> N
             os.replace(target, old)
         shutil.rmtree(old, ignore_errors=True)
     write_json(clip.record, record)
-    boxes.write(boxes.path(clip.out, clip.video), people)
+    write_boxes(boxes.path(clip.out, clip.video))
     for target in clip.targets() if record["frames"] else []:
         os.replace(_under_way(target), target)
 

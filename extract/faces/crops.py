@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from extract.faces import tracking
 from extract.faces.detector import Detect
+from extract.faces.people import PeopleFollower, PeopleOptions, Sighting, measure_sharpness
 from extract.media import video
 
 MARGIN = 0.1
@@ -60,31 +61,97 @@ def crop_video(
     as read: boxes and frames may not belong together.
     Raises OSError where the folders cannot be written.
     """
-    before = _state(file)
-    follower, frames, width, broken = tracking.Follower(), 0, 0, None
-    try:
-        for frames, pixels in enumerate(video.read(file), 1):
-            follower.add(frames, detect(pixels))
-            width = pixels.shape[1]
-            advance(1)
-    except video.BrokenVideo as error:
-        broken = str(error)
+    before, follower, width = _state(file), tracking.Follower(), 0
+
+    def add(frame: int, pixels: NDArray[np.uint8]) -> None:
+        nonlocal width
+        follower.add(frame, detect(pixels))
+        width = pixels.shape[1]
+
+    frames, broken = _read(file, add, advance)
     people = tracking.choose(follower.tracks(), len(folders), width)
     keep(people)
+    found = {"frames": frames, "crops": sum(len(boxes) for boxes in people), "broken": broken}
+    return _cut_out(file, before, found, dict(zip(folders, people, strict=True)), size, advance)
+
+
+def crop_people(
+    file: Path,
+    folder: Path,
+    name: str,
+    size: int,
+    detect: Detect,
+    options: PeopleOptions,
+    advance: Callable[[int], None],
+    keep: Callable[[list[Sighting]], None] = lambda people: None,
+) -> dict[str, Any]:
+    """Crop everybody's faces into `<folder>/<name>_1`, `_2`, ..., by the people's numbers; the rest as `crop_video`."""
+    before, follower = _state(file), PeopleFollower(options)
+    frames, broken = _read(file, lambda frame, pixels: follower.add(frame, detect(pixels), pixels), advance)
+    people = follower.people()
+    folders = {folder / f"{name}_{number}": person.boxes for number, person in enumerate(people, 1)}
+    sharpness: dict[Path, list[float]] = {target: [] for target in folders}
+    found = {"frames": frames, "crops": sum(map(len, folders.values())), "broken": broken}
     if frames:
+        folder.mkdir(parents=True)
+    made = _cut_out(
+        file,
+        before,
+        found,
+        folders,
+        size,
+        advance,
+        lambda target, cut: sharpness[target].append(measure_sharpness(cut)),
+    )
+    for person, values in zip(people, sharpness.values(), strict=True):
+        person.sharpness = np.array(values, np.float32)
+    keep(people if made["frames"] else [])
+    return made
+
+
+def _read(
+    file: Path, add: Callable[[int, NDArray[np.uint8]], None], advance: Callable[[int], None]
+) -> tuple[int, str | None]:
+    """Give every frame to `add`; returns how many there are, and why the file is not whole."""
+    frames = 0
+    try:
+        for frames, pixels in enumerate(video.read(file), 1):
+            add(frames, pixels)
+            advance(1)
+    except video.BrokenVideo as error:
+        return frames, str(error)
+    return frames, None
+
+
+def _cut_out(
+    file: Path,
+    before: tuple[int, int] | None,
+    found: dict[str, Any],
+    folders: dict[Path, Boxes],
+    size: int,
+    advance: Callable[[int], None],
+    look: Callable[[Path, NDArray[np.uint8]], None] = lambda folder, cut: None,
+) -> dict[str, Any]:
+    """Read the file again and save each folder's crops; returns `found`, or that no frame counts.
+
+    `before` is the file's state at the start; `look` is shown every crop.
+    """
+    if found["frames"]:
         for folder in folders:
             folder.mkdir(parents=True)
         try:
-            for number, pixels in _again(file, frames if any(people) else 0):
-                for folder, boxes in zip(folders, people, strict=True):
+            for number, pixels in _again(file, found["frames"] if found["crops"] else 0):
+                for folder, boxes in folders.items():
                     if number in boxes:
-                        _save(crop(pixels, boxes[number], size), folder / f"{number:05d}.jpg")
+                        cut = crop(pixels, boxes[number], size)
+                        _save(cut, folder / f"{number:05d}.jpg")
+                        look(folder, cut)
                 advance(1)
         except video.BrokenVideo as error:
             return {"frames": 0, "crops": 0, "broken": str(error)}
     if _state(file) != before:
         return {"frames": 0, "crops": 0, "broken": CHANGED}
-    return {"frames": frames, "crops": sum(len(boxes) for boxes in people), "broken": broken}
+    return found
 
 
 def _again(file: Path, frames: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -16,6 +16,8 @@ from extract.runtime.errors import InputError
 DETECT_SIDE = 480
 """Longer side, pixels, at which faces are looked for: YuNet finds faces from about 10 pixels there, in a full-HD
 video from 40, and smaller ones say little about affect. Twice as fast as 640."""
+FOUND_FROM = 10
+"""Pixels of a face, as YuNet looks at it, from which it is found."""
 DETECTOR = Network(
     "face_detection_yunet_2023mar",
     DETECT_SIDE,
@@ -34,11 +36,13 @@ DETECTOR = Network(
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
-def yunet(path: Path | None = None) -> Detect:
-    """A function from BGR pixels [H, W, 3] to detections [K, 5]: x, y, width, height in pixels, score in 0..1.
+def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
+    """A function from BGR pixels [H, W, 3] to detections [K, 15]: x, y, width, height in pixels, score in 0..1, then x
+    and y of five points: the person's right eye, left eye, nose, right and left corner of the mouth.
 
-    `path` is the detector's file; None: the cache folder, else downloaded. Raises InputError where it is missing or
-    another file.
+    `path` is the detector's file; None: the cache folder, else downloaded. With `smallest`, faces from so many pixels
+    on are found in large pictures, too, at which it looks more closely for that. Raises InputError where the file is
+    missing or another one.
     """
     import cv2
 
@@ -52,16 +56,18 @@ def yunet(path: Path | None = None) -> Detect:
 
     def detect(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         height, width = pixels.shape[:2]
-        scale = min(1.0, DETECT_SIDE / max(height, width))
+        scale = DETECT_SIDE / max(height, width)
+        if smallest is not None:
+            scale = max(scale, FOUND_FROM / max(smallest, FOUND_FROM))
+        scale = min(1.0, scale)
         shape = max(1, round(width * scale)), max(1, round(height * scale))
         if scale < 1:
             pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
         model.setInputSize(shape)
         result = model.detect(pixels)[1]
         if result is None:
-            return np.empty((0, 5))
-        return result[:, [0, 1, 2, 3, 14]].astype(np.float64) * np.array(
-            [width / shape[0], height / shape[1]] * 2 + [1]
-        )
+            return np.empty((0, 15))
+        grow = [width / shape[0], height / shape[1]]
+        return result[:, [0, 1, 2, 3, 14, *range(4, 14)]].astype(np.float64) * np.array(grow * 2 + [1] + grow * 5)
 
     return detect

@@ -52,8 +52,7 @@ class Follower:
         self._seen = 0
 
     def add(self, frame: int, detections: NDArray[np.float64]) -> None:
-        """Take the detections [K, 5] of a frame; frames come in rising order."""
-        detections = np.asarray(detections, np.float64).reshape(-1, 5)
+        """Take the detections [K, 5 or more] of a frame; frames come in rising order."""
         detections = detections[detections[:, 4] >= KEEP_SCORE]
         self._seen += 1
         self._closed += [track for track in self._open if frame - track.frames[-1] > MEMORY]

@@ -28,6 +28,7 @@ from extract import config as configs
 from extract.engines import graph
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.faces import boxes
+from extract.faces.people import Sighting
 from extract.features import store
 from extract.media import images, timestamps, video
 from extract.media import sound as audio_read
@@ -61,6 +62,12 @@ class Reader:
     read: Callable[[Path], Any] = field(repr=False)
     opens: str = ""
     """The functions that open files and are looked at here, by module and name."""
+
+
+def sighting(frames: int) -> Sighting:
+    """Somebody who is seen in so many frames."""
+    values = np.ones(frames, np.float32)
+    return Sighting(np.arange(1, frames + 1), np.ones((frames, 4)), values, values, values)
 
 
 def exhaust(values: Iterable[Any]) -> int:
@@ -304,7 +311,9 @@ def binaries() -> list[Reader]:
         Reader("features without hashes", "x.safetensors", seeds.feature_file(False), stored_features),
         Reader("boxes", "x.boxes.parquet", seeds.whole_file(
             lambda path: boxes.write(path, [{1: np.ones(4)}, {1: np.ones(4), 2: np.ones(4)}]), "x.parquet"),
-               functools.partial(boxes.read, people=2), "extract.faces.boxes.read"),
+               functools.partial(boxes.read, people=2), "extract.faces.boxes._read"),
+        Reader("boxes of people by number", "x.boxes.parquet", seeds.whole_file(
+            lambda path: boxes.write_people(path, [sighting(2), sighting(3)]), "x.parquet"), boxes.read_people),
         Reader("network", "mine.onnx", seeds.network(), run_network,
                "extract.engines.graph.expose extract.networks.checkpoints.why_unreadable "
                "extract.engines.check.takes_whole_numbers"),

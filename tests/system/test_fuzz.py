@@ -133,7 +133,7 @@ def columns_of(draw: st.DrawFn, seed: bytes) -> bytes:
 
 
 def tables_of_any_types(folder: Path, count: int) -> None:
-    rows = [row for row in readers.table() if row.name.endswith("parquet") or row.name == "boxes"]
+    rows = [row for row in readers.table() if row.name.endswith("parquet") or row.name.startswith("boxes")]
 
     @hypothesis.settings(
         max_examples=count,

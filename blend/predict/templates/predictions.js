@@ -22,27 +22,32 @@ function rowAt(time) {
 
 // What a face shows in a row; nothing where it is not seen.
 function reader(face) {
-  const seen = new Uint8Array(count);
+  const seen = new Uint8Array(count), first = face.first;
   for (const [a, b] of face.seen) seen.fill(1, a, b);
   const of = Object.fromEntries(["expression", "scores", "active", "units"].map((key) => [key, face[key] && bytes(face[key])]));
   const affects = face.affect && new Int16Array(bytes(face.affect).buffer);
   const value = (found) => (row) => (seen[row] ? found(row) : NaN);
   return {
     seen: (row) => seen[row] === 1,
-    expression: of.expression && ((row) => (seen[row] ? of.expression[row] : -1)),
-    score: (row, i) => of.scores[row * 8 + i] / 255,
-    unit: of.units && ((unit) => value((row) => of.units[row * 12 + unit] / 255)),
-    active: (unit) => (row) => seen[row] && (of.active[row * 2 + (unit >> 3)] >> (unit & 7)) & 1,
-    affect: affects && ((i) => value((row) => affects[row * 2 + i] / 10000)),
+    expression: of.expression && ((row) => (seen[row] ? of.expression[row - first] : -1)),
+    score: (row, i) => of.scores[(row - first) * 8 + i] / 255,
+    unit: of.units && ((unit) => value((row) => of.units[(row - first) * 12 + unit] / 255)),
+    active: (unit) => (row) => seen[row] && (of.active[(row - first) * 2 + (unit >> 3)] >> (unit & 7)) & 1,
+    affect: affects && ((i) => value((row) => affects[(row - first) * 2 + i] / 10000)),
   };
 }
 
-function lanes(face) {
-  const inBand = { height: BAND, top: 0.5, bottom: 25.5, box: true, texts: [[face.expression ? "expression" : "face", 17]] };
+// The lane of what a face shows: its expression, or that it is there.
+function band(face, text, height = BAND) {
   const bars = face.expression
     ? { at: face.expression, names: data.expressions, colours: COLOURS, inks: INKS }
     : { at: (row) => face.seen(row) - 1, names: [""], colours: ["tint"], inks: ["ink"] };
-  const found = [{ ...inBand, names: { ...bars, none: "no face here" } }];
+  const texts = [[text, height / 2]];
+  return { height, top: 0.5, bottom: height - 8.5, box: true, texts, names: { ...bars, none: "no face here" } };
+}
+
+function lanes(face) {
+  const found = [band(face, face.expression ? "expression" : "face")];
   if (face.unit) {
     data.units.forEach((name, unit) => found.push({
       height: UNIT, top: 3, bottom: 17, texts: [[name, 14]],
@@ -71,8 +76,10 @@ function ticks({ first, span, left, right }) {
   return found;
 }
 
+const place = () => `frame ${cursor + 1} of ${count}, ${clock(timeOf(cursor))}`;
+
 function told(face) {
-  const parts = [`frame ${cursor + 1} of ${count}, ${clock(timeOf(cursor))}`];
+  const parts = [place()];
   if (!face.seen(cursor)) return [...parts, "no face"];
   if (face.expression) {
     const ranked = data.expressions.map((name, i) => [face.score(cursor, i), name]).sort((p, q) => q[0] - p[0]).slice(0, 3);
@@ -87,9 +94,20 @@ function told(face) {
   return parts;
 }
 
-const views = [...document.querySelectorAll("canvas")].map((canvas, i) => {
-  const face = reader(data.faces[i]), view = new Timeline(canvas, { ticks, mark: ["mark", 2] });
-  Object.assign(view, { frames: count, span: count, face, lanes: lanes(face), out: canvas.closest("section").querySelector("output") });
+// Of people with numbers: who is in sight, and what they show.
+function toldOfAll() {
+  const there = faces.map((face, i) => [face, data.faces[i].name]).filter(([face]) => face.seen(cursor));
+  const shown = there.map(([face, name]) => (face.expression ? `${name} ${data.expressions[face.expression(cursor)]}` : name));
+  return [place(), ...(shown.length ? shown : ["nobody"])];
+}
+
+const faces = data.faces.map(reader);
+const views = [...document.querySelectorAll("canvas")].map((canvas) => {
+  const view = new Timeline(canvas, { ticks, mark: ["mark", 2] }), face = faces[canvas.dataset.face];
+  const height = faces.length > 30 ? 22 : BAND;
+  const shown = face ? lanes(face) : faces.map((other, i) => band(other, `${data.faces[i].name}`, height));
+  const tell = face ? () => told(face) : toldOfAll;
+  Object.assign(view, { frames: count, span: count, tell, lanes: shown, out: canvas.closest("section").querySelector("output") });
   return view;
 });
 
@@ -101,9 +119,10 @@ function show() {
     slider.value = cursor;
     slider.setAttribute("aria-valuetext", `frame ${cursor + 1}, ${clock(timeOf(cursor))}`);
     for (const view of views) {
+      if (view.canvas.closest("details:not([open])")) continue;
       view.cursor = cursor;
       view.draw(view.canvas.parentElement.clientWidth);
-      view.out.textContent = told(view.face).join(" · ");
+      view.out.textContent = view.tell().join(" · ");
     }
   });
 }
@@ -150,5 +169,6 @@ if (video) {
   if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow);
 }
 window.addEventListener("resize", show);
+for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", show);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 show();

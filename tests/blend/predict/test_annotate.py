@@ -83,7 +83,7 @@ def test_a_frame_without_a_face_says_so_and_has_no_box():
     drawn = paint.frame(2, np.zeros((360, 640, 3), np.uint8))
     assert not drawn[:, :640].any()
     assert (drawn != paint.frame(1, np.zeros((360, 640, 3), np.uint8))).any()
-    assert not paint.faces[0].seen(2) and paint.faces[0].seen(1)
+    assert paint.faces[0].at(2) is None and paint.faces[0].at(1) == 1
 
 
 @pytest.mark.parametrize("tasks", [("au",), ("va",), ("expr",), ("va", "au")])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from extract.faces import boxes, crop_videos
+from extract.faces.people import Sighting
 from extract.runtime.errors import InputError
 
 
@@ -23,6 +24,31 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
             InputError, match=rf"{name}\.parquet: the faces' places cannot be read .*; delete .* and start"
         ):
             boxes.read(tmp_path / f"{name}.parquet", 1)
+
+
+def sighting(frames):
+    values = np.arange(len(frames), dtype=np.float32)
+    return Sighting(np.array(frames), np.tile(np.arange(4.0), (len(frames), 1)), values, values + 0.5, values + 7)
+
+
+def test_people_by_number_are_read_as_written(tmp_path):
+    boxes.write_people(tmp_path / "b.parquet", [sighting([3, 4, 9]), sighting([5])])
+    ((frames, box), measures), ((later, _), _) = boxes.read_people(tmp_path / "b.parquet")
+    assert frames.tolist() == [3, 4, 9] and later.tolist() == [5] and box.tolist() == [[0, 1, 2, 3]] * 3
+    assert {name: values.tolist() for name, values in measures.items()} == {
+        "score": [0, 1, 2],
+        "roll": [0.5, 1.5, 2.5],
+        "sharpness": [7, 8, 9],
+    }
+
+
+def test_people_without_a_first_are_refused(tmp_path):
+    boxes.write(tmp_path / "sub" / "b.parquet", [{1: np.ones(4)}])
+    with pytest.raises(InputError, match=r"b\.parquet: the faces' places cannot be read"):
+        boxes.read_people(tmp_path / "sub" / "b.parquet")
+    boxes.write_people(tmp_path / "sub" / "b.parquet", [sighting([]), sighting([5])])
+    with pytest.raises(InputError, match=r"b\.parquet: found people \[2\], expected 1, 2"):
+        boxes.read_people(tmp_path / "sub" / "b.parquet")
 
 
 def test_cropping_leaves_the_boxes_of_every_crop(tmp_path, monkeypatch):

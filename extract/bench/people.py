@@ -1,0 +1,137 @@
+"""`python -m extract.bench.people`: how often trackers mistake one person for another in made crowds.
+
+Beside ours stand the follower of one or two people, and SORT, ByteTrack and OC-SORT of Roboflow's `trackers`, where
+that is installed (`pip install trackers`); all are given the same detections, and have their own defaults.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from extract.bench import crowd
+from extract.faces.tracker import NOBODY, Tracker
+from extract.faces.tracking import Follower, overlaps
+from extract.runtime import cli, errors
+
+Frame = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""A frame's numbers [K] and boxes [K, 4]."""
+SAME = 0.5
+"""Intersection over union from which a box is of a person."""
+LIBRARY = {"SORT": "SORTTracker", "ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker"}
+
+
+def count_switches(truth: Sequence[Frame], found: Sequence[Frame]) -> tuple[int, float]:
+    """Identity switches as MOTChallenge counts them (IDSW), and the part of all true boxes that was found.
+
+    In every frame true and found boxes that overlap by SAME or more are paired, as many as can be, pairs of the frame
+    before first. A switch is a person who is paired with another number than the last one he or she had, however long
+    ago (Bernardin and Stiefelhagen, Evaluating multiple object tracking performance: the CLEAR MOT metrics, EURASIP
+    JIVP 2008; Milan et al., MOT16, 2016; pairs are carried over as TrackEval does).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    last: dict[int, int] = {}
+    before: dict[int, int] = {}
+    switches = hits = 0
+    for (people, boxes), (numbers, others) in zip(truth, found, strict=True):
+        now: dict[int, int] = {}
+        if len(people) and len(numbers):
+            overlap = overlaps(boxes, others)
+            kept = np.array([[before.get(int(person)) == number for number in numbers] for person in people])
+            score = np.where(overlap >= SAME, overlap + 1000 * kept, 0)
+            for i, j in zip(*linear_sum_assignment(-score), strict=True):
+                if score[i, j] > 0:
+                    person, number = int(people[i]), int(numbers[j])
+                    switches += last.get(person, number) != number
+                    last[person] = now[person] = number
+        before, hits = now, hits + len(now)
+    return switches, hits / max(1, sum(len(people) for people, _ in truth))
+
+
+def track(detections: list[NDArray[np.float64]]) -> list[Frame]:
+    """What ours makes of every frame's detections [K, 5]."""
+    tracker = Tracker()
+    numbers = [tracker.update(frame) for frame in detections]
+    return [(each[each > NOBODY], frame[each > NOBODY, :4]) for each, frame in zip(numbers, detections, strict=True)]
+
+
+def follow(detections: list[NDArray[np.float64]]) -> list[Frame]:
+    """The same of the follower of one or two people, whose pairs are the nearest, one after the other."""
+    follower = Follower()
+    for number, frame in enumerate(detections, 1):
+        follower.add(number, frame)
+    rows: list[list[tuple[int, NDArray[np.float64]]]] = [[] for _ in detections]
+    for number, person in enumerate(follower.tracks(), 1):
+        for at, box in zip(person.frame, person.box, strict=True):
+            rows[at - 1].append((number, box))
+    return [(np.array([n for n, _ in row], np.int64), np.array([b for _, b in row]).reshape(-1, 4)) for row in rows]
+
+
+def with_library(name: str) -> Callable[[list[NDArray[np.float64]]], list[Frame]]:
+    """The same of a tracker of the library."""
+
+    def run(detections: list[NDArray[np.float64]]) -> list[Frame]:
+        supervision: Any = importlib.import_module("supervision")
+        tracker = getattr(importlib.import_module("trackers"), name)()
+        results = []
+        for frame in detections:
+            corners = np.hstack([frame[:, :2], frame[:, :2] + frame[:, 2:4]])
+            given = supervision.Detections(corners, confidence=frame[:, 4], class_id=np.zeros(len(frame), int))
+            told = tracker.update(given)
+            known = told.tracker_id >= 0
+            boxes = np.hstack([told.xyxy[:, :2], told.xyxy[:, 2:] - told.xyxy[:, :2]])
+            results.append((told.tracker_id[known], boxes[known]))
+        return results
+
+    return run
+
+
+def main(people: int, frames: int, crowds: int) -> dict[str, dict[str, list[int]]]:
+    """Each tracker's identity switches in each of the crowds, of people who cross and of people who roam."""
+    trackers = {"ours": track, "one or two people": follow}
+    if importlib.util.find_spec("trackers"):
+        trackers |= {name: with_library(place) for name, place in LIBRARY.items()}
+    results: dict[str, dict[str, list[int]]] = {name: {} for name in trackers}
+    for kind, wander in (("cross", 0.0), ("roam", 1.0)):
+        for seed in range(crowds):
+            boxes = crowd.boxes_of(seed, people, frames, wander)
+            detections, truth = crowd.detect(boxes, seed), [(np.arange(people), frame) for frame in boxes]
+            for name, tracker in trackers.items():
+                results[name].setdefault(kind, []).append(count_switches(truth, tracker(detections))[0])
+    return results
+
+
+EXAMPLES = """Examples:
+
+python -m extract.bench.people
+
+python -m extract.bench.people --people 12 --crowds 50 --json"""
+
+
+def command(
+    people: Annotated[int, typer.Option(help="In each crowd.", min=2)] = 8,
+    frames: Annotated[int, typer.Option(help="Of each crowd.", min=30)] = 240,
+    crowds: Annotated[int, typer.Option(help="Of each kind.", min=1)] = 20,
+    as_json: cli.AsJson = False,
+) -> None:
+    """Count identity switches in made crowds. Takes about half a minute."""
+    with errors.exits():
+        results = main(people, frames, crowds)
+        if as_json:
+            print(json.dumps(results))
+            return
+        for name, kinds in results.items():
+            said = [f"{kind}: {np.mean(counts):.2f} a crowd, {max(counts)} at most" for kind, counts in kinds.items()]
+            print(f"{name:18} {'   '.join(said)}")
+
+
+if __name__ == "__main__":
+    cli.start(command, EXAMPLES)
