@@ -37,7 +37,7 @@ HELD = 2
 """Frames that wait at most: one that is taken next, and one behind it."""
 SECONDS = 10.0
 """An address that gives nothing for so long has broken off."""
-ANALYSED = 1_000_000
+ANALYSED = 500_000
 """Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would all be delay."""
 POLL = 0.2
 """Seconds after which a thread that waits looks whether it should end."""
@@ -163,7 +163,7 @@ class LiveVideo:
         try:
             container = self._open(pipe)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._refusal(error, pipe) from None
+            raise self._refusal(getattr(error, "strerror", None) or type(error).__name__, pipe) from None
         with container:
             if (stream := streams.film(container)) is None or stream.codec_context is None:
                 raise InputError(f"{self.name}: no picture stream in it that can be decoded; expected a video")
@@ -192,9 +192,8 @@ class LiveVideo:
             return av.open(open(self.pipe, "rb", buffering=0, closefd=False), options=options)  # noqa: SIM115
         return av.open(pipe, options=options)
 
-    def _refusal(self, error: Exception, pipe: _Pipe | None) -> InputError:
-        """What to say of a source that cannot be opened."""
-        why = getattr(error, "strerror", None) or type(error).__name__
+    def _refusal(self, why: str, pipe: _Pipe | None) -> InputError:
+        """What to say of a source that gives no frame."""
         if pipe is None:
             what = "the camera gives no pictures" if self.camera else "no stream there"
             return InputError(f"{self.name}: {what} ({why}); look whether another program shows it")
@@ -227,9 +226,12 @@ class LiveVideo:
                 trouble = f"nothing came for {SECONDS:g} s" if isinstance(error, av.ExitError) else str(error.strerror)
                 break
             if packet.size:
-                trouble = "the data end in the middle of a frame" if packet.is_corrupt else ""
+                torn = packet.is_corrupt or any(frame.is_corrupt for frame in decoded)
+                trouble = "the data end in the middle of a frame" if torn else ""
             for frame in decoded:
                 self._came += 1
+                if self.drop and not self._wanted:
+                    continue  # nobody looks yet: the stream begins for its user with the first look
                 at = frame.time if frame.time is not None else time.monotonic() - began
                 first = at if first is None else first
                 seconds = max(seconds, at - first)
@@ -243,10 +245,10 @@ class LiveVideo:
         end = seconds + 1 / float(stream.average_rate or 25)
         if not trouble and stated is not None and end + start < stated - video.SHORTFALL[source]:
             trouble = f"its header states {stated:.1f} s"
-        if not trouble and (self.camera or self.drop and not stated):
+        if not trouble and pipe is None and self.drop and not stated:
             trouble = "it gives no more"
         if not self._came:
-            raise self._refusal(OSError(0, trouble or "no frame in it"), pipe)
+            raise self._refusal(trouble or "no frame in it", pipe)
         if trouble:
             raise InputError(
                 f"{self.name}: broke off after frame {self._count} ({end:.1f} s): {trouble}; what was written stays"
@@ -255,8 +257,6 @@ class LiveVideo:
     def _give(self, frame: Any, seconds: float) -> None:
         """Let a frame wait for its user; or the user's place in a finished video for the user."""
         with self._changed:
-            if self.drop and not self._wanted:
-                return  # nobody looks yet: the stream begins for its user with the first look
             while not self.drop and len(self._frames) >= HELD and not self._stopped:
                 self._changed.wait(POLL)
             if len(self._frames) >= HELD:
