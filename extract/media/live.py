@@ -166,7 +166,7 @@ class LiveVideo:
             raise self._refusal(getattr(error, "strerror", None) or type(error).__name__, pipe) from None
         with container:
             if (stream := streams.film(container)) is None or stream.codec_context is None:
-                raise InputError(f"{self.name}: no picture stream in it that can be decoded; expected a video")
+                raise self._refusal("no picture stream in it that can be decoded", pipe)
             codec = stream.codec_context
             if codec.width * codec.height > limits.PIXELS:
                 raise InputError(
