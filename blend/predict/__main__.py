@@ -27,7 +27,7 @@ python -m blend.predict talk.mp4 --blend runs/affwild2/blend/expr --faces 2 --fo
 
 python -m blend.predict runs/demo/corpus/cropped_aligned/demo-01 --blend runs/demo/blend/au      a folder of crops
 
-python -m blend.predict --camera 0 --blend runs/demo/blend/au --serve 8081      a camera, JSON lines; see it in a browser
+python -m blend.predict --camera 0 --blend runs/demo/blend/au --serve 8081      live: JSON lines, and a page to see
 
 ffmpeg ... -f mpegts - | python -m blend.predict - --pretrained      a pipe; likewise rtsp:// and http:// addresses
 
@@ -38,8 +38,8 @@ def command(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Video files, folders of face crops 00001.jpg, ... or of other pictures; or one stream: an address, or "
-            "- for a pipe.",
+            help="Video files, folders of face crops 00001.jpg, ... or of other pictures; or one stream: an address, - "
+            "for a pipe.",
             show_default=False,
         ),
     ] = None,

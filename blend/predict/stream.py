@@ -237,8 +237,8 @@ class LivePredictor:
             return ""
         return (
             f"a stream looks only back, each frame is predicted as if the video ended with it: {'; '.join(parts)}. Of "
-            f"a file they look ahead, too, and weights and thresholds were found so: expect other numbers, and decisions "
-            f"that come later"
+            f"a file they look ahead, too, and weights and thresholds were found so: expect other numbers, and "
+            f"decisions that come later"
         )
 
 
@@ -294,9 +294,7 @@ class Person:
         self._reach = [smooth.reach(item.params.kernel, item.params.k) for item in trained]
         self._scores: list[dict[int, dict[str, NDArray[np.float32]]]] = [{} for _ in trained]
 
-    def predict(
-        self, frame: int, features: Features
-    ) -> list[tuple[str, NDArray[np.float32], NDArray[np.generic]]]:
+    def predict(self, frame: int, features: Features) -> list[tuple[str, NDArray[np.float32], NDArray[np.generic]]]:
         """Of each blend its task, the frame's scores [outputs], blended and smoothed, and what is decided. Frame
         numbers rise.
         """
@@ -381,9 +379,9 @@ def _need_windows() -> None:
 
     lines = [line.split(":", 1)[1].strip() for line in cv2.getBuildInformation().splitlines() if "GUI:" in line]
     if not lines or lines[0] == "NONE":
-        raise InputError("--window: this OpenCV is built without windows (headless); --serve 8081 shows it in a browser")
+        raise InputError("--window: this OpenCV is built without windows (headless); --serve 8081 is for a browser")
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise InputError("--window: no display here; --serve 8081 shows it in a browser")
+        raise InputError("--window: no display here; --serve 8081 is for a browser")
 
 
 def _show_window(drawn: NDArray[np.uint8]) -> bool:

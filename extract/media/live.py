@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -38,7 +38,7 @@ HELD = 2
 SECONDS = 10.0
 """An address that gives nothing for so long has broken off."""
 ANALYSED = 500_000
-"""Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would all be delay."""
+"""Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would be delay."""
 POLL = 0.2
 """Seconds after which a thread that waits looks whether it should end."""
 
@@ -189,7 +189,7 @@ class LiveVideo:
             options |= {"rtsp_transport": "tcp"} if self.source.lower().startswith("rtsp") else {}
             return av.open(self.source, options=options, timeout=SECONDS)
         if _is_file(self.pipe):  # `< clip.mp4`: its index may lie at its end
-            return av.open(open(self.pipe, "rb", buffering=0, closefd=False), options=options)  # noqa: SIM115
+            return av.open(open(self.pipe, "rb", buffering=0, closefd=False), options=options)
         return av.open(pipe, options=options)
 
     def _refusal(self, why: str, pipe: _Pipe | None) -> InputError:
@@ -200,7 +200,7 @@ class LiveVideo:
         if not pipe.count and not _is_file(self.pipe):
             return InputError("-: the pipe is empty, expected a video; see what the program before it says")
         return InputError(
-            f"-: no video that can be read from a pipe ({why}); expected one that can be read from its beginning on, as "
+            f"-: no video that can be read from a pipe ({why}); expected one that can be read from its beginning, as "
             f"MPEG-TS, Matroska, or MP4 with its index first (-movflags +faststart); or give the file's path"
         )
 

@@ -117,7 +117,7 @@ def _handler(owner: MjpegServer) -> type[BaseHTTPRequestHandler]:
             finally:
                 owner._watch(-1)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             """Nothing: stderr is for people."""
 
     return Handler

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +47,7 @@ class FrameMemory:
                 self._chosen = dict([*self._chosen.items()][::2])
                 self._stride *= 2
 
-    def rows(
-        self, sources: Iterable[Source], columns: Iterable[str], classes: Mapping[str, tuple[str, ...]]
-    ) -> Rows:
+    def rows(self, sources: Iterable[Source], columns: Iterable[str], classes: Mapping[str, tuple[str, ...]]) -> Rows:
         """What is remembered, as the rows of a video: all kinds of all `sources`, also those `beside`.
 
         Of an optional network without features there are as many columns of zeros as `columns` names.

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 def encode(frames: Iterable[NDArray[np.uint8]], form: str = "mpegts", rate: int = 15) -> list[bytes]:
     """A film of BGR frames as the bytes that belong to each frame: what a camera's program would send by and by."""
     buffer, parts, sent = BytesIO(), [], 0
-    codec, options = ("mjpeg", {}) if form == "matroska" else ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "crf": "8"})
+    codec, options = (
+        ("mjpeg", {}) if form == "matroska" else ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "crf": "8"})
+    )
     with av.open(buffer, "w", format=form) as out:
         stream = out.add_stream(codec, rate=rate, options=options)
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -46,7 +46,10 @@ def features(frame: int) -> dict[str, dict[str, np.ndarray]]:
     """What the networks give of a frame; it drifts, so that windows and means tell frames apart."""
     rng = np.random.default_rng(frame)
     drift = np.array([frame / 20, -frame / 30, 1.0])
-    one = {"embedding": rng.normal(size=6).astype(np.float16), "logits": (drift + rng.normal(size=3)).astype(np.float32)}
+    one = {
+        "embedding": rng.normal(size=6).astype(np.float16),
+        "logits": (drift + rng.normal(size=3)).astype(np.float32),
+    }
     return {"one": one, "two": {"embedding": rng.normal(size=4).astype(np.float16)}}
 
 
@@ -67,7 +70,9 @@ FRAMES = [*range(1, 12), *range(15, 30), 60, 61, 70]
 def model(work: Path, given: dict[str, Any], tables: list[Temporal], sources: tuple[Source, ...]) -> Model:
     settings = HeadSettings(family="columns", inputs=["logits"], temporal=tables, relative=Relative(**given))
     every = tuple(replace(source, kinds=(*source.kinds, *source.beside), beside=()) for source in sources)
-    rows = table.load(work, every, ["stream"], relative.extender(settings.relative, None, work, every, ["stream"], None))
+    rows = table.load(
+        work, every, ["stream"], relative.extender(settings.relative, None, work, every, ["stream"], None)
+    )
     made = Model(Columns(TASKS["va"], settings), sources, temporal.fit(rows, tables), ())
     return replace(made, columns=tuple(made.rows(work, ["stream"]).columns))
 
