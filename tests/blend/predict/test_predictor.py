@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from blend.predict import __main__, predictor
 from blend.predict import folder as prediction_folder
 from blend.predict import run as predict_run
+from extract import config as configs
 from extract.engines import create
 from extract.faces import crop_videos, detector
 from extract.media import video as media_video

@@ -1,5 +1,6 @@
 """Videos while they are made: pipes, addresses and cameras, and what is said where there are none."""
 
+import itertools
 import os
 import threading
 import time
@@ -38,7 +39,7 @@ def test_a_finished_film_in_a_pipe_is_read_whole_however_slow_its_user_is(form):
     assert [frame.number for frame in got] == [*range(1, 31)] and [told(frame) for frame in got] == [*range(30)]
     np.testing.assert_allclose([frame.seconds for frame in got], np.arange(30) / 15, atol=1e-3)
     assert {frame.dropped for frame in got} == {0} and got[0].pixels.shape == (64, 96, 3)
-    assert all(a.arrived <= b.arrived for a, b in zip(got, got[1:], strict=False))
+    assert all(a.arrived <= b.arrived for a, b in itertools.pairwise(got))
 
 
 def test_a_slow_user_of_a_live_film_gets_the_newest_frames_and_every_other_one_is_counted():
@@ -52,7 +53,7 @@ def test_a_slow_user_of_a_live_film_gets_the_newest_frames_and_every_other_one_i
     assert numbers[-1] == 40 and 3 < len(got) < 25
     assert [told(frame) for frame in got] == [number - 1 for number in numbers], "a number is its frame's own"
     assert got[-1].dropped == 40 - len(got), "what was not given was dropped, and nothing is counted twice"
-    ages = [frame.number - before.number for before, frame in zip(got[2:], got[3:], strict=False)]
+    ages = [frame.number - before.number for before, frame in itertools.pairwise(got[2:])]
     assert np.mean(ages) > 3, "it does not fall behind"
 
 
