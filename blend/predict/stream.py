@@ -1,8 +1,8 @@
 """A camera, an address or a pipe, predicted frame by frame: JSON lines, and pictures to look at.
 
 Each frame is predicted as if the video ended with it: kernels, temporal and relative columns, and the face's box are
-those that a file would have there which was cut off behind the frame. So nothing waits for later frames, and nothing
-is learnt or tuned anew.
+those that a file would have there which was cut off behind the frame; crops and scores of the frames before stay as
+they were. So nothing waits for later frames, and nothing is learnt or tuned anew.
 """
 
 from __future__ import annotations
