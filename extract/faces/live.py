@@ -29,8 +29,9 @@ class Tracker(Protocol):
 class LargestFace:
     """Follows the largest face, until that is gone; then the largest again, as another person.
 
-    A face counts from its first sure detection on; of a file, three make one. A person may go undetected for MEMORY frames, and is looked for twice at least: of a slow stream few frames are
-    seen. The box is smoothed over the frames before it, as a file's is over those on both sides.
+    A face counts from its first sure detection on; of a file, three make one. A person may go undetected for MEMORY
+    frames, and is looked for twice at least: of a slow stream few frames are seen. The box is smoothed over the frames
+    before it, as a file's is over those on both sides.
     """
 
     def __init__(self) -> None:
