@@ -129,7 +129,7 @@ class LiveVideo:
         """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read or broke
         off.
         """
-        self._wanted = True
+        self._wanted, converter = True, video.FrameConverter()
         while not self._stopped:
             with self._changed:
                 if not self._frames:
@@ -140,7 +140,7 @@ class LiveVideo:
                 number, seconds, arrived, frame = self._frames.popleft()
                 dropped = self._dropped
                 self._changed.notify_all()
-            yield LiveFrame(number, seconds, arrived, dropped, video._pixels(frame)[0])
+            yield LiveFrame(number, seconds, arrived, dropped, converter.to_bgr(frame))
         if self._failure is not None and not self._stopped:
             raise self._failure
 

@@ -1,16 +1,18 @@
 """Videos while they are made: pipes, addresses and cameras, and what is said where there are none."""
 
+import gc
 import itertools
 import os
 import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 from support import live_streams
 from support.ports import free_ports
 
-from extract.media import live
+from extract.media import live, video
 from extract.media.live import LiveVideo
 from extract.runtime.errors import InputError
 
@@ -148,10 +150,10 @@ def test_addresses_that_are_not_there_are_refused_in_one_line_without_a_password
 
 def test_a_file_on_the_web_is_read_whole_and_what_has_no_length_is_live():
     content = mp4(grey(20))
-    with live_streams.server(content, len(content)) as url, LiveVideo(url) as video:
-        assert [told(frame) for frame in video] == [*range(20)] and video.drop is False
-    with live_streams.server(b"".join(live_streams.encode(grey(20)))) as url, LiveVideo(url) as video:
-        assert video.opened.wait(5) and video.drop is True
+    with live_streams.server(content, len(content)) as url, LiveVideo(url) as film:
+        assert [told(frame) for frame in film] == [*range(20)] and film.drop is False
+    with live_streams.server(b"".join(live_streams.encode(grey(20)))) as url, LiveVideo(url) as film:
+        assert film.opened.wait(5) and film.drop is True
 
 
 def mp4(frames):
@@ -238,3 +240,19 @@ def test_an_address_that_falls_silent_has_broken_off(monkeypatch):
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(InputError, match=r"broke off after frame \d+ .*nothing came for 1 s"):
             read(f"tcp://127.0.0.1:{listening.getsockname()[1]}", drop=False)
+
+
+def test_a_frame_that_was_given_is_free_at_once_without_the_garbage_collector(tmp_path):
+    """PyAV's frames would wait for it, hundreds of them, once their side data were looked at."""
+    path = tmp_path / "film.ts"
+    path.write_bytes(b"".join(live_streams.encode(grey(40, 480, 640) * 5)))
+    process = psutil.Process()
+    gc.disable()
+    try:
+        with open(path, "rb") as file, LiveVideo("-", pipe=file.fileno()) as live_frames:
+            for frames in (video.read(path), live_frames):
+                sizes = [process.memory_info().rss for _ in frames]
+                assert len(sizes) == 200
+                assert sizes[-1] - sizes[20] < 40 * 2**20, "of 180 frames of 460 kB each"
+    finally:
+        gc.enable()
