@@ -105,7 +105,8 @@ def main(source: str, camera: bool, predictor: Predictor, tracker: Tracker, want
             if line:
                 print(f"note: {line}", file=sys.stderr)
         out = stack.enter_context(_new_file(wanted.out)) if wanted.out is not None else sys.stdout
-        print(f"reading {video.name}{view.place}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        name = "stdin" if video.name == "-" else video.name
+        print(f"reading {name}{view.place}; Ctrl-C ends it", file=sys.stderr, flush=True)
         try:
             with _ended_by_ctrl_c(video):
                 for frame in video:

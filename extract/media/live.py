@@ -208,7 +208,8 @@ class LiveVideo:
         """Decode to the end. Damage that is followed by good frames is passed over, as players do."""
         import av
 
-        trouble, first, seconds = "", None, 0.0
+        trouble, last, seconds = "", None, 0.0
+        interval = 1 / float(stream.average_rate or 25)
         began = time.monotonic()
         packets = container.demux(stream)
         while not self._stopped:
@@ -233,8 +234,9 @@ class LiveVideo:
                 if self.drop and not self._wanted:
                     continue  # nobody looks yet: the stream begins for its user with the first look
                 at = frame.time if frame.time is not None else time.monotonic() - began
-                first = at if first is None else first
-                seconds = max(seconds, at - first)
+                if last is not None:  # where the stream's clock begins anew, it goes on here
+                    seconds += at - last if at >= last else interval
+                last = at
                 self._give(frame, seconds)
         if not self._stopped:
             self._end(container, stream, trouble, seconds, pipe)

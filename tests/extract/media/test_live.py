@@ -138,6 +138,14 @@ def test_damage_in_the_middle_is_passed_over():
     assert 10 < len(got) <= 24 and got[-1].seconds > 1.4
 
 
+def test_where_the_clock_of_a_film_begins_anew_time_goes_on():
+    parts = live_streams.encode(grey(20)) * 3
+    with live_streams.pipe(parts) as number:
+        got = read("-", pipe=number)
+    seconds = np.array([frame.seconds for frame in got])
+    assert len(got) >= 57 and (np.diff(seconds) > 0).all() and 3.5 < seconds[-1] < 4.5
+
+
 def test_addresses_that_are_not_there_are_refused_in_one_line_without_a_password():
     [port] = free_ports(1)
     for url in (f"rtsp://me:secret@127.0.0.1:{port}/live", f"http://127.0.0.1:{port}/a.mp4", f"tcp://127.0.0.1:{port}"):
