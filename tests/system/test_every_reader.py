@@ -155,7 +155,7 @@ OWN = {
         extract.learning.checkpoint.read_position extract.learning.checkpoint.load
         """,
     "networks, which engines have read before, or whose every kind of damage is refused": """
-        extract.learning.export.read_facts extract.learning.start._read_chain
+        extract.networks.facts.read extract.learning.start._read_chain
         """,
     "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """
