@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from blend.predict.annotate import LivePainter
     from blend.predict.predictor import Predictor
     from blend.predict.trained import TrainedBlend
-    from extract.faces.live import Tracker
+    from extract.faces.live import FaceFollower
     from extract.features.pictures import Features
     from extract.media.mjpeg import MjpegServer
     from heads.train.causal import FrameMemory
@@ -85,7 +85,7 @@ def find_source(videos: list[str], camera: str | None) -> tuple[str, bool] | Non
     return (named[0], False) if camera is None else (camera, True)
 
 
-def main(source: str, camera: bool, predictor: Predictor, tracker: Tracker, wanted: StreamOptions) -> Summary:
+def main(source: str, camera: bool, predictor: Predictor, follower: FaceFollower, wanted: StreamOptions) -> Summary:
     """Predict a stream to its end, or to Ctrl-C: a JSON line per frame and face, of a frame without a face one.
 
     What cannot be told by the lines is told on stderr. Raises InputError for a source that is not there or breaks off,
@@ -99,7 +99,7 @@ def main(source: str, camera: bool, predictor: Predictor, tracker: Tracker, want
         video.opened.wait(AT_ONCE)
         if (failure := video.failure()) is not None:
             raise failure
-        live = LivePredictor(predictor, tracker)
+        live = LivePredictor(predictor, follower)
         live.warm_up()
         for line in (predictor.note, live.describe_difference()):
             if line:
@@ -169,7 +169,7 @@ def _write(out: TextIO, frame: LiveFrame, rows: list[Row], note: str, summary: S
 class LivePredictor:
     """Blends on one frame after the other; what it remembers of each face is bounded."""
 
-    def __init__(self, predictor: Predictor, tracker: Tracker) -> None:
+    def __init__(self, predictor: Predictor, follower: FaceFollower) -> None:
         """Load the detector, the networks and the models. Raises InputError where one of them needs sound, or frames
         that are still to come.
         """
@@ -179,7 +179,7 @@ class LivePredictor:
         from extract.faces.detector import yunet
         from extract.features.pictures import PictureNetworks
 
-        self.trained, self.size, self.tracker = predictor.trained, predictor.size, tracker
+        self.trained, self.size, self.follower = predictor.trained, predictor.size, follower
         _refuse_sound(self.trained, predictor.networks)
         _refuse_later_frames(self.trained)
         self.detect = yunet(predictor.detector)
@@ -208,7 +208,7 @@ class LivePredictor:
         from extract.faces.crops import crop
 
         rows: list[Row] = []
-        for number, box in self.tracker.update(frame.number, self.detect(frame.pixels)):
+        for number, box in self.follower.update(frame.number, self.detect(frame.pixels), frame.pixels):
             features = self.networks.run(crop(frame.pixels, box, self.size), frame.number)
             if number not in self._people:
                 self._people[number] = Person(self.trained, self.networks.classes)

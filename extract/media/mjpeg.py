@@ -16,7 +16,8 @@ HOST = "127.0.0.1"
 QUALITY = 80
 WAIT = 0.5
 """Seconds after which a connection that waits looks whether it should end."""
-PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>affect-heads live</title><link rel="icon" href="data:,">
+PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>affect-heads live</title>
+<link rel="icon" href="data:,">
 <style>body{margin:0;background:#18191e;display:grid;place-items:center;min-height:100vh}img{max-width:100%}</style>
 <img src="/stream.mjpg" alt="The stream with what was predicted"></html>"""
 
