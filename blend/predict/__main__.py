@@ -104,7 +104,10 @@ def command(
         if drop is not None or serve is not None or window:
             raise InputError("--drop, --serve and --window are for streams: --camera 0, an address, or - for a pipe")
         if not videos:
-            raise InputError("no video given; name video files, pictures or folders, a stream's address, or --camera 0")
+            raise InputError(
+                "no video given; name video files, pictures or folders, as in affect-heads predict clip.mp4 "
+                "--pretrained; or a stream's address, - for a pipe, or --camera 0"
+            )
         said = main(
             [Path(path) for path in videos],
             blend,
