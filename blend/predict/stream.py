@@ -92,6 +92,8 @@ def main(source: str, camera: bool, predictor: Predictor, follower: FaceFollower
     behind the lines of what it gave, and for blends that cannot predict a stream.
     """
     summary = Summary()
+    if wanted.out is not None and wanted.out.exists():
+        raise _is_there(wanted.out)
     with ExitStack() as stack:
         video = stack.enter_context(LiveVideo(source, camera, wanted.drop))
         view = View(wanted, predictor.note)
@@ -144,11 +146,15 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     try:
         file = open(path, "x", encoding="utf-8")  # noqa: SIM115
     except FileExistsError:
-        raise InputError(f"--out {path}: is there already; give a new file for a stream's lines") from None
+        raise _is_there(path) from None
     except OSError as error:
         raise InputError(f"--out {path}: cannot be written ({error.strerror}); give a new file") from None
     with file:
         yield file
+
+
+def _is_there(path: Path) -> InputError:
+    return InputError(f"--out {path}: is there already; give a new file for a stream's lines")
 
 
 def _write(out: TextIO, frame: LiveFrame, rows: list[Row], note: str, summary: Summary) -> None:

@@ -122,8 +122,8 @@ class LiveVideo:
         self._stopped = True
 
     def failure(self) -> BaseException | None:
-        """Why there are no more frames; None while there are, and at a regular end."""
-        return self._failure
+        """Why there are no more frames; None while some wait or may come, and at a regular end."""
+        return None if self._frames else self._failure
 
     def __iter__(self) -> Iterator[LiveFrame]:
         """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read or broke

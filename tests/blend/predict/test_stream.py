@@ -269,6 +269,7 @@ def test_what_a_stream_cannot_have_is_refused_in_one_line(blends, film, tmp_path
     (tmp_path / "there").mkdir()
     for given, said in (
         (["--camera", "9999", "--blend", blends[0]], "--camera 9999: no such camera"),
+        (["-", "--blend", blends[0], "--out", tmp_path / "there"], "there: is there already"),
         (["--camera", "9999", film, "--blend", blends[0]], "expected nothing beside a stream"),
         (["-", "-", "--blend", blends[0]], "expected nothing beside a stream"),
         (["-", "--blend", blends[0], "--faces", "2"], "are for files"),
@@ -359,7 +360,7 @@ def test_ctrl_c_ends_a_stream_with_a_summary_and_exit_code_0():
     assert summary.startswith(f"{len(whole)} frames predicted, 0 dropped, mean latency ") and "faces: 1" in summary
 
 
-def test_where_nobody_reads_the_lines_any_more_the_stream_ends_without_a_word():
+def test_where_nobody_reads_the_lines_any_more_the_stream_ends_without_an_error():
     with live_streams.pipe(live_streams.encode(faces(600)), rate=15) as number:
         process = start("-", "--pretrained", NETWORK, stdin=number)
         assert json.loads(process.stdout.readline())["frame"] == 1

@@ -264,3 +264,15 @@ def test_a_frame_that_was_given_is_free_at_once_without_the_garbage_collector(tm
                 assert sizes[-1] - sizes[20] < 40 * 2**20, "of 180 frames of 460 kB each"
     finally:
         gc.enable()
+
+
+def test_frames_that_wait_come_before_what_broke_off_behind_them():
+    content = b"".join(live_streams.encode(noise(2)))
+    with live_streams.pipe([content[:-300]]) as number, LiveVideo("-", pipe=number) as frames:
+        frames._thread.join(5)
+        assert frames.failure() is None
+        got = []
+        with pytest.raises(InputError, match="broke off after frame 2"):
+            for frame in frames:
+                got.append(frame.number)
+        assert got == [1, 2] and frames.failure() is not None
