@@ -8,7 +8,7 @@ window, and of it only frames that were seen: copies of a neighbour would vote t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numba
@@ -75,6 +75,12 @@ def blend_and_smooth(
         out,
     )
     return out
+
+
+def reach(kernel: str, k: int | Sequence[int]) -> int:
+    """Frames on each side that a kernel looks at, the widest of several."""
+    widest = int(max(k)) if isinstance(k, Sequence) else int(k)
+    return len(gaussian_weights(widest)) - 1 if kernel == "gaussian" else widest
 
 
 def gaussian_weights(sigma: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ pretrained.py: A network by itself in a blend's place: its own expressions, vale
 run.py: Several videos, one after the other, into a folder each; and what was found in them, for people.
 scores.py: Features of a new video -> what the heads predict -> what the blend makes of it, frame by frame.
 source.py: What is predicted: a video file, a folder of face crops (`<video>/00001.jpg`) or of pictures, with its faces.
+stream.py: A camera, an address or a pipe, predicted frame by frame: JSON lines, and pictures to look at.
 table.py: The predictions of a video as a table.
 timeline.py: timeline.html: a video's predictions to look through in any browser, offline.
 trained.py: Trained blends for new videos: params.json, the models of the heads it uses, and the networks these read.

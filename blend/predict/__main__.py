@@ -10,10 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from blend.predict.predictor import DEFAULT
+from blend.predict import stream
+from blend.predict.predictor import DEFAULT, Predictor
 from blend.predict.run import DEFAULT_OUT, Format, main, show
+from blend.predict.source import choose_people
+from blend.predict.stream import StreamOptions
 from extract.faces.people import MOST
 from extract.runtime import cli, errors
+from extract.runtime.errors import InputError
 
 EXAMPLES = """Examples:
 
@@ -27,16 +31,22 @@ python -m blend.predict party.mp4 --pretrained --faces 5      up to five people 
 
 python -m blend.predict runs/demo/corpus/cropped_aligned/demo-01 --blend runs/demo/blend/au      a folder of crops
 
+python -m blend.predict --camera 0 --blend runs/demo/blend/au --serve 8081      live: JSON lines, and a page to see
+
+ffmpeg ... -f mpegts - | python -m blend.predict - --pretrained      a pipe; likewise rtsp:// and http:// addresses
+
 python -m blend.predict *.mp4 --blend runs/mine/blend/va --out results --json > results.json"""
 
 
 def command(
     videos: Annotated[
-        list[Path],
+        list[str] | None,
         typer.Argument(
-            help="Video files, folders of face crops 00001.jpg, ... or of other pictures.", show_default=False
+            help="Video files, folders of face crops 00001.jpg, ... or of other pictures; or one stream: an address, - "
+            "for a pipe.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     blend: Annotated[
         list[Path] | None,
         typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False),
@@ -48,7 +58,13 @@ def command(
             help=f"In place of blends what a network says of itself, by default {DEFAULT}; your own with --config.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where a folder for each video goes.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where a folder for each video goes; of a stream a new file for its lines, default stdout.",
+            show_default=str(DEFAULT_OUT),
+        ),
+    ] = None,
     faces: Annotated[
         int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MOST)
     ] = 1,
@@ -72,13 +88,44 @@ def command(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep crops and features, for the next blend.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and nothing else.")] = False,
+    camera: Annotated[
+        str | None, typer.Option(help="In place of videos a camera: 0, 1, ... or its device.", show_default=False)
+    ] = None,
+    drop: Annotated[
+        bool | None,
+        typer.Option(
+            "--drop/--no-drop",
+            help="Of a stream: leave out frames where predicting is slower, or let them wait. Default: those of pipes "
+            "and of finished files on the web wait.",
+            show_default=False,
+        ),
+    ] = None,
+    serve: Annotated[
+        int | None,
+        typer.Option(help="Of a stream: a port of this machine where a browser sees it.", show_default=False, min=0),
+    ] = None,
+    window: Annotated[bool, typer.Option("--window", help="Of a stream: show it in a window.")] = False,
 ) -> None:
     """Apply trained blends to videos: a table of every frame, an annotated video and a timeline for each."""
     with errors.exits():
+        if (source := stream.find_source(videos or [], camera)) is not None:
+            if table_format != "csv" or keep or not video:
+                raise InputError("a stream: --format, --keep and --no-video are for files; leave them out")
+            people = choose_people(faces, ids or faces > 1, min_face, min_score)
+            with Predictor(*(blend or ()), pretrained=pretrained, config=config, size=size, detector=detector) as live:
+                stream.main(*source, live, StreamOptions(out, drop, serve, window, people))
+            return
+        if drop is not None or serve is not None or window:
+            raise InputError("--drop, --serve and --window are for streams: --camera 0, an address, or - for a pipe")
+        if not videos:
+            raise InputError(
+                "no video given; name video files, pictures or folders, as in affect-heads predict clip.mp4 "
+                "--pretrained; or a stream's address, - for a pipe, or --camera 0"
+            )
         said = main(
-            videos,
+            [Path(path) for path in videos],
             blend,
-            out,
+            out or DEFAULT_OUT,
             faces=faces,
             ids=ids,
             min_face=min_face,

@@ -8,6 +8,7 @@ Nothing is told by colour alone. A note on what made the predictions, where ther
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,14 @@ class Painter:
 
     def _told(self, row: int) -> str:
         return self.name or f"frame {row + 1}   {self.seconds[row]:.2f} s"
+
+    def last_frame(
+        self, faces: list[Face], seconds: NDArray[np.float64], name: str, picture: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """The last frame of other predictions of the same faces, at `seconds` [frames]; its `name` is told."""
+        self.faces, self.seconds, self.name = faces, seconds, name
+        self.trail = np.searchsorted(seconds, seconds - TRAIL)
+        return self.frame(len(seconds) - 1, picture)
 
     def _footer(self, note: str) -> Image.Image:
         """A note in as many lines as it takes, over the whole width."""
@@ -236,3 +245,46 @@ class Painter:
             said = f"valence {affect[row, 0]:+.2f}   arousal {affect[row, 1]:+.2f}"
         middle = self.panel / 2, at[1] + side + 6 * u
         draw.text(middle, said, fill=INK, font=self._font(11), anchor="ma")
+
+
+class LivePainter:
+    """Draws the frames of a stream, one after the other; it remembers the last second of each face."""
+
+    def __init__(self, note: str = "", numbered: bool = False) -> None:
+        """`note` stands below each; `numbered`: several people, told by their numbers."""
+        self._note, self._numbered = note, numbered
+        self._seen: deque[tuple[float, dict[int, dict[str, Any]]]] = deque()
+        self._columns: dict[str, None] = {}
+        self._people: list[int] = []
+        self._painter: Painter | None = None
+        self._drawn: tuple[Any, ...] = ()
+
+    def frame(
+        self, number: int, seconds: float, picture: NDArray[np.uint8], rows: list[dict[str, Any]]
+    ) -> NDArray[np.uint8]:
+        """A frame's pixels, BGR, with the rows of its faces (`face`, a number, and a table's columns), as RGB.
+
+        Where nobody was seen in the last second, the panel of the last one stays and says so.
+        """
+        self._seen.append((seconds, {row["face"]: row for row in rows}))
+        while self._seen[0][0] < seconds - TRAIL:
+            self._seen.popleft()
+        self._columns |= {column: None for row in rows for column in row}
+        self._people = sorted({face for _, at in self._seen for face in at}) or self._people[-1:]
+        faces, times = self._faces(), np.array([at for at, _ in self._seen])
+        if self._numbered or self._painter is None or self._drawn != (self._people, picture.shape):
+            self._painter = Painter(faces, *picture.shape[:2], times, self._note)
+            self._drawn = (self._people, picture.shape)
+        return self._painter.last_frame(faces, times, f"frame {number}   {seconds:.2f} s", picture)
+
+    def _faces(self) -> list[Face]:
+        """The last second of everybody."""
+        import pandas as pd
+
+        rows = [at.get(person, {"face": person}) for person in self._people for _, at in self._seen]
+        table = pd.DataFrame(rows, columns=[*self._columns])
+        if not self._numbered:
+            table["face"] = table["face"].astype(str)
+        if "expression" in table:
+            table["expression"] = table["expression"].astype("string")
+        return Face.all_of(table) if rows else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import wave
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +131,20 @@ def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
     """
     for item in trained:
         for network in item.networks:
-            new = store.read_about(store.path(work, network, video)) or {}
-            there = (path for path in (item.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
-            old = next((about for path in there if (about := store.read_about(path)) is not None), None)
-            if old is None or old.get("mark") == new.get("mark"):
-                continue
-            differs = [key for key in old if key in new and key not in _OF_A_VIDEO and old[key] != new[key]]
-            raise InputError(
-                f"{item.folder}: its heads learnt from features of {network!r} that were made with other "
-                f"{', '.join(differs) or 'settings'}; run {repair_advice(item)} again, or give --config with its TOML "
-                f"file"
-            )
+            check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
+
+
+def check_origin(trained: TrainedBlend, network: str, new: Mapping[str, str]) -> None:
+    """The same of one network's features, by what decides them (`provenance.describe`)."""
+    there = (path for path in (trained.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
+    old = next((about for path in there if (about := store.read_about(path)) is not None), None)
+    if old is None or old.get("mark") == new.get("mark"):
+        return
+    differs = [key for key in old if key in new and key not in _OF_A_VIDEO and old[key] != new[key]]
+    raise InputError(
+        f"{trained.folder}: its heads learnt from features of {network!r} that were made with other "
+        f"{', '.join(differs) or 'settings'}; run {repair_advice(trained)} again, or give --config with its TOML file"
+    )
 
 
 _OF_A_VIDEO = ("mark", "content", "arrays", "checksum", "video", "pictures", "unreadable", "engine", "versions")

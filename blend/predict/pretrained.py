@@ -25,6 +25,8 @@ from heads.abaw.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from heads.data.predictions import Predictions
+    from heads.data.table import Rows, Source
+    from heads.train.model import Model
 
 KINDS = {"expr": "logits", "va": "va"}
 """What a task's predictions are, of all that a network gives."""
@@ -40,16 +42,26 @@ class NetworkHead:
     def predict_videos(self, work: Path, videos: Sequence[str]) -> Predictions:
         """Predict every frame of these videos that has features below `work`."""
         from heads.data import table
+
+        return self.model(table.load(work, self.sources, videos)).predict_videos(work, videos)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads."""
+        from heads.data.table import Source
+
+        return (Source(self.network, (KINDS[self.task.name],)),)
+
+    def model(self, rows: Rows) -> Model:
+        """The head of such rows."""
         from heads.data.temporal import TemporalColumns
         from heads.families.pretrained import Pretrained, PretrainedSettings
         from heads.train.model import Model
 
-        kind = KINDS[self.task.name]
-        sources = (table.Source(self.network, (kind,)),)
-        rows = table.load(work, sources, videos)
-        head = Pretrained(self.task, PretrainedSettings(networks=[self.network], inputs=[kind]))
+        settings = PretrainedSettings(networks=[self.network], inputs=[KINDS[self.task.name]])
+        head = Pretrained(self.task, settings)
         head.prepare(rows)
-        return Model(head, sources, TemporalColumns(), tuple(rows.columns)).predict_videos(work, videos)
+        return Model(head, self.sources, TemporalColumns(), tuple(rows.columns))
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,16 @@ def _columns(item: BlendedVideo, at: NDArray[np.int64], rows: NDArray[np.int64],
     return {"expression": pd.array(names, dtype="string"), **scores}
 
 
+def name_values(task: str, scores: NDArray[np.float32], decided: NDArray[np.generic]) -> dict[str, Any]:
+    """One frame's columns of a task, from its scores [outputs] and what was decided: numbers and strings."""
+    if TASKS[task].is_regression:
+        return {name: float(decided[i]) for i, name in enumerate(VA)}
+    if TASKS[task].is_multilabel:
+        units: dict[str, Any] = {name: int(decided[i]) for i, name in enumerate(AU)}
+        return units | {score_name(name): float(scores[i]) for i, name in enumerate(AU)}
+    return {"expression": EXPR[int(decided)], **{name: float(scores[i]) for i, name in enumerate(EXPR)}}
+
+
 def _spread(values: NDArray[np.generic], rows: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
     out = np.full(frames, np.nan, np.float32)
     out[rows] = values

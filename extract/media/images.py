@@ -45,7 +45,13 @@ def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
 
     Raises UnreadablePicture as `decode`.
     """
-    picture = decode(path, "L" if colour == "grey" else "RGB")
+    return fit(decode(path, "L" if colour == "grey" else "RGB"), size, colour)
+
+
+def fit(picture: Image.Image, size: int, colour: str) -> NDArray[np.uint8]:
+    """A picture as a network takes it: uint8 [size, size, channels], as `read`."""
+    if picture.mode != (mode := "L" if colour == "grey" else "RGB"):
+        picture = picture.convert(mode)
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)

@@ -167,6 +167,7 @@ class _Decoder:
     def __init__(self, container: Any, stream: Any) -> None:
         self.packets, self.codec, self.index = container.demux(), stream.codec_context, stream.index
         self.watch = containers.Watch()
+        self.converter = FrameConverter()
         self.reason = ""
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
@@ -190,15 +191,19 @@ class _Decoder:
                 ready, held = [*held, packet], []
                 for frame in (frame for each in ready for frame in _decoded(each)):
                     began, self.reason = True, ""
-                    yield _pixels(frame)
+                    yield self._shown(frame)
             except (av.FFmpegError, OSError) as error:
                 # streams cut out of longer ones begin with undecodable frames: every player skips those
                 self.reason = f"the next frame cannot be decoded ({error.strerror or error})"
         try:
             for frame in self.codec.decode(None):  # good frames that the decoder still holds back
-                yield _pixels(frame)
+                yield self._shown(frame)
         except (av.FFmpegError, OSError):
             return
+
+    def _shown(self, frame: Any) -> tuple[NDArray[np.uint8], float | None]:
+        """Pixels and time; frames that the decoder held back may have lost theirs."""
+        return self.converter.to_bgr(frame), frame.time if frame.time_base else None
 
 
 def _decoded(packet: Any) -> list[Any]:
@@ -213,14 +218,30 @@ def _decoded(packet: Any) -> list[Any]:
         raise
 
 
-def _pixels(frame: Any) -> tuple[NDArray[np.uint8], float | None]:
+class FrameConverter:
+    """Gives the pixels of a video's frames upright.
+
+    A frame whose side data were looked at is in a circle with them, and its memory is not free before Python's garbage
+    is collected, hundreds of frames later: so they are looked at once, and where the rotation is another one.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._matrix: NDArray[np.int32] | None = None
+
+    def to_bgr(self, frame: Any) -> NDArray[np.uint8]:
+        """BGR uint8 [height, width, 3], turned and mirrored as the frame asks for."""
+        if frame.rotation != self._rotation:
+            self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
+        return upright(frame.to_ndarray(format="bgr24"), self._matrix)
+
+
+def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
     try:
         side_data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # some of a kind that PyAV does not know yet
         side_data = None
-    matrix = None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)
-    time = frame.time if frame.time_base else None  # frames that the decoder held back may have lost theirs
-    return upright(frame.to_ndarray(format="bgr24"), matrix), time
+    return None if side_data is None else np.frombuffer(bytes(side_data), np.int32).reshape(3, 3).copy()
 
 
 def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str, float]:

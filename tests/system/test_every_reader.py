@@ -111,7 +111,7 @@ OWN = {
     "its own results": """
         heads.finetune.__main__.command heads.finetune.__main__._were_mended extract.learning.export.export
         extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
-        extract.features.provenance.redo_since extract.runtime.run_folder.write_whole
+        extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus.has_sound
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
@@ -132,7 +132,7 @@ OWN = {
     "written only": """
         extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
         heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
-        blend.predict.frames._write_video
+        blend.predict.frames._write_video blend.predict.stream._new_file
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
@@ -157,6 +157,7 @@ OWN = {
     "networks, which engines have read before, or whose every kind of damage is refused": """
         extract.networks.facts.read extract.learning.start._read_chain
         """,
+    "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """
         extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
         """,

@@ -47,6 +47,8 @@ WITHIN = [
 NEVER = {
     "pip install": "fetches packages; .ci/run runs these two lines as they stand, in an environment of their own",
     "--cluster slurm": "there is no batch system here",
+    "--camera": "there is no camera here",
+    "rtsp://": "nor one on the network",
     "#SBATCH": "hours, for 64 nodes; it is run until the batch system would end it",
 }
 """Part of a line -> why it is not run to its end."""

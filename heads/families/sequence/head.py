@@ -94,6 +94,7 @@ class Sequence(Head):
     """One or several encoders on the same clips; their scores are averaged."""
 
     Settings: ClassVar[type[SequenceSettings]] = SequenceSettings
+    looks_ahead = True
     streams = True
     gpu = True
     settings: SequenceSettings

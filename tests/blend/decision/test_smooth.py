@@ -91,3 +91,16 @@ def test_running_sums_do_not_drift_over_a_long_video():
     x = np.random.default_rng(3).random((200_000, 1)).astype(np.float32)
     smoothed = smooth.smooth(x, np.array([0, len(x)]), "box", 5)
     np.testing.assert_allclose(smoothed[-6], x[-11:].mean(0, dtype=float), atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "k"), [("box", 0), ("box", 7), ("gaussian", 3), ("median", 4), ("box", (2, 5, 0))])
+def test_a_kernel_reaches_as_far_as_its_reach_and_no_farther(kernel, k):
+    reach, widest = smooth.reach(kernel, k), k if isinstance(k, int) else max(k)
+    values = np.arange(101, dtype=np.float32)[:, None]
+    offsets = np.array([0, 101])
+    before = smooth.smooth(values, offsets, kernel, widest)
+    for far, moves in ((reach, True), (reach + 1, False)):
+        other = values.copy()
+        other[50 + far] = -1000
+        after = smooth.smooth(other, offsets, kernel, widest)
+        assert (before[50] != after[50]).any() == moves, far

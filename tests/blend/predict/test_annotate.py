@@ -186,3 +186,38 @@ def test_of_recordings_put_end_to_end_the_sound_ends_where_the_clock_begins_anew
     assert len(shown(tmp_path / "b.mp4")[0]) == 50
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert sum(frame.samples for frame in container.decode(audio=0)) == pytest.approx(16000, abs=3000)
+
+
+def rows_of(number, valence=0.5):
+    """A stream's row of a face."""
+    box = {"x": 20.0 + number, "y": 30.0, "width": 60.0, "height": 70.0}
+    scores = {name: 1 / 8 for name in EXPR} | {"Happiness": 0.7}
+    units = {unit: number % 2 for unit in AU}
+    return {"face": 1} | box | {"expression": "Happiness"} | scores | units | {"valence": valence, "arousal": 0.1}
+
+
+def test_a_streams_frames_are_drawn_as_a_files_are():
+    """The last of them, by a painter that saw all frames of the last second as a table."""
+    picture = np.full((240, 320, 3), 100, np.uint8)
+    live, rows = annotate.LivePainter("a note"), [rows_of(number, number / 40 - 0.5) for number in range(30)]
+    for number, row in enumerate(rows):
+        drawn = live.frame(number + 1, number / 10, picture, [row])
+    faces = annotate.Face.all_of(pd.DataFrame(rows[-11:]))
+    seconds = np.arange(19, 30) / 10
+    whole = annotate.Painter(faces, 240, 320, seconds, "a note", "frame 30   2.90 s").frame(10, picture)
+    np.testing.assert_array_equal(drawn, whole)
+    assert len(live._seen) == 11, "the last second"
+
+
+def test_a_stream_without_a_face_is_drawn_without_a_panel_and_one_whose_face_has_gone_with_an_empty_one():
+    picture = np.full((240, 320, 3), 100, np.uint8)
+    live = annotate.LivePainter()
+    assert live.frame(1, 0.0, picture, []).shape[1] == 640
+    wide = live.frame(2, 0.1, picture, [rows_of(0)]).shape
+    assert wide[1] > 640
+    gone = live.frame(60, 9.0, picture, [])
+    assert gone.shape == wide, "the picture does not jump"
+    assert (gone != live.frame(61, 9.1, picture, [rows_of(0)])).any()
+    other = [rows_of(0), rows_of(1) | {"face": 2}]
+    assert live.frame(62, 9.2, picture, other).shape[1] > wide[1]
+    assert live.frame(63, 9.3, np.zeros((120, 320, 3), np.uint8), other).shape[0] != wide[0]

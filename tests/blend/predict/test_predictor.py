@@ -16,8 +16,6 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from blend import run
-from blend.config import Config
 from blend.predict import __main__, predictor
 from blend.predict import folder as prediction_folder
 from blend.predict import run as predict_run
@@ -26,7 +24,7 @@ from extract.engines import create
 from extract.faces import crop_videos, detector
 from extract.media import video as media_video
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import AU, EXPR, TASKS, VA
+from heads.abaw.tasks import AU, EXPR, VA
 from heads.train.model import Model
 
 ROOT = Path(__file__).parents[3]
@@ -34,25 +32,6 @@ SHARED = ROOT.parent / "shared"
 CLIPS, YUNET = SHARED / "data" / "videos", SHARED / "models" / detector.DETECTOR.file
 real = pytest.mark.skipif(not (CLIPS.is_dir() and YUNET.is_file()), reason="the shared folder's videos are not here")
 TEST_VIDEO = "demo-24"
-
-
-@pytest.fixture(scope="module")
-def work(few_videos, tmp_path_factory):
-    """A work folder with a blend of every task."""
-    folder = tmp_path_factory.mktemp("work")
-    for task in TASKS:
-        run.main(configs.load(Config, few_videos), task, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def blends(work):
-    return [work / "blend" / task for task in TASKS]
-
-
-@pytest.fixture(scope="module")
-def crops(few_videos):
-    return few_videos.parent / "frames" / TEST_VIDEO
 
 
 def film(path, pictures, places, rate=25):

@@ -1,0 +1,64 @@
+"""Face crops in memory -> what networks give of them, one crop after the other: as the feature store would have it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from extract.config import Config
+from extract.engines.create import EngineCache
+from extract.engines.graph import Outputs
+from extract.faces.crops import QUALITY
+from extract.features.step import NetworkStep
+from extract.features.store import KINDS, VideoFeatures, check_values
+from extract.media import images
+from extract.networks import registry, weights
+
+Features = dict[str, dict[str, NDArray[np.generic]]]
+"""{network: {kind: [width]}}: of one crop, in the types of the feature store."""
+
+
+class PictureNetworks:
+    """The networks of a config, ready for pictures.
+
+    A crop is compressed and read again as one on disk is, so that the features are those of `extract.run`.
+    """
+
+    def __init__(self, config: Config, engines: EngineCache) -> None:
+        """Load them. Raises InputError for a network that is unknown, or whose weights cannot be had or run."""
+        settings = config.features
+        networks = [registry.find(name, config) for name in settings.networks]
+        weights.need(networks, settings.weights)
+        self.classes = {network.name: network.classes or () for network in networks}
+        """What each network's logits stand for, where that is known."""
+        self.about = {n.name: NetworkStep(n, (), Path(), settings, "", False).describe() for n in networks}
+        """What decides each network's features (`provenance.describe`)."""
+        self._engines = {
+            network.name: engines.create(settings.engine, weights.find(network), network, settings.precision)
+            for network in networks
+        }
+
+    def run(self, crop: NDArray[np.uint8], frame: int) -> Features:
+        """The features of a crop, BGR [size, size, 3], of a frame. Raises InputError for values that are not finite."""
+        buffer = BytesIO()
+        Image.fromarray(np.ascontiguousarray(crop[:, :, ::-1])).save(buffer, format="jpeg", quality=QUALITY)
+        picture = Image.open(buffer).convert("RGB")
+        raw: dict[str, Outputs] = {}
+        for name, engine in self._engines.items():
+            pixels = images.fit(picture, engine.network.size, engine.network.colour)
+            engine.submit(pixels, lambda outputs, name=name: raw.update({name: outputs}))
+        for engine in self._engines.values():
+            engine.flush()
+        with np.errstate(over="ignore"):  # infinite then, and refused as such
+            features: Features = {
+                name: {kind: raw[name][kind].astype(dtype) for kind, dtype in KINDS.items() if kind in raw[name]}
+                for name in raw
+            }
+        for name, arrays in features.items():
+            of_frame = {kind: values[None] for kind, values in arrays.items()}
+            check_values(VideoFeatures(np.array([frame], np.int32), **of_frame), name, "the stream")
+        return features

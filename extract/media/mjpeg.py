@@ -1,0 +1,124 @@
+"""Pictures for the browsers of this machine, as they are made: Motion JPEG over HTTP, on loopback only."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.runtime.errors import InputError
+
+HOST = "127.0.0.1"
+QUALITY = 80
+WAIT = 0.5
+"""Seconds after which a connection that waits looks whether it should end."""
+PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>affect-heads live</title>
+<link rel="icon" href="data:,">
+<style>body{margin:0;background:#18191e;display:grid;place-items:center;min-height:100vh}img{max-width:100%}</style>
+<img src="/stream.mjpg" alt="The stream with what was predicted"></html>"""
+
+
+class MjpegServer:
+    """Shows the newest picture to whoever looks at http://127.0.0.1:<port>/; to be closed when done."""
+
+    def __init__(self, port: int) -> None:
+        """Listen. Raises InputError where the port cannot be had."""
+        self._jpeg, self._number, self._watching = b"", 0, 0
+        self._changed = threading.Condition()
+        self._closed = False
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), _handler(self))
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"--serve {port}: {HOST}:{port} cannot be had ({getattr(error, 'strerror', error)}); give another port"
+            ) from None
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="mjpeg", daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser."""
+        return f"http://{HOST}:{self.port}/"
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody looks: else nothing need be drawn."""
+        return self._watching > 0
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Give everybody an RGB picture [height, width, 3]; who is slow misses some."""
+        from PIL import Image
+
+        buffer = BytesIO()
+        Image.fromarray(picture).save(buffer, format="jpeg", quality=QUALITY)
+        with self._changed:
+            self._jpeg, self._number = buffer.getvalue(), self._number + 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End all connections."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _next(self, number: int) -> tuple[int, bytes]:
+        """The newest picture behind `number`, waiting for it; 0 where there is none any more."""
+        with self._changed:
+            while self._number <= number and not self._closed:
+                self._changed.wait(WAIT)
+            return (0, b"") if self._closed else (self._number, self._jpeg)
+
+    def _watch(self, by: int) -> None:
+        with self._changed:
+            self._watching += by
+
+
+def _handler(owner: MjpegServer) -> type[BaseHTTPRequestHandler]:
+    """What answers a connection."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # a page elsewhere whose name leads to this machine must not see the camera
+            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+                self.send_error(403)
+            elif self.path == "/":
+                self._head("text/html; charset=utf-8")
+                self.wfile.write(PAGE)
+            elif self.path == "/stream.mjpg":
+                self._head("multipart/x-mixed-replace; boundary=frame")
+                self._stream()
+            else:
+                self.send_error(404)
+
+        def _head(self, kind: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+
+        def _stream(self) -> None:
+            number = 0
+            owner._watch(1)
+            try:
+                with suppress(OSError):  # who looked has gone
+                    while True:
+                        number, jpeg = owner._next(number)
+                        if not number:
+                            break
+                        self.wfile.write(
+                            b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                        )
+                        self.wfile.write(jpeg + b"\r\n")
+            finally:
+                owner._watch(-1)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: stderr is for people."""
+
+    return Handler

@@ -1,0 +1,87 @@
+"""Pictures for browsers of this machine: the newest one, to everybody, and to nobody elsewhere."""
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extract.media.mjpeg import MjpegServer
+from extract.runtime.errors import InputError
+
+
+@pytest.fixture
+def server():
+    result = MjpegServer(0)
+    yield result
+    result.close()
+
+
+def next_picture(answer):
+    """The next part of a multipart answer, as pixels."""
+    assert answer.readline() == b"--frame\r\n"
+    assert answer.readline() == b"Content-Type: image/jpeg\r\n"
+    length = int(answer.readline().partition(b":")[2])
+    assert answer.readline() == b"\r\n"
+    picture = Image.open(BytesIO(answer.read(length)))
+    assert answer.readline() == b"\r\n"
+    return np.asarray(picture)
+
+
+def wait_until(condition):
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_browser_gets_the_page_and_every_picture_while_it_looks(server):
+    with urllib.request.urlopen(server.url) as page:
+        assert b'<img src="/stream.mjpg"' in page.read() and page.headers["Content-Type"].startswith("text/html")
+    assert not server.watched
+    with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
+        assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+        wait_until(lambda: server.watched)
+        for level in (40, 200):
+            server.show(np.full((30, 50, 3), level, np.uint8))
+            picture = next_picture(answer)
+            assert picture.shape == (30, 50, 3) and abs(float(picture.mean()) - level) < 2
+    for level in range(100):  # who has gone is noticed by what cannot be sent
+        server.show(np.full((300, 300, 3), level, np.uint8))
+        if not server.watched:
+            break
+        time.sleep(0.02)
+    assert not server.watched
+
+
+def test_only_this_machine_and_pages_of_its_own_see_it(server):
+    assert server._server.server_address[0] == "127.0.0.1"
+    for host in ("evil.example", f"evil.example:{server.port}"):
+        request = urllib.request.Request(f"{server.url}stream.mjpg", headers={"Host": host})
+        with pytest.raises(urllib.error.HTTPError, match="403") as error:
+            urllib.request.urlopen(request)
+        error.value.close()
+    with pytest.raises(urllib.error.HTTPError, match="404") as error:
+        urllib.request.urlopen(f"{server.url}nothing")
+    error.value.close()
+
+
+@pytest.mark.parametrize("port", [None, 70_000])
+def test_a_port_that_cannot_be_had_is_said(port):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = port or taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"^--serve {wanted}: .*cannot be had .*give another port"):
+            MjpegServer(wanted)
+
+
+def test_closing_ends_who_looks(server):
+    with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
+        wait_until(lambda: server.watched)
+        server.close()
+        assert answer.read() == b""
