@@ -282,9 +282,11 @@ class LivePainter:
         import pandas as pd
 
         rows = [at.get(person, {"face": person}) for person in self._people for _, at in self._seen]
+        if not rows:
+            return []
         table = pd.DataFrame(rows, columns=[*self._columns])
         if not self._numbered:
             table["face"] = table["face"].astype(str)
         if "expression" in table:
             table["expression"] = table["expression"].astype("string")
-        return Face.all_of(table) if rows else []
+        return Face.all_of(table)

@@ -58,15 +58,6 @@ class StreamOptions:
     people: PeopleOptions | None = None
     """Whom to follow by number; None: the largest face."""
 
-    def follower(self) -> FaceFollower:
-        """What follows them."""
-        from extract.faces.live import LargestFace, NumberedFaces
-        from extract.faces.tracker import Tracker
-
-        if self.people is None:
-            return LargestFace()
-        return NumberedFaces(Tracker(self.people.min_score, self.people.min_size), self.people.at_once)
-
 
 @dataclass
 class Summary:
@@ -113,7 +104,7 @@ def main(source: str, camera: bool, predictor: Predictor, wanted: StreamOptions)
         video.opened.wait(AT_ONCE)
         if (failure := video.failure()) is not None:
             raise failure
-        live = LivePredictor(predictor, wanted.follower())
+        live = LivePredictor(predictor, wanted.people)
         live.warm_up()
         for line in (predictor.note, live.describe_difference()):
             if line:
@@ -184,12 +175,23 @@ def _write(out: TextIO, frame: LiveFrame, rows: list[Row], note: str, summary: S
     out.flush()
 
 
+def create_follower(people: PeopleOptions | None) -> FaceFollower:
+    """What follows people by number, or the largest face."""
+    from extract.faces.live import LargestFace, NumberedFaces
+    from extract.faces.tracker import Tracker
+
+    if people is None:
+        return LargestFace()
+    return NumberedFaces(Tracker(people.min_score, people.min_size), people.at_once)
+
+
 class LivePredictor:
     """Blends on one frame after the other; what it remembers of each face is bounded."""
 
-    def __init__(self, predictor: Predictor, follower: FaceFollower) -> None:
-        """Load the detector, the networks and the models. Raises InputError where one of them needs sound, or frames
-        that are still to come.
+    def __init__(self, predictor: Predictor, people: PeopleOptions | None = None) -> None:
+        """Load the detector, the networks and the models. `people`: whom to follow by number; None: the largest face.
+
+        Raises InputError where one of them needs sound, or frames that are still to come.
         """
         from blend.predict import features as video_features
         from extract import config as configs
@@ -197,10 +199,10 @@ class LivePredictor:
         from extract.faces.detector import yunet
         from extract.features.pictures import PictureNetworks
 
-        self.trained, self.size, self.follower = predictor.trained, predictor.size, follower
+        self.trained, self.size, self.follower = predictor.trained, predictor.size, create_follower(people)
         _refuse_sound(self.trained, predictor.networks)
         _refuse_later_frames(self.trained)
-        self.detect = yunet(predictor.detector)
+        self.detect = yunet(predictor.detector, people.min_size) if people else yunet(predictor.detector)
         sections = predictor.networks
         seen = [name for name in sections["features"]["networks"] if name not in _hearing(sections)]
         sections = {**sections, "features": {**sections["features"], "networks": seen}}

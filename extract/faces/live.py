@@ -24,7 +24,7 @@ class FaceFollower(Protocol):
     """What a stream needs to know who is where."""
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
-        """Take the detections [K, 5 or more] (box, score, ...) of a frame and its pixels; returns the faces in it, by number.
+        """Take a frame's detections [K, 5 or more] (box, score, ...) and pixels; returns the faces in it, by number.
 
         Frame numbers only rise.
         """

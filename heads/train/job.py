@@ -60,7 +60,7 @@ class Job:
     persons: dict[str, str] | None = None
     """Video -> person, of all videos, where they are known and columns are relative to them."""
     inputs: head_inputs.Hashes = field(default_factory=dict)
-    """Hashes of the annotations and the test list (train.provenance), as heads.run saw them; none: nothing is compared."""
+    """Hashes of annotations and test list (train.provenance), as heads.run saw them; none: nothing is compared."""
 
     @property
     def folder(self) -> Path:

@@ -196,13 +196,15 @@ def rows_of(number, valence=0.5):
     return {"face": 1} | box | {"expression": "Happiness"} | scores | units | {"valence": valence, "arousal": 0.1}
 
 
-def test_a_streams_frames_are_drawn_as_a_files_are():
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_streams_frames_are_drawn_as_a_files_are(numbered):
     """The last of them, by a painter that saw all frames of the last second as a table."""
     picture = np.full((240, 320, 3), 100, np.uint8)
-    live, rows = annotate.LivePainter("a note"), [rows_of(number, number / 40 - 0.5) for number in range(30)]
+    live, rows = annotate.LivePainter("a note", numbered), [rows_of(number, number / 40 - 0.5) for number in range(30)]
     for number, row in enumerate(rows):
         drawn = live.frame(number + 1, number / 10, picture, [row])
-    faces = annotate.Face.all_of(pd.DataFrame(rows[-11:]))
+    table = pd.DataFrame(rows[-11:])
+    faces = annotate.Face.all_of(table if numbered else table.astype({"face": str}))
     seconds = np.arange(19, 30) / 10
     whole = annotate.Painter(faces, 240, 320, seconds, "a note", "frame 30   2.90 s").frame(10, picture)
     np.testing.assert_array_equal(drawn, whole)

@@ -30,7 +30,6 @@ from blend.predict.predictor import Predictor
 from blend.predict.stream import Person, StreamOptions
 from extract.faces import crop_videos, detector
 from extract.faces.boxes import SIDES
-from extract.faces.live import LargestFace
 from extract.media.live import LiveFrame, LiveVideo
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import AU, TASKS, VA
@@ -89,7 +88,7 @@ def going(monkeypatch):
 
 def live_rows(predictor, film):
     """The rows of a film as a stream, by frame."""
-    live = stream.LivePredictor(predictor, LargestFace())
+    live = stream.LivePredictor(predictor)
     live.warm_up()
     with open(film, "rb") as file, LiveVideo("-", pipe=file.fileno()) as video:
         return {frame.number: live.predict(frame) for frame in video}
@@ -113,7 +112,7 @@ def compare(row, table_row, atol=1e-5):
 def test_without_kernels_a_stream_decides_as_a_file_does(blends, film, standing):
     with Predictor(blends[0]) as predictor:
         predictor.trained = [with_kernel(item, "box", 0) for item in predictor.trained]
-        assert stream.LivePredictor(predictor, LargestFace()).describe_difference() == ""
+        assert stream.LivePredictor(predictor).describe_difference() == ""
         rows = live_rows(predictor, film)
         table = predictor.predict(film)
     assert len(rows) == len(table) == 40 and table[list(AU)].to_numpy().std() > 0.1
@@ -128,7 +127,7 @@ def test_every_frame_is_what_a_file_says_that_ends_with_it(blends, film, going, 
     """Of au the kernel, of expr and va temporal columns; both at once differ, for a stream's earlier scores stand."""
     with Predictor(*blends) as predictor:
         predictor.trained = [with_kernel(it, kernel, 3 * (it.task.name == "au")) for it in predictor.trained]
-        assert "temporal columns of va" in stream.LivePredictor(predictor, LargestFace()).describe_difference()
+        assert "temporal columns of va" in stream.LivePredictor(predictor).describe_difference()
         rows = live_rows(predictor, film)
         assert 0 < sum(not row for row in rows.values()) < 20, "some frames have no face"
         frames = read_frames(film)
@@ -256,6 +255,27 @@ def at_stdin(number):
         os.close(before)
 
 
+def test_people_of_a_stream_keep_their_numbers(monkeypatch):
+    """Two faces that are there from the start, a third that comes later, and one that is too small."""
+    asked, seen = [], itertools.count()
+
+    def yunet(path, smallest=None):
+        asked.append(smallest)
+        others = [[210.0, 60.0, 60.0, 60.0, 0.9], [20.0, 20.0, 20.0, 20.0, 0.9], [10.0, 90.0, 70.0, 70.0, 0.9]]
+        boxes = np.array([BOX, *others])
+        return lambda pixels: boxes[: 3 + (next(seen) > 20)]
+
+    monkeypatch.setattr(detector, "yunet", yunet)
+    parts = live_streams.encode(faces(40))
+    with live_streams.pipe(parts) as number, at_stdin(number):
+        done = invoke("-", "--pretrained", NETWORK, "--faces", 5, "--min-face", 25)
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    people = {frame: sorted(line["face"] for line in lines if line["frame"] == frame) for frame in range(1, 41)}
+    assert asked == [25.0] and people[1] == people[15] == [1, 2] and people[40] == [1, 2, 3]
+    assert all(abs(line["x"] - 210) < 1 for line in lines if line["face"] == 2)
+
+
 def test_a_frame_without_a_face_is_a_line_too(standing, monkeypatch, capsys):
     monkeypatch.setattr(detector, "yunet", lambda path: lambda pixels: np.empty((0, 5)))
     parts = live_streams.encode(faces(3))
@@ -272,7 +292,7 @@ def test_what_a_stream_cannot_have_is_refused_in_one_line(blends, film, tmp_path
         (["-", "--blend", blends[0], "--out", tmp_path / "there"], "there: is there already"),
         (["--camera", "9999", film, "--blend", blends[0]], "expected nothing beside a stream"),
         (["-", "-", "--blend", blends[0]], "expected nothing beside a stream"),
-        (["-", "--blend", blends[0], "--faces", "2"], "are for files"),
+        (["-", "--blend", blends[0], "--min-face", "9"], "is for people by number"),
         (["-", "--blend", blends[0], "--keep"], "are for files"),
         ([film, "--blend", blends[0], "--serve", "0"], "are for streams"),
         (["--blend", blends[0]], "no video given"),
@@ -313,14 +333,14 @@ def test_blends_that_need_sound_or_later_frames_are_refused(blends):
         [model] = item.models.values()
         model.head.looks_ahead = True
         with pytest.raises(InputError, match=r"head 'lightgbm-demo_mt_enet' \(weight 1.0\) reads the frames behind"):
-            stream.LivePredictor(predictor, LargestFace())
+            stream.LivePredictor(predictor)
 
 
 def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(blends, standing):
     with Predictor(blends[0]) as predictor:
         predictor.networks["features"]["precision"] = "bf16"
         with pytest.raises(InputError, match="that were made with other precision"):
-            stream.LivePredictor(predictor, LargestFace())
+            stream.LivePredictor(predictor)
 
 
 def test_a_browser_sees_the_frames_with_what_was_predicted(standing, monkeypatch):
