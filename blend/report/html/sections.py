@@ -127,7 +127,10 @@ def weights(report: Report) -> Markup:
     """Bars, or a table where every output has weights of its own."""
     mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
     ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
-    chart = charts_scores.bars("weights-chart", "Weights", {head: w for head, w in ranked.items() if w > 0}, digits=3)
+    each = any(isinstance(w, list) for w in report["weights"].values())
+    shown = {head: w for head, w in ranked.items() if w > 0}
+    place = () if each else ("weights",)
+    chart = charts_scores.bars("weights-chart", "Weight of each head", shown, digits=3, place=place)
     return render("weights", report, ranked=list(ranked), chart=chart)
 
 
@@ -142,7 +145,9 @@ def search(report: Report) -> Markup:
         report,
         kinds=charts_scores.kinds(result),
         history=charts_scores.history(result),
-        importance=charts_scores.bars("importance-chart", "Importance", matter, 2) if result["importance"] else None,
+        importance=charts_scores.bars("importance-chart", "Importance", matter, 2, place=("search", "importance"))
+        if result["importance"]
+        else None,
     )
 
 
