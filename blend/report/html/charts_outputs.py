@@ -21,8 +21,10 @@ MOST_FOLDS = 5
 """Folds with a curve of their own."""
 
 
-def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_half: bool = True) -> Markup:
-    """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold."""
+def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, told: str = "") -> Markup:
+    """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold.
+    Tips call the unit `told`, where that is not its name.
+    """
     cuts, f1 = curves["cuts"], curves["f1"][name]
     results = [curve[number] for curve in curves["found_without_fold"]]
 
@@ -44,18 +46,20 @@ def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_
         charts.grid(axes)
         place = ("threshold_curves", "f1", name)
         tips = [
-            Tip(cut, y, f"{name}, F1 at {cut:.2f}", y, (*place, i))
+            Tip(cut, y, f"{told or name}, F1 at {cut:.2f}", y, (*place, i))
             for i, (cut, y) in enumerate(zip(cuts, f1, strict=True))
         ]
-        return [Tip(chosen, height, f"{name}, threshold in use", chosen, ("thresholds", number)), *tips]
+        return [Tip(chosen, height, f"{told or name}, threshold in use", chosen, ("thresholds", number)), *tips]
 
     spread = f", from {min(results):.2f} to {max(results):.2f} over folds" if results else ""
     says = f"{name}: best F1 {max(f1):.2f}; chosen threshold {chosen:.2f}{spread}"
     return charts.chart(f"threshold{number}", says, charts.SMALL, draw, left=22, bottom=20, top=22)
 
 
-def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> Markup:
-    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames."""
+def reliability(number: int, name: str, bins: dict[str, Any], low: float, told: str = "") -> Markup:
+    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames. `told` is
+    as in `threshold`.
+    """
     p, t, n = bins["predicted"], bins["observed"], np.array(bins["frames"], float)
 
     def draw(figure: Figure, axes: Axes) -> list[Tip]:
@@ -73,7 +77,7 @@ def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> Mar
         axes.set_title(f"{name}  ±{_hundredths(bins['error'])}")
         charts.grid(axes, "both")
         return [
-            Tip(x, y, f"{name}, {bins['frames'][i]:,} frames predicted as {x:.2f}, observed", y, (*place, i))
+            Tip(x, y, f"{told or name}, {bins['frames'][i]:,} frames predicted as {x:.2f}, observed", y, (*place, i))
             for i, (x, y) in enumerate(zip(p, t, strict=True))
         ]
 

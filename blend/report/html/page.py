@@ -27,6 +27,7 @@ PARTS = {
     "data": "Data",
     "unlabelled": "Test",
     "submission": "Submission",
+    "made": "Making",
 }
 
 
@@ -45,6 +46,7 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         "data": sections.data(report),
         "unlabelled": sections.unlabelled_test(report),
         "submission": sections.submission(report),
+        "made": sections.made(report),
     }
     first = summary.few_people(report)  # nothing else may be read before it
     short = [summary.describe_inputs(report), *summary.describe_drop(report)]

@@ -129,7 +129,7 @@ def test_every_chart_is_drawn(opened, report):
     assert all(width > 100 and height > 30 and shapes > 3 for width, height, shapes in drawn)
     pixels = tab.evaluate(PIXELS)
     assert pixels["painted"] > 2000 and len(pixels["colours"]) > 20
-    assert tab.locator("main > section").count() == 11
+    assert tab.locator("main > section").count() == 12
 
 
 def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
