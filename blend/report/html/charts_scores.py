@@ -152,6 +152,42 @@ def bars(
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
+def differences(items: Sequence[dict[str, Any]]) -> Markup:
+    """The `differences` of blend.compare: how much one is better than another, with the 95 % interval, about zero."""
+    named = [f"{item['of']} against {item['against']}" for item in items]
+
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+        tips = []
+        axes.axvline(0, color=SOFT, linewidth=0.9)
+        for i, (item, name) in enumerate(zip(items, named, strict=True)):
+            place = ("differences", i)
+            axes.annotate(
+                name, (0, -i), (1, 5), ("axes fraction", "data"), "offset points", color=INK, va="bottom",
+            )  # fmt: skip
+            if item["interval"] is not None:
+                axes.plot(item["interval"], [-i, -i], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
+                for end, bound in enumerate(item["interval"]):
+                    told = f"{name}, 95 % interval {('from', 'to')[end]}"
+                    tips.append(Tip(bound, -i, told, bound, (*place, "interval", end)))
+            if item["difference"] is not None:
+                axes.plot([item["difference"]], [-i], "o", color=SERIES[0])
+                tips.append(Tip(item["difference"], -i, name, item["difference"], (*place, "difference")))
+        axes.set_ylim(-len(items) + 0.4, 0.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.margins(0.06, None)
+        charts.score_ticks(axes, "x", 6)
+        charts.grid(axes, "x")
+        return tips
+
+    says = "Differences: " + "; ".join(
+        f"{name} {'not defined' if item['difference'] is None else format(item['difference'], '+.3f')}"
+        for item, name in zip(items, named, strict=True)
+    )
+    size = (charts.WIDE[0], ROW * len(items) + 32)
+    return charts.chart("differences", says, size, draw, left=6, bottom=26, top=6)
+
+
 def videos(rows: Sequence[Video], metric: str) -> Markup:
     """Score within each video against its annotated frames; those that pull the score down most are numbered."""
     known = {row["video"]: (score, max(row["labelled"], 1)) for row in rows if (score := row["score"]) is not None}
