@@ -70,7 +70,7 @@ def write(work: Path) -> None:
 def render(work: Path) -> str:
     """The page. Equal reports give equal bytes."""
     places = [place for place in (*TASKS, MTL, *SUBTASKS) if (work / "blend" / place).is_dir()]
-    entries = {place: read(work, place) for place in places}
+    entries = {place: read(work / "blend" / place, place) for place in places}
     return sections.render(
         "index",
         {},
@@ -81,9 +81,8 @@ def render(work: Path) -> str:
     )
 
 
-def read(work: Path, place: str) -> Entry | None:
-    """The blend at `<work>/blend/<place>`; None where there is none that is finished and can be read."""
-    folder = work / "blend" / place
+def read(folder: Path, place: str) -> Entry | None:
+    """The blend of a task, by its folder; None where there is none that is finished and can be read."""
     file, done = folder / "report.json", folder / run_folder.DONE
     try:
         inputs.need(done)
