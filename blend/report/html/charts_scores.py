@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,9 +152,28 @@ def bars(
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
+def shorten(names: Iterable[str], most: int = 20) -> dict[str, str]:
+    """Paths without the folders that all of them begin and end with, and without what is too long at their begin."""
+    parts = {name: name.split("/") for name in names}
+    every = [*parts.values()]
+    first, last = _shared(every), _shared([item[::-1] for item in every])
+    results = {}
+    for name, item in parts.items():
+        text = "/".join(item[first : len(item) - last]) or name
+        results[name] = text if len(text) <= most else f"…{text[1 - most :]}"
+    return results
+
+
+def _shared(items: list[list[str]]) -> int:
+    """How many parts all of them begin with."""
+    same = [len(set(column)) == 1 for column in zip(*items, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
 def differences(items: Sequence[dict[str, Any]]) -> Markup:
     """The `differences` of blend.compare: how much one is better than another, with the 95 % interval, about zero."""
     named = [f"{item['of']} against {item['against']}" for item in items]
+    short = shorten({name: None for item in items for name in (item["against"], item["of"])})
 
     def draw(figure: Figure, axes: Axes) -> list[Tip]:
         tips = []
@@ -162,7 +181,8 @@ def differences(items: Sequence[dict[str, Any]]) -> Markup:
         for i, (item, name) in enumerate(zip(items, named, strict=True)):
             place = ("differences", i)
             axes.annotate(
-                name, (0, -i), (1, 5), ("axes fraction", "data"), "offset points", color=INK, va="bottom",
+                f"{short[item['of']]} against {short[item['against']]}", (0, -i), (1, 5), ("axes fraction", "data"),
+                "offset points", color=INK, va="bottom",
             )  # fmt: skip
             if item["interval"] is not None:
                 axes.plot(item["interval"], [-i, -i], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")

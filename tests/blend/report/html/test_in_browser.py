@@ -47,6 +47,10 @@ TEXTS = """() => [...document.querySelectorAll('svg.chart')].filter(svg => svg.c
   texts: [...svg.querySelectorAll('text')].map(t => [t.textContent,
     t.getBoundingClientRect().toJSON(), parseFloat(getComputedStyle(t).fontSize) / 0.72]),
 }))"""
+FACE = """() => {
+  const face = document.getElementById('timeline-face'), { width, height } = face;
+  return face.getContext('2d').getImageData(0, 0, width, height).data.filter((x, i) => i % 4 === 3 && x).length;
+}"""
 READY = "document.getElementById('timeline-read').textContent.includes('frames')"
 STICKING_OUT = """() => [...document.querySelectorAll('body *')].filter(e =>
   !e.closest('.wide, nav, #timeline-scroll, svg') && e.getBoundingClientRect().right > innerWidth + 0.5)
@@ -155,7 +159,14 @@ def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
     until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
     assert shown(tab)[1] < at_end
     tab.keyboard.press(".")
-    assert f"{video}, frame" in tab.text_content("#timeline-read") and "truth" in tab.text_content("#timeline-read")
+    told = tab.text_content("#timeline-read")
+    assert f"{video}, frame" in told and "truth" in told
+    assert re.search(r"decided \(score\): (none|\w+ \d\.\d\d)|blend -?\d\.\d\d", told)
+    assert tab.evaluate(FACE) > 0, "the nearest face, larger"
+    above, below = (tab.locator(name).bounding_box() for name in ("#timeline-read", "#timeline-canvas"))
+    assert above["y"] + above["height"] <= below["y"] + 1 or above["y"] < 200, (
+        "above, and in view while it is looked at"
+    )
     tab.keyboard.press("0")
     assert shown(tab)[1:3] == (1, frames)
 
