@@ -103,13 +103,20 @@ def describe_making(config: Config, sources: BlendInputs) -> Making:
     )
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "version": metadata.version("affect-heads"),
+        "version": _version(),
         "command": PASSWORD.sub(r"\1:...@", shlex.join(words)),
         "heads": {
             name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None
         },
         "config": config.model_dump(mode="json"),
     }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("affect-heads")
+    except metadata.PackageNotFoundError:  # run from a folder, never installed
+        return "unknown"
 
 
 def _seconds(head: Path) -> HeadSeconds | None:

@@ -54,3 +54,12 @@ def test_how_a_report_was_made_hides_passwords_and_knows_what_heads_took(make_co
     assert facts["config"] == corpus.config().model_dump(mode="json")
     monkeypatch.setattr("sys.orig_argv", ["/usr/bin/python3", "/opt/bin/affect-heads", "run", "--task", "a b"])
     assert report_facts.describe_making(corpus.config(), sources)["command"] == "affect-heads run --task 'a b'"
+
+
+def test_a_copy_that_was_never_installed_has_no_version(make_corpus, monkeypatch):
+    def none_of_that(name):
+        raise report_facts.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(report_facts.metadata, "version", none_of_that)
+    facts = report_facts.describe_making(make_corpus("va").config(), SimpleNamespace(ours={}))
+    assert facts["version"] == "unknown" and facts["heads"] == {}
