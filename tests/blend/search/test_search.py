@@ -255,3 +255,25 @@ def test_a_rule_that_trials_do_not_follow_leaves_the_choice_its_own_score(make_p
     assert trials[-1].value == made.score < best.value and "chosen" in trials[-1].user_attrs
     chosen = flat(made.params.as_json(), pool.task)
     assert {key: trials[-1].params[key] for key in chosen} == chosen
+
+
+def test_a_search_that_was_ended_before_it_chose_chooses_then_and_one_cut_short_does_not(make_pool, tmp_path):
+    pool, left = make_pool("va"), [30]
+
+    def one_more():
+        left[0] -= 1
+        if not left[0]:
+            raise Stopped
+
+    def chosen_in(path):
+        return [trial.number for trial in read_study(path)[0] if "chosen" in trial.user_attrs]
+
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        search.search(pool, QUICK, 30, 0, journal, until=0.0)  # no time to draw
+    assert chosen_in(tmp_path / "study.db") == []
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal, pytest.raises(Stopped):
+        search.search(pool, QUICK, 30, 0, journal, one_more)
+    assert len(read_study(tmp_path / "study.db")[0]) == 30 and chosen_in(tmp_path / "study.db") == []
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        assert search.search(pool, QUICK, 30, 0, journal) == search.search(pool, QUICK, 30, 0)
+    assert chosen_in(tmp_path / "study.db") == [30]
