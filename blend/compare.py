@@ -1,6 +1,7 @@
 """Blends side by side, and by how much one is better than another on other videos.
 
     python -m blend.compare runs/a/blend/au runs/b/blend/au
+    python -m blend.compare runs/*/blend/au --html compared.html
 
 Read are the reports alone, which hold every validation video's counts. Compared are held-out scores: each video decided
 by a blend that was made without it. Both blends are scored on the same draws of the videos, because most of the spread
@@ -218,41 +219,77 @@ def verdict(item: dict[str, Any]) -> str:
     )
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the runs as a table, and every difference in words."""
-    from rich.table import Table
+COLUMNS = ("blend", "held out", "95 % interval", "made from", "k", "heads", "against the first")
 
+
+def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each run, with COLUMNS."""
     from blend.report.pointers import format_number
     from blend.report.summary import number
 
     held = result["compared"] == "held_out"
-    out = console()
-    columns = ("blend", "held out", "95 % interval", "made from", "k", "heads", "against the first")
-    table = Table(*columns, title=f"{result['task']}: {result['metric']} on {result['videos']} validation videos")
     first = {item["of"]: item for item in result["differences"] if item["against"] == result["runs"][0]["run"]}
+    results = []
     for run in result["runs"]:
         band = f"{run['interval'][0]:.4f} to {run['interval'][1]:.4f}" if run["interval"] else ""
         gain = first.get(run["run"])
         against = f"{gain['difference']:+.4f}" if gain and gain["difference"] is not None else ""
         cells = (run["run"], number(run["score"]) if held else "", band, number(run["submitted"]))
-        table.add_row(*cells, format_number(run["k"], 0), str(len(run["heads"])), against)
-    out.print(table)
-    what = (
-        "Compared are held-out scores: each video is decided by a blend that was made without it."
-        if held
-        else "Compared are scores on the videos that the blends were made from, because one could not be cross-fitted: "
+        results.append((*cells, format_number(run["k"], 0), str(len(run["heads"])), against))
+    return results
+
+
+def what_is_compared(result: dict[str, Any]) -> str:
+    """Of which decisions the scores are, in words."""
+    if result["compared"] == "held_out":
+        return "Compared are held-out scores: each video is decided by a blend that was made without it."
+    return (
+        "Compared are scores on the videos that the blends were made from, because one could not be cross-fitted: "
         "whichever was searched for longer has an advantage."
     )
-    out.print(what)
+
+
+def _title(result: dict[str, Any]) -> str:
+    return f"{result['task']}: {result['metric']} on {result['videos']} validation videos"
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the runs as a table, and every difference in words."""
+    from rich.table import Table
+
+    out = console()
+    table = Table(*COLUMNS, title=_title(result))
+    for row in rows(result):
+        table.add_row(*row)
+    out.print(table)
+    out.print(what_is_compared(result))
     for entry in result["differences"]:
         out.print(verdict(entry))
+
+
+def render(result: dict[str, Any]) -> str:
+    """The same as a page of HTML, with the differences as a chart. Equal results give equal bytes."""
+    from blend.report.html import charts_scores, sections
+
+    return sections.render(
+        "compare",
+        result,
+        title=_title(result),
+        what=what_is_compared(result),
+        header=COLUMNS,
+        rows=rows(result),
+        chart=charts_scores.differences(result["differences"]),
+        lines=[verdict(entry) for entry in result["differences"]],
+    )
 
 
 EXAMPLES = """Examples:
 
 python -m blend.compare runs/a/blend/au runs/b/blend/au
 
-python -m blend.compare runs/*/blend/va --json"""
+python -m blend.compare runs/*/blend/va --json
+
+python -m blend.compare runs/*/blend/va --html compared.html         a page with the differences as a chart"""
 
 
 def command(
@@ -261,11 +298,16 @@ def command(
     ],
     draws: Annotated[int, typer.Option(help="Draws of the videos.", min=100)] = DRAWS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0, max=cli.MOST_SEED)] = 0,
+    html: Annotated[Path | None, typer.Option(help="Also write a page of it to this file.")] = None,
     as_json: cli.AsJson = False,
 ) -> None:
     """Compare blends on the same draws of the validation videos."""
     with errors.exits():
+        if html is not None and html.is_dir():
+            raise InputError(f"--html {html}: is a folder; name a file, such as {html / 'compared.html'}")
         result = main(runs, draws, seed)
+        if html is not None:
+            run_folder.write_text(html, render(result))
         if as_json:
             json.dump(result, sys.stdout, indent=1, allow_nan=False)
             print()

@@ -79,6 +79,7 @@ def run_blend(
         unlabelled_test=unlabelled.facts(values.validation, target, params, seed) if values.source == "test" else None,
         submissions=others,
         test=_score_on_test(config, sources, work, out, values, others),
+        made=report_facts.describe_making(config, sources),
     )
     for line in report_facts.warn_of_resemblance(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)

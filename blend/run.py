@@ -48,16 +48,23 @@ def main(
 
     `heads` names some of ours (["none"]: none; None: all), `predictions` other people's; `options` has no influence on
     what counts as finished. Leaves params.json, submission.txt, report.json, report.html, study.db in
-    `<work>/blend/<task>/`, DONE last. A folder that was finished from the same predictions, annotations, settings and
-    seed is not touched. For "mtl" that is done for each of its parts, "mtl/va" and so on (blend.multitask). Raises
-    InputError for bad input.
+    `<work>/blend/<task>/`, DONE last, and in `<work>` index.html of all blends there. A folder that was finished from
+    the same predictions, annotations, settings and seed is not touched. For "mtl" that is done for each of its parts,
+    "mtl/va" and so on (blend.multitask). Raises InputError for bad input.
     """
     if task == MTL:
         from blend import multitask
 
         with steps("blend mtl", tuple(SUBTASKS)):
-            return multitask.main(config, work, seed, heads, predictions or {}, submissions, options)
-    return single_task.main(config, task, work, seed, heads, predictions or {}, submissions, options)
+            report: Report | MultitaskReport = multitask.main(
+                config, work, seed, heads, predictions or {}, submissions, options
+            )
+    else:
+        report = single_task.main(config, task, work, seed, heads, predictions or {}, submissions, options)
+    from blend.report.html import index
+
+    index.write(work)
+    return report
 
 
 ALL = "all"
@@ -292,9 +299,10 @@ def find_tasks(task: str, config: Config) -> list[str]:
 
 def _show(task: str, report: Any, folder: Path) -> None:
     from blend.report import summary
-    from blend.report.html import multitask
+    from blend.report.html import index, multitask
 
     (multitask if task == MTL else summary).show(report, folder / "blend" / task)
+    print(folder / index.FILE)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shlex
+import sys
 import warnings
 from dataclasses import asdict
+from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +22,7 @@ from blend.config import Config
 from blend.pool.inputs import BlendInputs
 from blend.pool.pool import Pool
 from blend.report.pointers import ref
-from blend.report.schema import Report
+from blend.report.schema import HeadSeconds, Making, Report
 from blend.search.search import SearchResult, Trial, derive
 from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
@@ -82,6 +89,45 @@ def warn_of_resemblance(report: Report) -> list[str]:
         f"both sides, so scores may say too much of others. Name who is in which video with corpus.people, a table "
         f"video,person: then everything goes by person."
     ]
+
+
+PASSWORD = re.compile(r"(://[^:@/\s]*):\S*@")
+"""In a storage's URL."""
+
+
+def describe_making(config: Config, sources: BlendInputs) -> Making:
+    """When and how this report is made: version, command, config, and what heads of ours took."""
+    given = sys.orig_argv[1:]
+    words = (
+        ["python", *given[given.index("-m") :]] if "-m" in given else [*map(os.path.basename, given[:1]), *given[1:]]
+    )
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "version": _version(),
+        "command": PASSWORD.sub(r"\1:...@", shlex.join(words)),
+        "heads": {
+            name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None
+        },
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("affect-heads")
+    except metadata.PackageNotFoundError:  # run from a folder, never installed
+        return "unknown"
+
+
+def _seconds(head: Path) -> HeadSeconds | None:
+    """What a head's own reports say; None where they say nothing."""
+    try:
+        learnt, whole = (
+            json.loads((head / name).read_text())["seconds"] for name in ("model/learnt.json", "report.json")
+        )
+        return {"learn": float(learnt), "predict": round(max(float(whole) - float(learnt), 0.0), 2)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 FEWEST = 20

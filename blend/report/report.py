@@ -21,7 +21,7 @@ from blend.pool.pool import Pool
 from blend.report import curves, published
 from blend.report import facts as report_facts
 from blend.report import videos as video_scores
-from blend.report.schema import Details, FrameCounts, OwnNumbers, Report, Submission, ValidationScores, Way
+from blend.report.schema import Details, FrameCounts, Making, OwnNumbers, Report, Submission, ValidationScores, Way
 from blend.submission import write
 from heads.abaw.test_list import TestList
 
@@ -32,7 +32,7 @@ def build(
     pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int, submission: Submission, *,
     corpus: str = "", train: Path | None = None, prior_from: str = "train", heads_tuned_here: bool = False,
     alike: dict[str, Any] | None = None, unlabelled_test: dict[str, Any] | None = None,
-    submissions: dict[str, Any] | None = None, test: dict[str, Any] | None = None,
+    submissions: dict[str, Any] | None = None, test: dict[str, Any] | None = None, made: Making | None = None,
 ) -> Report:  # fmt: skip
     """All of report.json but what it took. Scores that are not defined are None. `train`: the folder of training
     annotations.
@@ -50,6 +50,7 @@ def build(
         "test": test,
         "seconds": 0.0,
         "seconds_of": {},
+        "made": made,
     }
 
 
@@ -199,6 +200,7 @@ def build_details(
         "per_output_held_out": {name: number_or_none(part) for name, part in zip(pool.task.outputs, parts, strict=True)}
         if decided.held_out
         else None,
+        "decisions": video_scores.describe_decisions(pool.task.name, videos),
         "videos": videos,
         "people": video_scores.people(pool, videos),
         "heads_against_k": {"k": list(ks), "score": curves.against_k(pool, outcome, ks)},

@@ -94,12 +94,25 @@ the same for both ways, `baselines` for every head alone and for equal weights, 
 `heads` and `equal` are their plain scores. `tuned` is what the search starts from.
 """
 Details = TypedDict("Details", {
-    "corpus": str, "held_out": bool, "per_output_held_out": Scores | None, "videos": list[Video],
+    "corpus": str, "held_out": bool, "per_output_held_out": Scores | None, "decisions": dict[str, Scores],
+    "videos": list[Video],
     "people": list[Person] | None, "heads_against_k": dict[str, Any], "reliability": dict[str, dict[str, Any]],
     "search": dict[str, Any], "data": dict[str, Any], "threshold_curves": NotRequired[dict[str, Any]],
     "confusion": NotRequired[list[list[int]]], "density": NotRequired[dict[str, list[list[int]]]],
 })  # fmt: skip
-"""`held_out`: videos, confusion, reliability and density are of videos that the blend was made without."""
+"""`held_out`: decisions, videos, confusion, reliability and density are of videos that the blend was made without.
+
+`decisions` has for every output its precision, recall, `occurrence` (the part of the annotated frames that show it) and
+`decided` (the part where it is decided); of values their correlation, means and spreads.
+"""
+HeadSeconds = TypedDict("HeadSeconds", {"learn": float, "predict": float})
+"""Seconds that a head of ours took to learn (with validation and folds) and to predict test, when it did."""
+Making = TypedDict("Making", {
+    "date": str, "version": str, "command": str, "heads": dict[str, HeadSeconds], "config": dict[str, Any],
+})  # fmt: skip
+"""How a report was made: when (ISO 8601), by which version and command (empty: none that is known), and the whole
+config, defaults too.
+"""
 
 
 class Report(ValidationScores, Details):
@@ -114,6 +127,7 @@ class Report(ValidationScores, Details):
     test: dict[str, Any] | None
     seconds: float
     seconds_of: dict[str, float]
+    made: Making | None
 
 
 Part = TypedDict("Part", {

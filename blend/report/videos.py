@@ -114,6 +114,16 @@ def people(pool: Pool, videos: Sequence[Video]) -> list[Person] | None:
     return results
 
 
+def describe_decisions(task: str, videos: Sequence[Video]) -> dict[str, dict[str, float | None]]:
+    """`BlendTask.describe_decisions` of all decisions together, from the videos' counts."""
+    frames = sum(video["labelled"] for video in videos)
+    each = BLEND_TASKS[task].describe_decisions(tables(videos).sum(0), frames)
+    return {
+        output: {name: video_counts.number_or_none(number) for name, number in numbers.items()}
+        for output, numbers in each.items()
+    }
+
+
 def score_video(task: str, table: video_counts.Table) -> float:
     """The score of a video, or of several together, from its counts: the mean over what occurs; va: over both."""
     parts, there = BLEND_TASKS[task].per_output(table), BLEND_TASKS[task].occurrences(table) > 0

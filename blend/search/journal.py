@@ -1,7 +1,8 @@
 """Every trial on disk: an Optuna study in SQLite, so that a search that was killed goes on where it was.
 
 The search itself runs on a study in memory; each finished trial is then added here in one transaction. So the file
-holds finished trials only, in order, and never half of one.
+holds finished trials only, in order, and never half of one. The last one is what the search has chosen, and scores
+best: Optuna's `study.best_params` are the numbers of the tuned blend.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
+CHOICE = "chosen"
+"""User attribute of the trial that a search ends with."""
 SECONDS_FOR_LOCK = 60.0
 
 
@@ -37,6 +40,9 @@ class Trials(Protocol):
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial."""
+
+    def finish(self, trial: FrozenTrial) -> None:
+        """Keep what the search has chosen, once: `trials` leaves it out."""
 
 
 class TrialJournal:
@@ -75,7 +81,7 @@ class TrialJournal:
         result = self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,))
         for trial in result:
             trial.user_attrs.pop(HASH)
-        return sorted(result, key=lambda trial: trial.number)
+        return sorted((trial for trial in result if not is_choice(trial)), key=lambda trial: trial.number)
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial: one transaction."""
@@ -86,6 +92,12 @@ class TrialJournal:
         except Exception as error:  # as in _open
             refuse_if_closed(self.path, error)
             raise
+
+    def finish(self, trial: FrozenTrial) -> None:
+        """Keep what the search has chosen, where that was not done before."""
+        assert self._storage is not None
+        if not any(map(is_choice, self._storage.get_all_trials(self._study, deepcopy=False))):
+            self.add(mark_choice(trial))
 
     def _open(self, name: str, facts: dict[str, Any]) -> RDBStorage | None:
         """The storage, if it holds this very search; otherwise the file is moved aside."""
@@ -124,6 +136,17 @@ class TrialJournal:
             _close(storage)
 
         make_sqlite(self.path, make)
+
+
+def mark_choice(trial: FrozenTrial) -> FrozenTrial:
+    """A trial that says that it is what the search has chosen, and none of those that it made."""
+    trial.user_attrs[CHOICE] = "what the search has chosen, with every number that follows from it"
+    return trial
+
+
+def is_choice(trial: FrozenTrial) -> bool:
+    """Whether `mark_choice` has marked it."""
+    return CHOICE in trial.user_attrs
 
 
 def seal(trial: FrozenTrial) -> None:

@@ -27,7 +27,7 @@ from blend.pool.pool import Pool
 from blend.search import grid, objective
 from blend.search.objective import Point
 from blend.search.pattern_search import PatternSearch
-from blend.search.space import attributes, make_space
+from blend.search.space import as_drawn, attributes, make_space
 from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -164,42 +164,35 @@ class _Search:
             else:
                 frozen = self._make(i, names, asked)
                 if self.journal is not None and not late:  # a search with more time goes on drawing
-                    self.journal.add(frozen if asked is None else self._with_parameters(frozen, asked))
+                    self.journal.add(self.space.as_stored(frozen))
             start = names[i][0] if i < len(names) else "refined" if asked is not None else None
             assert frozen.value is not None
             self.made.append(Trial(self.space.of(frozen), frozen.value, start))
             if asked is not None and refiner is not None:
                 refiner.tell(np.array(frozen.user_attrs[PARTS]))
             on_trial()
-        return self._choose(refiner)
+        return self._choose(refiner, late)
 
     def run_grid(self, on_trial: Callable[[], None], until: float | None = None) -> SearchResult:
         """Every point of the grid, in order."""
         from optuna.trial import create_trial
 
         done = self.journal.trials() if self.journal is not None else []
+        late = False
         for i, (start, point) in enumerate(grid.points(self.space)):
             if i < len(done):
                 score = done[i].value
             elif i and until is not None and time.monotonic() > until:
+                late = True
                 break
             else:
                 score = self.score.score(point)
                 if self.journal is not None:
-                    self.journal.add(
-                        self._with_parameters(create_trial(value=score, user_attrs=attributes(point)), point)
-                    )
+                    self.journal.add(self.space.as_stored(create_trial(value=score, user_attrs=attributes(point))))
             assert score is not None
             self.made.append(Trial(point, score, start))
             on_trial()
-        return self._choose(None)
-
-    def _with_parameters(self, frozen: FrozenTrial, point: Point) -> FrozenTrial:
-        """A trial that nothing drew, as Optuna's dashboard shows one: with its parameters."""
-        from optuna.trial import create_trial
-
-        named, ranges = self.space.as_parameters(point)
-        return create_trial(params=named, distributions=ranges, value=frozen.value, user_attrs=frozen.user_attrs)
+        return self._choose(None, late)
 
     def _make(self, i: int, names: list[tuple[str, int]], asked: Point | None) -> FrozenTrial:
         if i < len(names):
@@ -212,6 +205,7 @@ class _Search:
         """
         for name in [name for name in frozen.system_attrs if name.startswith("cma:")]:
             del frozen.system_attrs[name]
+        frozen = as_drawn(frozen, self.space.distributions())
         if drawn and self.settings.sampler == "cmaes":
             self._ask(seed, lambda _: float(frozen.value or 0.0))
         else:
@@ -279,8 +273,8 @@ class _Search:
         parts = self.score.parts(point)
         return self._add({}, float(parts.mean()), attributes(point) | {PARTS: parts.tolist()})
 
-    def _choose(self, refiner: PatternSearch | None) -> SearchResult:
-        """The best trial by the official score; the earlier of equals."""
+    def _choose(self, refiner: PatternSearch | None, late: bool) -> SearchResult:
+        """The best trial by the official score; the earlier of equals. Unless time was short, it ends the journal."""
         ranked = sorted(range(len(self.made)), key=lambda i: (-self.made[i].score, i))
         compared = [
             i for i, trial in enumerate(self.made) if trial.start not in (None, "grid") and trial.k == 0
@@ -288,12 +282,12 @@ class _Search:
         least = self.made[ranked[0]].score - CLOSE if self.space.is_official else -np.inf
         points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared}) if self.made[i].score >= least]
         points += [refiner.best] if refiner is not None else []
-        best: tuple[float, Params] | None = None
+        best: tuple[float, Params, Point] | None = None
         for point in dict.fromkeys(points):
             candidate = self.space.complete(point)
             official = float(np.nan_to_num(self.pool.score(combine.combine(self.pool, candidate))))
             if best is None or official > best[0]:
-                best = official, candidate
+                best = official, candidate, point
         assert best is not None
         whole, heads = self.whole, self.pool.heads
         made = tuple(
@@ -301,7 +295,20 @@ class _Search:
             for t in self.made
         )
         chosen = replace(best[1], heads=whole.heads, weights=duplicates.expand_weights(whole, heads, best[1].weights))
+        if self.journal is not None and not late:
+            self.journal.finish(self._as_trial(best[2], chosen, best[0]))
         return SearchResult(chosen, best[0], made, tuple(duplicates.find_duplicates(whole).items()))
+
+    def _as_trial(self, point: Point, chosen: Params, score: float) -> FrozenTrial:
+        """The chosen blend with all numbers of params.json. Where trials score the official way but for rounding, it is
+        the best of them, be it by the last digit: so Optuna's `study.best_params` are these numbers.
+        """
+        from optuna.trial import create_trial
+
+        named, ranges = self.space.all_parameters(point, chosen)
+        highest = max(trial.score for trial in self.made)
+        value = max(score, float(np.nextafter(highest, np.inf))) if self.space.is_official else score
+        return create_trial(params=named, distributions=ranges, value=value)
 
 
 def draws(rest: int, settings: BlendSettings) -> int:

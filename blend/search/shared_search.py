@@ -48,12 +48,15 @@ def run_shared(
         searched = duplicates.to_search(pool, settings)
         cluster = session.current_cluster() if where.url else None
         WorkerPool(*searched, seed, where, wanted, workers, until, cluster).run(study, on_trials)
-        finished = study.in_order()
+        finished = Memory(study.in_order())
+        as_asked = len(finished.done) == wanted
+        total = max(count, trials) if as_asked else count + search.refine(len(finished.done) - count, settings)
+        result = search.search(pool, settings, total, seed, finished)
+        if as_asked and finished.choice is not None:
+            study.add_choice(finished.choice)
+        return result
     finally:
         study.close()
-    as_asked = len(finished) == wanted
-    total = max(count, trials) if as_asked else count + search.refine(len(finished) - count, settings)
-    return search.search(pool, settings, total, seed, Memory(finished))
 
 
 class Memory:
@@ -61,6 +64,7 @@ class Memory:
 
     def __init__(self, done: Sequence[FrozenTrial] = ()) -> None:
         self.done, self.made = list(done), []  # type: list[FrozenTrial], list[FrozenTrial]
+        self.choice: FrozenTrial | None = None
 
     def trials(self) -> list[FrozenTrial]:
         """Finished trials, first to last."""
@@ -69,3 +73,7 @@ class Memory:
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial."""
         self.made.append(trial)
+
+    def finish(self, trial: FrozenTrial) -> None:
+        """Keep what the search has chosen."""
+        self.choice = trial

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blend.search.journal import damage, seal
+from blend.search.journal import damage, is_choice, mark_choice, seal
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import set_aside
 from heads.tune.storage import retry_locked
@@ -82,14 +82,16 @@ class SharedStudy:
         return retry_locked(lambda: len(self._finished()))
 
     def _finished(self) -> list[FrozenTrial]:
-        """All of them. Raises InputError for one that is not what was written; a trial is read, and looked at, once."""
+        """All that were made. Raises InputError for one that is not what was written; a trial is read, and looked at,
+        once.
+        """
         from optuna.trial import TrialState
 
         result = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if why := damage(result[self._checked :]):
             raise InputError(f"study {self._study.study_name!r} is {why}; name another with --study")
         self._checked = len(result)
-        return result
+        return [trial for trial in result if not is_choice(trial)]
 
     def trials_of_other_workers(self, worker: str) -> list[FrozenTrial]:
         """Trials that this worker has not made, first to last."""
@@ -118,6 +120,19 @@ class SharedStudy:
                 return count
 
         return retry_locked(hand_over)
+
+    def add_choice(self, trial: FrozenTrial) -> None:
+        """Add what the search has chosen; of the same finished trials every command chooses the same, once."""
+        mark_choice(trial)
+        seal(trial)
+
+        def hand_over() -> None:
+            with self._kept.guard():
+                there = self._study.get_trials(deepcopy=False)
+                if not any(is_choice(t) and (t.params, t.value) == (trial.params, trial.value) for t in there):
+                    self._kept.storage.create_new_trial(self._kept.id, trial)
+
+        retry_locked(hand_over)
 
     def add_starts(self, made: Sequence[FrozenTrial]) -> None:
         """Add the starts that are not there yet."""

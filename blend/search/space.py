@@ -29,6 +29,8 @@ NEVER = 1.0
 """No probability lies above it: the filter is not used."""
 POINT = "point"
 """User attribute of trials that Optuna's parameters cannot tell."""
+DRAWN = "drawn"
+"""User attribute of stored trials: the parameters that a sampler goes on from, whose weights are not scaled yet."""
 
 
 class Space(ABC):
@@ -126,11 +128,9 @@ class Space(ABC):
         )
 
     def as_parameters(self, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Optuna's parameters of any point, and their ranges: what no sampler draws has a name with its output, as
-        "w mlp AU1" or "k arousal".
+        """Optuna's parameters of any point, and their ranges: weights sum to 1, and what no sampler draws has a name
+        with its output, as "w mlp AU1" or "k arousal".
         """
-        from optuna.distributions import FloatDistribution
-
         drawn, outputs = self.distributions(), self.pool.task.outputs
         numbers: dict[str, Any] = {} if self.k is not None else _by_output("k", point.k, outputs)
         if self.weights is None:
@@ -140,15 +140,41 @@ class Space(ABC):
         for what, values in (("threshold", point.thresholds), ("bias", point.bias)):
             numbers |= {} if values is None else _by_output(what, tuple(values), outputs)
         params = {name: value for name, value in numbers.items() if name in drawn or name.split(" ")[0] in ("w", "k")}
-        ranges = {}
-        for name, value in params.items():
-            known = drawn.get(name) or drawn.get(name.rpartition(" ")[0]) or FloatDistribution(0.0, 1.0)
+        return params, self._ranges(params)
+
+    def all_parameters(self, point: Point, params: Params) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same of a point with all that follows from it: every number of params.json, given ones too."""
+        table, outputs = params.as_json(), params.outputs
+        numbers = {"kernel": params.kernel} | _by_output("k", params.k, outputs)
+        for head, row in zip(params.heads, params.weights, strict=True):
+            numbers |= _by_output(f"w {head}", row, outputs)
+        for what, key in (("threshold", "thresholds"), ("bias", "bias"), ("scale", "scale"), ("shift", "shift")):
+            numbers |= _by_output(what, tuple(table[key]), outputs) if key in table else {}
+        numbers |= {} if params.filter is None else {"sure": params.filter[1]}
+        numbers = self.as_parameters(point)[0] | numbers
+        return numbers, self._ranges(numbers)
+
+    def as_stored(self, trial: FrozenTrial) -> FrozenTrial:
+        """A trial as its study shows it, with the parameters of its point; what a sampler drew is kept beside them."""
+        notes = trial.user_attrs | ({} if POINT in trial.user_attrs or not trial.params else {DRAWN: trial.params})
+        return _with_parameters(trial, *self.as_parameters(self.of(trial)), notes)
+
+    def _ranges(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """A range for each number: what it is drawn from, where it lies in that."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        drawn, ranges = self.distributions(), {}
+        for name, value in numbers.items():
+            known = drawn.get(name) or drawn.get(name.rpartition(" ")[0])
+            if known is None:
+                whole = IntDistribution(0, max(1, value)) if isinstance(value, int) else FloatDistribution(0.0, 1.0)
+                known = CategoricalDistribution([value]) if isinstance(value, str) else whole
             fits = not isinstance(known, FloatDistribution) or known.low <= value <= known.high
             ranges[name] = known if fits else FloatDistribution(min(known.low, value), max(known.high, value))
-        return params, ranges
+        return ranges
 
     def of(self, trial: FrozenTrial) -> Point:
-        """The point of a stored trial."""
+        """The point of a trial as it was drawn (`as_drawn`)."""
         if POINT not in trial.user_attrs:
             return self.point(trial.params)
         table = trial.user_attrs[POINT]
@@ -300,3 +326,23 @@ def _with(params: Params, **numbers: Any) -> Params:
 def attributes(point: Point) -> dict[str, Any]:
     """User attributes that keep a point as it is."""
     return {POINT: asdict(point)}
+
+
+def as_drawn(trial: FrozenTrial, ranges: dict[str, Any]) -> FrozenTrial:
+    """The inverse of `Space.as_stored`: a trial with the parameters that its sampler drew, from these ranges."""
+    if DRAWN not in trial.user_attrs:
+        return trial
+    notes = {name: value for name, value in trial.user_attrs.items() if name != DRAWN}
+    return _with_parameters(trial, trial.user_attrs[DRAWN], ranges, notes)
+
+
+def _with_parameters(
+    trial: FrozenTrial, params: dict[str, Any], ranges: dict[str, Any], notes: dict[str, Any]
+) -> FrozenTrial:
+    from optuna.trial import create_trial
+
+    result = create_trial(
+        params=params, distributions=ranges, value=trial.value, user_attrs=notes, system_attrs=trial.system_attrs
+    )
+    result.number = trial.number
+    return result

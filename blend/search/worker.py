@@ -26,6 +26,7 @@ from blend.config import BlendSettings
 from blend.pool.pool import Pool, Truth
 from blend.search import search
 from blend.search.shared_study import SharedStorage
+from blend.search.space import as_drawn
 from extract.runtime import errors, process
 from heads.abaw.tasks import find
 
@@ -68,7 +69,7 @@ def work(
     study = where.open()
     drawer = Drawer(space.distributions(), search.derive(seed, name))
     with smooth.threads(pool.scores.size):
-        while study.add(drawer.made, wanted, name) < wanted and time.monotonic() < until:
+        while study.add([*map(space.as_stored, drawer.made)], wanted, name) < wanted and time.monotonic() < until:
             drawer.learn(study.trials_of_other_workers(name))
             pause = min(until, time.monotonic() + SECONDS_BETWEEN_SYNCS)
             while True:  # at least one, however slow
@@ -94,7 +95,7 @@ class Drawer:
 
     def learn(self, rest: list[FrozenTrial]) -> None:
         """Take in what others have made, all of it so far, first to last; what was made here is handed over."""
-        self._study.add_trials(rest[self._known :])
+        self._study.add_trials([as_drawn(trial, self._space) for trial in rest[self._known :]])
         self._known, self.made = len(rest), []
 
     def draw(self, score: Callable[[dict[str, Any]], float]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blend.tasks.protocol import Array, BlendTask, Floats, Table
+from heads.abaw.metrics import f1
 
 EDGE = 0.005
 """Scores nearer to an end of their scale count as so far from it: on the scale without ends they would be infinite."""
@@ -15,6 +17,30 @@ EDGE = 0.005
 
 class CountedDecisions(BlendTask):
     """Tables hold whole numbers; a score's scale without ends is the logit."""
+
+    @abstractmethod
+    def hits(self, table: Table) -> tuple[Floats, Floats, Floats]:
+        """Frames of each output that are decided rightly, decided, and that show it, [..., outputs] each."""
+
+    def per_output(self, table: Table) -> Floats:
+        """F1 of each output, against all others."""
+        return f1(*self.hits(table))
+
+    def occurrences(self, table: Table) -> Floats:
+        """Frames that show each output."""
+        return self.hits(table)[2]
+
+    def describe_decisions(self, table: Table, frames: int) -> dict[str, dict[str, float]]:
+        """Precision, recall, and the part of the frames that show an output (`occurrence`) and where it is decided."""
+        right, decided, shown = self.hits(table)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns = {
+                "precision": right / decided,
+                "recall": right / shown,
+                "occurrence": shown / frames,
+                "decided": decided / frames,
+            }
+        return {name: {key: float(x[c]) for key, x in columns.items()} for c, name in enumerate(self.task.outputs)}
 
     def table_as_json(self, table: Table) -> list[list[Any]]:
         """Whole numbers."""

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from blend.tasks.counted_decisions import CountedDecisions
 from blend.tasks.protocol import Array, Floats, Legal, Table
-from heads.abaw.metrics import f1
 
 OTHER = "Other"
 """The class that a filter's head never decides."""
@@ -62,13 +61,9 @@ class Multiclass(CountedDecisions):
         cell = (video_of * classes + truth.astype(np.int64)) * classes + decided.astype(np.int64)
         return np.bincount(cell, minlength=videos * classes**2).reshape(videos, classes, classes).astype(np.float64)
 
-    def per_output(self, table: Table) -> Floats:
-        """One-vs-rest F1 of each class."""
-        return f1(np.diagonal(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1))
-
-    def occurrences(self, table: Table) -> Floats:
-        """Frames of each class."""
-        return table.sum(-1)  # type: ignore[no-any-return]
+    def hits(self, table: Table) -> tuple[Floats, Floats, Floats]:
+        """The diagonal, the columns' and the rows' sums."""
+        return np.diagonal(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1)
 
     def certainty(self, scores: NDArray[np.floating], heads: NDArray[np.float32]) -> Floats:
         """The largest of the scores, which sum to 1."""

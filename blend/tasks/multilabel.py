@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from blend.tasks.counted_decisions import CountedDecisions
 from blend.tasks.protocol import Array, Floats, Legal, Table, sum_videos
-from heads.abaw.metrics import f1
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -52,13 +51,9 @@ class Multilabel(CountedDecisions):
         t, p = truth.astype(np.float64), decided.astype(np.float64)
         return sum_videos([t * p, p, t], video_of, videos)
 
-    def per_output(self, table: Table) -> Floats:
-        """F1 of each output."""
-        return f1(table[..., 0, :], table[..., 1, :], table[..., 2, :])
-
-    def occurrences(self, table: Table) -> Floats:
-        """Frames that show each output."""
-        return table[..., 2, :]
+    def hits(self, table: Table) -> tuple[Floats, Floats, Floats]:
+        """The rows."""
+        return table[..., 0, :], table[..., 1, :], table[..., 2, :]
 
     def certainty(self, scores: NDArray[np.floating], heads: NDArray[np.float32]) -> Floats:
         """The mean distance from 0.5, doubled."""

@@ -98,6 +98,12 @@ class BlendTask(ABC):
         """What truth has of every output, by its name."""
 
     @abstractmethod
+    def describe_decisions(self, table: Table, frames: int) -> dict[str, dict[str, float]]:
+        """What the decisions on some frames are worth for every output, from their table: by the output's name and the
+        number's, NaN for one that is not defined.
+        """
+
+    @abstractmethod
     def statistics(self, decided: Array, middle: Floats) -> tuple[Array, tuple[str, ...]]:
         """Columns [T, S] whose means tell a set of frames from another, and their names."""
 

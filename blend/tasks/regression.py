@@ -88,6 +88,22 @@ class Regression(BlendTask):
             }
         return results
 
+    def describe_decisions(self, table: Table, frames: int) -> dict[str, dict[str, float]]:
+        """Pearson's correlation, which CCC never exceeds, and mean and standard deviation of truth and decisions."""
+        t, p, tt, pp, tp = table[1:] / max(frames, 1)
+        std_t, std_p = (np.sqrt(np.maximum(square - mean**2, 0)) for square, mean in ((tt, t), (pp, p)))
+        spread = std_t * std_p
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlation = np.where(spread > 1e-12, (tp - t * p) / spread, np.nan)
+        columns = {
+            "correlation": correlation,
+            "mean, truth": t,
+            "mean, decided": p,
+            "spread, truth": std_t,
+            "spread, decided": std_p,
+        }
+        return {name: {key: float(x[c]) for key, x in columns.items()} for c, name in enumerate(self.task.outputs)}
+
     def statistics(self, decided: Array, middle: Floats) -> tuple[Array, tuple[str, ...]]:
         """Means, and mean squares about `middle` [C], whose roots are the spreads there."""
         columns = np.column_stack([decided, (decided.astype(np.float64) - middle) ** 2])

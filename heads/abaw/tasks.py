@@ -18,6 +18,11 @@ from heads.abaw import metrics
 AU = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24", "AU25", "AU26")
 EXPR = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 VA = ("valence", "arousal")
+AU_NAMES = (
+    "inner brow raiser", "outer brow raiser", "brow lowerer", "cheek raiser", "lid tightener", "upper lip raiser",
+    "lip corner puller", "lip corner depressor", "lip tightener", "lip pressor", "lips part", "jaw drop",
+)  # fmt: skip
+"""As the Facial Action Coding System has them (Ekman, Friesen and Hager 2002)."""
 
 Labels = Literal["multilabel", "multiclass", "regression"]
 """Several outputs may be on in a frame, one is its class, or all are values in [-1, 1]."""
@@ -35,6 +40,8 @@ class Task(ABC):
     """What it is about, for people."""
     unit: str = "output"
     """What one of its outputs is called."""
+    names: tuple[str, ...] = ()
+    """What each output is, in words; empty where its own name says it."""
 
     labels: ClassVar[Labels]
     metric: ClassVar[str]
@@ -78,6 +85,10 @@ class Task(ABC):
     def score(self, truth: NDArray[np.generic], decided: NDArray[np.generic]) -> float:
         """The official score, larger is better: the mean of its parts."""
         return float(self.per_output(truth, decided).mean())
+
+    def describe(self, output: str) -> str:
+        """An output for people: "AU4 brow lowerer"."""
+        return f"{output} {self.names[self.outputs.index(output)]}" if self.names else output
 
     @property
     def is_multilabel(self) -> bool:
@@ -189,7 +200,7 @@ class RegressionTask(Task):
 
 
 TASKS: dict[str, Task] = {
-    "au": MultilabelTask("au", AU, title="Action units", unit="action unit"),
+    "au": MultilabelTask("au", AU, title="Action units", unit="action unit", names=AU_NAMES),
     "expr": MulticlassTask("expr", EXPR, title="Expressions", unit="expression"),
     "va": RegressionTask("va", VA, title="Valence and arousal", unit="dimension"),
 }

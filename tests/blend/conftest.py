@@ -171,7 +171,11 @@ def make_report(make_pool):
                 unlabelled_test=unlabelled.facts(pool, pool, outcome.chosen.params, 0),
                 test={"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9},
             )  # fmt: skip
-            REPORTS[key] = pool, outcome, table | {"seconds": 1.5}
+            made = {
+                "date": "2026-11-30T12:00:00+00:00", "version": "0.1", "command": "python -m blend.run --task <all>",
+                "heads": {"head0": {"learn": 12.34, "predict": 0.5}}, "config": {"corpus": {"name": "<b>"}},
+            }  # fmt: skip
+            REPORTS[key] = pool, outcome, table | {"seconds": 1.5, "made": made}
         pool, outcome, table = REPORTS[key]
         return pool, outcome, copy.deepcopy(table)
 

@@ -159,3 +159,43 @@ def test_no_interval_of_a_difference_leaves_what_a_difference_can_be():
         found = compare.gain("au", [np.stack(mine)], [np.stack(theirs)], [100, 100], 500, 0)
         low, high = found["interval"]
         assert -1 <= low <= found["difference"] <= high <= 1
+
+
+def test_a_page_of_it_in_chromium(runs, make_report, tmp_path, browser):
+    """Table, chart and words are the result's; nothing fails or is fetched; 400 pixels are enough."""
+    folders = runs("au")
+    third = tmp_path / "<b>other"
+    write_json(third / "report.json", make_report("au", "tuned")[2] | {"k": [3] * 12})
+    file = tmp_path / "compared.html"
+    result = compare.main([*folders, third], draws=200)
+    file.write_text(compare.render(result))
+    complaints, asked = [], []
+    for width in (1200, 400):
+        tab = browser.new_page(viewport={"width": width, "height": 900})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(file.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        tab.locator("svg.chart:visible").focus()
+        tab.keyboard.press("End")
+        place = tab.locator("#tip").get_attribute("data-place").split("/")[1:]
+        number = result[place[0]][int(place[1])][place[2]]
+        assert float(tab.locator("#tip b").inner_text()) == pytest.approx(number, abs=5.1e-4)
+        text = tab.inner_text("main")
+        tab.close()
+    assert complaints == [] and asked == [file.as_uri()] * 2
+    for row in compare.rows(result):
+        assert all(cell in text for cell in row)
+    for item in result["differences"]:
+        assert compare.verdict(item) in text
+
+
+def test_the_page_is_a_file_of_the_command(runs, tmp_path):
+    folders = [str(folder) for folder in runs("va")]
+    command = [sys.executable, "-m", "blend.compare", *folders, "--draws", "100", "--json", "--html"]
+    done = subprocess.run([*command, str(tmp_path / "page.html")], capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["task"] == "va", done.stderr
+    assert "<h1>Blends compared</h1>" in (tmp_path / "page.html").read_text()
+    refused = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert refused.returncode == 2 and refused.stderr.startswith(f"error: --html {tmp_path}: is a folder")

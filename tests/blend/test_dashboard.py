@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -9,13 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from support.ports import free_ports
 
 from blend import dashboard
+from blend.config import BlendSettings
+from blend.search import search
+from blend.search.journal import TrialJournal
 from extract.runtime.errors import Failed, InputError
 
 ROOT = Path(__file__).parents[2]
@@ -66,23 +72,47 @@ def test_without_the_program_it_says_how_to_install_it(study: Path, monkeypatch:
         dashboard.main(str(study), 8080)
 
 
-def test_it_serves_the_study_on_this_machine_alone(study: Path) -> None:
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The dashboard of a folder's study, by its address."""
     pytest.importorskip("optuna_dashboard")
     [port] = free_ports(1)
-    command = [sys.executable, "-m", "blend.dashboard", str(study), "--port", str(port)]
+    command = [sys.executable, "-m", "blend.dashboard", str(folder), "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         until = time.monotonic() + 120
         while True:
             assert process.poll() is None and time.monotonic() < until, process.communicate()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
-                    told = json.load(answer)
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5).close()
                 break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.2)
-        names = [one["study_name"] for one in told["study_summaries"]]
-        assert names == ["of/mine"]
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.communicate()
+
+
+def test_it_serves_the_study_on_this_machine_alone(study: Path) -> None:
+    with serving(study) as address, urllib.request.urlopen(f"{address}/api/studies", timeout=5) as answer:
+        told = json.load(answer)
+    assert [one["study_name"] for one in told["study_summaries"]] == ["of/mine"]
+
+
+def test_its_best_trial_shows_the_numbers_of_the_blend(make_pool: Any, tmp_path: Path, browser: Any) -> None:
+    """In Chromium: score, weights, k and thresholds of the tuned blend stand in the card of the best trial."""
+    with TrialJournal(tmp_path / "study.db", "made-up", {}) as journal:
+        found = search.search(make_pool("au"), BlendSettings(), 40, 0, journal)
+    with serving(tmp_path) as address:
+        tab = browser.new_page()
+        tab.goto(f"{address}/dashboard/studies/1")
+        told = tab.get_by_text("Params = [")
+        told.wait_for(timeout=60_000)
+        text, score = told.inner_text(), float(told.locator("xpath=preceding-sibling::h3").inner_text())
+        tab.close()
+    shown = dict(pair.split(": ") for pair in text.removeprefix("Params = [").removesuffix("]").split(", "))
+    params = found.params
+    expected = {"k": params.k} | dict(zip((f"w {head}" for head in params.heads), params.weights, strict=True))
+    expected |= dict(zip((f"threshold {name}" for name in params.outputs), params.thresholds or (), strict=True))
+    assert shown.pop("kernel") == params.kernel and {name: float(value) for name, value in shown.items()} == expected
+    assert score == pytest.approx(found.score, abs=1e-9)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_c
     for file in ("params.json", "submission.txt"):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
     for report in reports:
-        took = report.pop("seconds_of")
+        took, made = report.pop("seconds_of"), report.pop("made")
+        assert made["config"]["blend"]["au"]["trials"] == report["trials"] and made["version"]
+        assert datetime.fromisoformat(made["date"]).tzinfo is not None
         assert list(took)[-4:] == ["reading", "search", "estimate", "report"]
         assert sum(list(took.values())[-4:]) == pytest.approx(report.pop("seconds"), abs=0.05)
     assert reports[0] == reports[1]
@@ -209,7 +212,11 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
     reports = [
         json.loads((corpus.work / "blend" / name / "report.json").read_text()) for corpus in (killed, undisturbed)
     ]
-    assert reports[0] | {"seconds": 0, "seconds_of": {}} == reports[1] | {"seconds": 0, "seconds_of": {}}
+    assert reports[0] | {"seconds": 0, "seconds_of": {}, "made": None} == reports[1] | {
+        "seconds": 0,
+        "seconds_of": {},
+        "made": None,
+    }
 
 
 def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():

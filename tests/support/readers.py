@@ -21,6 +21,7 @@ from blend.config import Config
 from blend.pool import external
 from blend.predict import features as video_features
 from blend.predict.trained import TrainedBlend
+from blend.report.html import index
 from blend.report.run_report import load_report
 from blend.submission import check as submission_check
 from blend.submission import folder as submission_folder
@@ -91,10 +92,25 @@ def finished_report(path: Path) -> Any:
     return load_report(path.parent)
 
 
+def listed_report(path: Path) -> Any:
+    """The same in the index of its work folder, which leaves it out where it is odd."""
+    run_folder.finish(path.parent, "mark", {}, [path.name])
+    if (entry := index.read(path.parent, "au")) is None:
+        raise InputError(f"{path}: left out")
+    return entry
+
+
 RUN_REPORT = (
     b'{"task": "va", "metric": "mean CCC", "heads": {"a": 0.5}, "equal": 0.5, "submitted": 0.5, "expected": null, '
     b'"interval": [0.25, 0.75]}'
 )
+WAY = {"tuned": 0.5, "cross_fitted": 0.5, "optimism": 0.0, "interval": [0.25, 0.75], "kernel": "box", "k": 5}
+LISTED_REPORT = json.dumps(
+    {"task": "au", "metric": "mean F1", "select": "tuned", "cross_fitted": {"pooled": 0.5}, "expected": 0.5,
+     "interval": [0.25, 0.75], "submitted": 0.5,
+     "baselines": {"a": WAY | {"score": 0.5}, "equal": WAY | {"score": 0.5}},
+     "ways": {"tuned": WAY, "cross_fitted": WAY}, "test": {"score": 0.5}, "made": {"date": "2026-11-30T12:00:00"}}
+).encode()  # fmt: skip
 TOML = b"""
 [corpus]
 name = "mine"
@@ -298,6 +314,7 @@ def texts() -> list[Reader]:
                beside("other.json", seeds.report(), lambda path, other: compare.main([other, path], 10, 0)),
                "blend.compare.read"),
         Reader("finished report", "report.json", RUN_REPORT, finished_report, "blend.report.run_report.load_report"),
+        Reader("listed report", "report.json", LISTED_REPORT, listed_report, "blend.report.html.index.read"),
     ]  # fmt: skip
 
 

@@ -117,7 +117,7 @@ OWN = {
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of
-        blend.dry_run._read_seconds
+        blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write
         blend.report.schema.read blend.multitask.join blend.predict.folder.make
         blend.predict.folder._work blend.pool.networks.keep_networks blend.predict.source.find_faces
         blend.submission.write.write blend.predict.trained._again blend.predict.trained._recorded_heads

@@ -1,17 +1,22 @@
 """Charts as inline SVG, drawn by matplotlib: text stays text, colours are the page's own (light or dark), bytes repeat.
 
-Every chart is as wide as it is to be read, so that a narrow screen stacks charts in place of shrinking their text.
+Every chart is as wide as it is to be read; one that stands alone is drawn twice, for wide and for narrow screens: its
+text is not shrunk. Charts carry their numbers as tips, which tips.js shows at the mouse, a finger or by arrow keys.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+
+from blend.report.pointers import format_number, pointer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +30,8 @@ VARIABLES = {
 }  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (8, 2)))
-SMALL, WIDE = (170, 138), (408, 280)
-"""Pixels: one of many outputs, and a chart that stands alone."""
+SMALL, WIDE, NARROW = (170, 138), (640, 320), 408
+"""Pixels: one of many outputs; a chart that stands alone, and its width where there is less room."""
 FONT = 12
 """Pixels."""
 STYLE: Any = {
@@ -63,38 +68,80 @@ STYLE: Any = {
 """matplotlib thinks in points: a pixel is 0.72 of one at 100 pixels to the inch."""
 
 
+@dataclass(frozen=True)
+class Tip:
+    """A point of a chart, in its data's coordinates, that tells a number: what it is, and its place in the report."""
+
+    x: float
+    y: float
+    name: str
+    number: float | None
+    place: tuple[str | int, ...] = ()
+    """Empty: it is none of the report's."""
+
+
 def chart(
     name: str,
     says: str,
     size: tuple[int, int],
-    draw: Callable[[Figure, Axes], None],
+    draw: Callable[[Figure, Axes], Iterable[Tip] | None],
     *,
     left: int = 34,
     bottom: int = 32,
     top: int = 20,
     right: int = 8,
 ) -> Markup:
-    """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels).
+    """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels),
+    and returns the chart's tips. Of a WIDE one there are two, of which the page shows one.
 
     `name` is unique on the page; `says` is read to those who do not see it.
     """
+    margins = left, bottom, top, right
+    if size[0] < WIDE[0]:
+        return _draw(name, says, size, draw, margins)
+    narrow = _draw(f"{name}-narrow", says, (NARROW, size[1]), draw, margins, " at-narrow")
+    return _draw(name, says, size, draw, margins, " at-wide") + narrow
+
+
+def _draw(
+    name: str, says: str, size: tuple[int, int], draw: Callable[[Figure, Axes], Iterable[Tip] | None],
+    margins: tuple[int, int, int, int], kind: str = "",
+) -> Markup:  # fmt: skip
     import matplotlib
     from matplotlib.figure import Figure
 
-    width, height = size
+    (width, height), (left, bottom, top, right) = size, margins
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # the page's reader has the letters; matplotlib only guesses how wide they are
         warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
         place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
-        draw(figure, figure.add_axes(place))
+        axes = figure.add_axes(place)
+        tips = list(draw(figure, axes) or ())
         with io.StringIO() as out:
             figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
             text = out.getvalue()
-    return _inline(text, name, says, size)
+    return _inline(text, name, says, size, kind, _tell(axes, tips, height))
 
 
-def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> Markup:
+def _tell(axes: Axes, tips: list[Tip], height: int) -> Markup:
+    """The tips that are in view as JSON: x and y in the SVG's units, name, number, place."""
+    if not tips:
+        return Markup()
+    points = axes.transData.transform([(tip.x, tip.y) for tip in tips])
+    seen = axes.get_window_extent().padded(3)
+    rows = [
+        [round(x * 0.72, 1), round((height - y) * 0.72, 1), tip.name, format_number(tip.number, 3), pointer(*tip.place)]
+        for tip, (x, y) in zip(tips, points, strict=True)
+        if tip.number is not None and seen.contains(x, y)
+    ]
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup('<script type="application/json">{}</script>').format(Markup(text))
+
+
+def _inline(text: str, name: str, says: str, size: tuple[int, int], kind: str, tips: Markup) -> Markup:
     """matplotlib's file as an element of a page: no prologue, no names but those that are used, the page's colours."""
     width, height = size
     body = text[text.index('<g id="figure_1"') : text.rindex("</svg>")]
@@ -110,8 +157,8 @@ def _inline(text: str, name: str, says: str, size: tuple[int, int]) -> Markup:
     body = re.sub(r">\s+<", "><", body)
     body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), body)  # text keeps its digits
     box = f"{width * 0.72:g} {height * 0.72:g}"
-    frame = Markup('<svg class="chart" role="img" aria-label="{}" viewBox="0 0 {}" width="{}" height="{}">{}</svg>')
-    return frame.format(says, box, width, height, Markup(body))
+    frame = Markup('<svg class="chart{}" role="img" aria-label="{}" viewBox="0 0 {}" width="{}" height="{}">{}{}</svg>')
+    return frame.format(kind, says, box, width, height, Markup(body), tips)
 
 
 def grid(axes: Axes, axis: Any = "y") -> None:

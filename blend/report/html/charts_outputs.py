@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from blend.report.html import charts
-from blend.report.html.charts import INK, PAPER, SERIES, SOFT
+from blend.report.html.charts import INK, PAPER, SERIES, SOFT, Tip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,19 +21,22 @@ MOST_FOLDS = 5
 """Folds with a curve of their own."""
 
 
-def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_half: bool = True) -> Markup:
-    """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold."""
+def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, told: str = "") -> Markup:
+    """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold.
+    Tips call the unit `told`, where that is not its name.
+    """
     cuts, f1 = curves["cuts"], curves["f1"][name]
     results = [curve[number] for curve in curves["found_without_fold"]]
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         for fold in curves["f1_of_folds"][:MOST_FOLDS]:
             axes.plot(cuts, fold[name], color=SOFT, linewidth=0.5, alpha=0.55)
         if results:
             axes.axvspan(min(results), max(results), color=SERIES[1], alpha=0.14, linewidth=0)
         axes.plot(cuts, f1, color=SERIES[0], linewidth=1.6)
         axes.axvline(chosen, color=SERIES[1], linewidth=1.1, linestyle=(0, (3, 1.5)))
-        axes.plot([chosen], [float(np.interp(chosen, cuts, f1))], "s", color=SERIES[1], markersize=4)
+        height = float(np.interp(chosen, cuts, f1))
+        axes.plot([chosen], [height], "s", color=SERIES[1], markersize=4)
         axes.plot(results, [0.02] * len(results), "|", color=SERIES[1], markersize=6)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -41,17 +44,25 @@ def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, at_
         axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         axes.set_title(f"{name}  {_hundredths(chosen)}")
         charts.grid(axes)
+        place = ("threshold_curves", "f1", name)
+        tips = [
+            Tip(cut, y, f"{told or name}, F1 at {cut:.2f}", y, (*place, i))
+            for i, (cut, y) in enumerate(zip(cuts, f1, strict=True))
+        ]
+        return [Tip(chosen, height, f"{told or name}, threshold in use", chosen, ("thresholds", number)), *tips]
 
     spread = f", from {min(results):.2f} to {max(results):.2f} over folds" if results else ""
     says = f"{name}: best F1 {max(f1):.2f}; chosen threshold {chosen:.2f}{spread}"
     return charts.chart(f"threshold{number}", says, charts.SMALL, draw, left=22, bottom=20, top=22)
 
 
-def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> Markup:
-    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames."""
+def reliability(number: int, name: str, bins: dict[str, Any], low: float, told: str = "") -> Markup:
+    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames. `told` is
+    as in `threshold`.
+    """
     p, t, n = bins["predicted"], bins["observed"], np.array(bins["frames"], float)
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         axes.plot([low, 1], [low, 1], color=SOFT, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.plot(p, t, color=SERIES[0], linewidth=1.1)
         for x, y, weight in zip(p, t, n / max(n.max(), 1), strict=True):
@@ -65,7 +76,12 @@ def reliability(number: int, name: str, bins: dict[str, Any], low: float) -> Mar
         axes.set_yticks(ticks, [charts.short(v) for v in ticks])
         axes.set_title(f"{name}  ±{_hundredths(bins['error'])}")
         charts.grid(axes, "both")
+        return [
+            Tip(x, y, f"{told or name}, {bins['frames'][i]:,} frames predicted as {x:.2f}, observed", y, (*place, i))
+            for i, (x, y) in enumerate(zip(p, t, strict=True))
+        ]
 
+    place = ("reliability", name, "observed")
     says = f"{name}: mean distance between predicted and observed {bins['error']:.3f}"
     return charts.chart(f"reliability{number}", says, SQUARE, draw, left=24, bottom=22, top=22)
 
@@ -76,7 +92,7 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
     side = len(table)
     shade = np.sqrt(table / max(table.max(), 1))
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         from matplotlib.collections import PolyCollection
         from matplotlib.colors import to_rgba
 
@@ -96,6 +112,14 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
         axes.set_xlabel(across)
         axes.set_ylabel(up, labelpad=0)
         axes.set_title(title)
+        middle = [(i + 0.5) * 2 / side - 1 for i in range(side)]
+        return [
+            Tip(
+                middle[j], middle[i], f"{across} {middle[j]:.2f}, {up} {middle[i]:.2f}, frames", cells[i][j],
+                ("density", name, int(i), int(j)),
+            )
+            for i, j in zip(y, x, strict=True)
+        ]  # fmt: skip
 
     says = f"{title}: density of {up} against {across}, {int(table.sum()):,} frames"
     return charts.chart(f"density-{name}", says, (232, 232), draw, left=38, bottom=36, top=22)
@@ -104,7 +128,7 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
 def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -> Markup:
     """Train (hollow) and validation (filled) side by side: (output, train, validation)."""
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         for i, (_, train, here) in enumerate(rows):
             if train is not None and here is not None:
                 axes.plot([train, here], [-i, -i], color=SOFT, linewidth=1)
@@ -119,6 +143,12 @@ def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -
         axes.spines["left"].set_visible(False)
         charts.score_ticks(axes, "x", 6)
         charts.grid(axes, "both")
+        return [
+            Tip(rate, -i, f"{name}, {part}", rate, ("data", part, "outputs", name, "rate"))
+            for i, (name, *rates) in enumerate(rows)
+            for part, rate in zip(("train", "validation"), rates, strict=True)
+            if rate is not None
+        ]
 
     says = f"{what}, train and validation: " + ", ".join(
         f"{name} {train or 0:.3f} and {here or 0:.3f}" for name, train, here in rows
@@ -131,7 +161,7 @@ def histogram(name: str, counts: dict[str, list[int]]) -> Markup:
     """va: shares of the frames in equal parts of [-1, 1], train (outline) and validation (filled)."""
     shares = {part: _shares(values) for part, values in counts.items()}
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         for part, values in shares.items():
             edges = np.linspace(-1, 1, len(values) + 1)
             if part == "validation":
@@ -144,6 +174,15 @@ def histogram(name: str, counts: dict[str, list[int]]) -> Markup:
         charts.score_ticks(axes, "y", 4)
         charts.score_ticks(axes, "x", 5)
         charts.grid(axes)
+        return [
+            Tip(
+                (low + high) / 2, shares[part][i], f"{part}, {charts.short(low)} to {charts.short(high)}, frames",
+                count, ("data", part, "outputs", name, "frames", i),
+            )
+            for part, values in counts.items()
+            for i, count in enumerate(values)
+            for low, high in [(i * 2 / len(values) - 1, (i + 1) * 2 / len(values) - 1)]
+        ]  # fmt: skip
 
     says = f"Distribution of {name} in train and validation"
     return charts.chart(f"balance-{name}", says, (charts.WIDE[0], 150), draw, left=34, bottom=22, top=22)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
 from blend.report.html import charts
-from blend.report.html.charts import DASHES, INK, LINE, MARKERS, PAPER, SERIES, SOFT
+from blend.report.html.charts import DASHES, INK, LINE, MARKERS, PAPER, SERIES, SOFT, Tip
 from blend.report.schema import Video
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ APART = 12.0
 
 
 def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
-    """Dots for the scores of each row (name, plain, tuned, held_out, interval), the best estimate filled."""
+    """Dots for the scores of each row of `blend.report.leaderboard.board`, the best estimate filled."""
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+        tips = []
         for i, row in enumerate(rows):
             y = -i
             axes.axhline(y, color=LINE, linewidth=0.7)
@@ -40,16 +41,22 @@ def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
             )  # fmt: skip
             if row["interval"] is not None:
                 axes.plot(row["interval"], [y, y], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
+                for end, bound in enumerate(row["interval"]):
+                    name = f"{row['name']}, 95 % interval {('from', 'to')[end]}"
+                    tips.append(Tip(bound, y, name, bound, (*row["from"]["interval"], end)))
             for key, marker, face in (("plain", "|", SOFT), ("tuned", "o", PAPER), ("held_out", "o", SERIES[0])):
                 if row[key] is not None:
                     edge = SOFT if key == "plain" else SERIES[0]
                     size = 7.5 if key == "plain" else 4.6
                     axes.plot([row[key]], [y], marker, markersize=size, color=edge, markerfacecolor=face)
+                    name = f"{row['name']}, {key.replace('_', ' ')}"
+                    tips.append(Tip(row[key], y, name, row[key], row["from"][key]))
         axes.set_ylim(-len(rows) + 0.4, 0.75)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         charts.score_ticks(axes, "x", 6)
         charts.grid(axes, "x")
+        return tips
 
     says = "Scores of every head and blend: " + "; ".join(
         f"{row['name']}: tuned {row['tuned'] or 0:.3f}, held out {row['held_out'] or 0:.3f}" for row in rows
@@ -61,13 +68,14 @@ def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
 def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> Markup:
     """Scores over k; its steps are evenly spaced, because k spans orders of magnitude.
 
-    A line: name, k, score, series, chosen (its own k, marked large; None: not marked). Every line's top is in view;
-    where one falls far below, it leaves the chart, because what is asked of it is which k is best.
+    A line: name, k, score, series, chosen (its own k, marked large; None: not marked), place in the report, if any.
+    Every line's top is in view; where one falls far below, it leaves the chart, because what is asked of it is which k
+    is best.
     """
     every = sorted({*ks, *(k for line in lines for k in line["k"])})
     at = {k: i for i, k in enumerate(every)}
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         for line in reversed(lines):  # the first on top
             points = [(at[k], s) for k, s in zip(line["k"], line["score"], strict=True) if s is not None]
             series = line["series"]
@@ -87,6 +95,12 @@ def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], lab
         charts.score_ticks(axes, count=7)
         axes.set_ylim(*tops(lines))
         charts.grid(axes)
+        return [
+            Tip(at[k], score, f"{line['name']}, k = {k}", score, (*line["place"], i) if "place" in line else ())
+            for line in lines
+            for i, (k, score) in enumerate(zip(line["k"], line["score"], strict=True))
+            if score is not None
+        ]
 
     says = "Score against k. " + "; ".join(_best_of(line) for line in lines)
     return charts.chart(name, says, charts.WIDE, draw, left=38, bottom=40, top=8)
@@ -114,10 +128,12 @@ def _best_of(line: dict[str, Any]) -> str:
     return f"{line['name']}: best {score:.3f} at k = {k}"
 
 
-def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits: int = 2) -> Markup:
-    """Horizontal bars with the name above and the number behind each."""
+def bars(
+    name: str, says: str, values: dict[str, float], series: int = 0, digits: int = 2, place: tuple[str, ...] = ()
+) -> Markup:
+    """Horizontal bars with the name above and the number behind each; `place`: where the report has them by name."""
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         largest = max([*values.values(), 1e-9])
         for i, (label, value) in enumerate(values.items()):
             axes.barh([-i], [value / largest], height=0.34, color=SERIES[series])
@@ -127,16 +143,77 @@ def bars(name: str, says: str, values: dict[str, float], series: int = 0, digits
         axes.set_xlim(0, 1.16)
         axes.set_ylim(-len(values) + 0.55, 0.8)
         axes.axis("off")
+        return [
+            Tip(value / largest, -i, label, value, (*place, label) if place else ())
+            for i, (label, value) in enumerate(values.items())
+        ]
 
     heard = f"{says}: " + ", ".join(f"{label} {value:.2f}" for label, value in values.items())
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
+def shorten(names: Iterable[str], most: int = 20) -> dict[str, str]:
+    """Paths without the folders that all of them begin and end with, and without what is too long at their begin."""
+    parts = {name: name.split("/") for name in names}
+    every = [*parts.values()]
+    first, last = _shared(every), _shared([item[::-1] for item in every])
+    results = {}
+    for name, item in parts.items():
+        text = "/".join(item[first : len(item) - last]) or name
+        results[name] = text if len(text) <= most else f"…{text[1 - most :]}"
+    return results
+
+
+def _shared(items: list[list[str]]) -> int:
+    """How many parts all of them begin with."""
+    same = [len(set(column)) == 1 for column in zip(*items, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+def differences(items: Sequence[dict[str, Any]]) -> Markup:
+    """The `differences` of blend.compare: how much one is better than another, with the 95 % interval, about zero."""
+    named = [f"{item['of']} against {item['against']}" for item in items]
+    short = shorten({name: None for item in items for name in (item["against"], item["of"])})
+
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+        tips = []
+        axes.axvline(0, color=SOFT, linewidth=0.9)
+        for i, (item, name) in enumerate(zip(items, named, strict=True)):
+            place = ("differences", i)
+            axes.annotate(
+                f"{short[item['of']]} against {short[item['against']]}", (0, -i), (1, 5), ("axes fraction", "data"),
+                "offset points", color=INK, va="bottom",
+            )  # fmt: skip
+            if item["interval"] is not None:
+                axes.plot(item["interval"], [-i, -i], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
+                for end, bound in enumerate(item["interval"]):
+                    told = f"{name}, 95 % interval {('from', 'to')[end]}"
+                    tips.append(Tip(bound, -i, told, bound, (*place, "interval", end)))
+            if item["difference"] is not None:
+                axes.plot([item["difference"]], [-i], "o", color=SERIES[0])
+                tips.append(Tip(item["difference"], -i, name, item["difference"], (*place, "difference")))
+        axes.set_ylim(-len(items) + 0.4, 0.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.margins(0.06, None)
+        charts.score_ticks(axes, "x", 6)
+        charts.grid(axes, "x")
+        return tips
+
+    says = "Differences: " + "; ".join(
+        f"{name} {'not defined' if item['difference'] is None else format(item['difference'], '+.3f')}"
+        for item, name in zip(items, named, strict=True)
+    )
+    size = (charts.WIDE[0], ROW * len(items) + 32)
+    return charts.chart("differences", says, size, draw, left=6, bottom=26, top=6)
+
+
 def videos(rows: Sequence[Video], metric: str) -> Markup:
     """Score within each video against its annotated frames; those that pull the score down most are numbered."""
     known = {row["video"]: (score, max(row["labelled"], 1)) for row in rows if (score := row["score"]) is not None}
+    number_of = {row["video"]: i for i, row in enumerate(rows)}
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         worst = worst_of(rows)
         for name, (x, y) in known.items():
             number = worst.index(name) + 1 if name in worst else 0
@@ -152,6 +229,7 @@ def videos(rows: Sequence[Video], metric: str) -> Markup:
         _log_ticks(axes)
         charts.grid(axes, "both")
         _number(axes, [known.get(name) for name in worst])
+        return [Tip(x, y, name, x, ("videos", number_of[name], "score")) for name, (x, y) in known.items()]
 
     says = f"{len(known)} videos by score and length; the lowest is " + (
         min(known, key=lambda name: known[name][0]) if known else "not defined"
@@ -212,7 +290,7 @@ def history(search: dict[str, Any]) -> Markup:
     scores = np.array([np.nan if s is None else s for s in search["score"]])
     kinds = [kind_of(start) for start in search["start"]]
 
-    def draw(figure: Figure, axes: Axes) -> None:
+    def draw(figure: Figure, axes: Axes) -> list[Tip]:
         best = np.fmax.accumulate(scores)
         axes.step(np.arange(1, len(scores) + 1), best, where="post", color=INK, linewidth=1.2)
         for name, series in STARTS:
@@ -229,6 +307,11 @@ def history(search: dict[str, Any]) -> Markup:
         axes.set_xlabel("trial")
         charts.score_ticks(axes)
         charts.grid(axes)
+        return [
+            Tip(i + 1, score, f"trial {i + 1}, {kind}", score, ("search", "score", i))
+            for i, (score, kind) in enumerate(zip(search["score"], kinds, strict=True))
+            if score is not None
+        ]
 
     says = f"{len(scores)} trials; the best scores {np.nanmax(scores) if np.isfinite(scores).any() else 0:.4f}"
     return charts.chart("history", says, charts.WIDE, draw, left=38, bottom=40, top=8)

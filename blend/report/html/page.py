@@ -1,7 +1,7 @@
 """report.html: the report as one page that needs no network and no server. Every number on it is one of report.json.
 
-Charts are SVG by matplotlib; the timeline is drawn by report.js from data that the page carries. The page may load
-nothing: its content security policy forbids it.
+Charts are SVG by matplotlib, and say their numbers (tips.js); the timeline is drawn by report.js from data that the
+page carries. The page may load nothing: its content security policy forbids it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PARTS = {
     "data": "Data",
     "unlabelled": "Test",
     "submission": "Submission",
+    "made": "Making",
 }
 
 
@@ -45,6 +46,7 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         "data": sections.data(report),
         "unlabelled": sections.unlabelled_test(report),
         "submission": sections.submission(report),
+        "made": sections.made(report),
     }
     first = summary.few_people(report)  # nothing else may be read before it
     short = [summary.describe_inputs(report), *summary.describe_drop(report)]
@@ -60,5 +62,5 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         sections={name: html for name, html in made.items() if html},
         parts=PARTS,
         faces=faces is not None,
-        scripts=["tables.js", *(["timeline.js", "report.js"] if timeline is not None else [])],
+        scripts=["tables.js", "tips.js", *(["timeline.js", "report.js"] if timeline is not None else [])],
     )

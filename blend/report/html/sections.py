@@ -5,6 +5,7 @@ Every function returns HTML, empty where the report lacks what the part is about
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,10 @@ def weights(report: Report) -> Markup:
     """Bars, or a table where every output has weights of its own."""
     mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
     ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
-    chart = charts_scores.bars("weights-chart", "Weights", {head: w for head, w in ranked.items() if w > 0}, digits=3)
+    each = any(isinstance(w, list) for w in report["weights"].values())
+    shown = {head: w for head, w in ranked.items() if w > 0}
+    place = () if each else ("weights",)
+    chart = charts_scores.bars("weights-chart", "Weight of each head", shown, digits=3, place=place)
     return render("weights", report, ranked=list(ranked), chart=chart)
 
 
@@ -142,7 +146,9 @@ def search(report: Report) -> Markup:
         report,
         kinds=charts_scores.kinds(result),
         history=charts_scores.history(result),
-        importance=charts_scores.bars("importance-chart", "Importance", matter, 2) if result["importance"] else None,
+        importance=charts_scores.bars("importance-chart", "Importance", matter, 2, place=("search", "importance"))
+        if result["importance"]
+        else None,
     )
 
 
@@ -153,6 +159,8 @@ def outputs(report: Report) -> Markup:
         "outputs",
         report,
         unit=task.unit,
+        names=[task.describe(name) for name in report["per_output"]],
+        told=list(next(iter(report["decisions"].values()), {})),
         labels=task.labels,
         held_out=report["per_output_held_out"],
         own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
@@ -166,7 +174,8 @@ def _thresholds(report: Report) -> list[Markup]:
     if curves is None or not report["thresholds"]:
         return []
     chosen = enumerate(zip(report["per_output"], report["thresholds"], strict=True))
-    return [charts_outputs.threshold(i, name, curves, cut) for i, (name, cut) in chosen]
+    told = TASKS[report["task"]].describe
+    return [charts_outputs.threshold(i, name, curves, cut, told(name)) for i, (name, cut) in chosen]
 
 
 def _density(report: Report) -> list[Markup]:
@@ -193,7 +202,8 @@ def reliability(report: Report) -> Markup:
     bins = report["reliability"]
     values = TASKS[report["task"]].is_regression
     low = -1.0 if values else 0.0
-    drawn = [charts_outputs.reliability(i, name, item, low) for i, (name, item) in enumerate(bins.items())]
+    told = TASKS[report["task"]].describe
+    drawn = [charts_outputs.reliability(i, name, item, low, told(name)) for i, (name, item) in enumerate(bins.items())]
     return render("reliability", report, values=values, charts=drawn)
 
 
@@ -246,7 +256,8 @@ def data(report: Report) -> Markup:
         train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
         rows = [(name, train[name]["rate"], item["rate"]) for name, item in here.items()]
         drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
-    return render("data", report, values=values, parts=parts, charts=drawn)
+    names = {name: TASKS[report["task"]].describe(name) for name in here}
+    return render("data", report, values=values, parts=parts, charts=drawn, names=names)
 
 
 def unlabelled_test(report: Report) -> Markup:
@@ -274,3 +285,12 @@ def submission(report: Report) -> Markup:
         *((f"seconds of {name}", ("seconds_of", name), 1) for name in report["seconds_of"]),
     ]
     return render("submission", report, rows=rows)
+
+
+def made(report: Report) -> Markup:
+    """When and how the report was made, what heads took, and the whole config."""
+    facts = report["made"]
+    if facts is None:
+        return Markup()
+    config = json.dumps(facts["config"], indent=2, ensure_ascii=False)
+    return render("made", report, heads=list(facts["heads"]), config=config)

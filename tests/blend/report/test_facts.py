@@ -1,5 +1,7 @@
 """The data's facts against counting by hand; train is read from its folder."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,29 @@ def test_facts_are_those_of_the_annotations(make_pool, make_corpus, name):
 def test_without_training_annotations_there_is_only_validation(make_pool):
     facts = report_facts.describe_data(make_pool("au"), None)
     assert facts["train"] is None and facts["validation"]["outputs"]["AU1"]["frames"] >= 0
+
+
+def test_how_a_report_was_made_hides_passwords_and_knows_what_heads_took(make_corpus, monkeypatch):
+    corpus = make_corpus("va")
+    head = corpus.work / "heads" / "va" / "mine"
+    (head / "model").mkdir(parents=True)
+    (head / "model" / "learnt.json").write_text('{"seconds": 12.5}')
+    (head / "report.json").write_text('{"seconds": 13.75}')
+    sources = SimpleNamespace(ours={"mine": head, "other": corpus.work})
+    given = ["/usr/bin/python3", "-m", "blend.run", "--task", "va", "--storage", "postgresql://me:p@ss@host/db"]
+    monkeypatch.setattr("sys.orig_argv", given)
+    facts = report_facts.describe_making(corpus.config(), sources)
+    assert facts["command"] == "python -m blend.run --task va --storage postgresql://me:...@host/db"
+    assert facts["heads"] == {"mine": {"learn": 12.5, "predict": 1.25}}
+    assert facts["config"] == corpus.config().model_dump(mode="json")
+    monkeypatch.setattr("sys.orig_argv", ["/usr/bin/python3", "/opt/bin/affect-heads", "run", "--task", "a b"])
+    assert report_facts.describe_making(corpus.config(), sources)["command"] == "affect-heads run --task 'a b'"
+
+
+def test_a_copy_that_was_never_installed_has_no_version(make_corpus, monkeypatch):
+    def none_of_that(name):
+        raise report_facts.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(report_facts.metadata, "version", none_of_that)
+    facts = report_facts.describe_making(make_corpus("va").config(), SimpleNamespace(ours={}))
+    assert facts["version"] == "unknown" and facts["heads"] == {}

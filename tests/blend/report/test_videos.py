@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import precision_score, recall_score
 
 from blend.calibrate import video_counts
 from blend.decision import combine
@@ -84,3 +85,33 @@ def test_gaps_are_counted(make_report):
     gappy = replace(pool, present=holes)
     rows = video_scores.facts(gappy, video_scores.decide(gappy, outcome.chosen), outcome.chosen.params)
     assert rows[0]["filled"] == 7 and sum(row["filled"] for row in rows) == 7
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_decisions_are_worth_is_what_scikit_learn_says(make_report, name):
+    pool, outcome, table = make_report(name)
+    truth, decided = pool.known.values, video_scores.decide(pool, outcome.chosen).decisions
+    for c, output in enumerate(pool.task.outputs):
+        found = table["decisions"][output]
+        if name == "va":
+            t, p = truth[:, c].astype(float), decided[:, c].astype(float)
+            expected = dict(zip(found, (np.corrcoef(t, p)[0, 1], t.mean(), p.mean(), t.std(), p.std()), strict=True))
+            assert abs(table["per_output_held_out"][output]) <= abs(found["correlation"])
+        else:
+            t, p = (pool.task.as_columns(values, int)[:, c] for values in (truth, decided))
+            worth = [score(t, p, zero_division=np.nan) for score in (precision_score, recall_score)]
+            expected = dict(zip(found, (*worth, t.mean(), p.mean()), strict=True))
+            if None not in found.values() and found["precision"] + found["recall"]:
+                f1 = 2 * found["precision"] * found["recall"] / (found["precision"] + found["recall"])
+                assert f1 == pytest.approx(table["per_output_held_out"][output])
+        known = {key: number for key, number in expected.items() if np.isfinite(number)}
+        assert {key: number for key, number in found.items() if number is not None} == pytest.approx(known, abs=1e-6)
+
+
+def test_what_is_never_decided_or_constant_has_no_number():
+    au = {"labelled": 4, "counts": [[0] * 12, [0] * 12, [2, 0] * 6]}
+    found = video_scores.describe_decisions("au", [au])
+    assert found["AU1"] == {"precision": None, "recall": 0.0, "occurrence": 0.5, "decided": 0.0}
+    assert found["AU2"]["recall"] is None
+    va = {"labelled": 4, "counts": [[4, 4], [2.0, 2.0], [2.0, 1.0], [1.0, 1.5], [1.0, 0.25], [1.0, 0.5]]}
+    assert video_scores.describe_decisions("va", [va])["valence"]["correlation"] is None

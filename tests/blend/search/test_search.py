@@ -192,30 +192,88 @@ OWN_NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("own", [False, True])
-def test_the_study_shows_what_the_search_found(make_pool, tmp_path, name, own):
-    """As Optuna's dashboard reads it: every trial has parameters, and the best trial's are the blend's numbers."""
+def flat(table, task):
+    """params.json's numbers under the names that a study has for them."""
+    values = {"k": table["k"], "kernel": table["kernel"]} | {f"w {h}": w for h, w in table["weights"].items()}
+    for key, name in (("thresholds", "threshold"), ("bias", "bias"), ("scale", "scale"), ("shift", "shift")):
+        values |= {name: table[key]} if key in table else {}
+    if "filter" in table:
+        values["sure"] = table["filter"]["t"]
+    several = {n: v for n, v in values.items() if isinstance(v, list)}
+    each = {f"{n} {c}": x for n, v in several.items() for c, x in zip(task.outputs, v, strict=True)}
+    return {n: v for n, v in values.items() if n not in several} | each
+
+
+def read_study(path):
     import optuna
 
-    pool = make_pool(name)
-    settings = BlendSettings(**(OWN_NUMBERS[name] if own else {}))
-    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
-        made = search.search(pool, settings, 40, 0, journal)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
-    study = optuna.load_study(study_name="x", storage=storage)
-    trials = study.get_trials()
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    study = optuna.load_study(study_name=None, storage=storage)
+    result = study.get_trials(), study.best_trial
     storage.remove_session()
     storage.engine.dispose()
-    assert len(trials) == 40 and all(trial.params for trial in trials)
-    best = max(trials, key=lambda trial: trial.value)
-    outputs, chosen = pool.task.outputs, made.trials[best.number]
-    weights = np.array(
-        [[best.params.get(f"w {h} {c}", best.params.get(f"w {h}")) for c in outputs] for h in pool.heads]
+    return result
+
+
+STUDIES = [(name, {}) for name in TASKS] + [*OWN_NUMBERS.items()]
+STUDIES += [("expr", {"bias": "prior", "filter": "head1"}), ("va", {"kernels": ["box", "median"], "k_max": 4})]
+STUDIES += [("va", {"weights": {"head0": 0.3, "head1": 0.7}}), ("au", {"sampler": "grid", "weight_step": 0.5})]
+
+
+@pytest.mark.parametrize(("name", "options"), STUDIES)
+def test_the_best_of_the_study_is_what_the_search_found(make_pool, tmp_path, name, options):
+    """As Optuna and its dashboard read it: every trial has parameters, the best one's are params.json's to the last
+    digit, and its value is the score but for rounding. A search that is read again adds nothing.
+    """
+    pool = make_pool(name)
+    pool = replace(pool, heads=(*pool.heads, "copy"), scores=np.concatenate([pool.scores, pool.scores[:1]]))
+    settings, made = BlendSettings(**options), []
+    for _ in range(2):
+        with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+            made.append(search.search(pool, settings, 40, 0, journal))
+    assert made[0] == made[1]
+    trials, best = read_study(tmp_path / "study.db")
+    assert len(trials) == len(made[0].trials) + 1 and all(trial.params for trial in trials)
+    chosen = flat(made[0].params.as_json(), pool.task)
+    assert {key: best.params[key] for key in chosen} == chosen
+    assert best.params.keys() - chosen.keys() <= {"tau", "sure"}, (
+        "what a bias follows from, and a filter that is unused"
     )
-    expected = [row if isinstance(row, tuple) else [row] * len(outputs) for row in chosen.weights]
-    np.testing.assert_allclose(weights / weights.sum(0), expected)
-    own_k = tuple(best.params.get(f"k {c}", best.params.get("k")) for c in outputs)
-    assert own_k == (chosen.k if isinstance(chosen.k, tuple) else (chosen.k,) * len(outputs))
-    if not own:
-        assert (made.params.k, made.params.weights) == (chosen.k, chosen.weights)
+    assert best.value == pytest.approx(made[0].score, abs=1e-6) and best.number == len(trials) - 1
+    if settings.weights is None:
+        for trial in trials:
+            weights = np.array([value for key, value in trial.params.items() if key.split(" ")[0] == "w"])
+            assert weights.sum() in (pytest.approx(1), pytest.approx(len(pool.task.outputs)))
+
+
+def test_a_rule_that_trials_do_not_follow_leaves_the_choice_its_own_score(make_pool, tmp_path):
+    """Trials are scored with the best thresholds, the blend has thresholds that are drawn towards each other."""
+    pool = make_pool("au")
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        made = search.search(pool, BlendSettings(thresholds="pulled"), 40, 0, journal)
+    trials, best = read_study(tmp_path / "study.db")
+    assert trials[-1].value == made.score < best.value and "chosen" in trials[-1].user_attrs
+    chosen = flat(made.params.as_json(), pool.task)
+    assert {key: trials[-1].params[key] for key in chosen} == chosen
+
+
+def test_a_search_that_was_ended_before_it_chose_chooses_then_and_one_cut_short_does_not(make_pool, tmp_path):
+    pool, left = make_pool("va"), [30]
+
+    def one_more():
+        left[0] -= 1
+        if not left[0]:
+            raise Stopped
+
+    def chosen_in(path):
+        return [trial.number for trial in read_study(path)[0] if "chosen" in trial.user_attrs]
+
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        search.search(pool, QUICK, 30, 0, journal, until=0.0)  # no time to draw
+    assert chosen_in(tmp_path / "study.db") == []
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal, pytest.raises(Stopped):
+        search.search(pool, QUICK, 30, 0, journal, one_more)
+    assert len(read_study(tmp_path / "study.db")[0]) == 30 and chosen_in(tmp_path / "study.db") == []
+    with TrialJournal(tmp_path / "study.db", "x", {}) as journal:
+        assert search.search(pool, QUICK, 30, 0, journal) == search.search(pool, QUICK, 30, 0)
+    assert chosen_in(tmp_path / "study.db") == [30]

@@ -10,6 +10,7 @@ import pytest
 
 from blend.config import BlendSettings
 from blend.search import search, shared_search
+from blend.search.journal import is_choice
 from blend.search.shared_search import Memory
 from blend.search.shared_study import OWN_NUMBER, START, WORKER, SharedStorage, SharedStudy
 from extract.runtime.errors import InputError
@@ -101,6 +102,14 @@ def test_a_search_goes_on_and_a_finished_one_starts_no_process(make_pool, tmp_pa
     monkeypatch.setattr("extract.jobs.local.LocalMachine._start", None)
     again = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
     assert again.params == second.params and again.score == second.score
+    study = where(tmp_path).open()
+    best = study._study.best_trial
+    choices = [trial for trial in study._study.get_trials() if is_choice(trial)]
+    study.close()
+    assert is_choice(best) and len(choices) <= 2 and best.value >= second.score - 1e-6
+    numbers = {f"w {head}": weight for head, weight in zip(pool.heads, second.params.weights, strict=True)}
+    last = choices[-1].params
+    assert {name: last[name] for name in numbers} == numbers and last["k"] == second.params.k
 
 
 def test_no_time_leaves_the_starts_and_their_refinement(make_pool, tmp_path):

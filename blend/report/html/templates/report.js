@@ -99,6 +99,17 @@
     const a = Math.floor(view.first) + 1, b = Math.min(data.frames, Math.ceil(view.first + view.span));
     scroller.setAttribute("aria-label", `Timeline of ${about.names[data.v]}, frames ${a} to ${b} of ${data.frames}`);
     readout.textContent = told(a, b).join(" · ");
+    drawFace();
+  }
+
+  // The face that is nearest to the cursor, or the first one in view, twice as large.
+  function drawFace() {
+    const large = part("face"), frames = data.faces ? about.faces[data.v] : [];
+    if (!large) return;
+    const at = view.cursor ?? view.first, pen = large.getContext("2d");
+    pen.clearRect(0, 0, large.width, large.height);
+    const far = frames.map((frame) => Math.abs(frame - 1 - at)), i = far.indexOf(Math.min(...far));
+    if (i >= 0) pen.drawImage(data.faces, i * FACE, 0, FACE, FACE, 0, 0, large.width, large.height);
   }
 
   function told(a, b) {
@@ -112,8 +123,11 @@
       const both = (output, c) => `${output}: truth ${value(data.truth[c])}, blend ${value(data.blend[c])}`;
       return [...parts, ...outputs.map(both)];
     }
-    const on = (rows) => outputs.filter((_, c) => rows[c][bin] === ON || rows[c][bin] === PARTLY).join(" ") || "none";
-    return [...parts, `truth: ${data.truth[0][bin] === UNKNOWN ? "unknown" : on(data.truth)}`, `decided: ${on(data.decided)}`];
+    const score = (c) => ` ${(data.blend[c][bin] / 100).toFixed(2)}`;
+    const on = (rows, more = () => "") => outputs.map((name, c) => [rows[c][bin], name + more(c)])
+      .filter(([state]) => state === ON || state === PARTLY).map(([, text]) => text).join(", ") || "none";
+    const truth = data.truth[0][bin] === UNKNOWN ? "unknown" : on(data.truth);
+    return [...parts, `truth: ${truth}`, `decided (score): ${on(data.decided, score)}`];
   }
 
   // ---- mouse, fingers, keys --------------------------------------------------------------------------------------

@@ -59,5 +59,14 @@ def test_every_top_is_in_view_and_far_falls_are_not(scores, low, high):
 
 def test_bars_carry_their_numbers():
     svg = charts_scores.bars("x", "Weights", {"a": 0.1666, "b": 0.8334}, digits=3)
-    assert re.findall(r"<text[^>]*>([^<]*)<", svg) == ["a", "0.167", "b", "0.833"]
+    assert re.findall(r"<text[^>]*>([^<]*)<", svg) == ["a", "0.167", "b", "0.833"] * 2, "for wide and narrow screens"
     assert charts_scores.bars("x", "Weights", {}).startswith("<svg")
+
+
+def test_paths_are_told_apart_in_few_letters():
+    shorten = charts_scores.shorten
+    assert shorten(["runs/a/blend/au", "runs/b/blend/au"]) == {"runs/a/blend/au": "a", "runs/b/blend/au": "b"}
+    assert shorten(["a", "a/b"]) == {"a": "a", "a/b": "b"} and shorten(["a/b", "a/b/a/b"])["a/b"] == "a/b"
+    assert shorten(["one"]) == {"one": "one"}
+    long = shorten(["x/" + "1" * 50, "x/" + "2" * 50])
+    assert set(long.values()) == {"…" + "1" * 19, "…" + "2" * 19}

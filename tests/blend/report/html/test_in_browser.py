@@ -5,6 +5,8 @@ Skipped where there is no Chromium (Debian: apt-get install chromium) or no Play
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import time
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blend.report import pointers
 from blend.report.html import page, thumbnails
 from blend.report.html import timeline as page_timeline
 
@@ -19,7 +22,7 @@ TASKS = ["au", "expr", "va"]
 SMALLEST = 9.5
 """Pixels of a letter's height that can be read."""
 
-DRAWN = """() => [...document.querySelectorAll('svg.chart')].map(svg => {
+DRAWN = """() => [...document.querySelectorAll('svg.chart')].filter(svg => svg.checkVisibility()).map(svg => {
   const box = svg.getBoundingClientRect(), shapes = svg.querySelectorAll('path, use, text').length;
   return [box.width, box.height, shapes];
 })"""
@@ -37,13 +40,17 @@ PIXELS = """() => {
   }
   return { painted, colours: [...seen] };
 }"""
-TEXTS = """() => [...document.querySelectorAll('svg.chart')].map(svg => ({
+TEXTS = """() => [...document.querySelectorAll('svg.chart')].filter(svg => svg.checkVisibility()).map(svg => ({
   name: svg.getAttribute('aria-label').slice(0, 40),
   box: svg.getBoundingClientRect().toJSON(),
   scale: svg.getBoundingClientRect().width / Number(svg.getAttribute('width')),
   texts: [...svg.querySelectorAll('text')].map(t => [t.textContent,
     t.getBoundingClientRect().toJSON(), parseFloat(getComputedStyle(t).fontSize) / 0.72]),
 }))"""
+FACE = """() => {
+  const face = document.getElementById('timeline-face'), { width, height } = face;
+  return face.getContext('2d').getImageData(0, 0, width, height).data.filter((x, i) => i % 4 === 3 && x).length;
+}"""
 READY = "document.getElementById('timeline-read').textContent.includes('frames')"
 STICKING_OUT = """() => [...document.querySelectorAll('body *')].filter(e =>
   !e.closest('.wide, nav, #timeline-scroll, svg') && e.getBoundingClientRect().right > innerWidth + 0.5)
@@ -71,6 +78,7 @@ def report(request, folder, make_report):
         faces = thumbnails.make(pool, [folder / "frames"])
         assert faces is not None
         path.write_text(page.render(table, page_timeline.make(pool, outcome), faces))
+        path.with_suffix(".json").write_text(json.dumps(table))
     return path
 
 
@@ -125,7 +133,7 @@ def test_every_chart_is_drawn(opened, report):
     assert all(width > 100 and height > 30 and shapes > 3 for width, height, shapes in drawn)
     pixels = tab.evaluate(PIXELS)
     assert pixels["painted"] > 2000 and len(pixels["colours"]) > 20
-    assert tab.locator("main > section").count() == 11
+    assert tab.locator("main > section").count() == 12
 
 
 def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
@@ -151,7 +159,14 @@ def test_the_timeline_is_scrolled_and_zoomed_by_keyboard(opened):
     until(tab, f"!document.getElementById('timeline-scroll').ariaLabel.includes(' to {frames} of')")
     assert shown(tab)[1] < at_end
     tab.keyboard.press(".")
-    assert f"{video}, frame" in tab.text_content("#timeline-read") and "truth" in tab.text_content("#timeline-read")
+    told = tab.text_content("#timeline-read")
+    assert f"{video}, frame" in told and "truth" in told
+    assert re.search(r"decided \(score\): (none|\w+ \d\.\d\d)|blend -?\d\.\d\d", told)
+    assert tab.evaluate(FACE) > 0, "the nearest face, larger"
+    above, below = (tab.locator(name).bounding_box() for name in ("#timeline-read", "#timeline-canvas"))
+    assert above["y"] + above["height"] <= below["y"] + 1 or above["y"] < 200, (
+        "above, and in view while it is looked at"
+    )
     tab.keyboard.press("0")
     assert shown(tab)[1:3] == (1, frames)
 
@@ -198,6 +213,61 @@ def test_tables_are_sorted_by_keyboard(opened):
     tab.locator("#scores table").first.locator("thead th button").first.press("Enter")
     rows = tab.evaluate(COLUMN, 0)
     assert rows == sorted(rows, key=str.lower) and tab.locator("th[aria-sort]").count() == 1
+
+
+TIPS = """() => [...document.querySelectorAll('svg.chart:has(> script)')].map((svg, chart) => [chart, svg])
+  .filter(([, svg]) => svg.checkVisibility())
+  .map(([chart, svg]) => [chart, JSON.parse(svg.querySelector('script').textContent)])"""
+PLACED = """([chart, x, y]) => {
+  const svg = document.querySelectorAll('svg.chart:has(> script)')[chart];
+  svg.scrollIntoView({ block: 'center', behavior: 'instant' });
+  const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
+  return [box.left + x * scale, box.top + y * scale];
+}"""
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_a_chart_says_the_number_under_the_mouse_and_it_is_the_reports(opened, report, page_reader, width):
+    """Ten numbers, each of another chart where there are so many, in the words and the place that they have."""
+    tab, table = opened(width), json.loads(report.with_suffix(".json").read_text())
+    charts = [(chart, tips) for chart, tips in tab.evaluate(TIPS) if any(tip[4] for tip in tips)]
+    assert len(charts) >= 8
+    chance, seen = random.Random(0), set()
+    for turn in range(10):
+        chart, tips = charts[turn % len(charts)]
+        tip = chance.choice([tip for tip in tips if tip[4] and tip[4] not in seen])
+        tab.mouse.move(*tab.evaluate(PLACED, [chart, *tip[:2]]))
+        box = tab.locator("#tip")
+        key, number = box.get_attribute("data-place"), box.locator("b").inner_text()
+        near = [other for other in tips if np.hypot(other[0] - tip[0], other[1] - tip[1]) < 1]
+        assert key in {other[4] for other in near}, "what is under the mouse, or lies on it"
+        assert page_reader.agrees(number, pointers.value(table, key))
+        where = box.bounding_box()
+        assert where["x"] >= 0 and where["x"] + where["width"] <= width
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        seen.add(key)
+    assert len(seen) == 10
+    tab.mouse.move(1, 1)
+    assert not tab.locator("#tip").is_visible()
+
+
+def test_a_chart_says_its_numbers_by_keyboard(opened, report, page_reader):
+    tab, table = opened(), json.loads(report.with_suffix(".json").read_text())
+    for _ in range(30):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.matches('svg.chart')"):
+            break
+    heard = []
+    for key in ("ArrowRight", "ArrowRight", "End", "ArrowLeft", "Home"):
+        tab.keyboard.press(key)
+        box = tab.locator("#tip")
+        heard.append(box.inner_text())
+        assert box.get_attribute("role") == "status" and box.is_visible()
+        number = pointers.value(table, box.get_attribute("data-place"))
+        assert page_reader.agrees(box.locator("b").inner_text(), number)
+    assert len(set(heard)) == 4 and heard[0] == heard[4], "the first is where Home leads"
+    tab.keyboard.press("Escape")
+    assert not tab.locator("#tip").is_visible()
 
 
 def overlap(a, b):

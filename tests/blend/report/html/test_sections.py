@@ -18,8 +18,8 @@ def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):
     videos, frames = published.VALIDATION["va"]
     table |= {"videos": [{"video": f"{v}-30-640x360", "labelled": frames // videos} for v in range(videos)]}
     theirs = sections.smoothing(table | {"corpus": "mine"})
-    assert "Savchenko 2023" in theirs and "published blend" in theirs and theirs.count('class="chart"') == 2
-    assert "published" not in ours and ours.count('class="chart"') == 1 and "without smoothing" in ours
+    assert "Savchenko 2023" in theirs and "published blend" in theirs and theirs.count('class="chart at-wide"') == 2
+    assert "published" not in ours and ours.count('class="chart at-wide"') == 1 and "without smoothing" in ours
 
 
 def test_weights_of_each_output_are_a_table_and_their_means_bars(make_report):
@@ -27,7 +27,7 @@ def test_weights_of_each_output_are_a_table_and_their_means_bars(make_report):
     table["weights"] = {"head0": [0.25, 0.75], "head1": 0.5, "head2": 0.0}
     html = sections.weights(table)
     assert "The bars are means over outputs." in html and "0.750" in html
-    assert re.findall(r"<text[^>]*>([^<]*)<", html) == ["head0", "0.500", "head1", "0.500"]  # none without weight
+    assert re.findall(r"<text[^>]*>([^<]*)<", html) == ["head0", "0.500", "head1", "0.500"] * 2  # none without weight
 
 
 def test_without_folds_there_is_no_table_of_them(make_report):
