@@ -22,7 +22,7 @@ from blend.report.pointers import plain
 from blend.unlabelled import compare as unlabelled
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
-from heads.abaw.tasks import TASKS, Task
+from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.abaw.test_list import TestList
 from heads.data import predictions
 from heads.data.predictions import Predictions
@@ -37,9 +37,9 @@ def warnings(file: Path, kind: str, template: Path, given: list[Path]) -> list[s
     Raises InputError for a task that has no predictions of its own (mtl, lsd), and for what cannot be read as
     predictions of the template's videos.
     """
-    if kind not in TASKS:
-        raise InputError(f"{file}: --compare is for submissions of {', '.join(TASKS)}, this is one of {kind}")
-    task = TASKS[kind]
+    if kind not in SINGLE_TASKS:
+        raise InputError(f"{file}: --compare is for submissions of {', '.join(SINGLE_TASKS)}, this is one of {kind}")
+    task = SINGLE_TASKS[kind]
     listed = test_list.read(template, task)
     results: dict[str, Any] = {"shares": None, "faults": []}
     for path in given:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from extract.features import store
 from extract.learning import export
-from extract.media import frames
+from extract.media import picture_sets
+from extract.media.frames import VideoFolder
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
 from heads.abaw import test_list
@@ -53,7 +54,7 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     people.check(config.corpus, person_of, annotated)
     _warn_of_sides(named)
     _warn_of_people(named, person_of or {})
-    if config.corpus.frames:
+    if config.corpus.has_pictures:
         _same_videos(config, task, annotations, listed)
     if listed is None and task.place in (task.name, next(iter(SUBTASKS))):  # once for the three parts of mtl
         section = f"corpus.{task.place.partition('/')[0]}"
@@ -125,7 +126,7 @@ def _warn_of_sides(named: Named) -> None:
 def _same_videos(config: Config, task: Task, annotations: Annotations, listed: test_list.TestList | None) -> None:
     """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
     corpus, paths = config.corpus, config.corpus.task(task.place)
-    folders = frames.list_videos(corpus.frames)
+    folders = picture_sets.list_corpus(corpus)
     wanted = sorted({video for group in annotations.values() for video in group} | set(listed.names if listed else ()))
     last = {video: _last(folders[video]) for video in wanted if video in folders}
     for part, annotation in annotations.items():
@@ -239,9 +240,9 @@ def _known_to(config: Config, seen: set[str], videos: set[str]) -> list[str]:
     return [video for video in sorted(videos) if of[video] in known]
 
 
-def _last(folder: Path) -> int:
-    """The number of a folder's last picture, 0 where there is none."""
-    numbers = frames.list_frames(folder).numbers
+def _last(folder: VideoFolder) -> int:
+    """The number of a video's last picture, 0 where there is none."""
+    numbers = folder.list_frames().numbers
     return int(numbers[-1]) if len(numbers) else 0
 
 

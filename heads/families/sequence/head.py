@@ -95,6 +95,7 @@ class Sequence(Head):
 
     Settings: ClassVar[type[SequenceSettings]] = SequenceSettings
     streams = True
+    in_time = True
     gpu = True
     settings: SequenceSettings
     models: list[Encoder]

@@ -169,7 +169,7 @@ def test_test_lists_of_all_editions(tmp_path):
         )
         found = test_list.read(path, SUBTASKS["mtl/expr"])
         assert found.images == ["b/00001.jpg", "a/00007.jpg", "b/00001.jpg"]
-        assert found.header == test_list.default_header(TASKS["expr"])
+        assert found.header == TASKS["expr"].list_header
         assert {name: frames.tolist() for name, frames in found.videos.items()} == {"a": [7], "b": [1]}
     write(tmp_path / "list.txt", "a/00001.jpg,", header="image_location,valence,arousal")
     with pytest.raises(InputError, match="expected the header 'image,valence,arousal,expression,aus'"):
