@@ -4,6 +4,7 @@ containers.py: What a video file's container tells of lost frames.
 files.py: Which files of the folders of corpus.videos hold a video's sound and the times of its pictures.
 frames.py: The (video, frame) index of a corpus: which face crops there are. Frames are 1-based, `<video>/00001.jpg`.
 images.py: Picture file -> pixels as the networks want them.
+picture_sets.py: Pictures that are of no video, as videos: sets of neighbours in a folder's or a list's order.
 sound.py: A file's sound as mono samples on its own clock, in bounded memory.
 streams.py: How a video file is opened, which of its streams is the film, and where its clock begins anew.
 synthetic.py: Small video and sound files whose sound and frame times are known, for tests and the benchmark.

@@ -8,6 +8,7 @@ the other, of the same person perhaps, stay together. Folds of sets are thus fol
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ def list_pictures(path: Path, folder: Path) -> dict[str, VideoFolder]:
     """The sets of a test list's pictures, which lie in `folder`. Raises InputError for a list that cannot be read, and
     a folder that is none.
     """
-    images = read_list(path)
+    images, _ = read_list(path)
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; expected the one that holds {images[0]!r} of {path}")
     names, set_of, _ = place_listed(path, len(images))
@@ -105,23 +106,25 @@ def list_pictures(path: Path, folder: Path) -> dict[str, VideoFolder]:
     }
 
 
-def read_list(path: Path) -> list[str]:
-    """The pictures of a test list: what stands before the first comma of each line behind the header.
+def read_list(path: Path) -> tuple[list[str], list[str]]:
+    """The pictures of a test list, and what stands behind the comma of each; the header is left out.
 
     Raises InputError for a file that is missing or empty, and as `check_listed`.
     """
     _, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
-    images = [line.partition(",")[0].strip() for line in bytes(body).decode().splitlines()]
-    if not images:
+    lines = [line.decode().strip().partition(",") for line in io.BytesIO(body)]
+    if not lines:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as 0.jpg")
+    images = [image.strip() for image, _, _ in lines]
     check_listed(path, images)
-    return images
+    return images, [rest.strip() for _, _, rest in lines]
 
 
 def check_listed(path: Path, images: Sequence[str]) -> None:
     """Raise InputError, with its line, for what is no picture's name, or leads out of the folder of pictures."""
     for number, image in enumerate(images, start=2):
-        if not PICTURE_LIKE.fullmatch(image.rpartition("/")[2]) or image[0] in "/\\" or ".." in image.split("/"):
+        name = image.rpartition("/")[2]
+        if not PICTURE_LIKE.fullmatch(name) or image[0] in "/\\" or {"..", "\0"} & {*image.split("/"), *image}:
             raise InputError(
                 f"{path}: line {number} begins with {image[:80]!r}, expected a picture's name, as in 0.jpg"
             )

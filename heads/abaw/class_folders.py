@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from extract.media import picture_sets
-from extract.runtime import inputs, run_folder
+from extract.runtime import run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw import annotations
 from heads.abaw.annotations import Annotation
@@ -66,9 +66,7 @@ def read_labels(path: Path, task: Task) -> dict[str, Annotation]:
 
     Raises InputError as `picture_sets.read_list`, and with its line for a picture without a class.
     """
-    images = picture_sets.read_list(path)
-    text = inputs.read_text(path).splitlines()[1:]
-    cells = [line.partition(",")[2].strip() for line in text]
+    images, cells = picture_sets.read_list(path)
     wrong = {cell: annotations.problem(cell, task) for cell in set(cells)}
     for number, cell in enumerate(cells, start=2):
         if wrong[cell]:
