@@ -203,7 +203,8 @@ class BlendSection(Strict):
         for task in BLEND_TASKS:
             for key in sorted(getattr(self, task).model_fields_set & owners.keys()):
                 if task not in owners[key]:
-                    raise ValueError(f"blend.{task}.{key}: only {' and '.join(owners[key])} has {key}")
+                    who = f"{' and '.join(owners[key])} {'have' if len(owners[key]) > 1 else 'has'}"
+                    raise ValueError(f"blend.{task}.{key}: only {who} {key}")
         return self
 
     @model_validator(mode="after")
