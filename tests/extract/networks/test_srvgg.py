@@ -1,5 +1,6 @@
 """SRVGGNetCompact from its checkpoint's keys against the same arithmetic in numpy, and what is no such checkpoint."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def make_state(seed: int = 0) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(seed)
     widths = [3, *[WIDTH] * (LAYERS + 1), 3 * TIMES**2]
     state = {}
-    for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (before, after) in enumerate(itertools.pairwise(widths)):
         state[f"body.{2 * i}.weight"] = torch.randn(after, before, 3, 3, generator=rng) * 0.1
         state[f"body.{2 * i}.bias"] = torch.randn(after, generator=rng) * 0.1
         if i <= LAYERS:
