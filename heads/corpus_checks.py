@@ -140,10 +140,15 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
                 f"or give them empty folders"
             )
         _warn(folder, unknown)
-        check_annotations(folder, annotation, last, corpus.missing_tail)
+        check_annotations(folder, annotation, last, largest_tail(config, task))
     if listed:
         _warn(listed.path, test_list.check_videos(listed, set(folders), corpus.missing_videos))
-        test_list.check_lengths(listed, last, corpus.missing_tail)
+        test_list.check_lengths(listed, last, largest_tail(config, task))
+
+
+def largest_tail(config: Config, task: Task) -> float:
+    """The largest part of a video that may lie behind its last face; single pictures have no order, so all of them."""
+    return 1.0 if task.stills else config.corpus.missing_tail
 
 
 def check_annotations(

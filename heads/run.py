@@ -131,7 +131,8 @@ def _list_outdated(
     marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
     for part, annotation in annotations.items():
-        corpus_checks.check_annotations(getattr(paths, part), annotation, last, config.corpus.missing_tail)
+        tail = corpus_checks.largest_tail(config, facts)
+        corpus_checks.check_annotations(getattr(paths, part), annotation, last, tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
     annotated = {part: hashes[part] for part in ("train", "val")}

@@ -37,7 +37,8 @@ def list_corpus(corpus: Corpus) -> dict[str, VideoFolder]:
         for part in (paths.train, paths.val):
             _add(results, list_folder(part) if part is not None else {}, part)
         if paths.test is not None:
-            _add(results, list_pictures(paths.test, paths.pictures or paths.test.parent), paths.test)
+            folder = paths.pictures or paths.test.parent
+            _add(results, list_pictures(paths.test, folder, corpus.missing_videos), paths.test)
     return results
 
 
@@ -92,13 +93,22 @@ def list_classes(root: Path) -> dict[str, list[str]]:
     return results
 
 
-def list_pictures(path: Path, folder: Path) -> dict[str, VideoFolder]:
-    """The sets of a test list's pictures, which lie in `folder`. Raises InputError for a list that cannot be read, and
-    a folder that is none.
+def list_pictures(path: Path, folder: Path, missing: float) -> dict[str, VideoFolder]:
+    """The sets of a test list's pictures, which lie in `folder`.
+
+    Raises InputError for a list that cannot be read, a folder that is none, and where more than the part `missing` of
+    the pictures is not there.
     """
     images, _ = read_list(path)
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; expected the one that holds {images[0]!r} of {path}")
+    lacking = [number for number, image in enumerate(images, start=2) if not os.path.exists(folder / image)]
+    if len(lacking) > missing * len(images):
+        raise InputError(
+            f"{path}: line {lacking[0]} lists {images[lacking[0] - 2]!r}, which is not in {folder} ({len(lacking):,} "
+            f"of {len(images):,} listed pictures are not): name the folder that holds them as `pictures`, or raise "
+            f"corpus.missing_videos"
+        )
     names, set_of, _ = place_listed(path, len(images))
     ends = np.searchsorted(set_of, np.arange(len(names) + 1))
     return {

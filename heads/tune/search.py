@@ -130,8 +130,9 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
     """
     train, videos = Path(job.train), sorted(annotations)
     last = corpus_checks.last_frames(work, [*job.has], videos)
-    corpus_checks.check_annotations(train, annotations, last, config.corpus.missing_tail)
-    hashes = read.hash_files(train, SINGLE_TASKS[job.task])
+    task = SINGLE_TASKS[job.task]
+    corpus_checks.check_annotations(train, annotations, last, corpus_checks.largest_tail(config, task))
+    hashes = read.hash_files(train, task)
     facts = {
         "task": job.task,
         "head": job.head,

@@ -217,7 +217,7 @@ def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
     assert "python -m blend.run --task expr" in shown.stdout
     wrong = subprocess.run([sys.executable, "-m", "blend.run", "--task", "age"], capture_output=True, text=True)
     assert wrong.returncode == 2
-    assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, mtl\n"
+    assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, lsd, mtl\n"
     loaded = subprocess.run(
         [
             sys.executable,

@@ -47,6 +47,8 @@ def corpus(tmp_path: Path, **changes: Path) -> Corpus:
     make(tmp_path / "train"), make(tmp_path / "val", {"FEAR": 3})
     (tmp_path / "list.txt").write_text("image,expression\n1.jpg,\n0.jpg,\n")
     (tmp_path / "pictures").mkdir()
+    for name in ("0.jpg", "1.jpg"):
+        (tmp_path / "pictures" / name).write_bytes(b"x")
     given = {name: tmp_path / name for name in ("train", "val", "pictures")} | {"test": tmp_path / "list.txt"}
     return Corpus(name="some", lsd=PicturePaths(**given | changes))
 
@@ -86,6 +88,10 @@ def no_list(folder: Path) -> None:
     (folder / "list.txt").write_text("image,expression\n")
 
 
+def fewer(folder: Path) -> None:
+    (folder / "pictures" / "0.jpg").unlink()
+
+
 def twice(folder: Path) -> None:
     (folder / "list.txt").rename(folder / "val.txt")
 
@@ -100,6 +106,7 @@ def twice(folder: Path) -> None:
         (no_pictures, {}, r"val: no folder with a picture in it"),
         (outside, {}, r"list\.txt: line 3 begins with '\.\./1\.jpg', expected a picture's name"),
         (no_list, {}, r"list\.txt: no pictures behind the header"),
+        (fewer, {}, r"list\.txt: line 3 lists '0\.jpg', which is not in .*pictures \(1 of 2 listed pictures are not\)"),
         (twice, {"test": "val.txt"}, r"val\.txt: 'val-00', its pictures' name in results, is also that of .*val"),
     ],
 )
