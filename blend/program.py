@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
-import click
 import typer
 
 from extract.runtime import cli, errors
@@ -55,11 +55,11 @@ Examples:
 class Commands(typer.core.TyperGroup):
     """The commands, each loaded only when it is run: their list alone shows at once."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         """Names, those that people need first at the top."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: typer.Context, name: str) -> typer.core.TyperCommand | None:
         """The command of a name; None for an unknown one."""
         if (known := COMMANDS.get(name)) is None:
             return None
@@ -71,8 +71,8 @@ class Commands(typer.core.TyperGroup):
         return result
 
     def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, typer.core.TyperCommand | None, list[str]]:
         """The command that is meant; an unknown one ends with the nearest known name."""
         if args[0] not in COMMANDS:
             ctx.fail(f"no command {args[0]!r}; there are {', '.join(COMMANDS)}{did_you_mean(args[0], COMMANDS)}")
@@ -82,7 +82,7 @@ class Commands(typer.core.TyperGroup):
             args = [args[0], *prepare_arguments(args[1:])]
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         """The list of commands that people need, from their lines here."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.about) for name, command in COMMANDS.items() if not command.hidden])

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
-from extract.learning import export
 from extract.media import picture_sets
 from extract.media.frames import VideoFolder
+from extract.networks import facts as network_facts
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
 from heads.abaw import test_list
@@ -216,7 +216,7 @@ def refuse_leaks(
     """
     for name, network in config.networks.items():
         by = [reader for reader in readers if name in reader.networks]
-        if not by or network.trust_train or (facts := export.read_facts(network.path)) is None:
+        if not by or network.trust_train or (facts := network_facts.read(network.path)) is None:
             continue
         seen = set(facts.get("videos", ()))
         where, forced = config.place(f"heads.{task}.use"), f"networks.{name}.trust_train = true"
@@ -227,7 +227,7 @@ def refuse_leaks(
                 f"give the head other networks (heads.{task}.<head>.networks), or say {forced}"
             )
         learners = [reader for reader in by if reader.does]
-        if learners and (both := _known_to(config, seen, set(train))):
+        if learners and (both := _list_believed(config, network.path, seen, set(train))):
             akin = "" if seen.issuperset(both) else ", or on their recordings or people"
             raise InputError(
                 f"{where}: head {learners[0].name!r} would {learners[0].does} features of "
@@ -235,6 +235,18 @@ def refuse_leaks(
                 f"{akin}: there it is far too sure; give the head other networks (heads.{task}.<head>.networks), or "
                 f"say {forced}"
             )
+
+
+def _list_believed(config: Config, path: Path, seen: set[str], videos: set[str]) -> list[str]:
+    """Those of the videos whose features come from a network that knows them or their people: all that `seen` knows,
+    but for those that a fold stands for which knows none of them; sorted.
+    """
+    known = _known_to(config, seen, videos)
+    for fold in network_facts.read_folds(path) if known else []:
+        held = fold.held_out.intersection(known)
+        unseen = held.difference(_known_to(config, set(fold.videos), held))
+        known = [video for video in known if video not in unseen]
+    return known
 
 
 def _known_to(config: Config, seen: set[str], videos: set[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,7 +106,7 @@ def complete_pretrained(arguments: list[str]) -> list[str]:
     it begins like an option, or is a file or folder.
     """
     results: list[str] = []
-    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
         results.append(argument)
         if argument == "--pretrained" and (following.startswith("-") or Path(following).exists()):
             results.append(DEFAULT)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from blend import apply
 from blend.pool.networks import FILE, GIVEN
-from extract.learning import export
+from extract.networks import facts as network_facts
 from extract.networks.registry import DEMO
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
@@ -128,7 +128,7 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     own, hear = sections.get("networks") or {}, {"audio", *(sections.get("audio") or {})}
     wanted = {name for item in items for name in item.networks} & own.keys() - hear
     paths = {name: own[name].get("path") for name in sorted(wanted) if isinstance(own[name], dict)}
-    facts = {name: export.read_facts(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
+    facts = {name: network_facts.read(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
     for item in items:
         seeing = set(item.networks) - hear
         if item.pretrained:

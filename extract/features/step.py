@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from extract.engines import check as network_check
 from extract.engines import create
 from extract.features import pipeline, provenance, store
 from extract.features.base import FeatureStep, OnProgress
-from extract.networks import registry, weights
+from extract.networks import facts, registry, weights
 from extract.runtime import inputs
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
@@ -42,12 +43,17 @@ class NetworkStep(FeatureStep[pipeline.Job]):
     ) -> None:
         super().__init__(network.name, jobs, work, version, redo)
         self.network, self.settings, self._path, self._engines = network, settings, Path(), engines
+        self._fold_of: dict[str, Path] = {}
 
     def describe(self) -> dict[str, str]:
-        """What decides the features."""
+        """What decides the features: the network's weights, those of its folds, and how it is run."""
         self._path = weights.find(self.network)
-        whole = self.network.path is not None and network_check.takes_whole_numbers(self._path)
-        return provenance.describe(self.network, file_hash(self._path), self.settings.precision, whole)
+        own = self.network.path is not None
+        folds = facts.read_folds(self._path) if own else []
+        self._fold_of = {video: fold.path for fold in reversed(folds) for video in fold.held_out}
+        hashes = ",".join([file_hash(self._path), *(fold.sha256 for fold in folds)])
+        whole = own and network_check.takes_whole_numbers(self._path)
+        return provenance.describe(self.network, hashes, self.settings.precision, whole)
 
     @property
     def gpu(self) -> bool:
@@ -73,10 +79,24 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             sweep(file)
             release(job.video)
 
-        maker = self._engines or create
-        runner = maker.create(self.settings.engine, self._path, self.network, self.settings.precision)
-        made_by = provenance.describe_engine(runner.runs)
-        pipeline.extract(runner, ours, write, advance)
+        engines = self._engines or create.EngineCache()
+        for path, jobs in itertools.groupby(ours, self._choose_file()):
+            runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
+            made_by = provenance.describe_engine(runner.runs)
+            pipeline.extract(runner, jobs, write, advance)
+
+    def _choose_file(self) -> Callable[[pipeline.Job | None], Path]:
+        """Which file each job's pictures go through: that of the fold that has not learnt from the video, else the
+        whole network; None stays with the job before it.
+        """
+        last = self._path
+
+        def choose(job: pipeline.Job | None) -> Path:
+            nonlocal last
+            last = last if job is None else self._fold_of.get(job.video, self._path)
+            return last
+
+        return choose
 
     def measure_pace(self, todo: Sequence[pipeline.Job], seconds: float) -> tuple[float, int]:
         """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures.

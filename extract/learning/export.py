@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.learning.losses import Target
 from extract.networks import checkpoints
-from extract.networks.registry import Network
-from extract.runtime import inputs
+from extract.networks import facts as network_facts
+from extract.networks.registry import DEMO, Network
 from extract.runtime.run_folder import write_text, write_whole
 
 if TYPE_CHECKING:
+    from extract.learning.checkpoint import Position
     from extract.learning.network import FineTunedNetwork
+    from extract.learning.train import Run
 
-KEY = "affect-heads"
-"""Of the ONNX file's metadata: JSON of what the network has learnt from."""
 OPSET = 17
 
 
@@ -27,33 +27,40 @@ def name_output(target: Target) -> str:
 
 def export(network: FineTunedNetwork, size: int, target: Target, facts: dict[str, Any], path: Path) -> None:
     """Write the network as ONNX: input [N, 3, size, size], outputs `embedding` and `logits` or `va`; `facts` go into
-    the file, where `read_facts` finds them.
+    the file, where `networks.facts.read` finds them.
     """
     import onnx
 
     with write_whole(path) as temporary:
         checkpoints.export(network.eval(), temporary, size, ("embedding", name_output(target)), OPSET)
         model = onnx.load(temporary)
-        onnx.helper.set_model_props(model, {KEY: json.dumps(facts, sort_keys=True)})
+        network_facts.write(model, facts)
         onnx.save(model, temporary)
 
 
-def read_facts(path: Path) -> dict[str, Any] | None:
-    """What a network of ours has learnt from; None for any other file, and where there is none."""
-    import onnx
-
-    if inputs.problem(path, "network"):
-        return None
-    try:
-        model = onnx.load(path, load_external_data=False)
-        facts = next((prop.value for prop in model.metadata_props if prop.key == KEY), None)
-        result = inputs.parse_json(facts) if facts is not None else None
-    except Exception:  # protobuf raises its own kinds for foreign bytes; whoever runs the network says what is wrong
-        return None
-    if not isinstance(result, dict):
-        return None
-    videos = result.get("videos", [])
-    return result if isinstance(videos, list) and all(isinstance(name, str) for name in videos) else None
+def describe(
+    run: Run, position: Position, task: str, network: str, videos: Iterable[str], demo: bool
+) -> dict[str, Any]:
+    """What the network has learnt from (`videos` of a task), and what the network that it began as had: into its file,
+    and for people. `demo`: its pictures are drawn.
+    """
+    before = network_facts.read(run.start.path) or {}
+    return {
+        "task": task,
+        "network": network,
+        "weights": run.start.sha256,
+        "videos": sorted({*videos, *before.get("videos", ())}),
+        "drawn": demo or run.start.network.name in DEMO or bool(before.get("drawn")),
+        "dev_videos": [folder.name for folder in run.dev.folders],
+        "pictures": len(run.train),
+        "metric": f"dev {run.metric}",
+        "scores": position.scores,
+        "losses": position.losses,
+        "epoch": position.best,
+        "unreadable": len(position.unreadable),
+        "seed": run.seed,
+        "mark": run.mark,
+    }
 
 
 def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:

@@ -53,6 +53,8 @@ class Run:
     """Truth and scores of the dev frames -> what the best epoch has most of."""
     metric: str = "score"
     """What `score` is called."""
+    title: str = ""
+    """What progress calls the run; empty: its name."""
 
     @property
     def epochs(self) -> int:
@@ -71,11 +73,11 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
         torch.set_num_threads(threads)
     torch.manual_seed(run.seed)
     learner = _Learner(run)
-    with warnings.catch_warnings(), steps(f"finetune {run.name}", ("start", "learn")):
+    with warnings.catch_warnings(), steps(f"finetune {run.title or run.name}", ("start", "learn")):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         learner.begin()
         left = run.epochs * len(run.train) - learner.position.seen
-        with progress(f"learn {run.name}", left, "pictures") as bar:
+        with progress(f"learn {run.title or run.name}", left, "pictures") as bar:
             while learner.position.epoch < run.epochs:
                 learner.learn_epoch(bar)
     network = learner.network.cpu()
@@ -212,7 +214,7 @@ class _Learner:
         """
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
         train_rows, dev_rows = (_space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev))
-        with progress(f"start {run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
+        with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, train_rows, True, bar)
             held, held_rows = self._predict(run.dev, dev_rows, True, bar)
         for penalty in linear_start.PENALTIES:

@@ -10,6 +10,9 @@ import typer
 
 from extract.runtime import errors
 
+UsageError: Any = typer.BadParameter.__bases__[0]
+"""Of typer's own copy of click, where it has one."""
+COMMAND_LINES = ("python -m", "affect-heads")
 MOST_SEED = 2**31 - 1
 """Seeds of single members and folds are larger, and libraries take whole numbers of 64 bits."""
 ConfigFile = Annotated[Path, typer.Option(help="The run's TOML file.", show_default="configs/demo.toml")]
@@ -20,10 +23,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")]
 
 
+class Command(typer.core.TyperCommand):
+    """A command whose line about wrong arguments ends with its first example."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """As typer does. Raises a UsageError that says what the option takes, and shows an example."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            takes = getattr(getattr(error, "param", None), "help", None) or ""
+            said = [text.rstrip(".") for text in (error.format_message(), takes) if text]
+            lines = (line.strip() for line in (self.epilog or "").splitlines())
+            example = next((line.partition("  ")[0] for line in lines if line.startswith(COMMAND_LINES)), "")
+            raise UsageError(": ".join(said) + (f"; for example: {example}" if example else ""), error.ctx) from error
+
+
 def application(command: Callable[..., None], examples: str) -> typer.Typer:
     """A program of one command, whose help ends with examples."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=examples)(command)
+    app.command(epilog=examples, cls=Command)(command)
     return app
 
 

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from extract.runtime import limits
 
@@ -39,9 +40,10 @@ class Failed(Exception):
 
 
 def did_you_mean(result: object, known: Iterable[str]) -> str:
-    """The end of a line about an unknown name: the known one that is most like it; "" where none is."""
-    meant = difflib.get_close_matches(str(result), list(known), 1)
-    return f"; did you mean {meant[0]!r}?" if meant else ""
+    """The end of a line about an unknown name: the known one that is most like it in any case, or ""."""
+    folded = {name.casefold(): name for name in known}
+    meant = difflib.get_close_matches(str(result).casefold(), folded, 1)
+    return f"; did you mean {folded[meant[0]]!r}?" if meant else ""
 
 
 @contextmanager
@@ -85,6 +87,9 @@ def _why(error: OSError) -> str:
         what = f"{error.filename}: cannot be written" if error.filename else "cannot write"
         return f"{what} ({error.strerror}); free some space or choose another folder"
     if error.errno in PATHS and error.filename is not None:
+        above = next((folder for folder in Path(os.fsdecode(error.filename)).parents if folder.is_file()), None)
+        if error.errno == errno.ENOTDIR and above is not None:
+            return f"{above}: found a file, expected a folder; choose another, or move the file"
         return f"{error.filename}: {error.strerror}"
     raise error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,8 @@ from extract import config as extract_config
 from extract import run as extract_run
 from extract.learning import export
 from extract.learning.recipe import Recipe
-from extract.networks.registry import DEMO, NETWORKS
+from extract.networks import facts as network_facts
+from extract.networks.registry import NETWORKS
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import ROOT
@@ -23,9 +26,8 @@ from heads.base import selection
 from heads.config import Config
 
 if TYPE_CHECKING:
-    from extract.learning.checkpoint import Position
     from extract.learning.start import Start
-    from extract.learning.train import Run
+    from extract.networks.facts import Fold
     from heads.finetune.corpus import TrainingPictures
 
 TASK_NAMES = (*SINGLE_TASKS, *SUBTASKS)
@@ -36,48 +38,91 @@ MOST_NAMED = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
 
-def main(config: Config, task: str, network: str, name: str, work: Path, seed: int = 0, redo: bool = False) -> Path:
+def main(
+    config: Config,
+    task: str,
+    network: str,
+    name: str,
+    work: Path,
+    seed: int = 0,
+    redo: bool = False,
+    folds: int = 0,
+) -> Path:
     """Fine-tune `network` for a task, or go on where a killed process was; returns `<work>/networks/<name>`, which
     holds `<name>.onnx` and its section of a config, `<name>.toml`.
 
-    What is finished and made from the same things is kept, unless pictures that could not be read were mended since, or
-    to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
+    With `folds`, so many networks that each lack a part of the training videos come first, in `fold1`, `fold2`, ...;
+    features of these videos are then theirs. What is finished and made from the same things is kept, unless pictures
+    that could not be read were mended since, or to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
     """
     _check_names(config, task, network, name, work)
     facts = find(task)
     config.refuse_template(facts.place.partition("/")[0])
     recipe = _find_recipe(config, name)
     from extract.learning import start as starts
-    from extract.learning import train as training
     from heads.finetune import corpus
 
     begin = starts.find(network, config)  # rendering must not end at a typo
     config = extract_run.prepare_corpus(config, work)
-    data = corpus.read(config, facts, recipe, seed)
+    whole, *parts = corpus.read(config, facts, recipe, seed, folds)
     folder = work / "networks" / name
-    mark = _fingerprint(facts, begin, recipe, data, seed)
+    job = Job(name, facts, network, begin, recipe, seed, config.corpus.demo, redo)
     with run_folder.hold_folder(folder):
-        if not redo and run_folder.is_done(folder, mark) and not _were_mended(folder):
-            return folder
-        run_folder.begin(folder)
-        if redo:
-            _drop_checkpoints(folder)
-        run = training.Run(
-            name, begin, data.target, recipe, data.train, data.dev, seed, folder, mark,
-            lambda truth, scores: selection.selection_score(facts, truth, scores),
-            selection.SELECTION[facts.labels].removeprefix("dev "),
-        )  # fmt: skip
-        learnt, position = training.fine_tune(run)
-        described = _describe(run, position, facts, network, data, config.corpus.demo)
-        onnx = folder / f"{name}.onnx"
-        export.export(learnt, begin.network.size, data.target, described, onnx)
-        section = export.describe_section(name, begin.network, data.target, onnx.name, run_folder.file_hash(onnx))
-        export.write_section(folder / f"{name}.toml", section)
-        failures = {path: {"why": why, "bytes": position.sizes[path]} for path, why in position.unreadable.items()}
-        run_folder.write_json(folder / FAILURES, failures)
-        results = [onnx.name, f"{name}.toml", FAILURES]
-        run_folder.finish(folder, mark, described | {"recipe": recipe.model_dump(mode="json")}, results)
+        made = []
+        for number, data in enumerate(parts, start=1):
+            title = f"{name}, fold {number} of {folds}"
+            path = _learn(job, data, folder / f"fold{number}", title) / f"{name}.onnx"
+            learnt_from = network_facts.read(path) or {}
+            held_out, videos = frozenset(data.held_out), frozenset(learnt_from["videos"])
+            made.append(network_facts.Fold(path, run_folder.file_hash(path), held_out, videos))
+        return _learn(job, whole, folder, name, made)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the whole network and those of its folds have in common."""
+
+    name: str
+    task: Task
+    network: str
+    """What `--network` said."""
+    start: Start
+    recipe: Recipe
+    seed: int
+    demo: bool
+    redo: bool
+
+
+def _learn(job: Job, data: TrainingPictures, folder: Path, title: str, folds: Sequence[Fold] = ()) -> Path:
+    """Bring one network up to date in its folder, which is returned; the file of the whole one tells its `folds`."""
+    from extract.learning import train as training
+
+    facts, recipe, name = job.task, job.recipe, job.name
+    told = [fold.tell(folder) for fold in folds]
+    mark = _fingerprint(facts, job.start, recipe, data, job.seed)
+    mark = run_folder.fingerprint([mark, told]) if told else mark
+    if not job.redo and run_folder.is_done(folder, mark) and not _were_mended(folder):
+        return folder
+    run_folder.begin(folder)
+    if job.redo:
         _drop_checkpoints(folder)
+    run = training.Run(
+        name, job.start, data.target, recipe, data.train, data.dev, job.seed, folder, mark,
+        lambda truth, scores: selection.selection_score(facts, truth, scores),
+        selection.SELECTION[facts.labels].removeprefix("dev "), title,
+    )  # fmt: skip
+    learnt, position = training.fine_tune(run)
+    described = export.describe(run, position, facts.place, job.network, data.videos, job.demo)
+    described |= {"folds": told} if told else {}
+    onnx = folder / f"{name}.onnx"
+    export.export(learnt, job.start.network.size, data.target, described, onnx)
+    section = export.describe_section(name, job.start.network, data.target, onnx.name, run_folder.file_hash(onnx))
+    export.write_section(folder / f"{name}.toml", section)
+    failures = {path: {"why": why, "bytes": position.sizes[path]} for path, why in position.unreadable.items()}
+    run_folder.write_json(folder / FAILURES, failures)
+    results = [onnx.name, f"{name}.toml", FAILURES]
+    run_folder.finish(folder, mark, described | {"recipe": recipe.model_dump(mode="json")}, results)
+    _drop_checkpoints(folder)
     return folder
 
 
@@ -141,34 +186,13 @@ def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPicture
     )
 
 
-def _describe(
-    run: Run, position: Position, task: Task, network: str, data: TrainingPictures, demo: bool
-) -> dict[str, Any]:
-    """What the network has learnt from, and what the network that it began as had: into its file, and for people."""
-    before = export.read_facts(run.start.path) or {}
-    return {
-        "task": task.place,
-        "network": network,
-        "weights": run.start.sha256,
-        "videos": sorted({*data.videos, *before.get("videos", ())}),
-        "drawn": demo or run.start.network.name in DEMO or bool(before.get("drawn")),
-        "dev_videos": [folder.name for folder in run.dev.folders],
-        "pictures": len(run.train),
-        "metric": f"dev {run.metric}",
-        "scores": position.scores,
-        "losses": position.losses,
-        "epoch": position.best,
-        "unreadable": len(position.unreadable),
-        "seed": run.seed,
-        "mark": run.mark,
-    }
-
-
 EXAMPLES = """Examples:
 
 python -m heads.finetune --task expr --network demo_enet --name ft_expr      on the demo corpus
 
 python -m heads.finetune --task expr --network enet_b0_8_best_vgaf --name ft_expr --config configs/affwild2.toml
+
+python -m heads.finetune --task va --network demo_enet --name ft_va --folds 5     heads may learn from it, too
 
 python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune.ft_va.layer_decay=0.65"""
 
@@ -184,12 +208,20 @@ def command(
     redo: Annotated[
         bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")
     ] = False,
+    folds: Annotated[
+        int,
+        typer.Option(
+            help="Of train's videos, features come from so many more networks that each lack a part; 0: none."
+        ),
+    ] = 0,
     as_json: cli.AsJson = False,
 ) -> None:
     """Fine-tune a network on the training videos. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
+        if folds == 1 or folds < 0:
+            raise InputError(f"--folds {folds}: expected 2 or more, or 0 for none")
         settings = extract_config.load(Config, config, overrides)
-        folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed, redo)
+        folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed, redo, folds)
         facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         _print(folder, name, facts, as_json)
@@ -216,6 +248,8 @@ def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> Non
     kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
     print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
     print(f"kept: {kept}")
+    if folds := facts.get("folds"):
+        print(f"{len(folds)} more stand for a part of the training videos each, which they have not learnt from")
     print(f"{name} is in {folder}; a config has it with {name} among features.networks, and this line at the top:")
     print(f'extends = "{section.resolve()}"')
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +30,14 @@ class TrainingPictures:
     dev: LabelledPictures
     target: Target
     videos: tuple[str, ...]
-    """All annotated videos of train, those of `dev` among them."""
+    """All annotated videos that it learns from, those of `dev` among them."""
+    held_out: tuple[str, ...] = ()
+    """Of a fold: the videos of the corpus that it stands for, none of which it learns from."""
 
 
-def read(config: Config, task: Task, recipe: Recipe, seed: int) -> TrainingPictures:
-    """Annotated frames of train that have a picture. Validation and test are checked against them, and not looked at.
+def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) -> list[TrainingPictures]:
+    """Annotated frames of train that have a picture: all of them, then those of each fold. Validation and test are
+    checked against them, and not looked at.
 
     Raises InputError as `corpus_checks.read`, for a corpus without frames, a class without pictures, and where there
     are too few recordings (or people) to hold some out.
@@ -48,15 +50,46 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int) -> TrainingPictu
     annotations = corpus_checks.read(config, task)[0]["train"]
     folder = config.corpus.task(task.place).train
     assert folder is not None, "corpus_checks.read sees to it"
+    everybody = sorted(picture_sets.list_corpus(config.corpus))
+    person_of = people.read(config.corpus, everybody)
     pictures, videos = _list_pictures(config.corpus, annotations, task)
     if not len(pictures):
-        raise InputError(f"{folder}: no annotated frame has a picture in {config.corpus.frames[0]}")
-    held = _hold_out(config, task, pictures, videos, annotations, folder, seed)
+        raise InputError(f"{folder}: no annotated frame has a picture in {', '.join(map(str, config.corpus.frames))}")
+    whole = _divide(pictures, videos, task, recipe, seed, person_of, str(folder))
+    if not folds:
+        return [whole]
+    known = {video: annotations[video] for video in videos}
+    held = splits.fold_numbers(known, task, folds, seed, person_of)
+    if len(held) < folds:
+        raise InputError(f"--folds {folds}: {folder} has {len(held)} recordings or people; expected at least {folds}")
+    of = splits.name_groups(everybody, person_of or {}) or {}
+    results = [whole]
+    for number, fold in enumerate(held, start=1):
+        groups = {of[video] for video in fold}
+        rest = [video for video in videos if of[video] not in groups]
+        part = _take(pictures, np.isin(pictures.video, [videos.index(video) for video in rest]))
+        place = f"{folder}, without fold {number} of {folds}"
+        akin = tuple(video for video in everybody if of[video] in groups)
+        results.append(replace(_divide(part, rest, task, recipe, seed, person_of, place), held_out=akin))
+    return results
+
+
+def _divide(
+    pictures: LabelledPictures,
+    videos: list[str],
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    person_of: dict[str, str] | None,
+    place: str,
+) -> TrainingPictures:
+    """What is learnt from, and what chooses the epoch."""
+    held = _hold_out(task, pictures, videos, person_of, place, seed)
     rows = np.arange(len(pictures))
     within = rows - np.searchsorted(pictures.video, pictures.video)
     train = _take(pictures, ~held[pictures.video] & (within % recipe.stride == 0))
     dev = _take(pictures, held[pictures.video] & (within % recipe.dev_stride == 0))
-    return TrainingPictures(train, dev, _create_target(task, train, recipe, folder), tuple(videos))
+    return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
 
 
 def _list_pictures(
@@ -83,21 +116,20 @@ def _list_pictures(
 
 
 def _hold_out(
-    config: Config,
     task: Task,
     pictures: LabelledPictures,
     videos: list[str],
-    annotations: dict[str, Annotation],
-    folder: Path,
+    person_of: dict[str, str] | None,
+    place: str,
     seed: int,
 ) -> NDArray[np.bool_]:
     """Which videos [V] choose the epoch: as the dev slices of heads, by recording and person."""
     counts = splits.label_counts(pictures.truth, pictures.video, len(videos), task)
-    of = splits.groups(videos, people.read(config.corpus, annotations))
+    of = splits.groups(videos, person_of)
     held = splits.dev_videos(counts, np.bincount(pictures.video, minlength=len(videos)), seed, of=of)
     if not held.any():
         raise InputError(
-            f"{folder}: {len(videos)} annotated videos with pictures, of {of.max() + 1} recording or person; expected "
+            f"{place}: {len(videos)} annotated videos with pictures, of {of.max() + 1} recording or person; expected "
             f"at least two, as the best epoch is chosen on videos that the network does not learn from"
         )
     return held
@@ -115,7 +147,7 @@ def _take(pictures: LabelledPictures, wanted: NDArray[np.bool_]) -> LabelledPict
     )
 
 
-def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, folder: Path) -> Target:
+def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, place: str) -> Target:
     """What is to be learnt, weighted by the training pictures: classes by the largest count over theirs, as published
     (so the most frequent weighs 1); units as heads weigh them.
     """
@@ -125,7 +157,7 @@ def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, folder: 
         if not counts.all():
             name = task.outputs[int(np.argmin(counts))]
             raise InputError(
-                f"{folder}: no picture of class {name!r} among the {len(train):,} that are learnt from; expected some "
+                f"{place}: no picture of class {name!r} among the {len(train):,} that are learnt from; expected some "
                 f"of each class: annotate more videos, or lower finetune stride ({recipe.stride})"
             )
         weights = class_weights(counts, recipe.balance).astype(np.float32)

@@ -59,8 +59,8 @@ class Job:
     """Video -> the name of its group, of all videos that are learnt from, where people are known."""
     persons: dict[str, str] | None = None
     """Video -> person, of all videos, where they are known and columns are relative to them."""
-    inputs: inputs.Hashes = field(default_factory=dict)
-    """Hashes of the annotations and the test list (train.inputs), as heads.run saw them; none: nothing is compared."""
+    inputs: head_inputs.Hashes = field(default_factory=dict)
+    """Hashes of annotations and test list (train.provenance), as heads.run saw them; none: nothing is compared."""
 
     @property
     def folder(self) -> Path:

@@ -156,7 +156,7 @@ OWN = {
         extract.learning.checkpoint.read_position extract.learning.checkpoint.load
         """,
     "networks, which engines have read before, or whose every kind of damage is refused": """
-        extract.learning.export.read_facts extract.learning.start._read_chain
+        extract.networks.facts.read extract.learning.start._read_chain
         """,
     "opened by its reader before": """
         extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of

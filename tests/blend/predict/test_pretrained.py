@@ -25,7 +25,7 @@ from blend.predict.source import VideoSource
 from blend.predict.trained import TrainedBlend, make_note
 from extract.faces import crop_videos, detector
 from extract.features import store
-from extract.learning import export
+from extract.networks import facts as network_facts
 from extract.networks import weights
 from extract.networks.registry import AFFECTNET8
 from extract.runtime.errors import InputError
@@ -225,13 +225,13 @@ def test_of_fine_tuned_networks_the_note_says_what_they_say_themselves(tmp_path)
         small_network(path)
         if name in facts:
             model = onnx.load(path)
-            helper.set_model_props(model, {export.KEY: json.dumps(facts[name])})
+            helper.set_model_props(model, {network_facts.KEY: json.dumps(facts[name])})
             onnx.save(model, path)
     sections = {"networks": {name: {"path": str(path)} for name, path in paths.items()}, "audio": {"hears": {}}}
     assert make_note([blend_of("demo_mt_enet", "ft_va")], sections) == DRAWN
     assert make_note([blend_of("ft_va", "audio", "hears")], sections) == DRAWN
     sections["networks"] |= {"odd": 1, "nowhere": {}, "strange": {"path": str(tmp_path / "strange.onnx")}}
-    helper.set_model_props(model, {export.KEY: '{"videos": 5, "drawn": true}'})
+    helper.set_model_props(model, {network_facts.KEY: '{"videos": 5, "drawn": true}'})
     onnx.save(model, tmp_path / "strange.onnx")
     for networks in (("demo_mt_enet", "real"), ("ft_va", "plain"), ("hears",), ("odd",), ("nowhere",), ("strange",)):
         assert make_note([blend_of(*networks)], sections) == ""

@@ -19,7 +19,7 @@ from extract.learning.network import FineTunedNetwork
 from extract.learning.pictures import LabelledPictures
 from extract.learning.recipe import Recipe
 from extract.media import images
-from extract.networks import registry
+from extract.networks import facts, registry
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 
@@ -81,7 +81,7 @@ def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(co
     assert len(position.scores) == 3 and len(position.losses) == 2
     path = tmp_path / "ft.onnx"
     export.export(network, 32, run.target, {"task": task}, path)
-    assert export.read_facts(path) == {"task": task}
+    assert facts.read(path) == {"task": task}
     section = export.describe_section("ft", run.start.network, run.target, str(path), run_folder.file_hash(path))
     export.write_section(tmp_path / "ft.toml", section)
     config = Config.model_validate({"corpus": {"name": "c"}} | section)

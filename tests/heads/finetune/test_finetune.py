@@ -25,6 +25,7 @@ from extract import config as configs
 from extract.learning import export, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.recipe import Recipe
+from extract.networks import facts as network_facts
 from extract.networks.registry import NETWORKS
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
@@ -73,7 +74,7 @@ def test_what_is_left_is_a_network_its_section_and_what_it_was_made_from(made, f
     assert facts["task"] == "expr" and facts["network"] == "tiny" and facts["metric"] == "dev macro F1"
     assert facts["videos"] == [f"train{v}" for v in range(6)] and set(facts["dev_videos"]) < set(facts["videos"])
     assert len(facts["scores"]) == 2 and facts["recipe"]["epochs"] == 1
-    inside = export.read_facts(finished / "ft.onnx")
+    inside = network_facts.read(finished / "ft.onnx")
     assert inside["videos"] == facts["videos"] and inside["mark"] == facts["mark"]
     made_at = (finished / "ft.onnx").stat().st_mtime_ns
     assert program.main(load(made, "finetune.ft.save_every=7"), "expr", "tiny", "ft", finished.parents[1]) == finished
@@ -113,7 +114,7 @@ def test_heads_learn_from_a_network_that_is_trusted(extended, tmp_path):
 def test_a_fine_tuned_network_that_is_fine_tuned_again_forgets_no_video(made, tmp_path):
     model = onnx.load(NETWORKS["demo_enet"].path)
     seen = {"videos": ["before", "train1"], "drawn": True}
-    onnx.helper.set_model_props(model, {export.KEY: json.dumps(seen)})
+    onnx.helper.set_model_props(model, {network_facts.KEY: json.dumps(seen)})
     onnx.save(model, tmp_path / "first.onnx")
     facts = {"path": tmp_path / "first.onnx", "size": 112, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "e"}
     mine = Config.model_validate({"corpus": {"name": "c"}, "networks": {"first": facts}}).networks
@@ -121,19 +122,19 @@ def test_a_fine_tuned_network_that_is_fine_tuned_again_forgets_no_video(made, tm
     config = load(made, *few)
     config = config.model_copy(update={"networks": {**config.networks, **mine}})
     folder = program.main(config, "va", "first", "ft", tmp_path / "w")
-    found = export.read_facts(folder / "ft.onnx")
+    found = network_facts.read(folder / "ft.onnx")
     assert found["videos"] == ["before", *(f"train{v}" for v in range(6))]
     assert found["drawn"] and found["task"] == "va"
 
 
 def test_whether_a_network_knows_drawn_faces_only_follows_from_its_start_and_the_corpus(made, finished):
-    assert export.read_facts(finished / "ft.onnx")["drawn"] is False
+    assert network_facts.read(finished / "ft.onnx")["drawn"] is False
     config, facts = load(made), TASKS["expr"]
-    data = corpus.read(config, facts, Recipe(), 0)
+    data = corpus.read(config, facts, Recipe(), 0)[0]
     for network, demo, drawn in (("tiny", True, True), ("demo_enet", False, True), ("tiny", False, False)):
         run = SimpleNamespace(start=start.find(network, config), dev=data.dev, train=(), metric="", seed=0, mark="")
         position = Position("m", scores=[0.5])
-        assert program._describe(run, position, facts, network, data, demo)["drawn"] is drawn
+        assert export.describe(run, position, facts.place, network, data.videos, demo)["drawn"] is drawn
 
 
 def config_with(made, finished, *overrides):
@@ -186,7 +187,7 @@ def test_a_network_that_knows_the_recording_the_person_or_a_validation_video_is_
 
 def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp_path):
     recipe = Recipe(stride=3, dev_stride=2)
-    data = corpus.read(load(made), TASKS["expr"], recipe, seed=1)
+    data = corpus.read(load(made), TASKS["expr"], recipe, seed=1)[0]
     train_videos, dev_videos = ({folder.name for folder in part.folders} for part in (data.train, data.dev))
     assert not train_videos & dev_videos and train_videos | dev_videos == set(data.videos)
     assert len(data.train) == len(train_videos) * 8 and len(data.dev) == len(dev_videos) * 12
@@ -196,12 +197,12 @@ def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp
             assert part.truth[row] == (frame - 1 + int(folder.removeprefix("train"))) % 8
     counts = np.bincount(data.train.truth, minlength=8)
     np.testing.assert_allclose(data.target.weights, (1 / counts) / (1 / counts).min(), rtol=1e-6)
-    au = corpus.read(load(made), TASKS["au"], recipe, seed=1)
+    au = corpus.read(load(made), TASKS["au"], recipe, seed=1)[0]
     rate = au.train.truth.mean(0)
     np.testing.assert_allclose(au.target.weights, [0.5 / (1 - rate), 0.5 / rate], rtol=1e-5)
     people = tmp_path / "people.csv"
     people.write_text("video,person\n" + "".join(f"train{v},{'ab'[v % 2]}\n" for v in range(6)))
-    data = corpus.read(load(made, f"corpus.people={people}"), TASKS["expr"], Recipe(), seed=1)
+    data = corpus.read(load(made, f"corpus.people={people}"), TASKS["expr"], Recipe(), seed=1)[0]
     assert {int(folder.name[-1]) % 2 for folder in data.dev.folders} in ({0}, {1})
     assert len(data.dev.folders) == 3
 
@@ -209,7 +210,7 @@ def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp
 @pytest.mark.parametrize("file", program.CODE)
 def test_other_code_that_decides_the_network_is_another_mark(made, monkeypatch, file):
     config, facts, recipe = load(made), TASKS["expr"], Recipe()
-    begin, data = start.find("tiny", config), corpus.read(config, facts, recipe, 0)
+    begin, data = start.find("tiny", config), corpus.read(config, facts, recipe, 0)[0]
     marks = {program._fingerprint(facts, begin, recipe, data, 0)}
     plain = run_folder.file_hash
     monkeypatch.setattr(run_folder, "file_hash", lambda path: "other" if path == ROOT / file else plain(path))
@@ -400,7 +401,7 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(made, finished, tmp_path
         with contextlib.suppress(InputError):
             configs.load(Config, folder / "ft.toml")
         with contextlib.suppress(InputError):
-            export.read_facts(folder / "ft.onnx")
+            network_facts.read(folder / "ft.onnx")
         with contextlib.suppress(OSError, ValueError):  # what its callers take for unfinished
             run_folder.results(folder)
         assert not mark.exists(), path.name
