@@ -22,7 +22,7 @@ from blend.report.summary import number
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import read_json
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 
 if TYPE_CHECKING:
     from blend.decision.combine import Params
@@ -64,14 +64,14 @@ def read(path: Path, prior: Path | None = None, again: str = "python -m blend.ru
     run_folder.check_result(path, f"{again} makes it anew ({own})")
     table = read_json(path, "give the params.json of a finished blend")
     params = Params.from_json({key: value for key, value in table.items() if key not in OWN_KEYS}, str(path))
-    if params.task not in TASKS or params.outputs != TASKS[params.task].outputs:
+    if params.task not in SINGLE_TASKS or params.outputs != SINGLE_TASKS[params.task].outputs:
         raise InputError(f"{path}: outputs of task {params.task!r} are not the official ones, in their order")
     where, known = path, table.get("prior")
     if prior is not None:
         where, known = prior, read_json(prior, "give the prior.json of the heads")
     if known is None:
         raise InputError(f"{path}: holds no prior for videos without a face; give one with --prior prior.json")
-    lowest = TASKS[params.task].lowest
+    lowest = SINGLE_TASKS[params.task].lowest
     for name in params.outputs:
         value = known.get(name) if isinstance(known, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= 1:
@@ -108,7 +108,7 @@ def main(
         )
     if unused := sorted(set(given) - set(params.heads)):
         print(f"the blend does not use {', '.join(unused)}: left out", file=sys.stderr)
-    task = TASKS[params.task]
+    task = SINGLE_TASKS[params.task]
     truth = labels.read_folder(annotations, task) if annotations is not None else {}
     if test is not None:
         listed = test_list.read(test, task)

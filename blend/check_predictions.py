@@ -22,7 +22,7 @@ from blend.report.pointers import plain
 from blend.unlabelled import compare as unlabelled
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
-from heads.abaw.tasks import TASKS, Task
+from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.abaw.test_list import TestList
 from heads.data import predictions
 from heads.data.predictions import Predictions
@@ -34,12 +34,12 @@ SEED = 0
 def warnings(file: Path, kind: str, template: Path, given: list[Path]) -> list[str]:
     """Sentences on what is odd in a complete submission `file` of a task, beside what is `given`; none: nothing is.
 
-    Raises InputError for a task that has no predictions of its own (mtl, lsd), and for what cannot be read as
+    Raises InputError for a task that has no predictions of its own (mtl), and for what cannot be read as
     predictions of the template's videos.
     """
-    if kind not in TASKS:
-        raise InputError(f"{file}: --compare is for submissions of {', '.join(TASKS)}, this is one of {kind}")
-    task = TASKS[kind]
+    if kind not in SINGLE_TASKS:
+        raise InputError(f"{file}: --compare is for submissions of {', '.join(SINGLE_TASKS)}, this is one of {kind}")
+    task = SINGLE_TASKS[kind]
     listed = test_list.read(template, task)
     results: dict[str, Any] = {"shares": None, "faults": []}
     for path in given:
@@ -101,6 +101,6 @@ def _decisions(file: Path, task: Task, test: Pool) -> tuple[NDArray[np.generic],
     those that are listed and hold predictions of their own. Between listed frames the nearest decision stands.
     """
     own, lengths = external.read_external(file, task).videos, np.diff(test.offsets).tolist()
-    scores = gap_filling.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32))
+    scores = gap_filling.dense(test.videos, lengths, own, np.zeros(len(task.outputs), np.float32), not task.stills)
     rows = gap_filling.present(test.videos, lengths, own) & test.present
     return task.decide(scores), rows

@@ -27,7 +27,7 @@ from extract import config as configs
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import MTL, TASKS
+from heads.abaw.tasks import MTL, SINGLE_TASKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ def read(path: Path) -> Run:
     task = str(report.get("task"))
     if task == MTL:
         raise InputError(f"{file}: is of the multi-task challenge; compare its parts, as in {file.parent / 'va'}")
-    if task not in TASKS:
+    if task not in SINGLE_TASKS:
         raise InputError(f"{file}: no report of a blend; give a folder such as runs/demo/blend/au")
     if lacking := [name for name in Compared.__annotations__ if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
@@ -176,7 +176,7 @@ def gain(
         return results | {"interval": None, "better_in": None}
     wider = interval.widen_factor(np.array(labelled, np.int64))
     # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
-    widest = 1.0 - TASKS[task].lowest
+    widest = 1.0 - SINGLE_TASKS[task].lowest
     free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))
     at = np.arctanh(np.clip(gained / widest, -0.999, 0.999))
     low, high = widest * np.tanh(at + wider * (np.quantile(free, [0.025, 0.975]) - free.mean()))

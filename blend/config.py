@@ -100,7 +100,9 @@ class BlendSettings(Strict):
     kernels: list[Kernel] = Field(default=["box"], min_length=1)
     """Smoothing kernels to choose among."""
     k_max: int | None = Field(default=None, ge=0, le=limits.K)
-    """The widest smoothing tried: 2 k + 1 frames, or sigma = k. None: 50 for au, 100 for expr and va."""
+    """The widest smoothing tried: 2 k + 1 frames, or sigma = k. None: 50 for au, 100 for expr and va, 0 for
+    lsd.
+    """
     per_output_weights: Switch = False
     """Weights of its own for every unit, class or dimension."""
     per_output_k: Switch = False
@@ -193,6 +195,7 @@ class BlendSection(Strict):
     au: BlendSettings = BlendSettings()
     expr: BlendSettings = BlendSettings()
     va: BlendSettings = BlendSettings()
+    lsd: BlendSettings = BlendSettings()
 
     @model_validator(mode="after")
     def _keys_of_other_tasks(self) -> BlendSection:
@@ -200,7 +203,19 @@ class BlendSection(Strict):
         for task in BLEND_TASKS:
             for key in sorted(getattr(self, task).model_fields_set & owners.keys()):
                 if task not in owners[key]:
-                    raise ValueError(f"blend.{task}.{key}: only {' and '.join(owners[key])} has {key}")
+                    who = f"{' and '.join(owners[key])} {'have' if len(owners[key]) > 1 else 'has'}"
+                    raise ValueError(f"blend.{task}.{key}: only {who} {key}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_neighbours(self) -> BlendSection:
+        for task in (name for name, blend_task in BLEND_TASKS.items() if blend_task.task.stills):
+            settings: BlendSettings = getattr(self, task)
+            for key in ("k", "k_max", "grid_k", "per_output_k"):
+                if np.any(getattr(settings, key) or 0):
+                    raise ValueError(
+                        f"blend.{task}.{key}: single pictures have no neighbours to smooth over; leave it out"
+                    )
         return self
 
     @model_validator(mode="after")

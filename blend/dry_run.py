@@ -191,10 +191,8 @@ def _plan_features(config: Config, work: Path) -> list[PlannedStep]:
     """Extraction, network by network; the embedded corpus first where it is not there."""
     seeing, hearing = extract_run.check_networks(config, work), audio_step.names(config, work)
     if config.corpus.demo:
-        from extract.demo import corpus
-        from extract.demo.plan import DEMO_VIDEOS
-
-        frames, videos, folder = sum(v.frames for v in DEMO_VIDEOS), len(DEMO_VIDEOS), extract_run.corpus_folder(work)
+        corpus, folder = extract_run.embedded_corpus(config), extract_run.corpus_folder(work)
+        frames, videos = corpus.size()
         if not corpus.is_done(folder):
             drawn = [PlannedStep("draw", "the demo corpus", frames, 0, "frames")]
             drawn += [PlannedStep("extract", network.name, frames, 0, "frames") for network in seeing]

@@ -21,7 +21,6 @@ from extract import config as configs
 from extract.media import frames, video
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError
-from heads.abaw import test_list
 from heads.abaw.tasks import TASKS, Task
 
 DEPTH = 5
@@ -65,7 +64,7 @@ def find_layout(root: Path) -> Layout:
                 if part is not None:
                     result.annotations.setdefault((task.name, part), folder)
             for path, header in headers.items():
-                if header == test_list.default_header(task).lower():
+                if header == task.list_header.lower():
                     result.lists.setdefault(task.name, path)
     return result
 

@@ -74,7 +74,7 @@ def run_blend(
         corpus=config.corpus.name,
         train=sources.paths.train,
         prior_from=sources.prior_from,
-        heads_tuned_here=config.corpus.demo and bool(sources.ours),
+        heads_tuned_here=config.corpus.demo is True and bool(sources.ours),
         alike=report_facts.describe_resemblance(config, sources, work),
         unlabelled_test=unlabelled.facts(values.validation, target, params, seed) if values.source == "test" else None,
         submissions=others,
@@ -86,8 +86,7 @@ def run_blend(
     report["seconds"], report["seconds_of"] = watch.total(), watch.lap("report")
     _warn_of_folds(outcome, values.validation, sources.settings.folds)
     run_folder.write_json(out / "report.json", report)
-    pictures = config.corpus.frames if sources.settings.thumbnails else []
-    faces = thumbnails.make(values.validation, pictures)
+    faces = thumbnails.make(values.validation, config.corpus) if sources.settings.thumbnails else None
     timeline = page_timeline.make(values.validation, outcome)
     run_folder.write_text(out / "report.html", page.render(report, timeline, faces))
     texts = [Path(entry["file"]) for entry in others["files"]] if others else []
@@ -193,9 +192,10 @@ def _score_on_test(
     if not config.corpus.demo or values.source != "test":
         return None
     from blend.submission.test_score import final_score
-    from extract.demo.corpus import paths
 
-    truth = paths(extract_run.corpus_folder(work))["truth"][sources.task.within or sources.task.name]
+    truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][
+        sources.task.within or sources.task.name
+    ]
     for entry in (others or {"files": []})["files"]:
         entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]
     return final_score(out / "submission.txt", values.listed, truth, sources.task)

@@ -34,6 +34,7 @@ COMMANDS = {
     "finetune": Command("heads.finetune", "Fine-tune a network on the training videos."),
     "dashboard": Command("blend.dashboard", "Open a search in optuna-dashboard."),
     "import": Command("extract.tabular", "Tables of other programs (OpenFace, py-feat, ...) -> features."),
+    "enlarge": Command("extract.enlarge", "Super-resolution of face crops, before a network sees them."),
     "export": Command("extract.export", "Features -> one table for other programs."),
     "splits": Command("blend.studies.splits", "Random splits by person: what was promised and reached.", hidden=True),
     "simulate": Command("blend.studies.simulate", "What estimates are worth on made videos.", hidden=True),

@@ -15,6 +15,7 @@ tabular/: Per-frame tables of other programs -> features.
 cluster_job.py: Extraction on a cluster: some videos of one network are a job, done under the same locks as anywhere.
 config.py: The run's TOML file: strict, with overrides, paths resolved.
 config_file.py: A config's TOML text: read.
+enlarge.py: Super-resolution of face crops: each picture of a folder through a network that enlarges it.
 export.py: Feature store -> one table for pandas and other programs, written video by video.
 list_networks.py: What `python -m extract.run --list-networks` prints.
 run.py: The extract step: every picture of the corpus through every network, into the feature store.

@@ -106,7 +106,12 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, valu
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     told["corpus"] = part.version
     if isinstance(part, feature_step.NetworkStep):
-        told |= {"seen": [[job.video, str(job.folder.absolute())] for job in values]}
+        told |= {
+            "seen": [
+                [job.video, str(job.folder.absolute()), job.frames.names if job.frames.chosen else None]
+                for job in values
+            ]
+        }
     else:
         told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]}
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
@@ -122,7 +127,8 @@ def main(told: dict[str, Any], say: Any) -> None:
     config, work = Config.model_validate(told["config"]), Path(told["work"])
     if "seen" in told:
         network = registry.find(told["network"], config)
-        jobs = [pipeline.Job(video, Path(path), frames.list_frames(Path(path))) for video, path in told["seen"]]
+        places = {video: frames.VideoFolder(Path(path), names and tuple(names)) for video, path, names in told["seen"]}
+        jobs = [pipeline.Job(video, place.folder, place.list_frames()) for video, place in places.items()]
         part: Part = feature_step.NetworkStep(network, jobs, work, config.features, told["corpus"], redo=False)
     else:
         listener = audio_step.create_listener(told["network"], config)

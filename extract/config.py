@@ -41,6 +41,13 @@ class TaskPaths(Strict):
     test: Path | None = None
 
 
+class PicturePaths(TaskPaths):
+    """The same of a task on single pictures: train and val are folders of a folder of pictures for each class."""
+
+    pictures: Path | None = None
+    """The folder of the test list's pictures; None: the list's own."""
+
+
 CORPUS_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 """It becomes a folder, and a part of commands."""
 
@@ -49,8 +56,8 @@ class Corpus(Strict):
     """[corpus]: `frames` holds `<video>/00001.jpg`; a list of folders is one corpus spread over several places."""
 
     name: str = Field(pattern=CORPUS_NAME, max_length=limits.NAME_BYTES)
-    demo: bool = False
-    """Render the embedded corpus into the work folder instead of reading one."""
+    demo: bool | Literal["pictures"] = False
+    """Render the embedded corpus into the work folder instead of reading one; "pictures": that of single pictures."""
     frames: list[Path] = []
     videos: list[Path] = []
     """Folders of `<video>.mp4` or `<video>.wav` and the like, for features of the sound."""
@@ -61,6 +68,8 @@ class Corpus(Strict):
     va: TaskPaths | None = None
     mtl: TaskPaths | None = None
     """The multi-task challenge: one annotation file for train and one for val, not folders."""
+    lsd: PicturePaths | None = None
+    """Learning from synthetic data: a folder of synthetic pictures for train, one of real ones for val."""
     people: Path | None = None
     """A table `video,person` (CSV or Parquet): folds and slices keep all videos of a person together (data.people)."""
     people_pattern: str | None = None
@@ -77,6 +86,17 @@ class Corpus(Strict):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Path) else value
 
+    @property
+    def stills(self) -> tuple[PicturePaths, ...]:
+        """The paths of each task on single pictures."""
+        given = (getattr(self, name) for name in CHALLENGES)
+        return tuple(paths for paths in given if isinstance(paths, PicturePaths))
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it names any."""
+        return bool(self.frames or self.stills)
+
     def task(self, name: str) -> TaskPaths:
         """The paths of one task, or of a part of the multi-task challenge ("mtl/va"): that has the same as the others.
 
@@ -84,6 +104,11 @@ class Corpus(Strict):
         """
         name = name.partition("/")[0]
         paths: TaskPaths | None = getattr(self, name)
+        if paths is None and self.demo:
+            raise InputError(
+                f"corpus {self.name!r} is embedded and has no task {name!r}; --config configs/demo.toml has au, expr, "
+                f"va and mtl, configs/demo_lsd.toml has lsd"
+            )
         if paths is None:
             raise InputError(
                 f"corpus {self.name!r} has no task {name!r}: add a section [corpus.{name}] with "
@@ -220,6 +245,8 @@ class Config(BaseModel):
                 )
 
 
+CHALLENGES = ("au", "expr", "va", "mtl", "lsd")
+"""The keys of Corpus that hold a task's paths."""
 C = TypeVar("C", bound=Config)
 
 

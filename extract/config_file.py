@@ -40,7 +40,7 @@ PATH_KEYS = {
     ("audio", "path"),
     ("networks", "path"),
     ("features", "weights"),
-} | {("corpus", part) for part in ("train", "val", "test")}
+} | {("corpus", part) for part in ("train", "val", "test", "pictures")}
 
 
 HEAD_FILES = ("heads", "use")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, TypeVar
 
 import typer
@@ -12,12 +13,12 @@ import typer
 from extract import cluster_job
 from extract import config as configs
 from extract.audio import step as audio_step
-from extract.config import Config, TaskPaths
+from extract.config import CHALLENGES, Config
 from extract.engines.create import EngineCache
 from extract.features import pipeline, provenance
 from extract.features import step as feature_step
 from extract.jobs import cluster, session
-from extract.media import frames
+from extract.media import picture_sets
 from extract.networks import registry, weights
 from extract.runtime import cli, errors, file_names
 from extract.runtime.errors import InputError
@@ -35,7 +36,7 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     """
     weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
     if config.corpus.demo:
-        _render(work, sound=bool(audio_step.names(config, work)))
+        _render(config, work, sound=bool(audio_step.names(config, work)))
     config = resolve(config, work)
     steps = list_steps(config, work, redo, engines)
     if (machines := session.current_cluster()) is not None:
@@ -56,7 +57,7 @@ def check_networks(config: Config, work: Path) -> list[registry.Network]:
     for name in config.features.networks:
         file_names.check("network", name, "config: features.networks")
     config.refuse_template()
-    if not (config.corpus.frames or config.corpus.demo):
+    if not (config.corpus.has_pictures or config.corpus.demo):
         return []
     return [registry.find(name, config) for name in _seeing(config, work)]
 
@@ -73,14 +74,14 @@ def list_steps(
         audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     )  # before hours of pictures
     seen: list[feature_step.NetworkStep] = []
-    corpus = _version_of_pictures() if config.corpus.demo else ""
-    if config.corpus.frames:
-        videos = frames.list_videos(config.corpus.frames)
-        jobs = [pipeline.Job(video, folder, frames.list_frames(folder)) for video, folder in videos.items()]
+    corpus = embedded_corpus(config).VERSION if config.corpus.demo else ""
+    if config.corpus.has_pictures:
+        videos = picture_sets.list_corpus(config.corpus)
+        jobs = [pipeline.Job(video, item.folder, item.list_frames()) for video, item in videos.items()]
         if not any(job.frames.names for job in jobs):
             strange = next((f" ({job.folder / name})" for job in jobs for name in job.frames.odd), "")
             raise InputError(
-                f"{config.corpus.frames[0]}: no pictures called like frames in its video folders{strange}; "
+                f"{jobs[0].folder.parent}: no pictures called like frames in its video folders{strange}; "
                 f"expected <video>/00001.jpg"
             )
         for name in _seeing(config, work):
@@ -112,21 +113,26 @@ def resolve(config: C, work: Path) -> C:
     """Fill in the paths of an embedded corpus; any other config comes back as it is. Does no work."""
     if not config.corpus.demo:
         return config
-    from extract.demo.corpus import paths
-
-    given = [key for key in ("frames", "videos", "au", "expr", "va", "mtl") if getattr(config.corpus, key)]
-    if given:
+    keys = [key for key in type(config.corpus).model_fields if key in ("frames", "videos", *CHALLENGES)]
+    if given := [key for key in keys if getattr(config.corpus, key)]:
         raise InputError(f"corpus.{given[0]}: demo = true brings its own; give a corpus of your own with --config")
-    where = paths(corpus_folder(work))
-    tasks = {task: TaskPaths(**where[task]) for task in ("au", "expr", "va", "mtl")}
-    own = {"frames": [where["frames"]], "videos": [where["videos"]], "fps": where["fps"], **tasks}
-    return config.model_copy(update={"corpus": config.corpus.model_copy(update=own)})
+    where = embedded_corpus(config).paths(corpus_folder(work))
+    own = {key: where[key] for key in (*keys, "fps") if key in where}
+    raw = config.corpus.model_dump(exclude_unset=True) | own
+    return config.model_copy(update={"corpus": type(config.corpus).model_validate(raw)})
+
+
+def embedded_corpus(config: Config) -> ModuleType:
+    """The module that draws it: `extract.demo.corpus`, or that of single pictures."""
+    from extract.demo import corpus, picture_corpus
+
+    return picture_corpus if config.corpus.demo == "pictures" else corpus
 
 
 def prepare_corpus(config: C, work: Path) -> C:
     """The config with its corpus in place: the embedded one is rendered if it is not there. Extracts nothing."""
     if config.corpus.demo:
-        _render(work, sound=False)
+        _render(config, work, sound=False)
     return resolve(config, work)
 
 
@@ -137,7 +143,7 @@ def corpus_folder(work: Path) -> Path:
 
 def _refuse_without_features(config: Config, work: Path) -> None:
     """Raise InputError for a network that nothing was made of, since the corpus names no pictures."""
-    for name in _seeing(config, work) if not config.corpus.frames else ():
+    for name in _seeing(config, work) if not config.corpus.has_pictures else ():
         if not any((work / "features" / name).glob("*.safetensors")):
             raise InputError(
                 f"config: corpus.frames is missing, and there are no features of network {name!r} in {work}: name the "
@@ -145,10 +151,9 @@ def _refuse_without_features(config: Config, work: Path) -> None:
             )
 
 
-def _render(work: Path, sound: bool) -> None:
+def _render(config: Config, work: Path, sound: bool) -> None:
     """Render what is missing of the embedded corpus, `sound` where it is heard."""
-    from extract.demo import corpus
-
+    corpus = embedded_corpus(config)
     if not corpus.is_done(corpus_folder(work)):
         with progress("render the demo corpus", total=0, unit="frames") as bar:
 
@@ -157,14 +162,8 @@ def _render(work: Path, sound: bool) -> None:
                 bar.advance(done - bar.done)
 
             corpus.make(corpus_folder(work), on_progress)
-    if sound:
+    if sound and hasattr(corpus, "make_sound"):
         corpus.make_sound(corpus_folder(work))
-
-
-def _version_of_pictures() -> str:
-    from extract.demo import corpus
-
-    return corpus.VERSION
 
 
 def _version_of_sound() -> str:

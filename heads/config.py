@@ -17,6 +17,7 @@ from extract.features import store
 from extract.learning.recipe import Recipe
 from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError, did_you_mean
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
 from heads.data.feature_file import TABLE
@@ -52,6 +53,7 @@ class HeadsSection(extract_config.Strict):
     au: TaskHeads = TaskHeads()
     expr: TaskHeads = TaskHeads()
     va: TaskHeads = TaskHeads()
+    lsd: TaskHeads = TaskHeads()
 
 
 class Config(extract_config.Config):
@@ -211,11 +213,17 @@ def read_head(
             f"{path}: key {key!r} is a search space; python -m heads.tune --task {task} --space {path} searches it, "
             f"and the best.toml it leaves can be used here"
         )
-    return extract_config.check(
+    settings = extract_config.check(
         family(str(raw["family"])).Settings,
         raw,
         lambda loc: place(loc) if place is not None and loc[:1] and loc[0] in override else str(path),
     )
+    if SINGLE_TASKS[task].stills and (settings.temporal or family(settings.family).in_time):
+        what = "temporal columns" if settings.temporal else f"family {settings.family!r}"
+        raise InputError(
+            f"{path}: {what}: pictures of task {task!r} are of no video and have no neighbours; leave it out"
+        )
+    return settings
 
 
 def read_raw(entry: str, task: str) -> tuple[dict[str, Any], Path]:

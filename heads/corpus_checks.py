@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
-from extract.media import frames
+from extract.media import picture_sets
+from extract.media.frames import VideoFolder
 from extract.networks import facts as network_facts
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
@@ -53,7 +54,7 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     people.check(config.corpus, person_of, annotated)
     _warn_of_sides(named)
     _warn_of_people(named, person_of or {})
-    if config.corpus.frames:
+    if config.corpus.has_pictures:
         _same_videos(config, task, annotations, listed)
     if listed is None and task.place in (task.name, next(iter(SUBTASKS))):  # once for the three parts of mtl
         section = f"corpus.{task.place.partition('/')[0]}"
@@ -125,7 +126,7 @@ def _warn_of_sides(named: Named) -> None:
 def _same_videos(config: Config, task: Task, annotations: Annotations, listed: test_list.TestList | None) -> None:
     """Frames against annotations and list, by the pictures' names: before hours of extraction, not after."""
     corpus, paths = config.corpus, config.corpus.task(task.place)
-    folders = frames.list_videos(corpus.frames)
+    folders = picture_sets.list_corpus(corpus)
     wanted = sorted({video for group in annotations.values() for video in group} | set(listed.names if listed else ()))
     last = {video: _last(folders[video]) for video in wanted if video in folders}
     for part, annotation in annotations.items():
@@ -139,10 +140,15 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
                 f"or give them empty folders"
             )
         _warn(folder, unknown)
-        check_annotations(folder, annotation, last, corpus.missing_tail)
+        check_annotations(folder, annotation, last, largest_tail(config, task))
     if listed:
         _warn(listed.path, test_list.check_videos(listed, set(folders), corpus.missing_videos))
-        test_list.check_lengths(listed, last, corpus.missing_tail)
+        test_list.check_lengths(listed, last, largest_tail(config, task))
+
+
+def largest_tail(config: Config, task: Task) -> float:
+    """The largest part of a video that may lie behind its last face; single pictures have no order, so all of them."""
+    return 1.0 if task.stills else config.corpus.missing_tail
 
 
 def check_annotations(
@@ -251,9 +257,9 @@ def _known_to(config: Config, seen: set[str], videos: set[str]) -> list[str]:
     return [video for video in sorted(videos) if of[video] in known]
 
 
-def _last(folder: Path) -> int:
-    """The number of a folder's last picture, 0 where there is none."""
-    numbers = frames.list_frames(folder).numbers
+def _last(folder: VideoFolder) -> int:
+    """The number of a video's last picture, 0 where there is none."""
+    numbers = folder.list_frames().numbers
     return int(numbers[-1]) if len(numbers) else 0
 
 

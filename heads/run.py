@@ -64,7 +64,7 @@ def main(
         (hold or here).enter_context(run_folder.hold_folder(work / "heads" / task))
         paths = config.corpus.task(facts.place)
         if (
-            early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test) != early[2]
+            early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test, facts) != early[2]
         ):  # hours may have passed
             early = head_inputs.read(config, facts)
         specs = _choose(config, facts, work, only, option)
@@ -85,6 +85,7 @@ def check_early(
         heads_config.list_heads(config, find(part).name, only or ())
     config.refuse_template(facts.place.partition("/")[0])
     heads_config.refuse_unknown(heads_config.possible(config, facts.name, only or ()), facts.name, only, option)
+    extract_run.resolve(config, Path()).corpus.task(facts.place)  # before minutes of rendering
     return None if config.corpus.demo else head_inputs.read(config, facts)
 
 
@@ -130,7 +131,8 @@ def _list_outdated(
     marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
     last = last_frames(work, networks, sorted(known | set(listed)))
     for part, annotation in annotations.items():
-        corpus_checks.check_annotations(getattr(paths, part), annotation, last, config.corpus.missing_tail)
+        tail = corpus_checks.largest_tail(config, facts)
+        corpus_checks.check_annotations(getattr(paths, part), annotation, last, tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
     annotated = {part: hashes[part] for part in ("train", "val")}

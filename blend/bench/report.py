@@ -19,6 +19,7 @@ import numpy as np
 import typer
 
 from blend.bench.measure import REAL_FRAMES
+from extract.config import Corpus
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
@@ -91,7 +92,7 @@ def _report(
     began = time.perf_counter()
     made = report.build(pool, outcome, settings, seed, sent, corpus="affwild2", train=train)
     lap("numbers")
-    faces = thumbnails.make(pool, [frames])
+    faces = thumbnails.make(pool, Corpus(name="bench", frames=[frames]))
     lap("faces")
     timeline = page_timeline.make(pool, outcome)
     lap("timeline")

@@ -9,7 +9,7 @@ from blend.decision import smooth
 from blend.tasks.lookup import key_owners
 from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError, did_you_mean
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 
 KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
 
@@ -85,12 +85,12 @@ class _Reader:
         if missing := [key for key in KNOWN[:6] if key not in self.table]:
             raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN[:6])}")
         task = self.table["task"]
-        if not isinstance(task, str) or task not in TASKS:
-            raise self.error(f"task {task!r}; expected one of {', '.join(TASKS)}")
+        if not isinstance(task, str) or task not in SINGLE_TASKS:
+            raise self.error(f"task {task!r}; expected one of {', '.join(SINGLE_TASKS)}")
         for key, owners in key_owners().items():
             if self.table.get(key) is not None and task not in owners:
                 raise self.error(f"{key!r} belongs to task {' or '.join(owners)}, this is {task}")
-        outputs = TASKS[task].outputs
+        outputs = SINGLE_TASKS[task].outputs
         if self.table["outputs"] != list(outputs):
             raise self.error(f"outputs {self.table['outputs']!r}; expected {list(outputs)}")
         heads = self.heads()

@@ -22,7 +22,7 @@ from extract.media import tables
 from extract.runtime import file_names, inputs, limits, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import IMAGE_COLUMN, Task
 from heads.data import predictions
 from heads.data.predictions import Predictions
 
@@ -125,11 +125,16 @@ def _read_text(path: Path, task: Task) -> Predictions:
         raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")
     if "video" in names and "frame" in names:
         return predictions.check_rows(path, task, *_table(path, task, names, body))
+    if names[0] in IMAGE_COLUMNS and task.stills:
+        raise InputError(
+            f"{path}: line 1 is {header[:80]!r}, expected a table with the columns video, frame, "
+            f"{', '.join(task.outputs)}: a submission says nothing of how sure it is, and knows no validation pictures"
+        )
     if names[0] in IMAGE_COLUMNS:
         return predictions.check_rows(path, task, *_pictures(path, task, names, body))
     raise InputError(
         f"{path}: line 1 is {header[:80]!r}, expected a header that begins with video,frame "
-        f"or {test_list.IMAGE_COLUMN}; a table of predictions or an official submission file"
+        f"or {IMAGE_COLUMN}; a table of predictions or an official submission file"
     )
 
 
@@ -173,7 +178,7 @@ def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Col
 
     if sorted(names[1:]) != sorted(task.outputs):
         raise InputError(
-            f"{path}: line 1 is {','.join(names)[:80]!r}, expected the header {test_list.default_header(task)!r}; "
+            f"{path}: line 1 is {','.join(names)[:80]!r}, expected the header {task.list_header!r}; "
             f"is this a submission of another task?"
         )
     hard = task.is_multiclass and _first_line(body).count(",") == 1

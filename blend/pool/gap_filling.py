@@ -41,18 +41,23 @@ def dense(
     lengths: Sequence[int],
     result: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]],
     prior: NDArray[np.float32],
+    in_time: bool = True,
 ) -> NDArray[np.float32]:
     """Timelines of all videos behind each other, [T, C] with T = sum of lengths. No frame of `result` lies behind its
     length.
 
-    A video without any value (no face in it) takes the training prior [C] on every frame.
+    A video without any value (no face in it) takes the training prior [C] on every frame; where frames have no
+    neighbours `in_time`, so does every frame without a value.
     """
     offsets = find_offsets(lengths)
     out = np.empty((int(offsets[-1]), len(prior)), np.float32)
     for i, video in enumerate(videos):
         part = out[offsets[i] : offsets[i + 1]]
-        if video in result and len(result[video][0]):
+        if video in result and len(result[video][0]) and in_time:
             part[:] = fill(*result[video], len(part))
+        elif video in result:
+            part[:] = prior
+            part[result[video][0] - 1] = result[video][1]
         else:
             part[:] = prior
     return out

@@ -21,7 +21,6 @@ from extract.config import TaskPaths
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from heads import run as heads_run
-from heads.abaw import annotations as annotation_files
 from heads.abaw import read
 from heads.abaw.tasks import Task, find
 from heads.data import people, predictions, splits
@@ -220,7 +219,7 @@ def load_pools(sources: BlendInputs) -> LoadedPools:
     _check_faceless(sources, validation, paths.val)
     train = _out_of_fold(sources, validation, prior)
     if paths.test is None:
-        listed = _all_of(paths.val, lengths, task)
+        listed = read.list_annotated(paths.val, task)
         return LoadedPools(validation, validation, listed, "validation", train=train)
     listed = test_list.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
@@ -268,16 +267,6 @@ def _out_of_fold(sources: BlendInputs, validation: Pool, prior: NDArray[np.float
         print(f"out-of-fold predictions of train are left out: {error}", file=sys.stderr)
         return None
     return made
-
-
-def _all_of(annotations: Path, lengths: dict[str, int], task: Task) -> TestList:
-    """The list of what is annotated: whole videos, or the pictures of the multi-task challenge's file."""
-    from heads.abaw import multitask as multitask_file
-    from heads.abaw import test_list
-
-    if annotations.is_file():
-        return multitask_file.read_list(annotations, task)
-    return test_list.from_lengths(lengths, task, annotations)
 
 
 def submission_pool(sources: BlendInputs, values: LoadedPools) -> Pool:
@@ -345,9 +334,7 @@ def hash_inputs(sources: BlendInputs) -> dict[str, Any]:
     of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads}
     return {
         "heads": {head: _hash(sources.file(head, "val")) for head in heads},
-        "annotations": run_folder.fingerprint(
-            {p.name: run_folder.file_hash(p) for p in annotation_files.files(sources.paths.val)}
-        ),
+        "annotations": _hash_annotations(sources.paths.val, sources.task),
         "test_list": run_folder.file_hash(test) if test else None,
         "test": of_test if test else None,
         "out_of_fold": {head: _hash(sources.file(head, OOF)) for head in heads},
@@ -360,7 +347,11 @@ def _train(sources: BlendInputs) -> str | None:
     train = sources.paths.train
     if train is None or any(sources.file(head, OOF) is None for head in sources.heads):
         return None
-    return run_folder.fingerprint({path.name: run_folder.file_hash(path) for path in annotation_files.files(train)})
+    return _hash_annotations(train, sources.task)
+
+
+def _hash_annotations(folder: Path, task: Task) -> str:
+    return run_folder.fingerprint(dict(read.hash_files(folder, task)))
 
 
 def _hash(path: Path | None) -> str | None:

@@ -212,7 +212,7 @@ def _pool(
     scores = np.empty((len(heads), sum(last), len(task.outputs)), np.float32)
     own = np.empty(scores.shape[:2], bool)
     for h, head in enumerate(heads):
-        scores[h] = gap_filling.dense(videos, last, result[head].videos, prior)
+        scores[h] = gap_filling.dense(videos, last, result[head].videos, prior, not task.stills)
         own[h] = gap_filling.present(videos, last, result[head].videos)
     faceless = tuple(video for video in videos if video not in seen)
     return Pool(

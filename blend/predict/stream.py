@@ -294,7 +294,7 @@ def _refuse_later_frames(trained: list[TrainedBlend]) -> None:
     """Raise InputError for a blend with a head that needs later frames: the others' weights were found beside it."""
     for item in trained:
         for head, model in item.models.items():
-            if getattr(getattr(model, "head", None), "looks_ahead", False):
+            if getattr(getattr(model, "head", None), "in_time", False):
                 raise InputError(
                     f"{item.folder}: head {head!r} (weight {item.params.weights[item.params.heads.index(head)]}) reads "
                     f"the frames behind a frame, which a stream does not have yet; without it the other weights do not "

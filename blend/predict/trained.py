@@ -22,7 +22,7 @@ from extract.networks import facts as network_facts
 from extract.networks.registry import DEMO
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import MTL, SUBTASKS, Task
+from heads.abaw.tasks import MTL, STILLS, SUBTASKS, TASKS, Task
 from heads.abaw.tasks import find as find_task
 from heads.base.threads import ENVIRONMENT
 
@@ -222,8 +222,12 @@ def _place(folder: Path) -> tuple[str, Path]:
     parts = folder.absolute().parts
     for at in (len(parts) - 2, len(parts) - 3):
         place = "/".join(parts[at + 1 :])
-        if at > 0 and parts[at] == "blend" and (place in ("au", "expr", "va") or place in SUBTASKS):
+        if at > 0 and parts[at] == "blend" and (place in TASKS or place in SUBTASKS):
             return place, Path(*parts[:at])
+        if at > 0 and parts[at] == "blend" and place in STILLS:
+            raise InputError(
+                f"{folder}: is of task {place!r}, of single pictures; expected a blend of {', '.join(TASKS)}"
+            )
     raise InputError(
         f"{folder}: expected the folder where blend.run left the blend, <work>/blend/<task>: the heads are looked for "
         f"in <work>/heads/<task>"

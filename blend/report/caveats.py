@@ -10,6 +10,7 @@ from blend.report import unlabelled as unlabelled_sentences
 from blend.report.leaderboard import leader
 from blend.report.pointers import ref
 from blend.report.schema import Report
+from heads.abaw.tasks import SINGLE_TASKS
 
 WIDE = 0.1
 """Of an interval; published differences between systems are smaller."""
@@ -33,6 +34,7 @@ def list_caveats(report: Report) -> list[str]:
     return [
         *unlabelled_sentences.sentences(report),
         *_interval(report),
+        *_sets(report),
         *_optimism(report),
         *_not_better(report),
         *_widest(report),
@@ -56,6 +58,16 @@ def _interval(report: Report) -> list[str]:
     return [
         f"The interval is wide, {ref('interval', 0)} to {ref('interval', 1)}: {ref('frames', 'videos')} validation "
         f"videos{who} say little about others. Smaller differences between blends mean nothing here."
+    ]
+
+
+def _sets(report: Report) -> list[str]:
+    if not SINGLE_TASKS[report["task"]].stills:
+        return []
+    return [
+        f"Pictures of this task are of no video: what is called a video here is a set of neighbouring pictures of "
+        f"every class, by their names ({ref('frames', 'videos')} sets in validation). Folds and the interval go by "
+        f"set; whether a person is in several is not known."
     ]
 
 

@@ -63,10 +63,11 @@ MOST_PAIRS = 20
 
 def describe_resemblance(config: Config, sources: BlendInputs, work: Path) -> dict[str, Any] | None:
     """`network`, `videos` (how many were compared), `count` of pairs that look like one person and the `pairs` most
-    alike (heads.data.resemblance); None where nothing is compared: people are known, or no head of ours looks at faces.
+    alike (heads.data.resemblance); None where nothing is compared: people are known, no head of ours looks at faces, or
+    videos are sets of pictures.
     """
     seen = [name for name in config.features.networks if name in registry.NETWORKS or name in config.networks]
-    if sources.people is not None or not sources.ours:
+    if sources.people is not None or not sources.ours or sources.task.stills:
         return None
     val, train = (read.videos(folder, sources.task) for folder in (sources.paths.val, sources.paths.train))
     result = resemblance.find(work, seen, val, train)

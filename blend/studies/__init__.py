@@ -13,5 +13,6 @@ sequences.py: What encoders over time are worth beside heads that see one frame.
 simulate.py: What each estimate promises and each way of selecting reaches.
 split_corpus.py: A labelled corpus in three parts, by person.
 splits.py: Random splits by person of a labelled corpus.
+synthetic.py: What each step of learning from synthetic data is worth on the embedded pictures.
 table.py: The simulation's table.
 """

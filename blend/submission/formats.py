@@ -1,7 +1,6 @@
 """The organisers' file formats as facts: which header belongs to which task, and what may stand behind a picture.
 
-ABAW-3 to ABAW-8: one file for all frames of a task (au, expr, va), the multi-task file (mtl) and the file of the
-synthetic-data challenge (lsd).
+ABAW-3 to ABAW-8: one file for all frames or pictures of a task (au, expr, va, lsd), and the multi-task file (mtl).
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ from dataclasses import dataclass
 
 from blend.tasks.lookup import BLEND_TASKS
 from blend.tasks.protocol import Legal
-from heads.abaw.tasks import AU, MTL, MTL_SHORT, SUBTASKS
-
-LSD_CLASSES = tuple("012345")
+from heads.abaw.tasks import AU, MTL, MTL_SHORT, SUBTASKS, Task
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,17 @@ class Kind:
         return text
 
 
+def _columns(task: Task) -> tuple[str, ...]:
+    """The columns behind the picture's."""
+    return tuple(task.list_header.split(",")[1:])
+
+
 _IN_MTL = tuple(legal for part in SUBTASKS.values() for legal in BLEND_TASKS[part.name].legal_texts)
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        *(Kind(name, blend_task.task.outputs, blend_task.legal_texts) for name, blend_task in BLEND_TASKS.items()),
+        *(Kind(name, _columns(item.task), item.legal_texts) for name, item in BLEND_TASKS.items()),
         Kind(MTL, MTL_SHORT, _IN_MTL),
-        Kind("lsd", ("expression",), (LSD_CLASSES,)),
     )
 }
 """By name; `recognise` finds one by its header."""

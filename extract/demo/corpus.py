@@ -10,10 +10,11 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from extract.runtime.run_folder import sweep, write_text, write_whole
 from . import affect, multitask, plan, sound
 from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
+
+Job, Result = TypeVar("Job"), TypeVar("Result")
 
 VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
@@ -60,6 +63,11 @@ def paths(folder: Path) -> dict:
     out["mtl"]["test"] = folder / "test_set" / "MTL_test_set.txt"
     out["truth"]["mtl"] = folder / "test_truth" / "mtl.txt"
     return out
+
+
+def size() -> tuple[int, int]:
+    """Frames in all, and videos."""
+    return sum(row.frames for row in DEMO_VIDEOS), len(DEMO_VIDEOS)
 
 
 def is_done(folder: Path) -> bool:
@@ -144,15 +152,19 @@ def _render_all(folder: Path, on_progress: Callable[[int, int], None] | None, pr
 
 def _rendered(frames: Path, names: list[str], processes: int) -> Iterator[str]:
     """Yield the name of every video as soon as it is in place."""
-    if processes <= 1 or len(names) <= 1:
-        for name in names:
-            yield render_video((frames, SEED, name))
+    return run_jobs(render_video, [(frames, SEED, name) for name in names], processes)
+
+
+def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+    """Yield what `function` gives for each of the jobs, as soon as it is there."""
+    if processes <= 1 or len(jobs) <= 1:
+        yield from map(function, jobs)
         return
     # Spawned, not forked: the caller may hold threads of other libraries.
     with _hidden_script():
-        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(names)), _one_thread)
+        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _one_thread)
     with pool:
-        yield from pool.imap_unordered(render_video, [(frames, SEED, name) for name in names])
+        yield from pool.imap_unordered(function, jobs)
         pool.close()
         pool.join()
 

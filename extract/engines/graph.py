@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from extract.engines import check as network_check
 from extract.networks import checkpoints
-from extract.networks.registry import Network
+from extract.networks.registry import OUTPUTS, Network
 from extract.runtime import inputs
 from extract.runtime.errors import InputError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 Outputs = dict[str, NDArray[np.float32]]
+PICTURE = "picture"
+"""The kind of an output that is a picture."""
 INPUT_SCALE = 255.0
 REMARKS = {
     "fp32": 'this CPU has no bf16: the network runs in fp32, so precision = "bf16" saves no time here',
@@ -56,7 +58,7 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
             )
         wanted = {"embedding": last.input[0], "classifier": graph.output[0].name}
     else:
-        wanted = {kind: name for kind in ("embedding", "logits", "va") if (name := getattr(network, kind))}
+        wanted = {kind: name for kind in (*OUTPUTS, PICTURE) if (name := getattr(network, kind))}
         for kind, name in wanted.items():
             if name not in made:
                 raise InputError(

@@ -52,7 +52,12 @@ def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, 
     `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
     """
     unreadable = [
-        [failure.path.name, AGAIN if failure.passing else _size(failure.path), failure.reason] for failure in failures
+        [
+            failure.path.relative_to(job.folder).as_posix(),
+            AGAIN if failure.passing else _size(failure.path),
+            failure.reason,
+        ]
+        for failure in failures
     ]
     return {"video": job.video, "pictures": _pictures(job, corpus), "unreadable": json.dumps(unreadable)}
 
@@ -94,7 +99,11 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
 
 
 def _pictures(job: Job, corpus: str) -> str:
-    """Count and hash of a video's picture names: pictures that come or go make its features out of date."""
+    """Count and hash of a video's picture names: pictures that come or go make its features out of date. Of a set the
+    size of its first picture, too: an enlarged folder has the same names.
+    """
+    if job.frames.chosen:
+        corpus += f", {_size(job.folder / job.frames.names[0])} bytes"
     names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
     return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
 

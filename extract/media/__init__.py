@@ -6,6 +6,7 @@ frames.py: The (video, frame) index of a corpus: which face crops there are. Fra
 images.py: Picture file -> pixels as the networks want them.
 live.py: A video while it is being made: a camera, an RTSP or HTTP address, a pipe.
 mjpeg.py: Pictures for the browsers of this machine, as they are made: Motion JPEG over HTTP, on loopback only.
+picture_sets.py: Pictures that are of no video, as videos: sets of neighbours in a folder's or a list's order.
 sound.py: A file's sound as mono samples on its own clock, in bounded memory.
 streams.py: How a video file is opened, which of its streams is the film, and where its clock begins anew.
 synthetic.py: Small video and sound files whose sound and frame times are known, for tests and the benchmark.

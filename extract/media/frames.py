@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,27 @@ class Frames:
 
     numbers: NDArray[np.int32]
     names: tuple[str, ...]
-    odd: tuple[str, ...]
+    odd: tuple[str, ...] = ()
+    chosen: bool = False
+    """Whether they are some of a folder's pictures, in an order of their own (media.picture_sets)."""
 
 
-def list_videos(roots: list[Path]) -> dict[str, Path]:
+@dataclass(frozen=True)
+class VideoFolder:
+    """Where a video's pictures lie: all of a folder that are called like frames, or those that are named."""
+
+    folder: Path
+    names: tuple[str, ...] | None = None
+    """Relative to the folder; frame i + 1 is names[i]."""
+
+    def list_frames(self) -> Frames:
+        """Its pictures. Raises InputError as `list_frames`."""
+        if self.names is None:
+            return list_frames(self.folder)
+        return Frames(np.arange(1, len(self.names) + 1, dtype=np.int32), self.names, chosen=True)
+
+
+def list_videos(roots: Sequence[Path]) -> dict[str, Path]:
     """Video name -> folder of crops, sorted by name, over one or several roots.
 
     Raises InputError where a root is missing or holds no folder, a link in it leads nowhere, and where two roots hold

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OPSET = 11
 """Of the published ONNX files."""
-WRAPPERS = ("state_dict_ema", "state_dict", "model", "model_state_dict", "net")
+WRAPPERS = ("state_dict_ema", "params_ema", "state_dict", "model", "model_state_dict", "net", "params")
 """Keys under which training scripts store the state; the averaged weights come first, as in timm."""
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (DataParallel, Lightning, torch.compile) put before every name."""

@@ -61,6 +61,8 @@ class Network:
     embedding: str | None = None
     logits: str | None = None
     va: str | None = None
+    picture: str | None = None
+    """The output that is the picture, enlarged (extract.enlarge)."""
     section: str = "networks"
     """Of the config: where the user has said all this."""
 

@@ -55,7 +55,7 @@ def read_list(path: Path, task: Task) -> TestList:
     """The file's pictures, in its order, as a list of what to predict. Raises InputError as `read` does."""
     images = _table(path)[0]
     names, video_of, frame_of = _placed(path, images)
-    return TestList(path, test_list.default_header(task), images, names, video_of, frame_of)
+    return TestList(path, task.list_header, images, names, video_of, frame_of)
 
 
 def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:

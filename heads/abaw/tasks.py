@@ -1,7 +1,7 @@
-"""The three tasks as frozen facts: outputs in official order, what "not annotated" looks like, the official score.
+"""The tasks as frozen facts: outputs in official order, what "not annotated" looks like, the official score.
 
 Whatever hangs on the kind of a task's labels, and needs no more than arrays, is a method of that kind: another task of
-a known kind is one line of TASKS.
+a known kind is one line of TASKS, or of STILLS where its pictures are of no video.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ AU_NAMES = (
     "lip corner puller", "lip corner depressor", "lip tightener", "lip pressor", "lips part", "jaw drop",
 )  # fmt: skip
 """As the Facial Action Coding System has them (Ekman, Friesen and Hager 2002)."""
+LSD = ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
 
+IMAGE_COLUMN = "image_location"
 Labels = Literal["multilabel", "multiclass", "regression"]
 """Several outputs may be on in a frame, one is its class, or all are values in [-1, 1]."""
 
@@ -42,6 +44,10 @@ class Task(ABC):
     """What one of its outputs is called."""
     names: tuple[str, ...] = ()
     """What each output is, in words; empty where its own name says it."""
+    list_columns: tuple[str, ...] = ()
+    """The columns of an official test list, the picture's first; empty: "image_location" and the outputs."""
+    stills: bool = False
+    """Whether its pictures are of no video: they lie in a folder for each class, and have no order in time."""
 
     labels: ClassVar[Labels]
     metric: ClassVar[str]
@@ -114,6 +120,11 @@ class Task(ABC):
     def header(self) -> str:
         """The header line of an official annotation file."""
         return ",".join(self.outputs)
+
+    @property
+    def list_header(self) -> str:
+        """The header line of an official test list."""
+        return ",".join(self.list_columns or (IMAGE_COLUMN, *self.outputs))
 
 
 class MultilabelTask(Task):
@@ -199,11 +210,25 @@ class RegressionTask(Task):
         return metrics.ccc_per_dimension(truth, decided)
 
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, Task] = {  # of the frames of videos
     "au": MultilabelTask("au", AU, title="Action units", unit="action unit", names=AU_NAMES),
     "expr": MulticlassTask("expr", EXPR, title="Expressions", unit="expression"),
     "va": RegressionTask("va", VA, title="Valence and arousal", unit="dimension"),
 }
+
+STILLS: dict[str, Task] = {
+    "lsd": MulticlassTask(
+        "lsd",
+        LSD,
+        title="Learning from synthetic data",
+        unit="expression",
+        list_columns=("image", "expression"),
+        stills=True,
+    )
+}
+"""Tasks on single pictures (`Task.stills`)."""
+SINGLE_TASKS = TASKS | STILLS
+"""All tasks that stand alone."""
 
 MTL = "mtl"
 """The multi-task challenge: all three tasks on the same pictures; its score is the sum of theirs."""
@@ -211,13 +236,13 @@ SUBTASKS: dict[str, Task] = {
     task.place: task for task in (replace(TASKS[name], within=MTL) for name in ("va", "expr", "au"))
 }
 """Its parts, each a task of its own with the annotations of `corpus.mtl`, in the order of its submission."""
-NAMES = (*TASKS, MTL)
+NAMES = (*SINGLE_TASKS, MTL)
 """What `--task` can be; a part of the multi-task challenge alone is "mtl/va", "mtl/expr" or "mtl/au"."""
 
 
 def find(place: str) -> Task:
     """A task by what it is called in folders. Raises KeyError for one that is none, "mtl" included."""
-    return SUBTASKS[place] if place in SUBTASKS else TASKS[place]
+    return SUBTASKS[place] if place in SUBTASKS else SINGLE_TASKS[place]
 
 
 MTL_SHORT = ("valence", "arousal", "expression", "aus")

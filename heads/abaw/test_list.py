@@ -1,7 +1,8 @@
 """The official test list: which frames of which videos are graded, in which order.
 
 A header, then one line per picture: `video/00001.jpg,` (ABAW-5) or `video/00001.jpg,0,1,...` with dummy values (ABAW-6
-on). Header and order are kept as they are, because the submission must repeat them.
+on); `0.jpg` where pictures are of no video. Header and order are kept as they are, because the submission must repeat
+them.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.media import picture_sets
 from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 from heads.abaw.tasks import Task
 
-IMAGE_COLUMN = "image_location"
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
 CHUNK = 65_536
@@ -74,15 +75,18 @@ def read(path: Path, task: Task) -> TestList:
                 f"{path}: line 1 is {header[:80]!r}, expected the header {tasks.MTL_HEADER!r}; is this the list of "
                 f"another task?"
             )
-        header = default_header(task)
-    elif columns[1:] != [output.lower() for output in task.outputs]:
+        header = task.list_header
+    elif columns[1:] != task.list_header.lower().split(",")[1:]:
         raise InputError(
-            f"{path}: line 1 is {header[:80]!r}, expected the header {default_header(task)!r}; "
+            f"{path}: line 1 is {header[:80]!r}, expected the header {task.list_header!r}; "
             f"is this the list of another task?"
         )
     if not body:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
     images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
+    if task.stills:
+        picture_sets.check_listed(path, images)
+        return TestList(path, header, images, *picture_sets.place_listed(path, len(images)))
     if (placed := place(images)) is None:
         raise _first_problem(path, body, images)
     videos, frames = placed
@@ -157,11 +161,6 @@ def check_lengths(listed: TestList, last: dict[str, int], missing_tail: float) -
             )
 
 
-def default_header(task: Task) -> str:
-    """The header of an official list."""
-    return ",".join((IMAGE_COLUMN, *task.outputs))
-
-
 def from_lengths(lengths: dict[str, int], task: Task, path: Path) -> TestList:
     """A list of every frame 1..length of every video, in the official form; `path` says where the lengths come from."""
     names = sorted(lengths)
@@ -172,7 +171,7 @@ def from_lengths(lengths: dict[str, int], task: Task, path: Path) -> TestList:
     ]
     return TestList(
         path,
-        default_header(task),
+        task.list_header,
         images,
         names,
         np.repeat(np.arange(len(names), dtype=np.int32), counts),

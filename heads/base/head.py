@@ -99,8 +99,8 @@ class Head(ABC):
     """Whether dev rows are learnt from too, so that a score on them says nothing."""
     streams: ClassVar[bool] = False
     """Whether it reads rows piece by piece in their order, so that large embeddings may stay on disk."""
-    looks_ahead: ClassVar[bool] = False
-    """Whether its score of a frame hangs on the frames behind it, beyond what its columns do."""
+    in_time: ClassVar[bool] = False
+    """Whether its score of a frame hangs on the frames around it, beyond what its columns do."""
     gpu: ClassVar[bool] = False
     """Whether it learns on a GPU where there is one; other families never see one."""
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
 from extract.runtime.run_folder import write_json, write_text, write_whole
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
 from heads.base.threads import threads
@@ -238,9 +238,9 @@ def _like_train(
     truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: str
 ) -> NDArray[np.float64]:
     """Weights of dev rows: each label weighs what it weighs in train, so that dev's loss is train's. New labels: 1."""
-    if TASKS[task].is_regression:
+    if SINGLE_TASKS[task].is_regression:
         return np.ones(len(dev))
-    if TASKS[task].is_multiclass:
+    if SINGLE_TASKS[task].is_multiclass:
         by_class = np.ones(256)
         by_class[truth.astype(np.int64)] = weights
         return by_class[dev.astype(np.int64)]

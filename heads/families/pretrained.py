@@ -1,9 +1,10 @@
 """The pretrained family: what the networks say of themselves, without training.
 
 va: valence and arousal straight from a network that has them ("VA only"). expr: the softmax of a network's own logits,
-put into the task's order by the names of its classes; Contempt stands as Other ("pre-trained logits"). Of several
-networks the mean. With `other = "mlp"` an mlp decides what is Other and the softmax chooses among the other seven
-classes: the published rule, by which the networks' classes need no Other at all.
+put into the task's order by the names of its classes; Contempt stands as Other ("pre-trained logits"). lsd: the same,
+over the logits of its six classes. Of several networks the mean. With `other = "mlp"` an mlp decides what is Other and
+the softmax chooses among the other seven classes: the published rule, by which the networks' classes need no Other at
+all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
-from heads.abaw.tasks import EXPR, TASKS, Task
+from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
 from heads.data import feature_file
 from heads.data.table import Block, Labelled, Rows
@@ -39,7 +40,7 @@ MEANS = {
     **dict.fromkeys(("other", "contempt"), "Other"),
 }
 """What networks call their classes, in lower case, and the output that it stands for."""
-OTHER = EXPR.index("Other")
+OTHER = "Other"
 
 
 class OtherMlp(MlpSettings):
@@ -81,8 +82,14 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return powers / powers.sum(1, keepdims=True)
 
 
-def match_outputs(block: Block) -> list[int]:
-    """The EXPR output that each column of logits stands for. Raises InputError for classes unknown or of other kind."""
+ABSENT = -1
+
+
+def match_outputs(block: Block, task: Task) -> list[int]:
+    """The task's output that each column of logits stands for, ABSENT for an expression that the task does not have.
+
+    Raises InputError for classes unknown or of other kind, and where none is an output of the task.
+    """
     if not block.names:
         raise InputError(
             f"network {block.network!r}: a pretrained head must know what its {block.values.shape[1]} logits stand "
@@ -96,7 +103,8 @@ def match_outputs(block: Block) -> list[int]:
             f"network {block.network!r}: class {strange[0]!r} is no expression of the task; known are "
             f"{', '.join(MEANS)}; leave the network out of this head's networks"
         )
-    return [EXPR.index(MEANS[name.lower()]) for name in names]
+    outputs = {name: number for number, name in enumerate(task.outputs)}
+    return [outputs.get(MEANS[name.lower()], ABSENT) for name in names]
 
 
 def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[str, tuple[str, ...]]:
@@ -104,7 +112,7 @@ def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[
 
     Heads for each or all networks pass over these; a head that names such a network is told why it cannot have it.
     """
-    if not TASKS[task].is_multiclass:
+    if not SINGLE_TASKS[task].is_multiclass:
         return has
 
     def understood(network: str) -> bool:
@@ -127,6 +135,10 @@ class Pretrained(Head):
         super().__init__(task, settings)
         if task.is_multilabel:
             raise InputError("heads of family 'pretrained' are for expr and va: the networks know no action units")
+        if settings.other == "mlp" and task.is_multiclass and OTHER not in task.outputs:
+            raise InputError(
+                f"a pretrained head of task {task.name!r}: other = 'mlp', but none of its classes is Other"
+            )
         self.mlp = Mlp(task, settings.mlp) if task.is_multiclass and settings.other == "mlp" else None
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
@@ -135,8 +147,8 @@ class Pretrained(Head):
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
         self.prepare(train.rows)
         if self.task.is_multiclass:
-            said = {output for block in blocks for output in match_outputs(block)}
-            facts["classes_without_a_logit"] = [name for i, name in enumerate(EXPR) if i not in said]
+            said = {output for block in blocks for output in match_outputs(block, self.task)}
+            facts["classes_without_a_logit"] = [name for i, name in enumerate(self.task.outputs) if i not in said]
         if self.mlp is not None:
             facts["mlp"] = self.mlp.fit(_for_mlp(train), _for_mlp(dev), seed, on_progress)
         on_progress(1.0, "nothing to learn")
@@ -177,20 +189,23 @@ class Pretrained(Head):
                     f"the mlp of a pretrained head learnt from {self.mlp.width} columns, these rows have "
                     f"{inputs.width}; make the head anew"
                 )
-            mean[self.mlp.predict(inputs).argmax(1) == OTHER] = np.eye(len(EXPR))[OTHER]
+            other = self.task.outputs.index(OTHER)
+            mean[self.mlp.predict(inputs).argmax(1) == other] = np.eye(len(self.task.outputs))[other]
         return mean.astype(np.float32)
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
         if self.task.is_regression:
             return values.astype(np.float64)
-        outputs = np.array(match_outputs(block))
+        outputs = np.array(match_outputs(block, self.task))
+        wanted = outputs != ABSENT
         if self.mlp is not None:  # among the seven
-            values, outputs = values[:, outputs != OTHER], outputs[outputs != OTHER]
+            wanted &= outputs != self.task.outputs.index(OTHER)
+        values, outputs = values[:, wanted], outputs[wanted]
         if block.network not in self.ready:
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
         chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
-        return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(EXPR))[outputs]
+        return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(self.task.outputs))[outputs]
 
     def save(self, folder: Path) -> None:
         """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""

@@ -21,7 +21,7 @@ from extract.networks.registry import NETWORKS
 from extract.runtime import cli, errors, file_names, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import ROOT
-from heads.abaw.tasks import MTL, SUBTASKS, TASKS, Task, find
+from heads.abaw.tasks import MTL, SINGLE_TASKS, SUBTASKS, Task, find
 from heads.base import selection
 from heads.config import Config
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from extract.networks.facts import Fold
     from heads.finetune.corpus import TrainingPictures
 
-TASK_NAMES = (*TASKS, *SUBTASKS)
+TASK_NAMES = (*SINGLE_TASKS, *SUBTASKS)
 FAILURES = "failures.json"
 CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/checkpoints.py")
 """What else decides the network beside extract.learning."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.config import Corpus
 from extract.learning.losses import Target
 from extract.learning.pictures import LabelledPictures
 from extract.learning.recipe import Recipe
-from extract.media import frames
+from extract.media import picture_sets
 from extract.runtime.errors import InputError
 from heads import corpus_checks
 from heads.abaw.annotations import Annotation
@@ -42,7 +42,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     Raises InputError as `corpus_checks.read`, for a corpus without frames, a class without pictures, and where there
     are too few recordings (or people) to hold some out.
     """
-    if not config.corpus.frames:
+    if not config.corpus.has_pictures:
         raise InputError(
             f"{config.place('corpus.frames')}: corpus.frames is missing: a network learns from pictures; name the "
             f"folder of <video>/00001.jpg"
@@ -50,11 +50,11 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     annotations = corpus_checks.read(config, task)[0]["train"]
     folder = config.corpus.task(task.place).train
     assert folder is not None, "corpus_checks.read sees to it"
-    everybody = sorted(frames.list_videos(config.corpus.frames))
+    everybody = sorted(picture_sets.list_corpus(config.corpus))
     person_of = people.read(config.corpus, everybody)
-    pictures, videos = _list_pictures(config.corpus.frames, annotations, task)
+    pictures, videos = _list_pictures(config.corpus, annotations, task)
     if not len(pictures):
-        raise InputError(f"{folder}: no annotated frame has a picture in {config.corpus.frames[0]}")
+        raise InputError(f"{folder}: no annotated frame has a picture in {', '.join(map(str, config.corpus.frames))}")
     whole = _divide(pictures, videos, task, recipe, seed, person_of, str(folder))
     if not folds:
         return [whole]
@@ -93,13 +93,13 @@ def _divide(
 
 
 def _list_pictures(
-    roots: list[Path], annotations: dict[str, Annotation], task: Task
+    corpus: Corpus, annotations: dict[str, Annotation], task: Task
 ) -> tuple[LabelledPictures, list[str]]:
     """The pictures of annotated frames, by video and frame, and the videos that have some."""
-    folders = frames.list_videos(roots)
+    folders = picture_sets.list_corpus(corpus)
     videos, video, names, truth = [], [], [], []
     for name in sorted(annotations.keys() & folders.keys()):
-        listed, annotation = frames.list_frames(folders[name]), annotations[name]
+        listed, annotation = folders[name].list_frames(), annotations[name]
         at = listed.numbers[listed.numbers <= len(annotation.valid)] - 1
         there = np.flatnonzero(annotation.valid[at])
         if len(there):
@@ -110,7 +110,7 @@ def _list_pictures(
     empty = task.as_truth(np.empty((0, task.columns)))
     labels = np.concatenate(truth) if truth else empty
     pictures = LabelledPictures(
-        tuple(folders[name] for name in videos), np.array(video, np.int32), tuple(names), labels
+        tuple(folders[name].folder for name in videos), np.array(video, np.int32), tuple(names), labels
     )
     return pictures, videos
 

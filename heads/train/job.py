@@ -204,7 +204,7 @@ def _check_inputs(job: Job, task: Task, which: tuple[str, ...]) -> None:
         return
     now = {
         part: hash_input
-        for part, hash_input in head_inputs.hash_inputs(job.train, job.val, job.test).items()
+        for part, hash_input in head_inputs.hash_inputs(job.train, job.val, job.test, task).items()
         if part in which
     }
     parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]

@@ -19,7 +19,7 @@ from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import Head, family
 from heads.data import feature_file, relative, table
 from heads.data.predictions import Predictions
@@ -167,7 +167,7 @@ def _read(folder: Path) -> Model:
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise ValueError("model.json: columns are no list of names")
     kind = family(str(about["settings"]["family"]))
-    head = kind(TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
+    head = kind(SINGLE_TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
     head.load(folder)
     temporal = TemporalColumns.load(folder)
     if not (sources := tuple(Source.of(source) for source in about["sources"])):

@@ -9,7 +9,7 @@ from typing import Any
 from extract.config import TaskPaths
 from extract.runtime import run_folder
 from heads import corpus_checks
-from heads.abaw import annotations as annotation_files
+from heads.abaw import read as labels
 from heads.abaw.tasks import Task
 from heads.config import Config
 from heads.data import feature_file
@@ -17,14 +17,12 @@ from heads.data import feature_file
 Hashes = dict[str, Any]
 
 
-def hash_inputs(train: Path | None, val: Path, test: Path | None) -> Hashes:
+def hash_inputs(train: Path | None, val: Path, test: Path | None, task: Task) -> Hashes:
     """Of the annotations, file by file, and of the test list. Raises InputError for a folder that has none; whether
     there must be one to learn from is for corpus_checks to say.
     """
     hashes: Hashes = {
-        part: [(path.name, run_folder.file_hash(path)) for path in annotation_files.files(folder)]
-        for part, folder in (("train", train), ("val", val))
-        if folder is not None
+        part: labels.hash_files(folder, task) for part, folder in (("train", train), ("val", val)) if folder is not None
     }
     return hashes | {"test": run_folder.file_hash(test) if test else None}
 
@@ -33,9 +31,9 @@ def read(config: Config, task: Task) -> tuple[corpus_checks.Annotations, corpus_
     """Annotations and listed frames (heads.corpus_checks.read), and the hashes of just what was read."""
     paths: TaskPaths = config.corpus.task(task.place)
     while True:
-        before = hash_inputs(paths.train, paths.val, paths.test)
+        before = hash_inputs(paths.train, paths.val, paths.test, task)
         annotations, listed = corpus_checks.read(config, task)
-        if hash_inputs(paths.train, paths.val, paths.test) == before:
+        if hash_inputs(paths.train, paths.val, paths.test, task) == before:
             return annotations, listed, before
 
 

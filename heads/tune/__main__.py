@@ -14,7 +14,7 @@ from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.config import Config
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
@@ -34,7 +34,7 @@ python -m heads.run --task au --set 'heads.au.use=["runs/demo/tune/au/lightgbm-d
 
 
 def command(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(SINGLE_TASKS)}.")],
     trials: Annotated[int, typer.Option(help="Finished trials that the study shall have in all.", min=1)],
     head: Annotated[str | None, typer.Option(help="A standard head, or a head's .toml file.")] = None,
     space: Annotated[
@@ -65,9 +65,9 @@ def command(
 ) -> None:
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
     with errors.exits():
-        if task not in TASKS:
-            hint = did_you_mean(task, TASKS)
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}{hint}")
+        if task not in SINGLE_TASKS:
+            hint = did_you_mean(task, SINGLE_TASKS)
+            raise InputError(f"--task {task}: no such task; there are {', '.join(SINGLE_TASKS)}{hint}")
         if study is not None and (Path(study).name != study or study in (".", "..")):
             raise InputError(f"--study {study}: expected a name, which is also the name of a folder")
         settings = extract_config.load(Config, config, overrides)
@@ -107,7 +107,7 @@ def _print(result: SearchResult, search: SearchRequest) -> None:
         for key, value in best.params.items():
             shown.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
         out.print(shown)
-        score_of = tune_trial.SCORE_OF[TASKS[search.task].labels]
+        score_of = tune_trial.SCORE_OF[SINGLE_TASKS[search.task].labels]
         out.print(f"{best.value:.4f} {score_of}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"best config: {result.folder / heads_config.BEST}", soft_wrap=True)
     out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")

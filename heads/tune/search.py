@@ -22,9 +22,9 @@ from extract.runtime import file_names, run_folder
 from extract.runtime.errors import InputError
 from heads import config as heads_config
 from heads import corpus_checks, search_space
-from heads.abaw import annotations as annotation_files
+from heads.abaw import read
 from heads.abaw.annotations import Annotation
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.config import Config
 from heads.data import feature_file, people, splits
 from heads.tune import plan as tune_plan
@@ -75,7 +75,7 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     Runs extract first where features are missing. Raises InputError for bad input and for a study of the same name that
     is another search's; Failed where processes keep dying, trials keep failing or the storage stays away.
     """
-    task = TASKS[search.task]
+    task = SINGLE_TASKS[search.task]
     plan = tune_plan.make(config, task.name, search.head, search.space, search.network)
     if search.storage:
         from heads.tune import storage as tune_storage
@@ -130,8 +130,9 @@ def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotati
     """
     train, videos = Path(job.train), sorted(annotations)
     last = corpus_checks.last_frames(work, [*job.has], videos)
-    corpus_checks.check_annotations(train, annotations, last, config.corpus.missing_tail)
-    hashes = [(path.name, run_folder.file_hash(path)) for path in annotation_files.files(train)]
+    task = SINGLE_TASKS[job.task]
+    corpus_checks.check_annotations(train, annotations, last, corpus_checks.largest_tail(config, task))
+    hashes = read.hash_files(train, task)
     facts = {
         "task": job.task,
         "head": job.head,
@@ -175,9 +176,10 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
     asked = {"head": search.head, "network": search.network, "space": search.space}
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.list_finished(trials)))
+    score_of = tune_trial.SCORE_OF[SINGLE_TASKS[job.task].labels]
     text = (
         f"# python -m heads.tune --task {job.task}{named} --trials {wanted} --folds {job.folds} --seed {job.seed}\n"
-        f"# {tune_trial.SCORE_OF[TASKS[job.task].labels]}: {best.value:.4f}, out of fold on train, trial {best.number}"
+        f"# {score_of}: {best.value:.4f}, out of fold on train, trial {best.number}"
         f"{_compared(job, trials)}\n"
     ) + tomli_w.dumps(search_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -28,7 +28,7 @@ from extract.runtime.errors import InputError
 from heads import config as heads_config
 from heads import search_space
 from heads.abaw import read
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
 from heads.data.table import Source
@@ -109,7 +109,7 @@ class Worker:
 
     def __init__(self, job: Job, study: Study, say: Say) -> None:
         self.job, self.study, self.say = job, study, say
-        self.task = TASKS[job.task]
+        self.task = SINGLE_TASKS[job.task]
         self.space = search_space.leaves(job.raw, job.head)
         self._annotations = read.read_folder(Path(job.train), self.task)
         self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed, job.people)

@@ -15,7 +15,7 @@ from blend.pool import pool as pools
 from extract.runtime.run_folder import write_json
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 from heads.data import predictions
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,7 +39,7 @@ def make_pool():
     """make_pool(task, seed=, videos=, heads=, length=) -> a pool with truth; a tenth of the frames is not annotated."""
 
     def make(name, seed=0, videos=6, heads=3, length=(40, 80)):
-        task, rng = TASKS[name], np.random.default_rng(seed)
+        task, rng = SINGLE_TASKS[name], np.random.default_rng(seed)
         lengths = rng.integers(*length, size=videos)
         parts = [drifting(task, rng, int(n), QUALITY, heads) for n in lengths]
         offsets = gap_filling.find_offsets(lengths)
@@ -63,7 +63,7 @@ class Corpus:
     """Annotations, a test list with its truth, and predictions of heads, on disk as the steps before leave them."""
 
     def __init__(self, folder: Path, name: str, seed: int, heads: int = 3, val: int = 5, test: int = 3) -> None:
-        self.folder, self.task, self.rng = folder, TASKS[name], np.random.default_rng(seed)
+        self.folder, self.task, self.rng = folder, SINGLE_TASKS[name], np.random.default_rng(seed)
         self.work = folder / "work"
         self.val, self.truth = folder / "val", folder / "truth"
         self.train = self.val

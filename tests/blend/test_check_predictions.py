@@ -58,7 +58,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(make_corpus, tmp_path):
     params = Params("au", AU, ("a",), (1.0,)).as_json()
     write_json(tmp_path / "au" / "params.json", params | {"prior": dict.fromkeys(AU, 0.5)})
     for kind, given, expected in (
-        ("mtl", out, "--compare is for submissions of au, expr, va, this is one of mtl"),
+        ("mtl", out, "--compare is for submissions of au, expr, va, lsd, this is one of mtl"),
         ("va", tmp_path / "nothing", "nothing: does not exist"),
         ("va", tmp_path / "empty", "no test predictions here"),
         ("va", other, "the head 'head0' of this blend is not in"),

@@ -58,7 +58,7 @@ def test_numbers_are_given_in_place_of_rules():
             "blend.au.trails=50",
             "unknown key 'blend.au.trails'; known keys there: bias, draws, filter, fold_trials, folds",
         ),
-        ("blend.va.bias=free", "blend.va.bias: only expr has bias"),
+        ("blend.va.bias=free", "blend.va.bias: only expr and lsd have bias"),
         ("blend.expr.thresholds=fixed", "blend.expr.thresholds: only au has thresholds"),
         ("blend.au.thresholds=best", "'blend.au.thresholds'"),
         ("blend.au.thresholds=search", 'needs select = "tuned"'),
@@ -80,7 +80,7 @@ def test_numbers_are_given_in_place_of_rules():
         ("blend.au={k=3,per_output_k=true}", "k is given, so per_output_k has nothing to search"),
         ('blend.au={sampler="grid",weight_step=0.3}', "weight_step = 0.3: 1 must be a multiple"),
         ('blend.expr={sampler="grid",bias="free"}', "cannot search bias = 'free'"),
-        ("blend.age.trials=5", "unknown key 'blend.age'; known keys there: au, expr, va"),
+        ("blend.age.trials=5", "unknown key 'blend.age'; known keys there: au, expr, lsd, va"),
     ],
 )
 def test_what_it_does_not_know_it_refuses(override, text):

@@ -84,7 +84,7 @@ def test_a_report_has_the_scores_what_to_expect_and_the_submission(make_corpus):
     ("given", "said"),
     [
         ({"task": "all"}, "task 'all': a report is of one task; call run for each of au, expr, va"),
-        ({"task": "age"}, "age: no such task; there are au, expr, va, mtl"),
+        ({"task": "age"}, "age: no such task; there are au, expr, va, lsd, mtl"),
         ({"config": "gone.toml"}, "gone.toml: no such config file"),
         ({"seed": 1.5}, "seed 1.5: expected a whole number from 0"),
         ({"seed": True}, "seed True: expected a whole number"),

@@ -127,7 +127,7 @@ def test_without_a_test_list_validation_is_predicted_and_the_report_says_so(make
     corpus = make_corpus("expr")
     report = run.main(corpus.config(with_test=False), "expr", corpus.work)
     lines = (corpus.work / "blend" / "expr" / "submission.txt").read_text().splitlines()
-    assert lines[0] == test_list.default_header(TASKS["expr"])
+    assert lines[0] == TASKS["expr"].list_header
     assert len(lines) == 1 + sum(n for video, n in corpus.lengths.items() if video.startswith("val"))
     assert lines[1].startswith("val0/00001.jpg,")
     assert report["submission"]["from"] == "validation"
@@ -224,7 +224,7 @@ def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
     assert "python -m blend.run --task expr" in shown.stdout
     wrong = subprocess.run([sys.executable, "-m", "blend.run", "--task", "age"], capture_output=True, text=True)
     assert wrong.returncode == 2
-    assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, mtl\n"
+    assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, lsd, mtl\n"
     loaded = subprocess.run(
         [
             sys.executable,

@@ -20,7 +20,6 @@ from extract import config as configs
 from extract import run as extract_run
 from extract.runtime.errors import InputError
 from heads import corpus_checks
-from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
 from heads.data import predictions
 
@@ -114,7 +113,7 @@ def test_a_team_needs_annotations_a_list_and_predictions_only(make_team, name):
     report = team.run()
     assert sorted(report["heads"]) == ["head0", "head1", "head2"]
     lines = (team.folder / "work" / "blend" / name / "submission.txt").read_text().splitlines()
-    assert lines[0] == test_list.default_header(TASKS[name])
+    assert lines[0] == TASKS[name].list_header
     assert [line.split(",")[0] for line in lines] == [
         line.split(",")[0] for line in team.corpus.test.read_text().splitlines()
     ]
@@ -179,7 +178,7 @@ def test_a_submission_is_a_head_and_frames_it_lacks_are_filled_from_its_own_neig
             f"{row[0]}/{row[1]:05d}.jpg," + ",".join(str(int(value >= 0.5)) for value in row[2:])
             for row in frame.itertuples(index=False)
         ]
-        (hard / f"{part}.txt").write_text("\n".join([test_list.default_header(team.task), *lines]) + "\n")
+        (hard / f"{part}.txt").write_text("\n".join([team.task.list_header, *lines]) + "\n")
     again = team.run(work="hard", given={"hard": hard})
     assert again["heads"]["hard"] == pytest.approx(report["heads"]["head0"], abs=0.05)  # filled frames may differ
     assert again["frames"]["filled_by_head"]["hard"] == report["frames"]["filled_by_head"]["head0"]

@@ -138,13 +138,13 @@ def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
     assert not cluster.names, "nothing is missing"
     (work / "features" / "net" / "a.safetensors").unlink()
     cluster_job.run(cluster, relative, parts(relative, work))
-    assert [video for video, _ in cluster.told[0]["seen"]] == ["a"] and files(work) == whole
+    assert [video for video, *_ in cluster.told[0]["seen"]] == ["a"] and files(work) == whole
     shutil.rmtree(work / "features")
     monkeypatch.setattr(cluster_job, "LEAST", 7)
     again = OneByOne(work)
     cluster_job.run(again, relative, parts(relative, work))
     assert again.names == ["extract-net-1", "extract-net-2"] and files(work) == whole
-    assert [[video for video, _ in told["seen"]] for told in again.told] == [["a"], ["b_left", "empty"]]
+    assert [[video for video, *_ in told["seen"]] for told in again.told] == [["a"], ["b_left", "empty"]]
 
 
 def test_a_job_that_is_done_again_does_nothing_again(relative):
@@ -177,7 +177,7 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
     again = OneByOne(work)
     cluster_job.run(again, relative, some := parts(relative, work))
     some[0].finish()
-    assert [video for video, _ in again.told[0]["seen"]] == ["a"]
+    assert [video for video, *_ in again.told[0]["seen"]] == ["a"]
     assert [name for name, found in files(work).items() if found != before[name]] == ["a.safetensors"]
     assert not (work / "features" / "net" / "failures.json").exists()
 

@@ -130,7 +130,7 @@ def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) ->
         ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, encoders"),
         ("[heads.au]\nmlp = 3", "key 'heads.au.mlp': found 3, expected a table of settings"),
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
-        ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, va"),
+        ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, lsd, va"),
         ("[heads.au.mlp]\nnetworks = ['three']", "network 'three' is not in features.networks: one, two"),
         (
             "[heads.au.mlp]\nnetworks = ['one']\ninputs = ['va']",

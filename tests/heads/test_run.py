@@ -212,7 +212,7 @@ def test_the_command_prints_a_table_and_help_loads_nothing_heavy(corpus: Corpus)
 
 def test_the_command_says_what_is_wrong_in_one_line(corpus: Corpus) -> None:
     for arguments, said in (
-        (["--task", "pain"], "error: --task pain: no such task; there are au, expr, va, mtl\n"),
+        (["--task", "pain"], "error: --task pain: no such task; there are au, expr, va, lsd, mtl\n"),
         (["--task", "au", "--set", "heads.au.mlp.speed=3"], "unknown key 'speed'"),
     ):
         done = call(*arguments, "--config", str(corpus.toml()), "--work", str(corpus.work))

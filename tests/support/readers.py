@@ -41,9 +41,9 @@ from extract.tabular import importer
 from extract.tabular.formats import Choice
 from heads import config as head_configs
 from heads.abaw import annotations as annotation_files
+from heads.abaw import class_folders, test_list
 from heads.abaw import multitask as multitask_file
-from heads.abaw import test_list
-from heads.abaw.tasks import SUBTASKS, TASKS
+from heads.abaw.tasks import STILLS, SUBTASKS, TASKS
 from heads.data import feature_file, people, resemblance
 from heads.tune import plan as tune_plan
 from support import seeds
@@ -296,6 +296,10 @@ def texts() -> list[Reader]:
                "heads.abaw.multitask._table"),
         Reader("mtl list", "mtl.txt", seeds.mtl(), functools.partial(test_list.read, task=mtl_task)),
         Reader("mtl pictures", "mtl.txt", seeds.mtl(), functools.partial(multitask_file.read_list, task=mtl_task)),
+        Reader("picture list", "list.txt", b"image,expression\n0.jpg,\n1.jpg,\n",
+               functools.partial(test_list.read, task=STILLS["lsd"]), "extract.media.picture_sets.read_list"),
+        Reader("picture labels", "list.txt", b"image,expression\n0.jpg,5\n1.jpg,0\n",
+               functools.partial(class_folders.read_labels, task=STILLS["lsd"])),
         Reader("lengths", "lengths.csv", b"video,frames\none,6\n", beside("videos.txt", b"one\n", list_of_a_folder),
                "blend.submission.folder._table"),
         Reader("text of a folder", "any.txt", seeds.annotation("va"),

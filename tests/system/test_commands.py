@@ -35,7 +35,7 @@ ALL |= {
     "blend.studies.ablation",
 }
 ALL |= {"blend.studies.simulate", "blend.studies.nothing", "blend.studies.splits"}
-ALL |= {"extract.bench", "heads.bench", "blend.bench", "blend.bench.report", "blend.bench.predict"}
+ALL |= {"extract.enlarge", "extract.bench", "heads.bench", "blend.bench", "blend.bench.report", "blend.bench.predict"}
 MEASURED = {
     "blend.studies.ablation": (("--task", "va"), []),
     "blend.studies.sequences": (("--task", "va"), ({"sequence": [(0.5, 0.25)]}, {"difference": 0.25})),
@@ -46,6 +46,7 @@ MEASURED = {
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),
+    "blend.studies.synthetic": (("--draws", "1"), [{"heads": [0.5, 0.4]}]),
     "blend.studies.splits": (("--task", "va"), {"splits": 2}),
     "extract.bench": ((), {"c": 1.5}),
     "extract.bench.audio": ((), audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),

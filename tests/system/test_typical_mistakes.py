@@ -25,9 +25,9 @@ EXPRESSIONS = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
 
 MISTAKES = {
     "a command that there is not": ("runn", r"did you mean 'run'"),
-    "no task": ("run", r"--task.*au, expr, va, mtl.*for example: affect-heads run --task au"),
+    "no task": ("run", r"--task.*au, expr, va, lsd, mtl.*for example: affect-heads run --task au"),
     "a task in capitals": ("run --task AU", r"did you mean 'au'"),
-    "another word for a task": ("run --task arousal", r"there are au, expr, va, mtl"),
+    "another word for a task": ("run --task arousal", r"there are au, expr, va, lsd, mtl"),
     "a config that is not there": ("run --task au --config no.toml", r"configs/demo\.toml and .*are examples"),
     "a config that is no TOML": ("run --task au --config broken.toml", r"broken\.toml: not valid TOML.*end of doc"),
     "a misspelt key": ("run --task au --config typo.toml", r"'corpus\.frams'.*did you mean 'frames'"),

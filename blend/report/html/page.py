@@ -13,7 +13,7 @@ from blend.report.html.cards import list_cards
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
 from blend.report.schema import Report
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS
 
 PARTS = {
     "scores": "Scores",
@@ -33,7 +33,7 @@ PARTS = {
 
 def render(report: Report, timeline: Timeline | None = None, faces: Faces | None = None) -> str:
     """The page of a report. Equal arguments give equal bytes."""
-    corpus, task = f" on {report['corpus']}" if report["corpus"] else "", TASKS[report["task"]]
+    corpus, task = f" on {report['corpus']}" if report["corpus"] else "", SINGLE_TASKS[report["task"]]
     made = {
         "scores": sections.scores(report),
         "smoothing": sections.smoothing(report),

@@ -22,7 +22,7 @@ from blend.report.html.timeline import Timeline
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
 from blend.report.summary import TUNED_HERE
-from heads.abaw.tasks import TASKS, Labels
+from heads.abaw.tasks import SINGLE_TASKS, Labels
 
 ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
@@ -154,7 +154,7 @@ def search(report: Report) -> Markup:
 
 def outputs(report: Report) -> Markup:
     """Score of every output, with the numbers that it has of its own, and the task's own pictures."""
-    task = TASKS[report["task"]]
+    task = SINGLE_TASKS[report["task"]]
     return render(
         "outputs",
         report,
@@ -200,7 +200,7 @@ PICTURES: dict[Labels, Callable[[Report], Any]] = {
 def reliability(report: Report) -> Markup:
     """Predicted against observed, per output."""
     bins = report["reliability"]
-    values = TASKS[report["task"]].is_regression
+    values = SINGLE_TASKS[report["task"]].is_regression
     low = -1.0 if values else 0.0
     told = TASKS[report["task"]].describe
     drawn = [charts_outputs.reliability(i, name, item, low, told(name)) for i, (name, item) in enumerate(bins.items())]
@@ -216,7 +216,7 @@ def videos(report: Report, has_timeline: bool) -> Markup:
     return render(
         "videos",
         report,
-        values=TASKS[report["task"]].is_regression,
+        values=SINGLE_TASKS[report["task"]].is_regression,
         chart=charts_scores.videos(rows, report["metric"]),
         worst=[number[name] for name in charts_scores.worst_of(rows)],
         ranked=[number[name] for name in ranked],
@@ -234,7 +234,7 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Mark
     return render(
         "timeline",
         report,
-        values=TASKS[report["task"]].is_regression,
+        values=SINGLE_TASKS[report["task"]].is_regression,
         about=made.about | {"faces": [list(frame) for frame in faces.frames] if faces is not None else None},
         ranked=sorted(range(len(names)), key=lambda v: (influence.get(names[v], 0.0), names[v])),
         data=made.data,
@@ -246,7 +246,7 @@ def data(report: Report) -> Markup:
     """Frames, gaps, invalid labels, and how often everything occurs in train and validation."""
     facts = report["data"]
     parts = [part for part in PARTS if facts[part] is not None]
-    values, here = TASKS[report["task"]].is_regression, facts["validation"]["outputs"]
+    values, here = SINGLE_TASKS[report["task"]].is_regression, facts["validation"]["outputs"]
     if values:
         drawn = [
             charts_outputs.histogram(name, {part: facts[part]["outputs"][name]["frames"] for part in parts})

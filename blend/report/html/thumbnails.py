@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from blend.pool.pool import Pool
-from extract.media import frames, images
+from extract.config import Corpus
+from extract.media import images, picture_sets
+from extract.media.frames import VideoFolder
 from extract.runtime import inputs
 from extract.runtime.errors import InputError
 
@@ -33,12 +33,12 @@ class Faces:
     strips: tuple[str, ...]
 
 
-def make(pool: Pool, roots: Sequence[Path]) -> Faces | None:
+def make(pool: Pool, corpus: Corpus) -> Faces | None:
     """Evenly spaced frames of every video; None where the corpus has no frames. What cannot be read is left out: the
     pictures are there to look at, and nothing follows from them.
     """
     try:
-        folders = frames.list_videos(list(roots)) if roots else {}
+        folders = picture_sets.list_corpus(corpus)
     except InputError:
         return None
     count = int(np.clip(BUDGET // (PER_FACE * max(len(pool.videos), 1)), FEWEST, MOST))
@@ -48,12 +48,12 @@ def make(pool: Pool, roots: Sequence[Path]) -> Faces | None:
     return Faces(tuple(chosen for chosen, _ in results), tuple(strip for _, strip in results))
 
 
-def _strip(folder: Path, count: int) -> tuple[tuple[int, ...], str]:
+def _strip(video: VideoFolder, count: int) -> tuple[tuple[int, ...], str]:
     """(frame numbers, base64 JPEG of them side by side) of one video's folder."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        listed = frames.list_frames(folder)
+        listed = video.list_frames()
     except InputError:
         return (), ""
     most = len(listed.names) - 1
@@ -61,7 +61,7 @@ def _strip(folder: Path, count: int) -> tuple[tuple[int, ...], str]:
     shown, numbers = [], []
     for i in picked:
         try:
-            with images.open_picture(inputs.need(folder / listed.names[i])) as picture:
+            with images.open_picture(inputs.need(video.folder / listed.names[i])) as picture:
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
                 shown.append(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
                 numbers.append(int(listed.numbers[i]))

@@ -94,8 +94,8 @@ class Sequence(Head):
     """One or several encoders on the same clips; their scores are averaged."""
 
     Settings: ClassVar[type[SequenceSettings]] = SequenceSettings
-    looks_ahead = True
     streams = True
+    in_time = True
     gpu = True
     settings: SequenceSettings
     models: list[Encoder]

@@ -17,12 +17,13 @@ from blend.decision.params import KNOWN, Params
 from blend.search import search
 from blend.submission import alternatives
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import SINGLE_TASKS, TASKS
 
 SCHEMA = json.loads(files("blend").joinpath("params.schema.json").read_text(encoding="utf-8"))
 SETTINGS = {
     "au": [{}, {"thresholds": 0.5, "k": list(range(12))}],
     "expr": [{"bias": "prior", "filter": "head2"}, {"bias": [0.5] * 8}],
+    "lsd": [{"bias": "prior", "filter": "head2"}, {"bias": [0.5] * 6}],
     "va": [{}, {"scale": True, "shift": True}, {"weights": {"head0": [0.25, 0.75], "head1": [0.75, 0.25]}}],
 }
 
@@ -43,7 +44,7 @@ def test_it_is_a_schema_of_every_field_and_each_is_documented():
 
 def test_what_searches_and_selections_find_fits_and_what_the_reader_refuses_does_not(make_pool):
     for name, options in SETTINGS.items():
-        pool, task = make_pool(name), TASKS[name]
+        pool, task = make_pool(name), SINGLE_TASKS[name]
         prior = alternatives.describe({output: 0.25 for output in task.outputs}, "train")
         found = [search.search(pool, BlendSettings(select="tuned", **some), 25, 0).params for some in options]
         quick = BlendSettings(trials=1, folds=2, select_folds=2, fold_trials=1, draws=100)
@@ -59,16 +60,16 @@ def test_what_searches_and_selections_find_fits_and_what_the_reader_refuses_does
 
 def wrongs(table):
     """The table with one fault each."""
-    other = {"au": "bias", "expr": "scale", "va": "thresholds"}[table["task"]]
+    other = {"au": "bias", "expr": "scale", "lsd": "scale", "va": "thresholds"}[table["task"]]
     changes = [
         {"task": "mtl"}, {"outputs": table["outputs"][::-1]}, {"heads": [table["heads"][0]] * 2}, {"heads": []},
         {"weights": dict.fromkeys(table["heads"], -0.5)}, {"weights": {head: [0.5] for head in table["heads"]}},
         {"kernel": "triangle"}, {"k": -1}, {"k": 2.5}, {"k": [1]}, {"k": 10**9}, {other: [0.5] * len(table["outputs"])},
         {"smoothing": 3},
     ]  # fmt: skip
-    own = {"au": "thresholds", "expr": "bias", "va": "scale"}[table["task"]]
+    own = {"au": "thresholds", "expr": "bias", "lsd": "bias", "va": "scale"}[table["task"]]
     changes += [{own: 0.5}, {own: [0.5]}, {own: ["x"] * len(table["outputs"])}]
-    if table["task"] == "expr":
+    if table["task"] in ("expr", "lsd"):
         changes += [{"filter": "head2"}, {"filter": {"head": "head2"}}, {"filter": {"head": "head2", "t": "x"}}]
     for change in changes:
         yield copy.deepcopy(table) | change

@@ -8,7 +8,6 @@ import pytest
 
 from blend.pool import external
 from extract.runtime.errors import InputError
-from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
 from heads.data import predictions
 from heads.data.predictions import Predictions
@@ -56,14 +55,14 @@ def test_every_format_gives_the_same_predictions(tmp_path, name):
         for video, (frames, scores) in expected.videos.items()
         for number, row in zip(frames, scores, strict=True)
     ]
-    (tmp_path / "d.txt").write_text("\n".join([test_list.default_header(task), *lines]) + "\n")
+    (tmp_path / "d.txt").write_text("\n".join([task.list_header, *lines]) + "\n")
     for path in sorted(tmp_path.iterdir()):
         assert_same(external.read_external(path, task), expected)
 
 
 def test_hard_classes_become_ones_and_zeros(tmp_path):
     path = tmp_path / "test.txt"
-    path.write_text(test_list.default_header(EXPR) + "\nv/00001.jpg,3\nv/00003.jpg,0\nv/00002.jpg,7\n\n")
+    path.write_text(EXPR.list_header + "\nv/00001.jpg,3\nv/00003.jpg,0\nv/00002.jpg,7\n\n")
     frames, scores = external.read_external(path, EXPR).videos["v"]
     assert frames.tolist() == [1, 2, 3]
     np.testing.assert_array_equal(scores, np.eye(8, dtype=np.float32)[[3, 7, 0]])
@@ -71,7 +70,7 @@ def test_hard_classes_become_ones_and_zeros(tmp_path):
 
 def test_hard_units_are_scores_as_they_are(tmp_path):
     path = tmp_path / "test.txt"
-    path.write_text(test_list.default_header(AU) + "\nv/00001.jpg,0,1,0,0,0,0,0,0,0,0,0,1\n")
+    path.write_text(AU.list_header + "\nv/00001.jpg,0,1,0,0,0,0,0,0,0,0,0,1\n")
     np.testing.assert_array_equal(np.flatnonzero(external.read_external(path, AU).videos["v"][1]), [1, 11])
 
 
@@ -110,7 +109,7 @@ LIST = "image_location,valence,arousal\n"
     ],
 )
 def test_damage_is_one_line_with_its_place(tmp_path, task, content, said):
-    header = test_list.default_header(EXPR)
+    header = EXPR.list_header
     if content == "IMAGE":
         content = f"{header}\nv/00001.jpg,7\nv/00002.jpg,8\n"
     if content == "SWAPPED":

@@ -133,7 +133,7 @@ def test_blanks_quotes_and_signs_in_test_videos_names_come_through_to_the_score(
     names = ["clip 7", "two  blanks", 'a "quoted" one', "it's", "no #1", "a;b", FORMS["NFD"], "-leading"]
     kind, rng = TASKS[task], np.random.default_rng(0)
     rows = [f"{name}/{frame:05d}.jpg," for name in names for frame in (1, 2, 3)]
-    write(tmp_path / "list.txt", "\n".join([test_list.default_header(kind), *rows]) + "\n")
+    write(tmp_path / "list.txt", "\n".join([kind.list_header, *rows]) + "\n")
     listed = test_list.read(tmp_path / "list.txt", kind)
     videos = tuple(listed.names)
     total = 3 * len(videos)

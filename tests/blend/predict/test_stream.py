@@ -331,7 +331,7 @@ def test_blends_that_need_sound_or_later_frames_are_refused(blends):
             stream._refuse_sound([dataclasses.replace(hearing, optional=frozenset([name]))], sections)
         stream._refuse_later_frames([item])
         [model] = item.models.values()
-        model.head.looks_ahead = True
+        model.head.in_time = True
         with pytest.raises(InputError, match=r"head 'lightgbm-demo_mt_enet' \(weight 1.0\) reads the frames behind"):
             stream.LivePredictor(predictor)
 

@@ -64,7 +64,7 @@ def test_extreme_values_are_written_and_accepted(tmp_path):
 
 def test_a_list_that_names_a_picture_twice_is_followed(tmp_path):
     task = TASKS["expr"]
-    listed = TestList(Path("x"), test_list.default_header(task), ["a/00001.jpg"] * 2, ["a"], np.zeros(2, np.int32),
+    listed = TestList(Path("x"), task.list_header, ["a/00001.jpg"] * 2, ["a"], np.zeros(2, np.int32),
                       np.ones(2, np.int32))  # fmt: skip
     pool, decided = problem("expr", {"a": 1})
     submission.write(tmp_path / "out.txt", listed, pool, decided)

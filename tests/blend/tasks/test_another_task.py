@@ -14,35 +14,34 @@ from blend.report import report, summary
 from blend.report.html import page
 from blend.report.html import timeline as page_timeline
 from blend.search import search
-from blend.submission import write
 from blend.tasks.lookup import BLEND_TASKS
 from blend.tasks.multiclass import Multiclass
 from blend.tasks.multilabel import Multilabel
 from blend.tasks.regression import Regression
 from blend.unlabelled import compare as unlabelled
 from heads.abaw import annotations, test_list
-from heads.abaw.tasks import TASKS, MulticlassTask, MultilabelTask, RegressionTask
+from heads.abaw.tasks import SINGLE_TASKS, MulticlassTask, MultilabelTask, RegressionTask
 from heads.data import splits
 
 NEW = {
-    "lsd": (MulticlassTask, Multiclass, ("Surprise", "Fear", "Disgust", "Anger", "Happiness", "Sadness")),
+    "mood": (MulticlassTask, Multiclass, ("Surprise", "Fear", "Disgust", "Anger", "Happiness", "Sadness")),
     "face": (MultilabelTask, Multilabel, ("smile", "frown", "wink")),
     "pain": (RegressionTask, Regression, ("pain", "effort")),
 }
-FREE = {"lsd": {"bias": "free", "filter": "head1"}, "face": {"per_output_k": True}, "pain": {"scale": True}}
+FREE = {"mood": {"bias": "free", "filter": "head1"}, "face": {"per_output_k": True}, "pain": {"scale": True}}
 
 
 @pytest.fixture(params=NEW)
 def name(request, monkeypatch):
     """A task that nobody knows yet, registered."""
     facts, kind, outputs = NEW[request.param]
-    monkeypatch.setitem(TASKS, request.param, facts(request.param, outputs))
-    monkeypatch.setitem(BLEND_TASKS, request.param, kind(TASKS[request.param], 20, (0, 5)))
+    monkeypatch.setitem(SINGLE_TASKS, request.param, facts(request.param, outputs))
+    monkeypatch.setitem(BLEND_TASKS, request.param, kind(SINGLE_TASKS[request.param], 20, (0, 5)))
     return request.param
 
 
 @pytest.mark.parametrize("free", [False, True])
-def test_every_phase_takes_it(name, free, make_pool, tmp_path):
+def test_every_phase_takes_it(name, free, make_pool):
     pool, test = make_pool(name), make_pool(name, seed=1)
     settings = BlendSettings(
         trials=12, fold_trials=1, folds=2, select_folds=2, draws=100, **(FREE[name] if free else {})
@@ -58,14 +57,11 @@ def test_every_phase_takes_it(name, free, make_pool, tmp_path):
     assert set(table["per_output"]) == set(table["data"]["validation"]["outputs"]) == set(pool.task.outputs)
     assert any("held-out" in line for line in summary.sentences(table))
     assert f"<h1>{name} on made-up</h1>" in page.render(table, page_timeline.make(pool, outcome))
-    if name == "lsd":  # the other two have no format of an organiser
-        write.write(tmp_path / "submission.txt", listed, test, combine.combine(test, params))
-        assert len((tmp_path / "submission.txt").read_text().splitlines()) == 1 + 30 * len(test.videos)
 
 
-def test_six_classes_are_scored_and_counted_as_six(monkeypatch):
-    facts, kind, outputs = NEW["lsd"]
-    task = kind(facts("lsd", outputs), 20, (0,))
+def test_six_classes_are_scored_and_counted_as_six():
+    facts, kind, outputs = NEW["mood"]
+    task = kind(facts("mood", outputs), 20, (0,))
     rng = np.random.default_rng(0)
     truth, decided = rng.integers(0, 6, (2, 400)).astype(np.int8)
     expected = f1_score(truth, decided, labels=range(6), average=None, zero_division=0)
@@ -79,8 +75,8 @@ def test_six_classes_are_scored_and_counted_as_six(monkeypatch):
 
 
 def test_its_annotations_are_read_and_refused(tmp_path):
-    facts, _, outputs = NEW["lsd"]
-    task = facts("lsd", outputs)
+    facts, _, outputs = NEW["mood"]
+    task = facts("mood", outputs)
     (tmp_path / "video.txt").write_text(f"{task.header}\n5\n-1\n0\n")
     read = annotations.read(tmp_path / "video.txt", task)
     assert read.values.tolist() == [5, 0, 0] and read.valid.tolist() == [True, False, True]

@@ -4,7 +4,7 @@ import numpy as np
 
 from blend.tasks.lookup import BLEND_TASKS
 
-AU, EXPR, VA = BLEND_TASKS.values()
+AU, EXPR, VA, _ = BLEND_TASKS.values()
 
 
 def test_an_action_unit_is_on_from_its_threshold_up():

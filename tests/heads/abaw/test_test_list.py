@@ -10,7 +10,7 @@ from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
 
 AU = TASKS["au"]
-HEADER = test_list.default_header(AU)
+HEADER = AU.list_header
 
 
 def write(folder: Path, *lines: str, end: str = "\n") -> Path:
@@ -60,7 +60,7 @@ def test_a_line_that_names_no_picture_is_named(tmp_path, bad, line):
 
 
 def test_a_header_of_another_task_is_refused(tmp_path):
-    path = write(tmp_path, test_list.default_header(TASKS["va"]), "a/00001.jpg,")
+    path = write(tmp_path, TASKS["va"].list_header, "a/00001.jpg,")
     with pytest.raises(InputError, match=r"line 1 is 'image_location,valence.*expected the header 'image_location,AU1"):
         test_list.read(path, AU)
 

@@ -18,10 +18,11 @@ from heads.base.head import family
 from heads.data import feature_file, table
 from heads.data.table import Block, Labelled, Rows, Source
 from heads.families import pretrained
-from heads.families.pretrained import OTHER, Pretrained, PretrainedSettings
+from heads.families.pretrained import Pretrained, PretrainedSettings
 
 AFFECTNET2MTL = [5, 0, 2, 3, 4, 6, 7, 1]
 """As published: new[:, j] = old[:, AFFECTNET2MTL[j]]; Contempt stands in the place of Other."""
+OTHER = EXPR.index("Other")
 N = 60
 
 

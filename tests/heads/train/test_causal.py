@@ -139,4 +139,4 @@ def test_an_optional_network_that_a_stream_lacks_is_absent_as_in_a_video_without
 
 
 def test_heads_that_need_later_frames_say_so() -> None:
-    assert {name for name in FAMILIES if family(name).looks_ahead} == {"sequence", "fusion"}
+    assert {name for name in FAMILIES if family(name).in_time} == {"sequence", "fusion"}

@@ -230,7 +230,7 @@ def test_bad_input_in_a_process_is_one_line(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--task", "aus"], "no such task; there are au, expr, va"),
+        (["--task", "aus"], "no such task; there are au, expr, va, lsd"),
         (["--study", "../elsewhere"], "expected a name"),
         (["--storage", "mysql://h/d"], "--storage: mysql is not supported"),
         (["--head", "trees"], "--head trees: no such head"),

@@ -17,6 +17,7 @@ from PIL import Image
 from blend.report import pointers
 from blend.report.html import page, thumbnails
 from blend.report.html import timeline as page_timeline
+from extract.config import Corpus
 
 TASKS = ["au", "expr", "va"]
 SMALLEST = 9.5
@@ -75,7 +76,7 @@ def report(request, folder, make_report):
             for frame in (1, 40, 80):
                 picture = np.random.default_rng(frame).integers(0, 255, (16, 16, 3), np.uint8)
                 Image.fromarray(picture).save(folder / "frames" / video / f"{frame:05d}.jpg")
-        faces = thumbnails.make(pool, [folder / "frames"])
+        faces = thumbnails.make(pool, Corpus(name="some", frames=[folder / "frames"]))
         assert faces is not None
         path.write_text(page.render(table, page_timeline.make(pool, outcome), faces))
         path.with_suffix(".json").write_text(json.dumps(table))

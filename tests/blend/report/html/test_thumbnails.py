@@ -9,6 +9,11 @@ from PIL import Image
 
 from blend import run
 from blend.report.html import thumbnails
+from extract.config import Corpus
+
+
+def corpus(*roots):
+    return Corpus(name="some", frames=[*roots])
 
 
 def frames(folder, pool, numbers=range(1, 31)):
@@ -24,7 +29,7 @@ def frames(folder, pool, numbers=range(1, 31)):
 def test_frames_are_evenly_spaced_and_shown_in_order(make_pool, tmp_path):
     pool = make_pool("au", videos=2)
     frames(tmp_path, pool)
-    made = thumbnails.make(pool, [tmp_path])
+    made = thumbnails.make(pool, corpus(tmp_path))
     assert len(made.frames) == len(made.strips) == 2 and len(made.frames[1]) == thumbnails.MOST
     assert made.frames[1][0] == 1 and made.frames[1][-1] == 30 and 2 not in made.frames[0]
     assert max(np.diff(made.frames[1])) <= 2
@@ -33,15 +38,15 @@ def test_frames_are_evenly_spaced_and_shown_in_order(make_pool, tmp_path):
     assert strip.size == (side * len(made.frames[1]), side)
     grey = np.asarray(strip.convert("L"), float)[side // 2, side // 2 :: side]
     np.testing.assert_allclose(grey, [8 * (n - 1) for n in made.frames[1]], atol=6)
-    assert made == thumbnails.make(pool, [tmp_path])
+    assert made == thumbnails.make(pool, corpus(tmp_path))
 
 
 def test_without_frames_there_are_none(make_pool, tmp_path):
     pool = make_pool("au", videos=2)
-    assert thumbnails.make(pool, []) is None
-    assert thumbnails.make(pool, [tmp_path / "gone"]) is None
+    assert thumbnails.make(pool, corpus()) is None
+    assert thumbnails.make(pool, corpus(tmp_path / "gone")) is None
     (tmp_path / "another").mkdir()
-    assert thumbnails.make(pool, [tmp_path]) is None
+    assert thumbnails.make(pool, corpus(tmp_path)) is None
 
 
 def test_a_video_without_pictures_has_an_empty_strip(make_pool, tmp_path):
@@ -49,7 +54,7 @@ def test_a_video_without_pictures_has_an_empty_strip(make_pool, tmp_path):
     frames(tmp_path, pool, range(1, 3))
     for picture in (tmp_path / pool.videos[0]).iterdir():
         picture.unlink()
-    made = thumbnails.make(pool, [tmp_path])
+    made = thumbnails.make(pool, corpus(tmp_path))
     assert made.frames == ((), (1, 2)) and made.strips[0] == ""
 
 
@@ -57,7 +62,7 @@ def test_many_videos_have_few_pictures_each(make_pool, tmp_path, monkeypatch):
     pool = make_pool("au", videos=3)
     frames(tmp_path, pool)
     monkeypatch.setattr(thumbnails, "BUDGET", 3 * 5 * thumbnails.PER_FACE)
-    assert [len(one) for one in thumbnails.make(pool, [tmp_path]).frames][1:] == [5, 5]
+    assert [len(one) for one in thumbnails.make(pool, corpus(tmp_path)).frames][1:] == [5, 5]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
