@@ -27,7 +27,6 @@ from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
 from heads.families.linear.sample import Sample
 
-
 CRITERION = {"multilabel": "mean average precision", "multiclass": "log-likelihood", "regression": "mean CCC"}
 """By kind of labels: what chooses the penalty."""
 
@@ -115,8 +114,8 @@ class LinearHead(Head):
         return [self._score(truth, item) for item in out]
 
     def _score(self, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float:
-        """What the best penalty has most of. Of expr the log-likelihood: a penalty that macro F1 chooses hangs on single
-        frames of rare classes, and so on the seed of the folds.
+        """What the best penalty has most of. Of expr the log-likelihood: a penalty that macro F1 chooses hangs on
+        single frames of rare classes, and so on the seed of the folds.
         """
         if not self.task.is_multiclass:
             return selection.selection_score(self.task, truth, scores)
