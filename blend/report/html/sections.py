@@ -174,7 +174,7 @@ def _thresholds(report: Report) -> list[Markup]:
     if curves is None or not report["thresholds"]:
         return []
     chosen = enumerate(zip(report["per_output"], report["thresholds"], strict=True))
-    told = TASKS[report["task"]].describe
+    told = SINGLE_TASKS[report["task"]].describe
     return [charts_outputs.threshold(i, name, curves, cut, told(name)) for i, (name, cut) in chosen]
 
 
@@ -202,7 +202,7 @@ def reliability(report: Report) -> Markup:
     bins = report["reliability"]
     values = SINGLE_TASKS[report["task"]].is_regression
     low = -1.0 if values else 0.0
-    told = TASKS[report["task"]].describe
+    told = SINGLE_TASKS[report["task"]].describe
     drawn = [charts_outputs.reliability(i, name, item, low, told(name)) for i, (name, item) in enumerate(bins.items())]
     return render("reliability", report, values=values, charts=drawn)
 
@@ -256,7 +256,7 @@ def data(report: Report) -> Markup:
         train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
         rows = [(name, train[name]["rate"], item["rate"]) for name, item in here.items()]
         drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
-    names = {name: TASKS[report["task"]].describe(name) for name in here}
+    names = {name: SINGLE_TASKS[report["task"]].describe(name) for name in here}
     return render("data", report, values=values, parts=parts, charts=drawn, names=names)
 
 
