@@ -85,7 +85,7 @@ class PeoplePanel:
         names = [name for name, on in zip(AU, active, strict=True) if on > 0]
         room = self.column - 52 * self.unit
         for count in range(len(names), 0, -1):
-            said = " ".join(names[:count]) + (f" +{len(names) - count}" if count < len(names) else "")
+            said = "  ".join(names[:count]) + (f" +{len(names) - count}" if count < len(names) else "")
             if self._font(11).getlength(said) <= room:
                 return said
         return "no unit active"

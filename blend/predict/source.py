@@ -34,7 +34,7 @@ def choose_people(
 
     `faces` above 2, or `ids`: by number. Raises InputError for values that nobody can mean.
     """
-    if faces > max(NAMES) or ids or faces < 1:
+    if faces not in NAMES or ids:
         given = {"min_size": min_face, "min_score": min_score}
         return PeopleOptions(faces, **{name: value for name, value in given.items() if value is not None})
     for option, value in (("--min-face", min_face), ("--min-score", min_score)):

@@ -29,7 +29,7 @@ class PeopleOptions:
 
     def __post_init__(self) -> None:
         """Raise InputError for what nobody can mean."""
-        if not 1 <= self.at_once <= MOST:
+        if not isinstance(self.at_once, int) or not 1 <= self.at_once <= MOST:
             raise InputError(f"--faces {self.at_once}: expected 1 to {MOST}")
         if not self.min_size >= 0:
             raise InputError(f"--min-face {self.min_size}: expected pixels, 0 or more")

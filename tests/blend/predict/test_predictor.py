@@ -323,8 +323,9 @@ def test_a_predictor_gives_the_commands_table_of_a_file_of_its_frames_and_of_an_
         PIL.Image.fromarray(frames[0]).save(tmp_path / "photo.png")
         pd.testing.assert_frame_equal(picture, ready.predict(tmp_path / "photo.png"), check_exact=True)
         assert len(picture) == 1 and picture["frame"].item() == 1
-        with pytest.raises(InputError, match="faces 3: expected 1, or 2"):
-            ready.predict(frames, faces=3)
+        for wrong in (0, 101, 2.5, "3"):
+            with pytest.raises(InputError, match=f"faces {wrong}: expected 1 to 100"):
+                ready.predict(frames, faces=wrong)
     with pytest.raises(InputError, match="this predictor is closed"):
         ready.predict(clip)
     ready.close()

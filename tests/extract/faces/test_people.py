@@ -1,14 +1,18 @@
 """Everybody of a film by number: whom it keeps, in which order, and what is measured of each face."""
 
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
 import pytest
 
-from extract.faces import boxes, crop_videos, people
+from extract.faces import boxes, crop_videos, detector, people
 from extract.faces.people import PeopleFollower, PeopleOptions
 from extract.runtime.errors import InputError
 
+SHARED = Path(__file__).parents[4] / "shared"
+YUNET, GROUP = SHARED / "models" / detector.DETECTOR.file, SHARED / "data" / "videos" / "multi_face.jpg"
 GREY = np.full((90, 160, 3), 90, np.uint8)
 
 
@@ -77,17 +81,25 @@ def bright_squares(pixels):
     return np.array([[left, 30, right - left, 24, 0.95] for left, right in columns.reshape(-1, 2)]).reshape(-1, 5)
 
 
-def make_film(path, frames):
+def encode(path, pictures):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=24)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 96, "yuv420p", 2_000_000
-        for places in frames:
-            pixels = np.full((96, 160, 3), 30, np.uint8)
-            for x in places:
-                pixels[30:54, x : x + 24] = 250
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        for pixels in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")))
         container.mux(stream.encode())
     return path
+
+
+def make_film(path, frames):
+    """A film of bright squares at these places."""
+    pictures = []
+    for places in frames:
+        pictures.append(np.full((96, 160, 3), 30, np.uint8))
+        for x in places:
+            pictures[-1][30:54, x : x + 24] = 250
+    return encode(path, pictures)
 
 
 def test_everybodys_crops_and_boxes_lie_by_number_and_are_made_once(tmp_path, monkeypatch):
@@ -107,6 +119,17 @@ def test_everybodys_crops_and_boxes_lie_by_number_and_are_made_once(tmp_path, mo
     assert crop_videos.crop_files(files, out, size=40, people=options) == report
     with pytest.raises(InputError, match=r"a: made with people .*--redo makes it anew"):
         crop_videos.crop_files(files, out, size=40, people=PeopleOptions(5, min_size=12))
+
+
+@pytest.mark.skipif(not (YUNET.is_file() and GROUP.is_file()), reason="the shared picture and detector are not here")
+def test_five_real_people_keep_their_numbers_while_the_camera_moves_and_are_new_behind_a_cut(tmp_path):
+    picture = cv2.imread(str(GROUP))
+    moving = [picture[20 + k : 620 + k, 100 + 3 * k : 820 + 3 * k] for k in range(40)]
+    closer = [cv2.resize(picture[250:450, 640 + k : 880 + k], (720, 600)) for k in range(20)]
+    files = {"a": encode(tmp_path / "a.mp4", moving + closer)}
+    crop_videos.crop_files(files, tmp_path / "out", detector=YUNET, people=PeopleOptions(5))
+    found = [frames.tolist() for (frames, _), _ in boxes.read_people(boxes.path(tmp_path / "out", "a"))]
+    assert found == [[*range(1, 41)]] * 5 + [[*range(41, 61)]]
 
 
 def test_a_film_of_nobody_leaves_an_empty_folder_and_no_boxes(tmp_path, monkeypatch):
