@@ -164,7 +164,7 @@ def test_no_interval_of_a_difference_leaves_what_a_difference_can_be():
 def test_a_page_of_it_in_chromium(runs, make_report, tmp_path, browser):
     """Table, chart and words are the result's; nothing fails or is fetched; 400 pixels are enough."""
     folders = runs("au")
-    third = tmp_path / "<b>other"
+    third = tmp_path / ("<b>other" + "_of_a_long_name" * 4)
     write_json(third / "report.json", make_report("au", "tuned")[2] | {"k": [3] * 12})
     file = tmp_path / "compared.html"
     result = compare.main([*folders, third], draws=200)
