@@ -174,7 +174,7 @@ def gain(
     drawn = drawn[np.isfinite(drawn)]
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return results | {"interval": None, "better_in": None}
-    wider = interval.widen_factor(np.array(labelled, np.int64))
+    wider = interval.widen_factor(task, np.array(labelled, np.int64))
     # a difference of two CCC, or of two F1; on Fisher's z no bound leaves it
     widest = 1.0 - SINGLE_TASKS[task].lowest
     free = np.arctanh(np.clip(drawn / widest, -0.999, 0.999))

@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 from blend.calibrate import video_counts
 from blend.tasks.lookup import BLEND_TASKS
 
-LUCK = 1.25
-"""The blend, too, depends on which videos it was found on, which no draw of finished decisions shows. With 1.2 test lay
-1.04 standard deviations off in `blend.studies.simulate --seed 0` (202 draws of all tasks and sizes).
-"""
 SHORTFALL = 1.1
-"""What deviations still lack, of however many groups: with LUCK and Student's t alone 100 draws of seed 4 with five
+"""What deviations still lack, of however many groups: with `BlendTask.luck` and Student's t alone 100 draws of seed 4 with five
 test sets each held test in 93.5 % over all tasks and sizes (89 to 98 %), and so much wider in 95.6 %.
 """
 LEVEL = 0.95
@@ -41,7 +37,7 @@ def interval(
 
     The spread over draws counts once for validation and again, for its own size, for test. Draws of few groups spread
     too little, and long videos make them fewer: deviations are widened as Student's t is for Kish's effective number of
-    groups, at least by LUCK, and then by SHORTFALL.
+    groups, at least by the task's `luck`, and then by SHORTFALL.
     """
     if centre is None or len(table) < 2:
         return None
@@ -53,7 +49,7 @@ def interval(
     free = kind.unbound(drawn)
     tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()
     both = np.sqrt(1 + len(table) / (test_groups or len(table)))
-    low, high = kind.bound(kind.unbound(centre) + both * SHORTFALL * widen_factor(frames) * tails)
+    low, high = kind.bound(kind.unbound(centre) + both * SHORTFALL * widen_factor(task, frames) * tails)
     return float(min(low, centre)), float(max(high, centre))
 
 
@@ -66,10 +62,10 @@ def resize(task: str, bounds: tuple[float, float], centre: float, groups: int, t
     return float(min(low, centre)), float(max(high, centre))
 
 
-def widen_factor(frames: NDArray[np.int64]) -> float:
+def widen_factor(task: str, frames: NDArray[np.int64]) -> float:
     """How much wider intervals from so few groups (annotated frames of each, [G]) must be than bootstrap ones."""
     from scipy.stats import norm, t
 
     effective = max(float(frames.sum()) ** 2 / float((frames.astype(np.float64) ** 2).sum()), 2.0)
     student = float(t.ppf((1 + LEVEL) / 2, effective - 1) / norm.ppf((1 + LEVEL) / 2))
-    return max(student, LUCK) * float(np.sqrt(effective / (effective - 1)))
+    return max(student, BLEND_TASKS[task].luck) * float(np.sqrt(effective / (effective - 1)))

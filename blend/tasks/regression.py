@@ -20,6 +20,8 @@ class Regression(BlendTask):
 
     numbers, keys = ("scale", "shift"), ("scale", "shift")
     unused = (1.0, 0.0)
+    luck = 1.15
+    """Set by seeds 4 to 6 of `blend.studies.simulate`: with 1.25 intervals of 76 videos held test in 98.2 % (twice)."""
 
     def decide(
         self, scores: NDArray[np.float32], scale: ArrayLike | None = None, shift: ArrayLike | None = None, **_: Any

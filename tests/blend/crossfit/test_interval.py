@@ -14,20 +14,19 @@ from blend.tasks.lookup import BLEND_TASKS
 TASKS = ["au", "expr", "va"]
 
 
-def test_widening_with_few_and_unequal_groups():
+@pytest.mark.parametrize("task", TASKS)
+def test_widening_with_few_and_unequal_groups(task):
+    def widen(frames):
+        return interval.widen_factor(task, frames)
+
     even, uneven = np.full(20, 100), np.array([1000] + [20] * 19)
-    least = interval.LUCK
-    assert (
-        least
-        < interval.widen_factor(np.full(1000, 7))
-        < least + 0.001
-        < interval.widen_factor(even)
-        < least * 1.03  # the square root of 20 / 19, and a little
-    )
-    assert interval.widen_factor(even) < 1.4 < interval.widen_factor(uneven)
+    least = BLEND_TASKS[task].luck
+    assert least < widen(np.full(1000, 7)) < least + 0.001 < widen(even)
+    assert widen(even) < least * 1.03, "the square root of 20 / 19, and a little"
+    assert widen(even) < 1.4 < widen(uneven)
     student = 2.7764 / 1.95996  # 4 degrees of freedom
-    assert interval.widen_factor(np.full(5, 9)) == pytest.approx(student * np.sqrt(5 / 4), rel=1e-4)
-    assert np.isfinite(interval.widen_factor(np.array([5]))) and np.isfinite(interval.widen_factor(np.array([5, 0])))
+    assert widen(np.full(5, 9)) == pytest.approx(student * np.sqrt(5 / 4), rel=1e-4)
+    assert np.isfinite(widen(np.array([5]))) and np.isfinite(widen(np.array([5, 0])))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -110,7 +109,7 @@ def test_bounds_equal_a_bootstrap_by_hand(task):
         drawn.append(float(video_counts.score(task, some)))
     free = np.arctanh(drawn) if task == "va" else np.log(np.array(drawn) / (1 - np.array(drawn)))
     at = np.arctanh(centre) if task == "va" else np.log(centre / (1 - centre))
-    bounds = at + np.sqrt(2) * interval.SHORTFALL * interval.widen_factor(frames) * (
+    bounds = at + np.sqrt(2) * interval.SHORTFALL * interval.widen_factor(task, frames) * (
         np.quantile(free, [0.025, 0.975]) - free.mean()
     )
     expected = np.tanh(bounds) if task == "va" else 1 / (1 + np.exp(-bounds))
