@@ -14,8 +14,8 @@ from blend.calibrate import video_counts
 from blend.tasks.lookup import BLEND_TASKS
 
 SHORTFALL = 1.1
-"""What deviations still lack, of however many groups: with `BlendTask.luck` and Student's t alone 100 draws of seed 4 with five
-test sets each held test in 93.5 % over all tasks and sizes (89 to 98 %), and so much wider in 95.6 %.
+"""What deviations still lack, of however many groups: with `BlendTask.luck` and Student's t alone 100 draws of seed 4
+with five test sets each held test in 93.5 % over all tasks and sizes (89 to 98 %), and so much wider in 95.6 %.
 """
 LEVEL = 0.95
 
