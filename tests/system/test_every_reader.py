@@ -114,7 +114,7 @@ OWN = {
         extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus.has_sound extract.demo.picture_corpus.is_done
-        extract.demo.picture_corpus._clear_other_version
+        extract.demo.picture_corpus._clear_other_version extract.enlarge._check_made_by
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of
@@ -156,7 +156,7 @@ OWN = {
         extract.learning.checkpoint.read_position extract.learning.checkpoint.load
         """,
     "networks, which engines have read before, or whose every kind of damage is refused": """
-        extract.networks.facts.read extract.learning.start._read_chain
+        extract.networks.facts.read extract.learning.start._read_chain extract.enlarge._only_output
         """,
     "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """

@@ -12,6 +12,8 @@ from sklearn.metrics import f1_score
 
 from blend import run
 from blend.config import Config
+from blend.pool import external
+from blend.predict import trained
 from blend.submission import check
 from extract import config as configs
 from extract import enlarge
@@ -113,6 +115,24 @@ def test_broken_pictures_are_named_left_out_and_counted(faces, work):
     assert sum(len(frames) for frames, _ in head.videos.values()) == TEST - 1
     prior = json.loads((work / "heads" / "lsd" / "prior.json").read_text())
     assert prior["counts"]["frames"] == 6 * TRAIN and prior["Fear"] == pytest.approx(1 / 6)
+
+
+def test_a_picture_without_a_prediction_is_no_mix_of_its_neighbours(faces, work):
+    from blend.pool import inputs
+
+    own = config(faces)
+    prior = json.loads((work / "heads" / "lsd" / "prior.json").read_text())
+    names = ["lightgbm-demo_mt_enet", "pretrained-demo_mt_enet"]
+    target = inputs.load_pools(inputs.find_inputs(own, "lsd", work, 0, {}, names)).target
+    [row] = np.flatnonzero(~target.present)
+    np.testing.assert_allclose(target.scores[:, row], [[prior[name] for name in find("lsd").outputs]] * 2, atol=1e-6)
+
+
+def test_it_is_no_blend_for_videos_and_a_submission_is_no_prediction(work, tmp_path):
+    with pytest.raises(InputError, match="is of task 'lsd', of single pictures; expected a blend of au, expr, va"):
+        trained.find([work / "blend" / "lsd"])
+    with pytest.raises(InputError, match="expected a table with the columns video, frame, Anger"):
+        external.read_external(work / "blend" / "lsd" / "submission.txt", find("lsd"))
 
 
 def test_nothing_is_made_again(faces, work):

@@ -57,3 +57,12 @@ def test_videos_lie_behind_each_other_and_one_without_a_face_takes_the_prior():
     own = gap_filling.present(["a", "b", "c", "d"], [2, 2, 3, 1], found)
     assert own.tolist() == [False, True, False, False, True, False, True, False]
     assert gap_filling.find_offsets([2, 2, 3, 1]).tolist() == [0, 2, 4, 7, 8]
+
+
+def test_frames_without_neighbours_in_time_take_the_prior():
+    prior = np.array([0.25, 0.75], np.float32)
+    found = {"a": (np.array([1, 3], np.int32), np.array([[1, 0], [0, 1]], np.float32)),
+             "b": (np.empty(0, np.int32), np.empty((0, 2), np.float32))}  # fmt: skip
+    dense = gap_filling.dense(["a", "b", "c"], [4, 1, 1], found, prior, in_time=False)
+    expected = [[1, 0], prior, [0, 1], prior, prior, prior]
+    np.testing.assert_array_equal(dense, expected)
