@@ -67,7 +67,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     for number, fold in enumerate(held, start=1):
         groups = {of[video] for video in fold}
         rest = [video for video in videos if of[video] not in groups]
-        part = _take(pictures, np.isin(pictures.video, [videos.index(video) for video in rest]))
+        part = pictures.take(np.isin(pictures.video, [videos.index(video) for video in rest]))
         place = f"{folder}, without fold {number} of {folds}"
         akin = tuple(video for video in everybody if of[video] in groups)
         results.append(replace(_divide(part, rest, task, recipe, seed, person_of, place), held_out=akin))
@@ -87,8 +87,8 @@ def _divide(
     held = _hold_out(task, pictures, videos, person_of, place, seed)
     rows = np.arange(len(pictures))
     within = rows - np.searchsorted(pictures.video, pictures.video)
-    train = _take(pictures, ~held[pictures.video] & (within % recipe.stride == 0))
-    dev = _take(pictures, held[pictures.video] & (within % recipe.dev_stride == 0))
+    train = pictures.take(~held[pictures.video] & (within % recipe.stride == 0))
+    dev = pictures.take(held[pictures.video] & (within % recipe.dev_stride == 0))
     return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
 
 
@@ -133,18 +133,6 @@ def _hold_out(
             f"at least two, as the best epoch is chosen on videos that the network does not learn from"
         )
     return held
-
-
-def _take(pictures: LabelledPictures, wanted: NDArray[np.bool_]) -> LabelledPictures:
-    """Some of the pictures; videos that have none left go."""
-    rows = np.flatnonzero(wanted)
-    used, video = np.unique(pictures.video[rows], return_inverse=True)
-    return LabelledPictures(
-        tuple(pictures.folders[v] for v in used),
-        video.astype(np.int32),
-        tuple(pictures.names[row] for row in rows),
-        pictures.truth[rows],
-    )
 
 
 def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, place: str) -> Target:

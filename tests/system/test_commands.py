@@ -26,6 +26,7 @@ COMMANDS = sorted(
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
 ALL |= {
+    "extract.pretrain",
     "heads.finetune",
     "blend.init",
     "blend.dashboard",
