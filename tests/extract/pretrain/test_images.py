@@ -46,7 +46,7 @@ def test_whole_recordings_are_held_out_or_single_pictures(tree):
 
 
 def test_too_little_is_one_line(tree, tmp_path):
-    with pytest.raises(InputError, match='found 1 of folders .* at least two.*held_out_by = "picture"'):
+    with pytest.raises(InputError, match=r'found 1 of folders .* at least two.*held_out_by = "picture"'):
         images.hold_out(images.list_pictures([tree / "a"], 1), PretrainSettings(), 0, "p")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: no picture"):
@@ -63,7 +63,7 @@ def test_a_view_shows_a_part_of_its_picture_mirrored_or_not():
         columns = images.show(ramp, views)[0, 0].mean(0)
         steps = columns.diff()[2:-2]
         sides.add(bool(steps.mean() > 0))
-        assert -0.6 <= columns.min() and columns.max() <= 31.6
+        assert columns.min() >= -0.6 and columns.max() <= 31.6
         high, wide = abs(float(views.transforms[0, 1, 1])), abs(float(views.transforms[0, 0, 0]))
         assert abs(float(steps.abs().mean()) - wide) < 0.02, "so many columns of the picture in one of the view"
         assert 0.2 * 0.75 <= wide * high <= 1
