@@ -120,7 +120,9 @@ class NetworkSettings(Strict):
     va: str | None = None
     classes: list[str] | None = None
     arch: str | None = None
-    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`."""
+    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`; without
+    them, as of a masked autoencoder, it gives its embedding.
+    """
     has_va: bool = False
     """For a checkpoint: the last two outputs are valence and arousal."""
     trust_pickle: bool = False

@@ -52,7 +52,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     assert folder is not None, "corpus_checks.read sees to it"
     everybody = sorted(frames.list_videos(config.corpus.frames))
     person_of = people.read(config.corpus, everybody)
-    pictures, videos = _list_pictures(config.corpus.frames, annotations, task)
+    pictures, videos = list_pictures(config.corpus.frames, annotations, task)
     if not len(pictures):
         raise InputError(f"{folder}: no annotated frame has a picture in {config.corpus.frames[0]}")
     whole = _divide(pictures, videos, task, recipe, seed, person_of, str(folder))
@@ -92,7 +92,7 @@ def _divide(
     return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
 
 
-def _list_pictures(
+def list_pictures(
     roots: list[Path], annotations: dict[str, Annotation], task: Task
 ) -> tuple[LabelledPictures, list[str]]:
     """The pictures of annotated frames, by video and frame, and the videos that have some."""

@@ -46,6 +46,7 @@ MEASURED = {
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
+    "blend.studies.pretraining": ((), {"va": {"gain": 0.25}}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),
     "blend.studies.splits": (("--task", "va"), {"splits": 2}),
     "extract.bench": ((), {"c": 1.5}),
