@@ -3,7 +3,7 @@
     python -m blend.studies.pretraining --seeds 3
 
 The autoencoder learns from drawn pictures of people who are not in the corpus. A regression on its frozen embeddings
-learns the corpus's tasks from train; its penalty is chosen on held-out videos of train, its score is that of validation.
+learns the corpus's tasks from train; its penalty is chosen on held-out videos of train, its score is validation's.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def main(config: Config, name: str, work: Path, seeds: int, people: int, per_per
     config = extract_run.prepare_corpus(config, work)
     faces = draw_faces(work / "faces", people, per_person)
     scores = []
+    settings = config.pretrain[name].model_copy(update={"stride": 1})  # portraits, not neighbours in a video
     for seed in range(seeds):
-        own = config.model_copy(update={"pretrain": {f"{name}_{seed}": config.pretrain[name]}})
+        own = config.model_copy(update={"pretrain": {f"{name}_{seed}": settings}})
         folder = pretraining.main(own, f"{name}_{seed}", work, faces, seed)
         scores.append(compare(own, f"{name}_{seed}", folder, seed))
     return {task: summarise(np.array([score[task] for score in scores])) for task in TASKS}

@@ -1,4 +1,6 @@
-"""What a network that learns may be called, and which section of the config has the keys of its recipe."""
+"""What a network that learns may be called, which section of the config has its recipe, and where those that have
+learnt are.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from extract.config import Config
+from extract import config as extract_config
+from extract import config_file
+from extract.config import Config, NetworkSettings
 from extract.networks.registry import NETWORKS
 from extract.runtime import file_names
 from extract.runtime.errors import InputError, did_you_mean
 
 S = TypeVar("S")
+C = TypeVar("C", bound=Config)
 
 
 def check(name: str, config: Config, work: Path, *taken: str) -> None:
@@ -37,3 +42,14 @@ def find_section(config: Config, kind: str, sections: Mapping[str, S], name: str
         )
     print(f"no section [{kind}.{name}]: {name} learns with the defaults", file=sys.stderr)
     return default
+
+
+def add_learnt(config: C, name: str, work: Path) -> C:
+    """The config with the network of that name that has learnt in the same work folder, where it knows no other."""
+    path = work / "networks" / name / f"{name}.toml"
+    if name in config.networks or name in NETWORKS or not path.is_file():
+        return config
+    section = config_file.read(path).get("networks", {}).get(name, {})
+    return config.model_copy(
+        update={"networks": {**config.networks, name: extract_config.check(NetworkSettings, section, path)}}
+    )

@@ -58,6 +58,7 @@ def main(
     from extract.learning import start as starts
     from heads.finetune import corpus
 
+    config = names.add_learnt(config, network, work)
     begin = starts.find(network, config)  # rendering must not end at a typo
     config = extract_run.prepare_corpus(config, work)
     whole, *parts = corpus.read(config, facts, recipe, seed, folds)
@@ -161,12 +162,16 @@ python -m heads.finetune --task expr --network enet_b0_8_best_vgaf --name ft_exp
 
 python -m heads.finetune --task va --network demo_enet --name ft_va --folds 5     heads may learn from it, too
 
+python -m heads.finetune --task au --network mae_demo --name ft_mae --set finetune.ft_mae.layer_decay=0.65
+
 python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune.ft_va.layer_decay=0.65"""
 
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}.")],
-    network: Annotated[str, typer.Option(help="A known network, a [networks.<name>], or a known one's checkpoint.")],
+    network: Annotated[
+        str, typer.Option(help="A known or pre-trained network, a [networks.<name>], or a known one's checkpoint.")
+    ],
     name: Annotated[str, typer.Option(help="What the network that is learnt is called; its keys: [finetune.<name>].")],
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,

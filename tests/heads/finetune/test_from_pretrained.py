@@ -9,7 +9,7 @@ import torch
 from support import made_pictures
 
 from extract import config as configs
-from extract.learning import encoder, export, linear_start, start, train
+from extract.learning import encoder, export, linear_start, names, start, train
 from extract.learning.encoder import Encoder
 from extract.learning.network import FineTunedNetwork
 from extract.learning.optimiser import create_optimiser
@@ -96,6 +96,22 @@ def read_section(folder):
 
     section = tomllib.loads((folder / "ft.toml").read_text())["networks"]["ft"]
     return section | {"path": str(folder / section["path"])}
+
+
+def test_what_has_learnt_in_the_same_work_folder_is_known_by_its_name(made, tmp_path):
+    plain, work = tmp_path / "plain.toml", tmp_path / "w"
+    plain.write_text('[corpus]\nname = "c"\n')
+    folder = work / "networks" / "learnt"
+    folder.mkdir(parents=True)
+    section = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "embedding"}
+    export.write_section(folder / "learnt.toml", {"networks": {"learnt": {"path": "learnt.onnx", **section}}})
+    config = configs.load(Config, plain)
+    assert names.add_learnt(config, "learnt", work).networks["learnt"].path == folder / "learnt.onnx"
+    assert names.add_learnt(config, "other", work) == config
+    own = load(
+        made, "networks.learnt.path='x.onnx'", *(f"networks.learnt.{k}={json.dumps(v)}" for k, v in section.items())
+    )
+    assert names.add_learnt(own, "learnt", work).networks["learnt"].path.name == "x.onnx"
 
 
 def test_weights_that_are_gone_or_other_ones_are_one_line(made, tmp_path):
