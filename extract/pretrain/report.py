@@ -87,9 +87,11 @@ def _draw_curves(position: Position, baselines: Baselines) -> dict[str, Any]:
     def draw(values: list[float], first: int) -> str:
         return " ".join(f"{WIDE * (i + first) / last:.1f},{HIGH * (1 - v / most):.1f}" for i, v in enumerate(values))
 
-    heights = {"mean picture": known[0], "visible patches' mean": known[1]}
+    levels = sorted(zip(known, ("mean picture", "visible patches' mean"), strict=True), reverse=True)
     return {
         "most": most,
         "curves": {"held-out": draw(position.scores, 0), "learnt from": draw(position.losses, 1)},
-        "levels": {name: HIGH * (1 - value / most) for name, value in heights.items()},
+        "levels": [
+            (name, HIGH * (1 - value / most), shift) for (value, name), shift in zip(levels, (-5, 14), strict=True)
+        ],
     }
