@@ -148,7 +148,7 @@ python -m blend.studies.pretraining --seeds 1 --people 200 --set pretrain.mae_de
 
 
 def command(
-    name: Annotated[str, typer.Option(help="A section [pretrain.<name>] of the config.")] = "mae_demo",
+    name: Annotated[str, typer.Option(help="Which section pretrain.<name> of the config.")] = "mae_demo",
     seeds: Annotated[int, typer.Option(help="So many autoencoders.", min=1)] = 3,
     people: Annotated[int, typer.Option(help="Of whom pictures are drawn to pre-train on.", min=2)] = 1000,
     per_person: Annotated[int, typer.Option(help="Pictures of each.", min=1)] = 5,

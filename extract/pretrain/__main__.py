@@ -123,7 +123,7 @@ python -m extract.pretrain --name mae --frames /data/faces --set pretrain.mae.ep
 
 
 def command(
-    name: Annotated[str, typer.Option(help="What the network is called; its keys: [pretrain.<name>].")],
+    name: Annotated[str, typer.Option(help="What the network is called; its keys: pretrain.<name> in the config.")],
     frames: Annotated[
         Path | None, typer.Option(help="Pictures, or folders of pictures, of any depth; default: the corpus's frames.")
     ] = None,

@@ -170,9 +170,12 @@ python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}.")],
     network: Annotated[
-        str, typer.Option(help="A known or pre-trained network, a [networks.<name>], or a known one's checkpoint.")
+        str,
+        typer.Option(help="A known or pre-trained network, one of the config's networks, or a known one's checkpoint."),
     ],
-    name: Annotated[str, typer.Option(help="What the network that is learnt is called; its keys: [finetune.<name>].")],
+    name: Annotated[
+        str, typer.Option(help="What the network that is learnt is called; its keys: finetune.<name> in the config.")
+    ],
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
