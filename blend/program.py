@@ -31,6 +31,7 @@ COMMANDS = {
     "extract": Command("extract.run", "Frames -> features only."),
     "heads": Command("heads.run", "Train heads only."),
     "tune": Command("heads.tune", "Search a head's settings."),
+    "pretrain": Command("extract.pretrain", "Pre-train a masked autoencoder on faces without labels."),
     "finetune": Command("heads.finetune", "Fine-tune a network on the training videos."),
     "dashboard": Command("blend.dashboard", "Open a search in optuna-dashboard."),
     "import": Command("extract.tabular", "Tables of other programs (OpenFace, py-feat, ...) -> features."),

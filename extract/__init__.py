@@ -10,6 +10,7 @@ jobs/: Jobs, on this machine or on those of a cluster: handed over, watched, rec
 learning/: Networks that learn: fine-tuning on labelled pictures.
 media/: Reading files: pictures, videos, sound, and the times of their frames.
 networks/: Which networks there are, and their weights.
+pretrain/: Pre-training on faces without labels: a masked autoencoder.
 runtime/: What every step stands on: errors, progress, run folders, locks, processes.
 tabular/: Per-frame tables of other programs -> features.
 cluster_job.py: Extraction on a cluster: some videos of one network are a job, done under the same locks as anywhere.

@@ -1,8 +1,8 @@
 """The run's TOML file: strict, with overrides, paths resolved.
 
-Each package adds its own sections by subclassing: `extract.config.Config` knows [corpus], [features] and [networks];
-`heads.config.Config` adds [heads.<task>]; `blend.config.Config` adds [blend.<task>]. The package that reads a file
-checks the sections it knows and ignores only the ones further right.
+Each package adds its own sections by subclassing: `extract.config.Config` knows [corpus], [features], [networks] and
+the like; `heads.config.Config` adds [heads.<task>]; `blend.config.Config` adds [blend.<task>]. The package that reads a
+file checks the sections it knows and ignores only the ones further right.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class NetworkSettings(Strict):
     va: str | None = None
     classes: list[str] | None = None
     arch: str | None = None
-    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`."""
+    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`; without
+    them, as of a masked autoencoder, it gives its embedding.
+    """
     has_va: bool = False
     """For a checkpoint: the last two outputs are valence and arousal."""
     trust_pickle: bool = False
@@ -189,6 +191,54 @@ class AudioSettings(Strict):
     """Refuse the file unless its SHA-256 is this."""
 
 
+class PretrainSettings(Strict):
+    """[pretrain.<name>]: a masked autoencoder and how it learns. The size's defaults are a ViT-Ti of 8-pixel patches at
+    112 pixels; the recipe's are those of MAE (He et al., CVPR 2022), but for fewer epochs, smaller batches and plain
+    pixels, as the winner of ABAW-5 has them. `configs/mae.toml` has more sizes.
+    """
+
+    size: int = Field(default=112, gt=0, le=limits.SIDE)
+    """Edge of the pictures in pixels, a multiple of `patch`."""
+    patch: int = Field(default=8, gt=0)
+    width: int = Field(default=192, gt=0)
+    """Of the encoder's tokens, and so of the embedding: a multiple of 4 and of `heads`."""
+    depth: int = Field(default=12, gt=0)
+    """Blocks of the encoder."""
+    heads: int = Field(default=3, gt=0)
+    decoder_width: int = Field(default=128, gt=0)
+    decoder_depth: int = Field(default=4, gt=0)
+    decoder_heads: int = Field(default=4, gt=0)
+    mask: float = Field(default=0.75, gt=0, lt=1)
+    """Share of the patches that the encoder does not see."""
+    normalise: bool = False
+    """Reconstruct each patch less its mean, over its standard deviation, in place of plain pixels."""
+    epochs: int = Field(default=100, ge=1)
+    warm_up: float = Field(default=5.0, ge=0)
+    """Epochs in which the rate rises from 0, before half a cosine brings it back there."""
+    batch: int = Field(default=256, ge=1)
+    rate: float = Field(default=1.5e-4, gt=0)
+    """Learning rate of batches of 256: the real one is rate * batch / 256."""
+    decay: float = Field(default=0.05, ge=0)
+    """Weight decay (AdamW's) of matrices."""
+    crop: float = Field(default=0.2, gt=0, le=1)
+    """The smallest part of a picture's area that a random crop shows; 1: no crops."""
+    flip: bool = True
+    """Mirror half of the pictures."""
+    stride: int = Field(default=1, ge=1)
+    """Learn from every stride-th picture of a folder: neighbours in a video are nearly equal."""
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the folders whose pictures are only reconstructed, never learnt from."""
+    held_out_by: Literal["folder", "picture"] = "folder"
+    """"picture": for folders of photographs, each of somebody else."""
+    held_out_pictures: int = Field(default=2000, ge=1)
+    """At most so many of them, evenly spaced, after each epoch."""
+    save_every: int = Field(default=200, ge=1)
+    """Steps between checkpoints: what a killed process loses at most."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: autocast, on CUDA alone."""
+
+
 class ClusterSettings(Strict):
     """[cluster]: what `--cluster slurm` asks of the batch system, and how many threads a job that can use several gets.
 
@@ -224,6 +274,8 @@ class Config(BaseModel):
     networks: dict[str, NetworkSettings] = {}
     audio: dict[str, AudioSettings] = {}
     cluster: ClusterSettings = ClusterSettings()
+    pretrain: dict[str, PretrainSettings] = {}
+    """[pretrain.<name>]: how the masked autoencoder of that name is made (extract.pretrain)."""
     _given: tuple[str, ...] = PrivateAttr(default=())  # arguments of a command that give this config
     _path: str = PrivateAttr(default="config")  # where it was read from
     _overrides: tuple[str, ...] = PrivateAttr(default=())

@@ -8,6 +8,7 @@ measure.py: Everything that is done on a validation pool, each estimate of it, a
 nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
 people.py: What the table of people is worth.
 population.py: A made population of videos: truth and the scores of six heads, for `blend.studies.simulate`.
+pretraining.py: What pre-training without labels is worth to a linear layer.
 results.py: Results of a study as lines of JSON in a file.
 sequences.py: What encoders over time are worth beside heads that see one frame.
 simulate.py: What each estimate promises and each way of selecting reaches.

@@ -13,6 +13,8 @@ from extract.networks.registry import DEMO, Network
 from extract.runtime.run_folder import write_text, write_whole
 
 if TYPE_CHECKING:
+    import torch
+
     from extract.learning.checkpoint import Position
     from extract.learning.network import FineTunedNetwork
     from extract.learning.train import Run
@@ -26,13 +28,20 @@ def name_output(target: Target) -> str:
 
 
 def export(network: FineTunedNetwork, size: int, target: Target, facts: dict[str, Any], path: Path) -> None:
-    """Write the network as ONNX: input [N, 3, size, size], outputs `embedding` and `logits` or `va`; `facts` go into
-    the file, where `networks.facts.read` finds them.
+    """Write the network as ONNX: input [N, 3, size, size], outputs `embedding` and `logits` or `va`; see
+    `export_module`.
     """
+    export_module(network, size, ("embedding", name_output(target)), facts, path)
+
+
+def export_module(
+    module: torch.nn.Module, size: int, outputs: tuple[str, ...], facts: dict[str, Any], path: Path
+) -> None:
+    """Write any module as ONNX, with `facts` in the file, where `networks.facts.read` finds them."""
     import onnx
 
     with write_whole(path) as temporary:
-        checkpoints.export(network.eval(), temporary, size, ("embedding", name_output(target)), OPSET)
+        checkpoints.export(module.eval(), temporary, size, outputs, OPSET)
         model = onnx.load(temporary)
         network_facts.write(model, facts)
         onnx.save(model, temporary)
@@ -65,18 +74,21 @@ def describe(
 
 def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:
     """The section [networks.<name>] of a config, as tables."""
+    outputs = {key: key for key in ("embedding", name_output(target))}
+    classes = {"classes": list(target.outputs)} if target.labels != "regression" else {}
+    return describe_network(name, network, outputs | classes, path, sha256)
+
+
+def describe_network(name: str, network: Network, outputs: dict[str, Any], path: str, sha256: str) -> dict[str, Any]:
+    """The same of any network: `outputs` are its keys that name them, and their classes."""
     section: dict[str, Any] = {
         "path": path,
         "size": network.size,
         "colour": network.colour,
         "mean": list(network.mean),
         "std": list(network.std),
-        "embedding": "embedding",
-        name_output(target): name_output(target),
     }
-    if target.labels != "regression":
-        section["classes"] = list(target.outputs)
-    return {"networks": {name: section | {"sha256": sha256}}}
+    return {"networks": {name: section | outputs | {"sha256": sha256}}}
 
 
 def write_section(path: Path, section: dict[str, Any]) -> None:

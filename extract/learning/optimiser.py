@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from extract.runtime.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -69,6 +71,34 @@ def _compute_norm(parameters: list[torch.nn.Parameter]) -> torch.Tensor:
     if not torch.isfinite(norm):
         raise NotFinite(f"the gradient's norm is {float(norm)}")
     return norm
+
+
+def choose_device(asked: str, section: str) -> str:
+    """The device to learn on, "cuda" or "cpu". Raises InputError where CUDA is asked for and there is none."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InputError(f'{section}.device = "cuda": torch finds no CUDA device here; expected "auto" or "cpu"')
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int) -> int:
+    """Half of a batch that a GPU had no room for, a quarter, ...: the first whose gradient fits; 0 where none does.
+
+    `compute` gives a number of so many pictures.
+    """
+    import torch
+
+    while batch := batch // 2:
+        optimiser.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        try:
+            compute(batch).backward()
+            break
+        except torch.cuda.OutOfMemoryError:
+            continue
+    return batch
 
 
 def create_optimiser(

@@ -1,4 +1,4 @@
-"""Labelled pictures as batches: their order in an epoch, decoded ahead by threads, mirrored, normalised.
+"""Pictures as batches: their order in an epoch, decoded ahead by threads, mirrored, normalised.
 
 The order and the mirroring of an epoch follow from the seed and its number alone, so a run that goes on at some step
 sees what an undisturbed one sees. Videos are cut into pieces, the pieces shuffled, and the stream of frames goes
@@ -7,12 +7,15 @@ through a buffer of bounded size. Of pictures, never more than a few batches are
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +25,7 @@ from extract.media import images
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
-from extract.runtime.run_folder import fingerprint
+from extract.runtime.run_folder import fingerprint, write_json
 
 PIECE = 256
 """Frames of a video that stay together in the stream."""
@@ -30,15 +33,13 @@ BATCHES_AHEAD = 3
 
 
 @dataclass(frozen=True)
-class LabelledPictures:
-    """Annotated frames: row i is the picture `names[i]` in `folders[video[i]]`."""
+class Pictures:
+    """Row i is the picture `names[i]` in `folders[video[i]]`."""
 
     folders: tuple[Path, ...]
     video: NDArray[np.int32]
     """[N], rising."""
     names: tuple[str, ...]
-    truth: NDArray[np.generic]
-    """[N] of classes, or [N, outputs]."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,12 +49,35 @@ class LabelledPictures:
         return self.folders[self.video[row]] / self.names[row]
 
     def mark(self) -> str:
-        """Fingerprint of which pictures there are and what they are labelled; not of their pixels or their folders'
-        place.
-        """
+        """Fingerprint of which pictures there are; not of their pixels or their folders' place."""
+        return fingerprint(self._describe())
+
+    def take(self, wanted: NDArray[np.bool_]) -> Self:
+        """Some of the pictures, by a mask [N]; folders that have none left go."""
+        rows = np.flatnonzero(wanted)
+        used, video = np.unique(self.video[rows], return_inverse=True)
+        folders, names = tuple(self.folders[v] for v in used), tuple(self.names[row] for row in rows)
+        return replace(self, folders=folders, video=video.astype(np.int32), names=names)
+
+    def _describe(self) -> list[object]:
         videos = [[folder.name, int(n)] for folder, n in zip(self.folders, np.bincount(self.video), strict=False)]
+        return [videos, self.names]
+
+
+@dataclass(frozen=True)
+class LabelledPictures(Pictures):
+    """Annotated frames."""
+
+    truth: NDArray[np.generic]
+    """[N] of classes, or [N, outputs]."""
+
+    def take(self, wanted: NDArray[np.bool_]) -> Self:
+        """Some of the pictures with their labels."""
+        return replace(super().take(wanted), truth=self.truth[wanted])
+
+    def _describe(self) -> list[object]:
         truth = np.ascontiguousarray(self.truth)
-        return fingerprint([videos, self.names, truth.dtype.str, truth.tobytes().hex()])
+        return [*super()._describe(), truth.dtype.str, truth.tobytes().hex()]
 
 
 @dataclass
@@ -70,6 +94,36 @@ class Unreadable:
         self.sizes.setdefault(str(path), file_size(path))
 
 
+FAILURES = "failures.json"
+MOST_NAMED = 5
+"""Unreadable pictures named on screen; all of them are in failures.json."""
+
+
+def write_failures(folder: Path, reasons: Mapping[str, str], sizes: Mapping[str, int]) -> None:
+    """Write which pictures could not be read, why, and how large their files were."""
+    write_json(folder / FAILURES, {path: {"why": why, "bytes": sizes[path]} for path, why in reasons.items()})
+
+
+def were_mended(folder: Path) -> bool:
+    """Whether a picture that a finished network was made without is another file now."""
+    failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
+    return any(file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
+
+
+def print_failures(folder: Path) -> bool:
+    """Say on stderr which pictures a finished network was made without; returns whether there are some."""
+    failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
+    if failures:
+        named = [f"{path}: {failure['why']}" for path, failure in [*failures.items()][:MOST_NAMED]]
+        print("\n".join(named), file=sys.stderr)
+        print(
+            f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}; replace them and "
+            f"run the same command again: the network is made anew where their sizes changed, or with --redo",
+            file=sys.stderr,
+        )
+    return bool(failures)
+
+
 def file_size(path: Path) -> int:
     """Bytes of a file, -1 where it is gone."""
     try:
@@ -78,7 +132,12 @@ def file_size(path: Path) -> int:
         return -1
 
 
-def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
+def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+    """Numbers of at most so many of the rows, evenly spaced."""
+    return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
+
+
+def draw_order(data: Pictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
     """Rows [N] in the order in which an epoch sees them: pieces of videos in random order, through a buffer of which
     each next row is drawn.
     """
@@ -100,13 +159,13 @@ def draw_order(data: LabelledPictures, seed: int, epoch: int, buffer: int) -> ND
     return out
 
 
-def draw_flips(data: LabelledPictures, seed: int, epoch: int) -> NDArray[np.bool_]:
+def draw_flips(data: Pictures, seed: int, epoch: int) -> NDArray[np.bool_]:
     """Which rows [N] an epoch mirrors: about half."""
     return np.random.default_rng([seed, epoch, 1]).random(len(data)) < 0.5
 
 
 def read_batches(
-    data: LabelledPictures,
+    data: Pictures,
     rows: NDArray[np.int64],
     size: int,
     network: Network,

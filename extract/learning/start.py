@@ -1,4 +1,6 @@
-"""Where fine-tuning starts: a timm network of a checkpoint, or a plain chain of convolutions out of an ONNX file."""
+"""Where fine-tuning starts: a timm network of a checkpoint, a pre-trained encoder, or a plain chain of convolutions out
+of an ONNX file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.config import Config
+from extract.learning import encoder
 from extract.networks import checkpoints, registry, weights
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
@@ -81,7 +84,8 @@ def build(start: Start) -> tuple[torch.nn.Module, int]:
     """
     network = start.network
     if start.path.suffix.lower() not in CHECKPOINTS:
-        return _read_chain(start.path, network)
+        pretrained = encoder.load_beside(start.path)
+        return _read_chain(start.path, network) if pretrained is None else (pretrained, int(pretrained.embed_dim))
     outputs = len(network.classes or ()) + 2 * network.has_va
     assert network.arch is not None, "checked where the network's facts were read"
     model: Any = checkpoints.build(start.path, arch=network.arch, outputs=outputs, trusted=network.trust_pickle)

@@ -85,24 +85,11 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     return network.eval(), learner.position
 
 
-def choose_device(asked: str) -> str:
-    """The device to learn on, "cuda" or "cpu". Raises InputError where CUDA is asked for and there is none."""
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise InputError('finetune.device = "cuda": torch finds no CUDA device here; expected "auto" or "cpu"')
-    return "cuda" if there and asked != "cpu" else "cpu"
-
-
-def _space_evenly(rows: int, most: int) -> NDArray[np.int64]:
-    """Numbers of at most so many of the rows, evenly spaced."""
-    return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
-
-
 class _Learner:
     """A network on its way."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.device = run, choose_device(run.recipe.device)
+        self.run, self.device = run, optimiser.choose_device(run.recipe.device, "finetune")
         body, width = start.build(run.start)
         target = run.target
         self.network = FineTunedNetwork(body, width, len(target.outputs), target.labels, run.recipe.bounded)
@@ -213,7 +200,9 @@ class _Learner:
         the one that is best on the dev slice.
         """
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
-        train_rows, dev_rows = (_space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev))
+        train_rows, dev_rows = (
+            pictures.space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev)
+        )
         with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, train_rows, True, bar)
             held, held_rows = self._predict(run.dev, dev_rows, True, bar)
@@ -259,14 +248,10 @@ class _Learner:
     def _no_room_error(self) -> InputError:
         """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
         recipe, size = self.run.recipe, self.run.start.network.size
-        batch = recipe.batch // 2
-        while batch:
-            self.optimiser.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            try:
-                self._outputs(torch.zeros(batch, 3, size, size, device=self.device))[1].sum().backward()
-                break
-            except torch.cuda.OutOfMemoryError:
-                batch //= 2
+        batch = optimiser.find_batch(
+            lambda n: self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum(),
+            self.optimiser,
+            recipe.batch,
+        )
         advice = f"finetune.{self.run.name}.batch = {batch} fits" if batch else "not even one picture fits"
         return InputError(f"finetune.{self.run.name}.batch = {recipe.batch}: the GPU has no room for it; {advice}")

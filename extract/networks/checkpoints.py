@@ -32,32 +32,44 @@ WRAPPERS = ("state_dict_ema", "params_ema", "state_dict", "model", "model_state_
 """Keys under which training scripts store the state; the averaged weights come first, as in timm."""
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (DataParallel, Lightning, torch.compile) put before every name."""
+ENCODER_PREFIXES = ("encoder.", "base_encoder.")
+"""What masked autoencoders put before their encoder's names, beside those of a decoder."""
+EMBEDDING_OPSET = 17
+"""Of networks without a classifier: attention needs more than OPSET."""
 
 
 def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int, trusted: bool) -> Path:
     """An ONNX file of EmotiEffNet's structure made from a checkpoint; made once, kept in `cache` under the file's hash.
 
     `arch` is timm's name of the architecture, `outputs` the classifier's width, `size` the picture's edge in pixels.
+    With 0 outputs it has no classifier, and gives its `embedding`.
     Raises InputError for a file that is no checkpoint, a pickled module that is not `trusted`, other weights.
     """
     target = cache / f"{checkpoint.stem}-{arch}-{outputs}-{size}-{file_hash(checkpoint)[:16]}.onnx"
     if not target.exists():
         model = build(checkpoint, arch=arch, outputs=outputs, trusted=trusted)
+        named: dict[str, Any] = {} if outputs else {"outputs": ("embedding",), "opset": EMBEDDING_OPSET}
         with write_whole(target) as temporary:
-            export(model, temporary, size)
+            export(model, temporary, size, **named)
     return target
 
 
 def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.nn.Module:
-    """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does."""
+    """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does.
+
+    With 0 outputs, what the file has beside the network (its head, the decoder of a masked autoencoder) is left out.
+    """
     state = read_state(checkpoint, trusted=trusted)
     # the published vgaf module wraps its classifier in a Sequential
     state = {name.replace("classifier.0.", "classifier."): value for name, value in _bare(state).items()}
+    pool = {} if outputs or "vit" not in arch.split("_") else _choose_pool(state)
     try:
-        model = import_timm().create_model(arch, num_classes=outputs, exportable=True)
+        model = import_timm().create_model(arch, num_classes=outputs, exportable=True, **pool)
     except RuntimeError as error:
         hint = did_you_mean(arch, import_timm().list_models())
         raise InputError(f"{checkpoint}: timm has no architecture {arch!r} ({error}){hint}") from None
+    if not outputs:
+        state = _take_encoder(state, {name.partition(".")[0] for name in model.state_dict()})
     try:
         lacks, extra = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -71,6 +83,24 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
             f"({', '.join(lacks[:3])}), {len(extra)} unknown ({', '.join(extra[:3])})"
         )
     return model.eval()
+
+
+def _choose_pool(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """How a vision transformer's tokens become an embedding: as its head had it, and where there is none, as masked
+    autoencoders' are used: the mean of the patches.
+    """
+    if any("fc_norm." in name for name in state):
+        return {"global_pool": "avg"}
+    return {} if "head.weight" in state else {"global_pool": "avg", "fc_norm": False}
+
+
+def _take_encoder(state: dict[str, torch.Tensor], modules: set[str]) -> dict[str, torch.Tensor]:
+    """What belongs to an architecture's modules, without a masked autoencoder's prefix."""
+    for prefix in ENCODER_PREFIXES:
+        inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if inside and prefix[:-1] not in modules:
+            state = inside
+    return {name: value for name, value in state.items() if name.partition(".")[0] in modules}
 
 
 def _bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -199,14 +199,19 @@ def find(name: str, config: Config) -> Network:
             )
     outputs = {"embedding": own.embedding, "logits": own.logits, "va": own.va}
     checkpoint = own.path.suffix.lower() in (".pt", ".pth")
-    if checkpoint and not (own.arch and own.classes):
-        raise InputError(f"networks.{name}: a PyTorch checkpoint also needs arch (timm's name) and classes (in order)")
+    if checkpoint and not (own.arch and (own.classes or not own.has_va)):
+        raise InputError(
+            f"networks.{name}: a PyTorch checkpoint also needs arch (timm's name) and classes (in order; none: its "
+            f"embedding alone)"
+        )
     if checkpoint and any(outputs.values()):
         raise InputError(
             f"networks.{name}: output names are for ONNX files; a checkpoint's follow from classes and has_va"
         )
     if not checkpoint and not any(outputs.values()):
         raise InputError(f"networks.{name}: name at least one output: embedding, logits or va")
+    if headless := checkpoint and not own.classes:
+        outputs["embedding"] = "embedding"
     return Network(
         name=name,
         size=own.size,
@@ -221,6 +226,6 @@ def find(name: str, config: Config) -> Network:
         arch=own.arch,
         trust_pickle=own.trust_pickle,
         path=own.path,
-        classifier=checkpoint,
+        classifier=checkpoint and not headless,
         **outputs,
     )

@@ -78,7 +78,7 @@ def find(network: Network) -> Path:
                 f"networks.{network.name}.path in the config"
             )
         verify(network.path, network)
-        return _converted(network.path, network, network.trust_pickle) if network.classifier else network.path
+        return _converted(network.path, network, network.trust_pickle)
     path = cache() / network.file
     checkpoint = path.with_suffix(".pt")
     if not path.exists() and network.checkpoint_blob and checkpoint.exists():
@@ -91,12 +91,11 @@ def find(network: Network) -> Path:
 
 def _converted(path: Path, network: Network, trusted: bool) -> Path:
     """A PyTorch checkpoint as ONNX; an ONNX file as it is."""
-    if path.suffix.lower() == ".onnx":
+    if network.arch is None or path.suffix.lower() not in (".pt", ".pth"):
         return path
     from extract.networks.checkpoints import to_onnx
 
     outputs = len(network.classes or ()) + 2 * network.has_va
-    assert network.arch is not None, "checked where the network's facts were read"
     return to_onnx(path, cache(), arch=network.arch, outputs=outputs, size=network.size, trusted=trusted)
 
 

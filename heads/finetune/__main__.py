@@ -14,11 +14,10 @@ import typer
 
 from extract import config as extract_config
 from extract import run as extract_run
-from extract.learning import export
+from extract.learning import export, names, pictures
 from extract.learning.recipe import Recipe
 from extract.networks import facts as network_facts
-from extract.networks.registry import NETWORKS
-from extract.runtime import cli, errors, file_names, run_folder
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import ROOT
 from heads.abaw.tasks import MTL, SINGLE_TASKS, SUBTASKS, Task, find
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
     from heads.finetune.corpus import TrainingPictures
 
 TASK_NAMES = (*SINGLE_TASKS, *SUBTASKS)
-FAILURES = "failures.json"
 CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/checkpoints.py")
 """What else decides the network beside extract.learning."""
-MOST_NAMED = 5
-"""Unreadable pictures named on screen; all of them are in failures.json."""
 
 
 def main(
@@ -58,10 +54,11 @@ def main(
     _check_names(config, task, network, name, work)
     facts = find(task)
     config.refuse_template(facts.place.partition("/")[0])
-    recipe = _find_recipe(config, name)
+    recipe = names.find_section(config, "finetune", config.finetune, name, Recipe())
     from extract.learning import start as starts
     from heads.finetune import corpus
 
+    config = names.add_learnt(config, network, work)
     begin = starts.find(network, config)  # rendering must not end at a typo
     config = extract_run.prepare_corpus(config, work)
     whole, *parts = corpus.read(config, facts, recipe, seed, folds)
@@ -101,7 +98,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str, folds: Se
     told = [fold.tell(folder) for fold in folds]
     mark = _fingerprint(facts, job.start, recipe, data, job.seed)
     mark = run_folder.fingerprint([mark, told]) if told else mark
-    if not job.redo and run_folder.is_done(folder, mark) and not _were_mended(folder):
+    if not job.redo and run_folder.is_done(folder, mark) and not pictures.were_mended(folder):
         return folder
     run_folder.begin(folder)
     if job.redo:
@@ -118,9 +115,8 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str, folds: Se
     export.export(learnt, job.start.network.size, data.target, described, onnx)
     section = export.describe_section(name, job.start.network, data.target, onnx.name, run_folder.file_hash(onnx))
     export.write_section(folder / f"{name}.toml", section)
-    failures = {path: {"why": why, "bytes": position.sizes[path]} for path, why in position.unreadable.items()}
-    run_folder.write_json(folder / FAILURES, failures)
-    results = [onnx.name, f"{name}.toml", FAILURES]
+    pictures.write_failures(folder, position.unreadable, position.sizes)
+    results = [onnx.name, f"{name}.toml", pictures.FAILURES]
     run_folder.finish(folder, mark, described | {"recipe": recipe.model_dump(mode="json")}, results)
     _drop_checkpoints(folder)
     return folder
@@ -133,40 +129,12 @@ def _drop_checkpoints(folder: Path) -> None:
         (folder / left).unlink(missing_ok=True)
 
 
-def _were_mended(folder: Path) -> bool:
-    """Whether a picture that a finished network was made without is another file now."""
-    from extract.learning.pictures import file_size
-
-    failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
-    return any(file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
-
-
-def _find_recipe(config: Config, name: str) -> Recipe:
-    """[finetune.<name>], or the defaults. Raises InputError where only a section of nearly this name is there."""
-    recipes = config.finetune
-    if name in recipes or not recipes:
-        return recipes.get(name, Recipe())
-    if hint := did_you_mean(name, recipes):
-        first = next(iter(recipes))
-        raise InputError(
-            f"{config.place(f'finetune.{first}')}: found {', '.join(f'[finetune.{other}]' for other in recipes)}, "
-            f"expected [finetune.{name}] for --name {name} (empty: the defaults){hint}"
-        )
-    print(f"no section [finetune.{name}]: {name} is fine-tuned with the defaults", file=sys.stderr)
-    return Recipe()
-
-
 def _check_names(config: Config, task: str, network: str, name: str, work: Path) -> None:
     """Raise InputError for no task, and for a name that a file or a network cannot have."""
     if task not in TASK_NAMES:
         hint = f"; of {MTL} one part: {', '.join(SUBTASKS)}" if task == MTL else did_you_mean(task, TASK_NAMES)
         raise InputError(f"--task {task}: no such task; there are {', '.join(TASK_NAMES)}{hint}")
-    file_names.check("network", name, "--name")
-    if name in NETWORKS or name in config.audio or name in ("audio", network):
-        raise InputError(f"--name {name}: there is a network of that name; choose another for what is learnt")
-    own = config.networks.get(name)
-    if own is not None and own.path.resolve() != (work / "networks" / name / f"{name}.onnx").resolve():
-        raise InputError(f"--name {name}: [networks.{name}] of the config is {own.path}; choose another name")
+    names.check(name, config, work, network)
 
 
 def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPictures, seed: int) -> str:
@@ -194,13 +162,20 @@ python -m heads.finetune --task expr --network enet_b0_8_best_vgaf --name ft_exp
 
 python -m heads.finetune --task va --network demo_enet --name ft_va --folds 5     heads may learn from it, too
 
+python -m heads.finetune --task au --network mae_demo --name ft_mae --set finetune.ft_mae.layer_decay=0.65
+
 python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune.ft_va.layer_decay=0.65"""
 
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}.")],
-    network: Annotated[str, typer.Option(help="A known network, a [networks.<name>], or a known one's checkpoint.")],
-    name: Annotated[str, typer.Option(help="What the network that is learnt is called; its keys: [finetune.<name>].")],
+    network: Annotated[
+        str,
+        typer.Option(help="A known or pre-trained network, one of the config's networks, or a known one's checkpoint."),
+    ],
+    name: Annotated[
+        str, typer.Option(help="What the network that is learnt is called; its keys: finetune.<name> in the config.")
+    ],
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
@@ -223,16 +198,8 @@ def command(
         settings = extract_config.load(Config, config, overrides)
         folder = main(settings, task, network, name, work or Path("runs") / settings.corpus.name, seed, redo, folds)
         facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         _print(folder, name, facts, as_json)
-        if failures:
-            named = [f"{path}: {failure['why']}" for path, failure in [*failures.items()][:MOST_NAMED]]
-            print("\n".join(named), file=sys.stderr)
-            print(
-                f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}; replace them and "
-                f"run the same command again: the network is made anew where their sizes changed, or with --redo",
-                file=sys.stderr,
-            )
+        if pictures.print_failures(folder):
             sys.exit(1)
 
 

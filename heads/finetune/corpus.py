@@ -52,7 +52,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     assert folder is not None, "corpus_checks.read sees to it"
     everybody = sorted(picture_sets.list_corpus(config.corpus))
     person_of = people.read(config.corpus, everybody)
-    pictures, videos = _list_pictures(config.corpus, annotations, task)
+    pictures, videos = list_pictures(config.corpus, annotations, task)
     if not len(pictures):
         raise InputError(f"{folder}: no annotated frame has a picture in {', '.join(map(str, config.corpus.frames))}")
     whole = _divide(pictures, videos, task, recipe, seed, person_of, str(folder))
@@ -67,7 +67,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     for number, fold in enumerate(held, start=1):
         groups = {of[video] for video in fold}
         rest = [video for video in videos if of[video] not in groups]
-        part = _take(pictures, np.isin(pictures.video, [videos.index(video) for video in rest]))
+        part = pictures.take(np.isin(pictures.video, [videos.index(video) for video in rest]))
         place = f"{folder}, without fold {number} of {folds}"
         akin = tuple(video for video in everybody if of[video] in groups)
         results.append(replace(_divide(part, rest, task, recipe, seed, person_of, place), held_out=akin))
@@ -87,14 +87,12 @@ def _divide(
     held = _hold_out(task, pictures, videos, person_of, place, seed)
     rows = np.arange(len(pictures))
     within = rows - np.searchsorted(pictures.video, pictures.video)
-    train = _take(pictures, ~held[pictures.video] & (within % recipe.stride == 0))
-    dev = _take(pictures, held[pictures.video] & (within % recipe.dev_stride == 0))
+    train = pictures.take(~held[pictures.video] & (within % recipe.stride == 0))
+    dev = pictures.take(held[pictures.video] & (within % recipe.dev_stride == 0))
     return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
 
 
-def _list_pictures(
-    corpus: Corpus, annotations: dict[str, Annotation], task: Task
-) -> tuple[LabelledPictures, list[str]]:
+def list_pictures(corpus: Corpus, annotations: dict[str, Annotation], task: Task) -> tuple[LabelledPictures, list[str]]:
     """The pictures of annotated frames, by video and frame, and the videos that have some."""
     folders = picture_sets.list_corpus(corpus)
     videos, video, names, truth = [], [], [], []
@@ -133,18 +131,6 @@ def _hold_out(
             f"at least two, as the best epoch is chosen on videos that the network does not learn from"
         )
     return held
-
-
-def _take(pictures: LabelledPictures, wanted: NDArray[np.bool_]) -> LabelledPictures:
-    """Some of the pictures; videos that have none left go."""
-    rows = np.flatnonzero(wanted)
-    used, video = np.unique(pictures.video[rows], return_inverse=True)
-    return LabelledPictures(
-        tuple(pictures.folders[v] for v in used),
-        video.astype(np.int32),
-        tuple(pictures.names[row] for row in rows),
-        pictures.truth[rows],
-    )
 
 
 def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, place: str) -> Target:

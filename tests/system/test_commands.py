@@ -26,6 +26,7 @@ COMMANDS = sorted(
 )
 ALL = {"extract.run", "extract.tabular", "extract.export", "heads.run", "heads.tune", "blend.run", "blend.apply"}
 ALL |= {
+    "extract.pretrain",
     "heads.finetune",
     "blend.init",
     "blend.dashboard",
@@ -45,6 +46,7 @@ MEASURED = {
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
+    "blend.studies.pretraining": ((), {"va": {"gain": 0.25}}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),
     "blend.studies.synthetic": (("--draws", "1"), [{"heads": [0.5, 0.4]}]),
     "blend.studies.splits": (("--task", "va"), {"splits": 2}),

@@ -109,7 +109,8 @@ OPENERS = {
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
     "its own results": """
-        heads.finetune.__main__.command heads.finetune.__main__._were_mended extract.learning.export.export
+        heads.finetune.__main__.command extract.pretrain.__main__.command extract.learning.pictures.were_mended
+        extract.learning.pictures.print_failures extract.learning.export.export_module
         extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
         extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
@@ -157,6 +158,7 @@ OWN = {
         """,
     "networks, which engines have read before, or whose every kind of damage is refused": """
         extract.networks.facts.read extract.learning.start._read_chain extract.enlarge._only_output
+        extract.learning.encoder._load
         """,
     "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = ("extract", "heads", "blend")
 STACK = {
     "extract": "runtime config_file config jobs networks media demo engines faces features tabular audio "
-    "cluster_job export learning list_networks run enlarge bench",
+    "cluster_job export learning list_networks run enlarge pretrain bench",
     "heads": "abaw search_space data base families config corpus_checks train run finetune tune bench",
     "blend": "html film tasks config pool decision calibrate search crossfit submission unlabelled report report.html "
     "pipeline single_task multitask dry_run run apply check_predictions check compare init dashboard predict bench "
@@ -36,6 +36,7 @@ HEAVY = (
     "sklearn",
     "plotly",
     "timm",
+    "transformers",
 )
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path

@@ -59,6 +59,7 @@ LONG = {
     "heads.tune": "a hundred trials; without the variable it is ended by Ctrl-C after the first",
     "sequence": "encoders learn for minutes",
     "heads.finetune": "a network learns for a minute",
+    "extract.pretrain": "a network learns for minutes",
     "blend.studies.": "simulates or trains for an hour",
     "blend.bench": "measures at the size of Aff-Wild2 for minutes",
     "affwild2.toml": "the whole of the demo once more",

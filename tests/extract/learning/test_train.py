@@ -12,7 +12,7 @@ from support import made_pictures
 from extract.config import Config, NetworkSettings
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
-from extract.learning import checkpoint, export, linear_start, pictures, start, train
+from extract.learning import checkpoint, export, linear_start, optimiser, pictures, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.losses import Target
 from extract.learning.network import FineTunedNetwork
@@ -263,7 +263,7 @@ def test_a_gpu_without_room_says_which_batch_would_fit(corpus, tmp_path, monkeyp
         learner._learn_batch(np.zeros((20, 3, 32, 32), np.float32), np.arange(20), 4)
     with pytest.raises(InputError, match="torch finds no CUDA device"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        train.choose_device("cuda")
+        optimiser.choose_device("cuda", "finetune")
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path):

@@ -17,6 +17,7 @@ import torch
 from extract.config import Config
 from extract.engines import graph
 from extract.engines.openvino_engine import OpenVinoEngine
+from extract.learning import start
 from extract.networks import checkpoints, registry, weights
 from extract.networks.registry import NETWORKS
 from extract.runtime.errors import InputError
@@ -226,6 +227,75 @@ def test_weights_of_another_architecture_are_refused_by_name(timm, tmp_path):
         checkpoints.build(tmp_path / "resnet.pt", arch="nonet", outputs=8, trusted=False)
 
 
+def save_autoencoder(timm, path, *, prefix="", wrapper="model", without=(), more=None, **pool):
+    """A checkpoint as masked autoencoders' are, with a decoder, and its encoder as a module."""
+    module = timm.create_model("test_vit", num_classes=0, **pool or {"global_pool": "avg", "fc_norm": False})
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    decoder = {"decoder_embed.weight": torch.ones(3, 2), "decoder_blocks.0.norm1.bias": torch.ones(2)}
+    state = {prefix + name: value for name, value in module.state_dict().items() if not name.startswith(without)}
+    state |= {"mask_token": torch.ones(1, 1, 2), **decoder, **(more or {})}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, path)
+    return module.eval()
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"wrapper": ""},
+        {"wrapper": "state_dict", "prefix": "encoder."},
+        {"prefix": "base_encoder."},
+        {"more": {"head.weight": torch.ones(8, 64), "head.bias": torch.ones(8)}, "global_pool": "token"},
+        {"more": {"head.weight": torch.ones(8, 64)}, "global_pool": "avg"},
+    ],
+    ids=["mae", "bare", "encoder", "base_encoder", "class token and head", "fc_norm and head"],
+)
+def test_a_masked_autoencoders_weights_become_its_encoder(timm, tmp_path, layout):
+    torch.manual_seed(0)
+    module = save_autoencoder(timm, tmp_path / "mae.pth", **layout)
+    built = checkpoints.build(tmp_path / "mae.pth", arch="test_vit", outputs=0, trusted=False)
+    x = torch.randn(2, 3, 160, 160)
+    with torch.inference_mode():
+        torch.testing.assert_close(built(x), module(x))
+
+
+def test_wrapped_weights_of_a_masked_autoencoder_are_a_network_without_classes(timm, tmp_path, monkeypatch):
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    module = save_autoencoder(timm, tmp_path / "a.pth")
+    state = torch.load(tmp_path / "a.pth")["model"]
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "mae.pth")
+    section = {"path": str(tmp_path / "mae.pth"), "size": 160, "mean": [0.5] * 3, "std": [0.5] * 3, "arch": "test_vit"}
+    config = Config.model_validate({"corpus": {"name": "c"}, "networks": {"mae": section}})
+    used = registry.find("mae", config)
+    assert used.kinds == ("embedding",)
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    x = torch.tensor((picture / 255 - 0.5) / 0.5, dtype=torch.float32).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = module(x)[0].numpy()
+    np.testing.assert_allclose(OpenVinoEngine(weights.find(used), used).run(picture)["embedding"], expected, atol=1e-4)
+    body, width = start.build(start.find("mae", config))
+    with torch.inference_mode():
+        np.testing.assert_allclose(body(x)[0].numpy(), expected, atol=1e-5)
+    assert width == 64
+
+
+def test_a_masked_autoencoder_that_lacks_more_than_its_head_is_refused_in_one_line(timm, tmp_path):
+    for keys, said in (
+        ({"without": ("blocks.5.",)}, r"12 missing \(blocks\.5\.norm1\.weight, .*, 0 unknown"),
+        ({"without": ("norm.",)}, r"2 missing \(norm\.weight"),
+        ({"without": ("pos_embed",)}, r"1 missing \(pos_embed\)"),
+        ({"more": {"blocks.6.norm1.bias": torch.ones(64)}}, r"0 missing \(\), 1 unknown \(blocks\.6\.norm1\.bias"),
+        ({"more": {"pos_embed": torch.ones(1, 50, 64)}}, r"weights do not fit test_vit with 0 outputs: .*pos_embed"),
+    ):
+        save_autoencoder(timm, tmp_path / "mae.pth", **keys)
+        with pytest.raises(InputError, match=said) as error:
+            checkpoints.build(tmp_path / "mae.pth", arch="test_vit", outputs=0, trusted=False)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x80\x02."])
 def test_files_that_are_no_checkpoints_are_named(tmp_path, content):
     (tmp_path / "a.pt").write_bytes(content)
@@ -267,7 +337,7 @@ def test_the_published_checkpoint_in_the_cache_stands_in_only_by_its_hash(stand_
     ("changes", "said"),
     [
         ({"arch": None}, "also needs arch"),
-        ({"classes": None}, "classes"),
+        ({"classes": None, "has_va": True}, "classes"),
         ({"logits": "output"}, "output names are for ONNX"),
     ],
 )

@@ -1,6 +1,7 @@
 """`python -m heads.finetune`: from a corpus to a network that extract and heads take, killed or not."""
 
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -22,7 +23,7 @@ import typer
 from support import made_pictures
 
 from extract import config as configs
-from extract.learning import export, start, train
+from extract.learning import export, names, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.recipe import Recipe
 from extract.networks import facts as network_facts
@@ -250,12 +251,13 @@ def test_bad_input_is_one_line_before_anything_is_written(made, tmp_path):
 
 def test_a_recipe_of_nearly_the_same_name_is_refused_and_of_another_told(made, capsys):
     config = load(made, "finetune.ft_expr.batch=8")
-    assert program._find_recipe(config, "ft_expr").batch == 8 and not capsys.readouterr().err
+    find = functools.partial(names.find_section, config, "finetune", config.finetune, default=Recipe())
+    assert find("ft_expr").batch == 8 and not capsys.readouterr().err
     said = refusal(load(made, "finetune.ft_expr.batch=8"), name="ft_exrp")
     assert "found [finetune.ft], [finetune.ft_expr], expected [finetune.ft_exrp] for --name ft_exrp" in said
     assert said.endswith("did you mean 'ft_expr'?")
-    assert program._find_recipe(config, "another") == Recipe()
-    assert capsys.readouterr().err == "no section [finetune.another]: another is fine-tuned with the defaults\n"
+    assert find("another") == Recipe()
+    assert capsys.readouterr().err == "no section [finetune.another]: another learns with the defaults\n"
 
 
 def test_the_command_says_what_was_left_out_and_ends_with_1(tmp_path, capsys):
