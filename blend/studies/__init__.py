@@ -4,16 +4,14 @@ ablation.py: What temporal columns.
 demo_corpus.py: A larger demo corpus, every video of it labelled.
 draw.py: One pair of draws of `blend.studies.simulate`: two sets of videos, each in turn validation and test.
 faults.py: How often `blend.unlabelled` warns of made predictions of test.
-measure.py: Everything that is done on a validation pool, each estimate of it, and what it scores on test pools.
 nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
 people.py: What the table of people is worth.
-population.py: A made population of videos: truth and the scores of six heads, for `blend.studies.simulate`.
 pretraining.py: What pre-training without labels is worth to a linear layer.
 results.py: Results of a study as lines of JSON in a file.
 sequences.py: What encoders over time are worth beside heads that see one frame.
 simulate.py: What each estimate promises and each way of selecting reaches.
+simulation/: Made videos, and the table of what came of them.
 split_corpus.py: A labelled corpus in three parts, by person.
 splits.py: Random splits by person of a labelled corpus.
 synthetic.py: What each step of learning from synthetic data is worth on the embedded pictures.
-table.py: The simulation's table.
 """

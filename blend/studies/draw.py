@@ -12,8 +12,8 @@ import numpy as np
 
 from blend.config import BlendSettings
 from blend.pool.pool import Pool
-from blend.studies import population
-from blend.studies.measure import measure
+from blend.studies.simulation import population
+from blend.studies.simulation.measure import measure
 
 K_MAX = 20
 """Frames are thinned, so that narrower windows suffice."""
@@ -40,7 +40,7 @@ def videos_of(task: str, size: str, number: int) -> int:
 def pair(
     task: str, size: str, of: str, number: int, seed: int, trials: int, parts: bool = False
 ) -> list[dict[str, Any]]:
-    """Both ways round: what `blend.studies.measure` finds. `of` is one of kinds.POPULATIONS; the same arguments give
+    """Both ways round: what `simulation.measure` finds. `of` is one of `population.POPULATIONS`; the same arguments give
     the same numbers.
     """
     settings = BlendSettings(trials=trials, k_max=K_MAX, draws=DRAWS)

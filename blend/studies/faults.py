@@ -2,7 +2,7 @@
 
     python -m blend.studies.faults --task va --draws 30 --videos 6 --videos 40
 
-Validation and test of a draw come from one made population (`blend.studies.population`), decided by equal weights. The
+Validation and test of a draw come from one made population (`blend.studies.simulation`), decided by equal weights. The
 faults are those of published submissions: two columns swapped, argmin in place of argmax (of units the other decision,
 of values their negatives), frames 5 late, one video's predictions in place of another's; once in the decisions, once in
 the scores of one head.
@@ -49,7 +49,7 @@ def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     """
     import numpy as np
 
-    from blend.studies import population
+    from blend.studies.simulation import population
     from blend.unlabelled import compare as unlabelled
 
     results: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}

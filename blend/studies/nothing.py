@@ -138,7 +138,7 @@ def row(task: str, videos: int, settings: str, result: Sequence[dict[str, Any]])
 
 
 def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
-    from blend.studies import table
+    from blend.studies.simulation import table
 
     cells = [
         [f"{entry['task']}, {entry['videos']}", entry["settings"], str(entry["draws"]), f"{entry['held']:.3f}",

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from blend.studies import results
-from blend.studies.population import CHECKING_SEED, SETTING_SEED, TEST_KINDS
+from blend.studies.simulation.population import CHECKING_SEED, SETTING_SEED, TEST_KINDS
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
@@ -41,7 +41,7 @@ def main(
     out: Path,
     parts: bool = False,
 ) -> dict[str, Any]:
-    """{task: {size: {kind: line}}} (see `blend.studies.table.summarise`) of `draws` draws each; `out` keeps every pair.
+    """{task: {size: {kind: line}}} (see `simulation.table.summarise`) of `draws` draws each; `out` keeps every pair.
 
     Raises InputError for a file that is no results file.
     """
@@ -78,7 +78,7 @@ def read_finished(path: Path) -> dict[str, Any]:
 
 def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
     """Pairs in order of their numbers, whichever was finished first, and lines in the order of tasks, sizes, kinds."""
-    from blend.studies import table
+    from blend.studies.simulation import table
 
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for job, both in sorted(made, key=lambda item: item[0]["number"]):
@@ -95,7 +95,7 @@ def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any], as_markdown: bool) -> None:
-    from blend.studies import table
+    from blend.studies.simulation import table
 
     tables = [
         (table.ESTIMATES, table.estimates(result)),

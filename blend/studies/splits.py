@@ -19,8 +19,9 @@ import numpy as np
 import typer
 
 from blend.config import Config
-from blend.studies import results, table
-from blend.studies.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from blend.studies import results
+from blend.studies.simulation import table
+from blend.studies.simulation.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.runtime import cli, errors
@@ -83,7 +84,7 @@ def measure_split(config: Config, corpus: Any, work: Path, job: results.Job) -> 
     from blend.pool import inputs as blend_inputs
     from blend.pool import pool
     from blend.studies import split_corpus
-    from blend.studies.measure import measure
+    from blend.studies.simulation.measure import measure
     from heads.abaw import read
     from heads.data import people, predictions
 

@@ -6,8 +6,9 @@ import pytest
 from blend.config import BlendSettings
 from blend.decision import combine
 from blend.decision.params import Params
-from blend.studies import draw, population
-from blend.studies.measure import PARTS, PLAIN, WAYS, measure
+from blend.studies import draw
+from blend.studies.simulation import population
+from blend.studies.simulation.measure import PARTS, PLAIN, WAYS, measure
 
 
 def test_sizes_are_spread_evenly_however_many_pairs_there_are():

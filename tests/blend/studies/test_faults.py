@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blend.studies import faults as simulate_faults
-from blend.studies import population
+from blend.studies.simulation import population
 
 
 @pytest.mark.parametrize("task", ["au", "expr", "va"])

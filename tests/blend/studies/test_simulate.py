@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from blend.studies import simulate
-from blend.studies.population import CHECKING_SEED
+from blend.studies.simulation.population import CHECKING_SEED
 
 
 def run(*arguments):

@@ -7,7 +7,7 @@ import pytest
 
 from blend.config import Config
 from blend.studies import split_corpus, splits
-from blend.studies.measure import WAYS
+from blend.studies.simulation.measure import WAYS
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json
 from heads.abaw import annotations as annotation_files

@@ -12,7 +12,7 @@ from blend.decision import combine
 from blend.decision.combine import Params
 from blend.report import pointers
 from blend.report import unlabelled as unlabelled_sentences
-from blend.studies import population
+from blend.studies.simulation import population
 from blend.unlabelled import compare as unlabelled
 from blend.unlabelled import faults as unlabelled_faults
 from heads.abaw.tasks import TASKS

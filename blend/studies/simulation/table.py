@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.crossfit import interval
-from blend.studies.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from blend.studies.simulation.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
 from heads.abaw.tasks import TASKS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
@@ -23,7 +23,7 @@ COMPARED = (TUNED, PLAIN, SMOOTHED, EQUAL)
 
 
 def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One line of the table, of draws as `blend.studies.measure` returns them, pairs side by side.
+    """One line of the table, of draws as `blend.studies.simulation.measure` returns them, pairs side by side.
 
     {"draws", "videos": [least, most], "test": {way: {"mean", "under", "se"}}, "said": {way: {"own", "held": {"signed",
     "absolute", "se", "draws"}, "inside", "inside_se", "width", "in_range"}}}: `under` is the default's score less the

@@ -8,7 +8,7 @@ from support.sweeps import sweep
 
 from blend.decision import combine
 from blend.decision.params import Params
-from blend.studies import population
+from blend.studies.simulation import population
 
 TASKS = ["au", "expr", "va"]
 WIDTH = {"au": 2, "expr": 5, "va": 5}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from blend.studies import table
-from blend.studies.measure import WAYS
+from blend.studies.simulation import table
+from blend.studies.simulation.measure import WAYS
 
 
 def result(videos, test, **said):
