@@ -40,8 +40,8 @@ def videos_of(task: str, size: str, number: int) -> int:
 def pair(
     task: str, size: str, of: str, number: int, seed: int, trials: int, parts: bool = False
 ) -> list[dict[str, Any]]:
-    """Both ways round: what `simulation.measure` finds. `of` is one of `population.POPULATIONS`; the same arguments give
-    the same numbers.
+    """Both ways round: what `simulation.measure` finds. `of` is one of `population.POPULATIONS`; the same arguments
+    give the same numbers.
     """
     settings = BlendSettings(trials=trials, k_max=K_MAX, draws=DRAWS)
     sets = [_sets(task, size, of, number, seed, which) for which in range(2)]
