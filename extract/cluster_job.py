@@ -129,7 +129,9 @@ def main(told: dict[str, Any], say: Any) -> None:
         network = registry.find(told["network"], config)
         places = {video: frames.VideoFolder(Path(path), names and tuple(names)) for video, path, names in told["seen"]}
         jobs = [pipeline.Job(video, place.folder, place.list_frames()) for video, place in places.items()]
-        part: Part = feature_step.NetworkStep(network, jobs, work, config.features, told["corpus"], redo=False)
+        part: Part = feature_step.NetworkStep(
+            network, jobs, work, config.features, told["corpus"], redo=False, corpus=config.corpus.name
+        )
     else:
         listener = audio_step.create_listener(told["network"], config)
         heard = [

@@ -87,7 +87,7 @@ def list_steps(
         for name in _seeing(config, work):
             seen.append(
                 feature_step.NetworkStep(
-                    registry.find(name, config), jobs, work, config.features, corpus, redo, engines
+                    registry.find(name, config), jobs, work, config.features, corpus, redo, engines, config.corpus.name
                 )
             )
     version = _version_of_sound() if config.corpus.demo else ""

@@ -242,7 +242,8 @@ def _list_believed(config: Config, path: Path, seen: set[str], videos: set[str])
     but for those that a fold stands for which knows none of them; sorted.
     """
     known = _known_to(config, seen, videos)
-    for fold in network_facts.read_folds(path) if known else []:
+    corpus, folds = network_facts.read_folds(path) if known else ("", [])
+    for fold in folds if corpus == config.corpus.name else ():
         held = fold.held_out.intersection(known)
         unseen = held.difference(_known_to(config, set(fold.videos), held))
         known = [video for video in known if video not in unseen]

@@ -40,20 +40,28 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         version: str,
         redo: bool,
         engines: create.EngineCache | None = None,
+        corpus: str = "",
     ) -> None:
+        """`corpus`: the name of the one that the videos are of; videos of another may be called as a fold's are."""
         super().__init__(network.name, jobs, work, version, redo)
         self.network, self.settings, self._path, self._engines = network, settings, Path(), engines
+        self._corpus = corpus
         self._fold_of: dict[str, Path] = {}
 
     def describe(self) -> dict[str, str]:
         """What decides the features: the network's weights, those of its folds, and how it is run."""
         self._path = weights.find(self.network)
         own = self.network.path is not None
-        folds = facts.read_folds(self._path) if own else []
-        self._fold_of = {video: fold.path for fold in reversed(folds) for video in fold.held_out}
+        corpus, folds = facts.read_folds(self._path) if own else ("", [])
+        ours = reversed(folds) if corpus == self._corpus else ()
+        self._fold_of = {video: fold.path for fold in ours for video in fold.held_out}
         hashes = ",".join([file_hash(self._path), *(fold.sha256 for fold in folds)])
         whole = own and network_check.takes_whole_numbers(self._path)
         return provenance.describe(self.network, hashes, self.settings.precision, whole)
+
+    def todo(self) -> list[pipeline.Job]:
+        """As of every step; videos of one fold follow each other."""
+        return sorted(super().todo(), key=lambda job: str(self._fold_of.get(job.video, "")))
 
     @property
     def gpu(self) -> bool:

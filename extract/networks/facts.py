@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from extract.runtime import inputs
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import file_hash
+from extract.runtime.run_folder import file_hash, read_json, write_json
 
 KEY = "affect-heads"
 """Of the ONNX file's metadata: JSON of what the network has learnt from."""
@@ -25,11 +26,6 @@ class Fold:
     """Videos whose features come from it."""
     videos: frozenset[str]
     """Videos that it has learnt from."""
-
-    def tell(self, folder: Path) -> dict[str, Any]:
-        """The fold as JSON for the file of the whole network, which lies in `folder`."""
-        path = self.path.relative_to(folder).as_posix()
-        return {"path": path, "sha256": self.sha256, "held_out": sorted(self.held_out), "videos": sorted(self.videos)}
 
 
 def write(model: Any, facts: dict[str, Any]) -> None:
@@ -57,25 +53,46 @@ def read(path: Path) -> dict[str, Any] | None:
     return result if isinstance(videos, list) and all(isinstance(name, str) for name in videos) else None
 
 
-def read_folds(path: Path) -> list[Fold]:
-    """The networks of the folds of the one in this file; none where it was fine-tuned without folds, or not at all.
+def folds_file(path: Path) -> Path:
+    """Where the folds of the network in `path` are told, beside it."""
+    return path.with_name(f"{path.stem}.folds.json")
 
-    Raises InputError for a fold that is not there, or another one than the file says.
+
+def write_folds(path: Path, corpus: str, folds: Sequence[Fold]) -> None:
+    """Say which networks stand for that in `path` on its training videos, which are of the corpus of this name."""
+    told = [
+        {
+            "path": fold.path.relative_to(path.parent).as_posix(),
+            "sha256": fold.sha256,
+            "held_out": sorted(fold.held_out),
+            "videos": sorted(fold.videos),
+        }
+        for fold in folds
+    ]
+    write_json(folds_file(path), {"network": file_hash(path), "corpus": corpus, "folds": told})
+
+
+def read_folds(path: Path) -> tuple[str, list[Fold]]:
+    """The corpus whose videos have networks of their own, and these; "" and none where there are no folds.
+
+    Raises InputError for a fold that is not there, or belongs to another network.
     """
-    told = (read(path) or {}).get("folds", [])
+    place = folds_file(path)
+    if not place.exists():
+        return "", []
+    again = f"run heads.finetune with --folds again, or delete {place}"
+    told = read_json(place, again)
     try:
+        whole, corpus = str(told["network"]), str(told["corpus"])
         folds = [
             Fold(path.parent / fold["path"], fold["sha256"], frozenset(fold["held_out"]), frozenset(fold["videos"]))
-            for fold in told
+            for fold in told["folds"]
         ]
     except (TypeError, KeyError) as error:
-        raise InputError(f"{path}: what it says of its folds cannot be read; fine-tune it anew") from error
-    for fold in folds:
-        if problem := inputs.problem(fold.path, "network"):
-            raise InputError(f"{fold.path}: {problem}; {path} needs it: a network moves together with its folds")
-        if (found := file_hash(fold.path)) != fold.sha256:
-            raise InputError(
-                f"{fold.path}: SHA-256 hash is {found}, expected {fold.sha256}, which {path} was made with; fine-tune "
-                f"it anew"
-            )
-    return folds
+        raise InputError(f"{place}: tells no folds; {again}") from error
+    for file, expected in ((path, whole), *((fold.path, fold.sha256) for fold in folds)):
+        if problem := inputs.problem(file, "network"):
+            raise InputError(f"{file}: {problem}, but {place} names it; move it there, or {again}")
+        if (found := file_hash(file)) != expected:
+            raise InputError(f"{file}: SHA-256 hash is {found}, expected {expected} by {place}; {again}")
+    return corpus, folds

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +48,7 @@ def main(
     """Fine-tune `network` for a task, or go on where a killed process was; returns `<work>/networks/<name>`, which
     holds `<name>.onnx` and its section of a config, `<name>.toml`.
 
-    With `folds`, so many networks that each lack a part of the training videos come first, in `fold1`, `fold2`, ...;
+    With `folds`, so many networks follow that each lack a part of the training videos, in `fold1`, `fold2`, ...;
     features of these videos are then theirs. What is finished and made from the same things is kept, unless pictures
     that could not be read were mended since, or to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
     """
@@ -63,16 +64,25 @@ def main(
     config = extract_run.prepare_corpus(config, work)
     whole, *parts = corpus.read(config, facts, recipe, seed, folds)
     folder = work / "networks" / name
-    job = Job(name, facts, network, begin, recipe, seed, config.corpus.demo, redo)
+    job = Job(name, facts, network, begin, recipe, seed, config.corpus.demo is True, redo, folder)
     with run_folder.hold_folder(folder):
-        made = []
-        for number, data in enumerate(parts, start=1):
-            title = f"{name}, fold {number} of {folds}"
-            path = _learn(job, data, folder / f"fold{number}", title) / f"{name}.onnx"
-            learnt_from = network_facts.read(path) or {}
-            held_out, videos = frozenset(data.held_out), frozenset(learnt_from["videos"])
-            made.append(network_facts.Fold(path, run_folder.file_hash(path), held_out, videos))
-        return _learn(job, whole, folder, name, made)
+        _learn(job, whole, folder, name)
+        if folds:
+            network_facts.write_folds(folder / f"{name}.onnx", config.corpus.name, [*_learn_folds(job, parts)])
+    return folder
+
+
+def _learn_folds(job: Job, parts: Sequence[TrainingPictures]) -> Iterator[Fold]:
+    """The network of each fold, in a folder of its own; those of a larger number of folds before go."""
+    folder = job.folder
+    for number, data in enumerate(parts, start=1):
+        title = f"{job.name}, fold {number} of {len(parts)}"
+        path = _learn(job, data, folder / f"fold{number}", title) / f"{job.name}.onnx"
+        videos = frozenset((network_facts.read(path) or {})["videos"])
+        yield network_facts.Fold(path, run_folder.file_hash(path), frozenset(data.held_out), videos)
+    for left in folder.glob("fold*"):
+        if left.name.removeprefix("fold").isdigit() and int(left.name.removeprefix("fold")) > len(parts):
+            shutil.rmtree(left)
 
 
 @dataclass(frozen=True)
@@ -88,18 +98,19 @@ class Job:
     seed: int
     demo: bool
     redo: bool
+    folder: Path
+    """Of the whole network."""
 
 
-def _learn(job: Job, data: TrainingPictures, folder: Path, title: str, folds: Sequence[Fold] = ()) -> Path:
-    """Bring one network up to date in its folder, which is returned; the file of the whole one tells its `folds`."""
+def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
+    """Bring one network up to date in its folder, which is returned."""
     from extract.learning import train as training
 
     facts, recipe, name = job.task, job.recipe, job.name
-    told = [fold.tell(folder) for fold in folds]
     mark = _fingerprint(facts, job.start, recipe, data, job.seed)
-    mark = run_folder.fingerprint([mark, told]) if told else mark
     if not job.redo and run_folder.is_done(folder, mark) and not pictures.were_mended(folder):
         return folder
+    network_facts.folds_file(job.folder / f"{name}.onnx").unlink(missing_ok=True)  # they will not belong together
     run_folder.begin(folder)
     if job.redo:
         _drop_checkpoints(folder)
@@ -110,7 +121,6 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str, folds: Se
     )  # fmt: skip
     learnt, position = training.fine_tune(run)
     described = export.describe(run, position, facts.place, job.network, data.videos, job.demo)
-    described |= {"folds": told} if told else {}
     onnx = folder / f"{name}.onnx"
     export.export(learnt, job.start.network.size, data.target, described, onnx)
     section = export.describe_section(name, job.start.network, data.target, onnx.name, run_folder.file_hash(onnx))
@@ -205,18 +215,21 @@ def command(
 
 def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> None:
     """What was learnt, where it is, and how it is used."""
-    section = folder / f"{name}.toml"
+    section, path = folder / f"{name}.toml", folder / f"{name}.onnx"
+    folds = [network_facts.read(fold.path) or {} for fold in network_facts.read_folds(path)[1]]
+    best = [fold["scores"][fold["epoch"]] for fold in folds]
     if as_json:
-        paths = {"file": str(folder / f"{name}.onnx"), "section": str(section)}
         keys = ("task", "network", "metric", "scores", "epoch", "unreadable")
-        print(json.dumps({key: facts[key] for key in keys} | paths, indent=2, allow_nan=False))
+        told = {key: facts[key] for key in keys} | {"folds": best, "file": str(path), "section": str(section)}
+        print(json.dumps(told, indent=2, allow_nan=False))
         return
     scores = ", ".join(f"{score:.4f}" for score in facts["scores"])
     kept = f"epoch {facts['epoch']}" if facts["epoch"] else "the start"
     print(f"{facts['metric']} on held-out videos of train, before the first step and after each epoch: {scores}")
     print(f"kept: {kept}")
-    if folds := facts.get("folds"):
-        print(f"{len(folds)} more stand for a part of the training videos each, which they have not learnt from")
+    if best:
+        scored = ", ".join(f"{score:.4f}" for score in best)
+        print(f"{len(best)} more stand for the training videos that they have not learnt from: {scored}")
     print(f"{name} is in {folder}; a config has it with {name} among features.networks, and this line at the top:")
     print(f'extends = "{section.resolve()}"')
 

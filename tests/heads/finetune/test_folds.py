@@ -14,6 +14,7 @@ from support import made_pictures
 from extract import config as configs
 from extract import run as extract_run
 from extract.features import store
+from extract.learning import train
 from extract.networks import facts
 from extract.runtime.errors import InputError
 from heads import corpus_checks
@@ -82,7 +83,7 @@ def ask(path, folder):
 
 
 def test_each_training_video_is_held_out_by_one_fold_with_its_person_and_nothing_else_is(finished):
-    folds = facts.read_folds(finished / "ft.onnx")
+    folds = facts.read_folds(finished / "ft.onnx")[1]
     held = sorted(video for fold in folds for video in fold.held_out)
     assert len(folds) == FOLDS and held == VIDEOS
     for fold in folds:
@@ -94,7 +95,7 @@ def test_each_training_video_is_held_out_by_one_fold_with_its_person_and_nothing
 def test_a_training_videos_features_are_those_of_its_fold_and_others_those_of_the_whole_network(made, finished, work):
     whole = finished / "ft.onnx"
     for video in (*VIDEOS, "val0"):
-        mine = next((fold.path for fold in facts.read_folds(whole) if video in fold.held_out), whole)
+        mine = next((fold.path for fold in facts.read_folds(whole)[1] if video in fold.held_out), whole)
         there = store.read(store.path(work, "ft", video)).logits
         np.testing.assert_allclose(ask(mine, made.parent / "frames" / video), there, atol=2e-2, rtol=1e-2)
         if video != "val0":
@@ -127,13 +128,62 @@ def test_heads_may_learn_from_the_folds_and_not_from_one_that_knows_the_video(ma
 
 def test_a_fold_that_is_gone_or_another_is_named(made, finished, tmp_path):
     for name, damage, said in (
-        ("gone", lambda path: path.unlink(), r"fold2/ft\.onnx: no such network.*moves together with its folds"),
-        ("other", lambda path: path.write_bytes(b"x"), r"fold2/ft\.onnx: SHA-256 hash is .*fine-tune it anew"),
+        (
+            "gone",
+            lambda path: path.unlink(),
+            r"fold2/ft\.onnx: no such network, but .*folds\.json names it; move it there, or run heads\.finetune",
+        ),
+        (
+            "other",
+            lambda path: path.write_bytes(b"x"),
+            r"fold2/ft\.onnx: SHA-256 hash is .*by .*folds\.json; run heads\.finetune with --folds",
+        ),
     ):
         shutil.copytree(finished, tmp_path / name)
         damage(tmp_path / name / "fold2" / "ft.onnx")
         with pytest.raises(InputError, match=said):
             extract_run.main(load_with(made, tmp_path / name / "ft.onnx"), tmp_path / f"work-{name}")
+
+
+def test_a_video_of_another_corpus_is_the_whole_networks_whatever_it_is_called(made, finished, tmp_path):
+    config = load_with(made, finished / "ft.onnx", "corpus.name=other")
+    extract_run.main(config, tmp_path)
+    there = store.read(store.path(tmp_path, "ft", "train0")).logits
+    np.testing.assert_allclose(
+        ask(finished / "ft.onnx", made.parent / "frames" / "train0"), there, atol=2e-2, rtol=1e-2
+    )
+    learner = corpus_checks.Reader("a", ("ft",), "learn from")
+    with pytest.raises(InputError, match="6 training videos"):
+        corpus_checks.refuse_leaks(config, "expr", [learner], VIDEOS)
+
+
+def test_folds_come_and_go_beside_the_same_network_and_a_killed_run_goes_on_to_the_same_bytes(
+    made, finished, tmp_path, monkeypatch
+):
+    def make(folds, *more):
+        program.main(load(made, *more), "expr", "tiny", "ft", tmp_path, folds=folds)
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.onnx")}
+
+    folder, learn, calls = tmp_path / "networks" / "ft", train.fine_tune, []
+
+    def end_at_the_third(run):
+        calls.append(run.title)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return learn(run)
+
+    monkeypatch.setattr(train, "fine_tune", end_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        make(FOLDS)
+    assert facts.read_folds(folder / "ft.onnx") == ("", []), "nothing is believed before all of them are there"
+    there = make(FOLDS)
+    assert there == {path.relative_to(finished): path.read_bytes() for path in finished.rglob("*.onnx")}
+    assert calls == ["ft", *(f"ft, fold {n} of 3" for n in (1, 2, 2, 3))], "what was finished is not made again"
+    before = len(calls)
+    assert make(0) == there and len(calls) == before and len(facts.read_folds(folder / "ft.onnx")[1]) == FOLDS
+    assert len(make(2)) == 3 and len(calls) == before + 2, "the whole network stays, the third fold goes"
+    make(0, "finetune.ft.epochs=1")
+    assert facts.read_folds(folder / "ft.onnx") == ("", []), "they were of another network"
 
 
 def test_finished_folds_are_kept(made, finished):
