@@ -25,7 +25,7 @@ from blend.report.schema import Interval, Score, Smoothing, Video, Weights
 from blend.tasks.lookup import BLEND_TASKS
 from extract import config as configs
 from extract.runtime import cli, errors, run_folder
-from extract.runtime.console import console
+from extract.runtime.console import console, number_table
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import MTL, SINGLE_TASKS
 
@@ -255,13 +255,8 @@ def _title(result: dict[str, Any]) -> str:
 
 def show(result: dict[str, Any]) -> None:
     """Print the runs as a table, and every difference in words."""
-    from rich.table import Table
-
     out = console()
-    table = Table(*COLUMNS, title=_title(result))
-    for row in rows(result):
-        table.add_row(*row)
-    out.print(table)
+    out.print(number_table(COLUMNS, rows(result), title=_title(result)))
     out.print(what_is_compared(result))
     for entry in result["differences"]:
         out.print(verdict(entry))

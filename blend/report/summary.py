@@ -9,7 +9,7 @@ from typing import Any
 from blend.report.leaderboard import HEADER, best_head, board, leader
 from blend.report.pointers import UNDEFINED, format_number, plain, pointer, ref, value
 from blend.report.schema import Report
-from extract.runtime.console import console
+from extract.runtime.console import console, number_table
 
 
 def number(value: float | None) -> str:
@@ -169,15 +169,12 @@ def rows(report: Report) -> list[tuple[str, ...]]:
 
 def show(report: Report, folder: Path) -> None:
     """Print the leaderboard, what it means, what to worry about, and where the files are."""
-    from rich.table import Table
-
     from blend.report.caveats import list_caveats
 
-    out = console()
-    table = Table(*HEADER, title=f"{report['task']}: {report['metric']} on validation")
-    for row in rows(report):
-        table.add_row(*row)
-    out.print(table)
+    out, first = console(), leader(report)
+    places = [row["from"]["held_out"] for row in board(report)]
+    at = places.index(first.place) if first is not None else None
+    out.print(number_table(HEADER, rows(report), at, title=f"{report['task']}: {report['metric']} on validation"))
     for line in sentences(report):
         out.print(line)
     for line in list_caveats(report):
@@ -187,7 +184,7 @@ def show(report: Report, folder: Path) -> None:
             out.print(f"{item['file']}: {item['what']}")
         for text in made["left_out"]:
             out.print(f"left out: {text}")
-    for name in ("submission.txt", "report.html", "report.json", "params.json", "study.db"):
+    for name in ("report.html", "submission.txt", "report.json", "params.json", "study.db"):
         print(folder / name)
 
 

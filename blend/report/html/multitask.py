@@ -8,7 +8,7 @@ from blend.report import unlabelled
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
 from blend.report.schema import MultitaskReport
 from blend.report.summary import few_people
-from extract.runtime.console import console
+from extract.runtime.console import console, number_table
 
 HEADER = ("", "best head", "equal", "blend", "held out", "95 % interval", "test")
 WHOLE = "P_MTL"
@@ -101,17 +101,13 @@ def render(report: MultitaskReport) -> str:
 def show(report: MultitaskReport, folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
     from rich import box
-    from rich.table import Table
 
     out = console()
-    drawn = Table(*HEADER, box=box.SIMPLE, title=f"mtl: {report['metric']} on validation")
-    for row in rows(report):
-        drawn.add_row(*row)
-    out.print(drawn)
+    out.print(number_table(HEADER, rows(report), title=f"mtl: {report['metric']} on validation", box=box.SIMPLE))
     for line in lines(report):
         out.print(plain(line, report))
     for line in caveats(report):
         out.print(f"! {plain(line, report)}")
-    files = ["submission.txt", *(item["file"] for item in report["submissions"]), "report.html", "report.json"]
+    files = ["report.html", "submission.txt", *(item["file"] for item in report["submissions"]), "report.json"]
     for name in [*files, *(f"{part}/report.html" for part in report["parts"])]:
         print(folder / name)

@@ -8,7 +8,7 @@ import pytest
 from blend.config import BlendSettings
 from blend.crossfit.outcome import ResultBuilder
 from blend.decision import combine
-from blend.report import caveats, report, summary
+from blend.report import caveats, leaderboard, report, summary
 from blend.search import search
 from heads.abaw import test_list
 
@@ -126,6 +126,10 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
 def test_the_terminal_says_what_to_worry_about(make_report, tmp_path, capsys):
     _, _, table = make_report("au")
     summary.show(table, tmp_path)
-    said = " ".join(capsys.readouterr().out.split())
+    lines = capsys.readouterr().out.splitlines()
+    said, paths = " ".join(" ".join(lines).split()), [line for line in lines if line.startswith(str(tmp_path))]
+    assert paths[0] == str(tmp_path / "report.html"), "what a person opens comes first"
+    [marked] = [line for line in lines if "◂ leads" in line]
+    assert f"{leaderboard.leader(table).score:.4f}" in marked
     assert caveats.list_caveats(table) and said.count(" ! ") == len(caveats.list_caveats(table))
     assert "blend, cross-fitted (submitted)" in said and f"{table['submitted']:.4f}" in said

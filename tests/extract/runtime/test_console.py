@@ -2,7 +2,7 @@
 
 import pytest
 
-from extract.runtime.console import WIDTH, console
+from extract.runtime.console import WIDTH, console, number_table
 
 
 @pytest.mark.parametrize(("columns", "width"), [(None, WIDTH), ("60", 60)])
@@ -21,3 +21,10 @@ def test_names_are_printed_as_they_stand(capsys):
     table.add_row("runs/[red]a[/]/:smile:/blend")
     console().print(table)
     assert "runs/[red]a[/]/:smile:/blend" in capsys.readouterr().out
+
+
+def test_numbers_end_in_one_column_and_the_leader_is_marked(capsys):
+    console().print(number_table(("blend", "score"), [("a", "0.5"), ("longer", "10.25")], 1))
+    above, below = (line for line in capsys.readouterr().out.splitlines() if "0.5" in line or "10.25" in line)
+    assert above.index("0.5") + len("0.5") == below.index("10.25") + len("10.25")
+    assert "longer  ◂ leads" in below and "leads" not in above
