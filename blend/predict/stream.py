@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from extract.faces.tracking import MEMORY
 from extract.media.live import LiveFrame, LiveVideo, is_stream
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, hide_password
 
 if TYPE_CHECKING:
     from blend.predict.annotate import LivePainter
@@ -83,7 +83,7 @@ def find_source(videos: list[str], camera: str | None) -> tuple[str, bool] | Non
     if camera is None and not named:
         return None
     if len(videos) + (camera is not None) > 1:
-        this = f"--camera {camera}" if camera is not None else named[0]
+        this = f"--camera {camera}" if camera is not None else hide_password(named[0])
         raise InputError(f"{this}: expected nothing beside a stream, found {len(videos)} sources; give each by itself")
     return (named[0], False) if camera is None else (camera, True)
 

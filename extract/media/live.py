@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from extract.media import streams, video
 from extract.runtime import limits
-from extract.runtime.errors import InputError, did_you_mean
+from extract.runtime.errors import InputError, did_you_mean, hide_password
 
 PIPE = "-"
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
@@ -287,12 +287,6 @@ class _Pipe:
 
 def _is_file(number: int) -> bool:
     return stat.S_ISREG(os.fstat(number).st_mode)
-
-
-def hide_password(url: str) -> str:
-    """An address without the user's name and password: messages are copied to others."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl() if "@" in parts.netloc else url
 
 
 def _device(camera: str) -> str:

@@ -292,6 +292,7 @@ def test_what_a_stream_cannot_have_is_refused_in_one_line(blends, film, tmp_path
         (["-", "--blend", blends[0], "--out", tmp_path / "there"], "there: is there already"),
         (["--camera", "9999", film, "--blend", blends[0]], "expected nothing beside a stream"),
         (["-", "-", "--blend", blends[0]], "expected nothing beside a stream"),
+        (["rtsp://me:it@host/x", film, "--blend", blends[0]], "error: rtsp://***@host/x: expected nothing beside"),
         (["-", "--blend", blends[0], "--min-face", "9"], "is for people by number"),
         (["-", "--blend", blends[0], "--keep"], "are for files"),
         ([film, "--blend", blends[0], "--serve", "0"], "are for streams"),
@@ -307,6 +308,17 @@ def test_what_a_stream_cannot_have_is_refused_in_one_line(blends, film, tmp_path
         done = invoke(url, "--blend", blends[0], "--out", tmp_path / "none.jsonl")
     assert done.exit_code == 2 and "no stream there (" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_ctrl_c_while_models_load_promises_nothing_and_tells_no_password(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stream, "LivePredictor", interrupt)
+    monkeypatch.setattr(LiveVideo, "_read", lambda self: self.opened.set())
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "blend.predict", "rtsp://me:secret@host/x"])
+    done = invoke("rtsp://me:secret@host/x", "--pretrained", NETWORK)
+    assert done.exit_code == 130 and done.stderr == "interrupted: the lines that were written stay\n"
 
 
 def test_there_is_a_window_only_where_opencv_has_one(monkeypatch):
