@@ -102,7 +102,10 @@ class LiveVideo:
                     "affect-heads predict -"
                 )
         else:
-            scheme = urlsplit(self.source).scheme.lower()
+            try:
+                scheme = urlsplit(self.source).scheme.lower()
+            except ValueError as error:  # of `[`
+                raise InputError(f"{self.name}: is no address ({error}); expected one as rtsp://host/path") from None
             if scheme not in PROTOCOLS:
                 hint = did_you_mean(scheme, PROTOCOLS)
                 raise InputError(f"{self.name}: cannot be read; addresses begin with {', '.join(PROTOCOLS)}{hint}")
