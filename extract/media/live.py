@@ -52,7 +52,8 @@ class LiveFrame:
     seconds: float
     """By the stream's own clock, from its first frame on; never falling."""
     arrived: float
-    """`time.monotonic()` when it had been decoded."""
+    """`time.monotonic()` when it had been decoded, before it waited for its user; what waits undecoded, as in a pipe
+    whose user is slower than its sender, is older than that tells."""
     dropped: int
     """How many of the frames before were dropped."""
     pixels: NDArray[np.uint8]
@@ -261,6 +262,7 @@ class LiveVideo:
 
     def _give(self, frame: Any, seconds: float) -> None:
         """Let a frame wait for its user; or the user's place in a finished video for the user."""
+        arrived = time.monotonic()
         with self._changed:
             while not self.drop and len(self._frames) >= HELD and not self._stopped:
                 self._changed.wait(POLL)
@@ -268,7 +270,7 @@ class LiveVideo:
                 self._frames.popleft()
                 self._dropped += 1
             self._count += 1
-            self._frames.append((self._count, seconds, time.monotonic(), frame))
+            self._frames.append((self._count, seconds, arrived, frame))
             self._changed.notify_all()
 
 

@@ -242,6 +242,21 @@ def test_a_slow_predictor_drops_frames_and_counts_them(film, standing, monkeypat
     assert max(line["latency_ms"] for line in lines) < 2000
 
 
+def test_what_waits_for_a_slow_predictor_has_come_long_before_its_line(standing, monkeypatch, capsys):
+    """Nothing is dropped: of a frame that waits its own time, that of two before, and that for room pass."""
+    predict = stream.LivePredictor.predict
+    monkeypatch.setattr(stream.LivePredictor, "predict", lambda *given: (time.sleep(0.2), predict(*given))[1])
+    with (
+        live_streams.pipe(live_streams.encode(faces(8))) as number,
+        at_stdin(number),
+        Predictor(pretrained=NETWORK) as predictor,
+    ):
+        summary = stream.main("-", False, predictor, StreamOptions())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (summary.frames, summary.dropped) == (8, 0)
+    assert min(line["latency_ms"] for line in lines[3:]) > 790
+
+
 @contextlib.contextmanager
 def at_stdin(number):
     """Let a file number be stdin for a while."""

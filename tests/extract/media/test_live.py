@@ -69,6 +69,18 @@ def test_frames_of_a_live_film_before_anybody_looks_are_no_dropped_ones():
     assert len(got) + got[-1].dropped == got[-1].number < 45 - told(got[0]) + 1 and told(got[-1]) == 44
 
 
+def test_a_frame_arrives_before_it_waits_for_room():
+    with live_streams.pipe(live_streams.encode(grey(12))) as number, LiveVideo("-", pipe=number) as frames:
+        until = time.monotonic() + 10
+        while frames._came <= live.HELD:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.2)
+        taken = time.monotonic()
+        got = [*frames]
+    assert [frame.arrived < taken for frame in got[: live.HELD + 2]] == [True] * (live.HELD + 1) + [False]
+
+
 def test_stop_ends_a_film_that_nothing_comes_of_any_more():
     reading, writing = os.pipe()
     os.write(writing, b"".join(live_streams.encode(grey(12), "matroska"))[:-500])
