@@ -72,7 +72,7 @@ class PeopleFollower:
     def add(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> None:
         """Take a frame (BGR) with its detections [K, 5 or more]; frames come in rising order."""
         self._seen += 1
-        for person, row in zip(self._tracker.match(detections, pixels), detections, strict=True):
+        for person, row in zip(self._tracker.match(detections, pixels, frame), detections, strict=True):
             if person is not None:
                 self._rows.setdefault(person, []).append((frame, row))
 
