@@ -36,7 +36,9 @@ PROTOCOLS = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "t
 HELD = 2
 """Frames that wait at most: one that is taken next, and one behind it."""
 SECONDS = 10.0
-"""An address that gives nothing for so long has broken off."""
+"""An address that gives nothing for so long has broken off, as FFmpeg finds."""
+SILENCE, PIPE_SILENCE = 15.0, 60.0
+"""Seconds that anybody waits for a frame, at most, whatever hangs; and for one of a pipe, whose program may pause."""
 ANALYSED = 500_000
 """Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would be delay."""
 POLL = 0.2
@@ -130,23 +132,36 @@ class LiveVideo:
         return None if self._frames else self._failure
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read or broke
-        off.
+        """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read, broke off,
+        or fell silent.
         """
         self._wanted, converter = True, video.FrameConverter()
+        since = time.monotonic()
         while not self._stopped:
             with self._changed:
                 if not self._frames:
                     if self._ended:
                         break
                     self._changed.wait(POLL)
+                    self._refuse_silence(time.monotonic() - since)
                     continue
                 number, seconds, arrived, frame = self._frames.popleft()
                 dropped = self._dropped
                 self._changed.notify_all()
             yield LiveFrame(number, seconds, arrived, dropped, converter.to_bgr(frame))
+            since = time.monotonic()
         if self._failure is not None and not self._stopped:
             raise self._failure
+
+    def _refuse_silence(self, seconds: float) -> None:
+        """Raise InputError where no frame has come for too long."""
+        is_pipe = self.source == PIPE and not self.camera
+        if seconds < (longest := PIPE_SILENCE if is_pipe else SILENCE) or self._frames or self._ended:
+            return
+        why = f"no frame came for {longest:g} s"
+        if self._count:
+            raise InputError(f"{self.name}: broke off after frame {self._count}: {why}; what was written stays")
+        raise InputError(f"-: {why}; see what the program before it says") if is_pipe else self._no_frame(why)
 
     def _run(self) -> None:
         """What the thread does."""
@@ -167,7 +182,7 @@ class LiveVideo:
         try:
             container = self._open(pipe)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._refusal(getattr(error, "strerror", None) or type(error).__name__, pipe) from None
+            raise self._refusal(_why(error), pipe) from None
         with container:
             if (stream := streams.film(container)) is None or stream.codec_context is None:
                 raise self._refusal("no picture stream in it that can be decoded", pipe)
@@ -199,14 +214,17 @@ class LiveVideo:
     def _refusal(self, why: str, pipe: _Pipe | None) -> InputError:
         """What to say of a source that gives no frame."""
         if pipe is None:
-            what = "the camera gives no pictures" if self.camera else "no stream there"
-            return InputError(f"{self.name}: {what} ({why}); look whether another program shows it")
+            return self._no_frame(why)
         if not pipe.count and not _is_file(self.pipe):
             return InputError("-: the pipe is empty, expected a video; see what the program before it says")
         return InputError(
             f"-: no video that can be read from a pipe ({why}); expected one that can be read from its beginning, as "
             f"MPEG-TS, Matroska, or MP4 with its index first (-movflags +faststart); or give the file's path"
         )
+
+    def _no_frame(self, why: str) -> InputError:
+        what = "the camera gives no pictures" if self.camera else "no stream there"
+        return InputError(f"{self.name}: {what} ({why}); look whether another program shows it")
 
     def _decode(self, container: Any, stream: Any, pipe: _Pipe | None) -> None:
         """Decode to the end. Damage that is followed by good frames is passed over, as players do."""
@@ -228,7 +246,7 @@ class LiveVideo:
                 trouble = f"the next frame cannot be decoded ({error.strerror})"
                 continue
             except (av.FFmpegError, OSError) as error:
-                trouble = f"nothing came for {SECONDS:g} s" if isinstance(error, av.ExitError) else str(error.strerror)
+                trouble = _why(error)
                 break
             if packet.size:
                 torn = packet.is_corrupt or any(frame.is_corrupt for frame in decoded)
@@ -288,6 +306,15 @@ class _Pipe:
                 self.count += len(data)
                 return data
         return b""
+
+
+def _why(error: Exception) -> str:
+    """What FFmpeg or the system says, in words."""
+    import av
+
+    if isinstance(error, av.ExitError):  # FFmpeg was made to give up
+        return f"nothing came for {SECONDS:g} s"
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _is_file(number: int) -> bool:

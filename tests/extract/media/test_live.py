@@ -240,8 +240,15 @@ def test_a_terminal_is_no_pipe():
     os.close(other)
 
 
-def test_an_address_that_falls_silent_has_broken_off(monkeypatch):
-    """A server that sends half a film and then nothing, with the connection open."""
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0.5, r"broke off after frame \d+ .*nothing came for 1 s"),
+        (0, r"no stream there \(nothing came for 1 s\); look"),
+    ],
+)
+def test_an_address_that_falls_silent_has_broken_off(monkeypatch, part, said):
+    """A server that sends half a film, or none of it, and then nothing, with the connection open."""
     import socket
 
     monkeypatch.setattr(live, "SECONDS", 1.0)
@@ -252,13 +259,46 @@ def test_an_address_that_falls_silent_has_broken_off(monkeypatch):
 
         def serve():
             connection, _ = listening.accept()
-            connection.sendall(content[: len(content) // 2])
+            connection.sendall(content[: int(len(content) * part)])
             time.sleep(4)
             connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(InputError, match=r"broke off after frame \d+ .*nothing came for 1 s"):
+        with pytest.raises(InputError, match=said):
             read(f"tcp://127.0.0.1:{listening.getsockname()[1]}", drop=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0.7, r"^-: broke off after frame \d+: no frame came for 0\.5 s; what was written stays$"),
+        (0, r"^-: no frame came for 0\.5 s; see what the program before it says$"),
+    ],
+)
+def test_a_pipe_that_falls_silent_is_not_waited_for_for_ever(monkeypatch, part, said):
+    monkeypatch.setattr(live, "PIPE_SILENCE", 0.5)
+    content = b"".join(live_streams.encode(grey(20)))
+    reading, writing = os.pipe()
+    os.write(writing, content[: int(len(content) * part)])
+    got = read_broken("-", said, pipe=reading)
+    assert bool(got) == bool(part)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_slow_user_is_no_silent_source(monkeypatch):
+    monkeypatch.setattr(live, "PIPE_SILENCE", 0.3)
+    with live_streams.pipe(live_streams.encode(grey(6))) as number, LiveVideo("-", pipe=number) as frames:
+        assert [(time.sleep(0.4), frame.number)[1] for frame in frames] == [*range(1, 7)]
+
+
+def test_whatever_hangs_an_address_is_not_waited_for_for_ever(monkeypatch):
+    """As a driver does that FFmpeg cannot make give up."""
+    end = threading.Event()
+    monkeypatch.setattr(live, "SILENCE", 0.5)
+    monkeypatch.setattr(LiveVideo, "_read", lambda self: end.wait(20))
+    threading.Timer(1.5, end.set).start()
+    assert not read_broken("rtsp://host/x", r"^rtsp://host/x: no stream there \(no frame came for 0\.5 s\)")
 
 
 def test_a_frame_that_was_given_is_free_at_once_without_the_garbage_collector(tmp_path):
