@@ -219,7 +219,7 @@ class LivePredictor:
         self.detect(black)
         person = Person(self.trained, self.networks.classes)
         for frame in (1, 2):
-            person.predict(frame, self.networks.run(black, frame))
+            person.predict(frame, *self.networks.run([black], frame))
 
     def predict(self, frame: LiveFrame) -> list[Row]:
         """The row of each face in a frame: its number, its box and what the blends say, as the tables name it."""
@@ -228,8 +228,9 @@ class LivePredictor:
         from extract.faces.crops import crop
 
         rows: list[Row] = []
-        for number, box in self.follower.update(frame.number, self.detect(frame.pixels), frame.pixels):
-            features = self.networks.run(crop(frame.pixels, box, self.size), frame.number)
+        faces = self.follower.update(frame.number, self.detect(frame.pixels), frame.pixels)
+        crops = [crop(frame.pixels, box, self.size) for _, box in faces]
+        for (number, box), features in zip(faces, self.networks.run(crops, frame.number), strict=True):
             if number not in self._people:
                 self._people[number] = Person(self.trained, self.networks.classes)
             row: Row = {"face": number} | {side: round(float(value), 2) for side, value in zip(SIDES, box, strict=True)}
