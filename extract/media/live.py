@@ -179,10 +179,13 @@ class LiveVideo:
         import av
 
         pipe = _Pipe(self) if self.source == PIPE and not self.camera else None
+        began = time.monotonic()
         try:
             container = self._open(pipe)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._refusal(_why(error), pipe) from None
+            late = pipe is None and time.monotonic() - began >= SECONDS  # FFmpeg was made to give up
+            why = _silence() if late else getattr(error, "strerror", None) or type(error).__name__
+            raise self._refusal(why, pipe) from None
         with container:
             if (stream := streams.film(container)) is None or stream.codec_context is None:
                 raise self._refusal("no picture stream in it that can be decoded", pipe)
@@ -246,7 +249,7 @@ class LiveVideo:
                 trouble = f"the next frame cannot be decoded ({error.strerror})"
                 continue
             except (av.FFmpegError, OSError) as error:
-                trouble = _why(error)
+                trouble = _silence() if isinstance(error, av.ExitError) else str(error.strerror)
                 break
             if packet.size:
                 torn = packet.is_corrupt or any(frame.is_corrupt for frame in decoded)
@@ -308,13 +311,8 @@ class _Pipe:
         return b""
 
 
-def _why(error: Exception) -> str:
-    """What FFmpeg or the system says, in words."""
-    import av
-
-    if isinstance(error, av.ExitError):  # FFmpeg was made to give up
-        return f"nothing came for {SECONDS:g} s"
-    return getattr(error, "strerror", None) or type(error).__name__
+def _silence() -> str:
+    return f"nothing came for {SECONDS:g} s"
 
 
 def _is_file(number: int) -> bool:

@@ -241,13 +241,14 @@ def test_a_terminal_is_no_pipe():
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("kind", "part", "said"),
     [
-        (0.5, r"broke off after frame \d+ .*nothing came for 1 s"),
-        (0, r"no stream there \(nothing came for 1 s\); look"),
+        ("tcp", 0.5, r"broke off after frame \d+ .*nothing came for 1 s"),
+        ("tcp", 0, r"no stream there \(nothing came for 1 s\); look"),
+        ("rtsp", 0, r"no stream there \(nothing came for 1 s\); look"),
     ],
 )
-def test_an_address_that_falls_silent_has_broken_off(monkeypatch, part, said):
+def test_an_address_that_falls_silent_has_broken_off(monkeypatch, kind, part, said):
     """A server that sends half a film, or none of it, and then nothing, with the connection open."""
     import socket
 
@@ -265,7 +266,7 @@ def test_an_address_that_falls_silent_has_broken_off(monkeypatch, part, said):
 
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(InputError, match=said):
-            read(f"tcp://127.0.0.1:{listening.getsockname()[1]}", drop=False)
+            read(f"{kind}://127.0.0.1:{listening.getsockname()[1]}", drop=False)
 
 
 @pytest.mark.parametrize(
