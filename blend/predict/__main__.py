@@ -112,8 +112,13 @@ def command(
             if table_format != "csv" or keep or not video:
                 raise InputError("a stream: --format, --keep and --no-video are for files; leave them out")
             people = choose_people(faces, ids or faces > 1, min_face, min_score)
-            with Predictor(*(blend or ()), pretrained=pretrained, config=config, size=size, detector=detector) as live:
-                stream.main(*source, live, StreamOptions(out, drop, serve, window, people))
+            options = StreamOptions(out, drop, serve, window, people)
+            try:
+                with Predictor(*(blend or ()), pretrained=pretrained, config=config, size=size, detector=detector) as p:
+                    stream.main(*source, p, options)
+            except KeyboardInterrupt:  # before the first frame, or twice: nothing goes on from there
+                print("interrupted: the lines that were written stay", file=sys.stderr)
+                sys.exit(130)
             return
         if drop is not None or serve is not None or window:
             raise InputError("--drop, --serve and --window are for streams: --camera 0, an address, or - for a pipe")

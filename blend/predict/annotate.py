@@ -74,9 +74,7 @@ class Painter:
         image = Image.new("RGB", self.size, BACK)
         image.paste(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), (0, 0))
         draw = ImageDraw.Draw(image)
-        for number, face in enumerate(self.faces):
-            if (at := face.at(row)) is not None:
-                self._box(draw, face, at, face.colour if self.people else COLOURS[number])
+        self._boxes(draw, row)
         if self.people:
             self.people.draw(draw, row, self.width, self._told(row))
         for number in range(len(self.backs)):
@@ -115,20 +113,32 @@ class Painter:
             draw.text((8 * u, (4 + 16 * number) * u), line, fill=INK, font=letters)
         return image
 
-    def _box(self, draw: ImageDraw.ImageDraw, face: Face, row: int, colour: Colour) -> None:
-        """The box in its colour between two dark lines, its name above it (below, where there is no room)."""
-        x, y, width, height = face.box[row] * self.scale
+    def _boxes(self, draw: ImageDraw.ImageDraw, row: int) -> None:
+        """Every face's box in its colour between two dark lines; then, so that no box hides one, the names."""
         thick = max(1, round(2 * self.unit))
-        left, top = max(x, thick), max(y, thick)
-        right = min(x + width, self.width - 1 - thick)
-        bottom = min(y + height, self.height - 1 - thick)
-        if right <= left or bottom <= top:
-            return
-        for grow, line, ink in ((thick, 3 * thick, (0, 0, 0)), (0, thick, colour)):
-            draw.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=ink, width=line)
-        text = self._label(face, row)
-        if not text:
-            return
+        names = []
+        for number, face in enumerate(self.faces):
+            if (at := face.at(row)) is None:
+                continue
+            x, y, width, height = face.box[at] * self.scale
+            left, top = max(x, thick), max(y, thick)
+            right = min(x + width, self.width - 1 - thick)
+            bottom = min(y + height, self.height - 1 - thick)
+            if right <= left or bottom <= top:
+                continue
+            colour = face.colour if self.people else COLOURS[number]
+            for grow, line, ink in ((thick, 3 * thick, (0, 0, 0)), (0, thick, colour)):
+                draw.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=ink, width=line)
+            if text := self._label(face, at):
+                names.append((text, left, top, bottom, colour))
+        for name in names:
+            self._name(draw, *name)
+
+    def _name(
+        self, draw: ImageDraw.ImageDraw, text: str, left: float, top: float, bottom: float, colour: Colour
+    ) -> None:
+        """A box's name above it; below, where there is no room."""
+        thick = max(1, round(2 * self.unit))
         font = self._font(12 if self.people else 14)
         _, _, wide, high = draw.textbbox((0, 0), text, font=font)
         pad = round(3 * self.unit)

@@ -10,7 +10,7 @@ from typing import Any
 
 from blend.pool.networks import CHECKSUM, FILE, SECTIONS, _distrust
 from blend.predict.source import DetectedFaces, VideoSource
-from blend.predict.trained import TrainedBlend, repair_advice
+from blend.predict.trained import TrainedBlend, hearing_networks, repair_advice
 from extract import config as configs
 from extract import run as extract_run
 from extract.config import Config
@@ -39,8 +39,8 @@ def extract(
     without it, and where the features differ in kind from those that the heads learnt from.
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [*map(str, result.crops)]}
-    hear = {AUDIO, *networks.get(AUDIO, {})} & {*networks["features"]["networks"]}
-    needed = hear & {network for item in trained for network in item.networks if network not in item.optional}
+    hear = hearing_networks(networks) & {*networks["features"]["networks"]}
+    needed = hear & {network for item in trained for network in item.needed}
     if needed and clip.is_folder:
         raise InputError(
             f"{clip.path}: a folder of crops has no sound, but heads read {sorted(needed)[0]!r}; give the video file"
@@ -70,9 +70,6 @@ def _sound(clip: VideoSource, result: DetectedFaces, work: Path) -> Path:
     return folder
 
 
-AUDIO = "audio"
-
-
 def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
     """The sections of a config that know every network of these blends: of the file `given`, else of what the blends
     have on record, else the project's own networks.
@@ -87,7 +84,7 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
             for name, section in _on_record(item).items():
                 sections[name] = {**sections.get(name, {}), **section}
     wanted = sorted({network for entry in trained for network in entry.networks})
-    known = {*NETWORKS, *sections["networks"], *(sections.get(AUDIO) or {}), AUDIO}
+    known = {*NETWORKS, *sections["networks"], *hearing_networks(sections)}
     for item in trained:
         for network in item.networks:
             if network in known:

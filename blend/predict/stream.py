@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from extract.faces.tracking import MEMORY
 from extract.media.live import LiveFrame, LiveVideo, is_stream
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, hide_password
 
 if TYPE_CHECKING:
     from blend.predict.annotate import LivePainter
@@ -83,7 +83,7 @@ def find_source(videos: list[str], camera: str | None) -> tuple[str, bool] | Non
     if camera is None and not named:
         return None
     if len(videos) + (camera is not None) > 1:
-        this = f"--camera {camera}" if camera is not None else named[0]
+        this = f"--camera {camera}" if camera is not None else hide_password(named[0])
         raise InputError(f"{this}: expected nothing beside a stream, found {len(videos)} sources; give each by itself")
     return (named[0], False) if camera is None else (camera, True)
 
@@ -194,6 +194,7 @@ class LivePredictor:
         Raises InputError where one of them needs sound, or frames that are still to come.
         """
         from blend.predict import features as video_features
+        from blend.predict.trained import hearing_networks
         from extract import config as configs
         from extract.engines.create import EngineCache
         from extract.faces.detector import yunet
@@ -204,7 +205,7 @@ class LivePredictor:
         _refuse_later_frames(self.trained)
         self.detect = yunet(predictor.detector, people.min_size) if people else yunet(predictor.detector)
         sections = predictor.networks
-        seen = [name for name in sections["features"]["networks"] if name not in _hearing(sections)]
+        seen = [name for name in sections["features"]["networks"] if name not in hearing_networks(sections)]
         sections = {**sections, "features": {**sections["features"], "networks": seen}}
         config = configs.check(configs.Config, {"corpus": {"name": "stream"}, **sections}, "the stream's networks")
         self.networks = PictureNetworks(config, EngineCache())
@@ -219,7 +220,7 @@ class LivePredictor:
         self.detect(black)
         person = Person(self.trained, self.networks.classes)
         for frame in (1, 2):
-            person.predict(frame, self.networks.run(black, frame))
+            person.predict(frame, *self.networks.run([black], frame))
 
     def predict(self, frame: LiveFrame) -> list[Row]:
         """The row of each face in a frame: its number, its box and what the blends say, as the tables name it."""
@@ -228,13 +229,15 @@ class LivePredictor:
         from extract.faces.crops import crop
 
         rows: list[Row] = []
-        for number, box in self.follower.update(frame.number, self.detect(frame.pixels), frame.pixels):
-            features = self.networks.run(crop(frame.pixels, box, self.size), frame.number)
+        faces = self.follower.update(frame.number, self.detect(frame.pixels), frame.pixels)
+        crops = [crop(frame.pixels, box, self.size) for _, box in faces]
+        for (number, box), features in zip(faces, self.networks.run(crops, frame.number), strict=True):
             if number not in self._people:
                 self._people[number] = Person(self.trained, self.networks.classes)
             row: Row = {"face": number} | {side: round(float(value), 2) for side, value in zip(SIDES, box, strict=True)}
             for task, scores, decided in self._people[number].predict(frame.number, features):
-                row |= {name: _round(value) for name, value in name_values(task, scores, decided).items()}
+                values = name_values(task, scores[None], decided[None])
+                row |= {name: _round(value) for name, [value] in values.items()}
             rows.append(row)
         gone = [number for number, person in self._people.items() if frame.number - person.last > FORGOTTEN]
         for number in gone:
@@ -272,18 +275,17 @@ def _is_relative(model: Any) -> bool:
 
 
 def _round(value: Any) -> Any:
+    """An array's value as JSON has it."""
+    value = value.item() if isinstance(value, np.generic) else value
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def _hearing(sections: Mapping[str, Any]) -> set[str]:
-    """The names of what hears."""
-    return {"audio", *(sections.get("audio") or {})}
 
 
 def _refuse_sound(trained: list[TrainedBlend], sections: Mapping[str, Any]) -> None:
     """Raise InputError for a blend whose heads cannot do without sound."""
+    from blend.predict.trained import hearing_networks
+
     for item in trained:
-        if needed := sorted(_hearing(sections) & set(item.networks) - item.optional):
+        if needed := sorted(hearing_networks(sections) & item.needed):
             raise InputError(
                 f"{item.folder}: its heads read {needed[0]!r}, which hears, and a stream is only seen; blend heads "
                 f"that see, or predict the video as a file"

@@ -106,31 +106,24 @@ def _missing(name: str, rows: int) -> Any:
 
 def _columns(item: BlendedVideo, at: NDArray[np.int64], rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
     """One task's columns of so many frames, with the predictions `at` at `rows`."""
-    import pandas as pd
-
-    if TASKS[item.task].is_regression:
-        return {name: _spread(item.decided[at, i], rows, frames) for i, name in enumerate(VA)}
-    if TASKS[item.task].is_multilabel:
-        units: dict[str, Any] = {}
-        for i, name in enumerate(AU):
-            values = _missing(name, frames)
-            values[rows] = item.decided[at, i].astype(np.int8)
-            units[name] = values
-        return units | {score_name(name): _spread(item.scores[at, i], rows, frames) for i, name in enumerate(AU)}
-    names = np.full(frames, None, object)
-    names[rows] = np.array(EXPR, object)[item.decided[at].astype(np.int64)]
-    scores = {name: _spread(item.scores[at, i], rows, frames) for i, name in enumerate(EXPR)}
-    return {"expression": pd.array(names, dtype="string"), **scores}
+    columns = {}
+    for name, values in name_values(item.task, item.scores[at], item.decided[at]).items():
+        columns[name] = _missing(name, frames)
+        columns[name][rows] = values
+    return columns
 
 
-def name_values(task: str, scores: NDArray[np.float32], decided: NDArray[np.generic]) -> dict[str, Any]:
-    """One frame's columns of a task, from its scores [outputs] and what was decided: numbers and strings."""
+def name_values(task: str, scores: NDArray[np.float32], decided: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+    """A task's columns [N], from scores [N, outputs] and what was decided [N, outputs], of expr [N]; in the table's
+    order.
+    """
     if TASKS[task].is_regression:
-        return {name: float(decided[i]) for i, name in enumerate(VA)}
+        return {name: decided[:, i] for i, name in enumerate(VA)}
     if TASKS[task].is_multilabel:
-        units: dict[str, Any] = {name: int(decided[i]) for i, name in enumerate(AU)}
-        return units | {score_name(name): float(scores[i]) for i, name in enumerate(AU)}
-    return {"expression": EXPR[int(decided)], **{name: float(scores[i]) for i, name in enumerate(EXPR)}}
+        units: dict[str, NDArray[np.generic]] = {name: decided[:, i].astype(np.int8) for i, name in enumerate(AU)}
+        return units | {score_name(name): scores[:, i] for i, name in enumerate(AU)}
+    names = np.array(EXPR, object)[decided.astype(np.int64)]
+    return {"expression": names, **{name: scores[:, i] for i, name in enumerate(EXPR)}}
 
 
 def _spread(values: NDArray[np.generic], rows: NDArray[np.int64], frames: int) -> NDArray[np.float32]:

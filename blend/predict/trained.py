@@ -39,6 +39,8 @@ MODEL = "model"
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
 """Settings of the processes that learn which predicting takes over."""
 
+AUDIO = "audio"
+"""The project's own network that hears; and the section of a config with others."""
 UNTRAINED = "not trained or calibrated on anybody's data"
 DRAWN = "the demo's networks know drawn faces only"
 """What `make_note` says of networks by themselves, and of the project's own."""
@@ -70,6 +72,11 @@ class TrainedBlend:
     """Of the params.json that `blend` was read from."""
     pretrained: str = ""
     """The network that stands in a blend's place (blend.predict.pretrained); empty: this is a blend."""
+
+    @property
+    def needed(self) -> set[str]:
+        """The networks that some head cannot do without."""
+        return {*self.networks} - self.optional
 
     @property
     def params(self) -> Params:
@@ -120,12 +127,17 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+def hearing_networks(sections: Mapping[str, Any]) -> set[str]:
+    """The names of what hears, by the sections of a config."""
+    return {AUDIO, *(sections.get(AUDIO) or {})}
+
+
 def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | None = None) -> str:
     """What every output says of what made it; empty for blends of networks that know real faces. `sections` of a config
     know the networks of one's own: those that were fine-tuned here say themselves what they know.
     """
     sections, items, notes = sections or {}, [*trained], []
-    own, hear = sections.get("networks") or {}, {"audio", *(sections.get("audio") or {})}
+    own, hear = sections.get("networks") or {}, hearing_networks(sections)
     wanted = {name for item in items for name in item.networks} & own.keys() - hear
     paths = {name: own[name].get("path") for name in sorted(wanted) if isinstance(own[name], dict)}
     facts = {name: network_facts.read(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}

@@ -33,7 +33,7 @@ class FaceFollower(Protocol):
 class Tracker(Protocol):
     """What numbers people from frame to frame."""
 
-    def update(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def update(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8], frame: int) -> NDArray[np.int64]:
         """The numbers [K] of a frame's detections [K, 5 or more], from 1; 0 for what is not, or not yet, a person."""
 
 
@@ -112,7 +112,7 @@ class NumberedFaces:
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
         """As `FaceFollower.update`."""
-        numbers = self._tracker.update(detections, pixels)
+        numbers = self._tracker.update(detections, pixels, frame)
         self._people = {number: boxes for number, boxes in self._people.items() if boxes.frame >= frame - REACH}
         rows = sorted((int(number), row) for row, number in enumerate(numbers) if number)[: self._most]
         return [(n, self._people.setdefault(n, RecentBoxes()).add(frame, detections[row, :4])) for n, row in rows]

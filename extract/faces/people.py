@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +32,7 @@ class PeopleOptions:
         """Raise InputError for what nobody can mean."""
         if not isinstance(self.at_once, int) or not 1 <= self.at_once <= MOST:
             raise InputError(f"--faces {self.at_once}: expected 1 to {MOST}")
-        if not self.min_size >= 0:
+        if not (math.isfinite(self.min_size) and self.min_size >= 0):
             raise InputError(f"--min-face {self.min_size}: expected pixels, 0 or more")
         if not KEEP_SCORE <= self.min_score < 1:
             raise InputError(
@@ -71,7 +72,7 @@ class PeopleFollower:
     def add(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> None:
         """Take a frame (BGR) with its detections [K, 5 or more]; frames come in rising order."""
         self._seen += 1
-        for person, row in zip(self._tracker.match(detections, pixels), detections, strict=True):
+        for person, row in zip(self._tracker.match(detections, pixels, frame), detections, strict=True):
             if person is not None:
                 self._rows.setdefault(person, []).append((frame, row))
 

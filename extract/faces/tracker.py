@@ -17,7 +17,8 @@ from extract.faces.tracking import KEEP_SCORE, NEAR, OVERLAP, SHORTEST, START_SC
 MIN_SIZE = 30.0
 """Pixels of a face's box (root of its area) from which it is looked at: smaller ones say little about affect."""
 MEMORY = 60
-"""Frames that somebody may go undetected (two seconds) and still be the same person, where expected."""
+"""Frames that somebody may go undetected (two seconds) and still be the same person, where expected; looked for twice
+at least: of a slow stream few frames are seen."""
 ALPHA, BETA = 0.7, 0.2
 """How far a detection corrects the expected place, and the speed: smaller is steadier, larger follows turns sooner."""
 SIZE_ALPHA = 0.3
@@ -39,32 +40,35 @@ NOBODY = 0
 class Person:
     """Somebody in sight: where expected next, and the number; NOBODY until SHORTEST detections are there."""
 
-    def __init__(self, box: NDArray[np.float64], look: NDArray[np.float64], at_once: bool) -> None:
-        """A detection's box and `describe`d colours; `at_once`: it is enough."""
+    def __init__(self, frame: int, box: NDArray[np.float64], look: NDArray[np.float64], at_once: bool) -> None:
+        """A detection's frame, box and `describe`d colours; `at_once`: it is enough."""
         self.number = NOBODY
-        self.hits, self.unseen = 1, 0
+        self.frame, self.hits, self.missed = frame, 1, 0
         self.at_once = at_once
         self._centre = box[:2] + box[2:] / 2
         self._size = box[2:].copy()
         self._speed = np.zeros(2)
         self.look = look
 
-    @property
-    def expected(self) -> NDArray[np.float64]:
-        """The box [4] where the face is expected in the next frame."""
-        centre = self._centre + self._speed * (1 + self.unseen)
+    def expected(self, frame: int) -> NDArray[np.float64]:
+        """The box [4] where the face is expected in a later frame."""
+        centre = self._centre + self._speed * (frame - self.frame)
         return np.concatenate([centre - self._size / 2, self._size])
 
-    def update(self, box: NDArray[np.float64], look: NDArray[np.float64]) -> None:
-        """Take the detection of the next frame."""
-        frames = 1 + self.unseen
+    def forgotten(self, frame: int) -> bool:
+        """Whether not seen for too long; one who was there but for a moment is soon forgotten."""
+        return self.missed >= 2 and frame - self.frame > (MEMORY if self.hits >= SHORTEST else SHORTEST)
+
+    def update(self, frame: int, box: NDArray[np.float64], look: NDArray[np.float64]) -> None:
+        """Take the detection of a later frame."""
+        frames = frame - self.frame
         expected = self._centre + self._speed * frames
         error = box[:2] + box[2:] / 2 - expected
         alpha, beta = (1.0, 0.5) if self.hits == 1 else (ALPHA, BETA)
         self._centre = expected + alpha * error
         self._speed += beta * error / frames
         self._size *= (box[2:] / self._size) ** SIZE_ALPHA
-        self.hits, self.unseen = self.hits + 1, 0
+        self.frame, self.hits, self.missed = frame, self.hits + 1, 0
         self.look = (1 - LOOK_ALPHA) * self.look + LOOK_ALPHA * look
 
 
@@ -84,19 +88,25 @@ class Tracker:
         self._people: list[Person] = []
         self._numbers = count(1)
         self._cuts = CutDetector()
-        self._began = True
+        self._began, self._frame = True, 0
 
-    def update(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+    def update(
+        self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None, frame: int | None = None
+    ) -> NDArray[np.int64]:
         """The numbers [K] of a frame's detections [K, 5 or more] (x, y, width, height, score): from 1, or NOBODY.
 
         With the frame's `pixels` (BGR [H, W, 3]) the faces' colours help, and cuts are found: everybody behind a cut is
-        new. Give them with every frame or with none.
+        new. Give them with every frame or with none. `frame` is its number, where some are left out: numbers rise. None
+        is the next.
         """
-        people = self.match(detections, pixels)
+        people = self.match(detections, pixels, frame)
         return np.array([NOBODY if person is None else person.number for person in people], np.int64)
 
-    def match(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None) -> list[Person | None]:
+    def match(
+        self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None, frame: int | None = None
+    ) -> list[Person | None]:
         """The same as people: also those who have no number yet, but may get one."""
+        self._frame = now = self._frame + 1 if frame is None else frame
         if pixels is not None and self._cuts.update(pixels):
             self._people, self._began = [], True
         score, size = detections[:, 4], np.sqrt(detections[:, 2:4].prod(1))
@@ -107,15 +117,14 @@ class Tracker:
             looks[row] = describe(pixels, detections[row, :4])
         pairs = self._assign(detections[rows, :4], looks[rows])
         for person in {*self._people} - {person for person, _ in pairs}:
-            person.unseen += 1
+            person.missed += 1
         for person, i in pairs:
-            person.update(detections[rows[i], :4], looks[rows[i]])
+            person.update(now, detections[rows[i], :4], looks[rows[i]])
             results[rows[i]] = person
-        # one who was there but for a moment is soon forgotten
-        self._people = [p for p in self._people if p.unseen <= (MEMORY if p.hits >= SHORTEST else SHORTEST)]
+        self._people = [person for person in self._people if not person.forgotten(now)]
         for row in rows:
             if results[row] is None and score[row] >= self.min_score:
-                results[row] = Person(detections[row, :4], looks[row], self._began)
+                results[row] = Person(now, detections[row, :4], looks[row], self._began)
                 self._people.append(results[row])
         for person in results:
             if person is not None and not person.number and (person.hits >= SHORTEST or person.at_once):
@@ -129,8 +138,8 @@ class Tracker:
 
         if not self._people or not len(boxes):
             return []
-        expected = np.array([person.expected for person in self._people])
-        unseen = np.array([person.unseen for person in self._people])[:, None]
+        expected = np.array([person.expected(self._frame) for person in self._people])
+        unseen = np.array([self._frame - person.frame - 1 for person in self._people])[:, None]
         cost = distances(expected, boxes)
         near = cost < np.minimum(NEAR + PATIENCE * unseen, FARTHEST)
         possible = near | (overlaps(expected, boxes) >= OVERLAP)

@@ -1,7 +1,9 @@
-"""Face crops in memory -> what networks give of them, one crop after the other: as the feature store would have it."""
+"""Face crops in memory -> what networks give of them, a frame's crops at once: as the feature store would have it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -42,21 +44,28 @@ class PictureNetworks:
             for network in networks
         }
 
-    def run(self, crop: NDArray[np.uint8], frame: int) -> Features:
-        """The features of a crop, BGR [size, size, 3], of a frame. Raises InputError for values that are not finite."""
-        buffer = BytesIO()
-        Image.fromarray(np.ascontiguousarray(crop[:, :, ::-1])).save(buffer, format="jpeg", quality=QUALITY)
-        picture = Image.open(buffer).convert("RGB")
-        raw: dict[str, Outputs] = {}
-        for name, engine in self._engines.items():
-            pixels = images.fit(picture, engine.network.size, engine.network.colour)
-            engine.submit(pixels, lambda outputs, name=name: raw.update({name: outputs}))
+    def run(self, crops: Sequence[NDArray[np.uint8]], frame: int) -> list[Features]:
+        """The features of each of a frame's crops, BGR [size, size, 3]. Raises InputError for values that are not
+        finite.
+        """
+        raw: list[dict[str, Outputs]] = [{} for _ in crops]
+        for crop, outputs in zip(crops, raw, strict=True):
+            buffer = BytesIO()
+            Image.fromarray(np.ascontiguousarray(crop[:, :, ::-1])).save(buffer, format="jpeg", quality=QUALITY)
+            picture = Image.open(buffer).convert("RGB")
+            for name, engine in self._engines.items():
+                pixels = images.fit(picture, engine.network.size, engine.network.colour)
+                engine.submit(pixels, partial(outputs.__setitem__, name))
         for engine in self._engines.values():
             engine.flush()
+        return [self._features(outputs, frame) for outputs in raw]
+
+    def _features(self, raw: dict[str, Outputs], frame: int) -> Features:
+        """A crop's outputs in the types of the store."""
         with np.errstate(over="ignore"):  # infinite then, and refused as such
             features: Features = {
                 name: {kind: raw[name][kind].astype(dtype) for kind, dtype in KINDS.items() if kind in raw[name]}
-                for name in raw
+                for name in self._engines
             }
         for name, arrays in features.items():
             of_frame = {kind: values[None] for kind, values in arrays.items()}

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from extract.media import streams, video
 from extract.runtime import limits
-from extract.runtime.errors import InputError, did_you_mean
+from extract.runtime.errors import InputError, did_you_mean, hide_password
 
 PIPE = "-"
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
@@ -36,7 +36,9 @@ PROTOCOLS = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "t
 HELD = 2
 """Frames that wait at most: one that is taken next, and one behind it."""
 SECONDS = 10.0
-"""An address that gives nothing for so long has broken off."""
+"""An address that gives nothing for so long has broken off, as FFmpeg finds."""
+SILENCE, PIPE_SILENCE = 15.0, 60.0
+"""Seconds that anybody waits for a frame, at most, whatever hangs; and for one of a pipe, whose program may pause."""
 ANALYSED = 500_000
 """Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would be delay."""
 POLL = 0.2
@@ -52,7 +54,8 @@ class LiveFrame:
     seconds: float
     """By the stream's own clock, from its first frame on; never falling."""
     arrived: float
-    """`time.monotonic()` when it had been decoded."""
+    """`time.monotonic()` when it had been decoded, before it waited for its user; what waits undecoded, as in a pipe
+    whose user is slower than its sender, is older than that tells."""
     dropped: int
     """How many of the frames before were dropped."""
     pixels: NDArray[np.uint8]
@@ -102,7 +105,10 @@ class LiveVideo:
                     "affect-heads predict -"
                 )
         else:
-            scheme = urlsplit(self.source).scheme.lower()
+            try:
+                scheme = urlsplit(self.source).scheme.lower()
+            except ValueError as error:  # of `[`
+                raise InputError(f"{self.name}: is no address ({error}); expected one as rtsp://host/path") from None
             if scheme not in PROTOCOLS:
                 hint = did_you_mean(scheme, PROTOCOLS)
                 raise InputError(f"{self.name}: cannot be read; addresses begin with {', '.join(PROTOCOLS)}{hint}")
@@ -126,23 +132,36 @@ class LiveVideo:
         return None if self._frames else self._failure
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read or broke
-        off.
+        """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read, broke off,
+        or fell silent.
         """
         self._wanted, converter = True, video.FrameConverter()
+        since = time.monotonic()
         while not self._stopped:
             with self._changed:
                 if not self._frames:
                     if self._ended:
                         break
                     self._changed.wait(POLL)
+                    self._refuse_silence(time.monotonic() - since)
                     continue
                 number, seconds, arrived, frame = self._frames.popleft()
                 dropped = self._dropped
                 self._changed.notify_all()
             yield LiveFrame(number, seconds, arrived, dropped, converter.to_bgr(frame))
+            since = time.monotonic()
         if self._failure is not None and not self._stopped:
             raise self._failure
+
+    def _refuse_silence(self, seconds: float) -> None:
+        """Raise InputError where no frame has come for too long."""
+        is_pipe = self.source == PIPE and not self.camera
+        if seconds < (longest := PIPE_SILENCE if is_pipe else SILENCE) or self._frames or self._ended:
+            return
+        why = f"no frame came for {longest:g} s"
+        if self._count:
+            raise InputError(f"{self.name}: broke off after frame {self._count}: {why}; what was written stays")
+        raise InputError(f"-: {why}; see what the program before it says") if is_pipe else self._no_frame(why)
 
     def _run(self) -> None:
         """What the thread does."""
@@ -160,10 +179,13 @@ class LiveVideo:
         import av
 
         pipe = _Pipe(self) if self.source == PIPE and not self.camera else None
+        began = time.monotonic()
         try:
             container = self._open(pipe)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._refusal(getattr(error, "strerror", None) or type(error).__name__, pipe) from None
+            late = pipe is None and time.monotonic() - began >= SECONDS  # FFmpeg was made to give up
+            why = _silence() if late else getattr(error, "strerror", None) or type(error).__name__
+            raise self._refusal(why, pipe) from None
         with container:
             if (stream := streams.film(container)) is None or stream.codec_context is None:
                 raise self._refusal("no picture stream in it that can be decoded", pipe)
@@ -195,14 +217,17 @@ class LiveVideo:
     def _refusal(self, why: str, pipe: _Pipe | None) -> InputError:
         """What to say of a source that gives no frame."""
         if pipe is None:
-            what = "the camera gives no pictures" if self.camera else "no stream there"
-            return InputError(f"{self.name}: {what} ({why}); look whether another program shows it")
+            return self._no_frame(why)
         if not pipe.count and not _is_file(self.pipe):
             return InputError("-: the pipe is empty, expected a video; see what the program before it says")
         return InputError(
             f"-: no video that can be read from a pipe ({why}); expected one that can be read from its beginning, as "
             f"MPEG-TS, Matroska, or MP4 with its index first (-movflags +faststart); or give the file's path"
         )
+
+    def _no_frame(self, why: str) -> InputError:
+        what = "the camera gives no pictures" if self.camera else "no stream there"
+        return InputError(f"{self.name}: {what} ({why}); look whether another program shows it")
 
     def _decode(self, container: Any, stream: Any, pipe: _Pipe | None) -> None:
         """Decode to the end. Damage that is followed by good frames is passed over, as players do."""
@@ -224,7 +249,7 @@ class LiveVideo:
                 trouble = f"the next frame cannot be decoded ({error.strerror})"
                 continue
             except (av.FFmpegError, OSError) as error:
-                trouble = f"nothing came for {SECONDS:g} s" if isinstance(error, av.ExitError) else str(error.strerror)
+                trouble = _silence() if isinstance(error, av.ExitError) else str(error.strerror)
                 break
             if packet.size:
                 torn = packet.is_corrupt or any(frame.is_corrupt for frame in decoded)
@@ -258,6 +283,7 @@ class LiveVideo:
 
     def _give(self, frame: Any, seconds: float) -> None:
         """Let a frame wait for its user; or the user's place in a finished video for the user."""
+        arrived = time.monotonic()
         with self._changed:
             while not self.drop and len(self._frames) >= HELD and not self._stopped:
                 self._changed.wait(POLL)
@@ -265,7 +291,7 @@ class LiveVideo:
                 self._frames.popleft()
                 self._dropped += 1
             self._count += 1
-            self._frames.append((self._count, seconds, time.monotonic(), frame))
+            self._frames.append((self._count, seconds, arrived, frame))
             self._changed.notify_all()
 
 
@@ -285,14 +311,12 @@ class _Pipe:
         return b""
 
 
+def _silence() -> str:
+    return f"nothing came for {SECONDS:g} s"
+
+
 def _is_file(number: int) -> bool:
     return stat.S_ISREG(os.fstat(number).st_mode)
-
-
-def hide_password(url: str) -> str:
-    """An address without the user's name and password: messages are copied to others."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl() if "@" in parts.netloc else url
 
 
 def _device(camera: str) -> str:

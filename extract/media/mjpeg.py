@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ HOST = "127.0.0.1"
 QUALITY = 80
 WAIT = 0.5
 """Seconds after which a connection that waits looks whether it should end."""
+MOST = 8
+"""Who looks at once, at most."""
+SECONDS = 10.0
+"""A browser that neither sends nor takes anything for so long is let go."""
 PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>affect-heads live</title>
 <link rel="icon" href="data:,">
 <style>body{margin:0;background:#18191e;display:grid;place-items:center;min-height:100vh}img{max-width:100%}</style>
@@ -74,25 +79,50 @@ class MjpegServer:
                 self._changed.wait(WAIT)
             return (0, b"") if self._closed else (self._number, self._jpeg)
 
-    def _watch(self, by: int) -> None:
+    def _begin(self) -> bool:
+        """Count one more who looks, unless there are MOST."""
         with self._changed:
-            self._watching += by
+            free = self._watching < MOST
+            self._watching += free
+            return free
+
+    def _end(self) -> None:
+        with self._changed:
+            self._watching -= 1
+
+
+def _is_own(host: str, site: str) -> bool:
+    """Whether a request is of a page of ours: one elsewhere must not show the camera, neither by a name that leads to
+    this machine (header `Host`) nor by our address (`Sec-Fetch-Site`).
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name in (HOST, "localhost") and site != "cross-site"
 
 
 def _handler(owner: MjpegServer) -> type[BaseHTTPRequestHandler]:
     """What answers a connection."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = SECONDS
+
         def do_GET(self) -> None:
-            # a page elsewhere whose name leads to this machine must not see the camera
-            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+            if not _is_own(self.headers.get("Host", ""), self.headers.get("Sec-Fetch-Site", "")):
                 self.send_error(403)
             elif self.path == "/":
                 self._head("text/html; charset=utf-8")
                 self.wfile.write(PAGE)
             elif self.path == "/stream.mjpg":
-                self._head("multipart/x-mixed-replace; boundary=frame")
-                self._stream()
+                if not owner._begin():
+                    self.send_error(503, f"{MOST} look already")
+                    return
+                try:
+                    self._head("multipart/x-mixed-replace; boundary=frame")
+                    self._stream()
+                finally:
+                    owner._end()
             else:
                 self.send_error(404)
 
@@ -100,23 +130,18 @@ def _handler(owner: MjpegServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Cache-Control", "no-store")
+            self.send_header("Cross-Origin-Resource-Policy", "same-origin")
             self.end_headers()
 
         def _stream(self) -> None:
             number = 0
-            owner._watch(1)
-            try:
-                with suppress(OSError):  # who looked has gone
-                    while True:
-                        number, jpeg = owner._next(number)
-                        if not number:
-                            break
-                        self.wfile.write(
-                            b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-                        )
-                        self.wfile.write(jpeg + b"\r\n")
-            finally:
-                owner._watch(-1)
+            with suppress(OSError):  # who looked has gone
+                while True:
+                    number, jpeg = owner._next(number)
+                    if not number:
+                        break
+                    self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+                    self.wfile.write(jpeg + b"\r\n")
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: stderr is for people."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import select
 import shlex
 import sys
@@ -44,6 +45,23 @@ def did_you_mean(result: object, known: Iterable[str]) -> str:
     folded = {name.casefold(): name for name in known}
     meant = difflib.get_close_matches(str(result).casefold(), folded, 1)
     return f"; did you mean {folded[meant[0]]!r}?" if meant else ""
+
+
+def hide_password(url: str) -> str:
+    """An address without its user, password and the query's values, as tokens: messages are copied to others.
+
+    Passwords may hold any sign; where they hold a `?` nothing is left but the kind of address. What is no
+    address stays as it is.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    place, mark, query = rest.partition("?")
+    if "@" in query:
+        return f"{scheme}://***"
+    if "@" in place:
+        place = f"***@{place.rpartition('@')[2]}"
+    return f"{scheme}://{re.sub('=[^&]*', '=***', place + mark + query)}"
 
 
 @contextmanager
@@ -141,6 +159,6 @@ def _is_left(number: int) -> bool:
 
 
 def _command() -> str:
-    """The command that runs, to be copied; empty where it is no command line of ours."""
-    given = sys.orig_argv
+    """The command that runs, to be copied, without passwords; empty where it is no command line of ours."""
+    given = [hide_password(word) for word in sys.orig_argv]
     return f": python {shlex.join(given[given.index('-m') :])}" if "-m" in given else ""

@@ -77,6 +77,8 @@ class RelativeColumns:
     """Video -> all videos of its person among those that are read, where there are several."""
     read: Callable[[Sequence[str]], Rows]
     """All rows of some videos, with all kinds."""
+    among: NDArray[np.bool_] | None = None
+    """Which rows of a recording others are relative to; None: all."""
     kept: dict[tuple[str, ...], dict[tuple[str, str], Baseline]] = field(default_factory=dict)
 
     def add(self, rows: Rows) -> Rows:
@@ -96,7 +98,7 @@ class RelativeColumns:
         if by == "person" and video in self.together:
             centre, spread = self._of_person(self.together[video])[block.network, block.kind]
         else:
-            centre, spread = self._baseline(rows, block)
+            centre, spread = self._baseline(rows if self.among is None else rows.take(self.among), block)
         values = (block.values[rows.pick].astype(np.float64) - centre) / spread
         values[~rows.present.get(block.network, np.ones(len(rows), bool))] = 0
         names = block.names or tuple(f"{block.kind}.{i}" for i in range(values.shape[1]))
@@ -138,10 +140,12 @@ def extender(
     sources: Iterable[Source],
     videos: Iterable[str],
     people: Mapping[str, str] | None,
+    among: NDArray[np.bool_] | None = None,
 ) -> Callable[[Rows], Rows] | None:
     """What table.load does with each of these videos: relative columns, then `temporal` ones of them; None: nothing.
 
-    `people`: video -> person, where they are known.
+    `people`: video -> person, where they are known. `among`: of the one recording that is given the rows to be relative
+    to.
     """
     if not settings.applies():
         return temporal
@@ -151,5 +155,5 @@ def extender(
         if video in people:
             of.setdefault(people[video], []).append(video)
     together = {video: tuple(group) for group in of.values() if len(group) > 1 for video in group}
-    columns = RelativeColumns(settings, together, lambda items: table.load(work, every, items))
+    columns = RelativeColumns(settings, together, lambda items: table.load(work, every, items), among)
     return columns.add if temporal is None else lambda rows: temporal(columns.add(rows))

@@ -70,13 +70,18 @@ class FrameMemory:
                 blocks.append(Block(source.network, PRESENT, np.full((len(numbers), 1), float(there), np.float32)))
         return replace(bare({"stream": numbers}), blocks=tuple(blocks))
 
+    def chosen(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of these rows are of the even choice: mask [N]."""
+        return np.isin(rows.frame, [*self._chosen])
+
 
 def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
     """What a model says of the last frame [outputs], as if the video ended there."""
     rows = memory.rows(model.sources, model.columns, classes)
     add = model.temporal.add if model.temporal.tables else None
     settings = model.head.settings.relative
-    if (extend := relative.extender(settings, add, Path(), model.sources, rows.videos, None)) is not None:
+    even = memory.chosen(rows)  # the last frames, all of which are kept for windows, have no more weight than others
+    if (extend := relative.extender(settings, add, Path(), model.sources, rows.videos, None, even)) is not None:
         rows = extend(rows)
     hidden = {(source.network, kind) for source in model.sources for kind in source.beside}
     rows = replace(rows, blocks=tuple(block for block in rows.blocks if (block.network, block.kind) not in hidden))

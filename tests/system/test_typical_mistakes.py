@@ -46,6 +46,11 @@ MISTAKES = {
     "no video": ("predict", r"no video given; name .*affect-heads predict clip\.mp4"),
     "no camera": ("predict --camera 77 --pretrained demo_mt_enet", r"no such camera \(/dev/video77\); cameras here:"),
     "no such kind of address": ("predict rstp://cam/1 --pretrained demo_mt_enet", r"did you mean 'rtsp'"),
+    "half an address": ("predict rtsp://[::1/x --pretrained demo_mt_enet", r"rtsp://\[::1/x: is no address.*expected"),
+    "no size of a face": (
+        "predict text.txt --pretrained demo_mt_enet --faces 5 --min-face inf",
+        r"--min-face inf: expected pixels",
+    ),
     "a video that is not there": ("predict no.mp4", r"no\.mp4: no such video; expected a video file"),
     "a blend that is not there": ("predict text.txt --blend nowhere", r"no blend here.*blend\.run --task au makes one"),
     "neither blend nor network": ("predict text.txt", r"--blend runs/demo/blend/au; or give --pretrained"),

@@ -55,6 +55,22 @@ def test_letters_are_legible_at_every_size_and_the_size_is_even(height, width, f
     assert (panel == 255).any() or (panel > 230).any(), "something bright is written there"
 
 
+def test_no_box_is_drawn_over_a_name():
+    """The second box crosses the place of the first one's name."""
+
+    def drawn(*boxes):
+        made = table(frames=1, faces=("left", "right")[: len(boxes)], tasks=("expr",))
+        made[["x", "y", "width", "height"]] = np.array(boxes, float)
+        faces = annotate.Face.all_of(made)
+        return annotate.Painter(faces, 360, 640, np.zeros(1)).frame(0, np.full((360, 640, 3), 128, np.uint8))
+
+    first, second = [200, 200, 120, 120], [150, 100, 120, 88]
+    place = np.s_[182:194, 215:300]
+    alone, both = drawn(first, [500, 20, 60, 60])[place], drawn(first, second)[place]
+    assert alone.std() > 30, "letters on black stand there"
+    np.testing.assert_array_equal(both, alone)
+
+
 def test_the_picture_is_kept_but_for_the_boxes_and_colours_are_not_swapped():
     picture = np.zeros((360, 640, 3), np.uint8)
     picture[:, :, 0] = 200  # blue

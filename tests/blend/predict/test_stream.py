@@ -14,7 +14,6 @@ import urllib.request
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import psutil
 import pytest
@@ -243,6 +242,21 @@ def test_a_slow_predictor_drops_frames_and_counts_them(film, standing, monkeypat
     assert max(line["latency_ms"] for line in lines) < 2000
 
 
+def test_what_waits_for_a_slow_predictor_has_come_long_before_its_line(standing, monkeypatch, capsys):
+    """Nothing is dropped: of a frame that waits its own time, that of two before, and that for room pass."""
+    predict = stream.LivePredictor.predict
+    monkeypatch.setattr(stream.LivePredictor, "predict", lambda *given: (time.sleep(0.2), predict(*given))[1])
+    with (
+        live_streams.pipe(live_streams.encode(faces(8))) as number,
+        at_stdin(number),
+        Predictor(pretrained=NETWORK) as predictor,
+    ):
+        summary = stream.main("-", False, predictor, StreamOptions())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (summary.frames, summary.dropped) == (8, 0)
+    assert min(line["latency_ms"] for line in lines[3:]) > 790
+
+
 @contextlib.contextmanager
 def at_stdin(number):
     """Let a file number be stdin for a while."""
@@ -283,57 +297,6 @@ def test_a_frame_without_a_face_is_a_line_too(standing, monkeypatch, capsys):
         stream.main("-", False, predictor, StreamOptions())
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["face"] for line in lines] == [None] * 3 and "expression" not in lines[0] and lines[2]["frame"] == 3
-
-
-def test_what_a_stream_cannot_have_is_refused_in_one_line(blends, film, tmp_path):
-    (tmp_path / "there").mkdir()
-    for given, said in (
-        (["--camera", "9999", "--blend", blends[0]], "--camera 9999: no such camera"),
-        (["-", "--blend", blends[0], "--out", tmp_path / "there"], "there: is there already"),
-        (["--camera", "9999", film, "--blend", blends[0]], "expected nothing beside a stream"),
-        (["-", "-", "--blend", blends[0]], "expected nothing beside a stream"),
-        (["-", "--blend", blends[0], "--min-face", "9"], "is for people by number"),
-        (["-", "--blend", blends[0], "--keep"], "are for files"),
-        ([film, "--blend", blends[0], "--serve", "0"], "are for streams"),
-        (["--blend", blends[0]], "no video given"),
-        (["gopher://x", "--blend", blends[0]], "addresses begin with"),
-        (["-", "--blend", tmp_path], "no blend here"),
-    ):
-        done = invoke(*given)
-        assert done.exit_code == 2, given
-        [line] = done.stderr.splitlines()
-        assert line.startswith("error: ") and said in line, line
-    with live_streams.server(None) as url:
-        done = invoke(url, "--blend", blends[0], "--out", tmp_path / "none.jsonl")
-    assert done.exit_code == 2 and "no stream there (" in done.stderr and done.stderr.count("\n") == 1
-    assert not (tmp_path / "none.jsonl").exists()
-
-
-def test_there_is_a_window_only_where_opencv_has_one(monkeypatch):
-    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "  GUI:                           NONE\n")
-    with pytest.raises(InputError, match=r"built without windows .*--serve"):
-        stream.View(StreamOptions(window=True), "")
-    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "  GUI:                           QT5\n")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(InputError, match=r"no display here"):
-        stream.View(StreamOptions(window=True), "")
-
-
-def test_blends_that_need_sound_or_later_frames_are_refused(blends):
-    with Predictor(blends[0]) as predictor:
-        [item] = predictor.trained
-        sections = {**predictor.networks, "audio": {"hears": {}}}
-        for name in ("audio", "hears"):
-            hearing = dataclasses.replace(item, networks=(*item.networks, name))
-            with pytest.raises(InputError, match=f"{name!r}, which hears, and a stream is only seen"):
-                stream._refuse_sound([hearing], sections)
-            stream._refuse_sound([dataclasses.replace(hearing, optional=frozenset([name]))], sections)
-        stream._refuse_later_frames([item])
-        [model] = item.models.values()
-        model.head.in_time = True
-        with pytest.raises(InputError, match=r"head 'lightgbm-demo_mt_enet' \(weight 1.0\) reads the frames behind"):
-            stream.LivePredictor(predictor)
 
 
 def test_features_of_another_kind_than_the_heads_learnt_from_are_refused(blends, standing):

@@ -63,6 +63,21 @@ def test_the_follower_of_two_would_not_do():
     assert people.count_switches(truth, people.follow(crowd.detect(boxes, 0)))[0] > 2
 
 
+def test_both_counts_of_every_tracker_are_told_with_standard_errors():
+    results = people.main(3, 40, range(5, 7))
+    assert {"ours", "one or two people"} <= set(results)
+    for kind, wander in (("cross", 0.0), ("roam", 1.0)):
+        boxes = [crowd.boxes_of(seed, 3, 40, wander) for seed in (5, 6)]
+        expected = [
+            people.count_switches([(np.arange(3), each) for each in of], people.track(crowd.detect(of, seed)))
+            for of, seed in zip(boxes, (5, 6), strict=True)
+        ]
+        assert [*zip(*results["ours"][kind].values(), strict=True)] == expected
+    said = people.describe({"switches": [0, 2, 4, 2], "found": [0.5, 0.7, 0.9, 0.7]})
+    assert said == "2.00 ± 0.82 switches a crowd, 4 at most, 0.70 ± 0.08 found"
+    assert people.standard_error([3]) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not YUNET.is_file(), reason="the shared detector is not here")
 def test_the_drawn_crowd_as_the_real_detector_sees_it():

@@ -5,6 +5,7 @@ import pytest
 
 from extract.faces import live, tracking
 from extract.faces.live import LargestFace, NumberedFaces
+from extract.faces.tracker import Tracker
 from extract.faces.tracking import Follower
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)
@@ -73,7 +74,7 @@ def test_a_face_begins_where_the_detector_is_sure_and_goes_on_where_it_is_less()
 class ByPlace:
     """A stand-in for a tracker: a person's number is the x coordinate's hundreds; of weak ones it knows none."""
 
-    def update(self, detections, pixels):
+    def update(self, detections, pixels, frame):
         assert pixels is PIXELS
         return np.where(detections[:, 4] > 0.7, detections[:, 0] // 100, 0).astype(np.int64)
 
@@ -91,3 +92,13 @@ def test_people_whom_a_tracker_numbers_have_each_their_own_smoothed_box():
             np.testing.assert_array_equal(box, expected)
     assert people.update(60, np.empty((0, 5)), PIXELS) == []
     assert people.update(100, np.empty((0, 5)), PIXELS) == [] and not people._people, "who has gone is forgotten"
+
+
+def test_people_who_pass_each_other_while_frames_are_dropped_keep_their_numbers():
+    people = NumberedFaces(Tracker(), 2)
+    for frame in (*range(1, 51), 90, *range(91, 100)):
+        there = np.array([[100 + 3 * frame, 50, 60, 70, 0.95], [520 - 3 * frame, 50, 60, 70, 0.95]])
+        faces = people.update(frame, there, PIXELS)
+        assert [number for number, _ in faces] == [1, 2]
+        for number, row in zip((1, 2), there, strict=True):
+            np.testing.assert_array_equal(people._people[number].box, row[:4], err_msg=f"frame {frame}")

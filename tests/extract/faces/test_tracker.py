@@ -76,6 +76,19 @@ def test_who_is_away_for_long_is_somebody_new(away, number):
     assert last == [number]
 
 
+@pytest.mark.parametrize(("frames", "number"), [([40, 50], 1), ([40, 66], 2), ([90], 1)])
+def test_of_frames_that_are_left_out_time_goes_on(frames, number):
+    """Unseen for more than MEMORY frames, and looked for twice at least, somebody is forgotten."""
+    tracker = Tracker()
+    for frame in range(1, 6):
+        tracker.update(np.array([face(50)]), frame=frame)
+    for frame in frames:
+        tracker.update(np.empty((0, 5)), frame=frame)
+    for frame in range(100, 100 + SHORTEST):
+        last = tracker.update(np.array([face(50)]), frame=frame).tolist()
+    assert last == [number]
+
+
 def test_one_who_leaves_on_the_left_is_not_who_comes_on_the_right():
     tracker = Tracker()
     for step in range(15):

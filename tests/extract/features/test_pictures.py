@@ -31,8 +31,9 @@ def test_a_crop_in_memory_gives_the_same_features_to_the_bit_as_one_on_disk(tmp_
     run.main(config, tmp_path / "work")
     live = PictureNetworks(config, EngineCache())
     assert [*live.about] == networks and len(live.classes["demo_mt_enet"]) > 2
-    for number, pixels in enumerate(crops, 1):
-        given = live.run(pixels, number)
+    together = [*live.run(crops[:3], 1), *live.run(crops[3:], 2)]
+    assert live.run([], 3) == []
+    for number, given in enumerate(together, 1):
         for network in networks:
             stored = store.read(store.path(tmp_path / "work", network, "film"))
             assert tuple(given[network]) == stored.has()

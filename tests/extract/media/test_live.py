@@ -14,7 +14,7 @@ from support.ports import free_ports
 
 from extract.media import live, video
 from extract.media.live import LiveVideo
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, hide_password
 
 
 def grey(count, height=64, width=96):
@@ -67,6 +67,18 @@ def test_frames_of_a_live_film_before_anybody_looks_are_no_dropped_ones():
         got = [*frames]
     assert 3 < len(got) < 40 and (got[0].number, got[0].seconds) == (1, 0.0)
     assert len(got) + got[-1].dropped == got[-1].number < 45 - told(got[0]) + 1 and told(got[-1]) == 44
+
+
+def test_a_frame_arrives_before_it_waits_for_room():
+    with live_streams.pipe(live_streams.encode(grey(12))) as number, LiveVideo("-", pipe=number) as frames:
+        until = time.monotonic() + 10
+        while frames._came <= live.HELD:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.2)
+        taken = time.monotonic()
+        got = [*frames]
+    assert [frame.arrived < taken for frame in got[: live.HELD + 2]] == [True] * (live.HELD + 1) + [False]
 
 
 def test_stop_ends_a_film_that_nothing_comes_of_any_more():
@@ -151,7 +163,7 @@ def test_addresses_that_are_not_there_are_refused_in_one_line_without_a_password
     for url in (f"rtsp://me:secret@127.0.0.1:{port}/live", f"http://127.0.0.1:{port}/a.mp4", f"tcp://127.0.0.1:{port}"):
         with pytest.raises(InputError, match=r"no stream there \(Connection refused\)") as error:
             read(url)
-        assert "secret" not in str(error.value) and str(error.value).startswith(live.hide_password(url))
+        assert "secret" not in str(error.value) and str(error.value).startswith(hide_password(url))
     with live_streams.server(None) as url, pytest.raises(InputError, match=r"no stream there \(.*404"):
         read(url)
 
@@ -216,7 +228,6 @@ def test_what_is_no_source_is_refused_before_anything_is_opened():
         with pytest.raises(InputError, match=said):
             LiveVideo(source, camera)
     assert live.is_stream("-") and live.is_stream("rtsp://host/x") and not live.is_stream("clips/a.mp4")
-    assert live.hide_password("rtsp://u:p@h:1/a?b") == "rtsp://***@h:1/a?b"
 
 
 def test_a_terminal_is_no_pipe():
@@ -229,8 +240,16 @@ def test_a_terminal_is_no_pipe():
     os.close(other)
 
 
-def test_an_address_that_falls_silent_has_broken_off(monkeypatch):
-    """A server that sends half a film and then nothing, with the connection open."""
+@pytest.mark.parametrize(
+    ("kind", "part", "said"),
+    [
+        ("tcp", 0.5, r"broke off after frame \d+ .*nothing came for 1 s"),
+        ("tcp", 0, r"no stream there \(nothing came for 1 s\); look"),
+        ("rtsp", 0, r"no stream there \(nothing came for 1 s\); look"),
+    ],
+)
+def test_an_address_that_falls_silent_has_broken_off(monkeypatch, kind, part, said):
+    """A server that sends half a film, or none of it, and then nothing, with the connection open."""
     import socket
 
     monkeypatch.setattr(live, "SECONDS", 1.0)
@@ -241,13 +260,46 @@ def test_an_address_that_falls_silent_has_broken_off(monkeypatch):
 
         def serve():
             connection, _ = listening.accept()
-            connection.sendall(content[: len(content) // 2])
+            connection.sendall(content[: int(len(content) * part)])
             time.sleep(4)
             connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(InputError, match=r"broke off after frame \d+ .*nothing came for 1 s"):
-            read(f"tcp://127.0.0.1:{listening.getsockname()[1]}", drop=False)
+        with pytest.raises(InputError, match=said):
+            read(f"{kind}://127.0.0.1:{listening.getsockname()[1]}", drop=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0.7, r"^-: broke off after frame \d+: no frame came for 0\.5 s; what was written stays$"),
+        (0, r"^-: no frame came for 0\.5 s; see what the program before it says$"),
+    ],
+)
+def test_a_pipe_that_falls_silent_is_not_waited_for_for_ever(monkeypatch, part, said):
+    monkeypatch.setattr(live, "PIPE_SILENCE", 0.5)
+    content = b"".join(live_streams.encode(grey(20)))
+    reading, writing = os.pipe()
+    os.write(writing, content[: int(len(content) * part)])
+    got = read_broken("-", said, pipe=reading)
+    assert bool(got) == bool(part)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_slow_user_is_no_silent_source(monkeypatch):
+    monkeypatch.setattr(live, "PIPE_SILENCE", 0.3)
+    with live_streams.pipe(live_streams.encode(grey(6))) as number, LiveVideo("-", pipe=number) as frames:
+        assert [(time.sleep(0.4), frame.number)[1] for frame in frames] == [*range(1, 7)]
+
+
+def test_whatever_hangs_an_address_is_not_waited_for_for_ever(monkeypatch):
+    """As a driver does that FFmpeg cannot make give up."""
+    end = threading.Event()
+    monkeypatch.setattr(live, "SILENCE", 0.5)
+    monkeypatch.setattr(LiveVideo, "_read", lambda self: end.wait(20))
+    threading.Timer(1.5, end.set).start()
+    assert not read_broken("rtsp://host/x", r"^rtsp://host/x: no stream there \(no frame came for 0\.5 s\)")
 
 
 def test_a_frame_that_was_given_is_free_at_once_without_the_garbage_collector(tmp_path):

@@ -1,5 +1,6 @@
 """Pictures for browsers of this machine: the newest one, to everybody, and to nobody elsewhere."""
 
+import contextlib
 import socket
 import time
 import urllib.error
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from extract.media import mjpeg
 from extract.media.mjpeg import MjpegServer
 from extract.runtime.errors import InputError
 
@@ -60,14 +62,62 @@ def test_a_browser_gets_the_page_and_every_picture_while_it_looks(server):
 
 def test_only_this_machine_and_pages_of_its_own_see_it(server):
     assert server._server.server_address[0] == "127.0.0.1"
-    for host in ("evil.example", f"evil.example:{server.port}"):
-        request = urllib.request.Request(f"{server.url}stream.mjpg", headers={"Host": host})
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": f"evil.example:{server.port}"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "[127.0.0.1"},
+        {"Host": ""},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        request = urllib.request.Request(f"{server.url}stream.mjpg", headers=headers)
         with pytest.raises(urllib.error.HTTPError, match="403") as error:
             urllib.request.urlopen(request)
         error.value.close()
+    for headers in ({"Host": "127.0.0.1"}, {"Host": "localhost"}, {"Sec-Fetch-Site": "same-origin"}):
+        with urllib.request.urlopen(urllib.request.Request(server.url, headers=headers)) as page:
+            assert page.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     with pytest.raises(urllib.error.HTTPError, match="404") as error:
         urllib.request.urlopen(f"{server.url}nothing")
     error.value.close()
+
+
+def test_so_many_look_at_once_and_no_more(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(mjpeg.MOST):
+            stack.enter_context(urllib.request.urlopen(f"{server.url}stream.mjpg"))
+        with pytest.raises(urllib.error.HTTPError, match="503") as error:
+            urllib.request.urlopen(f"{server.url}stream.mjpg")
+        error.value.close()
+        assert server._watching == mjpeg.MOST
+    for level in range(100):
+        server.show(np.full((300, 300, 3), level, np.uint8))
+        if not server.watched:
+            break
+        time.sleep(0.02)
+    with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
+        assert answer.status == 200, "places become free"
+
+
+def test_who_says_nothing_or_takes_nothing_is_let_go(monkeypatch):
+    monkeypatch.setattr(mjpeg, "SECONDS", 0.3)
+    server = MjpegServer(0)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as silent:
+            silent.settimeout(5)
+            assert silent.recv(1) == b"", "the connection is closed"
+        with socket.create_connection(("127.0.0.1", server.port)) as full:
+            full.sendall(b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            wait_until(lambda: server.watched)
+            noise = np.random.default_rng(0).integers(0, 255, (1000, 1500, 3), np.uint8)
+            for _ in range(60):
+                server.show(noise)
+                if not server.watched:
+                    break
+                time.sleep(0.05)
+            assert not server.watched
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("port", [None, 70_000])

@@ -25,6 +25,32 @@ def test_ctrl_c_says_that_nothing_is_lost(capsys):
     assert "goes on from there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rtsp://u:p@h:1/a?b", "rtsp://***@h:1/a?b"),
+        ("rtsp://me:se/cr@et/@host/x", "rtsp://***@host/x"),
+        ("rtsp://me:se?cret@host/x", "rtsp://***"),
+        ("rtsp://me:se#cr=et@[::1/x", "rtsp://***@[::1/x"),
+        ("https://host/a.mp4?token=secret&user=me", "https://host/a.mp4?token=***&user=***"),
+        ("https://host/a?token=sec@ret", "https://***"),
+        ("--storage=postgresql://me:secret@host/study", "--storage=postgresql://***@host/study"),
+        ("http://host:8080/a/b.mp4", "http://host:8080/a/b.mp4"),
+        ("clips/me@home?a=b.mp4", "clips/me@home?a=b.mp4"),
+    ],
+)
+def test_addresses_are_told_without_what_is_secret(url, told):
+    assert errors.hide_password(url) == told
+
+
+def test_ctrl_c_tells_the_command_without_passwords(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "blend.predict", "rtsp://me:secret@host/x?token=secret"])
+    with pytest.raises(SystemExit), errors.exits():
+        raise KeyboardInterrupt
+    said = capsys.readouterr().err
+    assert "secret" not in said and "python -m blend.predict 'rtsp://***@host/x?token=***'" in said
+
+
 def test_other_errors_are_bugs_and_keep_their_traceback():
     with pytest.raises(ZeroDivisionError), errors.exits():
         _ = 1 / 0

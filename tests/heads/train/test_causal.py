@@ -114,11 +114,12 @@ def test_memory_ends_where_windows_do_and_relative_columns_keep_a_thin_choice() 
     assert set(apart) == {apart[0]} and min(thin._chosen) == 1, "evenly, from the beginning on"
 
 
-def test_after_thinning_what_is_relative_is_still_close_to_the_whole_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reach", [0, 60])
+def test_after_thinning_what_is_relative_is_still_close_to_the_whole_recording(tmp_path: Path, reach: int) -> None:
     frames = [*range(1, 401)]
     sources = (Source("one", ("logits",)),)
     head = model(write(tmp_path, frames), {"logits": "recording"}, [], sources)
-    memory = causal.FrameMemory(0, choice=64)
+    memory = causal.FrameMemory(reach, choice=64)
     for frame in frames:
         memory.add(frame, features(frame))
     now, whole = causal.predict_last(head, memory, CLASSES), head.rows(tmp_path, ["stream"]).batch()[-1]
