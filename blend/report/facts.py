@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shlex
-import sys
 import warnings
 from dataclasses import asdict
 from datetime import datetime
@@ -26,6 +22,7 @@ from blend.report.schema import HeadSeconds, Making, Report
 from blend.search.search import SearchResult, Trial, derive
 from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
+from extract.runtime import errors
 from heads.abaw import read
 from heads.abaw.tasks import Task
 from heads.data import resemblance
@@ -92,20 +89,12 @@ def warn_of_resemblance(report: Report) -> list[str]:
     ]
 
 
-PASSWORD = re.compile(r"(://[^:@/\s]*):\S*@")
-"""In a storage's URL."""
-
-
 def describe_making(config: Config, sources: BlendInputs) -> Making:
     """When and how this report is made: version, command, config, and what heads of ours took."""
-    given = sys.orig_argv[1:]
-    words = (
-        ["python", *given[given.index("-m") :]] if "-m" in given else [*map(os.path.basename, given[:1]), *given[1:]]
-    )
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "version": _version(),
-        "command": PASSWORD.sub(r"\1:...@", shlex.join(words)),
+        "command": errors.describe_command(),
         "heads": {
             name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None
         },

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -27,6 +29,14 @@ PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>affect-he
 <img src="/stream.mjpg" alt="The stream with what was predicted"></html>"""
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a browser that goes away in the middle of a request."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class MjpegServer:
     """Shows the newest picture to whoever looks at http://127.0.0.1:<port>/; to be closed when done."""
 
@@ -36,7 +46,7 @@ class MjpegServer:
         self._changed = threading.Condition()
         self._closed = False
         try:
-            self._server = ThreadingHTTPServer((HOST, port), _handler(self))
+            self._server = _Server((HOST, port), _handler(self))
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"--serve {port}: {HOST}:{port} cannot be had ({getattr(error, 'strerror', error)}); give another port"

@@ -32,6 +32,8 @@ class InputError(Exception):
         super().__init__(f"{line[: limits.MESSAGE * 3 // 4]} ... {line[-limits.MESSAGE // 4 :]}" if cut else line)
 
 
+OURS = ("python -m ", "affect-heads ")
+"""How command lines of ours begin."""
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """What a disk says that takes no more."""
 
@@ -158,7 +160,16 @@ def _is_left(number: int) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _command() -> str:
-    """The command that runs, to be copied, without passwords; empty where it is no command line of ours."""
+def describe_command() -> str:
+    """The command line that runs, to be copied, without passwords: `python -m ...`, or a script's name and arguments."""
     given = [hide_password(word) for word in sys.orig_argv]
-    return f": python {shlex.join(given[given.index('-m') :])}" if "-m" in given else ""
+    words = (
+        ["python", *given[given.index("-m") :]] if "-m" in given else [*map(os.path.basename, given[1:2]), *given[2:]]
+    )
+    return shlex.join(words)
+
+
+def _command() -> str:
+    """The same behind a colon; empty where it is no command of ours."""
+    command = describe_command()
+    return f": {command}" if command.startswith(OURS) else ""

@@ -49,7 +49,7 @@ def test_how_a_report_was_made_hides_passwords_and_knows_what_heads_took(make_co
     given = ["/usr/bin/python3", "-m", "blend.run", "--task", "va", "--storage", "postgresql://me:p@ss@host/db"]
     monkeypatch.setattr("sys.orig_argv", given)
     facts = report_facts.describe_making(corpus.config(), sources)
-    assert facts["command"] == "python -m blend.run --task va --storage postgresql://me:...@host/db"
+    assert facts["command"] == "python -m blend.run --task va --storage 'postgresql://***@host/db'"
     assert facts["heads"] == {"mine": {"learn": 12.5, "predict": 1.25}}
     assert facts["config"] == corpus.config().model_dump(mode="json")
     monkeypatch.setattr("sys.orig_argv", ["/usr/bin/python3", "/opt/bin/affect-heads", "run", "--task", "a b"])

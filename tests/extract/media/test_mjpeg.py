@@ -2,6 +2,8 @@
 
 import contextlib
 import socket
+import struct
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -135,3 +137,13 @@ def test_closing_ends_who_looks(server):
         wait_until(lambda: server.watched)
         server.close()
         assert answer.read() == b""
+
+
+def test_a_browser_that_breaks_off_in_the_middle_of_a_request_is_no_news(server, capfd):
+    with socket.create_connection(("127.0.0.1", server.port)) as gone:
+        gone.sendall(b"GET / HT")
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+    until = time.monotonic() + 5
+    while threading.active_count() > 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert capfd.readouterr().err == ""
