@@ -161,12 +161,11 @@ def _is_left(number: int) -> bool:
 
 
 def describe_command() -> str:
-    """The command line that runs, to be copied, without passwords: `python -m ...`, or a script's name and arguments."""
+    """The command line that runs, to be copied, without passwords: `python -m ...`, or a script with its arguments."""
     given = [hide_password(word) for word in sys.orig_argv]
-    words = (
-        ["python", *given[given.index("-m") :]] if "-m" in given else [*map(os.path.basename, given[1:2]), *given[2:]]
-    )
-    return shlex.join(words)
+    if "-m" in given:
+        return shlex.join(["python", *given[given.index("-m") :]])
+    return shlex.join([*map(os.path.basename, given[1:2]), *given[2:]])
 
 
 def _command() -> str:
