@@ -99,6 +99,15 @@ def test_units_are_explained_where_there_are_any(table):
     assert "Of a unit" not in prediction_timeline.render(only, said(only), params())
 
 
+def test_the_table_has_what_is_seen_and_leaves_out_what_never_is(table):
+    some = table.copy()
+    some["expression"] = some["expression"].replace("Fear", "Anger")
+    some["AU4"] = some["AU4"] * 0
+    facts = said(some)
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>', timeline.render(some, facts, params()))
+    assert rows == ["frames with a face", *(name for name in (*EXPR, *AU) if name not in ("Fear", "AU4")), *VA]
+
+
 def test_uneven_times_are_carried_one_by_one(table):
     uneven = table.assign(time=table["time"] ** 1.1)
     data, of = carried(prediction_timeline.render(uneven, said(table), params()))
