@@ -104,7 +104,7 @@ def test_the_table_has_what_is_seen_and_leaves_out_what_never_is(table):
     some["expression"] = some["expression"].replace("Fear", "Anger")
     some["AU4"] = some["AU4"] * 0
     facts = said(some)
-    rows = re.findall(r'<tr><th scope="row">(.*?)</th>', timeline.render(some, facts, params()))
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>', prediction_timeline.render(some, facts, params()))
     assert rows == ["frames with a face", *(name for name in (*EXPR, *AU) if name not in ("Fear", "AU4")), *VA]
 
 
