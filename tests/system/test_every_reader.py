@@ -116,6 +116,7 @@ OWN = {
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus.has_sound extract.demo.picture_corpus.is_done
         extract.demo.picture_corpus._clear_other_version extract.enlarge._check_made_by
+        extract.networks.facts.read_folds
         extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of

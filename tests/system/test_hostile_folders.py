@@ -117,7 +117,15 @@ def flipped(content: bytes) -> bytes:
 
 
 DAMAGES = {"flip": flipped, "cut": lambda content: content[: len(content) // 2], "empty": lambda content: b""}
-MADE_ANEW = ("booster_0.txt", "params.json", "prior.json", "networks.json", "val.parquet", "test_trainval.parquet")
+MADE_ANEW = (
+    "booster_0.txt",
+    "params.json",
+    "prior.json",
+    "networks.json",
+    "val.parquet",
+    "test_trainval.parquet",
+    "index.html",
+)
 """Kinds of files for which the whole command runs; the others go the same way."""
 
 

@@ -23,7 +23,7 @@ from blend.report.schema import Baseline, Interval, Score, Way
 from extract import config as configs
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import MTL, SUBTASKS, TASKS
+from heads.abaw.tasks import MTL, NAMES, SINGLE_TASKS, SUBTASKS
 
 FILE = "index.html"
 COLUMNS = ("expected", "fitted", "best head", "equal weights", "test")
@@ -69,7 +69,7 @@ def write(work: Path) -> None:
 
 def render(work: Path) -> str:
     """The page. Equal reports give equal bytes."""
-    places = [place for place in (*TASKS, MTL, *SUBTASKS) if (work / "blend" / place).is_dir()]
+    places = [place for place in (*NAMES, *SUBTASKS) if (work / "blend" / place).is_dir()]
     entries = {place: read(work / "blend" / place, place) for place in places}
     return sections.render(
         "index",
@@ -94,7 +94,7 @@ def read(folder: Path, place: str) -> Entry | None:
         date = datetime.fromisoformat(str(made["date"])).strftime("%Y-%m-%d %H:%M")
     except (InputError, OSError, LookupError, TypeError, ValueError, AttributeError):
         return None  # somebody is making it, an older version has made it, or it is none of ours
-    task = (TASKS | SUBTASKS).get(place)
+    task = (SINGLE_TASKS | SUBTASKS).get(place)
     title = "Multi-task challenge" if task is None else task.title + (", its part" if task.within else "")
     return Entry(title, quote(f"blend/{place}/report.html"), report["metric"], cells, date)
 

@@ -145,6 +145,14 @@ def test_a_fold_that_is_gone_or_another_is_named(made, finished, tmp_path):
             extract_run.main(load_with(made, tmp_path / name / "ft.onnx"), tmp_path / f"work-{name}")
 
 
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"network": "x", "corpus": "made", "folds": [{}]}'])
+def test_folds_that_cannot_be_read_are_one_line(made, finished, tmp_path, text):
+    shutil.copytree(finished, tmp_path / "ft")
+    facts.folds_file(tmp_path / "ft" / "ft.onnx").write_text(text)
+    with pytest.raises(InputError, match=r"ft\.folds\.json.*heads\.finetune with --folds again"):
+        facts.read_folds(tmp_path / "ft" / "ft.onnx")
+
+
 def test_a_video_of_another_corpus_is_the_whole_networks_whatever_it_is_called(made, finished, tmp_path):
     config = load_with(made, finished / "ft.onnx", "corpus.name=other")
     extract_run.main(config, tmp_path)
