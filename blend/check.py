@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 
 SHOWN = 20
+LOOKED_AT = 100
+"""Lines of a file by which a list without values is known."""
 
 
 EXAMPLES = """Examples:
@@ -67,6 +70,7 @@ def command(
             if lengths is not None or task is not None:
                 raise InputError("--lengths and --task are for ABAW-3's folders of a text per video")
             wanted = read_template(template)
+            _refuse_list(file, template)
             result = [f"line {line}: {text}" for line, text in list_problems(file, wanted)]
             what = f"a submission for {wanted.kind.name}, {len(wanted.images):,} pictures in the template's order"
             if compare and not result:
@@ -89,6 +93,17 @@ def command(
         print(f"{file}: complete; {what}")
         if odd:
             raise typer.Exit(1)
+
+
+def _refuse_list(file: Path, template: Path) -> None:
+    """Raise InputError for a file without any value: an official list that was given in a submission's place."""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        values = [line.partition(",")[2].strip(",\r\n ") for line in islice(lines, 1, LOOKED_AT)]
+    if values and not any(values):
+        raise InputError(
+            f"{file}: has no values: it looks like an official list; the submission comes first, as in check "
+            f"{template} {file}"
+        )
 
 
 if __name__ == "__main__":

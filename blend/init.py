@@ -162,6 +162,16 @@ def main(root: Path, out: Path, name: str) -> Layout:
     if out.exists():
         raise InputError(f"{out}: is there already; give another --out, or remove it")
     layout = find_layout(root.resolve())
+    if not layout.frames and not layout.annotations:
+        raise InputError(
+            f"{root}: found neither frames <video>/00001.jpg nor annotations; "
+            + (
+                f"of the raw videos in {layout.videos[0]} make crops first: affect-heads extract --videos "
+                f"{layout.videos[0]} --out FOLDER"
+                if layout.videos
+                else "name the folder that holds them"
+            )
+        )
     run_folder.write_text(out, write_config(layout, name))
     return layout
 

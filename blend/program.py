@@ -48,7 +48,7 @@ Examples:
   affect-heads run --task au                           the embedded corpus
   affect-heads init /data/ABAW --out mine.toml         a config for your data
   affect-heads run --task au --config mine.toml
-  affect-heads predict clip.mp4 --blend runs/demo/blend
+  affect-heads predict clip.mp4 --blend runs/demo/blend/au
   affect-heads predict clip.mp4 --pretrained           a network by itself, before any training
   affect-heads COMMAND --help                          its options and examples"""
 

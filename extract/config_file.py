@@ -14,7 +14,9 @@ def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     Raises InputError as `inputs.read_toml`, and for files that extend each other.
     """
-    raw = inputs.read_toml(path, "config file", "configs/demo.toml and configs/affwild2.toml are examples")
+    raw = inputs.read_toml(
+        path, "config file", "leave out --config for the demo; affect-heads init writes one for your data"
+    )
     resolve(raw, path.resolve().parent)
     if (extends := raw.pop("extends", None)) is None:
         return raw

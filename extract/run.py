@@ -195,7 +195,7 @@ def command(
     faces: Annotated[
         int, typer.Option(help="With --videos: 2 gives <video>_left and <video>_right.", min=1, max=2)
     ] = 1,
-    size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16)] = 112,
+    size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16, max=1024)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
     where: session.Where = cluster.LOCAL,
     as_json: cli.AsJson = False,
@@ -208,6 +208,8 @@ def command(
             from extract.faces import crop_videos as crops
 
             sys.exit(crops.command(videos, out, faces=faces, size=size, redo=redo, as_json=as_json))
+        if out is not None:
+            raise InputError(f"--out {out}: is for --videos FOLDER, whose face crops go there; features go to --work")
         settings = configs.load(Config, config, overrides)
         if list_networks:
             from extract import list_networks as listing

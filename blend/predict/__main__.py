@@ -38,73 +38,95 @@ ffmpeg ... -f mpegts - | python -m blend.predict - --pretrained      a pipe; lik
 python -m blend.predict *.mp4 --blend runs/mine/blend/va --out results --json > results.json"""
 
 
+NETWORKS = (".onnx", ".pt", ".pth")
+"""Ends of files that are networks, not videos."""
+
+Videos = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Video files, folders of face crops 00001.jpg, ... or of other pictures; or one stream: an address, - "
+        "for a pipe.",
+        show_default=False,
+    ),
+]
+Blends = Annotated[
+    list[Path] | None, typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False)
+]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[NETWORK]",
+        help=f"In place of blends what a network says of itself, by default {DEFAULT}; your own with --config.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where a folder for each video goes; of a stream a new file for its lines, default stdout.",
+        show_default=str(DEFAULT_OUT),
+    ),
+]
+Faces = Annotated[
+    int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MOST)
+]
+Ids = Annotated[bool, typer.Option("--ids", help="By number with --faces 1 and 2, too.")]
+MinFace = Annotated[
+    float | None, typer.Option(help="By number: pixels of the smallest face; default 30.", show_default=False)
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="By number: how sure the detector must be once, 0.6 to 1; default 0.8.", show_default=False),
+]
+TableFormat = Annotated[Format, typer.Option("--format", help="The table as csv, parquet, or both.")]
+Draws = Annotated[bool, typer.Option(help="Draw on the video; off, it takes less time.")]
+Size = Annotated[int, typer.Option(help="Edge of the face crops in pixels.", min=16, max=1024)]
+Fps = Annotated[float, typer.Option(help="Frames per second of folders of crops.", min=0.1, max=1000)]
+Detector = Annotated[
+    Path | None, typer.Option(help="The face detector's file; default: the cache, else downloaded once.")
+]
+ConfigOfRun = Annotated[Path | None, typer.Option(help="The run's TOML file; default: what the blends have on record.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep crops and features, for the next blend.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and nothing else.")]
+Camera = Annotated[
+    str | None, typer.Option(help="In place of videos a camera: 0, 1, ... or its device.", show_default=False)
+]
+Drop = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop/--no-drop",
+        help="Of a stream: leave out frames where predicting is slower, or let them wait. Default: those of pipes "
+        "and of finished files on the web wait.",
+        show_default=False,
+    ),
+]
+Serve = Annotated[
+    int | None,
+    typer.Option(help="Of a stream: a port of this machine where a browser sees it.", show_default=False, min=0),
+]
+Window = Annotated[bool, typer.Option("--window", help="Of a stream: show it in a window.")]
+
+
 def command(
-    videos: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Video files, folders of face crops 00001.jpg, ... or of other pictures; or one stream: an address, - "
-            "for a pipe.",
-            show_default=False,
-        ),
-    ] = None,
-    blend: Annotated[
-        list[Path] | None,
-        typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False),
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[NETWORK]",
-            help=f"In place of blends what a network says of itself, by default {DEFAULT}; your own with --config.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where a folder for each video goes; of a stream a new file for its lines, default stdout.",
-            show_default=str(DEFAULT_OUT),
-        ),
-    ] = None,
-    faces: Annotated[
-        int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MOST)
-    ] = 1,
-    ids: Annotated[bool, typer.Option("--ids", help="By number with --faces 1 and 2, too.")] = False,
-    min_face: Annotated[
-        float | None, typer.Option(help="By number: pixels of the smallest face; default 30.", show_default=False)
-    ] = None,
-    min_score: Annotated[
-        float | None,
-        typer.Option(help="By number: how sure the detector must be once, 0.6 to 1; default 0.8.", show_default=False),
-    ] = None,
-    table_format: Annotated[Format, typer.Option("--format", help="The table as csv, parquet, or both.")] = "csv",
-    video: Annotated[bool, typer.Option(help="Draw on the video; off, it takes less time.")] = True,
-    size: Annotated[int, typer.Option(help="Edge of the face crops in pixels.", min=16)] = 112,
-    fps: Annotated[float, typer.Option(help="Frames per second of folders of crops.", min=0.1, max=1000)] = 30.0,
-    detector: Annotated[
-        Path | None, typer.Option(help="The face detector's file; default: the cache, else downloaded once.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="The run's TOML file; default: what the blends have on record.")
-    ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep crops and features, for the next blend.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and nothing else.")] = False,
-    camera: Annotated[
-        str | None, typer.Option(help="In place of videos a camera: 0, 1, ... or its device.", show_default=False)
-    ] = None,
-    drop: Annotated[
-        bool | None,
-        typer.Option(
-            "--drop/--no-drop",
-            help="Of a stream: leave out frames where predicting is slower, or let them wait. Default: those of pipes "
-            "and of finished files on the web wait.",
-            show_default=False,
-        ),
-    ] = None,
-    serve: Annotated[
-        int | None,
-        typer.Option(help="Of a stream: a port of this machine where a browser sees it.", show_default=False, min=0),
-    ] = None,
-    window: Annotated[bool, typer.Option("--window", help="Of a stream: show it in a window.")] = False,
+    videos: Videos = None,
+    blend: Blends = None,
+    pretrained: Pretrained = None,
+    out: Out = None,
+    faces: Faces = 1,
+    ids: Ids = False,
+    min_face: MinFace = None,
+    min_score: MinScore = None,
+    table_format: TableFormat = "csv",
+    video: Draws = True,
+    size: Size = 112,
+    fps: Fps = 30.0,
+    detector: Detector = None,
+    config: ConfigOfRun = None,
+    keep: Keep = False,
+    as_json: AsJson = False,
+    camera: Camera = None,
+    drop: Drop = None,
+    serve: Serve = None,
+    window: Window = False,
 ) -> None:
     """Apply trained blends to videos: a table of every frame, an annotated video and a timeline for each."""
     with errors.exits():
@@ -113,12 +135,8 @@ def command(
                 raise InputError("a stream: --format, --keep and --no-video are for files; leave them out")
             people = choose_people(faces, ids or faces > 1, min_face, min_score)
             options = StreamOptions(out, drop, serve, window, people)
-            try:
-                with Predictor(*(blend or ()), pretrained=pretrained, config=config, size=size, detector=detector) as p:
-                    stream.main(*source, p, options)
-            except KeyboardInterrupt:  # before the first frame, or twice: nothing goes on from there
-                print("interrupted: the lines that were written stay", file=sys.stderr)
-                sys.exit(130)
+            with Predictor(*(blend or ()), pretrained=pretrained, config=config, size=size, detector=detector) as made:
+                _predict_stream(source, made, options)
             return
         if drop is not None or serve is not None or window:
             raise InputError("--drop, --serve and --window are for streams: --camera 0, an address, or - for a pipe")
@@ -128,24 +146,21 @@ def command(
                 "--pretrained; or a stream's address, - for a pipe, or --camera 0"
             )
         said = main(
-            [Path(path) for path in videos],
-            blend,
-            out or DEFAULT_OUT,
-            faces=faces,
-            ids=ids,
-            min_face=min_face,
-            min_score=min_score,
-            size=size,
-            fps=fps,
-            table_format=table_format,
-            video=video,
-            config=config,
-            detector=detector,
-            keep=keep,
-            pretrained=pretrained,
-        )
+            [Path(path) for path in videos], blend, out or DEFAULT_OUT, faces=faces, ids=ids, min_face=min_face,
+            min_score=min_score, size=size, fps=fps, table_format=table_format, video=video, config=config,
+            detector=detector, keep=keep, pretrained=pretrained,
+        )  # fmt: skip
         if not tell(said, as_json):
             sys.exit(1)
+
+
+def _predict_stream(source: tuple[str, bool], predictor: Predictor, options: StreamOptions) -> None:
+    """A stream to its end; Ctrl-C before its first frame, or twice, leaves nothing that goes on from there."""
+    try:
+        stream.main(*source, predictor, options)
+    except KeyboardInterrupt:
+        print("interrupted: the lines that were written stay", file=sys.stderr)
+        sys.exit(130)
 
 
 def tell(said: list[dict[str, Any]], as_json: bool) -> bool:
@@ -176,6 +191,11 @@ def complete_pretrained(arguments: list[str]) -> list[str]:
     results: list[str] = []
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
         results.append(argument)
+        if argument == "--pretrained" and Path(following).suffix.lower() in NETWORKS:
+            raise InputError(
+                f"--pretrained {following}: a network of your own has a name: give its TOML file with --config, and "
+                f"here the NAME of its section [networks.NAME]"
+            )
         if argument == "--pretrained" and (following.startswith("-") or Path(following).exists()):
             results.append(DEFAULT)
     return results

@@ -118,7 +118,8 @@ def _tasks(network: Network) -> list[Task]:
     gives = f"classes such as {strange[0]!r}" if strange else "no classes" if "logits" in network.kinds else "no logits"
     raise InputError(
         f"--pretrained {network.name}: the network gives {', '.join(network.kinds)} with {gives}, expected va, or "
-        f"logits with classes of {', '.join(MEANS)}; name them in [networks.{network.name}], or take another network"
+        f"logits with classes of {', '.join(MEANS)}; say classes = [...], in the order of the logits, in "
+        f"[networks.{network.name}], or take another network"
     )
 
 

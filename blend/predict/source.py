@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -284,6 +285,18 @@ def _numbered(crops: Path, video: str) -> tuple[list[Boxes], tuple[str, ...], tu
     return [person for person, _ in rows], names, tuple(measures for _, measures in rows)
 
 
+def _films(folder: Path) -> list[Path]:
+    """The videos in a folder, by their names."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in video.EXTENSIONS)
+
+
+def _name_instead(folder: Path) -> str:
+    """The end of a line about a folder without pictures: what to name in its place."""
+    if (folder / "params.json").is_file():
+        return "; it is a blend: put --blend before it"
+    return f"; of the videos in it name the files, as in {films[0]}" if (films := _films(folder)) else ""
+
+
 def clips(paths: list[Path], fps: float) -> list[VideoSource]:
     """Videos by their paths. Raises InputError for one that is missing, not named like a video, or called like another.
 
@@ -301,7 +314,13 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
             if not clip.names:
                 raise InputError(
                     f"{path}: no pictures called like frames in it, nor others; expected 00001.jpg, ... or any .jpg or "
-                    f".png files in {path}"
+                    f".png files in {path}{_name_instead(path)}"
+                )
+            if films := _films(path):
+                print(
+                    f"warning: {path}: its pictures are predicted, not its {len(films)} videos (first: "
+                    f"{films[0].name}): name those",
+                    file=sys.stderr,
                 )
         file_names.check(file_names.VIDEO, clip.name, path)
         if clip.name in results:

@@ -47,7 +47,8 @@ def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
     import cv2
 
     if path is not None and not path.is_file():
-        raise InputError(f"{path}: no such file; expected the face detector {DETECTOR.file}")
+        found = "found a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {found}; expected the face detector {DETECTOR.file}")
     path = path or weights.find(DETECTOR)
     weights.verify(path, DETECTOR)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 notes a default it ignores

@@ -18,7 +18,9 @@ MOST_SEED = 2**31 - 1
 ConfigFile = Annotated[Path, typer.Option(help="The run's TOML file.", show_default="configs/demo.toml")]
 """Help texts are alike on every machine: the default is shown as the project's own path."""
 Work = Annotated[Path | None, typer.Option(help="Work folder; default runs/<corpus name>.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, overrides the config.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="key.path=value, overrides the config; can be repeated.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")]
 
@@ -34,14 +36,16 @@ class Command(typer.core.TyperCommand):
             takes = getattr(getattr(error, "param", None), "help", None) or ""
             said = [text.rstrip(".") for text in (error.format_message(), takes) if text]
             lines = (line.strip() for line in (self.epilog or "").splitlines())
-            example = next((line.partition("  ")[0] for line in lines if line.startswith(COMMAND_LINES)), "")
+            example = next(
+                (line.partition("  ")[0].replace(r"\[", "[") for line in lines if line.startswith(COMMAND_LINES)), ""
+            )
             raise UsageError(": ".join(said) + (f"; for example: {example}" if example else ""), error.ctx) from error
 
 
 def application(command: Callable[..., None], examples: str) -> typer.Typer:
     """A program of one command, whose help ends with examples."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=examples, cls=Command)(command)
+    app.command(epilog=examples.replace("[", r"\["), cls=Command)(command)  # else [corpus.au] is taken for markup
     return app
 
 

@@ -128,8 +128,12 @@ def test_the_config_is_one_that_runs_take(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_a_comment_to_fill_in(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    init.main(tmp_path / "empty", tmp_path / "mine.toml", "mine")
+    with pytest.raises(InputError, match="found neither frames"):
+        init.main(tmp_path, tmp_path / "mine.toml", "mine")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "train").mkdir()
+    (tmp_path / "texts" / "train" / "a.txt").write_text(TASKS["au"].header + "\n")
+    init.main(tmp_path / "texts", tmp_path / "mine.toml", "mine")
     text = (tmp_path / "mine.toml").read_text()
     table = tomllib.loads(text)
     assert set(table) == {"corpus", "features"} and "# [corpus.au]" in text and "not found" in text

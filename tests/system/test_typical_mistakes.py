@@ -28,7 +28,10 @@ MISTAKES = {
     "no task": ("run", r"--task.*au, expr, va, lsd, mtl.*for example: affect-heads run --task au"),
     "a task in capitals": ("run --task AU", r"did you mean 'au'"),
     "another word for a task": ("run --task arousal", r"there are au, expr, va, lsd, mtl"),
-    "a config that is not there": ("run --task au --config no.toml", r"configs/demo\.toml and .*are examples"),
+    "a config that is not there": (
+        "run --task au --config no.toml",
+        r"leave out --config for the demo; affect-heads init",
+    ),
     "a config that is no TOML": ("run --task au --config broken.toml", r"broken\.toml: not valid TOML.*end of doc"),
     "a misspelt key": ("run --task au --config typo.toml", r"'corpus\.frams'.*did you mean 'frames'"),
     "annotations that are not there": ("run --task va --config va.toml", r"corpus\.va.*train"),
@@ -55,6 +58,14 @@ MISTAKES = {
     "a blend that is not there": ("predict text.txt --blend nowhere", r"no blend here.*blend\.run --task au makes one"),
     "neither blend nor network": ("predict text.txt", r"--blend runs/demo/blend/au; or give --pretrained"),
     "an unknown pre-trained network": ("predict text.txt --pretrained enet", r"enet.*enet_b0_8_va_mtl"),
+    "a network's file": ("predict clip.mp4 --pretrained net.onnx", r"a network of your own has a name.*--config"),
+    "a blend in a video's place": ("predict made --pretrained demo_mt_enet", r"it is a blend: put --blend before it"),
+    "a folder of videos": ("predict films --pretrained demo_mt_enet", r"name the files, as in films/a\.mp4"),
+    "crops of no videos": ("extract --out crops", r"--out crops: is for --videos FOLDER"),
+    "the list in the submission's place": ("check list.txt text.txt", r"text\.txt: line 1 is 'hello'"),
+    "twice the list": ("check list.txt list.txt", r"list\.txt: has no values.*the submission comes first"),
+    "a folder without a corpus": ("init empty", r"empty: found neither frames <video>/00001\.jpg nor annotations"),
+    "a folder of raw videos": ("init films", r"affect-heads extract --videos .*films --out FOLDER"),
     "no template": ("check text.txt", r"'template': The official list or sample file.*for example"),
     "a submission that is not there": ("check no.txt list.txt", r"no\.txt: no such file"),
     "a template that is none": ("check text.txt text.txt", r"line 1 is 'hello'.*known are au: .*AU1,AU2"),
@@ -83,6 +94,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("hello\n")
     (tmp_path / "broken.toml").write_text("a = [")
+    for name in ("empty", "films", "made"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "films" / "a.mp4").write_text("hello\n")
+    (tmp_path / "made" / "params.json").write_text("{}")
     (tmp_path / "typo.toml").write_text('[corpus]\nname = "mine"\nframs = "frames"\n')
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     for name in ("a", "b", "c"):
