@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +20,6 @@ from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 
 SHOWN = 20
-LOOKED_AT = 100
-"""Lines of a file by which a list without values is known."""
 
 
 EXAMPLES = """Examples:
@@ -70,8 +67,13 @@ def command(
             if lengths is not None or task is not None:
                 raise InputError("--lengths and --task are for ABAW-3's folders of a text per video")
             wanted = read_template(template)
-            _refuse_list(file, template)
-            result = [f"line {line}: {text}" for line, text in list_problems(file, wanted)]
+            found = list_problems(file, wanted)
+            if found and all(text.startswith("0 values") for _, text in found):
+                raise InputError(
+                    f"{file}: has no values: it looks like an official list; the submission comes first, as in check "
+                    f"{template} {file}"
+                )
+            result = [f"line {line}: {text}" for line, text in found]
             what = f"a submission for {wanted.kind.name}, {len(wanted.images):,} pictures in the template's order"
             if compare and not result:
                 from blend import check_predictions
@@ -93,17 +95,6 @@ def command(
         print(f"{file}: complete; {what}")
         if odd:
             raise typer.Exit(1)
-
-
-def _refuse_list(file: Path, template: Path) -> None:
-    """Raise InputError for a file without any value: an official list that was given in a submission's place."""
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        values = [line.partition(",")[2].strip(",\r\n ") for line in islice(lines, 1, LOOKED_AT)]
-    if values and not any(values):
-        raise InputError(
-            f"{file}: has no values: it looks like an official list; the submission comes first, as in check "
-            f"{template} {file}"
-        )
 
 
 if __name__ == "__main__":
