@@ -38,7 +38,7 @@ CHUNK = 30
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """One folder of pictures, and how many of each class it has."""
 
     folder: str
@@ -51,9 +51,9 @@ class Part:
 
 
 PARTS = {
-    "train": Part("training_set_synthetic_images", (72, 60, 44, 192, 300, 60), synthetic=True),
-    "val": Part("validation_set_real_images", (44, 36, 32, 60, 48, 40), first=100_000),
-    "test": Part("lsd_test_data", (70, 60, 50, 90, 80, 70), by_class=False, first=200_000),
+    "train": Subset("training_set_synthetic_images", (72, 60, 44, 192, 300, 60), synthetic=True),
+    "val": Subset("validation_set_real_images", (44, 36, 32, 60, 48, 40), first=100_000),
+    "test": Subset("lsd_test_data", (70, 60, 50, 90, 80, 70), by_class=False, first=200_000),
 }
 LIST = "LSD_test_set.txt"
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ class Position:
     def best(self) -> int:
         """After how many epochs the score was best, the first of equal ones: 0 is the start itself."""
         return max(range(len(self.scores)), key=lambda i: (self.scores[i], -i))
+
+
+def not_finite_error(
+    error: Exception, section: str, position: Position, steps: int, rate: float, path: Path
+) -> InputError:
+    """What to raise where a step's loss is not finite: names the step, the key to lower, and the last good checkpoint.
+
+    `steps` an epoch, at `rate`; `section` of the config, as "finetune.mine".
+    """
+    return InputError(
+        f"{section}: {error} at step {position.step} of {steps} in epoch {position.epoch + 1}, expected a finite "
+        f"number: lower {section}.rate ({rate:g}); the last good checkpoint is {path}"
+    )
 
 
 def save(

@@ -101,6 +101,15 @@ def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Op
     return batch
 
 
+def no_room_error(
+    key: str, compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int
+) -> InputError:
+    """What to raise where a GPU has no room for a batch, by its key in a config: says which would fit, by trying."""
+    fits = find_batch(compute, optimiser, batch)
+    advice = f"{key} = {fits} fits" if fits else "not even one picture fits"
+    return InputError(f"{key} = {batch}: the GPU has no room for it; {advice}")
+
+
 def create_optimiser(
     network: FineTunedNetwork, rate: float, decay: float, layer_decay: float, head_alone: bool
 ) -> torch.optim.Optimizer:

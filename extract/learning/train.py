@@ -154,10 +154,8 @@ class _Learner:
                 lambda: self.loss(self._outputs(x)[1], truth), self.optimiser, run.recipe.sam
             )
         except optimiser.NotFinite as error:
-            raise InputError(
-                f"finetune.{run.name}: {error} at step {here.step} of {steps} in epoch {here.epoch + 1}, expected a "
-                f"finite number: lower finetune.{run.name}.rate ({run.recipe.rate:g}); the last good checkpoint is "
-                f"{run.folder / CHECKPOINT}"
+            raise checkpoint.not_finite_error(
+                error, f"finetune.{run.name}", here, steps, run.recipe.rate, run.folder / CHECKPOINT
             ) from None
         except torch.cuda.OutOfMemoryError:
             raise self._no_room_error() from None
@@ -248,10 +246,9 @@ class _Learner:
     def _no_room_error(self) -> InputError:
         """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
         recipe, size = self.run.recipe, self.run.start.network.size
-        batch = optimiser.find_batch(
+        return optimiser.no_room_error(
+            f"finetune.{self.run.name}.batch",
             lambda n: self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum(),
             self.optimiser,
             recipe.batch,
         )
-        advice = f"finetune.{self.run.name}.batch = {batch} fits" if batch else "not even one picture fits"
-        return InputError(f"finetune.{self.run.name}.batch = {recipe.batch}: the GPU has no room for it; {advice}")

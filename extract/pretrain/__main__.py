@@ -131,9 +131,7 @@ def command(
     work: cli.Work = None,
     overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0, max=cli.MOST_SEED)] = 0,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")
-    ] = False,
+    redo: cli.Redo = False,
     as_json: cli.AsJson = False,
 ) -> None:
     """Pre-train a masked autoencoder on faces without labels. Killed at any moment, the same command goes on."""

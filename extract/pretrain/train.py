@@ -182,10 +182,8 @@ class _Learner:
         try:
             here.loss_sum += optimiser.take_step(lambda: self._run_model(x, noise).loss.float(), self.optimiser, 0.0)
         except optimiser.NotFinite as error:
-            raise InputError(
-                f"pretrain.{run.name}: {error} at step {here.step} of {steps} in epoch {here.epoch + 1}, expected a "
-                f"finite number: lower pretrain.{run.name}.rate ({s.rate:g}); the last good checkpoint is "
-                f"{run.folder / CHECKPOINT}"
+            raise checkpoint.not_finite_error(
+                error, f"pretrain.{run.name}", here, steps, s.rate, run.folder / CHECKPOINT
             ) from None
         except torch.cuda.OutOfMemoryError:
             raise self._no_room_error() from None
@@ -256,6 +254,4 @@ class _Learner:
             loss: torch.Tensor = self._run_model(x, noise).loss
             return loss
 
-        batch = optimiser.find_batch(compute, self.optimiser, run.settings.batch)
-        advice = f"pretrain.{run.name}.batch = {batch} fits" if batch else "not even one picture fits"
-        return InputError(f"pretrain.{run.name}.batch = {run.settings.batch}: the GPU has no room for it; {advice}")
+        return optimiser.no_room_error(f"pretrain.{run.name}.batch", compute, self.optimiser, run.settings.batch)

@@ -21,6 +21,7 @@ Work = Annotated[Path | None, typer.Option(help="Work folder; default runs/<corp
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key.path=value, overrides the config; can be repeated.")
 ]
+Redo = Annotated[bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print the table for a README.")]
 

@@ -190,9 +190,7 @@ def command(
     work: cli.Work = None,
     overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same network.", min=0, max=cli.MOST_SEED)] = 0,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Make the network anew, though it is finished or begun.")
-    ] = False,
+    redo: cli.Redo = False,
     folds: Annotated[
         int,
         typer.Option(
