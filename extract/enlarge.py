@@ -24,7 +24,7 @@ from PIL import Image
 
 from extract import config as configs
 from extract.config import Config
-from extract.engines.create import EngineCache
+from extract.engines import create
 from extract.engines.graph import PICTURE
 from extract.features.pipeline import AHEAD, cores
 from extract.media import images
@@ -168,7 +168,7 @@ class ByNetwork:
 
     def __init__(self, path: Path, output: str | None, engine: str) -> None:
         self.path, self.output, self.kind = path, output, engine
-        self._engines, self._sizes = EngineCache(), dict[int, Any]()
+        self._sizes: dict[int, Any] = {}
 
     def submit(self, pixels: Pixels, done: Done) -> None:
         """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread.
@@ -209,7 +209,7 @@ class ByNetwork:
             picture=name,
             section="--network",
         )
-        opened = self._engines.create(self.kind, path, facts, "fp32")
+        opened = create.create(self.kind, path, facts, "fp32")
         as_pixels(opened.run(np.full((size, size, 3), 128, np.uint8))[PICTURE], size, self.path, is_grey=True)
         return opened
 

@@ -48,9 +48,7 @@ class Face:
     @staticmethod
     def all_of(table: pd.DataFrame) -> list[Face]:
         """The faces of a table of predictions, in its order."""
-        numbered = table["face"].dtype.kind == "i"
-        groups = table.groupby("face", sort=numbered)
-        return [Face._of(int(str(name)) if numbered else str(name), values) for name, values in groups]
+        return [Face._of(name, values) for name, values in by_face(table)]
 
     @staticmethod
     def _of(name: str | int, table: pd.DataFrame) -> Face:
@@ -80,6 +78,13 @@ class Face:
     def colour(self) -> Colour:
         """Of the box of somebody with a number: the same from film to film."""
         return colour(int(self.name))
+
+
+def by_face(table: pd.DataFrame) -> list[tuple[str | int, pd.DataFrame]]:
+    """Each face's name with its rows, in the table's order; or its number, rising."""
+    numbered = table["face"].dtype.kind == "i"
+    parts = table.groupby("face", sort=numbered)
+    return [(int(str(name)) if numbered else str(name), values) for name, values in parts]
 
 
 def colour(number: int) -> Colour:

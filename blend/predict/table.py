@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blend.film.drawing import by_face
 from blend.predict.scores import BlendedVideo
 from blend.predict.source import DetectedFaces, PictureFolder
 from extract.faces.boxes import SIDES
@@ -144,13 +145,6 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
     """What the table says of each face, JSON-able: frames, share of each expression and unit, mean and range of va."""
     return [_face(name, values) for name, values in by_face(table)]
-
-
-def by_face(table: pd.DataFrame) -> list[tuple[str | int, pd.DataFrame]]:
-    """Each face's name with its rows, in the table's order; or its number, rising."""
-    numbered = table["face"].dtype.kind == "i"
-    parts = table.groupby("face", sort=numbered)
-    return [(int(str(name)) if numbered else str(name), values) for name, values in parts]
 
 
 def _face(name: str | int, table: pd.DataFrame) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.film.drawing import colour
+from blend.film.drawing import by_face, colour
 from blend.html import templates
-from blend.predict.table import by_face, in_words, score_name
+from blend.predict.table import in_words, score_name
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from heads.abaw.tasks import AU, EXPR, VA
 
