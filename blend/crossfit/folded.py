@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from blend.calibrate import affine
+from blend.calibrate import affine, mixture
 from blend.calibrate.threshold_rules import curve
 from blend.decision import combine, smooth
 from blend.pool.pool import Pool
@@ -116,12 +116,18 @@ class FoldedPool(ABC):
     def weights(
         self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], each: bool = False
     ) -> NDArray[np.float64]:
-        """Weights of some heads, found on a subset by greedy selection, [H, C]; `each`: for every output on its own."""
+        """Weights of some heads, found on a subset, [H, C]; `each`: for every output on its own."""
         known = self._weights.setdefault((kernel, k, heads, each), {})
         if left_out not in known:
             rest = [subset for subset in self.subsets if subset] if left_out else [left_out]
-            known.update(zip(rest, self._select_greedily(kernel, k, rest, heads, each), strict=True))
+            known.update(zip(rest, self._find_weights(kernel, k, rest, heads, each), strict=True))
         return known[left_out]
+
+    def _find_weights(
+        self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
+    ) -> NDArray[np.float64]:
+        """Weights on each subset, [S, H, C]."""
+        return self._select_greedily(kernel, k, subsets, heads, each)
 
     def _select_greedily(
         self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
@@ -168,6 +174,18 @@ class FoldedMultilabel(FoldedPool):
 
 class FoldedMulticlass(FoldedPool):
     """Scores of the largest."""
+
+    def _find_weights(
+        self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
+    ) -> NDArray[np.float64]:
+        """By likelihood; for every class on its own, which no likelihood is made for, by greedy selection."""
+        if each:
+            return super()._find_weights(kernel, k, subsets, heads, each)
+        weights = np.zeros((len(subsets), len(self.pool.heads), len(self.pool.task.outputs)))
+        inside = np.stack([self.inside(subset) for subset in subsets])
+        found = mixture.fit(self.smooth(kernel, k)[list(heads)], self.truth, self.weight, inside)
+        weights[:, list(heads)] = found[:, :, None]
+        return weights
 
     def _count(
         self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float

@@ -1,9 +1,9 @@
 """Cross-fitted selection: kernel, k and every optional part by held-out score, the numbers averaged over the folds.
 
-It begins with the usual blend: weights by greedy selection, averaged over the folds, nothing smoothed, no bias, no
-filter; and takes one step after the other (k, other weights, the part of the task, a filter, train's out-of-fold
-predictions, a k for each output), each only where it gains on held-out people by more than MARGIN (or UNUSUAL)
-standard errors of the gain.
+It begins with the usual blend: weights by greedy selection (expressions: by likelihood), averaged over the folds,
+nothing smoothed, no bias, no filter; and takes one step after the other (k, other weights, the part of the task, a
+filter, train's out-of-fold predictions, a k for each output), each only where it gains on held-out people by more than
+MARGIN (or UNUSUAL) standard errors of the gain.
 
 Nested to the last choice: what decides a fold is chosen and found without it. The scores that this choice goes by are
 of blends found without two folds, the one to be decided and the one that they are scored on; what is found on "all but
