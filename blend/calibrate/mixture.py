@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROUNDS = 60
+"""Of sharing frames and adding the shares up; further ones change weights by little."""
 EQUAL_FRAMES = 30.0
 """Frames that speak for equal weights. Of 0, 10, 30 and 60, set by halves of the photographs' people drawn again and by
 few made videos: 30 and 60 lose nothing to equal weights on the former, 0 to 30 gain on the latter.
 """
 FLOOR = 1e-6
-"""The least probability, so that no head alone decides a frame that another is sure of."""
+"""The least probability: a head that was sure of another class is not shut out by one frame."""
 
 
 def fit(
@@ -33,6 +34,8 @@ def fit(
     `scores` [H, N, C] are not negative and are scaled to sum 1, `truth` [N] classes, `weight` [N] of each frame, and
     `inside` [S, N] says which frames a subset has: the others, their truth included, change nothing. A subset of no
     frames has equal weights.
+
+    ROUNDS of them are taken, and all: to stop where one changes little would let rounding decide.
     """
     of_truth = np.take_along_axis(scores, truth[None, :, None].astype(np.int64), axis=2)[..., 0].astype(np.float64)
     likely = np.maximum(of_truth / np.maximum(scores.sum(-1, dtype=np.float64), FLOOR), FLOOR)
