@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+import numba
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -76,50 +78,101 @@ def make(pool: Pool, extras: Extras | None = None) -> Objective:
     return Objective(PARTS[pool.task.labels](pool, extras or Extras()))
 
 
+class _Frames:
+    """Blended and smoothed scores of a pool whose trials count them video by video, while they are in the cache."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.out = np.empty(pool.scores.shape[1:], np.float32)
+        """[T, C], of one trial after the other: new memory costs a third as much as reading the pool."""
+        self._lots: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    @property
+    def lots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Videos and where each thread's begin, as `smooth.share` has them."""
+        threads = numba.get_num_threads()
+        if threads not in self._lots:
+            self._lots[threads] = smooth.share(self.pool.offsets, threads)
+        return self._lots[threads]
+
+    def arguments(self, point: Point) -> tuple[Any, ...]:
+        """What `smooth.one_video` takes for a point whose outputs share k."""
+        pool, seen = self.pool, self.pool.seen if point.kernel == "median" else None
+        table = combine.table(point.weights, pool.scores.shape[2])
+        return smooth.arguments(pool.scores, table, pool.offsets, point.kernel, cast(int, point.k), seen)
+
+
 def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
-    truth = np.ascontiguousarray(pool.known.values.T)
+    frames, channels = _Frames(pool), pool.scores.shape[2]
+    labels = threshold.make_labels(pool.known.rows, pool.known.values, pool.scores.shape[1])
 
     def parts(point: Point) -> NDArray[np.float64]:
-        blended = threshold.columns(combine.scores(pool, point.weights, point.kernel, point.k), pool.known.rows)
         cut = extras.thresholds if point.thresholds is None else point.thresholds
-        return threshold.best_f1(blended, truth) if cut is None else threshold.f1_at(blended, truth, np.array(cut))
+        if cut is None and not isinstance(point.k, tuple):
+            order, starts = frames.lots
+            counts = threshold.make_counts(len(starts) - 1, channels)
+            _smooth_and_count(*frames.arguments(point), order, starts, frames.out, labels, counts)
+            return threshold.find_cuts(frames.out, labels, counts, pool.offsets, order, starts)[0]
+        blended = combine.scores(pool, point.weights, point.kernel, point.k)
+        return threshold.best_f1(blended, labels) if cut is None else threshold.f1_at(blended, labels, np.array(cut))
 
     return parts
+
+
+@njit(cache=True, parallel=True)
+def _smooth_and_count(scores, used, weights, offsets, kernel, k, taps, seen, order, starts, out, labels, counts):  # type: ignore[no-untyped-def]
+    for lot in prange(len(counts)):
+        for v in order[starts[lot] : starts[lot + 1]]:
+            a, b = offsets[v], offsets[v + 1]
+            smooth.one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
+            threshold.count(out[a:b], labels[a:b], counts[lot])
 
 
 def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     rows, truth, kind, classes = pool.known.rows, pool.known.values, pool.blend_task, len(pool.task.outputs)
+    frames, labels = _Frames(pool), np.full(pool.scores.shape[1], -1, np.int8)
+    labels[rows] = truth
 
     def parts(point: Point) -> NDArray[np.float64]:
-        blended = combine.scores(pool, point.weights, point.kernel, point.k)
         added = point.bias or extras.bias
         if point.tau is not None:
             added = class_bias.logit_adjustment(truth, point.tau, classes=classes)
         factor = np.ones(classes, np.float32) if added is None else factors(added)
-        if extras.filter is None or point.sure is None:
-            table = _confusion(blended, rows, truth, factor)
-        else:
+        if extras.filter is not None and point.sure is not None:
+            blended = combine.scores(pool, point.weights, point.kernel, point.k)
             sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
             decided = kind.decide(blended[rows] * factor, sure=(sure, point.sure))
-            table = kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0]
-        return kind.per_output(table)
+            return kind.per_output(kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0])
+        order, starts = frames.lots
+        tables = np.zeros((len(starts) - 1, classes, classes), np.int64)
+        _smooth_and_decide(*frames.arguments(point), order, starts, frames.out, labels, factor, tables)
+        return kind.per_output(tables.sum(0))
 
     return parts
 
 
+@njit(cache=True, parallel=True)
+def _smooth_and_decide(
+    scores, used, weights, offsets, kernel, k, taps, seen, order, starts, out, labels, factor, tables
+):  # type: ignore[no-untyped-def]
+    for lot in prange(len(tables)):
+        for v in order[starts[lot] : starts[lot + 1]]:
+            a, b = offsets[v], offsets[v + 1]
+            smooth.one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
+            _confuse(out[a:b], labels[a:b], factor, tables[lot])
+
+
 @njit(cache=True)
-def _confusion(scores, rows, truth, factor):  # type: ignore[no-untyped-def]
-    """Truth x argmax, [C, C]; the first of equal scores wins."""
-    classes = scores.shape[1]
-    table = np.zeros((classes, classes), np.int64)
-    for i in range(len(rows)):
-        best, highest = 0, scores[rows[i], 0] * factor[0]
-        for c in range(1, classes):
-            value = scores[rows[i], c] * factor[c]
-            if value > highest:
-                best, highest = c, value
-        table[truth[i], best] += 1
-    return table
+def _confuse(scores, labels, factor, table):  # type: ignore[no-untyped-def]
+    """Add frames to truth x argmax [C, C]; the first of equal scores wins."""
+    for t in range(len(labels)):
+        if labels[t] >= 0:
+            best, highest = 0, scores[t, 0] * factor[0]
+            for c in range(1, len(factor)):
+                value = scores[t, c] * factor[c]
+                if value > highest:
+                    best, highest = c, value
+            table[labels[t], best] += 1
 
 
 class _Regression:
