@@ -12,19 +12,19 @@ for frames without annotation.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from blend.decision import kernels, smooth
+from blend.decision.kernels import ABSENT, BINS, LABELS
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
 
-BITS = 10
-BINS = 1 << BITS
-FINE = 1 << 2 * BITS
+FINE = 1 << 20
 """Multiplying a float32 by a power of two is exact, so `_code` keeps the order of the scores."""
+FINER = 1 << 10
+"""Bins in which an open span is counted again."""
 SORTED = 4096
 """So few scores are sorted at once: faster than counting them again."""
-ABSENT = 2
-LABELS = 3
 TILE = 64
 """Frames whose bins are found at a time."""
 
@@ -57,8 +57,8 @@ def _best_cuts(
     scores: NDArray[np.float32], labels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
     counts, whole = make_counts(1, scores.shape[1]), np.array([0, len(scores)])
-    count(scores, labels, counts[0])
-    return find_cuts(scores, labels, counts, whole, np.zeros(1, np.int64), np.array([0, 1]))
+    kernels.count(scores.reshape(-1), labels.reshape(-1), scores.shape[1], counts[0])
+    return find_cuts(scores, labels, counts, whole, [np.zeros(1, np.int64)])
 
 
 def make_counts(lots: int, channels: int) -> NDArray[np.int32]:
@@ -71,18 +71,26 @@ def find_cuts(
     labels: NDArray[np.uint8],
     counts: NDArray[np.int32],
     offsets: NDArray[np.int64],
-    order: NDArray[np.int64],
-    starts: NDArray[np.int64],
+    lots: list[NDArray[np.int64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
     """-> (F1, code, lowest) [C]: the best cut takes scores >= `lowest` where that is finite, else those whose code is
-    >= `code`. `counts` are of lots of videos: those of order[starts[lot] : starts[lot + 1]], each of which is frames
-    offsets[v] to offsets[v + 1].
+    >= `code`. `counts` are of lots of videos, a thread each; video v is frames offsets[v] to offsets[v + 1].
     """
     channels = scores.shape[1]
     reached, code = np.zeros(channels), np.zeros(channels, np.int64)
     lowest = np.full(channels, np.inf, np.float32)
-    split = counts.reshape(len(counts), channels, LABELS, BINS)
-    _find_cuts(scores, labels, split, offsets, order, starts, reached, code, lowest)
+    spans, above = np.zeros((channels, 2), np.int64), np.zeros((channels, 3), np.int64)
+    at = np.zeros((len(lots), channels), np.int64)
+    split = counts.reshape(len(lots), channels, LABELS, BINS)
+    total = _find_spans(split, reached, code, spans, above, at)
+    begin, values, known = at[0].copy(), np.empty(total, np.float32), np.empty(total, np.uint8)
+    flat = scores.reshape(-1), labels.reshape(-1)
+    smooth.run(lambda lot: _gather(*flat, offsets, lots[lot], spans, values, known, at[lot]), len(lots))
+
+    def look_inside(lot: int) -> None:
+        _look_inside(values, known, begin, at[-1], spans, above, reached, code, lowest, lot, len(lots))
+
+    smooth.run(look_inside, len(lots))
     return reached, code, lowest
 
 
@@ -104,68 +112,25 @@ def _count_at(scores, labels, thresholds, counted):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def count(scores, labels, counts):  # type: ignore[no-untyped-def]
-    """Add the frames of each unit, label and bin to counts [C x LABELS x BINS].
-
-    Frame by frame: one unit after the other would often add to a number that was just written.
-    """
-    channels = scores.shape[1]
-    first, places = np.empty(TILE * channels, np.int32), np.empty(TILE * channels, np.int32)
-    for t in range(TILE):
-        for c in range(channels):
-            first[t * channels + c] = c * LABELS * BINS
-    flat, known = scores.reshape(-1), labels.reshape(-1)
-    for a in range(0, len(flat), len(first)):
-        b = min(a + len(first), len(flat))
-        _find_places(flat[a:b], known[a:b], first, places)
-        for i in range(b - a):
-            counts[places[i]] += 1
-
-
-@njit(cache=True)
-def _find_places(scores, labels, first, places):  # type: ignore[no-untyped-def]
-    for i in range(len(scores)):
-        b = min(max(np.int32(scores[i] * np.float32(BINS)), np.int32(0)), np.int32(BINS - 1))
-        places[i] = first[i] + (np.int32(labels[i]) << BITS) + b
-
-
-@njit(cache=True, parallel=True)
-def _find_cuts(scores, labels, counts, offsets, order, starts, reached, code, lowest):  # type: ignore[no-untyped-def]
-    lots, channels = len(counts), len(reached)
-    spans, above = np.zeros((channels, 2), np.int64), np.zeros((channels, 3), np.int64)
-    at = np.zeros((lots, channels), np.int64)
-    total = _find_spans(counts, reached, code, spans, above, at)
-    begin = at[0].copy()
-    values, known = np.empty(total, np.float32), np.empty(total, np.uint8)
-    for lot in prange(lots):
-        for j in range(starts[lot], starts[lot + 1]):
-            a, b = offsets[order[j]], offsets[order[j] + 1]
-            _gather(scores[a:b], labels[a:b], spans, values, known, at[lot])
-    for c in prange(channels):
-        _inside(values, known, begin[c], at[lots - 1, c], spans, above, reached, code, lowest, c)
-
-
-@njit(cache=True)
 def _find_spans(counts, reached, code, spans, above, at):  # type: ignore[no-untyped-def]
-    """Of each unit the best edge and the open span of bins [first, last); (hits, taken) above it and how often the unit
+    """Of each unit the best edge and the open span of codes [first, last), (hits, taken) above it and how often it
     occurs. `at` gets where each lot's scores in a span begin; returns how many they are.
     """
     total, lots = 0, len(counts)
-    off, on = np.empty(BINS, np.int64), np.empty(BINS, np.int64)
+    bins, width = counts.shape[3], FINE // counts.shape[3]
+    off, on = np.empty(bins, np.int64), np.empty(bins, np.int64)
     for c in range(len(reached)):
-        off[:] = 0
-        on[:] = 0
-        for lot in range(lots):
-            for b in range(BINS):
+        for b in range(bins):
+            off[b], on[b] = 0, 0
+            for lot in range(lots):
                 off[b] += counts[lot, c, 0, b]
                 on[b] += counts[lot, c, 1, b]
-        for b in range(BINS):
             above[c, 2] += on[b]
-        reached[c], best, spans[c, 0], spans[c, 1] = _open_span(off, on, above[c], 0.0)
-        code[c] = best << BITS
+        reached[c], edge, first, last = _open_span(off, on, above[c], 0.0)
+        code[c], spans[c, 0], spans[c, 1] = edge * width, first * width, last * width
         for lot in range(lots):
             at[lot, c] = total
-            for b in range(spans[c, 0], spans[c, 1]):
+            for b in range(first, last):
                 total += counts[lot, c, 0, b] + counts[lot, c, 1, b]
     return total
 
@@ -177,7 +142,7 @@ def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
     (hits, taken) above them, which become those above the span, and how often the unit occurs.
     """
     edge, first, last = -1, 0, 0
-    hits, taken, occurs = above
+    hits, taken, occurs = above[0], above[1], above[2]
     for b in range(len(on) - 1, -1, -1):
         if off[b] + on[b] > 0:
             hits += on[b]
@@ -185,7 +150,7 @@ def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
             f1 = 2.0 * hits / (taken + occurs)
             if f1 > reached:
                 reached, edge = f1, b
-    hits, taken, occurs = above
+    hits, taken, occurs = above[0], above[1], above[2]
     for b in range(len(on) - 1, -1, -1):
         if on[b] > 0 and 2.0 * (hits + on[b]) / (taken + on[b] + occurs) > reached:
             if last == 0:
@@ -196,33 +161,35 @@ def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
     return reached, edge, first, last
 
 
-@njit(cache=True)
-def _gather(scores, labels, spans, values, known, at):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type: ignore[no-untyped-def]
     """Scores and labels in the open spans, each unit's from its place `at` on. Eight flags are looked at at once."""
-    channels = scores.shape[1]
+    channels = len(spans)
     size = TILE * channels
-    low, high = np.empty(size, np.float32), np.empty(size, np.float32)
-    for t in range(TILE):
-        for c in range(channels):
-            first, last = spans[c]
-            low[t * channels + c] = first / BINS if first > 0 else -np.inf
-            high[t * channels + c] = last / BINS if last < BINS else np.inf
-            if first == last:
-                low[t * channels + c] = np.inf
+    low, high, unit = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int64)
+    for i in range(size):
+        unit[i] = i % channels
+        first, last = spans[unit[i], 0], spans[unit[i], 1]
+        low[i] = first / FINE if first > 0 else -np.inf
+        high[i] = last / FINE if last < FINE else np.inf
+        if first == last:
+            low[i] = np.inf
     flags = np.zeros(size, np.uint8)
-    eights, flat, all_labels = flags.view(np.uint64), scores.reshape(-1), labels.reshape(-1)
-    for a in range(0, len(flat), size):
-        b = min(a + size, len(flat))
-        flags[b - a :] = 0
-        _flag(flat[a:b], low, high, flags)
-        for j in range(len(eights)):
-            if eights[j] == 0:
-                continue
-            for i in range(8 * j, 8 * j + 8):
-                if flags[i] and all_labels[a + i] != ABSENT:
-                    c = i % channels
-                    values[at[c]], known[at[c]] = flat[a + i], all_labels[a + i]
-                    at[c] += 1
+    eights = flags.view(np.uint64)
+    for v in videos:
+        for a in range(offsets[v] * channels, offsets[v + 1] * channels, size):
+            b = min(a + size, offsets[v + 1] * channels)
+            for i in range(b - a, size):
+                flags[i] = 0
+            _flag(scores[a:b], low, high, flags)
+            for j in range(len(eights)):
+                if eights[j] == 0:
+                    continue
+                for i in range(8 * j, 8 * j + 8):
+                    if flags[i] and labels[a + i] <= 1:
+                        c = unit[i]
+                        values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
+                        at[c] += 1
 
 
 @njit(cache=True)
@@ -231,15 +198,21 @@ def _flag(scores, low, high, flags):  # type: ignore[no-untyped-def]
         flags[i] = (scores[i] >= low[i]) & (scores[i] < high[i])
 
 
+@njit(cache=True, nogil=True)
+def _look_inside(values, labels, begin, end, spans, above, reached, code, lowest, start, step):  # type: ignore[no-untyped-def]
+    for c in range(start, len(reached), step):
+        _inside(values, labels, begin[c], end[c], spans, above, reached, code, lowest, c)
+
+
 @njit(cache=True)
 def _inside(values, labels, begin, end, spans, above, reached, code, lowest, c):  # type: ignore[no-untyped-def]
     """Go on inside the open span of unit c: count its scores, values[begin:end], again where they are many, then sort
     what is still open.
     """
-    first, last = spans[c, 0] << BITS, spans[c, 1] << BITS
+    first, last = spans[c, 0], spans[c, 1]
     if end - begin > SORTED:
         shift = 0
-        while (last - first) >> shift > BINS:
+        while (last - first) >> shift > FINER:
             shift += 1
         bins = ((last - first - 1) >> shift) + 1
         off, on = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
@@ -257,7 +230,7 @@ def _inside(values, labels, begin, end, spans, above, reached, code, lowest, c):
                 n += 1
         end = n
     _sort_down(values[begin:end], labels[begin:end])
-    hits, taken, occurs = above[c]
+    hits, taken, occurs = above[c, 0], above[c, 1], above[c, 2]
     for i in range(begin, end):  # every cut between them, from the highest down
         hits += labels[i]
         taken += 1
@@ -295,7 +268,7 @@ def _sort_down(values, labels):  # type: ignore[no-untyped-def]
 def _halfway(scores, labels, c, code, lowest):  # type: ignore[no-untyped-def]
     above, below = np.float32(np.inf), np.float32(0.0)
     for t in range(len(scores)):
-        if labels[t, c] == ABSENT:
+        if labels[t, c] > 1:
             continue
         taken = scores[t, c] >= lowest if lowest < np.inf else _code(scores[t, c]) >= code
         if taken:

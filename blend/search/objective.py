@@ -18,7 +18,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from blend.calibrate import affine, class_bias, threshold
-from blend.decision import combine, smooth
+from blend.decision import combine, kernels, smooth
 from blend.pool.pool import Pool
 from blend.tasks.multiclass import factors
 from heads.abaw.tasks import Labels
@@ -85,18 +85,18 @@ class _Frames:
         self.pool = pool
         self.out = np.empty(pool.scores.shape[1:], np.float32)
         """[T, C], of one trial after the other: new memory costs a third as much as reading the pool."""
-        self._lots: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._lots: dict[int, list[NDArray[np.int64]]] = {}
 
     @property
-    def lots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Videos and where each thread's begin, as `smooth.share` has them."""
+    def lots(self) -> list[NDArray[np.int64]]:
+        """The videos of each thread."""
         threads = numba.get_num_threads()
         if threads not in self._lots:
-            self._lots[threads] = smooth.share(self.pool.offsets, threads)
+            self._lots[threads] = smooth.share(self.pool.offsets)
         return self._lots[threads]
 
     def arguments(self, point: Point) -> tuple[Any, ...]:
-        """What `smooth.one_video` takes for a point whose outputs share k."""
+        """What the kernels take for a point whose outputs share k."""
         pool, seen = self.pool, self.pool.seen if point.kernel == "median" else None
         table = combine.table(point.weights, pool.scores.shape[2])
         return smooth.arguments(pool.scores, table, pool.offsets, point.kernel, cast(int, point.k), seen)
@@ -105,27 +105,23 @@ class _Frames:
 def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     frames, channels = _Frames(pool), pool.scores.shape[2]
     labels = threshold.make_labels(pool.known.rows, pool.known.values, pool.scores.shape[1])
+    flat = labels.reshape(-1)
 
     def parts(point: Point) -> NDArray[np.float64]:
         cut = extras.thresholds if point.thresholds is None else point.thresholds
         if cut is None and not isinstance(point.k, tuple):
-            order, starts = frames.lots
-            counts = threshold.make_counts(len(starts) - 1, channels)
-            _smooth_and_count(*frames.arguments(point), order, starts, frames.out, labels, counts)
-            return threshold.find_cuts(frames.out, labels, counts, pool.offsets, order, starts)[0]
+            lots, known = frames.lots, frames.arguments(point)
+            counts = threshold.make_counts(len(lots), channels)
+
+            def count(lot: int) -> None:
+                kernels.smooth_and_count(*known, lots[lot], frames.out, flat, counts[lot])
+
+            smooth.run(count, len(lots))
+            return threshold.find_cuts(frames.out, labels, counts, pool.offsets, lots)[0]
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
         return threshold.best_f1(blended, labels) if cut is None else threshold.f1_at(blended, labels, np.array(cut))
 
     return parts
-
-
-@njit(cache=True, parallel=True)
-def _smooth_and_count(scores, used, weights, offsets, kernel, k, taps, seen, order, starts, out, labels, counts):  # type: ignore[no-untyped-def]
-    for lot in prange(len(counts)):
-        for v in order[starts[lot] : starts[lot + 1]]:
-            a, b = offsets[v], offsets[v + 1]
-            smooth.one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
-            threshold.count(out[a:b], labels[a:b], counts[lot])
 
 
 def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
@@ -143,36 +139,16 @@ def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.floa
             sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
             decided = kind.decide(blended[rows] * factor, sure=(sure, point.sure))
             return kind.per_output(kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0])
-        order, starts = frames.lots
-        tables = np.zeros((len(starts) - 1, classes, classes), np.int64)
-        _smooth_and_decide(*frames.arguments(point), order, starts, frames.out, labels, factor, tables)
+        lots, known = frames.lots, frames.arguments(point)
+        tables = np.zeros((len(lots), classes, classes), np.int64)
+
+        def decide(lot: int) -> None:
+            kernels.smooth_and_decide(*known, lots[lot], frames.out, labels, factor, tables[lot])
+
+        smooth.run(decide, len(lots))
         return kind.per_output(tables.sum(0))
 
     return parts
-
-
-@njit(cache=True, parallel=True)
-def _smooth_and_decide(
-    scores, used, weights, offsets, kernel, k, taps, seen, order, starts, out, labels, factor, tables
-):  # type: ignore[no-untyped-def]
-    for lot in prange(len(tables)):
-        for v in order[starts[lot] : starts[lot + 1]]:
-            a, b = offsets[v], offsets[v + 1]
-            smooth.one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
-            _confuse(out[a:b], labels[a:b], factor, tables[lot])
-
-
-@njit(cache=True)
-def _confuse(scores, labels, factor, table):  # type: ignore[no-untyped-def]
-    """Add frames to truth x argmax [C, C]; the first of equal scores wins."""
-    for t in range(len(labels)):
-        if labels[t] >= 0:
-            best, highest = 0, scores[t, 0] * factor[0]
-            for c in range(1, len(factor)):
-                value = scores[t, c] * factor[c]
-                if value > highest:
-                    best, highest = c, value
-            table[labels[t], best] += 1
 
 
 class _Regression:
