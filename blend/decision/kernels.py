@@ -22,17 +22,19 @@ LONG, SHORT = 2048, 64
 @njit(cache=True, nogil=True)
 def smooth(scores, used, weights, offsets, kernel, k, taps, seen, videos, out):  # type: ignore[no-untyped-def]
     """Blend and smooth some videos of `out` [T, C]."""
+    room = _room(offsets, videos, out.shape[1])
     for v in videos:
-        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
+        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, room, out)
 
 
 @njit(cache=True, nogil=True)
 def smooth_and_count(scores, used, weights, offsets, kernel, k, taps, seen, videos, out, labels, counts):  # type: ignore[no-untyped-def]
     """The same, and count them as `count` does; labels are flat, too."""
     channels, flat = out.shape[1], out.reshape(-1)
+    room = _room(offsets, videos, out.shape[1])
     for v in videos:
         a, b = offsets[v] * channels, offsets[v + 1] * channels
-        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
+        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, room, out)
         count(flat[a:b], labels[a:b], channels, counts)
 
 
@@ -41,20 +43,30 @@ def smooth_and_decide(scores, used, weights, offsets, kernel, k, taps, seen, vid
     """The same, and add their decisions to table [C, C], truth x argmax of scores times `factor` [C]. labels [T]: -1
     without annotation.
     """
+    room = _room(offsets, videos, out.shape[1])
     for v in videos:
         a, b = offsets[v], offsets[v + 1]
-        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out)
-        _confuse(out[a:b], labels[a:b], factor, table)
+        _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, room, out)
+        decide(out[a:b], labels[a:b], factor, table)
 
 
 @njit(cache=True)
-def _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, out):  # type: ignore[no-untyped-def]
+def _room(offsets, videos, channels):  # type: ignore[no-untyped-def]
+    """An array for the blend of any of these videos: the same for all of them, so that it is in the cache already."""
+    longest = 0
+    for v in videos:
+        longest = max(longest, offsets[v + 1] - offsets[v])
+    return np.empty((longest, channels), np.float32)
+
+
+@njit(cache=True)
+def _one_video(scores, used, weights, offsets, kernel, k, taps, seen, v, room, out):  # type: ignore[no-untyped-def]
     """Video v of `out` [T, C]."""
     a, b = offsets[v], offsets[v + 1]
     if k == 0:
         _blend(scores, used, weights, a, out[a:b])
         return
-    blended = np.empty((b - a, out.shape[1]), np.float32)
+    blended = room[: b - a]
     _blend(scores, used, weights, a, blended)
     if kernel == 0:
         _box(blended, k, out[a:b])
@@ -227,7 +239,7 @@ def _find_places(scores, labels, first, places):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _confuse(scores, labels, factor, table):  # type: ignore[no-untyped-def]
+def decide(scores, labels, factor, table):  # type: ignore[no-untyped-def]
     """Add frames to truth x argmax [C, C]; the first of equal scores wins."""
     for t in range(len(labels)):
         if labels[t] >= 0:

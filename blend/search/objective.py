@@ -139,6 +139,10 @@ def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.floa
             sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
             decided = kind.decide(blended[rows] * factor, sure=(sure, point.sure))
             return kind.per_output(kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0])
+        if isinstance(point.k, tuple):
+            table = np.zeros((classes, classes), np.int64)
+            kernels.decide(combine.scores(pool, point.weights, point.kernel, point.k), labels, factor, table)
+            return kind.per_output(table)
         lots, known = frames.lots, frames.arguments(point)
         tables = np.zeros((len(lots), classes, classes), np.int64)
 
