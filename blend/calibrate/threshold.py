@@ -1,244 +1,249 @@
 """The best F1 threshold of each action unit, found exactly by counting.
 
 F1 only changes where the cut passes a score. Counts per 1/1024 of probability give F1 at the bins' edges and, for each
-bin, a bound on what a cut inside it can reach (all of its positives taken, none of its negatives). Bins whose bound
-beats the best edge are counted again at 1/1024 of their width, and what is still open after that, usually nothing, is
-sorted.
+bin, a bound on what a cut inside it can reach (all of its positives taken, none of its negatives). The span of the bins
+whose bound beats the best edge, a fiftieth of the scores, is counted again in finer bins where it holds many, and what
+is still open after that is sorted.
+
+Scores are float32 [T, C] in [0, 1], a frame after the other, as they are blended; labels uint8 [T, C]: 0, 1, or ABSENT
+for frames without annotation.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from blend.decision import kernels, smooth
+from blend.decision.kernels import ABSENT, BINS, LABELS
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
 
-BITS = 10
-BINS = 1 << BITS
-FINE = 1 << 2 * BITS
+FINE = 1 << 20
 """Multiplying a float32 by a power of two is exact, so `_code` keeps the order of the scores."""
+FINER = 1 << 10
+"""Bins in which an open span is counted again."""
 SORTED = 4096
 """So few scores are sorted at once: faster than counting them again."""
+TILE = 64
+"""Frames whose bins are found at a time."""
 
 
-def best(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The thresholds [C], and the best F1 [C] that any threshold reaches: scores float32 [C, N] in [0, 1], truth [C,
-    N] of 0/1.
+def make_labels(rows: NDArray[np.int64], truth: NDArray[np.generic], frames: int) -> NDArray[np.uint8]:
+    """Labels [T, C] of all frames: truth [N, C] in its rows [N], ABSENT elsewhere."""
+    labels = np.full((frames, truth.shape[1]), ABSENT, np.uint8)
+    labels[rows] = truth
+    return labels
+
+
+def best(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The thresholds [C], and the best F1 [C] that any threshold reaches.
 
     A threshold lies halfway between the lowest score that is taken and the highest that is not (halfway to 0 where all
     are taken). A unit that never occurs scores 0 with any threshold and gets 0.5.
     """
-    return _measure(scores, truth, True)
-
-
-def best_f1(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Only the F1 of `best`, for the search: it needs no thresholds until the end."""
-    return _measure(scores, truth, False)[1]
-
-
-def _measure(
-    scores: NDArray[np.float32], truth: NDArray[np.uint8], with_thresholds: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    thresholds, reached = np.full(len(scores), DEFAULT_THRESHOLD), np.zeros(len(scores))
-    _all_units(np.ascontiguousarray(scores), np.ascontiguousarray(truth), with_thresholds, thresholds, reached)
+    thresholds, (reached, code, lowest) = np.full(scores.shape[1], DEFAULT_THRESHOLD), _best_cuts(scores, labels)
+    for c in np.flatnonzero(reached > 0):
+        thresholds[c] = _halfway(scores, labels, c, code[c], lowest[c])
     return thresholds, reached
 
 
+def best_f1(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Only the F1 of `best`, for the search: it needs no thresholds until the end."""
+    return _best_cuts(scores, labels)[0]
+
+
+def _best_cuts(
+    scores: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
+    counts, whole = make_counts(1, scores.shape[1]), np.array([0, len(scores)])
+    kernels.count(scores.reshape(-1), labels.reshape(-1), scores.shape[1], counts[0])
+    return find_cuts(scores, labels, counts, whole, [np.zeros(1, np.int64)])
+
+
+def make_counts(lots: int, channels: int) -> NDArray[np.int32]:
+    """What `count` counts in, for lots of videos that are counted apart: [L, C x LABELS x BINS]."""
+    return np.zeros((lots, channels * LABELS * BINS), np.int32)
+
+
+def find_cuts(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    counts: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    lots: list[NDArray[np.int64]],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
+    """-> (F1, code, lowest) [C]: the best cut takes scores >= `lowest` where that is finite, else those whose code is
+    >= `code`. `counts` are of lots of videos, a thread each; video v is frames offsets[v] to offsets[v + 1].
+    """
+    channels = scores.shape[1]
+    reached, code = np.zeros(channels), np.zeros(channels, np.int64)
+    lowest = np.full(channels, np.inf, np.float32)
+    spans, above = np.zeros((channels, 2), np.int64), np.zeros((channels, 3), np.int64)
+    at = np.zeros((len(lots), channels), np.int64)
+    split = counts.reshape(len(lots), channels, LABELS, BINS)
+    total = _find_spans(split, reached, code, spans, above, at)
+    begin, values, known = at[0].copy(), np.empty(total, np.float32), np.empty(total, np.uint8)
+    flat = scores.reshape(-1), labels.reshape(-1)
+    smooth.run(lambda lot: _gather(*flat, offsets, lots[lot], spans, values, known, at[lot]), len(lots))
+
+    def look_inside(lot: int) -> None:
+        _look_inside(values, known, begin, at[-1], spans, above, reached, code, lowest, lot, len(lots))
+
+    smooth.run(look_inside, len(lots))
+    return reached, code, lowest
+
+
 def f1_at(
-    scores: NDArray[np.float32], truth: NDArray[np.uint8], thresholds: NDArray[np.float64]
+    scores: NDArray[np.float32], labels: NDArray[np.uint8], thresholds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """F1 [C] of given thresholds [C]; scores and truth [C, N] as in `best`."""
-    return _f1_at(np.ascontiguousarray(scores), np.ascontiguousarray(truth), thresholds)  # type: ignore[no-any-return]
-
-
-@njit(cache=True, parallel=True)
-def _f1_at(scores, truth, thresholds):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(scores))
-    for c in prange(len(scores)):
-        hits, taken, actual = 0, 0, 0
-        for i in range(scores.shape[1]):
-            on = scores[c, i] >= thresholds[c]
-            taken += on
-            actual += truth[c, i]
-            hits += on and truth[c, i] == 1
-        if taken + actual > 0:
-            out[c] = 2.0 * hits / (taken + actual)
-    return out
-
-
-def columns(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """scores[rows].T, made in one pass: [T, C] and [N] -> [C, N]."""
-    out = np.empty((scores.shape[1], len(rows)), np.float32)
-    _columns(scores, rows, out)
-    return out
-
-
-@njit(cache=True, parallel=True)
-def _columns(scores, rows, out):  # type: ignore[no-untyped-def]
-    block = 1024
-    for b in prange((len(rows) + block - 1) // block):
-        for i in range(b * block, min((b + 1) * block, len(rows))):
-            for c in range(scores.shape[1]):
-                out[c, i] = scores[rows[i], c]
-
-
-@njit(cache=True, parallel=True)
-def _all_units(scores, truth, with_thresholds, thresholds, reached):  # type: ignore[no-untyped-def]
-    for c in prange(len(reached)):
-        _one_unit(scores, truth, c, with_thresholds, thresholds, reached)
+    """F1 [C] of given thresholds [C]."""
+    counted = np.zeros((LABELS, scores.shape[1], 2), np.int64)
+    _count_at(scores, labels, thresholds, counted)
+    hits, below = counted[1, :, 1], counted[1].sum(1) + counted[:ABSENT, :, 1].sum(0)
+    return np.divide(2.0 * hits, below, out=np.zeros(len(hits)), where=below > 0)
 
 
 @njit(cache=True)
-def _one_unit(scores, truth, c, with_thresholds, thresholds, reached):  # type: ignore[no-untyped-def]
-    reached[c], code, lowest = _best_cut(scores[c], truth[c])
-    if with_thresholds and reached[c] > 0.0:
-        thresholds[c] = _halfway(scores[c], code, lowest)
+def _count_at(scores, labels, thresholds, counted):  # type: ignore[no-untyped-def]
+    for t in range(len(scores)):
+        for c in range(len(thresholds)):
+            counted[labels[t, c], c, int(scores[t, c] >= thresholds[c])] += 1
+
+
+@njit(cache=True)
+def _find_spans(counts, reached, code, spans, above, at):  # type: ignore[no-untyped-def]
+    """Of each unit the best edge and the open span of codes [first, last), (hits, taken) above it and how often it
+    occurs. `at` gets where each lot's scores in a span begin; returns how many they are.
+    """
+    total, lots = 0, len(counts)
+    bins, width = counts.shape[3], FINE // counts.shape[3]
+    off, on = np.empty(bins, np.int64), np.empty(bins, np.int64)
+    for c in range(len(reached)):
+        for b in range(bins):
+            off[b], on[b] = 0, 0
+            for lot in range(lots):
+                off[b] += counts[lot, c, 0, b]
+                on[b] += counts[lot, c, 1, b]
+            above[c, 2] += on[b]
+        reached[c], edge, first, last = _open_span(off, on, above[c], 0.0)
+        code[c], spans[c, 0], spans[c, 1] = edge * width, first * width, last * width
+        for lot in range(lots):
+            at[lot, c] = total
+            for b in range(first, last):
+                total += counts[lot, c, 0, b] + counts[lot, c, 1, b]
+    return total
+
+
+@njit(cache=True)
+def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
+    """-> (F1, edge, first, last): the best of `reached` and of the cuts at lower edges of bins, the higher of equals
+    (-1: none beats it), and the bins in which a cut might beat that. `off` and `on` count in bins; `above` holds the
+    (hits, taken) above them, which become those above the span, and how often the unit occurs.
+    """
+    edge, first, last = -1, 0, 0
+    hits, taken, occurs = above[0], above[1], above[2]
+    for b in range(len(on) - 1, -1, -1):
+        if off[b] + on[b] > 0:
+            hits += on[b]
+            taken += off[b] + on[b]
+            f1 = 2.0 * hits / (taken + occurs)
+            if f1 > reached:
+                reached, edge = f1, b
+    hits, taken, occurs = above[0], above[1], above[2]
+    for b in range(len(on) - 1, -1, -1):
+        if on[b] > 0 and 2.0 * (hits + on[b]) / (taken + on[b] + occurs) > reached:
+            if last == 0:
+                last, above[0], above[1] = b + 1, hits, taken
+            first = b
+        hits += on[b]
+        taken += off[b] + on[b]
+    return reached, edge, first, last
+
+
+@njit(cache=True, nogil=True)
+def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type: ignore[no-untyped-def]
+    """Scores and labels in the open spans, each unit's from its place `at` on. Eight flags are looked at at once."""
+    channels = len(spans)
+    size = TILE * channels
+    low, high, unit = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int64)
+    for i in range(size):
+        unit[i] = i % channels
+        first, last = spans[unit[i], 0], spans[unit[i], 1]
+        low[i] = first / FINE if first > 0 else -np.inf
+        high[i] = last / FINE if last < FINE else np.inf
+        if first == last:
+            low[i] = np.inf
+    flags = np.zeros(size, np.uint8)
+    eights = flags.view(np.uint64)
+    for v in videos:
+        for a in range(offsets[v] * channels, offsets[v + 1] * channels, size):
+            b = min(a + size, offsets[v + 1] * channels)
+            for i in range(b - a, size):
+                flags[i] = 0
+            _flag(scores[a:b], low, high, flags)
+            for j in range(len(eights)):
+                if eights[j] == 0:
+                    continue
+                for i in range(8 * j, 8 * j + 8):
+                    if flags[i] and labels[a + i] <= 1:
+                        c = unit[i]
+                        values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
+                        at[c] += 1
+
+
+@njit(cache=True)
+def _flag(scores, low, high, flags):  # type: ignore[no-untyped-def]
+    for i in range(len(scores)):
+        flags[i] = (scores[i] >= low[i]) & (scores[i] < high[i])
+
+
+@njit(cache=True, nogil=True)
+def _look_inside(values, labels, begin, end, spans, above, reached, code, lowest, start, step):  # type: ignore[no-untyped-def]
+    for c in range(start, len(reached), step):
+        _inside(values, labels, begin[c], end[c], spans, above, reached, code, lowest, c)
+
+
+@njit(cache=True)
+def _inside(values, labels, begin, end, spans, above, reached, code, lowest, c):  # type: ignore[no-untyped-def]
+    """Go on inside the open span of unit c: count its scores, values[begin:end], again where they are many, then sort
+    what is still open.
+    """
+    first, last = spans[c, 0], spans[c, 1]
+    if end - begin > SORTED:
+        shift = 0
+        while (last - first) >> shift > FINER:
+            shift += 1
+        bins = ((last - first - 1) >> shift) + 1
+        off, on = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+        for i in range(begin, end):
+            b = (_code(values[i]) - first) >> shift
+            on[b] += labels[i]
+            off[b] += 1 - labels[i]
+        reached[c], edge, low, high = _open_span(off, on, above[c], reached[c])
+        if edge >= 0:
+            code[c] = first + (edge << shift)
+        n = begin
+        for i in range(begin, end):  # what is still open moves to the front
+            if low <= (_code(values[i]) - first) >> shift < high:
+                values[n], labels[n] = values[i], labels[i]
+                n += 1
+        end = n
+    _sort_down(values[begin:end], labels[begin:end])
+    hits, taken, occurs = above[c, 0], above[c, 1], above[c, 2]
+    for i in range(begin, end):  # every cut between them, from the highest down
+        hits += labels[i]
+        taken += 1
+        if i + 1 == end or values[i + 1] != values[i]:  # equal scores are taken together
+            f1 = 2.0 * hits / (taken + occurs)
+            if f1 > reached[c]:
+                reached[c], lowest[c] = f1, values[i]
 
 
 @njit(cache=True, inline="always")
 def _code(score):  # type: ignore[no-untyped-def]
     """20 bits that rise with the score: the upper ten are its bin, the lower ten its place in the bin."""
     return min(max(int(score * np.float32(FINE)), 0), FINE - 1)
-
-
-@njit(cache=True)
-def _best_cut(scores, truth):  # type: ignore[no-untyped-def]
-    """-> (F1, code, lowest): the cut takes scores >= `lowest` where that is finite, else those whose code is >=
-    `code`.
-    """
-    hits, taken = np.zeros(BINS + 1, np.int64), np.zeros(BINS + 1, np.int64)
-    for i in range(len(scores)):
-        b = _code(scores[i]) >> BITS
-        hits[b] += truth[i]
-        taken[b] += 1
-    for b in range(BINS - 1, -1, -1):  # from counts per bin to counts at and above its lower edge
-        hits[b] += hits[b + 1]
-        taken[b] += taken[b + 1]
-    if hits[0] == 0:
-        return 0.0, 0, np.float32(np.inf)
-    reached, edge = _best_edge(hits, taken, 0.0, -1)
-    slot, bins = _open_bins(hits, taken, reached)
-    values, labels = _gather(scores, truth, slot, taken)
-    return _inside(values, labels, slot, bins, hits, taken, reached, edge << BITS)
-
-
-@njit(cache=True)
-def _best_edge(hits, taken, reached, edge):  # type: ignore[no-untyped-def]
-    """The best of the cuts at lower edges of bins; `hits` and `taken` count at and above them, one entry longer than
-    bins.
-    """
-    for b in range(len(hits) - 2, -1, -1):
-        if taken[b] > taken[b + 1]:
-            f1 = 2.0 * hits[b] / (taken[b] + hits[0])
-            if f1 > reached:
-                reached, edge = f1, b
-    return reached, edge
-
-
-@njit(cache=True)
-def _open_bins(hits, taken, reached):  # type: ignore[no-untyped-def]
-    """Numbers 0, 1, ... for the bins in which a cut might beat `reached`, -1 for the others; and how many they are."""
-    slot, count = np.empty(len(hits) - 1, np.int64), 0
-    for b in range(len(slot)):
-        slot[b] = -1
-        gain = hits[b] - hits[b + 1]
-        if gain > 0 and 2.0 * hits[b] / (taken[b + 1] + gain + hits[0]) > reached:
-            slot[b] = count
-            count += 1
-    return slot, count
-
-
-@njit(cache=True)
-def _gather(scores, truth, slot, taken):  # type: ignore[no-untyped-def]
-    """Scores and labels in the open bins."""
-    count = 0
-    for b in range(len(slot)):
-        if slot[b] >= 0:
-            count += taken[b] - taken[b + 1]
-    values, labels, n = np.empty(count, np.float32), np.empty(count, np.uint8), 0
-    if count > 0:
-        for i in range(len(scores)):
-            if slot[_code(scores[i]) >> BITS] >= 0:
-                values[n], labels[n] = scores[i], truth[i]
-                n += 1
-    return values, labels
-
-
-@njit(cache=True)
-def _inside(values, labels, slot, bins, hits, taken, reached, code):  # type: ignore[no-untyped-def]
-    """Go on inside the open bins, given the scores in them: count again where they are many, then sort what is still
-    open.
-    """
-    fine_hits, fine_taken = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64)
-    count = len(values)
-    if count > SORTED:
-        fine_hits, fine_taken = _count_fine(values, labels, slot, hits, taken, bins)
-        for b in range(len(slot)):
-            if slot[b] >= 0:
-                reached, code = _best_fine(fine_hits[slot[b]], fine_taken[slot[b]], hits[0], reached, code, b << BITS)
-        count = 0
-        for i in range(len(values)):  # what is still open moves to the front
-            at = _code(values[i])
-            s, f = slot[at >> BITS], at & (BINS - 1)
-            gain = fine_hits[s, f] - fine_hits[s, f + 1]
-            if gain > 0 and 2.0 * fine_hits[s, f] / (fine_taken[s, f + 1] + gain + hits[0]) > reached:
-                values[count], labels[count] = values[i], labels[i]
-                count += 1
-    return _sorted(values[:count], labels[:count], slot, hits, taken, fine_hits, fine_taken, reached, code)
-
-
-@njit(cache=True)
-def _count_fine(values, labels, slot, hits, taken, bins):  # type: ignore[no-untyped-def]
-    """Counts at and above the 1024ths of each open bin, [bins, 1025]; the last entry is what lies above the bin."""
-    fine_hits, fine_taken = np.zeros((bins, BINS + 1), np.int64), np.zeros((bins, BINS + 1), np.int64)
-    for i in range(len(values)):
-        at = _code(values[i])
-        fine_hits[slot[at >> BITS], at & (BINS - 1)] += labels[i]
-        fine_taken[slot[at >> BITS], at & (BINS - 1)] += 1
-    for b in range(len(slot)):
-        s = slot[b]
-        if s >= 0:
-            fine_hits[s, BINS], fine_taken[s, BINS] = hits[b + 1], taken[b + 1]
-            for f in range(BINS - 1, -1, -1):
-                fine_hits[s, f] += fine_hits[s, f + 1]
-                fine_taken[s, f] += fine_taken[s, f + 1]
-    return fine_hits, fine_taken
-
-
-@njit(cache=True)
-def _best_fine(hits, taken, actual, reached, code, first):  # type: ignore[no-untyped-def]
-    for f in range(BINS - 1, -1, -1):
-        if taken[f] > taken[f + 1]:
-            f1 = 2.0 * hits[f] / (taken[f] + actual)
-            if f1 > reached:
-                reached, code = f1, first + f
-    return reached, code
-
-
-@njit(cache=True)
-def _sorted(values, labels, slot, hits, taken, fine_hits, fine_taken, reached, code):  # type: ignore[no-untyped-def]
-    """Every cut between the given scores, from the highest down; counting begins anew in every (fine) bin."""
-    lowest, before = np.float32(np.inf), -1
-    got, n = np.int64(0), np.int64(0)
-    _sort_down(values, labels)
-    for j in range(len(values)):
-        value = values[j]
-        at = _code(value) if len(fine_hits) else _code(value) >> BITS
-        if at != before:
-            before = at
-            if len(fine_hits):
-                s, f = slot[at >> BITS], at & (BINS - 1)
-                got, n = fine_hits[s, f + 1], fine_taken[s, f + 1]
-            else:
-                got, n = hits[at + 1], taken[at + 1]
-        got += labels[j]
-        n += 1
-        if j + 1 == len(values) or values[j + 1] != value:  # equal scores are taken together
-            f1 = 2.0 * got / (n + hits[0])
-            if f1 > reached:
-                reached, lowest = f1, value
-    return reached, code, lowest
 
 
 @njit(cache=True)
@@ -260,12 +265,14 @@ def _sort_down(values, labels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _halfway(scores, code, lowest):  # type: ignore[no-untyped-def]
+def _halfway(scores, labels, c, code, lowest):  # type: ignore[no-untyped-def]
     above, below = np.float32(np.inf), np.float32(0.0)
-    for i in range(len(scores)):
-        taken = scores[i] >= lowest if lowest < np.inf else _code(scores[i]) >= code
+    for t in range(len(scores)):
+        if labels[t, c] > 1:
+            continue
+        taken = scores[t, c] >= lowest if lowest < np.inf else _code(scores[t, c]) >= code
         if taken:
-            above = min(above, scores[i])
+            above = min(above, scores[t, c])
         else:
-            below = max(below, scores[i])
+            below = max(below, scores[t, c])
     return 0.5 * (np.float64(above) + np.float64(below))

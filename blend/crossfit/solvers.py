@@ -189,8 +189,8 @@ class MultilabelSolver(Solver):
         if candidate.part == "exact" and self.exactly:
             rows = np.flatnonzero(self.folded.inside(left_out))
             blended = self.folded.blend(candidate.kernel, candidate.k, weights)
-            truth = np.ascontiguousarray(self.folded.truth[rows].T)
-            return Solution(weights, thresholds=threshold.best(threshold.columns(blended, rows), truth)[0])
+            labels = threshold.make_labels(rows, self.folded.truth[rows], len(blended))
+            return Solution(weights, thresholds=threshold.best(blended, labels)[0])
         videos = self.folded.videos(left_out)
         counted = self._counts(candidate, weights)[:, videos]
         counted = counted * self.folded.video_weight[videos].astype(np.float32)[:, None, None]

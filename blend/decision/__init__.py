@@ -4,4 +4,5 @@ combine.py: Blend -> (gaps are filled already) -> smooth -> decide.
 fixed.py: Numbers that [blend.<task>] gives instead of a search, as arrays of a pool's heads and outputs.
 params.py: params.json: a blend, complete enough to apply it anywhere. Written by the search, read back strictly.
 smooth.py: Smoothing of dense timelines, never across videos.
+kernels.py: The loops of it, and of what a trial counts.
 """

@@ -22,35 +22,26 @@ def simplex(raw: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(w) / total for w in raw) if total > 0 else (1.0 / len(raw),) * len(raw)
 
 
+def table(weights: Sequence[float | Sequence[float]], channels: int) -> NDArray[np.float32]:
+    """Weights as in `Params`, as an array [H, C]."""
+    return np.stack([np.broadcast_to(np.asarray(w, np.float32), channels) for w in weights])
+
+
 def scores(
     pool: Pool, weights: Sequence[float | Sequence[float]], kernel: str, k: int | Sequence[int]
 ) -> NDArray[np.float32]:
     """Blended and smoothed scores of every frame, [T, C]; weights and k as in `Params`, weights in the pool's order of
     heads.
     """
-    channels, seen = pool.scores.shape[2], pool.seen if kernel == "median" else None
-    table = np.stack([np.broadcast_to(np.asarray(w, np.float32), channels) for w in weights])
-    used = np.flatnonzero(table.any(1))  # a head with weight 0 costs nothing
-    if 0 < len(used) < len(table):
-        return _blend(pool.scores[used], table[used], pool.offsets, kernel, k, seen)
-    return _blend(pool.scores, table, pool.offsets, kernel, k, seen)
-
-
-def _blend(
-    scores: NDArray[np.float32],
-    table: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    kernel: str,
-    k: int | Sequence[int],
-    seen: NDArray[np.bool_] | None,
-) -> NDArray[np.float32]:
+    seen = pool.seen if kernel == "median" else None
+    weight = table(weights, pool.scores.shape[2])
     if isinstance(k, int | np.integer):
-        return smooth.blend_and_smooth(scores, table, offsets, kernel, int(k), seen)
-    out = np.empty(scores.shape[1:], np.float32)
+        return smooth.blend_and_smooth(pool.scores, weight, pool.offsets, kernel, int(k), seen)
+    out = np.empty(pool.scores.shape[1:], np.float32)
     for width in sorted(set(k)):
         values = np.flatnonzero(np.asarray(k) == width)
         out[:, values] = smooth.blend_and_smooth(
-            scores[:, :, values], table[:, values], offsets, kernel, int(width), seen
+            pool.scores[:, :, values], weight[:, values], pool.offsets, kernel, int(width), seen
         )
     return out
 

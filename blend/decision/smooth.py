@@ -1,4 +1,5 @@
-"""Smoothing of dense timelines, never across videos: box mean, Gaussian and median. numba kernels on float32 [T, C].
+"""Smoothing of dense timelines, never across videos: box mean, Gaussian and median. float32 [T, C]; the loops are in
+`kernels`.
 
 The box is the published one: the mean over the 2k + 1 frames around each frame, cut off at the video's ends. The
 Gaussian has sigma = k frames, reaches 4 sigma, and is normalised over the frames that exist. The median takes the box's
@@ -8,13 +9,18 @@ window, and of it only frames that were seen: copies of a neighbour would vote t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
+
+from blend.decision import kernels
 
 KERNELS = ("box", "gaussian", "median")
 REACH = 4.0
@@ -32,6 +38,32 @@ def threads(size: int) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def share(offsets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Numbers of videos in lots of about equal length, one for each thread that may run."""
+    lots = numba.get_num_threads()
+    if lots == 1:
+        return [np.arange(len(offsets) - 1)]
+    lengths, lot_of, held = np.diff(offsets), np.zeros(len(offsets) - 1, np.int64), np.zeros(lots)
+    for v in np.argsort(-lengths, kind="stable"):
+        lot_of[v] = held.argmin()
+        held[lot_of[v]] += lengths[v]
+    return [np.flatnonzero(lot_of == lot) for lot in range(lots)]
+
+
+def run(call: Callable[[int], None], lots: int) -> None:
+    """Call with 0 .. lots - 1, each in a thread: for kernels that need no GIL."""
+    if lots == 1:
+        call(0)
+    else:
+        list(_threads(os.getpid(), lots).map(call, range(lots)))
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int, count: int) -> ThreadPoolExecutor:
+    """Waiting threads; those of a process that was forked are no threads of its child."""
+    return ThreadPoolExecutor(count, "smooth")
 
 
 def smooth(
@@ -64,17 +96,24 @@ def blend_and_smooth(
     number of threads nor on the other videos: every sum runs within one video, in the same order.
     """
     out = np.empty(scores.shape[1:], np.float32)
-    _all_videos(
-        np.ascontiguousarray(scores),
-        np.ascontiguousarray(weights),
-        offsets,
-        KERNELS.index(kernel),
-        k,
-        gaussian_weights(k),
-        np.ones(0, bool) if seen is None else seen,
-        out,
-    )
+    known, lots = arguments(scores, weights, offsets, kernel, k, seen), share(offsets)
+    run(lambda lot: kernels.smooth(*known, lots[lot], out), len(lots))
     return out
+
+
+def arguments(
+    scores: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    kernel: str,
+    k: int,
+    seen: NDArray[np.bool_] | None = None,
+) -> tuple[Any, ...]:
+    """What the kernels take, from what `blend_and_smooth` takes: all but the video's number and the output."""
+    used = np.flatnonzero(weights.any(1))  # a head with weight 0 costs nothing
+    seen = np.ones(0, bool) if seen is None else seen
+    taps, flat = gaussian_weights(k), np.ascontiguousarray(scores).reshape(len(scores), -1)
+    return flat, used, weights[used], offsets, KERNELS.index(kernel), k, taps, seen
 
 
 def reach(kernel: str, k: int | Sequence[int]) -> int:
@@ -88,141 +127,3 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64]:
     if sigma <= 0:
         return np.ones(1)
     return np.exp(-0.5 * (np.arange(math.ceil(REACH * sigma) + 1) / sigma) ** 2)
-
-
-@njit(cache=True, parallel=True)
-def _all_videos(scores, weights, offsets, kernel, k, taps, seen, out):  # type: ignore[no-untyped-def]
-    for v in prange(len(offsets) - 1):
-        _one_video(scores, weights, offsets[v], offsets[v + 1], kernel, k, taps, seen, out)
-
-
-@njit(cache=True)
-def _one_video(scores, weights, a, b, kernel, k, taps, seen, out):  # type: ignore[no-untyped-def]
-    """A function of its own: numba compiles a long body of a parallel loop several times as slowly."""
-    if k == 0:
-        _blend(scores, weights, a, b, out[a:b])
-        return
-    blended = np.empty((b - a, out.shape[1]), np.float32)
-    _blend(scores, weights, a, b, blended)
-    if kernel == 0:
-        _box(blended, k, out[a:b])
-    elif kernel == 1:
-        _gaussian(blended, taps, out[a:b])
-    else:
-        _median(blended, k, seen[a:b], out[a:b])
-
-
-@njit(cache=True)
-def _blend(scores, weights, a, b, out):  # type: ignore[no-untyped-def]
-    """Head by head. One that weighs the same for every output goes in one long loop: half the time."""
-    channels, flat = out.shape[1], out.reshape(-1)
-    for h in range(scores.shape[0]):
-        weight, row, alike = weights[h, 0], scores[h, a:b].reshape(-1), True
-        for c in range(channels):
-            alike = alike and weights[h, c] == weight
-        if alike:
-            for i in range(len(row)):
-                flat[i] = weight * row[i] if h == 0 else flat[i] + weight * row[i]
-            continue
-        for t in range(a, b):
-            for c in range(channels):
-                value = weights[h, c] * scores[h, t, c]
-                out[t - a, c] = value if h == 0 else out[t - a, c] + value
-
-
-@njit(cache=True)
-def _box(x, k, out):  # type: ignore[no-untyped-def]
-    """Running sums in float64: their rounding stays far below float32's."""
-    length, channels = x.shape
-    total = np.zeros(channels, np.float64)
-    for t in range(min(k, length)):
-        for c in range(channels):
-            total[c] += x[t, c]
-    for t in range(length):
-        enters, leaves = t + k, t - k - 1
-        if enters < length:
-            for c in range(channels):
-                total[c] += x[enters, c]
-        if leaves >= 0:
-            for c in range(channels):
-                total[c] -= x[leaves, c]
-        scale = 1.0 / (min(enters, length - 1) - max(leaves + 1, 0) + 1)
-        for c in range(channels):
-            out[t, c] = total[c] * scale
-
-
-@njit(cache=True)
-def _gaussian(x, taps, out):  # type: ignore[no-untyped-def]
-    length, channels = x.shape
-    reach = len(taps) - 1
-    total = np.empty(channels, np.float64)
-    for t in range(length):
-        total[:] = 0.0
-        mass = 0.0
-        for s in range(max(0, t - reach), min(length, t + reach + 1)):
-            weight = taps[abs(s - t)]
-            mass += weight
-            for c in range(channels):
-                total[c] += weight * x[s, c]
-        for c in range(channels):
-            out[t, c] = total[c] / mass
-
-
-@njit(cache=True)
-def _median(x, k, seen, out):  # type: ignore[no-untyped-def]
-    """A sorted window per channel; each step takes one value in and one out. Even counts: mean of the middle two.
-
-    An empty `seen` stands for frames that are all seen.
-    """
-    length, channels = x.shape
-    window = np.empty(min(2 * k + 2, length), np.float32)  # one more than the window: in comes before out
-    every = len(seen) == 0
-    for c in range(channels):
-        count = 0
-        for t in range(-k, length):
-            if t + k < length and (every or seen[t + k]):
-                count = _insert(window, count, x[t + k, c])
-            if t - k - 1 >= 0 and (every or seen[t - k - 1]):
-                count = _remove(window, count, x[t - k - 1, c])
-            if t >= 0 and count > 0:
-                out[t, c] = _middle(window, count)
-            elif t >= 0:  # nothing was seen: all frames count, in the window that is empty now
-                held = 0
-                for s in range(max(0, t - k), min(length, t + k + 1)):
-                    held = _insert(window, held, x[s, c])
-                out[t, c] = _middle(window, held)
-
-
-@njit(cache=True)
-def _middle(window, count):  # type: ignore[no-untyped-def]
-    half = count // 2
-    return window[half] if count % 2 else np.float32(0.5) * (window[half - 1] + window[half])
-
-
-@njit(cache=True)
-def _find(window, count, value):  # type: ignore[no-untyped-def]
-    """The first place whose value is not below `value`. numpy's own takes a second to compile."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) // 2
-        if window[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(cache=True)
-def _insert(window, count, value):  # type: ignore[no-untyped-def]
-    at = _find(window, count, value)
-    for i in range(count, at, -1):
-        window[i] = window[i - 1]
-    window[at] = value
-    return count + 1
-
-
-@njit(cache=True)
-def _remove(window, count, value):  # type: ignore[no-untyped-def]
-    for i in range(_find(window, count, value), count - 1):
-        window[i] = window[i + 1]
-    return count - 1

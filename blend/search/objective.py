@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+import numba
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
 from blend.calibrate import affine, class_bias, threshold
-from blend.decision import combine, smooth
+from blend.decision import combine, kernels, smooth
 from blend.pool.pool import Pool
 from blend.tasks.multiclass import factors
 from heads.abaw.tasks import Labels
@@ -76,50 +78,81 @@ def make(pool: Pool, extras: Extras | None = None) -> Objective:
     return Objective(PARTS[pool.task.labels](pool, extras or Extras()))
 
 
+class _Frames:
+    """Blended and smoothed scores of a pool whose trials count them video by video, while they are in the cache."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.out = np.empty(pool.scores.shape[1:], np.float32)
+        """[T, C], of one trial after the other: new memory costs a third as much as reading the pool."""
+        self._lots: dict[int, list[NDArray[np.int64]]] = {}
+
+    @property
+    def lots(self) -> list[NDArray[np.int64]]:
+        """The videos of each thread."""
+        threads = numba.get_num_threads()
+        if threads not in self._lots:
+            self._lots[threads] = smooth.share(self.pool.offsets)
+        return self._lots[threads]
+
+    def arguments(self, point: Point) -> tuple[Any, ...]:
+        """What the kernels take for a point whose outputs share k."""
+        pool, seen = self.pool, self.pool.seen if point.kernel == "median" else None
+        table = combine.table(point.weights, pool.scores.shape[2])
+        return smooth.arguments(pool.scores, table, pool.offsets, point.kernel, cast(int, point.k), seen)
+
+
 def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
-    truth = np.ascontiguousarray(pool.known.values.T)
+    frames, channels = _Frames(pool), pool.scores.shape[2]
+    labels = threshold.make_labels(pool.known.rows, pool.known.values, pool.scores.shape[1])
+    flat = labels.reshape(-1)
 
     def parts(point: Point) -> NDArray[np.float64]:
-        blended = threshold.columns(combine.scores(pool, point.weights, point.kernel, point.k), pool.known.rows)
         cut = extras.thresholds if point.thresholds is None else point.thresholds
-        return threshold.best_f1(blended, truth) if cut is None else threshold.f1_at(blended, truth, np.array(cut))
+        if cut is None and not isinstance(point.k, tuple):
+            lots, known = frames.lots, frames.arguments(point)
+            counts = threshold.make_counts(len(lots), channels)
+
+            def count(lot: int) -> None:
+                kernels.smooth_and_count(*known, lots[lot], frames.out, flat, counts[lot])
+
+            smooth.run(count, len(lots))
+            return threshold.find_cuts(frames.out, labels, counts, pool.offsets, lots)[0]
+        blended = combine.scores(pool, point.weights, point.kernel, point.k)
+        return threshold.best_f1(blended, labels) if cut is None else threshold.f1_at(blended, labels, np.array(cut))
 
     return parts
 
 
 def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     rows, truth, kind, classes = pool.known.rows, pool.known.values, pool.blend_task, len(pool.task.outputs)
+    frames, labels = _Frames(pool), np.full(pool.scores.shape[1], -1, np.int8)
+    labels[rows] = truth
 
     def parts(point: Point) -> NDArray[np.float64]:
-        blended = combine.scores(pool, point.weights, point.kernel, point.k)
         added = point.bias or extras.bias
         if point.tau is not None:
             added = class_bias.logit_adjustment(truth, point.tau, classes=classes)
         factor = np.ones(classes, np.float32) if added is None else factors(added)
-        if extras.filter is None or point.sure is None:
-            table = _confusion(blended, rows, truth, factor)
-        else:
+        if extras.filter is not None and point.sure is not None:
+            blended = combine.scores(pool, point.weights, point.kernel, point.k)
             sure = combine.scores(pool, [float(h == extras.filter) for h in pool.heads], point.kernel, point.k)[rows]
             decided = kind.decide(blended[rows] * factor, sure=(sure, point.sure))
-            table = kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0]
-        return kind.per_output(table)
+            return kind.per_output(kind.count(truth, decided, np.zeros(len(rows), np.int64), 1)[0])
+        if isinstance(point.k, tuple):
+            table = np.zeros((classes, classes), np.int64)
+            kernels.decide(combine.scores(pool, point.weights, point.kernel, point.k), labels, factor, table)
+            return kind.per_output(table)
+        lots, known = frames.lots, frames.arguments(point)
+        tables = np.zeros((len(lots), classes, classes), np.int64)
+
+        def decide(lot: int) -> None:
+            kernels.smooth_and_decide(*known, lots[lot], frames.out, labels, factor, tables[lot])
+
+        smooth.run(decide, len(lots))
+        return kind.per_output(tables.sum(0))
 
     return parts
-
-
-@njit(cache=True)
-def _confusion(scores, rows, truth, factor):  # type: ignore[no-untyped-def]
-    """Truth x argmax, [C, C]; the first of equal scores wins."""
-    classes = scores.shape[1]
-    table = np.zeros((classes, classes), np.int64)
-    for i in range(len(rows)):
-        best, highest = 0, scores[rows[i], 0] * factor[0]
-        for c in range(1, classes):
-            value = scores[rows[i], c] * factor[c]
-            if value > highest:
-                best, highest = c, value
-        table[truth[i], best] += 1
-    return table
 
 
 class _Regression:

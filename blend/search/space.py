@@ -219,8 +219,8 @@ class MultilabelSpace(Space):
         pool, truth = self.pool, self.pool.known
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
         if self.rule == "exact":
-            columns = threshold.columns(blended, truth.rows)
-            return {"thresholds": threshold.best(columns, truth.values.T.astype(np.uint8))[0]}
+            labels = threshold.make_labels(truth.rows, truth.values, len(blended))
+            return {"thresholds": threshold.best(blended, labels)[0]}
         counted = threshold_rules.per_video(blended[truth.rows], truth.values, pool.video_of, len(pool.videos))
         return {"thresholds": threshold_rules.fit(self.rule, counted)}
 

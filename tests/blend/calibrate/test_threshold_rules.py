@@ -40,8 +40,8 @@ def test_counts_are_those_of_each_video(seed):
 def test_on_such_scores_counting_is_exact(seed):
     scores, truth, video_of, videos = problem(seed)
     found = rules.fit("exact", rules.per_video(scores, truth, video_of, videos))
-    _, best = threshold.best(np.ascontiguousarray(scores.T), np.ascontiguousarray(truth.T))
-    reached = threshold.f1_at(np.ascontiguousarray(scores.T), np.ascontiguousarray(truth.T), found)
+    _, best = threshold.best(scores, truth)
+    reached = threshold.f1_at(scores, truth, found)
     np.testing.assert_allclose(reached, best, atol=1e-12)
     assert found[3] == 0.5
 

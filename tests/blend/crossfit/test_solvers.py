@@ -112,8 +112,8 @@ def test_exact_thresholds_are_found_among_the_frames_when_it_matters(make_pool):
     candidate = Candidate("box", 1, part="exact")
     found = make_solver(folded.fold_pool(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
     some = pool.select([0, 3, 4, 5])
-    blended = threshold.columns(combine.scores(some, found.weights.tolist(), "box", 1), some.known.rows)
-    np.testing.assert_array_equal(found.thresholds, threshold.best(blended, some.known.values.T.astype(np.uint8))[0])
+    blended = combine.scores(some, found.weights.tolist(), "box", 1)[some.known.rows]
+    np.testing.assert_array_equal(found.thresholds, threshold.best(blended, some.known.values.astype(np.uint8))[0])
 
 
 def test_the_average_of_solutions():

@@ -41,6 +41,31 @@ def test_k_0_changes_nothing(kernel):
     np.testing.assert_array_equal(smooth.smooth(x, gap_filling.find_offsets([20, 30]), kernel, 0), x)
 
 
+@pytest.mark.parametrize("heads", [1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize("alike", [True, False])
+def test_any_number_of_heads_is_blended_over_long_and_short_videos(heads, alike):
+    rng = np.random.default_rng(heads)
+    offsets = gap_filling.find_offsets([5_000, 1, 2048, 7])  # longer than what is blended at a time, and just as long
+    scores = rng.random((heads, offsets[-1], 3)).astype(np.float32)
+    weights = rng.random((heads, 1 if alike else 3)).astype(np.float32) * np.ones(3, np.float32)
+    weights[heads // 2] *= heads == 1
+    blended = smooth.blend_and_smooth(scores, weights, offsets, "box", 0)
+    np.testing.assert_allclose(blended, np.einsum("htc,hc->tc", scores.astype(float), weights), rtol=0, atol=1e-5)
+
+
+def test_videos_are_shared_evenly_and_each_once():
+    lengths = [9, 1, 5, 5, 8, 0]
+    for threads in (1, 2):
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        try:
+            lots = smooth.share(gap_filling.find_offsets(lengths))
+        finally:
+            numba.set_num_threads(before)
+        assert sorted(np.concatenate(lots).tolist()) == list(range(6))
+        assert max(sum(lengths[v] for v in lot) for lot in lots) == 28 / threads
+
+
 @pytest.mark.parametrize("kernel", smooth.KERNELS)
 def test_blending_first_equals_a_naive_blend(kernel):
     rng = np.random.default_rng(1)

@@ -94,8 +94,7 @@ def test_thresholds(seed):
     np.testing.assert_allclose(pool.task.per_output(pool.known.values, decided[pool.known.rows]), best, atol=1e-9)
     parts = objective.make(pool).parts(objective.Point((weight, 1 - weight), "box", k))
     np.testing.assert_allclose(parts, best, atol=1e-9)
-    columns = np.ascontiguousarray(blended.T)
-    fixed = threshold.f1_at(columns, np.ascontiguousarray(pool.known.values.T), np.array(found.thresholds))
+    fixed = threshold.f1_at(blended, pool.known.values, np.array(found.thresholds))
     np.testing.assert_allclose(fixed, best, atol=1e-9)
 
 

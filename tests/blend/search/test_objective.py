@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -22,6 +23,25 @@ def test_it_is_the_official_score_of_combine(make_pool, name, kernel, k):
     for weights in WEIGHTS:
         official = pool.score(combine.combine(pool, search.params(pool, weights, kernel, k)))
         assert score(weights, kernel, k) == pytest.approx(official, abs=1e-6 if name == "va" else 1e-12)
+
+
+@pytest.mark.parametrize("name", ["au", "expr"])
+@pytest.mark.parametrize("kernel", ["box", "gaussian", "median"])
+@pytest.mark.parametrize("k", [0, 3, 200, tuple(range(12))])
+def test_several_threads_and_videos_of_a_frame_give_the_same(make_pool, name, kernel, k):
+    """k may be wider than a video; a head may weigh nothing; outputs may have numbers of their own."""
+    pool = make_pool(name, videos=9, heads=6, length=(1, 60))
+    width = k[: len(pool.task.outputs)] if isinstance(k, tuple) else k
+    own = tuple(map(tuple, np.random.default_rng(0).dirichlet(np.ones(6), len(pool.task.outputs)).T.tolist()))
+    for weights in (own, (0.1, 0.2, 0.3, 0.4, 0.0, 0.0), (0.05, 0.1, 0.15, 0.2, 0.1, 0.4)):
+        official = pool.score(combine.combine(pool, search.params(pool, weights, kernel, width)))
+        for threads in (1, 2):
+            before = numba.get_num_threads()
+            numba.set_num_threads(threads)
+            try:
+                assert objective.make(pool)(weights, kernel, width) == pytest.approx(official, abs=1e-12)
+            finally:
+                numba.set_num_threads(before)
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -55,8 +55,7 @@ def test_points_with_lists_survive_the_study(make_pool):
 def test_thresholds_follow_the_rule(make_pool, rule):
     pool = make_pool("au")
     made = search.params(pool, (0.2, 0.3, 0.5), "box", 2, BlendSettings(thresholds=rule))
-    blended = threshold.columns(combine.scores(pool, made.weights, "box", 2), pool.known.rows)
-    truth = np.ascontiguousarray(pool.known.values.T)
+    blended, truth = combine.scores(pool, made.weights, "box", 2)[pool.known.rows], pool.known.values
     best, reached = threshold.best(blended, truth)
     if rule == "exact":
         np.testing.assert_array_equal(made.thresholds, best)
