@@ -1,4 +1,4 @@
-"""Jobs that begin with the same heavy imports: a process of Python makes these once, and forks for each job.
+"""Jobs with the same heavy imports: a process of Python makes these once, and forks for each job.
 
     server = ForkServer(("tensorflow", "keras"), environment)
     process = server.start(command, environment, stdin, stdout, log)

@@ -17,8 +17,8 @@ STACK = {
     "cluster_job export learning list_networks run enlarge pretrain bench",
     "heads": "abaw search_space data base families config corpus_checks train run finetune tune bench",
     "blend": "html film tasks config pool decision calibrate search crossfit submission unlabelled report report.html "
-    "pipeline single_task multitask dry_run run apply check_predictions check compare init dashboard predict bench "
-    "studies program",
+    "pipeline compile_kernels single_task multitask dry_run run apply check_predictions check compare init dashboard "
+    "predict bench studies program",
 }
 """Rooms and root files of each package, from the bottom: imports point to what stands further left, lazy ones too."""
 HEAVY = (
