@@ -1,8 +1,8 @@
-"""The kernels of a blend, compiled while heads learn: a process of its own blends a made-up pool.
+"""What a blend needs, made ready while heads learn: kernels by a process that blends a made-up pool; imports.
 
     python -m blend.compile_kernels < JOB.json
 
-numba keeps what it compiled, so this is for the first run of an installation alone.
+numba keeps what it compiled, so that process is for the first run of an installation alone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,42 @@ from heads.abaw.tasks import SINGLE_TASKS
 
 VIDEOS, FRAMES, HEADS, TRIALS = 6, 60, 3, 24
 """Of the made-up pool: as little as makes every fold hold something, and trials of every kind."""
+
+IMPORTS = (
+    "blend.pipeline",
+    "blend.submission.test_score",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "optuna.importance",
+    "optuna.samplers",
+    "optuna.storages",
+    "sklearn.ensemble",
+    "sqlalchemy.pool",
+)
+"""What a blend imports on its way, the seconds of it."""
+
+
+SECONDS_BEFORE = 3.0
+"""Bad input is mostly found until then; an import cannot be broken off, and the end would wait for it."""
+
+
+@contextmanager
+def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
+    """Import what a blend will need, in a thread, while this process waits for those that work."""
+    over = threading.Event()
+
+    def load() -> None:
+        if not over.wait(seconds_before):
+            for name in IMPORTS:
+                with suppress(Exception):  # the blend says what is wrong
+                    if not over.is_set():
+                        import_module(name)
+
+    threading.Thread(target=load, name="import ahead").start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def are_compiled() -> bool:

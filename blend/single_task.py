@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _run_once(
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        with _compile_ahead(config, task, work) if blend_inputs.with_ours(config, heads, given) else nullcontext():
+        with _prepare_ahead(config, task, work) if blend_inputs.with_ours(config, heads, given) else nullcontext():
             config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
@@ -84,9 +85,13 @@ def _run_once(
         return report
 
 
-def _compile_ahead(config: Config, task: str, work: Path) -> AbstractContextManager[None]:
-    """The blend's kernels compiled while heads learn: nothing where some are there, or the kernels."""
-    if any((work / "heads" / task).glob("*/DONE")) or compile_kernels.are_compiled():
-        return nullcontext()
-    name = find(task).name
-    return compile_kernels.compile_ahead(name, getattr(config.blend, name))
+@contextmanager
+def _prepare_ahead(config: Config, task: str, work: Path) -> Iterator[None]:
+    """What the blend needs made ready while heads learn: nothing where some are there."""
+    with ExitStack() as ahead:
+        if not any((work / "heads" / task).glob("*/DONE")):
+            ahead.enter_context(compile_kernels.import_ahead())
+            if not compile_kernels.are_compiled():
+                name = find(task).name
+                ahead.enter_context(compile_kernels.compile_ahead(name, getattr(config.blend, name)))
+        yield

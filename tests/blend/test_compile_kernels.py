@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -50,19 +51,27 @@ def test_a_made_up_pool_is_as_a_real_one() -> None:
         assert pool.scores.flags.c_contiguous and pool.known.values.dtype == pool.task.dtype
 
 
-def test_kernels_are_compiled_ahead_where_no_head_is_there_and_no_kernel(monkeypatch, tmp_path: Path) -> None:
-    asked: list[tuple[str, BlendSettings]] = []
-    monkeypatch.setattr(compile_kernels, "compile_ahead", lambda *told: asked.append(told))
+def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_none(monkeypatch, tmp_path: Path) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def note(*told: object) -> nullcontext[None]:
+        asked.append(told)
+        return nullcontext()
+
+    monkeypatch.setattr(compile_kernels, "compile_ahead", note)
+    monkeypatch.setattr(compile_kernels, "import_ahead", note)
     config = Config.model_validate({"corpus": {"name": "x"}, "blend": {"va": {"trials": 7}}})
     for kept in (True, False):
         monkeypatch.setattr(compile_kernels, "are_compiled", lambda kept=kept: kept)
-        single_task._compile_ahead(config, "mtl/va", tmp_path)
-    assert asked == [("va", config.blend.va)]
+        with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+            pass
+    assert asked == [(), (), ("va", config.blend.va)]
     done = tmp_path / "heads" / "mtl" / "va" / "lama" / "DONE"
     done.parent.mkdir(parents=True)
     done.write_text("")
-    single_task._compile_ahead(config, "mtl/va", tmp_path)
-    assert len(asked) == 1
+    with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+        pass
+    assert len(asked) == 3
 
 
 def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None:
@@ -82,3 +91,19 @@ def test_what_goes_wrong_beside_it_ends_it() -> None:
         (started,) = (c for c in psutil.Process().children() if "blend.compile_kernels" in c.cmdline())
         raise ZeroDivisionError
     assert not started.is_running()
+
+
+def imported(seconds_before: float) -> set[str]:
+    """What of the list is there where it was begun with, some seconds before the end."""
+    code = (
+        "import sys, threading; from blend import compile_kernels\n"
+        f"with compile_kernels.import_ahead({seconds_before}):\n"
+        f"    {seconds_before} or [t.join() for t in threading.enumerate() if t.name == 'import ahead']\n"
+        "print(*{*compile_kernels.IMPORTS} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def test_what_a_blend_imports_is_imported_unless_bad_input_ends_it_before() -> None:
+    assert imported(0) == {*compile_kernels.IMPORTS} and imported(600) == set()
