@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,7 +45,8 @@ class Canvas:
         self._curves: list[Points] = []
         self._lifts: list[float] = []
         self._polygons: list[np.ndarray] = []
-        self._steps: list[Callable[[], object]] = []
+        self._steps: list[tuple[Callable[..., None], Curve, tuple[Any, ...]]] = []
+        self._below: list[np.ndarray] = []
 
     def develop(self) -> np.ndarray:
         """Draw all that was asked for; returns the picture, uint8 [224, 224, 3]."""
@@ -55,10 +57,16 @@ class Canvas:
             self._polygons.append(pixels[end : end + length])
             end += length
         self._image = self._image.copy()
-        for step in self._steps:
-            step()
-        self._steps.clear()  # they hold this canvas
+        for step, curve, rest in self._steps:
+            step(self, curve, *rest)
         return self._image
+
+    def repeat(self, other: Canvas) -> None:
+        """Ask for all that another canvas was asked for, spots excepted: what is the same in many pictures."""
+        first = len(self._curves)
+        self._curves += other._curves
+        self._lifts += other._lifts
+        self._steps += [(step, first + curve, rest) for step, curve, rest in other._steps]
 
     def _note(self, points: Points, lift: float, closed: bool, smooth: bool) -> Curve:
         self._curves.append(spline(points, closed) if smooth else np.asarray(points, dtype=np.float64))
@@ -67,16 +75,17 @@ class Canvas:
 
     def fill(self, points: Points, colour: Colour, lift: float = 0.0, smooth: bool = True) -> None:
         """Fill a closed outline through knots [K, 2]."""
-        curve = self._note(points, lift, True, smooth)
-        self._steps.append(lambda: cv2.fillPoly(self._image, [self._polygons[curve]], colour, cv2.LINE_AA, SHIFT))
+        self._steps.append((Canvas._fill, self._note(points, lift, True, smooth), (colour,)))
+
+    def _fill(self, curve: Curve, colour: Colour) -> None:
+        cv2.fillPoly(self._image, [self._polygons[curve]], colour, cv2.LINE_AA, SHIFT)
 
     def stroke(self, points: Points, colour: Colour, width: float, lift: float = 0.0) -> None:
         """Draw an open curve; width in face units, at least one canvas pixel."""
-        curve = self._note(points, lift, False, True)
-        self._steps.append(lambda: self._stroke(self._image, curve, colour, width))
+        self._steps.append((Canvas._stroke, self._note(points, lift, False, True), (colour, width)))
 
-    def _stroke(self, image: np.ndarray, curve: Curve, colour: Colour | float, width: float) -> None:
-        thickness = max(1, round(width * self._unit))
+    def _stroke(self, curve: Curve, colour: Colour | float, width: float, crease: bool = False) -> None:
+        image, thickness = self._lines if crease else self._image, max(1, round(width * self._unit))
         cv2.polylines(image, [self._polygons[curve]], False, colour, thickness, cv2.LINE_AA, SHIFT)  # type: ignore[call-overload]
 
     def disc(self, x: float, y: float, rx: float, ry: float, colour: Colour, lift: float = 0.0) -> None:
@@ -95,14 +104,18 @@ class Canvas:
 
     def add_grain(self, lighter: np.ndarray, darker: np.ndarray) -> None:
         """Make the whole picture lighter and darker by so much, each uint8 [224, 224, 3]."""
-        self._steps.append(lambda: cv2.add(self._image, lighter, self._image))
-        self._steps.append(lambda: cv2.subtract(self._image, darker, self._image))
+        self._steps.append((Canvas._add_grain, 0, (lighter, darker)))
+
+    def _add_grain(self, _curve: Curve, lighter: np.ndarray, darker: np.ndarray) -> None:
+        cv2.add(self._image, lighter, self._image)
+        cv2.subtract(self._image, darker, self._image)
 
     def tint(self, outline: Curve, colour: Colour, strength: float, soften: int = 0) -> None:
         """Mix a colour in inside an outline; `soften` is an odd blur width in pixels."""
-        self._steps.append(lambda: self._tint(self._mask(outline), colour, strength, soften))
+        self._steps.append((Canvas._tint, outline, (colour, strength, soften)))
 
-    def _tint(self, mask: np.ndarray, colour: Colour, strength: float, pad: int) -> None:
+    def _tint(self, outline: Curve, colour: Colour, strength: float, pad: int) -> None:
+        mask = self._mask(outline)
         x, y, w, h = cv2.boundingRect(mask)
         left, top = max(x - pad, 0), max(y - pad, 0)
         right, bottom = min(x + w + pad, CANVAS), min(y + h + pad, CANVAS)
@@ -120,22 +133,20 @@ class Canvas:
     @contextmanager
     def inside(self, outline: Curve) -> Iterator[None]:
         """What is drawn meanwhile shows only inside an outline, with soft edges."""
-        below: list[np.ndarray] = []
-
-        def begin() -> None:
-            below.append(self._image)
-            self._image = self._image.copy()
-
-        def end() -> None:
-            layer, self._image = self._image, below.pop()
-            mask = self._mask(outline)
-            x, y, w, h = cv2.boundingRect(mask)
-            box = np.s_[y : y + h, x : x + w]
-            self._paste(layer[box], mask[box], box)
-
-        self._steps.append(begin)
+        self._steps.append((Canvas._begin_layer, outline, ()))
         yield
-        self._steps.append(end)
+        self._steps.append((Canvas._end_layer, outline, ()))
+
+    def _begin_layer(self, _outline: Curve) -> None:
+        self._below.append(self._image)
+        self._image = self._image.copy()
+
+    def _end_layer(self, outline: Curve) -> None:
+        layer, self._image = self._image, self._below.pop()
+        mask = self._mask(outline)
+        x, y, w, h = cv2.boundingRect(mask)
+        box = np.s_[y : y + h, x : x + w]
+        self._paste(layer[box], mask[box], box)
 
     def _paste(self, part: np.ndarray, mask: np.ndarray, box: tuple[slice, slice]) -> None:
         """Take the pixels of a part where its mask is set."""
@@ -147,8 +158,8 @@ class Canvas:
         """Crease the skin along an open curve; depth 0 none .. 1 black. Takes effect in `shade`."""
         if depth < 0.02:
             return
-        curve, value = self._note(points, lift, False, True), float(min(depth, 1.0) * 255)
-        self._steps.append(lambda: self._stroke(self._lines, curve, value, width))
+        value = float(min(depth, 1.0) * 255)
+        self._steps.append((Canvas._stroke, self._note(points, lift, False, True), (value, width, True)))
 
     def spot(self, x: float, y: float, rx: float, ry: float, amount: float) -> None:
         """Lighten (amount > 0) or darken (< 0) softly around a point. Takes effect in `shade`."""
@@ -161,9 +172,10 @@ class Canvas:
             skin: Outline of the skin.
             light: Change of brightness across the face towards the right and towards the bottom.
         """
-        self._steps.append(lambda: self._shade(self._mask(skin), light))
+        self._steps.append((Canvas._shade, skin, (light,)))
 
-    def _shade(self, mask: np.ndarray, light: tuple[float, float]) -> None:
+    def _shade(self, skin: Curve, light: tuple[float, float]) -> None:
+        mask = self._mask(skin)
         spots = np.array(self._spots).reshape(-1, 5)
         centres = self.pose.project(spots[:, :2]) * (_SHADE / CANVAS)
         unit = self._unit * _SHADE / CANVAS

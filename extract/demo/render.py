@@ -8,7 +8,7 @@ import numpy as np
 from .canvas import Canvas
 from .dynamics import FaceState, Occluder
 from .features import draw_brow, draw_eye, draw_nose, line_brow, line_eye, line_nose, scale_colour
-from .geometry import CANVAS, Points, mirror
+from .geometry import CANVAS, Points, Pose, mirror
 from .identity import Identity
 from .mouth import draw_mouth, jaw_drop, line_mouth, mouth_shape
 
@@ -60,6 +60,11 @@ class Renderer:
         wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
         self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
+        self._backdrop, self._front = Canvas(self._room, Pose()), Canvas(self._room, Pose())
+        self._behind(self._backdrop)
+        self._hair(self._front)
+        if who.glasses:
+            self._glasses(self._front)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Draw one frame.
@@ -73,7 +78,7 @@ class Renderer:
         """
         who = self.who
         canvas = Canvas(self._room, state.pose)
-        self._behind(canvas)
+        canvas.repeat(self._backdrop)
         face = face_outline(who, state)
         skin = canvas.outline(face)
         canvas.fill(face, who.skin)
@@ -94,9 +99,7 @@ class Renderer:
         for way in (-1, 1):
             draw_eye(canvas, who, state, way)
             draw_brow(canvas, who, state, way)
-        self._hair(canvas)
-        if who.glasses:
-            self._glasses(canvas)
+        canvas.repeat(self._front)
         if state.occluder is not None:
             _occlude(canvas, who, state.occluder)
         return self._develop(canvas.develop(), state, rng)
