@@ -18,6 +18,7 @@ apply.py: A blend elsewhere: params.json and prediction files -> the same submis
 check.py: Would the organisers take this file? `python -m blend.check FILE TEMPLATE`, for any team's file of any task.
 check_predictions.py: `blend.check --compare`: do a submission's decisions go with predictions of the same frames?
 compare.py: Blends side by side, and by how much one is better than another on other videos.
+compile_kernels.py: What a blend needs, made ready while heads learn: kernels by a process that blends a made-up pool;
 config.py: [blend.<task>] and how a search is run.
 dashboard.py: Open a search in optuna-dashboard: the study.db of a blend or of heads.tune, or a shared storage.
 dry_run.py: What a run would do, before it does it: what is missing, how long that takes here, how much disk and memory.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from blend import compile_kernels
 from blend.config import Config, SearchOptions
 from blend.pool import inputs as blend_inputs
 from blend.pool import networks, provenance
@@ -14,6 +16,7 @@ from blend.report import schema
 from blend.report.schema import Report
 from extract.runtime import run_folder
 from extract.runtime.progress import step, steps
+from heads.abaw.tasks import find
 
 
 def main(
@@ -58,7 +61,8 @@ def _run_once(
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
+        with _prepare_ahead(config, task, work) if blend_inputs.with_ours(config, heads, given) else nullcontext():
+            config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
     if options.storage and values is not None:
@@ -79,3 +83,15 @@ def _run_once(
         report, results = pipeline.run_blend(config, sources, values, work, out, submissions, options)
         run_folder.finish(out, mark, facts, results)
         return report
+
+
+@contextmanager
+def _prepare_ahead(config: Config, task: str, work: Path) -> Iterator[None]:
+    """What the blend needs made ready while heads learn: nothing where some are there."""
+    with ExitStack() as ahead:
+        if not any((work / "heads" / task).glob("*/DONE")):
+            ahead.enter_context(compile_kernels.import_ahead())
+            if not compile_kernels.are_compiled():
+                name = find(task).name
+                ahead.enter_context(compile_kernels.compile_ahead(name, getattr(config.blend, name)))
+        yield

@@ -1,7 +1,7 @@
 """numba kernels that blend and smooth one video after the other, and count what a trial asks while it is in the cache.
 
 All in one file: numba keeps compiled kernels until their own file changes, whatever they call in others. Threads of
-Python's run them (`smooth.run`): numba's parallel loops take half a minute's compiling among them. Scores are float32
+Python's run them (`smooth.run`): numba's parallel loops take twice as long to compile. Scores are float32
 [T, C], the heads' [H, T x C]; arguments up to `seen` are as `smooth.arguments` has them.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,15 @@ from blend.pool.inputs import BlendInputs
 from blend.pool.pool import Pool
 from blend.report.pointers import ref
 from blend.report.schema import HeadSeconds, Making, Report
-from blend.search.search import SearchResult, Trial, derive
 from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
 from extract.runtime import errors
 from heads.abaw import read
 from heads.abaw.tasks import Task
 from heads.data import resemblance
+
+if TYPE_CHECKING:  # who only reads a report searches nothing
+    from blend.search.search import SearchResult, Trial
 
 
 def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
@@ -146,6 +148,8 @@ def importance(pool: Pool, result: SearchResult, seed: int) -> dict[str, float] 
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
+
+    from blend.search.search import derive
 
     trials = [trial for trial in result.trials if np.isfinite(trial.score)]
     trials = trials[:: -(-len(trials) // MOST)] if trials else []

@@ -10,6 +10,8 @@ import numpy as np
 from .affect import AU_NAMES, column, wander
 from .geometry import Pose
 
+_COLUMNS = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
+
 
 @dataclass(frozen=True)
 class Occluder:
@@ -41,7 +43,7 @@ class FaceState:
 
     def au(self, number: int) -> float:
         """Return the intensity of a unit by its number: `state.au(12)`."""
-        return self.aus[column(f"AU{number}")]
+        return self.aus[_COLUMNS[number]]
 
 
 # Every way to play an expression: unit number -> apex intensity. "Contempt" and the rest of "Other" are below.

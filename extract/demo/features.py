@@ -46,17 +46,15 @@ def draw_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
     lower = np.stack([way * (centre + x), EYE_Y - tilt * x / half + low * np.array([0, 0.7, 1.0, 0.9, 0.0])], axis=1)
     opening = np.concatenate([spline(upper), spline(lower)[::-1]])
     if up + low > 0.012:
-        mask = canvas.mask(opening, smooth=False)
-        inside = Canvas(canvas.image, canvas.pose)
-        inside.fill(opening, (222, 226, 232), smooth=False)
         px, py = way * centre + 0.06 * state.gaze[0], EYE_Y - 0.015 + 0.02 * state.gaze[1]
         radius = 0.078 * who.eye_size**0.5
-        inside.disc(px, py, radius, radius, scale_colour(who.iris, 0.45))
-        inside.disc(px, py, radius * 0.84, radius * 0.84, scale_colour(who.iris, 1.25))
-        inside.disc(px, py, radius * 0.46, radius * 0.46, (12, 12, 12))
-        inside.disc(px + 0.025, py - 0.03, 0.018, 0.018, (250, 250, 250))
-        inside.stroke(upper + np.array([0, 0.012]), (90, 95, 105), 0.02)  # the shadow of the lid on the ball
-        canvas.paste(inside.image, mask)
+        with canvas.inside(canvas.outline(opening, smooth=False)):
+            canvas.fill(opening, (222, 226, 232), smooth=False)
+            canvas.disc(px, py, radius, radius, scale_colour(who.iris, 0.45))
+            canvas.disc(px, py, radius * 0.84, radius * 0.84, scale_colour(who.iris, 1.25))
+            canvas.disc(px, py, radius * 0.46, radius * 0.46, (12, 12, 12))
+            canvas.disc(px + 0.025, py - 0.03, 0.018, 0.018, (250, 250, 250))
+            canvas.stroke(upper + np.array([0, 0.012]), (90, 95, 105), 0.02)  # the shadow of the lid on the ball
     lash = scale_colour(who.hair, 0.45) if who.makeup else scale_colour(who.skin, 0.3)
     canvas.stroke(upper, lash, 0.022 + 0.016 * who.makeup)
     canvas.stroke(lower, scale_colour(who.skin, 0.58), 0.01)
@@ -114,7 +112,7 @@ def draw_brow(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None
     thick = 0.036 * who.brow_thickness * np.array([0.8, 1.1, 0.9, 0.25])[:, None]
     band = np.concatenate([spline(middle - thick * [0, 1]), spline(middle + thick * [0, 1])[::-1]])
     strength = 0.82 if sum(who.hair) < 380 else 0.6
-    canvas.tint(canvas.mask(band, smooth=False), scale_colour(who.hair, 0.75), strength, soften=3)
+    canvas.tint(canvas.outline(band, smooth=False), scale_colour(who.hair, 0.75), strength, soften=3)
 
 
 def line_brow(canvas: Canvas, who: Identity, state: FaceState) -> None:

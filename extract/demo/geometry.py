@@ -63,7 +63,7 @@ class Pose:
     dx: float = 0.0
     dy: float = 0.0
 
-    def project(self, points: Points, lift: float = 0.0) -> Points:
+    def project(self, points: Points, lift: float | np.ndarray = 0.0) -> Points:
         """Place face points on the canvas.
 
         The face is a shallow ellipsoid: points near its middle are closer to the viewer and move further when the head
@@ -71,7 +71,8 @@ class Pose:
 
         Args:
             points: Face units [K, 2].
-            lift: How far the points stand out of that surface, for instance 0.2 for the tip of the nose.
+            lift: How far the points stand out of that surface, for instance 0.2 for the tip of the nose; a number, or
+                [K].
 
         Returns:
             Canvas pixels [K, 2], float64.

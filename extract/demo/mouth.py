@@ -65,22 +65,18 @@ def _between(first: Points, second: Points) -> Points:
     return np.concatenate([spline(first), spline(second)[::-1]])
 
 
-def draw_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
+def draw_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -> None:
     """Draw the inside, the teeth and the lips."""
-    m = mouth_shape(who, state)
     tense = max(state.au(23), state.au(24))
     opening = float((m.lower - m.upper)[3, 1])
     if opening > 0.012:
         hole = _between(m.upper, m.lower)
         canvas.fill(hole, (26, 22, 52), smooth=False)
-        mask = canvas.mask(hole, smooth=False)
-        inside = Canvas(canvas.image, canvas.pose)
         teeth = min(0.075, 0.2 * opening + 0.03 * state.au(12) + 0.05 * state.au(10) + 0.01)
-        inside.fill(_between(m.upper * [0.9, 1], m.upper * [0.9, 1] + [0, teeth]), (205, 218, 226), smooth=False)
-        if opening > 0.12:
-            low = float(m.lower[3, 1])
-            inside.disc(0, low, 0.15, 0.07, (85, 80, 165))
-        canvas.paste(inside.image, mask)
+        with canvas.inside(canvas.outline(hole, smooth=False)):
+            canvas.fill(_between(m.upper * [0.9, 1], m.upper * [0.9, 1] + [0, teeth]), (205, 218, 226), smooth=False)
+            if opening > 0.12:
+                canvas.disc(0, float(m.lower[3, 1]), 0.15, 0.07, (85, 80, 165))
     shade = 1 - 0.16 * tense
     canvas.fill(_between(m.top, m.upper), scale_colour(who.lips, 0.84 * shade), smooth=False)
     canvas.fill(_between(m.lower, m.bottom), scale_colour(who.lips, shade), smooth=False)
@@ -95,9 +91,8 @@ def draw_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
             canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scale_colour(who.lips, 0.72), 0.008)
 
 
-def line_mouth(canvas: Canvas, who: Identity, state: FaceState) -> None:
+def line_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -> None:
     """Shade around the mouth: corners, the hollow under the lip, the bulges of pressed lips, the chin."""
-    m = mouth_shape(who, state)
     sad, press, tight, smile = state.au(15), state.au(24), state.au(23), state.au(12)
     drop = jaw_drop(state)
     for side, corner in ((-1, m.upper[0]), (1, m.upper[-1])):

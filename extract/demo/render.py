@@ -8,9 +8,9 @@ import numpy as np
 from .canvas import Canvas
 from .dynamics import FaceState, Occluder
 from .features import draw_brow, draw_eye, draw_nose, line_brow, line_eye, line_nose, scale_colour
-from .geometry import CANVAS, Points, mirror
+from .geometry import CANVAS, Points, Pose, mirror
 from .identity import Identity
-from .mouth import draw_mouth, jaw_drop, line_mouth
+from .mouth import draw_mouth, jaw_drop, line_mouth, mouth_shape
 
 SIZE = 112
 """Side of the picture in pixels."""
@@ -58,7 +58,13 @@ class Renderer:
         )
         grain = cv2.GaussianBlur(grain, (3, 3), 0.8)
         wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
-        self._grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
+        grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
+        self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
+        self._backdrop, self._front = Canvas(self._room, Pose()), Canvas(self._room, Pose())
+        self._behind(self._backdrop)
+        self._hair(self._front)
+        if who.glasses:
+            self._glasses(self._front)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Draw one frame.
@@ -72,32 +78,31 @@ class Renderer:
         """
         who = self.who
         canvas = Canvas(self._room, state.pose)
-        self._behind(canvas)
+        canvas.repeat(self._backdrop)
         face = face_outline(who, state)
-        skin = canvas.mask(face)
+        skin = canvas.outline(face)
         canvas.fill(face, who.skin)
         self._complexion(canvas, state)
         line_brow(canvas, who, state)
         for way in (-1, 1):
             line_eye(canvas, who, state, way)
         line_nose(canvas, who, state)
-        line_mouth(canvas, who, state)
+        lips = mouth_shape(who, state)
+        line_mouth(canvas, who, state, lips)
         for x, y, radius in who.moles:
             canvas.disc(x, y, radius, radius, scale_colour(who.skin, 0.45))
         canvas.spot(0, -0.70, 0.35, 0.18, 0.08)
         across, down = np.cos(state.light_angle), np.sin(state.light_angle)
         canvas.shade(skin, (state.light_strength * across, state.light_strength * down))
         draw_nose(canvas, who, state)
-        draw_mouth(canvas, who, state)
+        draw_mouth(canvas, who, state, lips)
         for way in (-1, 1):
             draw_eye(canvas, who, state, way)
             draw_brow(canvas, who, state, way)
-        self._hair(canvas)
-        if who.glasses:
-            self._glasses(canvas)
+        canvas.repeat(self._front)
         if state.occluder is not None:
             _occlude(canvas, who, state.occluder)
-        return self._develop(canvas.image, state, rng)
+        return self._develop(canvas.develop(), state, rng)
 
     def _behind(self, canvas: Canvas) -> None:
         """Draw what the face covers: long hair, neck, shoulders and ears."""
@@ -127,12 +132,12 @@ class Renderer:
         """Colour the skin: grain, rosy cheeks, beard."""
         who = self.who
         # Grain is added to the whole canvas: behind the face it reads as sensor grain.
-        canvas.image[...] = cv2.add(canvas.image, self._grain, dtype=cv2.CV_8U)
+        canvas.add_grain(*self._grain)
         blue, green, red = who.skin
         rosy = (blue * 0.86, green * 0.86, min(red * 1.05, 255.0))
         for way in (-1, 1):
             ring = np.array([[0.25, 0.15], [0.42, 0.05], [0.6, 0.15], [0.45, 0.32]]) * [way, 1]
-            canvas.tint(canvas.mask(ring), rosy, 0.4 + 0.2 * who.makeup, soften=15)
+            canvas.tint(canvas.outline(ring), rosy, 0.4 + 0.2 * who.makeup, soften=15)
         if who.beard:
             drop = jaw_drop(state)
             beard = [
@@ -143,7 +148,9 @@ class Renderer:
                 [0.56 * who.jaw_width, 0.66 + 0.6 * drop],
             ]
             beard += [[0.3 * who.jaw_width, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
-            canvas.tint(canvas.mask(mirror(np.array(beard))), scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9)
+            canvas.tint(
+                canvas.outline(mirror(np.array(beard))), scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9
+            )
 
     def _hair(self, canvas: Canvas) -> None:
         """Draw the hair before the forehead."""
@@ -193,14 +200,19 @@ class Renderer:
     def _develop(self, image: np.ndarray, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Take the photograph: down to 112 pixels, exposure, white balance, blur, noise."""
         small: np.ndarray = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-        small *= np.float32(state.exposure) * np.array(
-            [1 - 0.12 * state.warmth, 1, 1 + 0.12 * state.warmth], np.float32
-        )
+        balance = np.array([1 - 0.12 * state.warmth, 1, 1 + 0.12 * state.warmth], np.float32)
+        # Whole rows: numpy is slow where an innermost axis has three numbers.
+        rows = small.reshape(SIZE, 3 * SIZE)
+        rows *= np.tile(np.float32(state.exposure) * balance, SIZE)
         if state.blur > 0.15:
             small = cv2.GaussianBlur(small, (0, 0), state.blur)
-        small += rng.standard_normal((SIZE, SIZE, 1), np.float32) * np.float32(0.8 * state.noise)
-        small += rng.standard_normal((SIZE, SIZE, 3), np.float32) * np.float32(0.5 * state.noise)
-        return np.clip(small + 0.5, 0, 255).astype(np.uint8)
+        grey = rng.standard_normal((SIZE, SIZE), np.float32) * np.float32(0.8 * state.noise)
+        small += cv2.merge([grey, grey, grey])
+        colour = rng.standard_normal((SIZE, SIZE, 3), np.float32)
+        colour *= np.float32(0.5 * state.noise)
+        small += colour
+        small += np.float32(0.5)
+        return np.clip(small, 0, 255, out=small).astype(np.uint8)
 
 
 def _occlude(canvas: Canvas, who: Identity, thing: Occluder) -> None:

@@ -40,6 +40,8 @@ class Job:
     environment: dict[str, str] = field(default_factory=dict)
     stdin: str = ""
     """A first line of its stdin."""
+    imports: tuple[str, ...] = ()
+    """Modules that it has in common with other jobs: here one process imports them for all (fork_server)."""
 
     def sent(self, threads: int) -> dict[str, Any]:
         """What a worker is told."""

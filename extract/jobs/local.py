@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from extract.jobs.fork_server import FORKS, ForkedProcess, ForkServer
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
 from extract.runtime import run_folder
 from extract.runtime.process import VARIABLE, python_path
@@ -30,7 +31,7 @@ class JobProcess:
     """A process of Python. Its stdin stays open for as long as this one lives, and its stderr is a log; `hear` gets
     what it says on stdout, one JSON object a line, and None when it says no more.
 
-    `alone`: in a session of its own, which ends with it. Ctrl-C is then for us to pass on.
+    `alone`: in a session of its own, which ends with it. Ctrl-C is then for us to pass on. `server`: forked by it.
     """
 
     def __init__(
@@ -42,29 +43,53 @@ class JobProcess:
         hear: Hear,
         folder: str | None = None,
         alone: bool = False,
+        server: ForkServer | None = None,
     ) -> None:
         self._alone = alone
-        self._process = subprocess.Popen(
+        (stdin, ours), (theirs, stdout) = os.pipe(), os.pipe()
+        try:
+            self._process = self._begin([*command], environment, stdin, stdout, log, folder, server)
+        finally:
+            os.close(stdin)
+            os.close(stdout)
+        self._stdin = os.fdopen(ours, "w", encoding="utf-8", errors="replace")
+        self._stdout = os.fdopen(theirs, "r", encoding="utf-8", errors="replace")
+        threading.Thread(target=self._read, args=(hear,), daemon=True).start()
+        if told:
+            with suppress(OSError):  # it died already, its exit code says how
+                self._stdin.write(told + "\n")
+                self._stdin.flush()
+
+    def _begin(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        stdin: int,
+        stdout: int,
+        log: IO[bytes],
+        folder: str | None,
+        server: ForkServer | None,
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        if server is not None:
+            with suppress(OSError):  # it was killed: this one makes its imports itself
+                return server.start(command, environment, stdin, stdout, log.fileno())
+        return subprocess.Popen(
             [sys.executable, "-m", *command],
             env=os.environ | environment | python_path(),
             cwd=folder,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=log,
-            start_new_session=alone,
+            start_new_session=self._alone,
         )
-        self.pid = self._process.pid
-        threading.Thread(target=self._read, args=(hear,), daemon=True).start()
-        if told and self._process.stdin is not None:
-            with suppress(OSError):  # it died already, its exit code says how
-                self._process.stdin.write(told + "\n")
-                self._process.stdin.flush()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def _read(self, hear: Hear) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stdout:
+        with self._stdout as stdout:
             for line in stdout:
                 with suppress(ValueError):  # what a library prints is no news
                     if isinstance(news := json.loads(line), dict):
@@ -81,9 +106,8 @@ class JobProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
+        with suppress(OSError):
+            self._stdin.close()
         return self._process.wait()
 
 
@@ -110,11 +134,12 @@ class LocalMachine:
         running: dict[str, tuple[Job, JobProcess]] = {}
         last: dict[str, dict[str, Any]] = {}
         news: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
+        servers: dict[tuple[str, ...], ForkServer] = {}
         looked = time.monotonic()
         try:
             while True:
                 while len(running) < self.at_once and (job := again.pop() if again else next(waiting, None)):
-                    running[job.name] = job, self._start(job, news)
+                    running[job.name] = job, self._start(job, news, servers)
                 if not running:
                     return
                 with suppress(queue.Empty):
@@ -134,8 +159,17 @@ class LocalMachine:
         finally:
             for _, process in running.values():  # after Ctrl-C, or what was raised above
                 process.end()
+            for server in servers.values():
+                server.close()
 
-    def _start(self, job: Job, news: queue.Queue[tuple[str, dict[str, Any] | None]]) -> JobProcess:
+    def _start(
+        self,
+        job: Job,
+        news: queue.Queue[tuple[str, dict[str, Any] | None]],
+        servers: dict[tuple[str, ...], ForkServer],
+    ) -> JobProcess:
+        if (forks := bool(job.imports) and FORKS and not self.alone) and job.imports not in servers:
+            servers[job.imports] = ForkServer(job.imports, job.environment)
         environment = {**job.environment, VARIABLE: str(job.needs.threads)}
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(job.log) as log:
@@ -146,6 +180,7 @@ class LocalMachine:
                 job.stdin,
                 lambda said: news.put((job.name, said)),
                 alone=self.alone,
+                server=servers[job.imports] if forks else None,
             )
 
 

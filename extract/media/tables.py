@@ -219,6 +219,18 @@ def read(
         raise InputError(f"{table.path}: cannot be read as a table of numbers ({where}{_line(error)})") from None
 
 
+def as_numbers(column: Any) -> NDArray[Any]:
+    """A column of numbers, an array of pyarrow or one in chunks, as numpy has it: read-only, one chunk without a copy.
+
+    `to_numpy` imports pandas, which takes longer than to read a small corpus; it is for columns with gaps.
+    """
+    chunks = getattr(column, "chunks", [column])
+    if column.null_count or not len(column):
+        return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    parts = [np.from_dlpack(chunk) for chunk in chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
     """A column as strings [n], None where it is empty. Equal ones are one object.
 

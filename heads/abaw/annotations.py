@@ -93,7 +93,7 @@ def _parse(body: memoryview, columns: int) -> Iterator[NDArray[np.float64] | Non
     try:
         for batch in tables.parse_rows(body, types, quote_char=False):
             full = not any(column.null_count for column in batch.columns)
-            yield np.stack([column.to_numpy() for column in batch.columns], axis=1) if full else None
+            yield np.stack([tables.as_numbers(column) for column in batch.columns], axis=1) if full else None
     except pa.ArrowInvalid:
         yield None
 

@@ -76,7 +76,7 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         ):
             if any(batch[name].null_count for name in names):
                 raise _first_problem(path, body)
-            numbers = np.stack([batch[name].to_numpy() for name in names], axis=1)
+            numbers = np.stack([tables.as_numbers(batch[name]) for name in names], axis=1)
             if not all(TASKS[name].is_legal(numbers[:, part]).all() for name, part in PARTS.items()):
                 raise _first_problem(path, body)
             images += [image.strip() for image in batch["image"].to_pylist()]

@@ -101,6 +101,8 @@ class Head(ABC):
     """Whether it reads rows piece by piece in their order, so that large embeddings may stay on disk."""
     in_time: ClassVar[bool] = False
     """Whether its score of a frame hangs on the frames around it, beyond what its columns do."""
+    imports: ClassVar[tuple[str, ...]] = ()
+    """Libraries that take seconds to import, but start no thread and ask for no device before they are used."""
     gpu: ClassVar[bool] = False
     """Whether it learns on a GPU where there is one; other families never see one."""
 

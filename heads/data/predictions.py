@@ -146,8 +146,8 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     scores = np.empty((table.num_rows, len(task.outputs)), np.float32)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         for i, output in enumerate(task.outputs):
-            scores[:, i] = table[output].cast(pa.float64(), safe=False).to_numpy()
-    return tables.strings(path, table["video"]), check_frames(path, table["frame"].to_numpy()), scores
+            scores[:, i] = tables.as_numbers(table[output].cast(pa.float64(), safe=False))
+    return tables.strings(path, table["video"]), check_frames(path, tables.as_numbers(table["frame"])), scores
 
 
 def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:

@@ -58,6 +58,7 @@ class LightGbm(Head):
     """Boosted trees. A unit that (almost) never changes in train is predicted by its rate."""
 
     Settings = LightGbmSettings
+    imports = ("lightgbm",)
     settings: LightGbmSettings
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:

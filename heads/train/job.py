@@ -67,10 +67,14 @@ class Job:
         """Where the head's results go."""
         return head_folder(self.work, self.task, self.name)
 
+    @property
+    def family(self) -> str:
+        """The name of its family."""
+        return str(self.settings.get("family"))
+
     def uses_gpu(self) -> bool:
         """Whether its family learns on a GPU where there is one."""
-        name = self.settings.get("family")
-        return name in FAMILIES and family(str(name)).gpu
+        return self.family in FAMILIES and family(self.family).gpu
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON has it."""

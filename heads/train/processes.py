@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from extract.features import pipeline
@@ -13,6 +14,7 @@ from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
 from extract.runtime.progress import progress
 from heads.base import threads
+from heads.base.head import FAMILIES, family
 from heads.train import cluster_job
 from heads.train.job import Job
 
@@ -56,18 +58,29 @@ def run_all(jobs: list[Job], what: str) -> None:
             cluster.run(what, [cluster_job.send(cluster, name, job) for name, job in ours.items()], hear, end)
         else:
             cores = CORES // min(AT_ONCE, len(jobs))
-            sent = (_send(name, job, cores) for name, job in ours.items() if not failures)
+            imports = _shared_imports(jobs)
+            # What learns from more networks takes longer: at the end it would have the machine to itself.
+            longest = sorted(ours, key=lambda name: -len(ours[name].sources))
+            sent = (_send(name, ours[name], cores, imports) for name in longest if not failures)
             LocalMachine(AT_ONCE).run(what, sent, hear, end)
     if failures:
         raise next((error for error in failures if isinstance(error, InputError)), failures[0])
 
 
-def _send(name: str, job: Job, cores: int) -> machine_jobs.Job:
+def _shared_imports(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
+    """Family -> what its heads import, of families with several heads to train."""
+    counts = Counter(job.family for job in jobs)
+    several = [name for name in FAMILIES if counts[name] > 1 and family(name).imports]
+    return {name: ("heads.train.job", family(name).__module__, *family(name).imports) for name in several}
+
+
+def _send(name: str, job: Job, cores: int, imports: dict[str, tuple[str, ...]]) -> machine_jobs.Job:
     """A job that begins on this machine, in its head's folder."""
     run_folder.begin(job.folder)
     job.write(path := job.folder / "job.json")
     log, environment = job.folder / "log.txt", threads.environment(job.uses_gpu())
-    return machine_jobs.Job(name, "heads.train", (str(path),), log, Needs(cores), environment)
+    shared = imports.get(job.family, ())
+    return machine_jobs.Job(name, "heads.train", (str(path),), log, Needs(cores), environment, imports=shared)
 
 
 def _failure(job: Job, code: int) -> Exception | None:

@@ -17,8 +17,8 @@ STACK = {
     "cluster_job export learning list_networks run enlarge pretrain bench",
     "heads": "abaw search_space data base families config corpus_checks train run finetune tune bench",
     "blend": "html film tasks config pool decision calibrate search crossfit submission unlabelled report report.html "
-    "pipeline single_task multitask dry_run run apply check_predictions check compare init dashboard predict bench "
-    "studies program",
+    "pipeline compile_kernels single_task multitask dry_run run apply check_predictions check compare init dashboard "
+    "predict bench studies program",
 }
 """Rooms and root files of each package, from the bottom: imports point to what stands further left, lazy ones too."""
 HEAVY = (
@@ -185,3 +185,15 @@ def test_a_file_that_is_called_like_a_package_is_named_in_one_line(tmp_path):
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: {folder / name}.py: hides the package {name!r}")
         assert done.stderr.count("\n") == 1
+
+
+def test_to_read_a_finished_run_loads_nothing_that_only_makes_one(tmp_path):
+    (tmp_path / "one.txt").write_text("valence,arousal\n0.5,-1\n")
+    code = (
+        "import sys; from pathlib import Path; import blend.run, blend.report.caveats, blend.report.html.index; "
+        "from heads.abaw import annotations, tasks; from heads.base.head import FAMILIES, family; "
+        f"annotations.read(Path({str(tmp_path / 'one.txt')!r}), tasks.TASKS['va']); [*map(family, FAMILIES)]; "
+        f"print(*sorted(sys.modules.keys() & set({HEAVY}) - {{'onnx'}}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -17,12 +17,14 @@ from markupsafe import Markup
 from blend.html import templates
 from blend.report import pointers, published
 from blend.report.html import charts_outputs, charts_scores
-from blend.report.html.thumbnails import Faces
-from blend.report.html.timeline import Timeline
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
 from blend.report.summary import TUNED_HERE
 from heads.abaw.tasks import SINGLE_TASKS, Labels
+
+if TYPE_CHECKING:  # what makes them reads pictures and compiles kernels; index.html has neither
+    from blend.report.html.thumbnails import Faces
+    from blend.report.html.timeline import Timeline
 
 ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
 PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}

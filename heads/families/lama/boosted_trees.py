@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,7 +87,7 @@ class Forest:
         if len(self.columns) and self.columns[-1] >= x.shape[1]:
             raise IndexError(f"these trees look at column {self.columns[-1]} of {x.shape[1]}")
         out = np.empty((len(x), len(self.classes) - 1))
-        _raw(x, self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes, PLACE, out)
+        _compiled()(x, self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes, PLACE, out)
         return out
 
 
@@ -118,7 +119,6 @@ def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[
     yield from walk(0)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _raw(
     x: NDArray[np.float32],
     columns: NDArray[np.int64],
@@ -152,3 +152,10 @@ def _raw(
                 bits = np.int64(left[t])
                 total += leaves[t, place[((bits & -bits) * MAGIC & 0xFFFF) >> SHIFT]]
             out[r, k] = total
+
+
+@cache
+def _compiled() -> Any:
+    import numba  # the settings of a head shall not wait for it
+
+    return numba.njit(nogil=True, cache=True)(_raw)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,7 +98,6 @@ def decode(fold: dict[str, str]) -> tuple[NDArray[Any], ...]:
     return start, column, threshold, left, right, value.reshape(nodes, -1)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _walk(
     x: NDArray[np.float32],
     start: NDArray[np.int32],
@@ -119,6 +118,13 @@ def _walk(
                 out[r, c] += value[node, c]
 
 
+@cache
+def _compiled() -> Any:
+    import numba  # the settings of a head shall not wait for it
+
+    return numba.njit(nogil=True, cache=True)(_walk)
+
+
 def add_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...], out: NDArray[Any]) -> None:
     """Add to `out` [n, outputs] what each tree of `decode` says of features [n, columns], tree by tree.
 
@@ -129,7 +135,7 @@ def add_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...], out: NDA
             f"these trees look at column {int(forest[1].max(initial=-1))} of {x.shape[1]}, for {forest[-1].shape[1]} "
             f"outputs of {out.shape[1]}"
         )
-    _walk(x, *forest, out)
+    _compiled()(x, *forest, out)
 
 
 def _mean_of_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from typing import Any
 import psutil
 import pytest
 
+from extract.jobs.fork_server import FORKS
 from extract.jobs.job import Job, Needs
 from extract.jobs.local import LocalMachine, read_log
 
 STARTS = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
 
 
-def job(folder: Path, name: str, statement: str, stdin: str = "") -> Job:
+SHARED = ("colorsys", "no_such_module")
+
+
+def job(folder: Path, name: str, statement: str, stdin: str = "", imports: tuple[str, ...] = ()) -> Job:
     arguments = ("-n", "1", "-r", "1", statement)
-    return Job(name, "timeit", arguments, folder / "logs" / f"{name}.txt", Needs(3), {"OWN": "1"}, stdin)
+    return Job(name, "timeit", arguments, folder / "logs" / f"{name}.txt", Needs(3), {"OWN": "1"}, stdin, imports)
 
 
 class Told:
@@ -35,16 +40,45 @@ class Told:
         self.ends[job.name] = result
 
 
-def test_what_jobs_say_and_how_they_end_is_told(tmp_path):
+@pytest.mark.parametrize("imports", [(), SHARED])
+def test_what_jobs_say_and_how_they_end_is_told(tmp_path, imports):
     says = "import sys; print('{\"pid\": 1}'); print('[1]'); print('no news'); print(input(), file=sys.stderr)"
     shows = "import os, json; print(json.dumps({n: os.environ[n] for n in ('OWN', 'AFFECT_HEADS_THREADS')}))"
-    jobs = [job(tmp_path, "says", says, "told"), job(tmp_path, "shows", shows), job(tmp_path, "fails", "1 / 0")]
+    dies = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    jobs = [job(tmp_path, "says", says, "told", imports), job(tmp_path, "shows", shows, "", imports)]
+    jobs += [job(tmp_path, "fails", "1 / 0", "", imports), job(tmp_path, "dies", dies, "", imports)]
     told = Told()
     LocalMachine(2).run("test", jobs, told.hear, told.end)
-    assert {name: result["code"] for name, result in told.ends.items()} == {"says": 0, "shows": 0, "fails": 1}
+    codes = {"says": 0, "shows": 0, "fails": 1, "dies": -9}
+    assert {name: result["code"] for name, result in told.ends.items()} == codes
     assert told.ends["says"]["last"] == {"pid": 1} and told.ends["fails"]["last"] is None
     assert {"OWN": "1", "AFFECT_HEADS_THREADS": "3"} in told.news and len(told.news) == 2
     assert read_log(jobs[0].log) == ["told"] and "ZeroDivisionError" in read_log(jobs[2].log)[-1]
+
+
+@pytest.mark.skipif(not FORKS, reason="this system cannot wait for a process by a file")
+def test_jobs_with_the_same_imports_come_from_one_process_that_has_made_them(tmp_path):
+    shows = "import json, os, sys; print(json.dumps([os.getpid(), os.getppid(), 'colorsys' in sys.modules]))"
+    shows = shows.replace("json.dumps([", "json.dumps({'is': [").replace("])", "]})")
+    told, imports = Told(), {"a": SHARED, "b": SHARED, "c": ()}
+    LocalMachine(1).run("test", [job(tmp_path, n, shows, "", i) for n, i in imports.items()], told.hear, told.end)
+    a, b, c = (news["is"] for news in told.news)
+    assert a[1] == b[1] != os.getpid() == c[1] and len({a[0], b[0], c[0], a[1]}) == 4
+    assert (a[2], b[2], c[2]) == (True, True, False)
+    with pytest.raises(psutil.NoSuchProcess):
+        psutil.Process(a[1])
+
+
+@pytest.mark.skipif(not FORKS, reason="this system cannot wait for a process by a file")
+def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins_without(tmp_path):
+    kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    shows = "import os; print('{\"parent\": %d}' % os.getppid())"
+    told = Told()
+    jobs = [job(tmp_path, "kills", kills, "", SHARED), job(tmp_path, "shows", shows, "", SHARED)]
+    told.hear = lambda _, news: told.news.append(news)  # type: ignore[method-assign]
+    LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
+    assert {name: result["code"] for name, result in told.ends.items()} == {"kills": -9, "shows": 0}
+    assert told.news == [{"parent": os.getpid()}]
 
 
 def test_a_job_is_taken_when_it_can_begin_and_one_may_follow_another(tmp_path):
@@ -66,26 +100,26 @@ def test_a_job_is_taken_when_it_can_begin_and_one_may_follow_another(tmp_path):
 
 
 def sleeps(child: psutil.Process) -> bool:
-    """Whether a process is one of the jobs', and none of a server that other tests have started."""
+    """Whether a process is one of the jobs', or forks them, and none of a server that other tests have started."""
     with contextlib.suppress(psutil.Error):
-        return any("time.sleep(600)" in word for word in child.cmdline())
+        return any("time.sleep(600)" in word or word == SHARED[0] for word in child.cmdline())
     return False
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_however_it_ends_no_process_is_left(tmp_path, alone):
+@pytest.mark.parametrize(("alone", "imports"), [(False, ()), (True, ()), (False, SHARED)])
+def test_however_it_ends_no_process_is_left(tmp_path, alone, imports):
     started: list[psutil.Process] = []
 
     def look() -> None:
         here = [child for child in psutil.Process().children(recursive=True) if sleeps(child)]
-        if len(here) >= (4 if alone else 2):
+        if len(here) >= (4 if alone else 3 if imports else 2):
             started.extend(here)
             raise KeyboardInterrupt
 
     statement = f"{STARTS}; p.wait()" if alone else "import time; time.sleep(600)"
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        jobs = [job(tmp_path, name, statement) for name in "ab"]
+        jobs = [job(tmp_path, name, statement, "", imports) for name in "ab"]
         LocalMachine(2, alone).run("test", jobs, lambda *_: None, lambda *_: None, look)
     _, alive = psutil.wait_procs(started, timeout=30)
     assert started and not alive and time.monotonic() - began < 300

@@ -192,3 +192,13 @@ def test_a_named_pipe_is_no_table(tmp_path):
     [found] = tables.find(tmp_path)
     with pytest.raises(InputError, match="a named pipe, expected a table"):
         tables.read_columns(found)
+
+
+def test_numbers_are_those_of_pyarrow_in_chunks_with_gaps_and_of_nothing():
+    whole = pa.array([1.5, -2.0, 1e300])
+    columns = [whole, whole[1:], whole[:0], pa.array([1, None, 3]), pa.chunked_array([whole, whole[2:], whole[:0]])]
+    columns += [pa.array([3, 1], pa.int32()), pa.chunked_array([], pa.float64())]
+    for column in columns:
+        got, expected = tables.as_numbers(column), column.to_numpy(zero_copy_only=False)
+        np.testing.assert_array_equal(got, expected)
+        assert got.dtype == expected.dtype

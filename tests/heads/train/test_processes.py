@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from extract.jobs import job as machine_jobs
 from extract.jobs import local
+from extract.jobs.local import LocalMachine
 from extract.runtime.errors import Failed, InputError
 from extract.runtime.process import ROOT
+from heads.data.table import Source
 from heads.train import processes
 from heads.train.job import Job
 
@@ -105,3 +109,20 @@ def test_only_cores_that_this_process_may_use_count() -> None:
     code += "; from heads.train.processes import CORES, AT_ONCE; print(CORES, AT_ONCE)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.usefixtures("fake")
+def test_what_learns_from_most_networks_begins_first_and_libraries_are_shared_by_families_with_several_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[machine_jobs.Job] = []
+    monkeypatch.setattr(LocalMachine, "run", lambda _self, _what, jobs, *_rest: sent.extend(jobs))
+    families = {"one": ("mlp", 1), "two": ("lightgbm", 1), "all": ("mlp", 2), "lama": ("lama", 2)}
+    jobs = [
+        replace(job(tmp_path, name, "well"), settings={"family": kind}, sources=[Source("n", ("va",))] * networks)
+        for name, (kind, networks) in families.items()
+    ]
+    processes.run_all(jobs, "test")
+    assert [job.name.removeprefix("head-au-") for job in sent] == ["all", "lama", "one", "two"]
+    assert ["tensorflow" in job.imports for job in sent] == [True, False, True, False]
+    assert sent[1].imports == sent[3].imports == ()

@@ -1,0 +1,140 @@
+"""What a blend needs, made ready while heads learn: kernels by a process that blends a made-up pool; imports.
+
+    python -m blend.compile_kernels < JOB.json
+
+numba keeps what it compiled, so that process is for the first run of an installation alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blend.config import BlendSettings
+from blend.pool import gap_filling
+from blend.pool.pool import Pool, Truth
+from extract.runtime import process
+from heads.abaw.tasks import SINGLE_TASKS
+
+VIDEOS, FRAMES, HEADS, TRIALS = 6, 60, 3, 24
+"""Of the made-up pool: as little as makes every fold hold something, and trials of every kind."""
+
+IMPORTS = (
+    "blend.pipeline",
+    "blend.submission.test_score",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "optuna.importance",
+    "optuna.samplers",
+    "optuna.storages",
+    "sklearn.ensemble",
+    "sqlalchemy.pool",
+)
+"""What a blend imports on its way, the seconds of it."""
+
+
+SECONDS_BEFORE = 3.0
+"""Bad input is mostly found until then; an import cannot be broken off, and the end would wait for it."""
+
+
+@contextmanager
+def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
+    """Import what a blend will need, in a thread, while this process waits for those that work."""
+    over = threading.Event()
+
+    def load() -> None:
+        if not over.wait(seconds_before):
+            for name in IMPORTS:
+                with suppress(Exception):  # the blend says what is wrong
+                    if not over.is_set():
+                        import_module(name)
+
+    threading.Thread(target=load, name="import ahead").start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def are_compiled() -> bool:
+    """Whether numba has kept what every blend needs, of this very code."""
+    from blend.decision import kernels
+
+    source = Path(kernels.__file__)
+    kept = Path(kernels.smooth.stats.cache_path).glob(f"{source.stem}.smooth-*.nbi")
+    return any(path.stat().st_mtime >= source.stat().st_mtime for path in kept)
+
+
+@contextmanager
+def compile_ahead(task: str, settings: BlendSettings) -> Iterator[None]:
+    """Compile what a blend of a task will need while something else is done; then wait until it is there.
+
+    What goes wrong meanwhile is left to the blend, which compiles what is missing.
+    """
+    told = json.dumps({"task": task, "settings": settings.model_dump(mode="json")})
+    compiler = subprocess.Popen(
+        [sys.executable, "-m", "blend.compile_kernels"],
+        env=os.environ | process.python_path(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert compiler.stdin is not None
+    try:
+        with suppress(OSError):  # it has ended already
+            compiler.stdin.write(told + "\n")
+            compiler.stdin.flush()
+        yield
+        compiler.wait()
+    finally:
+        compiler.kill()
+        with suppress(OSError):
+            compiler.stdin.close()
+        compiler.wait()
+
+
+def main(told: dict[str, Any]) -> None:
+    """Blend a made-up pool as `told`."""
+    from blend.crossfit.outcome import ResultBuilder
+    from blend.search import search
+
+    few = {"trials": TRIALS, "fold_trials": 1}
+    settings = BlendSettings.model_validate(told["settings"]).model_copy(update=few)
+    pool = make_pool(told["task"])
+    found = search.search(pool, settings, settings.trials, 0)
+    ResultBuilder(pool, settings, 0, found).finish()
+
+
+def make_pool(name: str) -> Pool:
+    """A pool with truth: heads that see a drifting truth through more or less noise; a frame lacks it."""
+    task, rng = SINGLE_TASKS[name], np.random.default_rng(0)
+    frames = VIDEOS * FRAMES
+    course = np.cumsum(rng.standard_normal((frames, len(task.outputs))), 0) * 0.2
+    seen = np.stack([course + rng.standard_normal(course.shape) * (1 + head) for head in range(HEADS)])
+    if task.is_multilabel:
+        truth, scores = (course > 0).astype(np.uint8), 1 / (1 + np.exp(-seen))
+    elif task.is_multiclass:
+        truth, scores = course.argmax(1).astype(np.int8), np.exp(seen) / np.exp(seen).sum(2, keepdims=True)
+    else:
+        truth, scores = np.tanh(course).astype(np.float32), np.tanh(seen)
+    offsets = gap_filling.find_offsets([FRAMES] * VIDEOS)
+    rows = np.arange(1, frames)
+    heads, videos = (tuple(f"{kind}{i}" for i in range(n)) for kind, n in (("head", HEADS), ("video", VIDEOS)))
+    return Pool(
+        task, heads, videos, offsets, scores.astype(np.float32), np.ones(frames, bool), Truth(rows, truth[rows])
+    )
+
+
+if __name__ == "__main__":
+    main(process.job())

@@ -1,0 +1,189 @@
+"""Jobs with the same heavy imports: a process of Python makes these once, and forks for each job.
+
+    server = ForkServer(("tensorflow", "keras"), environment)
+    process = server.start(command, environment, stdin, stdout, log)
+
+What a job does stays in its own process: its memory, its threads, its log, its end. Nothing but imports may have run
+before a fork: libraries start their threads with their first work.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from extract.runtime.process import python_path
+
+FORKS = hasattr(os, "pidfd_open")
+"""Whether this system has what a server needs: Linux has."""
+MOST_BYTES = 2**20
+"""Of what a job is told."""
+
+
+class ForkedProcess:
+    """A job's process as `subprocess.Popen` shows its own. `news`: what the server says of it, pid and exit code."""
+
+    def __init__(self, server: ForkServer, news: int) -> None:
+        self._server = server
+        self._news = os.fdopen(news, "r")
+        self._code: int | None = None
+        self._pid: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, once it has begun; -1 where its server died before."""
+        if self._pid is None:
+            self._pid = int(self._news.readline() or -1)
+        return self._pid
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended; minus a signal's number, as `subprocess` has it."""
+        if self._code is None:
+            if self.pid > 0 and (said := self._news.readline()):
+                self._code = int(said)
+            else:  # the server was killed: nobody can tell any more
+                if self.pid > 0:
+                    _kill(self.pid)
+                self._code = -int(signal.SIGKILL)
+            self._news.close()
+        return self._code
+
+    def kill(self) -> None:
+        """Let it end at once; where it has not begun, its server with it."""
+        if self._code is not None:
+            return
+        if self._pid is None and not select.select([self._news], [], [], 0)[0]:
+            self._server.close()
+        elif self.pid > 0:
+            _kill(self.pid)
+
+
+class ForkServer:
+    """A process that makes `imports` when its first job comes, and forks for every one.
+
+    What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs.
+    """
+
+    def __init__(self, imports: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports],
+                env=os.environ | environment | python_path(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, log: int
+    ) -> ForkedProcess:
+        """Begin `python -m <command>` on these open files, which the caller may close. Raises OSError where the server
+        has ended.
+        """
+        told = json.dumps({"command": list(command), "environment": dict(environment), "cwd": os.getcwd()})
+        ours, theirs = os.pipe()
+        try:
+            socket.send_fds(self._socket, [told.encode()], [stdin, stdout, log, theirs])
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return ForkedProcess(self, ours)
+
+    def close(self) -> None:
+        """End it; what jobs of it are left end with it."""
+        self._socket.close()
+        if self._process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(SECONDS_TO_END)
+        self._process.kill()
+        self._process.wait()
+
+
+SECONDS_TO_END = 0.5
+"""For a server that is not in the middle of an import."""
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | None:
+    """Fork for every job that comes. Returns what a job was told in its own process, None in the server at its end."""
+    children: dict[int, tuple[int, int]] = {}
+    while True:
+        ready, _, _ = select.select([control, *children], [], [])
+        for pidfd in set(ready) & children.keys():
+            pid, news = children.pop(pidfd)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            _tell(news, code)
+            os.close(news)
+            os.close(pidfd)
+        if control not in ready:
+            continue
+        told, files, _, _ = socket.recv_fds(control, MOST_BYTES, 4)
+        if not told:  # whoever started this server has closed it, or is gone
+            for pid, _ in children.values():
+                _kill(pid)
+            return None
+        if imports:
+            os.dup2(files[2], 2)
+            for name in imports:
+                with suppress(Exception):
+                    importlib.import_module(name)
+            imports = ()
+            gc.freeze()  # pages that no collection writes into stay shared
+        sys.stderr.flush()
+        if not (pid := os.fork()):
+            control.close()
+            for pidfd, (_, news) in children.items():
+                os.close(pidfd)
+                os.close(news)
+            for number, file in enumerate(files[:3]):
+                os.dup2(file, number)
+            for file in files:
+                os.close(file)
+            result: dict[str, Any] = json.loads(told)
+            return result
+        for file in files[:3]:
+            os.close(file)
+        _tell(files[3], pid)
+        children[os.pidfd_open(pid)] = pid, files[3]
+
+
+def _tell(news: int, number: int) -> None:
+    with suppress(OSError):  # nobody listens any more
+        os.write(news, b"%d\n" % number)
+
+
+def _run(told: Mapping[str, Any]) -> None:
+    """Be `python -m <command>`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(told["environment"])
+    os.chdir(told["cwd"])
+    module, *arguments = told["command"]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the jobs, and whoever started them
+    job = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    if job is None:
+        os._exit(0)
+    _run(job)

@@ -1,0 +1,109 @@
+"""Kernels compiled ahead: all that a blend needs, only where it pays, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import psutil
+import pytest
+
+from blend import compile_kernels, single_task
+from blend.config import BlendSettings, Config
+from blend.decision import smooth
+from extract.runtime.process import ROOT
+
+AHEAD = """
+from blend.compile_kernels import compile_ahead
+from blend.config import BlendSettings
+with compile_ahead({name!r}, BlendSettings()):
+    pass
+"""
+BLEND = """
+import numpy as np
+from blend import compile_kernels
+compile_kernels.HEADS, compile_kernels.VIDEOS, compile_kernels.FRAMES = 4, 7, 130
+compile_kernels.main({{"task": {name!r}, "settings": {{"trials": 40}}}})
+"""
+
+
+def kept_after(code: str, folder: Path) -> dict[str, int]:
+    """numba's files, and when they were written, after a program has run."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, stdin=subprocess.DEVNULL)
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.nb[ic]")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["au", "expr", "va"])
+def test_a_blend_finds_all_of_its_kernels_compiled(name: str, tmp_path: Path) -> None:
+    ahead = kept_after(AHEAD.format(name=name), tmp_path)
+    assert len(ahead) > 20 and kept_after(BLEND.format(name=name), tmp_path) == ahead
+
+
+def test_a_made_up_pool_is_as_a_real_one() -> None:
+    for name in ("au", "expr", "va"):
+        pool = compile_kernels.make_pool(name)
+        assert pool.scores.shape == (len(pool.heads), pool.offsets[-1], len(pool.task.outputs))
+        assert pool.scores.flags.c_contiguous and pool.known.values.dtype == pool.task.dtype
+
+
+def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_none(monkeypatch, tmp_path: Path) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def note(*told: object) -> nullcontext[None]:
+        asked.append(told)
+        return nullcontext()
+
+    monkeypatch.setattr(compile_kernels, "compile_ahead", note)
+    monkeypatch.setattr(compile_kernels, "import_ahead", note)
+    config = Config.model_validate({"corpus": {"name": "x"}, "blend": {"va": {"trials": 7}}})
+    for kept in (True, False):
+        monkeypatch.setattr(compile_kernels, "are_compiled", lambda kept=kept: kept)
+        with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+            pass
+    assert asked == [(), (), ("va", config.blend.va)]
+    done = tmp_path / "heads" / "mtl" / "va" / "lama" / "DONE"
+    done.parent.mkdir(parents=True)
+    done.write_text("")
+    with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+        pass
+    assert len(asked) == 3
+
+
+def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None:
+    source = tmp_path / "smooth.py"
+    source.write_text("")
+    monkeypatch.setattr(smooth, "__file__", str(source))
+    monkeypatch.setattr(type(smooth._all_videos), "stats", type("Stats", (), {"cache_path": str(tmp_path)}))
+    assert not compile_kernels.are_compiled()
+    (kept := tmp_path / "smooth._all_videos-93.py311.nbi").write_text("")
+    assert compile_kernels.are_compiled()
+    os.utime(kept, (1, 1))
+    assert not compile_kernels.are_compiled()
+
+
+def test_what_goes_wrong_beside_it_ends_it() -> None:
+    with pytest.raises(ZeroDivisionError), compile_kernels.compile_ahead("au", BlendSettings()):
+        (started,) = (c for c in psutil.Process().children() if "blend.compile_kernels" in c.cmdline())
+        raise ZeroDivisionError
+    assert not started.is_running()
+
+
+def imported(seconds_before: float) -> set[str]:
+    """What of the list is there where it was begun with, some seconds before the end."""
+    code = (
+        "import sys, threading; from blend import compile_kernels\n"
+        f"with compile_kernels.import_ahead({seconds_before}):\n"
+        f"    {seconds_before} or [t.join() for t in threading.enumerate() if t.name == 'import ahead']\n"
+        "print(*{*compile_kernels.IMPORTS} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def test_what_a_blend_imports_is_imported_unless_bad_input_ends_it_before() -> None:
+    assert imported(0) == {*compile_kernels.IMPORTS} and imported(600) == set()
