@@ -13,7 +13,7 @@ import pytest
 
 from blend import compile_kernels, single_task
 from blend.config import BlendSettings, Config
-from blend.decision import smooth
+from blend.decision import kernels
 from extract.runtime.process import ROOT
 
 AHEAD = """
@@ -78,9 +78,9 @@ def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None
     source = tmp_path / "smooth.py"
     source.write_text("")
     monkeypatch.setattr(smooth, "__file__", str(source))
-    monkeypatch.setattr(type(smooth._all_videos), "stats", type("Stats", (), {"cache_path": str(tmp_path)}))
+    monkeypatch.setattr(type(kernels.smooth), "stats", type("Stats", (), {"cache_path": str(tmp_path)}))
     assert not compile_kernels.are_compiled()
-    (kept := tmp_path / "smooth._all_videos-93.py311.nbi").write_text("")
+    (kept := tmp_path / "kernels.smooth-22.py311.nbi").write_text("")
     assert compile_kernels.are_compiled()
     os.utime(kept, (1, 1))
     assert not compile_kernels.are_compiled()
