@@ -75,9 +75,9 @@ def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_no
 
 
 def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None:
-    source = tmp_path / "smooth.py"
+    source = tmp_path / "kernels.py"
     source.write_text("")
-    monkeypatch.setattr(smooth, "__file__", str(source))
+    monkeypatch.setattr(kernels, "__file__", str(source))
     monkeypatch.setattr(type(kernels.smooth), "stats", type("Stats", (), {"cache_path": str(tmp_path)}))
     assert not compile_kernels.are_compiled()
     (kept := tmp_path / "kernels.smooth-22.py311.nbi").write_text("")
