@@ -1,7 +1,9 @@
 """The journal of trials: nothing half, nothing lost, nothing of another search."""
 
+import contextlib
 import sqlite3
 
+import numpy as np
 import pytest
 
 from blend.search import journal as search_journal
@@ -41,6 +43,44 @@ def test_it_is_a_study_that_optuna_reads(tmp_path):
     assert study.best_value == 0.5 and study.direction.name == "MAXIMIZE"
     storage.remove_session()
     storage.engine.dispose()
+
+
+def read_tables(path):
+    """All rows of all tables, those of a study's own attributes apart."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
+
+
+def test_rows_are_those_that_optuna_writes(tmp_path):
+    """Floats, whole numbers, categories, attributes of every JSON kind and trials without params."""
+    import optuna
+
+    kinds = optuna.distributions
+    space = {
+        "w": kinds.FloatDistribution(0, 1),
+        "log": kinds.FloatDistribution(1e-3, 1, log=True),
+        "k": kinds.IntDistribution(0, 9),
+        "kernel": kinds.CategoricalDistribution(("box", "gaussian", None)),
+    }
+    rng = np.random.default_rng(0)
+    made = [
+        optuna.trial.create_trial(
+            params={"w": float(rng.random()), "log": 0.1, "k": int(rng.integers(10)), "kernel": ("box", None)[n % 2]},
+            distributions=space,
+            value=float(rng.standard_normal()),
+            user_attrs={"start": "equal", "list": [1, 2.5, None], "text": "ä"},
+        )
+        for n in range(3)
+    ] + [optuna.trial.create_trial(value=1e-300)]
+    with (
+        TrialJournal(tmp_path / "ours.db", "au", MARK) as ours,
+        TrialJournal(tmp_path / "theirs.db", "au", MARK) as theirs,
+    ):
+        for trial in made:
+            ours.add(trial)
+            theirs._storage.create_new_trial(theirs._study, template_trial=trial)
+    assert read_tables(tmp_path / "ours.db") == read_tables(tmp_path / "theirs.db")
 
 
 OTHER = MARK | {"seed": 1, "heads": {"one": "f" * 64, "two": "f" * 64}}
