@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import copy
 import json
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from extract import config_file
 from extract.runtime import limits
@@ -30,6 +40,26 @@ class Strict(BaseModel):
     """A section that refuses keys it does not know, and numbers that are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_switch_for_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`true` is a number to Python."""
+        if _holds_switch(value) and not _takes_switch(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("true and false are no values of this key")
+        return value
+
+
+def _holds_switch(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, bool) or any(map(_holds_switch, inner))
+
+
+def _takes_switch(annotation: Any) -> bool:
+    """Whether a bool, a section, which checks its own keys, or anything at all may stand somewhere in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel | bool):
+        return True
+    return annotation is Any or isinstance(annotation, bool) or any(map(_takes_switch, typing.get_args(annotation)))
 
 
 class TaskPaths(Strict):
@@ -381,16 +411,14 @@ def check(
 
 def _model_at(kind: Any, loc: tuple[int | str, ...]) -> Any:
     """The model class that holds the key at `loc`, found by walking annotations."""
-    import typing
-
     for part in loc:
         if isinstance(part, str) and part in kind.model_fields:
-            result = _models(kind.model_fields[part].annotation, typing)
+            result = _models(kind.model_fields[part].annotation)
             kind = result[0] if result else kind
     return kind
 
 
-def _models(annotation: Any, typing: Any) -> list[type[BaseModel]]:
+def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for inner in typing.get_args(annotation) for model in _models(inner, typing)]
+    return [model for inner in typing.get_args(annotation) for model in _models(inner)]

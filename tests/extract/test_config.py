@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,30 @@ def test_the_template_that_nobody_edited_is_recognised(monkeypatch, tmp_path):
     loaded.refuse_template("au")
     with pytest.raises(InputError, match=r"corpus\.va\.train is still the template's"):
         loaded.refuse_template("va")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("blend.au.trials=true", "blend.au.trials"),
+        ("blend.au.grid_k=[1, true]", "blend.au.grid_k"),
+        ("blend.au.weights={mlp = true}", "blend.au.weights"),
+        ("blend.au.k=false", "blend.au.k"),
+        ("cluster.nodes=true", "cluster.nodes"),
+        ("heads.au.mlp.epochs=true", "heads.au.mlp.epochs"),
+    ],
+)
+def test_true_is_no_number(override, key):
+    from blend.config import Config
+    from heads.config import list_heads
+
+    with pytest.raises(InputError, match=re.escape(key.split(".")[-1]) + ".*true and false are no values of this key"):
+        list_heads(config.load(Config, config.DEFAULT, [override]), "au")
+
+
+def test_true_stays_where_a_switch_is_meant():
+    from blend.config import Config
+
+    said = ["blend.va.scale=true", "blend.au.per_output_k=false", "blend.au.thumbnails=false"]
+    loaded = config.load(Config, config.DEFAULT, said)
+    assert loaded.blend.va.scale is True and loaded.blend.au.per_output_k is False
