@@ -59,15 +59,19 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
                     if not over.is_set():
                         import_module(name)
 
-    threading.Thread(target=load, name="import ahead").start()
+    loading = threading.Thread(target=load, name="import ahead")
+    loading.start()
     try:
         yield
     finally:
         over.set()
+    loading.join()  # the blend imports the same, and must not begin in the middle of one
 
 
 def are_compiled() -> bool:
-    """Whether numba has kept what every blend needs, of this very code."""
+    """Whether numba has kept one of the kernels that every blend needs, of this very code: another task's blend, or
+    another Python's, has not compiled all, and the rest is compiled when it is needed.
+    """
     from blend.decision import kernels
 
     source = Path(kernels.__file__)

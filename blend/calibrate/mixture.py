@@ -35,17 +35,17 @@ def fit(
     `inside` [S, N] says which frames a subset has: the others, their truth included, change nothing. A subset of no
     frames has equal weights.
 
-    ROUNDS of them are taken, and all: to stop where one changes little would let rounding decide.
+    Always ROUNDS rounds: to stop where one changes little would let rounding decide.
     """
-    of_truth = np.take_along_axis(scores, truth[None, :, None].astype(np.int64), axis=2)[..., 0].astype(np.float64)
-    likely = np.maximum(of_truth / np.maximum(scores.sum(-1, dtype=np.float64), FLOOR), FLOOR)
-    of_frame = np.stack([balance_classes(truth, weight * subset, scores.shape[2]) for subset in inside])
-    squared, there = (of_frame**2).sum(1), of_frame.any(1)
-    share = np.where(there, EQUAL_FRAMES * squared, 1.0)[:, None]
+    truth_scores = np.take_along_axis(scores, truth[None, :, None].astype(np.int64), axis=2)[..., 0].astype(np.float64)
+    likelihood = np.maximum(truth_scores / np.maximum(scores.sum(-1, dtype=np.float64), FLOOR), FLOOR)  # [H, N]
+    frame_weights = np.stack([balance_classes(truth, weight * subset, scores.shape[2]) for subset in inside])  # [S, N]
+    has_frames = frame_weights.any(1)
+    prior = np.where(has_frames, EQUAL_FRAMES * (frame_weights**2).sum(1), 1.0)[:, None]
     weights = np.full((len(inside), len(scores)), 1 / len(scores))
     for _ in range(ROUNDS):
-        found = weights * ((of_frame / (weights @ likely)) @ likely.T)
-        weights = (found + share / len(scores)) / (there[:, None] + share)
+        shares = weights * ((frame_weights / (weights @ likelihood)) @ likelihood.T)
+        weights = (shares + prior / len(scores)) / (has_frames[:, None] + prior)
     return weights
 
 

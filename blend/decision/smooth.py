@@ -57,11 +57,11 @@ def run(call: Callable[[int], None], lots: int) -> None:
     if lots == 1:
         call(0)
     else:
-        list(_threads(os.getpid(), lots).map(call, range(lots)))
+        list(_executor(os.getpid(), lots).map(call, range(lots)))
 
 
 @lru_cache(maxsize=1)
-def _threads(process: int, count: int) -> ThreadPoolExecutor:
+def _executor(process: int, count: int) -> ThreadPoolExecutor:
     """Waiting threads; those of a process that was forked are no threads of its child."""
     return ThreadPoolExecutor(count, "smooth")
 
@@ -109,7 +109,7 @@ def arguments(
     k: int,
     seen: NDArray[np.bool_] | None = None,
 ) -> tuple[Any, ...]:
-    """What the kernels take, from what `blend_and_smooth` takes: all but the video's number and the output."""
+    """What the kernels take, from what `blend_and_smooth` takes: all but the numbers of the videos and the output."""
     used = np.flatnonzero(weights.any(1))  # a head with weight 0 costs nothing
     seen = np.ones(0, bool) if seen is None else seen
     taps, flat = gaussian_weights(k), np.ascontiguousarray(scores).reshape(len(scores), -1)

@@ -185,8 +185,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _insert(connection: sqlite3.Connection, study: int, trial: FrozenTrial) -> None:
-    """Write the rows that Optuna's `create_new_trial` writes of a finished trial: it asks some hundred questions for
-    each, which cost more than the trial itself.
+    """Write the rows that Optuna's `create_new_trial` writes of a finished trial, but for a sampler's notes: it asks
+    some hundred questions for each, which cost more than the trial itself. Its value is finite.
     """
     from optuna.distributions import distribution_to_json
 

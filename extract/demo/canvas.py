@@ -49,7 +49,7 @@ class Canvas:
         self._below: list[np.ndarray] = []
 
     def develop(self) -> np.ndarray:
-        """Draw all that was asked for; returns the picture, uint8 [224, 224, 3]."""
+        """Draw all that was asked for, once; returns the picture, uint8 [224, 224, 3]."""
         lengths = [len(curve) for curve in self._curves]
         pixels = to_fixed_point(self.pose.project(np.concatenate(self._curves), np.repeat(self._lifts, lengths)))
         end = 0
@@ -188,6 +188,8 @@ class Canvas:
         gain = np.clip(gain, 0.15, 1.9).astype(np.float32) * 128
         wide = cv2.resize(gain, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         x, y, w, h = cv2.boundingRect(mask)
+        if not w:
+            return
         box = np.s_[y : y + h, x : x + w]
         left, top = max(x - 3, 0), max(y - 3, 0)  # as far as the blur looks
         creases = cv2.GaussianBlur(self._lines[top : y + h + 3, left : x + w + 3], (7, 7), 1.5)

@@ -4,7 +4,8 @@
     process = server.start(command, environment, stdin, stdout, log)
 
 What a job does stays in its own process: its memory, its threads, its log, its end. Nothing but imports may have run
-before a fork: libraries start their threads with their first work.
+before a fork, as threads do not come along: libraries start theirs with their first work. TensorFlow's allocator has
+one at once, and is made for forks.
 """
 
 from __future__ import annotations
@@ -21,52 +22,78 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from extract.runtime.process import python_path
 
-FORKS = hasattr(os, "pidfd_open")
-"""Whether this system has what a server needs: Linux has."""
 MOST_BYTES = 2**20
 """Of what a job is told."""
 
 
-class ForkedProcess:
-    """A job's process as `subprocess.Popen` shows its own. `news`: what the server says of it, pid and exit code."""
+@cache
+def can_fork() -> bool:
+    """Whether this system can wait for a process by a file: Linux can, some containers do not let it."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
-    def __init__(self, server: ForkServer, news: int) -> None:
+
+class ForkedProcess:
+    """A job's process as `subprocess.Popen` shows its own. `status`: what the server says of it, pid and exit code."""
+
+    def __init__(self, server: ForkServer, status: int) -> None:
         self._server = server
-        self._news = os.fdopen(news, "r")
+        self._status = os.fdopen(status, "r")
         self._code: int | None = None
         self._pid: int | None = None
+        self._pidfd: int | None = None
 
     @property
     def pid(self) -> int:
-        """Its process id, once it has begun; -1 where its server died before."""
+        """Its process id, once it has begun; -1 where its server ended before."""
         if self._pid is None:
-            self._pid = int(self._news.readline() or -1)
+            self._pid = int(self._status.readline() or -1)
+            with suppress(OSError):  # it has ended already
+                self._pidfd = os.pidfd_open(self._pid) if self._pid > 0 else None
         return self._pid
 
     def wait(self) -> int:
-        """Its exit code, once it has ended; minus a signal's number, as `subprocess` has it."""
+        """Its exit code, once it has ended; minus a signal's number, as `subprocess` has it. Its server's, where that
+        ended before it began; -9 where nobody can tell, as the server was killed meanwhile.
+        """
         if self._code is None:
-            if self.pid > 0 and (said := self._news.readline()):
+            if self.pid < 0:
+                self._code = self._server.wait()
+            elif said := self._status.readline():
                 self._code = int(said)
-            else:  # the server was killed: nobody can tell any more
-                if self.pid > 0:
-                    _kill(self.pid)
+            else:
+                if self._pidfd is not None:
+                    _is_ready(self._pidfd, None)
                 self._code = -int(signal.SIGKILL)
-            self._news.close()
+            self._status.close()
+            if self._pidfd is not None:
+                os.close(self._pidfd)
         return self._code
 
     def kill(self) -> None:
         """Let it end at once; where it has not begun, its server with it."""
         if self._code is not None:
             return
-        if self._pid is None and not select.select([self._news], [], [], 0)[0]:
+        if self._pid is None and not _is_ready(self._status.fileno(), 0):
             self._server.close()
-        elif self.pid > 0:
-            _kill(self.pid)
+        elif self.pid > 0 and self._pidfd is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+
+def _is_ready(file: int, milliseconds: int | None) -> bool:
+    """Whether there is something to read, or a process has ended, within so long; None: wait for it."""
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+    return bool(waiting.poll(milliseconds))
 
 
 class ForkServer:
@@ -104,6 +131,10 @@ class ForkServer:
             os.close(theirs)
         return ForkedProcess(self, ours)
 
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait()
+
     def close(self) -> None:
         """End it; what jobs of it are left end with it."""
         self._socket.close()
@@ -118,42 +149,37 @@ SECONDS_TO_END = 0.5
 """For a server that is not in the middle of an import."""
 
 
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
 def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | None:
     """Fork for every job that comes. Returns what a job was told in its own process, None in the server at its end."""
     children: dict[int, tuple[int, int]] = {}
     while True:
         ready, _, _ = select.select([control, *children], [], [])
         for pidfd in set(ready) & children.keys():
-            pid, news = children.pop(pidfd)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            _tell(news, code)
-            os.close(news)
+            pid, status = children.pop(pidfd)
+            _tell(status, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            os.close(status)
             os.close(pidfd)
         if control not in ready:
             continue
         told, files, _, _ = socket.recv_fds(control, MOST_BYTES, 4)
         if not told:  # whoever started this server has closed it, or is gone
             for pid, _ in children.values():
-                _kill(pid)
+                os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still its own
             return None
         if imports:
             os.dup2(files[2], 2)
             for name in imports:
-                with suppress(Exception):
+                with suppress(Exception, SystemExit):
                     importlib.import_module(name)
             imports = ()
             gc.freeze()  # pages that no collection writes into stay shared
+        sys.stdout.flush()
         sys.stderr.flush()
         if not (pid := os.fork()):
             control.close()
-            for pidfd, (_, news) in children.items():
+            for pidfd, (_, status) in children.items():
                 os.close(pidfd)
-                os.close(news)
+                os.close(status)
             for number, file in enumerate(files[:3]):
                 os.dup2(file, number)
             for file in files:
@@ -166,14 +192,14 @@ def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | No
         children[os.pidfd_open(pid)] = pid, files[3]
 
 
-def _tell(news: int, number: int) -> None:
+def _tell(status: int, number: int) -> None:
     with suppress(OSError):  # nobody listens any more
-        os.write(news, b"%d\n" % number)
+        os.write(status, b"%d\n" % number)
 
 
-def _run(told: Mapping[str, Any]) -> None:
+def _run(told: Mapping[str, Any], on_ctrl_c: Any) -> None:
     """Be `python -m <command>`."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, on_ctrl_c)
     os.environ.update(told["environment"])
     os.chdir(told["cwd"])
     module, *arguments = told["command"]
@@ -182,8 +208,8 @@ def _run(told: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the jobs, and whoever started them
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the jobs, and whoever started them
     job = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
     if job is None:
         os._exit(0)
-    _run(job)
+    _run(job, usual)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from extract.jobs.fork_server import FORKS, ForkedProcess, ForkServer
+from extract.jobs.fork_server import ForkedProcess, ForkServer, can_fork
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
 from extract.runtime import run_folder
 from extract.runtime.process import VARIABLE, python_path
@@ -25,6 +25,10 @@ SECONDS_BETWEEN_LOOKS = 1.0
 TAIL = 30
 """Lines of a log that tell how a job failed."""
 Hear = Callable[[dict[str, Any] | None], None]
+
+
+Servers = dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], ForkServer]
+"""By imports and environment."""
 
 
 class JobProcess:
@@ -134,7 +138,7 @@ class LocalMachine:
         running: dict[str, tuple[Job, JobProcess]] = {}
         last: dict[str, dict[str, Any]] = {}
         news: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
-        servers: dict[tuple[str, ...], ForkServer] = {}
+        servers: Servers = {}
         looked = time.monotonic()
         try:
             while True:
@@ -166,10 +170,11 @@ class LocalMachine:
         self,
         job: Job,
         news: queue.Queue[tuple[str, dict[str, Any] | None]],
-        servers: dict[tuple[str, ...], ForkServer],
+        servers: Servers,
     ) -> JobProcess:
-        if (forks := bool(job.imports) and FORKS and not self.alone) and job.imports not in servers:
-            servers[job.imports] = ForkServer(job.imports, job.environment)
+        alike = job.imports, tuple(sorted(job.environment.items()))
+        if (forks := bool(job.imports) and can_fork() and not self.alone) and alike not in servers:
+            servers[alike] = ForkServer(job.imports, job.environment)
         environment = {**job.environment, VARIABLE: str(job.needs.threads)}
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(job.log) as log:
@@ -180,7 +185,7 @@ class LocalMachine:
                 job.stdin,
                 lambda said: news.put((job.name, said)),
                 alone=self.alone,
-                server=servers[job.imports] if forks else None,
+                server=servers[alike] if forks else None,
             )
 
 

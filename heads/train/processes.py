@@ -84,8 +84,8 @@ def _send(name: str, job: Job, cores: int, imports: dict[str, tuple[str, ...]]) 
 
 
 def _failure(job: Job, code: int) -> Exception | None:
-    """What to raise for a process that ended, None if it ended well."""
-    if code == 0 and run_folder.is_done(job.folder, job.mark):
+    """What to raise for a process that ended, None where the head is there: DONE is the last thing that is written."""
+    if run_folder.is_done(job.folder, job.mark):
         return None
     log = job.folder / "log.txt"
     text = read_log(log)

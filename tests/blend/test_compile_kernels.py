@@ -23,10 +23,8 @@ with compile_ahead({name!r}, BlendSettings()):
     pass
 """
 BLEND = """
-import numpy as np
-from blend import compile_kernels
-compile_kernels.HEADS, compile_kernels.VIDEOS, compile_kernels.FRAMES = 4, 7, 130
-compile_kernels.main({{"task": {name!r}, "settings": {{"trials": 40}}}})
+from blend import run
+run({name!r}, {config!r}, work={work!r}, overrides={{"blend.{name}.folds": 5, "blend.{name}.select_folds": 5}})
 """
 
 
@@ -39,9 +37,14 @@ def kept_after(code: str, folder: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
-def test_a_blend_finds_all_of_its_kernels_compiled(name: str, tmp_path: Path) -> None:
-    ahead = kept_after(AHEAD.format(name=name), tmp_path)
-    assert len(ahead) > 20 and kept_after(BLEND.format(name=name), tmp_path) == ahead
+def test_a_blend_finds_all_of_its_kernels_compiled(name: str, few_videos: Path, tmp_path: Path) -> None:
+    kept, work = tmp_path / "kept", tmp_path / "work"
+    run = BLEND.format(name=name, config=str(few_videos), work=str(work))
+    ahead = kept_after(AHEAD.format(name=name), kept)
+    blended = kept_after(run, kept)
+    assert (work / "blend" / name / "DONE").exists() and len(ahead) > 20
+    assert {path: when for path, when in blended.items() if path.startswith("kernels.")} != {}
+    assert blended == ahead
 
 
 def test_a_made_up_pool_is_as_a_real_one() -> None:

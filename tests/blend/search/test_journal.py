@@ -46,7 +46,7 @@ def test_it_is_a_study_that_optuna_reads(tmp_path):
 
 
 def read_tables(path):
-    """All rows of all tables, those of a study's own attributes apart."""
+    """All rows of all tables."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from extract.jobs.fork_server import FORKS
+from extract.jobs.fork_server import can_fork
 from extract.jobs.job import Job, Needs
 from extract.jobs.local import LocalMachine, read_log
 
@@ -56,7 +57,7 @@ def test_what_jobs_say_and_how_they_end_is_told(tmp_path, imports):
     assert read_log(jobs[0].log) == ["told"] and "ZeroDivisionError" in read_log(jobs[2].log)[-1]
 
 
-@pytest.mark.skipif(not FORKS, reason="this system cannot wait for a process by a file")
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
 def test_jobs_with_the_same_imports_come_from_one_process_that_has_made_them(tmp_path):
     shows = "import json, os, sys; print(json.dumps([os.getpid(), os.getppid(), 'colorsys' in sys.modules]))"
     shows = shows.replace("json.dumps([", "json.dumps({'is': [").replace("])", "]})")
@@ -69,7 +70,7 @@ def test_jobs_with_the_same_imports_come_from_one_process_that_has_made_them(tmp
         psutil.Process(a[1])
 
 
-@pytest.mark.skipif(not FORKS, reason="this system cannot wait for a process by a file")
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
 def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins_without(tmp_path):
     kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
     shows = "import os; print('{\"parent\": %d}' % os.getppid())"
@@ -79,6 +80,45 @@ def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins
     LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
     assert {name: result["code"] for name, result in told.ends.items()} == {"kills": -9, "shows": 0}
     assert told.news == [{"parent": os.getpid()}]
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+@pytest.mark.parametrize(("source", "code"), [("import sys\nsys.exit(3)", 0), ("import os\nos.abort()", -6)])
+def test_an_import_that_ends_its_process_is_left_to_the_jobs_or_told_as_it_was(tmp_path, monkeypatch, source, code):
+    (tmp_path / "ends_at_once.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = Told()
+    jobs = [job(tmp_path, name, "pass", "", ("ends_at_once",)) for name in "ab"]
+    LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
+    assert [result["code"] for result in told.ends.values()] == [code, 0], "the second begins without a server"
+
+
+def test_where_a_system_cannot_wait_for_a_process_by_a_file_each_makes_its_imports(tmp_path, monkeypatch):
+    def refuse(pid: int) -> int:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    can_fork.cache_clear()
+    try:
+        told = Told()
+        shows = "import os; print('{\"parent\": %d}' % os.getppid())"
+        LocalMachine(1).run("test", [job(tmp_path, "a", shows, "", SHARED)], told.hear, told.end)
+        assert told.news == [{"parent": os.getpid()}] and told.ends["a"]["code"] == 0
+    finally:
+        can_fork.cache_clear()
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler])
+def test_what_ctrl_c_does_is_inherited(tmp_path, handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        told = Told()
+        shows = "import signal; print('{\"ignored\": %d}' % (signal.getsignal(signal.SIGINT) == signal.SIG_IGN))"
+        LocalMachine(1).run("test", [job(tmp_path, "a", shows, "", SHARED)], told.hear, told.end)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert told.news == [{"ignored": int(handler == signal.SIG_IGN)}]
 
 
 def test_a_job_is_taken_when_it_can_begin_and_one_may_follow_another(tmp_path):
