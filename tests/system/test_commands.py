@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from extract.bench import audio
+from extract.jobs.fork_server import can_fork
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(
@@ -186,6 +187,30 @@ def learning(process: int) -> set[int]:
             if b"heads.train" in (Path("/proc") / str(child) / "cmdline").read_bytes():
                 found.add(child)
     return found
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_heads_that_were_forked_end_with_their_run_and_the_same_command_finishes(few_videos, tmp_path, number):
+    work, second = tmp_path / "work", tmp_path / "second.toml"
+    second.write_text((ROOT / "configs" / "heads" / "expr" / "lightgbm.toml").read_text())
+    command = [*blend_run(few_videos, work), "--set", f'heads.expr.use=["lightgbm", "{second}"]']
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        while len(started := learning(process.pid)) < 2:  # the process that forks, and a head
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    deadline = time.monotonic() + 20
+    while (left := {child for child in started if _runs(child)}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert all(
+        (work / "heads" / "expr" / head / "DONE").exists() for head in ("lightgbm-demo_mt_enet", "second-demo_mt_enet")
+    )
 
 
 def _runs(process: int) -> bool:
