@@ -5,7 +5,8 @@ Laird and Rubin, J. R. Stat. Soc. B 39, 1977) climbs to it: a frame is shared am
 class, and a head's next weight is the sum of its shares. Macro F1 itself is jagged: where a class has a handful of
 frames, one of them decides which heads a search by macro F1 keeps.
 
-Frames are weighted so that each class weighs the same, as in macro F1. Of how many frames that weighting is, Kish's
+Frames are weighted so that each class weighs the same, as in macro F1: where heads were trained without class weights,
+those that know rare classes count for more. Of how many frames that weighting is, Kish's
 effective number says; EQUAL_FRAMES more are taken to speak for equal weights. They matter where some class has hardly
 a frame, as on the photographs, and are nothing beside thousands. What this and other ways gave is in
 `blend/studies/README.md`.
@@ -26,26 +27,25 @@ FLOOR = 1e-6
 """The least probability: a head that was sure of another class is not shut out by one frame."""
 
 
-def fit(
-    scores: NDArray[np.float32], truth: NDArray[np.integer], weight: NDArray[np.floating], inside: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Weights [S, H] that sum to 1, for S subsets of the frames; the same numbers for the same input.
+def fit(scores: NDArray[np.float32], truth: NDArray[np.integer], weight: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Weights [H] that sum to 1, of scores [H, N, C] that are not negative; equal ones where there is no frame.
 
-    `scores` [H, N, C] are not negative and are scaled to sum 1, `truth` [N] classes, `weight` [N] of each frame, and
-    `inside` [S, N] says which frames a subset has: the others, their truth included, change nothing. A subset of no
-    frames has equal weights.
-
-    Always ROUNDS rounds: to stop where one changes little would let rounding decide.
+    Scores are scaled to sum 1. `truth` [N] holds classes, `weight` [N] what each frame weighs beside others of its
+    class; one of weight 0 is as if it were not there, but for roundings. After ROUNDS rounds weights are near the
+    maximum of the likelihood and the prior together, not at it; always so many, as to stop where one changes little
+    would let rounding decide.
     """
+    heads = len(scores)
+    if not weight.any():
+        return np.full(heads, 1 / heads)
     truth_scores = np.take_along_axis(scores, truth[None, :, None].astype(np.int64), axis=2)[..., 0].astype(np.float64)
     likelihood = np.maximum(truth_scores / np.maximum(scores.sum(-1, dtype=np.float64), FLOOR), FLOOR)  # [H, N]
-    frame_weights = np.stack([balance_classes(truth, weight * subset, scores.shape[2]) for subset in inside])  # [S, N]
-    has_frames = frame_weights.any(1)
-    prior = np.where(has_frames, EQUAL_FRAMES * (frame_weights**2).sum(1), 1.0)[:, None]
-    weights = np.full((len(inside), len(scores)), 1 / len(scores))
+    frame_weights = balance_classes(truth, weight, scores.shape[2])
+    prior = EQUAL_FRAMES * (frame_weights**2).sum()
+    weights = np.full(heads, 1 / heads)
     for _ in range(ROUNDS):
-        shares = weights * ((frame_weights / (weights @ likelihood)) @ likelihood.T)
-        weights = (shares + prior / len(scores)) / (has_frames[:, None] + prior)
+        shares = weights * (likelihood @ (frame_weights / (weights @ likelihood)))
+        weights = (shares + prior / heads) / (1 + prior)
     return weights
 
 

@@ -182,9 +182,11 @@ class FoldedMulticlass(FoldedPool):
         if each:
             return super()._find_weights(kernel, k, subsets, heads, each)
         weights = np.zeros((len(subsets), len(self.pool.heads), len(self.pool.task.outputs)))
-        inside = np.stack([self.inside(subset) for subset in subsets])
-        found = mixture.fit(self.smooth(kernel, k)[list(heads)], self.truth, self.weight, inside)
-        weights[:, list(heads)] = found[:, :, None]
+        scores = self.smooth(kernel, k)[list(heads)]
+        for s, subset in enumerate(subsets):
+            inside = self.inside(subset)  # other frames must not matter, not even to a rounding
+            found = mixture.fit(scores[:, inside], self.truth[inside], self.weight[inside])
+            weights[s, list(heads)] = found[:, None]
         return weights
 
     def _count(
