@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
+from numpy.typing import NDArray
 
 from blend.bench import pools as bench_pools
 from blend.bench import reference
@@ -162,17 +164,19 @@ def _ms(call: Callable[..., object], *arguments: Any) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-@njit(cache=True, parallel=True)
-def _read(values):  # type: ignore[no-untyped-def]
-    """The sum of all values: what reading them once costs at least."""
-    block = 1 << 16
-    sums = np.zeros((len(values) + block - 1) // block, np.float32)
-    for b in prange(len(sums)):
-        sums[b] = _sum(values[b * block : min((b + 1) * block, len(values))])
-    return sums.sum()
+def _read(values: NDArray[np.float32]) -> float:
+    """The sum of all values: what reading them once costs at least, with the threads that a trial has."""
+    parts = np.array_split(values, numba.get_num_threads())
+    sums = np.zeros(len(parts), np.float32)
+
+    def add(part: int) -> None:
+        sums[part] = _sum(parts[part])
+
+    smooth.run(add, len(parts))
+    return float(sums.sum())
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def _sum(values):  # type: ignore[no-untyped-def]
     """A loop over a whole array of its own is one that the compiler makes wide."""
     total = np.float32(0.0)

@@ -53,11 +53,11 @@ def share(offsets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def run(call: Callable[[int], None], lots: int) -> None:
-    """Call with 0 .. lots - 1, each in a thread: for kernels that need no GIL."""
-    if lots == 1:
-        call(0)
-    else:
-        list(_executor(os.getpid(), lots).map(call, range(lots)))
+    """Call with 0 .. lots - 1, the first here and each other in a thread: for kernels that need no GIL."""
+    others = [_executor(os.getpid(), lots).submit(call, lot) for lot in range(1, lots)]
+    call(0)
+    for other in others:
+        other.result()
 
 
 @lru_cache(maxsize=1)
