@@ -57,6 +57,7 @@ def run(cluster: Cluster, config: Config, parts: Sequence[Part]) -> None:
             jobs.append(_job(cluster, settings, part, name, subset))
     if not jobs:
         return
+    jobs.sort(key=lambda job: -videos[job.name][2])  # begun last, a long video would keep all others waiting
     before = {name: [_file(part, element) for element in chosen] for name, (part, chosen, _) in videos.items()}
     done = dict.fromkeys(videos, 0)
     with progress("extract", total=sum(size for *_, size in videos.values()), unit="frames") as bar:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -41,33 +41,39 @@ def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, floa
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lengths = [min(VIDEO, pictures - begin) for begin in range(0, pictures, VIDEO)]
-        long_run._make_corpus(folder, lengths, seed)
-        settings = long_run._settings(folder, network, seed)
-        (folder / "config.toml").write_text(_toml(settings), encoding="utf-8")
-        environment = os.environ | python_path()
-        if "networks" in settings:
-            environment[weights.CACHE_VARIABLE] = str(folder / "cache")
         seconds: dict[str, list[float]] = {LOCAL: [], SPREAD: []}
-        with _scheduler(folder, environment) as where:
-            first = folder / "first" / "video0000"
-            first.parent.mkdir()
-            first.symlink_to(folder / "crops" / "video0000")
-            _run(folder, environment, 1, ["--set", f"corpus.frames={first.parent}"])  # converts a checkpoint
+        environment = prepare_corpus(folder, lengths, network, seed)
+        with start_scheduler(folder, environment, WORKERS) as where:
             for _ in range(repeats):
-                seconds[LOCAL].append(_run(folder, environment, WORKERS, []))
-                seconds[SPREAD].append(_run(folder, environment, 1, ["--cluster", where]))
+                seconds[LOCAL].append(time_commands(folder, environment, WORKERS, []))
+                seconds[SPREAD].append(time_commands(folder, environment, 1, ["--cluster", where]))
     rates = {way: pictures / statistics.median(values) for way, values in seconds.items()}
     return rates | {"ratio": rates[SPREAD] / rates[LOCAL]}
 
 
-def _toml(settings: dict[str, dict[str, object]]) -> str:
+def prepare_corpus(folder: Path, lengths: Sequence[int], network: str, seed: int) -> dict[str, str]:
+    """Make crops in videos of these lengths, a config, and the network, which is converted once.
+
+    Returns:
+        The environment of the commands that `time_commands` starts in `folder`.
+    """
     import tomli_w
 
-    return tomli_w.dumps(settings)
+    long_run._make_corpus(folder, [*lengths], seed)
+    settings = long_run._settings(folder, network, seed)
+    (folder / "config.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
+    environment = os.environ | python_path()
+    if "networks" in settings:
+        environment[weights.CACHE_VARIABLE] = str(folder / "cache")
+    first = folder / "first" / "video0000"
+    first.parent.mkdir()
+    first.symlink_to(folder / "crops" / "video0000")
+    time_commands(folder, environment, 1, ["--set", f"corpus.frames={first.parent}"])
+    return environment
 
 
-def _run(folder: Path, environment: dict[str, str], processes: int, more: list[str]) -> float:
-    """Seconds that so many commands take together, on an empty work folder."""
+def time_commands(folder: Path, environment: dict[str, str], processes: int, more: list[str]) -> float:
+    """Seconds that so many `extract.run` take together, on an empty work folder. Raises Failed if one fails."""
     shutil.rmtree(folder / "work", ignore_errors=True)
     command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
     command += ["--work", str(folder / "work"), *more]
@@ -84,8 +90,8 @@ def _run(folder: Path, environment: dict[str, str], processes: int, more: list[s
 
 
 @contextmanager
-def _scheduler(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """A scheduler and its workers; where they are, for `--cluster`."""
+def start_scheduler(folder: Path, environment: dict[str, str], workers: int) -> Iterator[str]:
+    """A scheduler and so many workers of one thread; where they are, for `--cluster`."""
     from distributed import Client
 
     with socket.socket() as free:
@@ -95,12 +101,12 @@ def _scheduler(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     worker = [*python, "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard"]
     worker += ["--local-directory", str(folder / "dask")]
     scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    commands = [[*scheduler, "--no-dashboard"], *[worker] * WORKERS]
+    commands = [[*scheduler, "--no-dashboard"], *[worker] * workers]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     values = [subprocess.Popen(command, env=environment, cwd=ROOT, **quiet) for command in commands]
     try:
         with Client(f"tcp://127.0.0.1:{port}", timeout=SECONDS_TO_START, set_as_default=False) as client:
-            client.wait_for_workers(WORKERS, timeout=SECONDS_TO_START)
+            client.wait_for_workers(workers, timeout=SECONDS_TO_START)
         yield f"dask://127.0.0.1:{port}"
     finally:
         for process in reversed(values):
