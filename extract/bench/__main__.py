@@ -21,10 +21,21 @@ def command(
         int, typer.Option(help="Extract so many crops instead, and show memory and frames/s from tenth to tenth.")
     ] = 0,
     network: Annotated[str, typer.Option(help=f"With --long: {ARCH} (random weights), or a known network.")] = ARCH,
+    learning: Annotated[
+        bool, typer.Option("--learning", help="Measure fine-tuning instead, beside a bare torch loop.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="With --learning: pictures of a batch.", min=2)] = 64,
+    device: Annotated[str, typer.Option(help="With --learning: auto, cpu or cuda.")] = "auto",
     as_json: cli.AsJson = False,
 ) -> None:
     """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
     with errors.exits():
+        if learning:
+            from extract.bench import learning as learning_bench
+
+            took = learning_bench.main(pictures, repeats, batch, device, seed)
+            print(json.dumps(took) if as_json else learning_bench.table(took))
+            return
         if long:
             from extract.bench import long_run
 
@@ -47,6 +58,8 @@ def command(
 EXAMPLES = """Examples:
 
 python -m extract.bench                                          beside the published ways
+
+python -m extract.bench --learning --pictures 256 --repeats 1    fine-tuning beside a bare loop
 
 python -m extract.bench --long 50000                             a long run, tf_efficientnet_b0
 

@@ -1,0 +1,173 @@
+"""`python -m extract.bench --learning`: pictures/s of fine-tuning beside a bare torch loop on ready tensors.
+
+Both learn tf_efficientnet_b0 with random weights by the published recipe (SAM around Adam, 224 pixels). Ours reads JPEG
+files, mirrors, normalises and writes checkpoints; the bare loop has one batch in memory and nothing else to do. Each
+works in a process of its own, in turn, so that memory is of one alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extract.bench import fixtures
+from extract.runtime import errors, memory
+from extract.runtime.errors import Failed, InputError
+from extract.runtime.process import python_path
+
+if TYPE_CHECKING:
+    from extract.learning.train import Run
+
+OURS, BARE = "extract.learning, from JPEG files", "bare torch loop, ready tensors"
+DEV_PICTURES = 2
+"""The dev slice is scored after an epoch; here it is next to nothing."""
+
+
+def main(pictures: int, repeats: int, batch: int, device: str, seed: int) -> dict[str, float]:
+    """Median pictures/s of both, their "ratio", and the peak memory of ours: "gigabytes", on a GPU "gpu_gigabytes" too.
+
+    Raises InputError for less than two batches (the first warms up), and Failed where a process fails.
+    """
+    if pictures < 2 * batch:
+        raise InputError(f"--pictures {pictures}: expected at least two batches, {2 * batch}")
+    told: dict[str, list[dict[str, float]]] = {OURS: [], BARE: []}
+    with tempfile.TemporaryDirectory() as name:
+        fixtures.random_network(Path(name), seed)
+        fixtures.make_crops(Path(name) / "crops" / "video", pictures, seed)
+        for _ in range(repeats):
+            for way, results in told.items():
+                results.append(_measure(Path(name), way, batch, device, seed))
+    rates = {way: statistics.median(result["rate"] for result in results) for way, results in told.items()}
+    most = {key: max(result[key] for result in told[OURS]) for key in told[OURS][0] if key != "rate"}
+    return rates | {"ratio": rates[OURS] / rates[BARE]} | most
+
+
+def _measure(folder: Path, way: str, batch: int, device: str, seed: int) -> dict[str, float]:
+    """Run one way in a process of its own; what it told."""
+    command = [sys.executable, "-m", "extract.bench.learning", json.dumps([str(folder), way, batch, device, seed])]
+    done = subprocess.run(command, env=os.environ | python_path(), stdout=subprocess.PIPE, check=False, text=True)
+    if done.returncode:
+        raise Failed(f"{way} ended with exit code {done.returncode}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _run(folder: Path, batch: int, device: str, seed: int) -> Run:
+    """A run of fine-tuning on the folder's pictures with labels drawn at random."""
+    from dataclasses import replace
+
+    from extract.learning import pictures, recipe, start, train
+    from extract.learning.losses import Target
+    from extract.media.frames import list_frames
+
+    crops = folder / "crops" / "video"
+    names = tuple(list_frames(crops).names)
+    truth = np.random.default_rng(seed).integers(0, 8, len(names))
+    data = pictures.LabelledPictures((crops,), np.zeros(len(names), np.int32), names, truth)
+    classes = fixtures.NETWORK.classes or ()
+    path = folder / fixtures.CHECKPOINT
+    network = replace(fixtures.NETWORK, path=path, arch=fixtures.ARCH, has_va=False)
+    return train.Run(
+        name="bench",
+        start=start.Start(network, path, ""),
+        target=Target("expr", "multiclass", classes, np.ones(len(classes), np.float32)),
+        recipe=recipe.Recipe(epochs=1, batch=batch, start="random", device=device),  # type: ignore[arg-type]
+        train=data,
+        dev=data.take(np.arange(len(names)) < DEV_PICTURES),
+        seed=seed,
+        folder=folder,
+        mark=str(time.time_ns()),  # no checkpoint of a round before fits
+        score=lambda truth, scores: 0.0,
+    )
+
+
+def learn_from_files(run: Run) -> float:
+    """Pictures/s of an epoch by the program's own loop, from the second batch on."""
+    from extract.learning import train
+
+    moments: list[tuple[int, float]] = []
+
+    class Watch:
+        """Takes the place of the bar."""
+
+        def advance(self, count: int, text: str = "") -> None:
+            moments.append((count, time.perf_counter()))
+
+    learner = train._Learner(run)
+    learner.begin()
+    learner.learn_epoch(Watch())  # type: ignore[arg-type]
+    return sum(count for count, _ in moments[1:]) / (moments[-1][1] - moments[0][1])
+
+
+def learn_ready_tensors(run: Run) -> float:
+    """Pictures/s of plain torch: one batch that lies ready, two passes a step as SAM takes them, Adam."""
+    import torch
+
+    from extract.learning import optimiser, start
+    from extract.learning.network import FineTunedNetwork
+
+    device, batch, radius = optimiser.choose_device(run.recipe.device, "bench"), run.recipe.batch, run.recipe.sam
+    body, width = start.build(run.start)
+    network = FineTunedNetwork(body, width, len(run.target.outputs), "multiclass", True).to(device)
+    network.set_training(frozen_norm=True, head_alone=False)
+    adam = torch.optim.Adam(network.parameters(), lr=run.recipe.rate)
+    x = torch.randn(batch, 3, run.start.network.size, run.start.network.size, device=device)
+    truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[:batch])).to(device)
+    entropy = torch.nn.CrossEntropyLoss(label_smoothing=run.recipe.smoothing)
+
+    def step() -> None:
+        parameters = list(network.parameters())
+        adam.zero_grad()
+        entropy(network(x)[1], truth).backward()
+        before = [p.detach().clone() for p in parameters]
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters]))
+        with torch.no_grad():
+            for p in parameters:
+                p.add_(p.grad * (radius / norm))
+        adam.zero_grad()
+        entropy(network(x)[1], truth).backward()
+        with torch.no_grad():
+            for p, value in zip(parameters, before, strict=True):
+                p.copy_(value)
+        adam.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    step()
+    steps = len(run.train) // batch - 1
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return steps * batch / (time.perf_counter() - began)
+
+
+def _work(folder: str, way: str, batch: int, device: str, seed: int) -> dict[str, Any]:
+    """In the process that is measured."""
+    import torch
+
+    run = _run(Path(folder), batch, device, seed)
+    rate = learn_from_files(run) if way == OURS else learn_ready_tensors(run)
+    told = {"rate": rate, "gigabytes": memory.most_resident() / 1e9}
+    return told | ({"gpu_gigabytes": torch.cuda.max_memory_allocated() / 1e9} if torch.cuda.is_available() else {})
+
+
+def table(result: dict[str, float]) -> str:
+    """The result as Markdown."""
+    lines = [f"| {way} | {result[way]:.2f} |" for way in (OURS, BARE)]
+    memory_said = f"{result['gigabytes']:.2f} GB"
+    if "gpu_gigabytes" in result:
+        memory_said += f", {result['gpu_gigabytes']:.2f} GB of the GPU's"
+    return "\n".join(["| way | pictures/s |\n|---|---|", *lines, "", f"ratio {result['ratio']:.2f}; {memory_said}"])
+
+
+if __name__ == "__main__":
+    with errors.exits():
+        print(json.dumps(_work(*json.loads(sys.argv[1]))))
