@@ -55,6 +55,9 @@ hypothesis.settings.load_profile("any machine")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+# processes that tests start keep their compiled modules, as a user's do: without, each compiles all of them again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # what a shell starts in the background ignores Ctrl-C, and would pass that on to every process that is sent one here
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

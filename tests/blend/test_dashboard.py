@@ -99,6 +99,7 @@ def test_it_serves_the_study_on_this_machine_alone(study: Path) -> None:
     assert [one["study_name"] for one in told["study_summaries"]] == ["of/mine"]
 
 
+@pytest.mark.slow
 def test_its_best_trial_shows_the_numbers_of_the_blend(make_pool: Any, tmp_path: Path, browser: Any) -> None:
     """In Chromium: score, weights, k and thresholds of the tuned blend stand in the card of the best trial."""
     with TrialJournal(tmp_path / "study.db", "made-up", {}) as journal:

@@ -35,6 +35,7 @@ def say(config: Path, work: Path, *more: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_is_missing_from_the_first_picture_to_the_finished_blend(few_videos, tmp_path):
     work = tmp_path / "work"
     first = say(few_videos, work)

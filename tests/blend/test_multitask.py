@@ -219,6 +219,7 @@ def test_several_submissions_are_joined_one_by_one(finished):
     assert len({(out / file).read_text() for file in files}) == len(files)
 
 
+@pytest.mark.slow
 def test_heads_for_all_parts_or_for_one_and_other_peoples_predictions_by_part(challenge, tmp_path):
     theirs = tmp_path / "theirs"
     for place, task in SUBTASKS.items():

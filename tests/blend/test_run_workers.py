@@ -136,6 +136,7 @@ def test_two_commands_share_a_server_are_killed_and_another_search_is_refused(ma
     assert "is of another search" in said and "settings.k_max: None there, 7 now" in said
 
 
+@pytest.mark.slow
 def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus):
     corpus = make_corpus("expr")
     short = run.main(
@@ -153,6 +154,7 @@ def test_no_time_is_enough_for_the_starts_and_what_was_found_is_kept(make_corpus
     }, "one process repeats its bytes, cut short or not"
 
 
+@pytest.mark.slow
 def test_a_search_by_one_process_does_not_go_on_with_what_several_made(make_corpus, capsys):
     corpus = make_corpus("va")
     run.main(corpus.config(trials=30, fold_trials=1, folds=2), "va", corpus.work, options=SearchOptions(workers=2))

@@ -72,6 +72,7 @@ def tree(out):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", sweep([1, KILLS], [1]))
 def test_after_kills_the_crops_are_those_of_an_undisturbed_run(tmp_path, kills):
     videos, log = make_videos(tmp_path / "videos"), tmp_path / "log"

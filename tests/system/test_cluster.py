@@ -56,6 +56,7 @@ def run_all(few: Path, work: Path) -> None:
     blend_run.main(config.load(Config, few), "va", work)
 
 
+@pytest.mark.slow
 def test_all_three_tasks_give_the_bytes_of_a_run_without_a_cluster(few_videos, alone, three, tmp_path):
     with session.use_cluster(three.where, SETTINGS, tmp_path):
         run_all(few_videos, tmp_path)

@@ -72,6 +72,7 @@ def ended_well(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, error
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_killed_workers_cost_a_job_each_and_change_nothing(many, calm, machines, tmp_path):
     chance, work = random.Random(KILLS), tmp_path / "work"
@@ -163,6 +164,7 @@ def test_a_result_that_was_told_counts_though_its_worker_is_lost_then(machines, 
     assert len(job["starts"]) == 1 and [result["worker"] for result in ended] == job["starts"]
 
 
+@pytest.mark.slow
 def test_jobs_say_what_they_wait_for(machines, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(dispatcher, "SECONDS_UNTIL_SAID", 0.5)
     with machines(tmp_path, "one") as some, session.use_cluster(some.where, SETTINGS, tmp_path):

@@ -82,6 +82,7 @@ def record_of(work: Path) -> dict[str, dict]:
     return {job["job"]: job for job in json.loads((work / "cluster" / "some.json").read_text())["jobs"]}
 
 
+@pytest.mark.slow
 def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_path, capfd):
     """Jobs that they were given go to those that belong, one that comes last too, and count as no failure of them."""
     with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
@@ -108,6 +109,7 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
     assert {one["worker"] for one in failures} == {"stale", "none"}
 
 
+@pytest.mark.slow
 def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(dispatcher, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
     with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from support.sweeps import sweep
 
 from extract.bench import audio
 from extract.jobs.fork_server import can_fork
@@ -145,7 +146,7 @@ def blend_run(config: Path, work: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "as a terminal does"])
+@pytest.mark.parametrize("whole_group", sweep([False, True], [True]), ids=["alone", "as a terminal does"])
 def test_ctrl_c_ends_a_run_with_one_line_and_no_children_and_the_same_command_finishes(
     few_videos, tmp_path, whole_group
 ):
@@ -190,7 +191,7 @@ def learning(process: int) -> set[int]:
 
 
 @pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", sweep([signal.SIGINT, signal.SIGKILL], [signal.SIGKILL]))
 def test_heads_that_were_forked_end_with_their_run_and_the_same_command_finishes(few_videos, tmp_path, number):
     work, second = tmp_path / "work", tmp_path / "second.toml"
     second.write_text((ROOT / "configs" / "heads" / "expr" / "lightgbm.toml").read_text())

@@ -141,6 +141,7 @@ def test_nothing_is_made_again(faces, work):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_enlarged_pictures_give_features_of_their_own(faces, work, tmp_path):
     enlarge.main(faces / "train", tmp_path / "train")
     with Image.open(tmp_path / "train" / "FEAR" / "1.jpg") as picture:

@@ -40,6 +40,7 @@ def annotate(folder: Path, table: pd.DataFrame) -> None:
         (folder / f"{video}.txt").write_text("\n".join(["valence,arousal", *lines]) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TABLE.exists(), reason="the reference clips are not here")
 def test_a_head_on_imported_action_units_predicts_held_out_valence_better_than_the_mean(tmp_path):
     importer.main(TABLE, "news", tmp_path / "work", Choice(logits=("AU*",)))

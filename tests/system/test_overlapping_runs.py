@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.corpora import conftest_of
+from support.sweeps import sweep
 
 from extract.runtime import run_folder
 
@@ -183,7 +184,7 @@ def test_runs_differ_and_each_alone_is_what_its_provenance_says(runs: Runs) -> N
         assert check_folders(runs, work) == {name}
 
 
-@pytest.mark.parametrize("number", [3, 16])
+@pytest.mark.parametrize("number", sweep([3, 16], [3]))
 def test_runs_that_overlap_leave_what_provenance_says(runs: Runs, number: int) -> None:
     overlap(runs, number)
 

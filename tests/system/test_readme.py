@@ -22,6 +22,7 @@ import pytest
 import typer.core
 from support.ports import free_ports
 from support.readme_reader import READMES, REPLACED, Reader
+from support.sweeps import sweep
 
 import blend.config
 from extract import config
@@ -240,7 +241,7 @@ def test_the_lines_of_a_block_end_well(reader, request, lines):
         reader.run(snippet("out.parquet"))
 
 
-@pytest.mark.parametrize("lines", quick_lines(clips=True), ids=module_of)
+@pytest.mark.parametrize("lines", sweep(quick_lines(clips=True), quick_lines(clips=True)[:2]), ids=module_of)
 def test_the_lines_on_a_video_end_well(reader, lines):
     with_clips(reader)
     for line in lines:
@@ -257,6 +258,7 @@ def block_with(part: str) -> list[str]:
     return next(lines_of(block) for block in blocks("sh") if part in block)
 
 
+@pytest.mark.slow
 def test_a_search_ended_by_ctrl_c_leaves_its_best_so_far_as_a_head(reader):
     search, head = block_with("heads.tune")
     best = reader.folder / "runs/demo/tune/au/lightgbm-demo_enet/best.toml"
@@ -265,6 +267,7 @@ def test_a_search_ended_by_ctrl_c_leaves_its_best_so_far_as_a_head(reader):
     assert (reader.folder / "runs/demo/heads/au/lightgbm-demo_enet-best/DONE").is_file()
 
 
+@pytest.mark.slow
 def test_the_job_script_ends_when_its_time_is_over_and_frees_its_trials(reader, server):
     """SIGTERM, as the batch system sends it, in a trial. The features lie in the shared folder already."""
     from heads.tune.study import Study
@@ -281,6 +284,7 @@ def test_the_job_script_ends_when_its_time_is_over_and_frees_its_trials(reader, 
     assert trials and "RUNNING" not in {trial.state.name for trial in trials}
 
 
+@pytest.mark.slow
 def test_two_workstations_with_a_shared_folder(reader, few_videos):
     pytest.importorskip("distributed")
     shutil.copytree(few_videos.parent, reader.folder, dirs_exist_ok=True)

@@ -253,6 +253,7 @@ def test_cosines_against_a_plain_count_and_edges():
     assert resemblance.find(Path("nowhere"), ["n"], ["a"], ["b"]) is None
 
 
+@pytest.mark.slow
 def test_by_person_the_estimate_is_what_new_people_give_and_by_video_it_is_not_and_that_is_warned_of():
     found = people.main(4)
     by_person, by_video = found["person"], found["video"]

@@ -68,7 +68,7 @@ def changed(pool, videos, rng):
     return replace(pool, truth=Truth(pool.known.rows, values))
 
 
-@pytest.mark.parametrize("pools", sweep([8, 20], [8]))
+@pytest.mark.parametrize("pools", sweep([4, 20], [4]))
 @pytest.mark.parametrize("name", TASKS)
 def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name, pools):
     """Wild labels in one fold after another: its choice and its params are equal to the bit, and others are not."""

@@ -15,6 +15,7 @@ TINY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_task_is_scored_before_and_after(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     monkeypatch.setattr(pretraining, "STRIDE", 1)

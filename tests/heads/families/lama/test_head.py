@@ -43,6 +43,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "first_rows", lambda rows, seconds: 20)
 
 
+@pytest.mark.slow
 def test_every_algorithm_that_was_asked_for_is_in_the_report() -> None:
     data = va_data()
     facts = head("va", use_algos=[["linear_l2", "lgb"]]).fit(data, nothing(data), 0)

@@ -73,6 +73,7 @@ def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest
     assert max(float(g.abs().max()) for g in gradients[0]) > 1e-2
 
 
+@pytest.mark.slow
 def test_two_threads_change_no_bit(tmp_path: Path) -> None:
     code = f"""
 import sys, torch; sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -178,6 +179,7 @@ def test_the_best_epoch_comes_back_and_no_dev_keeps_the_last() -> None:
     assert same(training.model, again.model), "as many epochs learn the same, with and without dev"
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_about_the_same() -> None:
     plain = replace(COURSE, augmentation=Augmentation(), epochs=30)
     found = []
