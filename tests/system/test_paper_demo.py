@@ -28,7 +28,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "blend.run", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", sweep(KINDS, ["va_emoti_mt_smooth"]), ids=KINDS.values())
+@pytest.mark.parametrize("name", sweep(KINDS, ["au_emoti_mt_smooth"]), ids=KINDS.values())
 def test_one_of_each_kind_runs_on_the_demo(demo: Path, tmp_path: Path, name: str):
     task = name.partition("_")[0]
     if not (demo / "blend" / task / "DONE").exists():
