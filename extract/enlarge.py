@@ -32,7 +32,7 @@ from extract.media.frames import PICTURE_LIKE
 from extract.networks import srvgg, weights
 from extract.networks.registry import Network
 from extract.runtime import cli, errors, inputs, run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.file_names import printable
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, write_json, write_whole
@@ -362,7 +362,7 @@ def command(
                 )
                 print(f"to learn from them: --set corpus.{task}.train={report.folder.absolute()}")
         for picture, why in [*report.failures.items()][:MOST_NAMED]:
-            print(f"warning: {printable(str(source / picture))}: {why}; left out", file=sys.stderr)
+            warn(f"{printable(str(source / picture))}: {why}; left out")
         if report.failures:
             print(f"{len(report.failures)} pictures were left out: {report.folder / FAILURES}", file=sys.stderr)
             raise typer.Exit(1)

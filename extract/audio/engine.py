@@ -6,7 +6,6 @@ One stretch a request, so a result does not depend on its neighbours.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from extract.engines import create as engine
 from extract.engines import graph, onnx_session, openvino_engine
 from extract.engines.graph import Outputs
 from extract.networks.registry import Network
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -190,5 +189,5 @@ def create(
         except InputError as error:
             if settings.engine != "auto":
                 raise
-            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
+            warn(f"{error}; so it does now, without the GPU")
     return OpenVinoAudioEngine(path, name, wanted, shaped, settings.precision)

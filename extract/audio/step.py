@@ -7,7 +7,6 @@ counted in `<work>/features/<network>/soundless.json`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from extract.media import timestamps
 from extract.media.sound import Block, Heard
 from extract.networks import registry
 from extract.runtime import inputs
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.run_folder import fingerprint, sweep, write_json
 
 NAME = "audio"
@@ -261,10 +260,10 @@ def _report(name: str, todo: list[Job], work: Path) -> None:
     if silent:
         first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
         more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
-        print(f"warning: {len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}", file=sys.stderr)
+        warn(f"{len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}")
     for job, pieces in damaged[:NAMED]:
         what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
-        print(f"warning: {job.file}: {what}: silence there", file=sys.stderr)
+        warn(f"{job.file}: {what}: silence there")
 
 
 def count_frames(config: Config) -> Mapping[str, int | None]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from extract.engines import onnx_session
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.process import thread_limit
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoE
         except InputError as error:
             if kind != "auto":
                 raise
-            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
+            warn(f"{error}; so it does now, without the GPU")
     return _remarked(OpenVinoEngine(path, network, precision, thread_limit()))
 
 
@@ -66,11 +65,11 @@ def wants_onnxruntime(kind: str) -> bool:
     if onnx_session.find_device() == "cuda":
         return True
     if onnx_session.has_gpu():
-        print(f"warning: networks run on the CPU; for the GPU: {onnx_session.INSTALL}", file=sys.stderr)
+        warn(f"networks run on the CPU; for the GPU: {onnx_session.INSTALL}")
     return False
 
 
 def _remarked(engine: E) -> E:
     if engine.remark:
-        print(f"warning: {engine.remark}", file=sys.stderr)
+        warn(f"{engine.remark}")
     return engine

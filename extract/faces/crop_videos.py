@@ -23,7 +23,7 @@ from extract.faces.people import PeopleOptions, Sighting
 from extract.media import video
 from extract.media.frames import SIDES as TWO
 from extract.runtime import file_names, inputs, locks
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import write_json
 
@@ -262,7 +262,7 @@ def command(
     if report.without_face and not as_json:
         print(f"no face in {len(report.without_face)} of them: {', '.join(report.without_face)}")
     for reason in report.broken.values():
-        print(f"warning: {videos / reason}", file=sys.stderr)
+        warn(f"{videos / reason}")
     if report.broken:
         print(
             f"{len(report.broken)} videos are broken; crops of the frames that can be read are kept. Once a file is "

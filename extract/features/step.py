@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from extract.features import pipeline, provenance, store
 from extract.features.base import FeatureStep, OnProgress
 from extract.networks import facts, registry, weights
 from extract.runtime import inputs
+from extract.runtime.errors import warn
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
 
@@ -148,9 +148,6 @@ def _report(failures: list[pipeline.Failure], path: Path) -> None:
     if listed:
         write_json(path, listed)
     for failure in failures[:MOST_NAMED]:
-        print(
-            f"warning: {printable(str(failure.path))}: {failure.reason}; counted as a frame without a face",
-            file=sys.stderr,
-        )
+        warn(f"{printable(str(failure.path))}: {failure.reason}; counted as a frame without a face")
     if len(failures) > MOST_NAMED:
-        print(f"warning: {len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}", file=sys.stderr)
+        warn(f"{len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}")

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import os
 import queue
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from extract.config import ClusterSettings
 from extract.jobs import record as cluster_record
 from extract.jobs.dispatcher import Dispatcher
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
+from extract.runtime.errors import warn
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -37,13 +37,7 @@ class Cluster:
     """
 
     def __init__(
-        self,
-        client: Client,
-        where: str,
-        settings: ClusterSettings,
-        work: Path,
-        expected: dict[str, Any],
-        keep: Callable[[], None] = lambda: None,
+        self, client: Client, where: str, settings: ClusterSettings, work: Path, expected: dict[str, Any], keep: OnLook
     ) -> None:
         self.client, self.where, self.settings, self.work, self.keep = client, where, settings, work, keep
         self.news: queue.Queue[tuple[str, Any]] = queue.Queue()
@@ -121,5 +115,5 @@ class Cluster:
     def refuse(self, result: dict[str, Any]) -> None:
         """Leave a worker out from now on."""
         if result["address"] not in self.refused:
-            print(f"warning: worker {result['worker']} is left out: {result['refused']}", file=sys.stderr)
+            warn(f"worker {result['worker']} is left out: {result['refused']}")
         self.refused[result["address"]] = result

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from extract.jobs import job as cluster_jobs
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
 from extract.jobs.record import Record, bad_input, without_worker
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import Failed, InputError, warn
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -98,9 +97,7 @@ class Dispatcher:
         self._submit(item)
 
     def _submit(self, item: PendingJob) -> None:
-        """Hand a job over, to another worker than those that it failed on if there is one; it waits where there is no
-        worker to claim anything of.
-        """
+        """Hand a job over, if possible to a worker that it has not failed on; where there is none at all, it waits."""
         with self._answering():
             workers = self._cluster.workers()
             able = self._able(item, workers)
@@ -121,7 +118,6 @@ class Dispatcher:
         return [address for address in self._belong(workers) if address not in failed]
 
     def _able(self, item: PendingJob, workers: Workers) -> list[str]:
-        """The workers to hand a job to."""
         return self._untried(item, workers) or self._belong(workers)
 
     def _cancel(self, values: Sequence[PendingJob]) -> None:
@@ -153,10 +149,8 @@ class Dispatcher:
         self._cluster.keep()
         with self._answering():
             workers = self._cluster.workers()
-        for entry in self._open.values():
-            if (
-                entry.future is not None and entry.future.done()
-            ):  # Dask tells an end once, and not that of one done again
+        for entry in self._open.values():  # Dask tells an end once, and not that of one done again
+            if entry.future is not None and entry.future.done():
                 self._cluster.news.put(("ended", entry.job.name))
         again = [item for item in self._open.values() if self._astray(item, workers)]
         self._cancel(again)
@@ -167,9 +161,7 @@ class Dispatcher:
         self._say_what_lacks(workers)
 
     def _astray(self, item: PendingJob, workers: Workers) -> bool:
-        """Whether a job is to be handed over anew: it waits for workers, is tied to others than those that could begin
-        it now, or has claimed for long what none has.
-        """
+        """Whether a job waits for workers, is tied to others than those able now, or claims for long what none has."""
         if item.future is None:
             return True
         if item.future.done():
@@ -186,8 +178,8 @@ class Dispatcher:
     def _unfit(self, item: PendingJob, workers: Workers) -> bool:
         """Whether none of the workers it was handed to has what it claims."""
         belong = self._belong(workers)
-        values = {*belong}.intersection(item.only) if item.only else belong
-        return not any(cluster_jobs.fits(item.claimed, _has(workers[address])) for address in values)
+        able = {*belong}.intersection(item.only) if item.only else belong
+        return not any(cluster_jobs.fits(item.claimed, _has(workers[address])) for address in able)
 
     def _say_what_lacks(self, workers: Workers) -> None:
         """Say once what jobs wait for if that lasts: any worker at all, or one with what a job claims."""
@@ -202,7 +194,7 @@ class Dispatcher:
         if lacks != before:
             since, said = time.monotonic(), False
         if lacks and not said and time.monotonic() - since > SECONDS_UNTIL_SAID:
-            print(f"warning: {lacks}", file=sys.stderr)
+            warn(f"{lacks}")
             said = True
         self._lacking = lacks, since, said
 

@@ -25,21 +25,9 @@ from extract.runtime.process import ROOT, VARIABLE
 
 PACKAGES = ("extract", "extract/demo", "heads", "blend")
 LIBRARIES = (
-    "numpy",
-    "pillow",
-    "opencv-python-headless",
-    "av",
-    "openvino",
-    "scikit-learn",
-    "pandas",
-    "tensorflow",
-    "keras",
-    "torch",
-    "lightgbm",
-    "lightautoml",
-    "optuna",
-    "numba",
-)
+    "numpy", "pillow", "opencv-python-headless", "av", "openvino", "scikit-learn", "pandas", "tensorflow", "keras",
+    "torch", "lightgbm", "lightautoml", "optuna", "numba",
+)  # fmt: skip
 """What features and heads are computed with: other versions may compute something else."""
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_NEWS = 1.0
@@ -121,9 +109,7 @@ _choosing = threading.Lock()
 
 @contextmanager
 def _device(job: dict[str, Any], gpus: int) -> Iterator[str | None]:
-    """CUDA_VISIBLE_DEVICES of a job: none if it uses no GPU, the least used of those of a worker that says it has
-    GPUs, else (None) what the worker sees.
-    """
+    """CUDA_VISIBLE_DEVICES of a job: "-1" if it uses no GPU, else the worker's least used one; None: what it sees."""
     if not job["gpu"] or not gpus:
         yield None if job["gpu"] else "-1"
         return

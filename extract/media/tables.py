@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import inputs, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK = 8 << 20
@@ -54,7 +53,7 @@ def find(source: Path) -> list[Path]:
         if not files:
             raise InputError(f"{source}: no tables in it; expected files ending in {' or '.join(SUFFIXES)}")
         if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
-            print(f"warning: {source}: folders in it are not looked into: {', '.join(inner[:10])}", file=sys.stderr)
+            warn(f"{source}: folders in it are not looked into: {', '.join(inner[:10])}")
         return files
     inputs.need(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
     if source.suffix.lower() not in SUFFIXES:

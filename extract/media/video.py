@@ -8,7 +8,6 @@ frames without the decoder's noticing. Both are said.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from extract.media import containers, frames, images, streams
 from extract.runtime import inputs, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.file_names import compose
 
 EXTENSIONS = (
@@ -71,11 +70,7 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:
         more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-        print(
-            f"warning: {folder}: left out, as no video by its name or a folder: "
-            f"{', '.join(sorted(left_out)[:NAMED])}{more}",
-            file=sys.stderr,
-        )
+        warn(f"{folder}: left out, as no video by its name or a folder: {', '.join(sorted(left_out)[:NAMED])}{more}")
     return dict(sorted(results.items()))
 
 

@@ -307,7 +307,7 @@ def test_whatever_a_worker_raises_is_told_with_its_address(tmp_path, monkeypatch
     client = SimpleNamespace(
         scheduler_info=lambda n_workers: {"workers": {}}, subscribe_topic=lambda *_: None, submit=submit
     )
-    ours = Cluster(client, "dask://here:1", ClusterSettings(), tmp_path, {"secret": "s"})
+    ours = Cluster(client, "dask://here:1", ClusterSettings(), tmp_path, {"secret": "s"}, lambda: None)
     ours.submit(Job("job", "timeit", (), tmp_path / "log.txt"), 1, {}, [])
     monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(name="sick", address="tcp://here:2"))
 
