@@ -194,21 +194,10 @@ class ByNetwork:
         is_checkpoint = self.path.suffix.lower() in srvgg.SUFFIXES
         path = srvgg.to_onnx(self.path, weights.cache(), size) if is_checkpoint else self.path
         name = srvgg.OUTPUT if is_checkpoint else self.output or _only_output(path)
-        zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         facts = Network(
-            self.path.stem,
-            size,
-            zero,
-            one,
-            "rgb",
-            None,
-            None,
-            False,
-            path.name,
-            classifier=False,
-            picture=name,
+            self.path.stem, size, (0.0,) * 3, (1.0,) * 3, file=path.name, classifier=False, picture=name,
             section="--network",
-        )
+        )  # fmt: skip
         opened = create.create(self.kind, path, facts, "fp32")
         as_pixels(opened.run(np.full((size, size, 3), 128, np.uint8))[PICTURE], size, self.path, is_grey=True)
         return opened
@@ -310,13 +299,9 @@ def _write(path: Path, picture: Image.Image, size: tuple[int, int]) -> None:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.enlarge faces --out faces_x2                           Lanczos's filter, to twice the size
-
 python -m extract.enlarge faces --out faces_x2 --network realesr-general-x4v3.pth      x4, then reduced to x2
-
 python -m extract.enlarge faces --out faces_x4 --network sr.onnx --times 4
-
 python -m extract.enlarge --config mine.toml --network sr.onnx           the training pictures of [corpus.lsd] alone"""
 
 

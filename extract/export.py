@@ -125,9 +125,7 @@ def _writer(path: Path, format: str, names: list[str]) -> Iterator[Callable[[str
 
 
 EXAMPLES = """Examples:
-
 python -m extract.export --network demo_enet --format parquet features.parquet
-
 python -m extract.export --network demo_mt_enet --kinds logits,va features.csv"""
 
 

@@ -173,15 +173,10 @@ def _version_of_sound() -> str:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.run                                     the embedded demo corpus
-
 python -m extract.run --config configs/affwild2.toml      your own corpus
-
 python -m extract.run --config configs/affwild2.toml --cluster dask://head:8786      on the workers of a Dask scheduler
-
 python -m extract.run --videos clips --out crops          raw videos -> face crops, no features yet
-
 python -m extract.run --list-networks                     which networks there are"""
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,12 +39,9 @@ class Layout:
         """Raises InputError where the file is no ONNX network of one input, or lacks an output."""
         import openvino as ov
 
-        facts = Network(
-            name, 0, (), (), "rgb", None, None, False, path.name, path=path, classifier=False, section="audio"
-        )
-        facts = replace(facts, **wanted)  # type: ignore[arg-type]
+        own: dict[str, Any] = {"file": path.name, "path": path, "classifier": False, "section": "audio", **wanted}
         self.path, self.wanted = path, wanted
-        self.onnx: ModelProto = graph.expose(path, facts)[0]
+        self.onnx: ModelProto = graph.expose(path, Network(name, 0, (), (), **own))[0]
         self._model: Any = ov.Core().read_model(self.onnx.SerializeToString())
         if len(self._model.inputs) != 1:
             names = ", ".join(port.any_name for port in self._model.inputs)

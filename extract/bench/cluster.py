@@ -129,7 +129,6 @@ def command(
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench.cluster --pictures 20000 --repeats 3"""
 
 

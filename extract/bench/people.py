@@ -125,11 +125,8 @@ def standard_error(values: list[float]) -> float:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench.people
-
 python -m extract.bench.people --people 12 --crowds 50 --json
-
 python -m extract.bench.people --seed 100      other crowds than those by which constants may have been chosen"""
 
 

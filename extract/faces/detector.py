@@ -19,20 +19,11 @@ video from 40, and smaller ones say little about affect. Twice as fast as 640.""
 FOUND_FROM = 10
 """Pixels of a face, as YuNet looks at it, from which it is found."""
 DETECTOR = Network(
-    "face_detection_yunet_2023mar",
-    DETECT_SIDE,
-    (0.0, 0.0, 0.0),
-    (1 / 255, 1 / 255, 1 / 255),
-    "bgr",
-    None,
-    None,
-    False,
-    "face_detection_yunet_2023mar.onnx",
+    "face_detection_yunet_2023mar", DETECT_SIDE, (0.0,) * 3, (1 / 255,) * 3, "bgr",
+    file="face_detection_yunet_2023mar.onnx", classifier=False,
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    classifier=False,
-)
-
+)  # fmt: skip
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 

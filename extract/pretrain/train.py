@@ -22,7 +22,7 @@ from extract.config import PretrainSettings
 from extract.learning import checkpoint, optimiser, pictures
 from extract.learning.checkpoint import Position
 from extract.learning.pictures import Pictures, Unreadable
-from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD, Network
+from extract.networks.registry import Network
 from extract.pretrain import autoencoder, images
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
@@ -60,10 +60,8 @@ class Run:
 
     def describe_network(self) -> Network:
         """The facts of the network that is left."""
-        return Network(
-            self.name, self.settings.size, IMAGENET_MEAN, IMAGENET_STD, "rgb", None, None, False, f"{self.name}.onnx",
-            classifier=False, embedding="embedding",
-        )  # fmt: skip
+        file = f"{self.name}.onnx"
+        return Network(self.name, self.settings.size, file=file, classifier=False, embedding="embedding")
 
 
 @dataclass(frozen=True)

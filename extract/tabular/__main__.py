@@ -21,11 +21,8 @@ def _patterns(text: str | None) -> tuple[str, ...]:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.tabular processed/ --name openface                          a folder of OpenFace CSV files
-
 python -m extract.tabular fex.csv --name pyfeat --columns 'AU*,Pitch,Roll,Yaw'    py-feat, with head pose
-
 python -m extract.tabular table.parquet --name other --columns 'f_*' --va valence,arousal --video-column clip"""
 
 
