@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from extract.engines import create as engine
 from extract.engines import graph, onnx_session, openvino_engine
-from extract.engines.graph import Outputs
+from extract.engines.graph import Done, Outputs
 from extract.networks.registry import Network
-from extract.runtime.errors import InputError, warn
+from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -114,41 +114,19 @@ class Layout:
 
 
 class OpenVinoAudioEngine(Layout):
-    """Runs on CPU; results come to callbacks, in any order."""
+    """Runs on CPU; results come to callbacks, in any order: `submit` takes a stretch of the layout's shape."""
 
     def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
         import openvino as ov
 
         super().__init__(path, name, wanted, shaped)
         try:
-            compiled = ov.Core().compile_model(self._model, "CPU", openvino_engine._settings(precision, None))
+            compiled = ov.Core().compile_model(self._model, "CPU", openvino_engine.compile_settings(precision))
         except RuntimeError as error:
             raise InputError(f"{path}: OpenVINO cannot run it: {str(error).splitlines()[0][:200]}") from error
         self.runs = f"openvino {version('openvino')} on CPU, {precision}"
-        self._ports = {kind: compiled.output(name) for kind, name in wanted.items()}
-        self._queue = ov.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._arrived)
-        self._failure: BaseException | None = None
-
-    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
-        """Queue one stretch of the layout's shape; waits while every request is busy."""
-        self._raise_failure()
-        self._queue.start_async({0: sound}, done)
-
-    def flush(self) -> None:
-        """Wait until every callback has been called."""
-        self._queue.wait_all()
-        self._raise_failure()
-
-    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
-        try:  # an exception that leaves a callback would end the process
-            done({kind: np.array(request.get_tensor(port).data[0], np.float32) for kind, port in self._ports.items()})
-        except BaseException as error:
-            self._failure = error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        requests = openvino_engine.Requests(compiled, wanted, _first_rows)
+        self.submit, self.flush = requests.submit, requests.flush
 
 
 class OnnxRuntimeAudioEngine(Layout):
@@ -165,25 +143,24 @@ class OnnxRuntimeAudioEngine(Layout):
         takes = self._session.get_inputs()[0]
         self._input, self._type = takes.name, NUMBERS.get(takes.type, np.float32)
 
-    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
+    def submit(self, sound: NDArray[np.float32], done: Done) -> None:
         """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
         with onnx_session.refusals(self._what):
             result = self._session.run(list(self.wanted.values()), {self._input: sound.astype(self._type)})
-        done({kind: np.asarray(item[0], np.float32) for kind, item in zip(self.wanted, result, strict=True)})
+        done(_first_rows(dict(zip(self.wanted, result, strict=True))))
 
     def flush(self) -> None:
         """Nothing waits."""
+
+
+def _first_rows(raw: dict[str, Any]) -> Outputs:
+    """What a batch of one gives."""
+    return {kind: np.asarray(array[0], np.float32) for kind, array in raw.items()}
 
 
 def create(
     path: Path, name: str, wanted: dict[str, str], shaped: Shaped, settings: Features
 ) -> OpenVinoAudioEngine | OnnxRuntimeAudioEngine:
     """The engine that the config asks for, as extract.engines.create chooses it for pictures."""
-    if engine.wants_onnxruntime(settings.engine):
-        try:
-            return OnnxRuntimeAudioEngine(path, name, wanted, shaped, settings.precision)
-        except InputError as error:
-            if settings.engine != "auto":
-                raise
-            warn(f"{error}; so it does now, without the GPU")
-    return OpenVinoAudioEngine(path, name, wanted, shaped, settings.precision)
+    facts = path, name, wanted, shaped, settings.precision
+    return engine.choose(settings.engine, lambda: OnnxRuntimeAudioEngine(*facts), lambda: OpenVinoAudioEngine(*facts))

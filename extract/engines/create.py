@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from extract.engines import onnx_session
+from extract.engines import onnx_session, onnxruntime_engine
+from extract.engines.graph import Engine
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError, warn
 from extract.runtime.process import thread_limit
 
-if TYPE_CHECKING:
-    from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-
-E = TypeVar("E", "OpenVinoEngine", "OnnxRuntimeEngine")
+E = TypeVar("E")
 
 
 class EngineCache:
@@ -25,9 +23,9 @@ class EngineCache:
     """
 
     def __init__(self) -> None:
-        self._engines: dict[tuple[object, ...], OpenVinoEngine | OnnxRuntimeEngine] = {}
+        self._engines: dict[tuple[object, ...], Engine] = {}
 
-    def create(self, kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+    def create(self, kind: str, path: Path, network: Network, precision: str) -> Engine:
         """As `create`, which is asked once for each file (as it is now), network and setting."""
         now = path.stat()
         key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision)
@@ -40,22 +38,31 @@ class EngineCache:
         self._engines.clear()
 
 
-def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+def create(kind: str, path: Path, network: Network, precision: str) -> Engine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
 
-    "auto" is ONNX Runtime where that can use a GPU and run the network, else OpenVINO. Warns where bf16 was asked for
-    and the hardware has none. Raises InputError as the engines do.
+    Warns where bf16 was asked for and the hardware has none. Raises InputError as the engines do.
     """
-    if wants_onnxruntime(kind):
-        from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
+    engine = choose(
+        kind,
+        lambda: onnxruntime_engine.OnnxRuntimeEngine(path, network, precision),
+        lambda: OpenVinoEngine(path, network, precision, thread_limit()),
+    )
+    if engine.remark:
+        warn(engine.remark)
+    return engine
 
+
+def choose(kind: str, onnxruntime: Callable[[], E], openvino: Callable[[], E]) -> E:
+    """What `kind` asks for: "auto" is ONNX Runtime where that can use a GPU and run the network, else OpenVINO."""
+    if wants_onnxruntime(kind):
         try:
-            return _remarked(OnnxRuntimeEngine(path, network, precision))
+            return onnxruntime()
         except InputError as error:
             if kind != "auto":
                 raise
             warn(f"{error}; so it does now, without the GPU")
-    return _remarked(OpenVinoEngine(path, network, precision, thread_limit()))
+    return openvino()
 
 
 def wants_onnxruntime(kind: str) -> bool:
@@ -67,9 +74,3 @@ def wants_onnxruntime(kind: str) -> bool:
     if onnx_session.has_gpu():
         warn(f"networks run on the CPU; for the GPU: {onnx_session.INSTALL}")
     return False
-
-
-def _remarked(engine: E) -> E:
-    if engine.remark:
-        warn(f"{engine.remark}")
-    return engine

@@ -9,7 +9,6 @@ the next one is gathered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check, onnx_session
-from extract.engines.graph import INPUT_SCALE, Outputs, expose, split
+from extract.engines.graph import INPUT_SCALE, Done, Engine, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -40,11 +39,11 @@ class _Batch:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.pixels = np.zeros(shape, np.uint8)
-        self.waiting: list[Callable[[Outputs], None]] = []
+        self.waiting: list[Done] = []
 
 
-class OnnxRuntimeEngine:
-    """Runs one network in batches. Give it pictures with `submit`; results come to callbacks, in order."""
+class OnnxRuntimeEngine(Engine):
+    """Runs one network in batches; results come in order, during some later `submit` or `flush`."""
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", device: str | None = None) -> None:
         """Build. `precision` is "fp32" (no TF32) or "bf16" (TF32 on a GPU); `device` None is CUDA where there is one.
@@ -79,11 +78,8 @@ class OnnxRuntimeEngine:
         if self._gathering.waiting:
             self._launch()
 
-    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
-        """Take one picture uint8 [size, size, channels]; a full batch goes to the device, waiting while it is busy.
-
-        `done` gets {kind: float32 [width]} during some later `submit` or `flush`.
-        """
+    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+        """Take one picture uint8 [size, size, channels]; a full batch goes to the device, waiting while it is busy."""
         batch = self._gathering
         batch.pixels[len(batch.waiting)] = picture
         batch.waiting.append(done)
@@ -95,13 +91,6 @@ class OnnxRuntimeEngine:
         self.begin_video()
         while self._queued:
             self._deliver()
-
-    def run(self, picture: NDArray[np.uint8]) -> Outputs:
-        """One picture, now."""
-        answer: list[Outputs] = []
-        self.submit(picture, answer.append)
-        self.flush()
-        return answer[0]
 
     def _launch(self) -> None:
         self._queued.append((self._gathering, self._thread.submit(self._run, self._gathering.pixels)))

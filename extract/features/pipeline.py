@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.engines.graph import Outputs
+from extract.engines.graph import Engine, Outputs
 from extract.features.store import KINDS, VideoFeatures, check_values
 from extract.media import images
 from extract.media.frames import Frames
-from extract.networks.registry import Network
 from extract.runtime import process
 
 AHEAD = 64
@@ -31,17 +29,6 @@ def cores() -> int:
     if (said := process.thread_limit()) is not None:
         return said
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Engine(Protocol):
-    """What the pipeline needs of an engine."""
-
-    network: Network
-    widths: dict[str, int]
-
-    def begin_video(self) -> None: ...
-    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True)
