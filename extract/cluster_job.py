@@ -39,9 +39,8 @@ Part = FeatureStep[Any]
 
 
 def run(cluster: Cluster, config: Config, parts: Sequence[Part]) -> None:
-    """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays.
-
-    Returns when this machine sees all that was made, videos with unreadable pictures among them.
+    """Let the cluster make what is missing of all parts; returns when this machine sees all of it, videos with
+    unreadable pictures among them. Raises as `Cluster.run`; what was finished stays.
     """
     settings = config.model_dump(mode="json", include=set(SECTIONS))
     config_file.resolve(settings, Path.cwd())

@@ -11,7 +11,6 @@ from extract.runtime.errors import InputError
 
 def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a file and of those that it extends (`extended_by`: those that extend it), with absolute paths.
-
     Raises InputError as `inputs.read_toml`, and for files that extend each other.
     """
     raw = inputs.read_toml(

@@ -74,10 +74,10 @@ def main(
     """Enlarge every picture below `folder` into `out`, under the same names; what is there already stays.
 
     `network` is "lanczos", an ONNX file [1, 3, H, W] -> [1, 3, s H, s W] of pixels between 0 and 1, with its only
-    output (or the one called `output`), or a checkpoint of SRVGGNetCompact. What it gives is scaled to `times` the
-    original's size by Lanczos's filter. Pictures that cannot be read are left out, and listed in the report and in
-    `<out>/failures.json`. Raises InputError for a folder or network that cannot be used, and an `out` that was made
-    otherwise; pictures finished before that stay.
+    output (or the one called `output`), or a checkpoint of SRVGGNetCompact; Lanczos's filter scales what it gives to
+    `times` the original's size. Pictures that cannot be read are listed in the report and in `<out>/failures.json`.
+    Raises InputError for a folder or network that cannot be used, and an `out` that was made otherwise; pictures
+    finished before that stay.
     """
     pictures = _list_pictures(folder, out)
     made_by = {"network": network if network == LANCZOS else _hash(Path(network)), "times": times}
@@ -171,9 +171,8 @@ class ByNetwork:
         self._sizes: dict[int, Any] = {}
 
     def submit(self, pixels: Pixels, done: Done) -> None:
-        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread.
-
-        Raises UnreadablePicture for one that is not square, InputError where the network gives no larger picture.
+        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread. Raises UnreadablePicture
+        for one that is not square, InputError where the network gives no larger picture.
         """
         height, width = pixels.shape[:2]
         if height != width:
@@ -219,9 +218,8 @@ def _only_output(path: Path) -> str:
 
 
 def as_pixels(row: NDArray[np.float32], size: int, path: Path, is_grey: bool = False) -> NDArray[np.uint8]:
-    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ...
-
-    Raises InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
+    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ... Raises
+    InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
     """
     times = round((len(row) / 3) ** 0.5 / size)
     if not times or len(row) != 3 * (times * size) ** 2:

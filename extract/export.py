@@ -26,12 +26,12 @@ ROWS = 16384
 
 
 def main(network: str, work: Path, out: Path, *, format: str | None = None, kinds: list[str] | None = None) -> int:
-    """Write the features of a network (or imported table) to `out`; return the number of rows.
+    """Write the features of a network (or imported table) to `out`, whole or not at all; return the number of rows.
 
-    Columns: `video`, `frame`, then those of each kind (`kinds`; default: all that the network has) as float32, named
-    as in the imported table, or `embedding_0` …, `logits_<class>` …, `valence`, `arousal`. Rows are sorted by video
-    and frame. `format` is parquet or csv; default: as `out` is called. The file appears whole or not at all.
-    Raises InputError for a network without features, a kind that it does not have, damaged or mixed feature files.
+    Columns: `video`, `frame`, then those of each kind (`kinds`; default: all there are) as float32, named as in the
+    imported table, or `embedding_0` …, `logits_<class>` …, `valence`, `arousal`. Rows are sorted by video and frame.
+    `format` is parquet or csv; default: as `out` is called. Raises InputError for a network without features, a kind
+    that it does not have, damaged or mixed feature files.
     """
     format = format or out.suffix.lower().removeprefix(".")
     if format not in FORMATS:

@@ -60,10 +60,9 @@ class Layout:
             self._spread(count, free=stated[self.axis] is None)
 
     def _spread(self, count: int, free: bool) -> None:
-        """Find out how far apart the vectors are (`stride`), and what the first one's middle is (`first`).
-
-        Both are numbers of samples (or log-mels), found by how the count of vectors grows with the length. Sound at the
-        end that no vector has heard is left out of the shape.
+        """Find out how far apart the vectors are (`stride`) and the first one's middle (`first`), in samples (or
+        log-mels), by how their count grows with the length. Sound at the end that no vector has heard is left out of
+        the shape.
         """
         length = self.shape[self.axis]
         self.stride, self.first = length / count, (length / count - 1) / 2

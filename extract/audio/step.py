@@ -80,10 +80,9 @@ class LogMel:
 
 @dataclass(frozen=True)
 class Job:
-    """One video: its sound (None: there is none), and its last frame with a face (None: faces do not matter).
-
-    `pictures` is the file whose pictures' times are the frames' times; None: that of the sound. A video without any
-    face (0) has no frames: every other network lacks it, and it is predicted from the prior.
+    """One video: its sound, its last frame with a face (None: faces do not matter), and the file whose pictures' times
+    are the frames' (None: that of the sound). One without any face (0) has no frames: other networks lack it, too, and
+    it is predicted from the prior.
     """
 
     video: str
@@ -93,10 +92,8 @@ class Job:
 
 
 def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
-    """What is to be done: of every video its file, and the last frame with a face in `frames`.
-
-    Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
-    file.
+    """Of every video its file, and the last frame with a face in `frames`. Raises InputError where corpus.videos is not
+    given, and where more videos than corpus.missing_videos allows have no file.
     """
     if not corpus.videos:
         raise InputError(
@@ -134,9 +131,7 @@ def create_listener(name: str, config: Config) -> Listener:
 
 
 class AudioStep(FeatureStep[Job]):
-    """The sound of `jobs` through one listener. `version` is that of an embedded corpus, whose sound changes under the
-    same names; else empty.
-    """
+    """The sound of `jobs` through one listener. `version` is that of an embedded corpus, else empty."""
 
     frames_of_unit = 100
 
@@ -182,8 +177,8 @@ def _make_video(
 def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
     """A video's features, why it has no sound (empty: it has), and how many pieces of sound are damaged or misplaced.
 
-    There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
-    file without pictures has no video beside it, frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    There are as many frames as pictures, more if `job.frames` is more, none without a face; of a sound file alone frame
+    k is at (k - 1) / fps seconds, up to the end of the sound.
     """
     least = job.frames or 0
     pictures = job.pictures or job.file

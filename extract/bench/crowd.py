@@ -23,9 +23,8 @@ PORTRAITS = 12
 
 
 def boxes_of(seed: int, people: int, frames: int, wander: float = 0.0) -> NDArray[np.float64]:
-    """Boxes [frames, people, 4], farthest person first: half go right and half left, all at different heights.
-
-    `wander` 0: on straight lines at their own pace; 1: everybody also roams, and turns round at times.
+    """Boxes [frames, people, 4], farthest person first: half go right and half left, all at different heights, straight
+    (`wander` 0), or roaming and turning round at times (1).
     """
     rng = np.random.default_rng([0xC40D, seed])
     time = np.linspace(-1, 1, frames)[:, None]

@@ -64,9 +64,8 @@ class LongRun:
 
 
 def main(count: int, network: str, seed: int) -> LongRun:
-    """Extract `count` (at least TENTHS) generated crops and measure.
-
-    `network`: a known one, or "tf_efficientnet_b0" with random weights. Raises Failed where the run fails.
+    """Extract `count` (at least TENTHS) generated crops by a known network, or "tf_efficientnet_b0" with random
+    weights, and measure. Raises Failed where the run fails.
     """
     if count < TENTHS:
         raise InputError(f"--long {count}: expected at least {TENTHS}")

@@ -95,8 +95,8 @@ def with_library(name: str) -> Callable[[list[NDArray[np.float64]]], list[Frame]
 
 
 def main(people: int, frames: int, seeds: range) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Each tracker's identity switches in each of the crowds, of people who cross and of people who roam, and the part
-    of their true boxes that it found: {tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}.
+    """{tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}: identity switches, parts of boxes
+    found.
     """
     trackers = {"ours": track, "one or two people": follow}
     if importlib.util.find_spec("trackers"):

@@ -77,9 +77,8 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
 
 
 def check_sizes(path: Path, model: ModelProto) -> None:
-    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes.
-
-    What cannot be told without a picture counts as 1. Files that are large themselves are not looked through.
+    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes. What
+    cannot be told without a picture counts as 1; files that are large themselves are not looked through.
     """
     import onnx
 
@@ -98,9 +97,8 @@ def check_sizes(path: Path, model: ModelProto) -> None:
 
 
 def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]) -> None:
-    """Raise InputError unless each output is one vector a picture, of as many numbers as the config says.
-
-    `shapes` is {kind: shape}, the axis of the pictures first.
+    """Raise InputError unless each output, {kind: shape} with the pictures' axis first, is a vector of the config's
+    width.
     """
     for kind, shape in shapes.items():
         if kind not in OUTPUTS:

@@ -18,8 +18,7 @@ E = TypeVar("E")
 
 class EngineCache:
     """Engines that stay ready for the next video: one is made when its file, network or settings are asked for first.
-
-    For one thread at a time. After an error in the middle of a video, `clear` it: pictures may still be on their way.
+    For one thread. After an error in the middle of a video, `clear` it: pictures may still be on their way.
     """
 
     def __init__(self) -> None:
@@ -40,7 +39,6 @@ class EngineCache:
 
 def create(kind: str, path: Path, network: Network, precision: str) -> Engine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
-
     Warns where bf16 was asked for and the hardware has none. Raises InputError as the engines do.
     """
     engine = choose(

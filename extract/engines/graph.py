@@ -63,10 +63,9 @@ class Engine(ABC):
 
 
 def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
-    """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}.
-
-    For `classifier` networks the embedding is the first input of the Gemm that makes the only output; "classifier" is
-    that output. Raises InputError where the file is no ONNX graph, has another structure, or lacks a named output.
+    """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}; of a `classifier` network the first
+    input of its Gemm as "embedding", its only output as "classifier". Raises InputError where the file is no ONNX
+    graph, has another structure, or lacks a named output.
     """
     import onnx
 

@@ -47,7 +47,6 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", device: str | None = None) -> None:
         """Build. `precision` is "fp32" (no TF32) or "bf16" (TF32 on a GPU); `device` None is CUDA where there is one.
-
         Raises InputError for a network whose input is not [N, channels, size, size], that ONNX Runtime cannot run, or
         that mixes the pictures of a batch.
         """
@@ -138,9 +137,8 @@ class OnnxRuntimeEngine(Engine):
 
 
 def _with_pixels(model: ModelProto, network: Network, batch: int) -> ModelProto:
-    """Build (pixel / 255 - mean) / std and the layout change into the graph, before its own input.
-
-    It then takes uint8 [batch, size, size, channels]. A network that takes whole numbers gets the pixels as they are.
+    """Put (pixel / 255 - mean) / std and the layout change before the graph's own input: it takes uint8 [batch, size,
+    size, channels]. A network that takes whole numbers gets the pixels as they are.
     """
     from onnx import TensorProto, helper, numpy_helper
 

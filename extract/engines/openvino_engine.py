@@ -26,7 +26,6 @@ PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
 
 class Requests:
     """A compiled network's requests, several at a time; results come to callbacks in any order, on threads of its own.
-
     What a callback raises is raised by the next call.
     """
 
@@ -67,9 +66,8 @@ class OpenVinoEngine(Engine):
     """Runs one network on CPU; results come in any order, on threads of the engine's."""
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
-        """Compile. `precision` is "fp32" or "bf16"; `threads` None means every core.
-
-        Raises InputError for a network whose input is not [N, channels, size, size].
+        """Compile for "fp32" or "bf16"; `threads` None means every core. Raises InputError for an input that is not [N,
+        channels, size, size].
         """
         import openvino as ov
 
@@ -118,9 +116,8 @@ def compile_settings(precision: str, threads: int | None = None) -> dict[str, An
 
 
 def _with_pixels(model: Any, network: Network) -> Any:
-    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least.
-
-    A network that takes whole numbers gets the pixels as they are.
+    """Put (pixel / 255 - mean) / std and the layout change into the network; one that takes whole numbers gets the
+    pixels.
     """
     import openvino as ov
     from openvino.preprocess import PrePostProcessor

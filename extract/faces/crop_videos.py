@@ -92,9 +92,8 @@ def crop_files(
     redo: bool = False,
     people: PeopleOptions | None = None,
 ) -> Report:
-    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`.
-
-    With `people`, and whatever `faces` is, everybody's crops are made, as `<out>/<video>/<video>_1/00001.jpg`.
+    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`. With
+    `people`, and whatever `faces` is, everybody's crops are made, as `<out>/<video>/<video>_1/00001.jpg`.
     """
     faces = people.at_once if people else faces
     if (not people and faces not in SIDES) or size < 1:
@@ -148,9 +147,8 @@ def _crop(
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
-    """True if nothing is left to do. Raises InputError where crops are there that were made otherwise.
-
-    A file of which no frame can be read is tried once in every run.
+    """True if nothing is left to do; a file of which no frame can be read is tried once in every run. Raises InputError
+    where crops are there that were made otherwise.
     """
     record, there = _record(clip), all(target.is_dir() for target in clip.targets())
     if not record:

@@ -31,9 +31,8 @@ def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
     """A function from BGR pixels [H, W, 3] to detections [K, 15]: x, y, width, height in pixels, score in 0..1, then x
     and y of five points: the person's right eye, left eye, nose, right and left corner of the mouth.
 
-    `path` is the detector's file; None: the cache folder, else downloaded. With `smallest`, faces from so many pixels
-    on are found in large pictures, too, at which it looks more closely for that. Raises InputError where the file is
-    missing or another one.
+    `path` is the detector's file; None: the cache folder, else downloaded. With `smallest`, large pictures are looked
+    at closely enough for faces from so many pixels on. Raises InputError where the file is missing or another one.
     """
     import cv2
 

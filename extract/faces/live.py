@@ -24,9 +24,8 @@ class FaceFollower(Protocol):
     """What a stream needs to know who is where."""
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
-        """Take a frame's detections [K, 5 or more] (box, score, ...) and pixels; returns the faces in it, by number.
-
-        Frame numbers only rise.
+        """Take a frame's detections [K, 5 or more] (box, score, ...) and pixels; returns its faces. Frame numbers only
+        rise.
         """
 
 
@@ -63,10 +62,9 @@ class RecentBoxes:
 
 
 class LargestFace:
-    """Follows the largest face, until that is gone; then the largest again, as another person.
-
-    A face counts from its first sure detection on; of a file, three make one. A person may go undetected for MEMORY
-    frames, and is looked for twice at least: of a slow stream few frames are seen.
+    """Follows the largest face, until that is gone; then the largest again, as another person. A face counts from its
+    first sure detection on; of a file, three make one. A person may go undetected for MEMORY frames, and is looked for
+    twice at least: of a slow stream few frames are seen.
     """
 
     def __init__(self) -> None:

@@ -117,9 +117,9 @@ def choose(tracks: list[Track], people: int, width: float) -> list[dict[int, NDA
     """The smoothed box of every frame, for each of 1 or 2 people; for two, the left one comes first.
 
     The heaviest track is the person (of two: the two heaviest that were seen together, else the two heaviest). Further
-    tracks, say behind a cut, go on from it in frames outside the time it spans: within that, another face is another
-    person's. Of two people, each further track goes to the one whose place is nearer. One person alone, where two
-    are asked for, is the left or the right one by the middle of the frame (`width` pixels).
+    tracks, say behind a cut, go on from the nearer one, in frames outside the time it spans: within that, another face
+    is another person's. One person alone, where two are asked for, is the left or the right one by the middle of the
+    frame (`width` pixels).
     """
     if not tracks:
         return [{} for _ in range(people)]
@@ -158,9 +158,8 @@ class _Lane:
 
 
 def smooth(track: Track) -> NDArray[np.float64]:
-    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter.
-
-    The kernel is centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
+    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter. It is
+    centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
     """
     centre = track.box[:, :2] + track.box[:, 2:] / 2
     centre = _gaussian(track.frame, centre, POSITION_SIGMA)
