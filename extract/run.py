@@ -30,9 +30,9 @@ C = TypeVar("C", bound=Config)
 def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | None = None) -> C:
     """Make all features that are missing or out of date; return the config with the corpus's paths filled in.
 
-    `engines`, where given, are kept for the next call; without, each call makes its own.
-    Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
-    Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
+    `engines`, where given, are kept for the next call. Unreadable pictures count as frames without a face and are
+    listed in `<work>/features/<network>/failures.json`. Raises InputError for frames, networks or a store that cannot
+    be used; videos finished before that stay.
     """
     weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
     if config.corpus.demo:
@@ -66,7 +66,6 @@ def list_steps(
     config: Config, work: Path, redo: bool = False, engines: EngineCache | None = None
 ) -> list[feature_step.NetworkStep | audio_step.AudioStep]:
     """What is to be made of each network, pictures first. The corpus's paths are filled in; `engines` as of `main`.
-
     Raises InputError for frames or networks that cannot be used.
     """
     sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}

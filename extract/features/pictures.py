@@ -25,9 +25,8 @@ Features = dict[str, dict[str, NDArray[np.generic]]]
 
 
 class PictureNetworks:
-    """The networks of a config, ready for pictures.
-
-    A crop is compressed and read again as one on disk is, so that the features are those of `extract.run`.
+    """The networks of a config, ready for pictures: compressed and read again as on disk, for features as of
+    `extract.run`.
     """
 
     def __init__(self, config: Config, engines: EngineCache) -> None:
@@ -45,9 +44,7 @@ class PictureNetworks:
         }
 
     def run(self, crops: Sequence[NDArray[np.uint8]], frame: int) -> list[Features]:
-        """The features of each of a frame's crops, BGR [size, size, 3]. Raises InputError for values that are not
-        finite.
-        """
+        """Features of each of a frame's crops, BGR [size, size, 3]. Raises InputError for values that are no numbers."""
         raw: list[dict[str, Outputs]] = [{} for _ in crops]
         for crop, outputs in zip(crops, raw, strict=True):
             buffer = BytesIO()

@@ -22,9 +22,7 @@ AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
 
 
 def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
-    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
-
-    `whole`: the network takes whole numbers.
+    """What decides a feature's value, as metadata of its file; `mark` is its fingerprint. `whole`: of whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
     rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
@@ -47,9 +45,8 @@ def describe_engine(engine: str) -> dict[str, str]:
 
 
 def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
-    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons.
-
-    `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
+    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons. `corpus` is
+    the version of an embedded corpus, whose pictures change under the same names; else empty.
     """
     unreadable = [
         [
@@ -63,10 +60,9 @@ def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, 
 
 
 def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool:
-    """True if the video is done: same pictures by name, and none that could not be read was replaced since.
-
-    Other pictures of the same names are not noticed (that would read every file's facts on every run): `--redo` is for
-    them. Raises InputError where the file was made by other weights or other preprocessing.
+    """True if the video is done: same pictures by name, and none that could not be read was replaced since. Others are
+    not noticed (`--redo` is for them). Raises InputError where the file was made by other weights or other
+    preprocessing.
     """
     there = store.read_about(path)
     if there is None:
@@ -99,9 +95,7 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
 
 
 def _pictures(job: Job, corpus: str) -> str:
-    """Count and hash of a video's picture names: pictures that come or go make its features out of date. Of a set the
-    size of its first picture, too: an enlarged folder has the same names.
-    """
+    """Count and hash of a video's picture names; of a set its first one's size, too: an enlarged folder has the same."""
     if job.frames.chosen:
         corpus += f", {_size(job.folder / job.frames.names[0])} bytes"
     names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
@@ -120,10 +114,9 @@ STAMP = ".redo"
 
 
 def redo_since(folder: Path, mark: str, asked: bool) -> int | None:
-    """Since when (nanoseconds, the disk's clock) features must have been made; None: they may be of any age.
-
-    `mark` is what the features are to be made by. Where `asked`, a stamp is left unless one of the same mark is there:
-    that redo was killed, and this one goes on with it. It holds, asked or not, until `finished`.
+    """Since when (nanoseconds, the disk's clock) features must have been made by `mark`; None: they may be of any age.
+    Where `asked`, a stamp is left unless one of the same mark is there: of a redo that was killed. It holds, asked or
+    not, until `finish_redo`.
     """
     stamp = folder / STAMP
     there = stamp.read_text(encoding="utf-8") if stamp.exists() else None

@@ -94,8 +94,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             pipeline.extract(runner, jobs, write, advance)
 
     def _choose_file(self) -> Callable[[pipeline.Job | None], Path]:
-        """Which file each job's pictures go through: that of the fold that has not learnt from the video, else the
-        whole network; None stays with the job before it.
+        """Each job's file: of the fold that has not learnt from the video, else the network's; None stays with the
+        last.
         """
         last = self._path
 
@@ -107,9 +107,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         return choose
 
     def measure_pace(self, todo: Sequence[pipeline.Job], seconds: float) -> tuple[float, int]:
-        """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures.
-
-        After `todo`; writes nothing, takes about as long as it is given and what the network needs to begin.
+        """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures, after
+        `todo`. Writes nothing, takes about as long as it is given and what the network needs to begin.
         """
         runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
         began, done = 0.0, 0

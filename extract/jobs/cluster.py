@@ -31,9 +31,8 @@ SECONDS_OF_A_MOMENT = 0.5
 
 
 class Cluster:
-    """The workers behind one scheduler, all of them seen to belong to this run.
-
-    `expected` is what a worker must find (cluster_worker.differs); `keep` is called now and then, as long as jobs run.
+    """The workers behind one scheduler, all of them seen to belong to this run: `expected` is what a worker must find
+    (cluster_worker.differs). `keep` is called now and then, as long as jobs run.
     """
 
     def __init__(
@@ -64,12 +63,11 @@ class Cluster:
         self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
         """Run the jobs; `on_end(job, result)` as each ends well, which may return one that goes on from there;
-        `on_news` with what a job says meanwhile, `on_look` now and then.
+        `on_news` with what a job says meanwhile, `on_look` now and then. Leaves `<work>/cluster/<what>.json`.
 
         A job that fails is tried on other workers, the others go on. At the end raises InputError where one found bad
-        input, on two workers if there are two (a full disk may be one worker's own), and Failed where one failed three
-        times, each time on another worker as long as there is one; Failed at once where the scheduler is gone. Leaves
-        `<work>/cluster/<what>.json`.
+        input, on two workers if there are two (a full disk may be one's own), and Failed where one failed three times,
+        on as many workers as there are; Failed at once where the scheduler is gone.
         """
         Dispatcher(self, cluster_record.Record(self.where, self.work, what), on_news, on_end, on_look).work(jobs)
 

@@ -62,9 +62,8 @@ class Job:
 def claims(job: Job, workers: Iterable[Resources]) -> tuple[dict[str, float], int]:
     """What a job claims of its worker, by the resources that each of the workers has; and its threads.
 
-    As much of its needs as the worker that meets them best has (one with a GPU, if it can use one and there is one), so
-    that one worker at least can take it; too little memory is warned of. Nothing where workers do not say what they
-    have.
+    As much of its needs as the worker that meets them best has (with a GPU, if it can use one), so that one at least
+    can take it; too little memory is warned of. Nothing where workers do not say what they have.
     """
     has = list(workers)
     if job.needs.gpu:

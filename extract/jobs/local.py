@@ -108,9 +108,8 @@ class JobProcess:
 
 @dataclass(frozen=True)
 class LocalMachine:
-    """This machine as `extract.jobs.cluster.Cluster`: `at_once` jobs side by side, each with the threads it needs.
-
-    `alone`: each in a session of its own (see JobProcess).
+    """This machine as `extract.jobs.cluster.Cluster`: `at_once` jobs side by side, each with the threads it needs, and
+    (`alone`) in a session of its own (see JobProcess).
     """
 
     at_once: int
@@ -119,11 +118,9 @@ class LocalMachine:
     def run(
         self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
-        """Run the jobs as `Cluster.run`, but each once: there is no other machine to try. So `on_end(job, result)` is
-        told of failures, too, by result's `code`, and may raise; `last` is what the job said last. `what` is for a
-        cluster's record.
-
-        A job is taken from `jobs` when it can begin. However it ends, no process is left.
+        """Run the jobs as `Cluster.run`, but each once, taken when it can begin; however it ends, no process is left.
+        So `on_end(job, result)` is told of failures, too, by result's `code`, and may raise; `last` is what the job
+        said last. `what` is for a cluster's record.
         """
         waiting, again = iter(jobs), list[Job]()
         running: dict[str, tuple[Job, JobProcess]] = {}

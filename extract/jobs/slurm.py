@@ -26,10 +26,9 @@ MOST_SILENT = 3
 
 
 class Batch:
-    """`settings.nodes` batch jobs, each of them one worker that does as many jobs at a time as fit its cores, memory
-    and GPUs. Their own output is in `<work>/cluster/slurm/`. Nothing is submitted before `keep`.
-
-    Raises InputError for settings that cannot be.
+    """`settings.nodes` batch jobs, each a worker that does as many jobs at a time as fit its cores, memory and GPUs.
+    Their own output is in `<work>/cluster/slurm/`. Nothing is submitted before `keep`. Raises InputError for settings
+    that cannot be.
     """
 
     def __init__(self, settings: ClusterSettings, work: Path) -> None:
@@ -96,8 +95,8 @@ class Batch:
         """Ask for batch jobs in place of those that have ended, by their walltime or the batch system's will.
 
         Raises InputError with what sbatch says where it takes none at all (else that is a warning, and asked again),
-        and where jobs end before their workers come. With other workers there, that is a warning too, and the run goes
-        on with one fewer.
+        and where jobs end before workers come; with others there, that is a warning, and the run goes on with one
+        fewer.
         """
         if self._refusals:
             said, self._refused_at = self._refusals[-1], time.monotonic()

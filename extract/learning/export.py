@@ -28,9 +28,7 @@ def name_output(target: Target) -> str:
 
 
 def export(network: FineTunedNetwork, size: int, target: Target, facts: dict[str, Any], path: Path) -> None:
-    """Write the network as ONNX: input [N, 3, size, size], outputs `embedding` and `logits` or `va`; see
-    `export_module`.
-    """
+    """Write the network as ONNX (`export_module`): [N, 3, size, size] -> `embedding` and `logits` or `va`."""
     export_module(network, size, ("embedding", name_output(target)), facts, path)
 
 
@@ -50,9 +48,7 @@ def export_module(
 def describe(
     run: Run, position: Position, task: str, network: str, videos: Iterable[str], demo: bool
 ) -> dict[str, Any]:
-    """What the network has learnt from (`videos` of a task), and what the network that it began as had: into its file,
-    and for people. `demo`: its pictures are drawn.
-    """
+    """What the network, and the one that it began as, have learnt from: `videos` of a task; `demo`: drawn pictures."""
     before = network_facts.read(run.start.path) or {}
     return {
         "task": task,

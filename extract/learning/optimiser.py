@@ -29,8 +29,8 @@ class NotFinite(Exception):
 def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, radius: float) -> float:
     """One step on one batch; returns its loss. `radius` 0 is the optimiser alone.
 
-    SAM: go from the parameters p to p + e, where e = gradient * radius / norm, take the gradient there, come back to p
-    (exactly: a copy is kept), and let the optimiser step with it. Raises NotFinite before anything is changed.
+    SAM: the gradient is taken at p + e, where e = gradient * radius / norm, and the step is made from p (exactly: a
+    copy is kept). Raises NotFinite before anything is changed.
     """
     import torch
 
@@ -85,7 +85,6 @@ def choose_device(asked: str, section: str) -> str:
 
 def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int) -> int:
     """Half of a batch that a GPU had no room for, a quarter, ...: the first whose gradient fits; 0 where none does.
-
     `compute` gives a number of so many pictures.
     """
     import torch
@@ -113,9 +112,8 @@ def no_room_error(
 def create_optimiser(
     network: FineTunedNetwork, rate: float, decay: float, layer_decay: float, head_alone: bool
 ) -> torch.optim.Optimizer:
-    """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth.
-
-    A parameter of depth i learns with rate * layer_decay ** (largest depth - i); see `FineTunedNetwork.compute_depths`.
+    """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth: rate *
+    layer_decay ** (largest depth - depth); see `FineTunedNetwork.compute_depths`.
     """
     import torch
 

@@ -138,9 +138,7 @@ def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
 
 
 def draw_order(data: Pictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
-    """Rows [N] in the order in which an epoch sees them: pieces of videos in random order, through a buffer of which
-    each next row is drawn.
-    """
+    """Rows [N] in an epoch's order: pieces of videos in random order, through a buffer of which each next is drawn."""
     rng = np.random.default_rng([seed, epoch])
     starts = np.flatnonzero(np.diff(data.video, prepend=-1))
     bounds = [*starts.tolist(), len(data)]
@@ -173,9 +171,8 @@ def read_batches(
     flips: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Batches of `size` rows in the given order: pixels [n, 3, side, side], normalised, and which rows they are.
-
-    Pictures that cannot be read are left out, so a batch may be smaller, or empty. Raises InputError where the fault is
-    a disk's, or of rights, and may pass: what is left out would depend on the moment.
+    Pictures that cannot be read are left out: a batch may be empty. Raises InputError where the fault is a disk's, or
+    of rights, and may pass: what is left out would depend on the moment.
     """
     mean = np.asarray(network.mean, np.float32)[:, None, None]
     scale = np.asarray(network.std, np.float32)[:, None, None]

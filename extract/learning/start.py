@@ -1,6 +1,4 @@
-"""Where fine-tuning starts: a timm network of a checkpoint, a pre-trained encoder, or a plain chain of convolutions out
-of an ONNX file.
-"""
+"""Where fine-tuning starts: a timm checkpoint, a pre-trained encoder, or a plain chain out of an ONNX file."""
 
 from __future__ import annotations
 
@@ -31,8 +29,8 @@ class Start:
 
 
 def find(name: str, config: Config) -> Start:
-    """The network that `--network` names: a known one, a [networks.<name>] of the config, or a checkpoint of a known
-    one, by its file. Raises InputError where there is none, or no weights that can learn are at hand.
+    """The network that `--network` names: a known one, a [networks.<name>], or the file of a known one's checkpoint.
+    Raises InputError where there is none, or no weights that can learn are at hand.
     """
     if Path(name).suffix.lower() in CHECKPOINTS:
         known = registry.NETWORKS.get(Path(name).stem)
@@ -78,9 +76,8 @@ def _find_published(name: str, network: Network, given: Path | None) -> Start:
 
 
 def build(start: Start) -> tuple[torch.nn.Module, int]:
-    """The body, which gives an embedding, in evaluation mode, and the embedding's width.
-
-    Raises InputError for a checkpoint that does not fit, and for an ONNX file that is no plain chain.
+    """The body, which gives an embedding, in evaluation mode, and the embedding's width. Raises InputError for a
+    checkpoint that does not fit, and for an ONNX file that is no plain chain.
     """
     network = start.network
     if start.path.suffix.lower() not in CHECKPOINTS:

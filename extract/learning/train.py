@@ -64,10 +64,8 @@ class Run:
 
 def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     """Fine-tune, or go on where a killed process of the same mark was; returns the network of the best epoch, in
-    evaluation mode on the CPU, and what was found.
-
-    Raises InputError for weights that do not fit, a loss that is not finite, a GPU without room, and where no picture
-    can be read.
+    evaluation mode on the CPU, and what was found. Raises InputError for weights that do not fit, a loss that is not
+    finite, a GPU without room, and where no picture can be read.
     """
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)
@@ -174,8 +172,8 @@ class _Learner:
     def _predict(
         self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Outputs (or, to `embed`, embeddings) and which rows they are of, for pictures as they are; the network is
-        frozen.
+        """Outputs (or, to `embed`, embeddings) of pictures as they are, by the frozen network, and which rows they are
+        of.
         """
         self.network.eval()
         results, seen = [], []
@@ -194,8 +192,8 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Make the output layer a regression on frozen embeddings of evenly spaced training pictures, of the penalties
-        the one that is best on the dev slice.
+        """Fit the output layer to frozen embeddings of evenly spaced pictures, with the penalty that is best on the dev
+        slice.
         """
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
         train_rows, dev_rows = (

@@ -41,10 +41,7 @@ class UnreadablePicture(Exception):
 
 
 def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
-    """Decode and resize one picture to uint8 [size, size, channels]: 3 channels for rgb and bgr, 1 for grey.
-
-    Raises UnreadablePicture as `decode`.
-    """
+    """A picture as uint8 [size, size, channels]: 3 for rgb and bgr, 1 for grey. Raises as `decode`."""
     return fit(decode(path, "L" if colour == "grey" else "RGB"), size, colour)
 
 
@@ -66,11 +63,9 @@ def bgr(path: Path) -> NDArray[np.uint8]:
 
 
 def decode(path: Path, mode: str) -> Image.Image:
-    """A picture, upright, in PIL's mode "RGB" or "L".
-
-    What it is tells its content, not its name; formats that would call other programs (PostScript) are none. Grey,
-    palette, CMYK, 16-bit and transparent pictures are converted; EXIF rotation is applied. Raises UnreadablePicture for
-    a file that is truncated, empty, too large or no picture.
+    """A picture, upright, in PIL's mode "RGB" or "L": grey, palette, CMYK, 16-bit and transparent ones are converted.
+    What it is tells its content, not its name; formats that would call other programs (PostScript) are none. Raises
+    UnreadablePicture for a file that is truncated, empty, too large or no picture.
     """
     if why := inputs.odd_kind(path):
         raise UnreadablePicture(why)

@@ -38,11 +38,11 @@ class Heard:
 
 
 def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
-    """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
+    """Decode a file's first sound stream at `rate` Hz, the mean of its channels. Raises Unreadable before the first
+    block.
 
-    Blocks come in order, do not overlap, and may leave gaps; one is about a second long where there is none. Packets
-    that cannot be decoded leave gaps and are counted in `heard`; so is what is left out behind a place where the clock
-    begins anew. Raises Unreadable before the first block.
+    Blocks, of about a second, come in order, do not overlap, and may leave gaps: for packets that cannot be decoded,
+    and behind a place where the clock begins anew. These are counted in `heard`.
     """
     import av
 
@@ -87,10 +87,9 @@ def _larger(blocks: Iterator[Block], size: int) -> Iterator[Block]:
 
 
 def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
-    """The stream's frames.
-
-    Damage may make AAC's decoder believe in other channels, in which it then finds nothing. So where they change behind
-    damage, a new decoder takes over, and the change is believed if that says the same of the next packet.
+    """The stream's frames. Damage may make AAC's decoder believe in other channels, in which it then finds nothing:
+    where they change behind it, a new decoder takes over, and the change is believed if that says the same of the next
+    packet.
     """
     import av
 

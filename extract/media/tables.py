@@ -93,10 +93,9 @@ def read_columns(path: Path) -> Table:
 
 
 def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
-    """An open Parquet file; a long string that the column `text` repeats will be in memory once.
-
-    Raises InputError where it holds more than limits.ROWS, or unpacks to more than limits.CELL_BYTES and to more than
-    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
+    """An open Parquet file; a long string that the column `text` repeats will be in memory once. Raises InputError for
+    more rows than limits.ROWS, and where it unpacks to more than limits.CELL_BYTES and limits.UNPACKED times its size:
+    on disk, a constant column takes a few bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,9 +131,8 @@ def check_text(path: Path) -> None:
 
 
 def _odd(table: Table, words: list[str]) -> dict[str, str]:
-    """Of the columns of text, those whose cells are mostly meant as numbers, as far as the first piece goes.
-
-    Where the first cell is that is no number, and what it says.
+    """Columns of text whose cells are mostly meant as numbers, as far as the first piece goes: their first that is
+    none.
     """
     results = {}
     for name in words:
@@ -189,9 +187,8 @@ def _is_number(kind: Any) -> bool:
 def read(
     table: Table, text: str | None, numbers: list[str]
 ) -> Iterator[tuple[NDArray[np.object_] | None, NDArray[np.float64]]]:
-    """Yield pieces of a table, in order: column `text` as strings [n] (None where empty), `numbers` as [n, columns].
-
-    Missing numbers are NaN. Raises InputError where a value is no number, or the file is damaged.
+    """Yield pieces of a table, in order: column `text` as strings [n] (None where empty), `numbers` as [n, columns],
+    NaN where one is missing. Raises InputError where a value is no number, or the file is damaged.
     """
     import pyarrow as pa
 
@@ -219,9 +216,8 @@ def read(
 
 
 def as_numbers(column: Any) -> NDArray[Any]:
-    """A column of numbers, an array of pyarrow or one in chunks, as numpy has it: read-only, one chunk without a copy.
-
-    `to_numpy` imports pandas, which takes longer than to read a small corpus; it is for columns with gaps.
+    """pyarrow's numbers, an array or one in chunks, as numpy's: read-only, one chunk without a copy. `to_numpy`, for
+    columns with gaps, imports pandas, which takes longer than to read a small corpus.
     """
     chunks = getattr(column, "chunks", [column])
     if column.null_count or not len(column):
@@ -231,10 +227,8 @@ def as_numbers(column: Any) -> NDArray[Any]:
 
 
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
-    """A column as strings [n], None where it is empty. Equal ones are one object.
-
-    Raises InputError with the row (the column's first is row `first`) for one that is not UTF-8: Parquet's strings are
-    not checked when they are read.
+    """A column as strings [n], None where it is empty; equal ones are one object. Raises InputError with the row (the
+    column's first is row `first`) for one that is not UTF-8: Parquet's strings are not checked when they are read.
     """
     import pyarrow as pa
 
@@ -269,8 +263,8 @@ def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]
 
 
 def parse_rows(body: memoryview, types: dict[str, Any], **options: Any) -> Iterator[Any]:
-    """Pieces of comma-separated lines without a header, as pyarrow batches of the columns `types` (name -> type), in
-    the order of the lines' cells. `options` are pyarrow's ParseOptions. Raises pyarrow.ArrowInvalid.
+    """Comma-separated lines without a header as pyarrow batches of `types` (name -> type), in the order of their cells;
+    `options` are pyarrow's ParseOptions. Raises pyarrow.ArrowInvalid.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow

@@ -30,11 +30,10 @@ SHIPPED = Path(__file__).parents[1] / "demo" / "networks"
 
 @dataclass(frozen=True)
 class Network:
-    """Facts about one network file.
+    """Facts about one network file. Pixels enter as (pixel / 255 - mean) / std in the order of `colour`.
 
-    `classifier` networks have one output, made by a final Gemm: its first input is the embedding, its output is the
-    logits (and, where `has_va`, valence and arousal as the last two columns). Other networks name their outputs.
-    Pixels enter as (pixel / 255 - mean) / std in the order of `colour`.
+    `classifier` networks have one output, made by a final Gemm: its first input is the embedding, its output the logits
+    (and, where `has_va`, valence and arousal as the last two columns). Other networks name their outputs.
     """
 
     name: str
@@ -110,9 +109,8 @@ DEMO = frozenset(name for name, network in NETWORKS.items() if network.path is n
 
 
 def find(name: str, config: Config) -> Network:
-    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS.
-
-    Raises InputError where there is no such network (the known ones are listed) or its facts contradict each other.
+    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS. Raises InputError where
+    there is no such network (the known ones are listed) or its facts contradict each other.
     """
     if name not in config.networks:
         if name in NETWORKS:

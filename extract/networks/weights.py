@@ -49,9 +49,7 @@ def verify(path: Path, network: Network) -> None:
 
 
 def need(networks: Iterable[Network], given: Path | None) -> None:
-    """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it.
-    `given` is the folder of features.weights.
-    """
+    """Fetch what is not at hand. Raises InputError with where to put each missing file; `given` is features.weights."""
     lacking = [network for network in networks if not is_at_hand(network)]
     for network in lacking:
         try:

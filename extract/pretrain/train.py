@@ -76,9 +76,8 @@ class Baselines:
 
 def pretrain(run: Run) -> tuple[Any, Position, Baselines]:
     """Pre-train, or go on where a killed process of the same mark was; returns the model in evaluation mode on the CPU,
-    the losses of each epoch and of held-out pictures (`scores`), and what these are to be compared with.
-
-    Raises InputError for a loss that is not finite, a GPU without room, and where no picture can be read.
+    losses of epochs and of held-out pictures (`scores`), and what these compare with. Raises InputError for a loss that
+    is not finite, a GPU without room, and where no picture can be read.
     """
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)

@@ -36,9 +36,7 @@ def odd_kind(path: Path) -> str:
 
 
 def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
-    """Why a path is no file (`what`: of which kind) of at most `largest` bytes that can be read; "" where it is. Opens
-    nothing: a pipe would wait for ever.
-    """
+    """Why a path is no file (`what`: of which kind) of at most `largest` bytes; "" where it is. Opens nothing."""
     try:
         facts = os.stat(path)
     except FileNotFoundError:

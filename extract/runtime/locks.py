@@ -60,10 +60,9 @@ class Claims:
 def take_turns(
     jobs: list[J], claims: Claims, is_done: Callable[[J], bool], passed: Callable[[J], None]
 ) -> Iterator[J | None]:
-    """Yield the jobs that are ours to do, each held until its writer releases it.
-
-    `passed(job)` is told of each that another process did meanwhile. None means: the rest is with others, finish what
-    is open (they may be waiting for it) before asking again. Ends when every job is done, by whomever.
+    """Yield the jobs that are ours to do, each held until its writer releases it; `passed(job)` is told of those that
+    others did meanwhile. None: the rest is with others, finish what is open (they may wait for it) before asking again.
+    Ends when every job is done.
     """
     while jobs:
         with_others = []
@@ -83,10 +82,8 @@ def take_turns(
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, that takes the place of `folder` when the block ends well; else it goes.
-
-    What a killed process left half-done goes, too. Raises InputError where the place cannot be written, and where
-    another process is at the same folder.
+    """Give an empty folder to fill, that takes the place of `folder` when the block ends well; else, or killed, it
+    goes. Raises InputError where the place cannot be written, and where another process is at the same folder.
     """
     temporary, old = (folder.with_name(f".{folder.name}.{what}") for what in ("part", "old"))
     claims = Claims(folder.parent / ".replacing")

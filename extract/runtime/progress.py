@@ -24,10 +24,8 @@ KEPT = 8
 
 
 class Pace:
-    """How fast work goes now: over the last half of the time since the first piece was done, but WINDOW at least.
-    At most some KEPT_MARKS times are remembered.
-
-    What comes before the first piece (imports, compiling) is no part of it, so that estimates do not begin too high.
+    """How fast work goes now: over the last half of the time since the first piece, but WINDOW at least, of at most
+    some KEPT_MARKS times. What comes before it (imports, compiling) is no part: estimates do not begin too high.
     """
 
     def __init__(self) -> None:

@@ -147,9 +147,8 @@ def _about(name: str, files: list[Path], plan: Plan, places: Places) -> dict[str
 def _rows(
     table: Table, plan: Plan, columns: list[str]
 ) -> Iterator[tuple[int, NDArray[np.object_], NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield pieces: number of the first row (from 1), video names [n], frame numbers as they stand, values [n, C].
-
-    Rows of frames where no face was found have NaN as values.
+    """Yield pieces: number of the first row (from 1), video names [n], frame numbers as they stand, values [n, C],
+    which are NaN where no face was found.
     """
     extra = [plan.format.success] if plan.format.success else []
     row = 1
