@@ -44,7 +44,7 @@ class PictureNetworks:
         }
 
     def run(self, crops: Sequence[NDArray[np.uint8]], frame: int) -> list[Features]:
-        """Features of each of a frame's crops, BGR [size, size, 3]. Raises InputError for values that are no numbers."""
+        """Features of a frame's crops, each BGR [size, size, 3]. Raises InputError for values that are not finite."""
         raw: list[dict[str, Outputs]] = [{} for _ in crops]
         for crop, outputs in zip(crops, raw, strict=True):
             buffer = BytesIO()

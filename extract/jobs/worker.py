@@ -139,7 +139,7 @@ def _start(job: dict[str, Any], here: dict[str, str], device: str | None, heard:
 
 
 def _follow(heard: News, tell: Callable[[dict[str, Any]], None], wanted: Callable[[], bool]) -> dict[str, Any] | None:
-    """Pass the process's news on until it ends or is not wanted any more, and return the last; mere progress at times."""
+    """Pass the process's news on until it ends or is not wanted any more, and return the last; progress at times."""
     said, last = 0.0, None
     while True:
         try:
