@@ -19,7 +19,7 @@ from typing import Any
 
 from extract.faces import boxes, crops
 from extract.faces.detector import DETECT_SIDE, DETECTOR, Detect, yunet
-from extract.faces.people import PeopleOptions, Sighting
+from extract.faces.people import PeopleOptions
 from extract.media import video
 from extract.media.frames import SIDES as TWO
 from extract.runtime import file_names, inputs, locks
@@ -134,16 +134,14 @@ def crop_files(
 
 
 def _crop(
-    clip: Clip, folders: list[Path], size: int, detect: Detect, advance: Callable[[int], None]
+    clip: Clip, folders: list[Path], size: int, detect: Detect, advance: crops.Advance
 ) -> tuple[dict[str, Any], Callable[[Path], None]]:
     """Crop a video; returns what is known of the crops, and what writes the boxes to a file."""
     if clip.people is None:
-        sides: list[crops.Boxes] = []
-        made = crops.crop_video(clip.file, folders, size, detect, advance, sides.extend)
+        made, sides = crops.crop_video(clip.file, folders, size, detect, advance)
         return made, lambda target: boxes.write(target, sides)
-    found: list[Sighting] = []
-    made = crops.crop_people(clip.file, folders[0], clip.video, size, detect, clip.people, advance, found.extend)
-    return made, lambda target: boxes.write_people(target, found)
+    made, people = crops.crop_people(clip.file, folders[0], clip.video, size, detect, clip.people, advance)
+    return made, lambda target: boxes.write_people(target, people)
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:

@@ -130,7 +130,7 @@ class LiveVideo:
         return None if self._frames else self._failure
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        """The frames, waiting for each. Raises InputError, behind the last, where the source breaks off or is silent."""
+        """The frames, waiting for each. Raises InputError, behind the last, where the source broke off or is silent."""
         self._wanted, converter = True, video.FrameConverter()
         since = time.monotonic()
         while not self._stopped:
