@@ -147,31 +147,55 @@ class AudioStep(FeatureStep[Job]):
 
     def is_current(self, path: Path, job: Job) -> bool:
         """Whether a file holds what would be made now. Raises InputError where it is of other settings."""
-        return _is_current(path, self.about, _facts(job, self.corpus, self.version))
+        there, about = store.read_about(path), self.about
+        if there is None:
+            return False
+        if there.get("mark") != about["mark"]:
+            differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
+            raise InputError(
+                f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew"
+            )
+        return all(there.get(key) == value for key, value in self._describe_video(job).items())
+
+    def _describe_video(self, job: Job) -> dict[str, str]:
+        """What a video's features hang on beside the network."""
+        files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
+        sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
+        pictures = f"{job.frames}, {self.corpus.fps:g} a second"
+        return {"sound": sound, "pictures": pictures, "corpus": self.version}
 
     def make_videos(self, ours: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
         """Listen to the videos that come, one by one."""
-        for job in ours:
-            if job is not None:
-                _make_video(self.name, self.listener, job, self.corpus, self.work, self.about, self.version)
-                release(job.video)
-                advance(1)
+        for job in filter(None, ours):
+            features, soundless, damaged = compute_features(self.listener, job, self.corpus.fps)
+            check_values(features, self.name, job.video)
+            file = store.path(self.work, self.name, job.video)
+            said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | self.listener.made_by
+            store.write(file, features, self.about | self._describe_video(job) | said)
+            sweep(file)
+            release(job.video)
+            advance(1)
 
     def report(self) -> None:
-        """Say which videos have no sound; `soundless.json` has all of them."""
-        _report(self.name, self.jobs, self.work)
-
-
-def _make_video(
-    name: str, listener: Listener, job: Job, corpus: Corpus, work: Path, about: dict[str, str], version: str
-) -> None:
-    """Write one video's features."""
-    features, soundless, damaged = compute_features(listener, job, corpus.fps)
-    check_values(features, name, job.video)
-    file = store.path(work, name, job.video)
-    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | listener.made_by
-    store.write(file, features, about | _facts(job, corpus, version) | said)
-    sweep(file)
+        """Say and keep which videos have no sound, and which lack pieces of it."""
+        path = self.folder / "soundless.json"
+        facts = [(job, store.read_about(store.path(self.work, self.name, job.video)) or {}) for job in self.jobs]
+        silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
+        damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
+        results = {
+            "videos": len(facts),
+            "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
+            "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
+        }
+        if inputs.load_json(path) != results:
+            write_json(path, results)
+        if silent:
+            first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
+            more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
+            warn(f"{len(silent)} of {len(facts)} videos have no sound, so zeros: {first}{more}")
+        for job, pieces in damaged[:NAMED]:
+            what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
+            warn(f"{job.file}: {what}: silence there")
 
 
 def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
@@ -215,50 +239,6 @@ def _frames_heard(path: Path, rate: int, fps: float) -> int:
     for start, samples in audio_read.blocks(path, rate, Heard()):
         end = start + len(samples)
     return int(np.ceil(end / rate * fps - 0.01))
-
-
-def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
-    """What a video's features hang on beside the network."""
-    files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
-    sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
-    return {"sound": sound, "pictures": f"{job.frames}, {corpus.fps:g} a second", "corpus": version}
-
-
-def _is_current(path: Path, about: dict[str, str], facts: dict[str, str]) -> bool:
-    """True if the video is done. Raises InputError where it was done by another network or other settings."""
-    there = store.read_about(path)
-    if there is None:
-        return False
-    if there.get("mark") != about["mark"]:
-        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
-        raise InputError(f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew")
-    return all(there.get(key) == value for key, value in facts.items())
-
-
-def _report(name: str, todo: list[Job], work: Path) -> None:
-    """Say and keep which videos have no sound, and which lack pieces of it."""
-    path = work / "features" / name / "soundless.json"
-    facts = [(job, store.read_about(store.path(work, name, job.video)) or {}) for job in todo]
-    silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
-    damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
-    results = {
-        "videos": len(todo),
-        "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
-        "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
-    }
-    try:
-        told = inputs.parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        told = None
-    if told != results:
-        write_json(path, results)
-    if silent:
-        first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
-        more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
-        warn(f"{len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}")
-    for job, pieces in damaged[:NAMED]:
-        what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
-        warn(f"{job.file}: {what}: silence there")
 
 
 def count_frames(config: Config) -> Mapping[str, int | None]:

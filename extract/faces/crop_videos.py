@@ -105,13 +105,9 @@ def crop_files(
     }
     clips = [Clip(name, file, out, faces, people) for name, file in files.items() if name not in unnamable]
     began = time.time()
-    settings = {
-        "faces": faces,
-        "size": size,
-        "margin": crops.MARGIN,
-        "detect_side": DETECT_SIDE,
-        "detector": DETECTOR.sha256,
-    } | ({"people": asdict(people)} if people else {})
+    settings: dict[str, Any] = {"faces": faces, "size": size, "margin": crops.MARGIN}
+    settings |= {"detect_side": DETECT_SIDE, "detector": DETECTOR.sha256}
+    settings |= {"people": asdict(people)} if people else {}
 
     def is_done(clip: Clip) -> bool:
         return _is_done(clip, settings, began, redo)
@@ -127,7 +123,7 @@ def crop_files(
                     bar.advance(0, clip.video)
                     with _replacing(clip) as folders:
                         made, write_boxes = _crop(clip, folders, size, detect, bar.advance)
-                        made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
+                        made |= {"file": clip.file.name, "bytes": inputs.file_size(clip.file), "settings": settings}
                         _publish(clip, made, write_boxes)
                     claims.release(clip.video)
     return _report(clips, out, unnamable)
@@ -153,19 +149,17 @@ def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> 
         return there  # crops from elsewhere: taken as they are
     if redo or not record["frames"]:
         return clip.record.stat().st_mtime >= began and (there or not record["frames"])
-    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: _size(clip.file)}
+    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: inputs.file_size(clip.file)}
     differs = [key for key in now if before.get(key) != now[key]]
     if not there and not any(target.is_dir() for target in clip.targets(before)):
         return False
     if differs == [FILE_SIZE] and record["broken"]:
         return False  # its file was mended
     if differs:
+        said, here = (", ".join(f"{key} {facts.get(key)}" for key in differs) for facts in (before, now))
         raise InputError(
-            f"{clip.out / clip.video}: made with "
-            + ", ".join(f"{key} {before.get(key)}" for key in differs)
-            + "; now there is "
-            + ", ".join(f"{key} {now[key]}" for key in differs)
-            + "; --redo makes it anew, another folder for the crops keeps both"
+            f"{clip.out / clip.video}: made with {said}; now there is {here}; --redo makes it anew, another folder for "
+            f"the crops keeps both"
         )
     return there
 
@@ -214,19 +208,9 @@ def _publish(clip: Clip, record: dict[str, Any], write_boxes: Callable[[Path], N
 
 def _record(clip: Clip) -> dict[str, Any]:
     """What a run noted of a video, or {}."""
-    try:
-        record = dict(inputs.parse_json(clip.record.read_text(encoding="utf-8")))
-        return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _size(file: Path) -> int:
-    """Bytes of a file, -1 where it is gone."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return -1
+    record = inputs.load_json(clip.record)
+    known = isinstance(record, dict) and {"frames", "crops", "broken", "settings", "bytes"} <= record.keys()
+    return record if known else {}
 
 
 def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,21 +131,15 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
     def report(self) -> None:
         """Say which pictures could not be read; `failures.json` has all of them."""
-        _report(provenance.failures(self.work, self.name, self.jobs), self.folder / "failures.json")
-
-
-def _report(failures: list[pipeline.Failure], path: Path) -> None:
-    if not failures:
-        if path.exists():
-            path.unlink(missing_ok=True)
-        return
-    listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
-    with suppress(OSError, ValueError):
-        if inputs.parse_json(path.read_text(encoding="utf-8")) == listed:
-            listed = []
-    if listed:
-        write_json(path, listed)
-    for failure in failures[:MOST_NAMED]:
-        warn(f"{printable(str(failure.path))}: {failure.reason}; counted as a frame without a face")
-    if len(failures) > MOST_NAMED:
-        warn(f"{len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}")
+        failures, path = provenance.failures(self.work, self.name, self.jobs), self.folder / "failures.json"
+        if not failures:
+            if path.exists():
+                path.unlink(missing_ok=True)
+            return
+        listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
+        if inputs.load_json(path) != listed:
+            write_json(path, listed)
+        for failure in failures[:MOST_NAMED]:
+            warn(f"{printable(str(failure.path))}: {failure.reason}; counted as a frame without a face")
+        if len(failures) > MOST_NAMED:
+            warn(f"{len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from extract.features.pipeline import cores
 from extract.media import images
 from extract.networks.registry import Network
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
 from extract.runtime.run_folder import fingerprint, write_json
@@ -91,7 +92,7 @@ class Unreadable:
     def add(self, path: Path, error: Exception) -> None:
         """Remember one."""
         self.reasons.setdefault(str(path), str(error))
-        self.sizes.setdefault(str(path), file_size(path))
+        self.sizes.setdefault(str(path), inputs.file_size(path))
 
 
 FAILURES = "failures.json"
@@ -107,7 +108,7 @@ def write_failures(folder: Path, reasons: Mapping[str, str], sizes: Mapping[str,
 def were_mended(folder: Path) -> bool:
     """Whether a picture that a finished network was made without is another file now."""
     failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
-    return any(file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
+    return any(inputs.file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
 
 
 def print_failures(folder: Path) -> bool:
@@ -122,14 +123,6 @@ def print_failures(folder: Path) -> bool:
             file=sys.stderr,
         )
     return bool(failures)
-
-
-def file_size(path: Path) -> int:
-    """Bytes of a file, -1 where it is gone."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def space_evenly(rows: int, most: int) -> NDArray[np.int64]:

@@ -27,6 +27,14 @@ DOTTED = re.compile(rf"""(?<![\w"'.-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)\s*+\.
 """A key of so many parts. tomllib takes a gigabyte for 20,000 of them."""
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def odd_kind(path: Path) -> str:
     """What a path is in place of a file: a folder, a named pipe, ...; "" for a file, and where there is nothing."""
     try:
@@ -111,6 +119,14 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         pass
     raise ValueError(f"more than {limits.NESTING} tables and lists within each other")
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file of ours says; None where there is none, or a damaged one."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def read_toml(path: Path, what: str = "file", advice: str = "") -> dict[str, Any]:
