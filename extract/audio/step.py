@@ -151,10 +151,8 @@ class AudioStep(FeatureStep[Job]):
         if there is None:
             return False
         if there.get("mark") != about["mark"]:
-            differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
-            raise InputError(
-                f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew"
-            )
+            other = ", ".join(key for key in about if key != "mark" and there.get(key) != about[key])
+            raise InputError(f"{path}: made with other {other}; python -m extract.run --redo makes it anew")
         return all(there.get(key) == value for key, value in self._describe_video(job).items())
 
     def _describe_video(self, job: Job) -> dict[str, str]:
