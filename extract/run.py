@@ -69,11 +69,10 @@ def list_steps(
     Raises InputError for frames or networks that cannot be used.
     """
     sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
-    heard = (
-        audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
-    )  # before hours of pictures
+    # before hours of pictures
+    heard = audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     seen: list[feature_step.NetworkStep] = []
-    corpus = embedded_corpus(config).VERSION if config.corpus.demo else ""
+    corpus, sound = _embedded_versions(config) if config.corpus.demo else ("", "")
     if config.corpus.has_pictures:
         videos = picture_sets.list_corpus(config.corpus)
         jobs = [pipeline.Job(video, item.folder, item.list_frames()) for video, item in videos.items()]
@@ -83,15 +82,11 @@ def list_steps(
                 f"{jobs[0].folder.parent}: no pictures called like frames in its video folders{strange}; "
                 f"expected <video>/00001.jpg"
             )
-        for name in _seeing(config, work):
-            seen.append(
-                feature_step.NetworkStep(
-                    registry.find(name, config), jobs, work, config.features, corpus, redo, engines, config.corpus.name
-                )
-            )
-    version = _version_of_sound() if config.corpus.demo else ""
+        for network in (registry.find(name, config) for name in _seeing(config, work)):
+            settings, name = config.features, config.corpus.name
+            seen.append(feature_step.NetworkStep(network, jobs, work, settings, corpus, redo, engines, name))
     listened = [
-        audio_step.AudioStep(name, listener, heard, config.corpus, work, version, redo)
+        audio_step.AudioStep(name, listener, heard, config.corpus, work, sound, redo)
         for name, listener in sounds.items()
     ]
     return [*seen, *listened]
@@ -165,10 +160,11 @@ def _render(config: Config, work: Path, sound: bool) -> None:
         corpus.make_sound(corpus_folder(work))
 
 
-def _version_of_sound() -> str:
+def _embedded_versions(config: Config) -> tuple[str, str]:
+    """Versions of the embedded corpus's pictures, and of its sound."""
     from extract.demo import corpus
 
-    return f"{corpus.VERSION}, {corpus.ANNOTATIONS}, {corpus.SOUND}"
+    return embedded_corpus(config).VERSION, f"{corpus.VERSION}, {corpus.ANNOTATIONS}, {corpus.SOUND}"
 
 
 EXAMPLES = """Examples:

@@ -6,6 +6,7 @@ One stretch a request, so a result does not depend on its neighbours.
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -75,14 +76,7 @@ class Layout:
 
     def _shortest(self, count: int) -> int:
         """The shortest input that gives so many vectors."""
-        low, high = 1, self.shape[self.axis]
-        while low < high:
-            middle = (low + high) // 2
-            if self._count(middle) >= count:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        return 1 + bisect_left(range(1, self.shape[self.axis]), count, key=self._count)
 
     def _count(self, length: int) -> int:
         """How many vectors an input of this length gives; 0 where it is too short."""

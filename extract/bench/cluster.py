@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import tomli_w
 import typer
 
 from extract.bench import fixtures, long_run
@@ -43,7 +44,7 @@ def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, floa
         lengths = [min(VIDEO, pictures - begin) for begin in range(0, pictures, VIDEO)]
         long_run._make_corpus(folder, lengths, seed)
         settings = long_run._settings(folder, network, seed)
-        (folder / "config.toml").write_text(_toml(settings), encoding="utf-8")
+        (folder / "config.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
         environment = os.environ | python_path()
         if "networks" in settings:
             environment[weights.CACHE_VARIABLE] = str(folder / "cache")
@@ -58,12 +59,6 @@ def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, floa
                 seconds[SPREAD].append(_run(folder, environment, 1, ["--cluster", where]))
     rates = {way: pictures / statistics.median(values) for way, values in seconds.items()}
     return rates | {"ratio": rates[SPREAD] / rates[LOCAL]}
-
-
-def _toml(settings: dict[str, dict[str, object]]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(settings)
 
 
 def _run(folder: Path, environment: dict[str, str], processes: int, more: list[str]) -> float:

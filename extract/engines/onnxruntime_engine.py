@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,8 @@ class OnnxRuntimeEngine(Engine):
         device = device or onnx_session.find_device()
         self.remark = "" if precision == "fp32" else onnx_session.WITHOUT_BF16[device]
         model, wanted = expose(path, network)
-        count = _fixed_batch(model) or BATCH[device]
+        axes = check.entry(model.graph).type.tensor_type.shape.dim
+        count = int(axes[0].dim_value if axes else 0) or BATCH[device]
         self._shape = (count, network.size, network.size, len(network.mean))
         self._kinds, self._names = list(wanted), list(wanted.values())
         self._what = f"{count} pictures of {network.name!r} at once"
@@ -162,9 +163,3 @@ def _with_pixels(model: ModelProto, network: Network, batch: int) -> ModelProto:
     for result in graph.output:
         result.ClearField("type")  # known from the graph; `expose` says float32 of all
     return model
-
-
-def _fixed_batch(model: Any) -> int:
-    """The batch size that the file demands, 0 where it leaves it open."""
-    axes = check.entry(model.graph).type.tensor_type.shape.dim
-    return int(axes[0].dim_value) if axes else 0

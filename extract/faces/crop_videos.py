@@ -25,7 +25,7 @@ from extract.media.frames import SIDES as TWO
 from extract.runtime import file_names, inputs, locks
 from extract.runtime.errors import InputError, warn
 from extract.runtime.progress import progress
-from extract.runtime.run_folder import write_json
+from extract.runtime.run_folder import unwritable_error, write_json
 
 SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
@@ -176,10 +176,8 @@ def _replacing(clip: Clip) -> Iterator[list[Path]]:
             shutil.rmtree(folder, ignore_errors=True)
         yield folders
     except OSError as error:
-        raise InputError(
-            f"{clip.targets()[0]}: cannot be written ({error.strerror or error}); free some space or choose another "
-            f"folder for the crops"
-        ) from error
+        advice = "free some space or choose another folder for the crops"
+        raise unwritable_error(clip.targets()[0], error, advice) from error
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)

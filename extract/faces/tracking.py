@@ -81,12 +81,9 @@ class Follower:
         """Tracks and detections that may belong together, the closest first."""
         if not self._open or not len(detections):
             return []
-        last = np.array([track.boxes[-1] for track in self._open])
-        overlap, distance = overlaps(last, detections[:, :4]), distances(last, detections[:, :4])
-        closeness = np.where(overlap >= OVERLAP, 1 + overlap, np.where(distance < NEAR, 1 - distance, 0.0))
-        order = np.argsort(-closeness, axis=None, kind="stable")
-        rows, columns = np.unravel_index(order, closeness.shape)
-        return [(self._open[i], int(j)) for i, j in zip(rows, columns, strict=True) if closeness[i, j] > 0]
+        close = closeness(np.array([track.boxes[-1] for track in self._open]), detections[:, :4])
+        rows, columns = np.unravel_index(np.argsort(-close, axis=None, kind="stable"), close.shape)
+        return [(self._open[i], int(j)) for i, j in zip(rows, columns, strict=True) if close[i, j] > 0]
 
 
 class _Growing:
@@ -96,6 +93,12 @@ class _Growing:
     def add(self, frame: int, detection: NDArray[np.float64]) -> None:
         self.frames.append(frame)
         self.boxes.append(detection[:4])
+
+
+def closeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How surely boxes [N, 4] and [M, 4] are one person's [N, M]: above 1 where they overlap, 0 where they are not."""
+    overlap, distance = overlaps(a, b), distances(a, b)
+    return np.where(overlap >= OVERLAP, 1 + overlap, np.where(distance < NEAR, 1 - distance, 0.0))
 
 
 def overlaps(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,18 +109,11 @@ def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
             now = _form(frame)
             if now not in (form, doubtful) and heard.damaged and form and decoder.name == "aac":
                 heard.damaged += 1
-                decoder, doubtful = _new_decoder(stream), now
+                decoder, doubtful = av.CodecContext.create(stream.codec_context.name, "r"), now
+                decoder.extradata = stream.codec_context.extradata
                 break
             form, doubtful = now, None
             yield frame
-
-
-def _new_decoder(stream: Any) -> Any:
-    import av
-
-    decoder = av.CodecContext.create(stream.codec_context.name, "r")
-    decoder.extradata = stream.codec_context.extradata
-    return decoder
 
 
 def _form(frame: Any) -> tuple[str, str, int]:

@@ -71,9 +71,8 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     try:
         lacks, extra = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise InputError(
-            f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {_one_line(error)}"
-        ) from None
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {why}") from None
     lacks = [name for name in lacks if not name.endswith("num_batches_tracked")]
     if lacks or extra:
         raise InputError(
@@ -275,10 +274,6 @@ def export(
             model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=list(outputs),
             opset_version=opset, dynamic_axes=axes, dynamo=False,
         )  # fmt: skip
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def why_unreadable(path: Path, error: Exception) -> str:

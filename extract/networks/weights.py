@@ -33,9 +33,7 @@ def blob_hash(path: Path) -> str:
     """Git's hash of a file: SHA-1 (hex) of `blob <size>\\0<content>`, what `git hash-object` prints."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with open(path, "rb") as handle:
-        while chunk := handle.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, lambda: digest).hexdigest()
 
 
 def verify(path: Path, network: Network) -> None:

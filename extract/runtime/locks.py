@@ -89,27 +89,22 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     claims = Claims(folder.parent / ".replacing")
     if not claims.take(folder.name):
         raise InputError(f"{folder}: another process makes it at the moment; start again when that has ended")
-    try:
-        _put_back(folder, old)
+
+    def clear() -> None:
+        if old.exists() and not folder.exists():  # the second of the two renamings did not come
+            os.replace(old, folder)
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
+
+    try:
+        clear()
         temporary.mkdir(parents=True)
         yield temporary
         if folder.exists():
             os.replace(folder, old)
         os.replace(temporary, folder)
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or choose another --work"
-        ) from error
+        raise unwritable_error(folder, error, "free some space or choose another --work") from error
     finally:
-        _put_back(folder, old)
-        for rest in (temporary, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        clear()
         claims.release(folder.name)
-
-
-def _put_back(folder: Path, old: Path) -> None:
-    """Undo the first of the two renamings where the second did not come."""
-    if old.exists() and not folder.exists():
-        os.replace(old, folder)

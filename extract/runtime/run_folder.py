@@ -47,9 +47,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     except (ConnectionError, TimeoutError):
         raise  # a download's failure, not the disk's
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from error
+        raise unwritable_error(path, error, "free some space or choose another folder") from error
     finally:
         with suppress(OSError):  # on a read-only disk there is nothing to remove
             temporary.unlink(missing_ok=True)
@@ -247,6 +245,6 @@ def refuse_if_full(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written (no space left); free some space or choose another folder")
 
 
-def unwritable_error(folder: Path, error: OSError) -> InputError:
-    """What to raise for a folder that cannot be written."""
-    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder")
+def unwritable_error(path: Path, error: OSError, advice: str = "choose another folder") -> InputError:
+    """What to raise for a file or folder that cannot be written."""
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
