@@ -67,21 +67,6 @@ class Report:
     """Video -> what is wrong with its file. Crops of the frames that can be read, if any, are kept."""
 
 
-def main(
-    videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None, redo: bool = False
-) -> Report:
-    """Crop the faces of all videos in a folder, together with whoever else works on it; done videos are left alone.
-
-    `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
-    Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
-    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
-    whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when their
-    file has another size. `redo` does all again, except crops that came from elsewhere.
-    Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
-    """
-    return crop_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)
-
-
 def crop_files(
     files: dict[str, Path],
     out: Path,
@@ -92,8 +77,15 @@ def crop_files(
     redo: bool = False,
     people: PeopleOptions | None = None,
 ) -> Report:
-    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`. With
-    `people`, and whatever `faces` is, everybody's crops are made, as `<out>/<video>/<video>_1/00001.jpg`.
+    """Crop the faces of videos, by name, together with whoever else works on them; done ones are left alone.
+
+    `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`; with
+    `people`, and whatever `faces` is, everybody, `<out>/<video>/<video>_1/`. Frames without a detected face have no
+    file; a video without faces gets an empty folder. Crops are `size` pixels square; where the faces were is left in
+    `boxes.path(out, video)`. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also
+    those whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when
+    their file has another size. `redo` does all again, except crops that came from elsewhere.
+    Raises InputError for a detector file or settings that cannot be used; videos finished before that stay.
     """
     faces = people.at_once if people else faces
     if (not people and faces not in SIDES) or size < 1:
@@ -231,8 +223,8 @@ def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
 def command(
     videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False, as_json: bool = False
 ) -> int:
-    """Run `main` and tell what became of the videos; the exit code is 1 where a video is broken, else 0."""
-    report = main(videos, out, faces=faces, size=size, redo=redo)
+    """Crop a folder's videos and tell what became of them; the exit code is 1 where a video is broken, else 0."""
+    report = crop_files(video.list_files(videos), out, faces=faces, size=size, redo=redo)
     if as_json:
         print(json.dumps({"folder": str(out)} | asdict(report), indent=2))
     else:

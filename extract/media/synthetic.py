@@ -1,4 +1,4 @@
-"""Small video and sound files whose sound and frame times are known, for tests and the benchmark."""
+"""Small video files whose sound and frame times are known, for tests and the benchmark."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: flo
         )
         samples[near] = 0.9 * np.sin(2 * np.pi * 3000 * near / rate)
     return samples
-
-
-def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> NDArray[np.float32]:
-    """A sine: float32 [samples]."""
-    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 def write_video(
@@ -57,7 +52,7 @@ def write_video(
         heard = None
         if samples is not None:
             heard = container.add_stream(sound, rate=rate, layout="mono")
-            _sound(container, heard, samples, begins, rate)
+            add_sound(container, heard, samples, begins, rate)
         blank = np.zeros((size, size, 3), np.uint8)
         for time in times:
             frame = av.VideoFrame.from_ndarray(blank, format="rgb24")
@@ -67,16 +62,8 @@ def write_video(
     return path
 
 
-def write_sound(path: Path, samples: NDArray[np.float32], codec: str = "pcm_s16le", rate: int = RATE) -> Path:
-    """A mono sound file."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        _sound(container, container.add_stream(codec, rate=rate, layout="mono"), samples, 0.0, rate)
-    return path
-
-
-def _sound(container: Any, stream: Any, samples: NDArray[np.float32], begins: float, rate: int) -> None:
+def add_sound(container: Any, stream: Any, samples: NDArray[np.float32], begins: float, rate: int) -> None:
+    """Write samples into a stream of an open container, from `begins` seconds on."""
     import av
 
     step = 1024
