@@ -372,10 +372,7 @@ def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[
 
 
 def check(
-    kind: type[S],
-    raw: dict[str, Any],
-    where: Path | str | Callable[[tuple[str, ...]], str],
-    strict: bool | None = None,
+    kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str], strict: bool | None = None
 ) -> S:
     """Validate a table as `kind`, a model or a TypedDict. Raises InputError with the first problem, behind `where`,
     which may hang on the key. `strict`: no text stands for a number (None: as the model says).

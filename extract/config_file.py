@@ -34,16 +34,8 @@ def _over(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
     return base | raw | both
 
 
-PATH_KEYS = {
-    ("corpus", "frames"),
-    ("corpus", "videos"),
-    ("corpus", "people"),
-    ("audio", "path"),
-    ("networks", "path"),
-    ("features", "weights"),
-} | {("corpus", part) for part in ("train", "val", "test", "pictures")}
-
-
+PATH_KEYS = {("audio", "path"), ("networks", "path"), ("features", "weights")}
+PATH_KEYS |= {("corpus", key) for key in ("frames", "videos", "people", "train", "val", "test", "pictures")}
 HEAD_FILES = ("heads", "use")
 """Names of standard heads, or paths of head files."""
 

@@ -340,9 +340,8 @@ def command(
             other = f", {report.taken_over:,} of them another program's" if report.taken_over else ""
             print(f"{made:,} of {report.pictures:,} pictures are in {report.folder}{other}")
             if folder is None and not settings.corpus.demo:
-                task = next(
-                    name for name in configs.CHALLENGES if getattr(settings.corpus, name) in settings.corpus.stills
-                )
+                corpus = settings.corpus
+                task = next(name for name in configs.CHALLENGES if getattr(corpus, name) in corpus.stills)
                 print(f"to learn from them: --set corpus.{task}.train={report.folder.absolute()}")
         for picture, why in [*report.failures.items()][:MOST_NAMED]:
             warn(f"{printable(str(source / picture))}: {why}; left out")

@@ -100,8 +100,7 @@ def _writer(path: Path, format: str, names: list[str]) -> Iterator[Callable[[str
     from pyarrow import csv, parquet
 
     schema = pa.schema(
-        [("video", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)],
-        metadata={},
+        [("video", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)], metadata={}
     )
     opened = parquet.ParquetWriter(path, schema) if format == "parquet" else csv.CSVWriter(path, schema)
     waiting: list[Any] = []

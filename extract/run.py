@@ -85,22 +85,16 @@ def list_steps(
         for network in (registry.find(name, config) for name in _seeing(config, work)):
             settings, name = config.features, config.corpus.name
             seen.append(feature_step.NetworkStep(network, jobs, work, settings, corpus, redo, engines, name))
-    listened = [
-        audio_step.AudioStep(name, listener, heard, config.corpus, work, sound, redo)
-        for name, listener in sounds.items()
-    ]
-    return [*seen, *listened]
+    of_sound = heard, config.corpus, work, sound, redo
+    return [*seen, *(audio_step.AudioStep(name, listener, *of_sound) for name, listener in sounds.items())]
 
 
 def _seeing(config: Config, work: Path) -> list[str]:
     """The networks that see, of those in features.networks: no tables that were imported, nothing that hears."""
     heard = audio_step.names(config, work)
-    return [
-        name
-        for name in dict.fromkeys(config.features.networks)
-        if name not in heard
-        and (name in registry.NETWORKS or name in config.networks or not provenance.is_imported(work, name))
-    ]
+    known = {*registry.NETWORKS, *config.networks}
+    names = [name for name in dict.fromkeys(config.features.networks) if name not in heard]
+    return [name for name in names if name in known or not provenance.is_imported(work, name)]
 
 
 def resolve(config: C, work: Path) -> C:
@@ -210,18 +204,14 @@ def command(
         with session.use_cluster(where, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
         _refuse_without_features(settings, folder)
-        listed = [
-            path
-            for name in settings.features.networks
-            if (path := folder / "features" / name / "failures.json").exists()
-        ]
+        made = {name: folder / "features" / name for name in settings.features.networks}
+        listed = [str(path / "failures.json") for path in made.values() if (path / "failures.json").exists()]
         if as_json:
-            made = {name: str(folder / "features" / name) for name in settings.features.networks}
-            print(json.dumps({"features": made, "failures": [str(path) for path in listed]}, indent=2))
+            print(json.dumps({"features": made, "failures": listed}, indent=2, default=str))
         else:
             print(f"features of {', '.join(settings.features.networks)} are in {folder / 'features'}")
         if listed:
-            print(f"some pictures could not be read: see {', '.join(map(str, listed))}", file=sys.stderr)
+            print(f"some pictures could not be read: see {', '.join(listed)}", file=sys.stderr)
             sys.exit(1)
 
 

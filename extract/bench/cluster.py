@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tomli_w
 import typer
@@ -67,10 +67,8 @@ def _run(folder: Path, environment: dict[str, str], processes: int, more: list[s
     command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
     command += ["--work", str(folder / "work"), *more]
     began = time.perf_counter()
-    values = [
-        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for _ in range(processes)
-    ]
+    options: dict[str, Any] = {"env": environment, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    values = [subprocess.Popen(command, **options) for _ in range(processes)]
     for process in values:
         _, said = process.communicate()
         if process.returncode:

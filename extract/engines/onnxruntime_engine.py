@@ -54,7 +54,7 @@ class OnnxRuntimeEngine(Engine):
         device = device or onnx_session.find_device()
         self.remark = "" if precision == "fp32" else onnx_session.WITHOUT_BF16[device]
         model, wanted = expose(path, network)
-        axes = check.entry(model.graph).type.tensor_type.shape.dim
+        axes = check.entries(model.graph)[0].type.tensor_type.shape.dim
         count = int(axes[0].dim_value if axes else 0) or BATCH[device]
         self._shape = (count, network.size, network.size, len(network.mean))
         self._kinds, self._names = list(wanted), list(wanted.values())
@@ -143,7 +143,7 @@ def _with_pixels(model: ModelProto, network: Network, batch: int) -> ModelProto:
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    graph, takes = model.graph, check.entry(model.graph)
+    graph, takes = model.graph, check.entries(model.graph)[0]
     kind, last, steps = takes.type.tensor_type.elem_type, PIXELS, []
     if not check.takes_bytes(kind):
         steps.append(helper.make_node("Cast", [last], [f"{PIXELS}_real"], to=TensorProto.FLOAT))

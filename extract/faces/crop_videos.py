@@ -90,11 +90,11 @@ def crop_files(
     faces = people.at_once if people else faces
     if (not people and faces not in SIDES) or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    unnamable = {
-        name: f"{file_names.printable(file.name)}: its name {why}: rename it"
-        for name, file in files.items()
-        if (why := file_names.problem(file_names.VIDEO, name))
+    whys = {name: file_names.problem(file_names.VIDEO, name) for name in files}
+    said = {
+        name: f"{file_names.printable(file.name)}: its name {whys[name]}: rename it" for name, file in files.items()
     }
+    unnamable = {name: said[name] for name, why in whys.items() if why}
     clips = [Clip(name, file, out, faces, people) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings: dict[str, Any] = {"faces": faces, "size": size, "margin": crops.MARGIN}

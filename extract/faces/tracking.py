@@ -62,19 +62,13 @@ class Follower:
             if row not in taken and track.frames[-1] != frame:
                 taken.add(row)
                 track.add(frame, detections[row])
-        self._open += [
-            _Growing(frame, detection)
-            for row, detection in enumerate(detections)
-            if row not in taken and detection[4] >= START_SCORE
-        ]
+        free = [detection for row, detection in enumerate(detections) if row not in taken]
+        self._open += [_Growing(frame, detection) for detection in free if detection[4] >= START_SCORE]
 
     def tracks(self) -> list[Track]:
         """All tracks of at least SHORTEST frames (of a shorter video: of all of them), by falling weight."""
-        joined = [
-            Track(np.array(track.frames), np.array(track.boxes))
-            for track in self._closed + self._open
-            if len(track.frames) >= min(SHORTEST, self._seen)
-        ]
+        long = [track for track in self._closed + self._open if len(track.frames) >= min(SHORTEST, self._seen)]
+        joined = [Track(np.array(track.frames), np.array(track.boxes)) for track in long]
         return sorted(joined, key=lambda track: (-track.weight, track.frame[0], track.middle))
 
     def _pairs(self, detections: NDArray[np.float64]) -> list[tuple[_Growing, int]]:

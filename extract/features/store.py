@@ -183,9 +183,7 @@ def _check_shapes(handle: Any) -> None:
 def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
     folder = work / "features" / file_names.check("network", network)
-    result = sorted(
-        compose(file.name.removesuffix(".safetensors")) for file in folder.glob("*.safetensors") if file.name[0] != "."
-    )
+    result = sorted(compose(file.stem) for file in folder.glob("*.safetensors") if file.name[0] != ".")
     if not result:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")
     return result

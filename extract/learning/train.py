@@ -196,9 +196,8 @@ class _Learner:
         slice.
         """
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
-        train_rows, dev_rows = (
-            pictures.space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev)
-        )
+        most = run.recipe.start_pictures
+        train_rows, dev_rows = (pictures.space_evenly(len(data), most) for data in (run.train, run.dev))
         with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, train_rows, True, bar)
             held, held_rows = self._predict(run.dev, dev_rows, True, bar)
@@ -244,9 +243,8 @@ class _Learner:
     def _no_room_error(self) -> InputError:
         """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
         recipe, size = self.run.recipe, self.run.start.network.size
-        return optimiser.no_room_error(
-            f"finetune.{self.run.name}.batch",
-            lambda n: self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum(),
-            self.optimiser,
-            recipe.batch,
-        )
+
+        def compute(n: int) -> torch.Tensor:
+            return self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum()
+
+        return optimiser.no_room_error(f"finetune.{self.run.name}.batch", compute, self.optimiser, recipe.batch)

@@ -22,15 +22,8 @@ END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
 PASSING = {
-    errno.EIO,
-    errno.ESTALE,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ETIMEDOUT,
-    errno.EAGAIN,
-    errno.EACCES,
-    errno.EPERM,
-}
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN, errno.EACCES, errno.EPERM,
+}  # fmt: skip
 """Errors of disks, networks and rights, not of the picture: it may well be read next time."""
 
 

@@ -85,9 +85,8 @@ def read_columns(path: Path) -> Table:
     raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
     kinds = {name: schema.field(each).type for name, each in raw.items()}
     flags = frozenset(name for name, kind in kinds.items() if pa.types.is_boolean(kind))
-    numeric = flags | {
-        name for name, kind in kinds.items() if _is_number(kind) or (csv_file and pa.types.is_null(kind))
-    }  # as far as the first block goes; numbers may follow an empty beginning
+    empty = {name for name, kind in kinds.items() if csv_file and pa.types.is_null(kind)}  # in the first block alone
+    numeric = flags | empty | {name for name, kind in kinds.items() if _is_number(kind)}
     words = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     return Table(path, raw, numeric, flags, _odd(Table(path, raw, numeric, flags), words))
 

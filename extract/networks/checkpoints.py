@@ -186,14 +186,10 @@ class Shell:
 
 
 ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("torch", "Size"): None,
-    ("torch._utils", "_rebuild_tensor"): None,
-    ("torch._utils", "_rebuild_tensor_v2"): None,
+    ("collections", "OrderedDict"): OrderedDict, ("builtins", "set"): set, ("__builtin__", "set"): set,
+    ("torch", "Size"): None, ("torch._utils", "_rebuild_tensor"): None, ("torch._utils", "_rebuild_tensor_v2"): None,
     ("torch._utils", "_rebuild_parameter"): None,
-}
+}  # fmt: skip
 """What a checkpoint may really call; None: the thing of that name itself."""
 
 
