@@ -107,8 +107,7 @@ class Corpus(Strict):
     missing_tail: float = Field(default=0.25, ge=0, le=1)
     """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
     missing_videos: float = Field(default=0.05, ge=0, le=1)
-    """The largest part of the annotated or listed videos that may have no folder of frames: no face was found in them.
-    """
+    """The largest part of the annotated or listed videos that may have no folder of frames, having no face."""
 
     @field_validator("frames", "videos", mode="before", json_schema_input_type=Path | list[Path])
     @classmethod
@@ -127,7 +126,7 @@ class Corpus(Strict):
         return bool(self.frames or self.stills)
 
     def task(self, name: str) -> TaskPaths:
-        """The paths of one task, or of a part of the multi-task challenge ("mtl/va"). Raises InputError where there are
+        """The paths of a task, or of a part of the multi-task challenge ("mtl/va"). Raises InputError where there are
         none.
         """
         name = name.partition("/")[0]
@@ -170,8 +169,7 @@ class NetworkSettings(Strict):
     va: str | None = None
     classes: list[str] | None = None
     arch: str | None = None
-    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`, or its
-    embedding."""
+    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture; it gives `classes`, or its embedding."""
     has_va: bool = False
     """For a checkpoint: the last two outputs are valence and arousal."""
     trust_pickle: bool = False
@@ -179,8 +177,7 @@ class NetworkSettings(Strict):
     sha256: str | None = None
     """Refuse the file unless its SHA-256 is this."""
     trust_train: bool = False
-    """Let heads learn from features of the videos that a network was fine-tuned on: they say too much, and are
-    believed."""
+    """Let heads learn from features of the videos that a network was fine-tuned on: they say too much."""
 
 
 class AudioSettings(Strict):
@@ -263,9 +260,7 @@ class PretrainSettings(Strict):
 
 
 class ClusterSettings(Strict):
-    """[cluster]: what `--cluster slurm` asks of the batch system, and the threads of a job. Decides nothing of the
-    results.
-    """
+    """[cluster]: what `--cluster slurm` asks of the batch system, and a job's threads. Decides no result."""
 
     queue: str | None = None
     account: str | None = None

@@ -57,9 +57,7 @@ def _mel(hertz: float | NDArray[np.float64]) -> Any:
 
 
 class Hops:
-    """Samples on the grid -> log-mels of the windows centred on every HOP-th sample. Blocks come in order; gaps are
-    silence.
-    """
+    """Samples on the grid -> log-mels of windows centred on every HOP-th. Blocks come in order; gaps are silence."""
 
     def __init__(self) -> None:
         from scipy.sparse import csr_array

@@ -95,9 +95,7 @@ def with_library(name: str) -> Callable[[list[NDArray[np.float64]]], list[Frame]
 
 
 def main(people: int, frames: int, seeds: range) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """{tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}: identity switches, parts of boxes
-    found.
-    """
+    """{tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}: switches, parts of boxes found."""
     trackers = {"ours": track, "one or two people": follow}
     if importlib.util.find_spec("trackers"):
         trackers |= {name: with_library(place) for name, place in LIBRARY.items()}

@@ -97,9 +97,7 @@ def check_sizes(path: Path, model: ModelProto) -> None:
 
 
 def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]) -> None:
-    """Raise InputError unless each output, {kind: shape} with the pictures' axis first, is a vector of the config's
-    width.
-    """
+    """Raise InputError unless each output, {kind: shape}, pictures first, is a vector as wide as the config says."""
     for kind, shape in shapes.items():
         if kind not in OUTPUTS:
             continue

@@ -116,9 +116,7 @@ def compile_settings(precision: str, threads: int | None = None) -> dict[str, An
 
 
 def _with_pixels(model: Any, network: Network) -> Any:
-    """Put (pixel / 255 - mean) / std and the layout change into the network; one that takes whole numbers gets the
-    pixels.
-    """
+    """Put (pixel / 255 - mean) / std and the layout change into the network, unless it takes whole numbers."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 

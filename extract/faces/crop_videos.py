@@ -91,10 +91,8 @@ def crop_files(
     if (not people and faces not in SIDES) or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
     whys = {name: file_names.problem(file_names.VIDEO, name) for name in files}
-    said = {
-        name: f"{file_names.printable(file.name)}: its name {whys[name]}: rename it" for name, file in files.items()
-    }
-    unnamable = {name: said[name] for name, why in whys.items() if why}
+    printed = {name: file_names.printable(file.name) for name, file in files.items()}
+    unnamable = {name: f"{printed[name]}: its name {why}: rename it" for name, why in whys.items() if why}
     clips = [Clip(name, file, out, faces, people) for name, file in files.items() if name not in unnamable]
     began = time.time()
     settings: dict[str, Any] = {"faces": faces, "size": size, "margin": crops.MARGIN}

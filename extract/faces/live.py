@@ -25,9 +25,7 @@ class FaceFollower(Protocol):
     """What a stream needs to know who is where."""
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
-        """Take a frame's detections [K, 5 or more] (box, score, ...) and pixels; returns its faces. Frame numbers only
-        rise.
-        """
+        """The faces of a frame by its detections [K, 5 or more] (box, score, ...) and pixels; frame numbers only rise."""
 
 
 class RecentBoxes:

@@ -77,9 +77,7 @@ class PeopleFollower:
                 self._rows.setdefault(person, []).append((frame, row))
 
     def people(self) -> list[Sighting]:
-        """Everybody, by first frame, then from left to right; of more than `at_once` in a frame, the largest and
-        longest.
-        """
+        """Everybody, by first frame, then from left to right; of more than `at_once` in a frame, the heaviest."""
         tracks = []
         for rows in self._rows.values():
             if len(rows) >= min(SHORTEST, self._seen):

@@ -93,9 +93,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             pipeline.extract(runner, jobs, write, advance)
 
     def _choose_file(self) -> Callable[[pipeline.Job | None], Path]:
-        """Each job's file: of the fold that has not learnt from the video, else the network's; None stays with the
-        last.
-        """
+        """Each job's file: of the fold that has not learnt from the video, else the network's; None's is the last."""
         last = self._path
 
         def choose(job: pipeline.Job | None) -> Path:

@@ -77,13 +77,8 @@ def describe_section(name: str, network: Network, target: Target, path: str, sha
 
 def describe_network(name: str, network: Network, outputs: dict[str, Any], path: str, sha256: str) -> dict[str, Any]:
     """The same of any network: `outputs` are its keys that name them, and their classes."""
-    section: dict[str, Any] = {
-        "path": path,
-        "size": network.size,
-        "colour": network.colour,
-        "mean": list(network.mean),
-        "std": list(network.std),
-    }
+    section: dict[str, Any] = {"path": path, "size": network.size, "colour": network.colour}
+    section |= {"mean": list(network.mean), "std": list(network.std)}
     return {"networks": {name: section | outputs | {"sha256": sha256}}}
 
 

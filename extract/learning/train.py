@@ -172,9 +172,7 @@ class _Learner:
     def _predict(
         self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Outputs (or, to `embed`, embeddings) of pictures as they are, by the frozen network, and which rows they are
-        of.
-        """
+        """Outputs (or, to `embed`, embeddings) of pictures as they are, and which rows they are of; nothing learns."""
         self.network.eval()
         results, seen = [], []
         with torch.inference_mode():
@@ -192,9 +190,7 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Fit the output layer to frozen embeddings of evenly spaced pictures, with the penalty that is best on the dev
-        slice.
-        """
+        """Fit the output layer to frozen embeddings of some pictures; the dev slice chooses the penalty."""
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
         most = run.recipe.start_pictures
         train_rows, dev_rows = (pictures.space_evenly(len(data), most) for data in (run.train, run.dev))

@@ -130,9 +130,7 @@ def check_text(path: Path) -> None:
 
 
 def _odd(table: Table, words: list[str]) -> dict[str, str]:
-    """Columns of text whose cells are mostly meant as numbers, as far as the first piece goes: their first that is
-    none.
-    """
+    """Columns of text that, as far as the first piece goes, are mostly numbers: where their first other cell is."""
     results = {}
     for name in words:
         cells, _ = next(read(table, name, []), (None, None))

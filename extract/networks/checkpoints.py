@@ -54,9 +54,7 @@ def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int
 
 
 def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.nn.Module:
-    """timm's module with the checkpoint's weights, in evaluation mode; with 0 outputs without head and decoder. Raises
-    InputError as `to_onnx` does.
-    """
+    """timm's module with a checkpoint's weights, in evaluation mode; 0 outputs: no head. Raises as `to_onnx` does."""
     state = read_state(checkpoint, trusted=trusted)
     # the published vgaf module wraps its classifier in a Sequential
     state = {name.replace("classifier.0.", "classifier."): value for name, value in _bare(state).items()}

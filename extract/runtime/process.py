@@ -17,9 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def python_path() -> dict[str, str]:
-    """Environment variables by which another Python imports the same packages, whatever lies in the folder of its
-    start.
-    """
+    """Environment variables by which another Python imports the same packages, wherever it starts."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 

@@ -170,9 +170,7 @@ def check_result(path: Path, advice: str) -> None:
 
 
 def results(folder: Path) -> tuple[str, dict[str, str]]:
-    """What DONE says: its fingerprint, each result's hash. Raises OSError where there is none, ValueError for a damaged
-    one.
-    """
+    """What DONE says: its fingerprint, each result's hash. Raises OSError for none, ValueError for a damaged one."""
     if what := inputs.odd_kind(folder / DONE):
         raise ValueError(f"{folder / DONE}: {what}")
     mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]

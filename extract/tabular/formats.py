@@ -14,9 +14,7 @@ from extract.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """A program's tables: columns (each of one of these sets) that give it away (`told_by`), the default choice
-    (`columns`).
-    """
+    """A program's tables: the sets of columns that give it away (`told_by`), the default choice (`columns`)."""
 
     name: str
     told_by: tuple[tuple[str, ...], ...] = ((),)
