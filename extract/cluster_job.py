@@ -105,14 +105,10 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, valu
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     told["corpus"] = part.version
     if isinstance(part, feature_step.NetworkStep):
-        told |= {
-            "seen": [
-                [job.video, str(job.folder.absolute()), job.frames.names if job.frames.chosen else None]
-                for job in values
-            ]
-        }
+        chosen = [job.frames.names if job.frames.chosen else None for job in values]
+        told["seen"] = [[job.video, _full(job.folder), names] for job, names in zip(values, chosen, strict=True)]
     else:
-        told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]}
+        told["heard"] = [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.cluster_job", (), cluster.log(name), needs, stdin=json.dumps(told))
 

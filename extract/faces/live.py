@@ -25,7 +25,7 @@ class FaceFollower(Protocol):
     """What a stream needs to know who is where."""
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
-        """The faces of a frame by its detections [K, 5 or more] (box, score, ...) and pixels; frame numbers only rise."""
+        """The faces in a frame, by its detections [K, 5 or more] (box, score) and pixels; frame numbers only rise."""
 
 
 class RecentBoxes:

@@ -104,14 +104,10 @@ class ForkServer:
     def __init__(self, imports: Sequence[str], environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports],
-                env=os.environ | environment | python_path(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            command = [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports]
+            nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            own = os.environ | environment | python_path()
+            self._process = subprocess.Popen(command, env=own, pass_fds=[theirs.fileno()], **nowhere)
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, log: int

@@ -14,12 +14,10 @@ from extract.runtime.run_folder import write_json
 if TYPE_CHECKING:
     from extract.jobs.job import Job
 
-FOLDER = "cluster"
-
 
 def folder(work: Path) -> Path:
     """Where jobs are described, and their logs."""
-    return work / FOLDER
+    return work / "cluster"
 
 
 def slug(name: str) -> str:

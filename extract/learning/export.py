@@ -16,26 +16,20 @@ if TYPE_CHECKING:
     import torch
 
     from extract.learning.checkpoint import Position
-    from extract.learning.network import FineTunedNetwork
     from extract.learning.train import Run
 
 OPSET = 17
 
 
-def name_output(target: Target) -> str:
-    """What the outputs are among a network's: "va", or "logits"."""
-    return "va" if target.labels == "regression" else "logits"
-
-
-def export(network: FineTunedNetwork, size: int, target: Target, facts: dict[str, Any], path: Path) -> None:
-    """Write the network as ONNX (`export_module`): [N, 3, size, size] -> `embedding` and `logits` or `va`."""
-    export_module(network, size, ("embedding", name_output(target)), facts, path)
+def name_outputs(target: Target) -> tuple[str, str]:
+    """Of a network that has learnt: its embedding, and "va" or "logits"."""
+    return "embedding", "va" if target.labels == "regression" else "logits"
 
 
 def export_module(
     module: torch.nn.Module, size: int, outputs: tuple[str, ...], facts: dict[str, Any], path: Path
 ) -> None:
-    """Write any module as ONNX, with `facts` in the file, where `networks.facts.read` finds them."""
+    """Write [N, 3, size, size] -> `outputs` as ONNX, with `facts` in the file for `networks.facts.read`."""
     import onnx
 
     with write_whole(path) as temporary:
@@ -70,7 +64,7 @@ def describe(
 
 def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:
     """The section [networks.<name>] of a config, as tables."""
-    outputs = {key: key for key in ("embedding", name_output(target))}
+    outputs = {key: key for key in name_outputs(target)}
     classes = {"classes": list(target.outputs)} if target.labels != "regression" else {}
     return describe_network(name, network, outputs | classes, path, sha256)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from extract.runtime.errors import InputError
@@ -92,11 +93,9 @@ def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Op
     while batch := batch // 2:
         optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
-        try:
+        with suppress(torch.cuda.OutOfMemoryError):
             compute(batch).backward()
             break
-        except torch.cuda.OutOfMemoryError:
-            continue
     return batch
 
 

@@ -19,8 +19,6 @@ FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JP
 """PIL's names of formats that it decodes itself."""
 END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
-
-
 PASSING = {
     errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN, errno.EACCES, errno.EPERM,
 }  # fmt: skip

@@ -145,11 +145,14 @@ class _Placed:
 
     def take(self, frame: Any) -> Iterator[Block]:
         """Blocks that are ready after one more decoded frame."""
+        import av
+
         time = float(frame.time) if frame.time is not None else self._expected or 0.0
         form = _form(frame)
         if self._expected is None or form != self._form or abs(time - self._expected) > DRIFT:
             yield from self.rest()
-            self._restart(form, time)
+            self._form, self._next = form, round(time * self._rate)
+            self._resampler = av.AudioResampler(format="flt", layout=form[1], rate=self._rate)
         else:
             time = self._expected
         self._expected = time + frame.samples / frame.sample_rate
@@ -165,12 +168,6 @@ class _Placed:
     def forget(self) -> None:
         """Drop the frame that cannot be resampled; the next begins at its own time."""
         self._resampler, self._form = None, None
-
-    def _restart(self, form: tuple[Any, ...], time: float) -> None:
-        import av
-
-        self._form, self._next = form, round(time * self._rate)
-        self._resampler = av.AudioResampler(format="flt", layout=form[1], rate=self._rate)
 
     def _give(self, frames: list[Any]) -> Iterator[Block]:
         for frame in frames:

@@ -75,7 +75,6 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
 
 def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
-
     with streams.open_container(path) as container:
         if (stream := streams.film(container)) is None or not streams.codec(stream):
             return np.empty(0)
