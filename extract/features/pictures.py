@@ -25,7 +25,7 @@ Features = dict[str, dict[str, NDArray[np.generic]]]
 
 
 class PictureNetworks:
-    """The networks of a config, ready for pictures: these are compressed first, as those on disk are."""
+    """The networks of a config, ready for pictures, which are compressed and read again as those on disk are."""
 
     def __init__(self, config: Config, engines: EngineCache) -> None:
         """Load them. Raises InputError for a network that is unknown, or whose weights cannot be had or run."""

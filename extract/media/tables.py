@@ -266,15 +266,12 @@ def parse_rows(body: memoryview, types: dict[str, Any], **options: Any) -> Itera
     import pyarrow as pa
     from pyarrow import csv as arrow
 
+    wanted = {name: kind for name, kind in types.items() if kind is not None}
     reader = arrow.open_csv(
         pa.BufferReader(pa.py_buffer(body)),
         arrow.ReadOptions(column_names=list(types), block_size=CSV_BLOCK, use_threads=False),
         arrow.ParseOptions(ignore_empty_lines=False, **options),
-        arrow.ConvertOptions(
-            column_types={name: kind for name, kind in types.items() if kind is not None},
-            include_columns=[name for name, kind in types.items() if kind is not None],
-            strings_can_be_null=False,
-        ),
+        arrow.ConvertOptions(column_types=wanted, include_columns=list(wanted), strings_can_be_null=False),
     )
     with reader:
         yield from reader
