@@ -22,7 +22,7 @@ AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
 
 
 def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
-    """What decides a feature's value, as metadata of its file; `mark` is its fingerprint. `whole`: of whole numbers.
+    """What decides a feature's value, as metadata; `mark` is its fingerprint. `whole`: pixels are whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
     rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
