@@ -39,9 +39,8 @@ Part = FeatureStep[Any]
 
 
 def run(cluster: Cluster, config: Config, parts: Sequence[Part]) -> None:
-    """Let the cluster make what is missing of all parts. Raises as `Cluster.run`; what was finished stays.
-
-    Returns when this machine sees all that was made, videos with unreadable pictures among them.
+    """Let the cluster make what is missing of all parts; returns when this machine sees all of it, videos with
+    unreadable pictures among them. Raises as `Cluster.run`; what was finished stays.
     """
     settings = config.model_dump(mode="json", include=set(SECTIONS))
     config_file.resolve(settings, Path.cwd())
@@ -107,14 +106,10 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, valu
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     told["corpus"] = part.version
     if isinstance(part, feature_step.NetworkStep):
-        told |= {
-            "seen": [
-                [job.video, str(job.folder.absolute()), job.frames.names if job.frames.chosen else None]
-                for job in values
-            ]
-        }
+        chosen = [job.frames.names if job.frames.chosen else None for job in values]
+        told["seen"] = [[job.video, _full(job.folder), names] for job, names in zip(values, chosen, strict=True)]
     else:
-        told |= {"heard": [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]}
+        told["heard"] = [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]
     needs = Needs(threads=1, memory=MEMORY, gpu=part.gpu)
     return Job(name, "extract.cluster_job", (), cluster.log(name), needs, stdin=json.dumps(told))
 

@@ -107,9 +107,7 @@ class Corpus(Strict):
     missing_tail: float = Field(default=0.25, ge=0, le=1)
     """The largest part of an annotation that may lie behind the video's last face; more is a mix-up of files."""
     missing_videos: float = Field(default=0.05, ge=0, le=1)
-    """The largest part of the annotated or listed videos that may have no folder of frames, because no face was found
-    in them; more is a mix-up of folders.
-    """
+    """The largest part of the annotated or listed videos that may have no folder of frames, having no face."""
 
     @field_validator("frames", "videos", mode="before", json_schema_input_type=Path | list[Path])
     @classmethod
@@ -128,9 +126,8 @@ class Corpus(Strict):
         return bool(self.frames or self.stills)
 
     def task(self, name: str) -> TaskPaths:
-        """The paths of one task, or of a part of the multi-task challenge ("mtl/va"): that has the same as the others.
-
-        Raises InputError where the corpus does not have it.
+        """The paths of a task, or of a part of the multi-task challenge ("mtl/va"). Raises InputError where there are
+        none.
         """
         name = name.partition("/")[0]
         paths: TaskPaths | None = getattr(self, name)
@@ -148,15 +145,12 @@ class Corpus(Strict):
 
 
 class Features(Strict):
-    """[features]: the networks (or imported tables) whose features the heads use. Only a blend of other people's
-    predictions does without.
-    """
+    """[features]: the networks (or imported tables) whose features the heads use; a blend of others' needs none."""
 
     networks: list[str] = Field(default=[], min_length=1)
     engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"
-    """auto: ONNX Runtime where it can use an NVIDIA GPU, else OpenVINO on the CPU. Their fp32 features may be mixed:
-    equal to 1e-4. "torch" is the former name of the engine for GPUs, and means onnxruntime.
-    """
+    """auto: ONNX Runtime where it can use an NVIDIA GPU, else OpenVINO on the CPU; fp32 features of both may be mixed:
+    equal to 1e-4. "torch" is the former name of the engine for GPUs, and means onnxruntime."""
     precision: Literal["fp32", "bf16"] = "fp32"
     weights: Path | None = None
     """A folder that is looked into for the known networks' files before the cache and the download."""
@@ -175,9 +169,7 @@ class NetworkSettings(Strict):
     va: str | None = None
     classes: list[str] | None = None
     arch: str | None = None
-    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture. Its outputs are `classes`; without
-    them, as of a masked autoencoder, it gives its embedding.
-    """
+    """For a PyTorch checkpoint (.pt, .pth): timm's name of its architecture; it gives `classes`, or its embedding."""
     has_va: bool = False
     """For a checkpoint: the last two outputs are valence and arousal."""
     trust_pickle: bool = False
@@ -185,9 +177,7 @@ class NetworkSettings(Strict):
     sha256: str | None = None
     """Refuse the file unless its SHA-256 is this."""
     trust_train: bool = False
-    """Of a network that was fine-tuned here: let heads learn from its features of the videos that it has learnt from
-    itself. They say too much, and heads believe them.
-    """
+    """Let heads learn from features of the videos that a network was fine-tuned on: they say too much."""
 
 
 class AudioSettings(Strict):
@@ -222,9 +212,9 @@ class AudioSettings(Strict):
 
 
 class PretrainSettings(Strict):
-    """[pretrain.<name>]: a masked autoencoder and how it learns. The size's defaults are a ViT-Ti of 8-pixel patches at
-    112 pixels; the recipe's are those of MAE (He et al., CVPR 2022), but for fewer epochs, smaller batches and plain
-    pixels, as the winner of ABAW-5 has them. `configs/mae.toml` has more sizes.
+    """[pretrain.<name>]: a masked autoencoder and how it learns. Defaults are a ViT-Ti of 8-pixel patches at 112
+    pixels, and MAE's recipe (He et al., CVPR 2022), but for fewer epochs, smaller batches and plain pixels, as the
+    winner of ABAW-5.
     """
 
     size: int = Field(default=112, gt=0, le=limits.SIDE)
@@ -270,10 +260,7 @@ class PretrainSettings(Strict):
 
 
 class ClusterSettings(Strict):
-    """[cluster]: what `--cluster slurm` asks of the batch system, and how many threads a job that can use several gets.
-
-    Decides nothing of what is computed.
-    """
+    """[cluster]: what `--cluster slurm` asks of the batch system, and a job's threads. Decides no result."""
 
     queue: str | None = None
     account: str | None = None
@@ -333,11 +320,11 @@ C = TypeVar("C", bound=Config)
 
 
 def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
-    """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings).
+    """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings). Relative
+    paths are relative to the file; of `extends = "other.toml"` come the keys that it does not have.
 
-    Relative paths in the file are relative to the file. `extends = "other.toml"` takes that file's keys where this one
-    has none. Raises InputError that names the file and the key: for a file that is missing or not TOML, an unknown key
-    (the known ones are listed), a missing or wrong value.
+    Raises InputError that names file and key: for no TOML, unknown keys (the known ones are listed), missing or wrong
+    values.
     """
     config = _overridden(kind, config_file.read(path), str(path), overrides or [])
     where = [] if path == DEFAULT else ["--config", str(path.absolute())]
@@ -380,13 +367,10 @@ def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[
 
 
 def check(
-    kind: type[S],
-    raw: dict[str, Any],
-    where: Path | str | Callable[[tuple[str, ...]], str],
-    strict: bool | None = None,
+    kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str], strict: bool | None = None
 ) -> S:
-    """Validate a table as `kind`, a model or a TypedDict; the first problem becomes one InputError line that starts
-    with `where`, which may hang on the key. `strict`: no text stands for a number (None: as the model says).
+    """Validate a table as `kind`, a model or a TypedDict. Raises InputError with the first problem, behind `where`,
+    which may hang on the key. `strict`: no text stands for a number (None: as the model says).
     """
     try:
         return TypeAdapter(kind).validate_python(raw, strict=strict)

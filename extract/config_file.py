@@ -11,7 +11,6 @@ from extract.runtime.errors import InputError
 
 def read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a file and of those that it extends (`extended_by`: those that extend it), with absolute paths.
-
     Raises InputError as `inputs.read_toml`, and for files that extend each other.
     """
     raw = inputs.read_toml(
@@ -35,16 +34,8 @@ def _over(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
     return base | raw | both
 
 
-PATH_KEYS = {
-    ("corpus", "frames"),
-    ("corpus", "videos"),
-    ("corpus", "people"),
-    ("audio", "path"),
-    ("networks", "path"),
-    ("features", "weights"),
-} | {("corpus", part) for part in ("train", "val", "test", "pictures")}
-
-
+PATH_KEYS = {("audio", "path"), ("networks", "path"), ("features", "weights")}
+PATH_KEYS |= {("corpus", key) for key in ("frames", "videos", "people", "train", "val", "test", "pictures")}
 HEAD_FILES = ("heads", "use")
 """Names of standard heads, or paths of head files."""
 

@@ -32,7 +32,7 @@ from extract.media.frames import PICTURE_LIKE
 from extract.networks import srvgg, weights
 from extract.networks.registry import Network
 from extract.runtime import cli, errors, inputs, run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.file_names import printable
 from extract.runtime.progress import progress
 from extract.runtime.run_folder import file_hash, write_json, write_whole
@@ -74,10 +74,10 @@ def main(
     """Enlarge every picture below `folder` into `out`, under the same names; what is there already stays.
 
     `network` is "lanczos", an ONNX file [1, 3, H, W] -> [1, 3, s H, s W] of pixels between 0 and 1, with its only
-    output (or the one called `output`), or a checkpoint of SRVGGNetCompact. What it gives is scaled to `times` the
-    original's size by Lanczos's filter. Pictures that cannot be read are left out, and listed in the report and in
-    `<out>/failures.json`. Raises InputError for a folder or network that cannot be used, and an `out` that was made
-    otherwise; pictures finished before that stay.
+    output (or the one called `output`), or a checkpoint of SRVGGNetCompact; Lanczos's filter scales what it gives to
+    `times` the original's size. Pictures that cannot be read are listed in the report and in `<out>/failures.json`.
+    Raises InputError for a folder or network that cannot be used, and an `out` that was made otherwise; pictures
+    finished before that stay.
     """
     pictures = _list_pictures(folder, out)
     made_by = {"network": network if network == LANCZOS else _hash(Path(network)), "times": times}
@@ -171,9 +171,8 @@ class ByNetwork:
         self._sizes: dict[int, Any] = {}
 
     def submit(self, pixels: Pixels, done: Done) -> None:
-        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread.
-
-        Raises UnreadablePicture for one that is not square, InputError where the network gives no larger picture.
+        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread. Raises UnreadablePicture
+        for one that is not square, InputError where the network gives no larger picture.
         """
         height, width = pixels.shape[:2]
         if height != width:
@@ -194,21 +193,10 @@ class ByNetwork:
         is_checkpoint = self.path.suffix.lower() in srvgg.SUFFIXES
         path = srvgg.to_onnx(self.path, weights.cache(), size) if is_checkpoint else self.path
         name = srvgg.OUTPUT if is_checkpoint else self.output or _only_output(path)
-        zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         facts = Network(
-            self.path.stem,
-            size,
-            zero,
-            one,
-            "rgb",
-            None,
-            None,
-            False,
-            path.name,
-            classifier=False,
-            picture=name,
+            self.path.stem, size, (0.0,) * 3, (1.0,) * 3, file=path.name, classifier=False, picture=name,
             section="--network",
-        )
+        )  # fmt: skip
         opened = create.create(self.kind, path, facts, "fp32")
         as_pixels(opened.run(np.full((size, size, 3), 128, np.uint8))[PICTURE], size, self.path, is_grey=True)
         return opened
@@ -230,9 +218,8 @@ def _only_output(path: Path) -> str:
 
 
 def as_pixels(row: NDArray[np.float32], size: int, path: Path, is_grey: bool = False) -> NDArray[np.uint8]:
-    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ...
-
-    Raises InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
+    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ... Raises
+    InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
     """
     times = round((len(row) / 3) ** 0.5 / size)
     if not times or len(row) != 3 * (times * size) ** 2:
@@ -310,13 +297,9 @@ def _write(path: Path, picture: Image.Image, size: tuple[int, int]) -> None:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.enlarge faces --out faces_x2                           Lanczos's filter, to twice the size
-
 python -m extract.enlarge faces --out faces_x2 --network realesr-general-x4v3.pth      x4, then reduced to x2
-
 python -m extract.enlarge faces --out faces_x4 --network sr.onnx --times 4
-
 python -m extract.enlarge --config mine.toml --network sr.onnx           the training pictures of [corpus.lsd] alone"""
 
 
@@ -357,12 +340,11 @@ def command(
             other = f", {report.taken_over:,} of them another program's" if report.taken_over else ""
             print(f"{made:,} of {report.pictures:,} pictures are in {report.folder}{other}")
             if folder is None and not settings.corpus.demo:
-                task = next(
-                    name for name in configs.CHALLENGES if getattr(settings.corpus, name) in settings.corpus.stills
-                )
+                corpus = settings.corpus
+                task = next(name for name in configs.CHALLENGES if getattr(corpus, name) in corpus.stills)
                 print(f"to learn from them: --set corpus.{task}.train={report.folder.absolute()}")
         for picture, why in [*report.failures.items()][:MOST_NAMED]:
-            print(f"warning: {printable(str(source / picture))}: {why}; left out", file=sys.stderr)
+            warn(f"{printable(str(source / picture))}: {why}; left out")
         if report.failures:
             print(f"{len(report.failures)} pictures were left out: {report.folder / FAILURES}", file=sys.stderr)
             raise typer.Exit(1)

@@ -26,12 +26,12 @@ ROWS = 16384
 
 
 def main(network: str, work: Path, out: Path, *, format: str | None = None, kinds: list[str] | None = None) -> int:
-    """Write the features of a network (or imported table) to `out`; return the number of rows.
+    """Write the features of a network (or imported table) to `out`, whole or not at all; return the number of rows.
 
-    Columns: `video`, `frame`, then those of each kind (`kinds`; default: all that the network has) as float32, named
-    as in the imported table, or `embedding_0` …, `logits_<class>` …, `valence`, `arousal`. Rows are sorted by video
-    and frame. `format` is parquet or csv; default: as `out` is called. The file appears whole or not at all.
-    Raises InputError for a network without features, a kind that it does not have, damaged or mixed feature files.
+    Columns: `video`, `frame`, then those of each kind (`kinds`; default: all there are) as float32, named as in the
+    imported table, or `embedding_0` …, `logits_<class>` …, `valence`, `arousal`. Rows are sorted by video and frame.
+    `format` is parquet or csv; default: as `out` is called. Raises InputError for a network without features, a kind
+    that it does not have, damaged or mixed feature files.
     """
     format = format or out.suffix.lower().removeprefix(".")
     if format not in FORMATS:
@@ -100,8 +100,7 @@ def _writer(path: Path, format: str, names: list[str]) -> Iterator[Callable[[str
     from pyarrow import csv, parquet
 
     schema = pa.schema(
-        [("video", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)],
-        metadata={},
+        [("video", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)], metadata={}
     )
     opened = parquet.ParquetWriter(path, schema) if format == "parquet" else csv.CSVWriter(path, schema)
     waiting: list[Any] = []
@@ -125,9 +124,7 @@ def _writer(path: Path, format: str, names: list[str]) -> Iterator[Callable[[str
 
 
 EXAMPLES = """Examples:
-
 python -m extract.export --network demo_enet --format parquet features.parquet
-
 python -m extract.export --network demo_mt_enet --kinds logits,va features.csv"""
 
 

@@ -15,9 +15,7 @@ from extract.runtime.console import WIDTH, console
 
 
 def print_networks(config: Config) -> None:
-    """Print the project's networks and the config's own: a table of facts, then where each file comes from.
-
-    The table is never folded to fewer than WIDTH columns.
+    """Print the project's networks and the config's own: a table, in WIDTH columns at least, then each file's source.
     Raises InputError for a section [networks.*] that contradicts itself.
     """
     rows = [*registry.NETWORKS.values(), *(registry.find(name, config) for name in config.networks)]

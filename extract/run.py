@@ -30,9 +30,9 @@ C = TypeVar("C", bound=Config)
 def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | None = None) -> C:
     """Make all features that are missing or out of date; return the config with the corpus's paths filled in.
 
-    `engines`, where given, are kept for the next call; without, each call makes its own.
-    Unreadable pictures count as frames without a face and are listed in `<work>/features/<network>/failures.json`.
-    Raises InputError for frames, networks or a store that cannot be used; videos finished before that stay.
+    `engines`, where given, are kept for the next call. Unreadable pictures count as frames without a face and are
+    listed in `<work>/features/<network>/failures.json`. Raises InputError for frames, networks or a store that cannot
+    be used; videos finished before that stay.
     """
     weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
     if config.corpus.demo:
@@ -66,15 +66,13 @@ def list_steps(
     config: Config, work: Path, redo: bool = False, engines: EngineCache | None = None
 ) -> list[feature_step.NetworkStep | audio_step.AudioStep]:
     """What is to be made of each network, pictures first. The corpus's paths are filled in; `engines` as of `main`.
-
     Raises InputError for frames or networks that cannot be used.
     """
     sounds = {name: audio_step.create_listener(name, config) for name in audio_step.names(config, work)}
-    heard = (
-        audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
-    )  # before hours of pictures
+    # before hours of pictures
+    heard = audio_step.jobs(config.corpus, audio_step.count_frames(config)) if sounds else []
     seen: list[feature_step.NetworkStep] = []
-    corpus = embedded_corpus(config).VERSION if config.corpus.demo else ""
+    corpus, sound = _embedded_versions(config) if config.corpus.demo else ("", "")
     if config.corpus.has_pictures:
         videos = picture_sets.list_corpus(config.corpus)
         jobs = [pipeline.Job(video, item.folder, item.list_frames()) for video, item in videos.items()]
@@ -84,29 +82,19 @@ def list_steps(
                 f"{jobs[0].folder.parent}: no pictures called like frames in its video folders{strange}; "
                 f"expected <video>/00001.jpg"
             )
-        for name in _seeing(config, work):
-            seen.append(
-                feature_step.NetworkStep(
-                    registry.find(name, config), jobs, work, config.features, corpus, redo, engines, config.corpus.name
-                )
-            )
-    version = _version_of_sound() if config.corpus.demo else ""
-    listened = [
-        audio_step.AudioStep(name, listener, heard, config.corpus, work, version, redo)
-        for name, listener in sounds.items()
-    ]
-    return [*seen, *listened]
+        for network in (registry.find(name, config) for name in _seeing(config, work)):
+            settings, name = config.features, config.corpus.name
+            seen.append(feature_step.NetworkStep(network, jobs, work, settings, corpus, redo, engines, name))
+    of_sound = heard, config.corpus, work, sound, redo
+    return [*seen, *(audio_step.AudioStep(name, listener, *of_sound) for name, listener in sounds.items())]
 
 
 def _seeing(config: Config, work: Path) -> list[str]:
     """The networks that see, of those in features.networks: no tables that were imported, nothing that hears."""
     heard = audio_step.names(config, work)
-    return [
-        name
-        for name in dict.fromkeys(config.features.networks)
-        if name not in heard
-        and (name in registry.NETWORKS or name in config.networks or not provenance.is_imported(work, name))
-    ]
+    known = {*registry.NETWORKS, *config.networks}
+    names = [name for name in dict.fromkeys(config.features.networks) if name not in heard]
+    return [name for name in names if name in known or not provenance.is_imported(work, name)]
 
 
 def resolve(config: C, work: Path) -> C:
@@ -166,22 +154,18 @@ def _render(config: Config, work: Path, sound: bool) -> None:
         corpus.make_sound(corpus_folder(work))
 
 
-def _version_of_sound() -> str:
+def _embedded_versions(config: Config) -> tuple[str, str]:
+    """Versions of the embedded corpus's pictures, and of its sound."""
     from extract.demo import corpus
 
-    return f"{corpus.VERSION}, {corpus.ANNOTATIONS}, {corpus.SOUND}"
+    return embedded_corpus(config).VERSION, f"{corpus.VERSION}, {corpus.ANNOTATIONS}, {corpus.SOUND}"
 
 
 EXAMPLES = """Examples:
-
 python -m extract.run                                     the embedded demo corpus
-
 python -m extract.run --config configs/affwild2.toml      your own corpus
-
 python -m extract.run --config configs/affwild2.toml --cluster dask://head:8786      on the workers of a Dask scheduler
-
 python -m extract.run --videos clips --out crops          raw videos -> face crops, no features yet
-
 python -m extract.run --list-networks                     which networks there are"""
 
 
@@ -220,18 +204,14 @@ def command(
         with session.use_cluster(where, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
         _refuse_without_features(settings, folder)
-        listed = [
-            path
-            for name in settings.features.networks
-            if (path := folder / "features" / name / "failures.json").exists()
-        ]
+        made = {name: folder / "features" / name for name in settings.features.networks}
+        listed = [str(path / "failures.json") for path in made.values() if (path / "failures.json").exists()]
         if as_json:
-            made = {name: str(folder / "features" / name) for name in settings.features.networks}
-            print(json.dumps({"features": made, "failures": [str(path) for path in listed]}, indent=2))
+            print(json.dumps({"features": made, "failures": listed}, indent=2, default=str))
         else:
             print(f"features of {', '.join(settings.features.networks)} are in {folder / 'features'}")
         if listed:
-            print(f"some pictures could not be read: see {', '.join(map(str, listed))}", file=sys.stderr)
+            print(f"some pictures could not be read: see {', '.join(listed)}", file=sys.stderr)
             sys.exit(1)
 
 

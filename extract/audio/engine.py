@@ -6,9 +6,8 @@ One stretch a request, so a result does not depend on its neighbours.
 from __future__ import annotations
 
 import contextlib
-import sys
+from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from extract.engines import create as engine
 from extract.engines import graph, onnx_session, openvino_engine
-from extract.engines.graph import Outputs
+from extract.engines.graph import Done, Outputs
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -41,12 +40,9 @@ class Layout:
         """Raises InputError where the file is no ONNX network of one input, or lacks an output."""
         import openvino as ov
 
-        facts = Network(
-            name, 0, (), (), "rgb", None, None, False, path.name, path=path, classifier=False, section="audio"
-        )
-        facts = replace(facts, **wanted)  # type: ignore[arg-type]
+        own: dict[str, Any] = {"file": path.name, "path": path, "classifier": False, "section": "audio", **wanted}
         self.path, self.wanted = path, wanted
-        self.onnx: ModelProto = graph.expose(path, facts)[0]
+        self.onnx: ModelProto = graph.expose(path, Network(name, 0, (), (), **own))[0]
         self._model: Any = ov.Core().read_model(self.onnx.SerializeToString())
         if len(self._model.inputs) != 1:
             names = ", ".join(port.any_name for port in self._model.inputs)
@@ -65,10 +61,9 @@ class Layout:
             self._spread(count, free=stated[self.axis] is None)
 
     def _spread(self, count: int, free: bool) -> None:
-        """Find out how far apart the vectors are (`stride`), and what the first one's middle is (`first`).
-
-        Both are numbers of samples (or log-mels), found by how the count of vectors grows with the length. Sound at the
-        end that no vector has heard is left out of the shape.
+        """Find out how far apart the vectors are (`stride`) and the first one's middle (`first`), in samples (or
+        log-mels), by how their count grows with the length. Sound at the end that no vector has heard is left out of
+        the shape.
         """
         length = self.shape[self.axis]
         self.stride, self.first = length / count, (length / count - 1) / 2
@@ -81,14 +76,7 @@ class Layout:
 
     def _shortest(self, count: int) -> int:
         """The shortest input that gives so many vectors."""
-        low, high = 1, self.shape[self.axis]
-        while low < high:
-            middle = (low + high) // 2
-            if self._count(middle) >= count:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        return 1 + bisect_left(range(1, self.shape[self.axis]), count, key=self._count)
 
     def _count(self, length: int) -> int:
         """How many vectors an input of this length gives; 0 where it is too short."""
@@ -119,41 +107,19 @@ class Layout:
 
 
 class OpenVinoAudioEngine(Layout):
-    """Runs on CPU; results come to callbacks, in any order."""
+    """Runs on CPU; results come to callbacks, in any order: `submit` takes a stretch of the layout's shape."""
 
     def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
         import openvino as ov
 
         super().__init__(path, name, wanted, shaped)
         try:
-            compiled = ov.Core().compile_model(self._model, "CPU", openvino_engine._settings(precision, None))
+            compiled = ov.Core().compile_model(self._model, "CPU", openvino_engine.compile_settings(precision))
         except RuntimeError as error:
             raise InputError(f"{path}: OpenVINO cannot run it: {str(error).splitlines()[0][:200]}") from error
         self.runs = f"openvino {version('openvino')} on CPU, {precision}"
-        self._ports = {kind: compiled.output(name) for kind, name in wanted.items()}
-        self._queue = ov.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._arrived)
-        self._failure: BaseException | None = None
-
-    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
-        """Queue one stretch of the layout's shape; waits while every request is busy."""
-        self._raise_failure()
-        self._queue.start_async({0: sound}, done)
-
-    def flush(self) -> None:
-        """Wait until every callback has been called."""
-        self._queue.wait_all()
-        self._raise_failure()
-
-    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
-        try:  # an exception that leaves a callback would end the process
-            done({kind: np.array(request.get_tensor(port).data[0], np.float32) for kind, port in self._ports.items()})
-        except BaseException as error:
-            self._failure = error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        requests = openvino_engine.Requests(compiled, wanted, _first_rows)
+        self.submit, self.flush = requests.submit, requests.flush
 
 
 class OnnxRuntimeAudioEngine(Layout):
@@ -170,25 +136,24 @@ class OnnxRuntimeAudioEngine(Layout):
         takes = self._session.get_inputs()[0]
         self._input, self._type = takes.name, NUMBERS.get(takes.type, np.float32)
 
-    def submit(self, sound: NDArray[np.float32], done: Callable[[Outputs], None]) -> None:
+    def submit(self, sound: NDArray[np.float32], done: Done) -> None:
         """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
         with onnx_session.refusals(self._what):
             result = self._session.run(list(self.wanted.values()), {self._input: sound.astype(self._type)})
-        done({kind: np.asarray(item[0], np.float32) for kind, item in zip(self.wanted, result, strict=True)})
+        done(_first_rows(dict(zip(self.wanted, result, strict=True))))
 
     def flush(self) -> None:
         """Nothing waits."""
+
+
+def _first_rows(raw: dict[str, Any]) -> Outputs:
+    """What a batch of one gives."""
+    return {kind: np.asarray(array[0], np.float32) for kind, array in raw.items()}
 
 
 def create(
     path: Path, name: str, wanted: dict[str, str], shaped: Shaped, settings: Features
 ) -> OpenVinoAudioEngine | OnnxRuntimeAudioEngine:
     """The engine that the config asks for, as extract.engines.create chooses it for pictures."""
-    if engine.wants_onnxruntime(settings.engine):
-        try:
-            return OnnxRuntimeAudioEngine(path, name, wanted, shaped, settings.precision)
-        except InputError as error:
-            if settings.engine != "auto":
-                raise
-            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
-    return OpenVinoAudioEngine(path, name, wanted, shaped, settings.precision)
+    facts = path, name, wanted, shaped, settings.precision
+    return engine.choose(settings.engine, lambda: OnnxRuntimeAudioEngine(*facts), lambda: OpenVinoAudioEngine(*facts))

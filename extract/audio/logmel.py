@@ -57,10 +57,7 @@ def _mel(hertz: float | NDArray[np.float64]) -> Any:
 
 
 class Hops:
-    """Samples on the grid -> log-mels of the windows centred on every HOP-th sample, in order.
-
-    Feed blocks in order and use up what each gives; gaps are silence.
-    """
+    """Samples on the grid -> log-mels of windows centred on every HOP-th. Blocks come in order; gaps are silence."""
 
     def __init__(self) -> None:
         from scipy.sparse import csr_array
@@ -109,10 +106,7 @@ class Hops:
 
 
 class FrameVectors:
-    """Log-mels of the windows in order -> a vector for each frame: float16 [F, WIDTH].
-
-    `times` are the frames' seconds, rising. Only some seconds of windows are kept.
-    """
+    """Log-mels of the windows in order -> float16 [F, WIDTH], a vector for each frame of rising `times` (seconds)."""
 
     def __init__(self, times: NDArray[np.float64]) -> None:
         self.out = np.zeros((len(times), WIDTH), np.float16)

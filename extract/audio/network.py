@@ -103,10 +103,9 @@ def _check(name: str, own: AudioSettings) -> None:
 
 
 def _shape(name: str, own: AudioSettings, stated: list[int | None]) -> tuple[list[int], int]:
-    """The input's shape and which axis of it is time, given the file's (None: any).
-
-    Waveforms are [1, samples] or [1, 1, samples], log-mels [1, T, bands], [1, 1, T, bands], or T last. Raises
-    InputError where the file says other numbers than the config, or neither says how long a stretch is.
+    """The input's shape and which axis of it is time, given the file's (None: any): [1, samples] or [1, 1, samples] of
+    waveforms, [1, T, bands], [1, 1, T, bands], or T last of log-mels. Raises InputError where file and config differ,
+    or neither says how long a stretch is.
     """
     ranks = (2, 3) if own.takes == "waveform" else (3, 4)
     expected = f"{own.takes} of {own.window:g} s" if own.window else own.takes

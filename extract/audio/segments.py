@@ -46,9 +46,8 @@ def _first(centre: float, rate: int, length: int) -> int:
 def cut_segments(
     blocks: Iterable[Block], segments: Iterable[Segment], length: int
 ) -> Iterator[tuple[Segment, NDArray[np.float32]]]:
-    """Each segment, in order, with its float32 [length] samples; where the sound has none, there is silence.
-
-    Keeps the blocks that a segment reaches into. Segments must not begin before the one before.
+    """Each segment in order, none before the one before, with its float32 [length] samples, silence where the sound has
+    none. Keeps the blocks that a segment reaches into.
     """
     stream = iter(blocks)
     kept: deque[Block] = deque()

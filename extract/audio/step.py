@@ -7,7 +7,6 @@ counted in `<work>/features/<network>/soundless.json`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from extract.media import timestamps
 from extract.media.sound import Block, Heard
 from extract.networks import registry
 from extract.runtime import inputs
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.run_folder import fingerprint, sweep, write_json
 
 NAME = "audio"
@@ -81,10 +80,9 @@ class LogMel:
 
 @dataclass(frozen=True)
 class Job:
-    """One video: its sound (None: there is none), and its last frame with a face (None: faces do not matter).
-
-    `pictures` is the file whose pictures' times are the frames' times; None: that of the sound. A video without any
-    face (0) has no frames: every other network lacks it, and it is predicted from the prior.
+    """One video: its sound, its last frame with a face (None: faces do not matter), and the file whose pictures' times
+    are the frames' (None: that of the sound). One without any face (0) has no frames: other networks lack it, too, and
+    it is predicted from the prior.
     """
 
     video: str
@@ -94,10 +92,8 @@ class Job:
 
 
 def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
-    """What is to be done: of every video its file, and the last frame with a face in `frames`.
-
-    Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
-    file.
+    """Of every video its file, and the last frame with a face in `frames`. Raises InputError where corpus.videos is not
+    given, and where more videos than corpus.missing_videos allows have no file.
     """
     if not corpus.videos:
         raise InputError(
@@ -135,9 +131,7 @@ def create_listener(name: str, config: Config) -> Listener:
 
 
 class AudioStep(FeatureStep[Job]):
-    """The sound of `jobs` through one listener. `version` is that of an embedded corpus, whose sound changes under the
-    same names; else empty.
-    """
+    """The sound of `jobs` through one listener. `version` is that of an embedded corpus, else empty."""
 
     frames_of_unit = 100
 
@@ -153,38 +147,60 @@ class AudioStep(FeatureStep[Job]):
 
     def is_current(self, path: Path, job: Job) -> bool:
         """Whether a file holds what would be made now. Raises InputError where it is of other settings."""
-        return _is_current(path, self.about, _facts(job, self.corpus, self.version))
+        there, about = store.read_about(path), self.about
+        if there is None:
+            return False
+        if there.get("mark") != about["mark"]:
+            other = ", ".join(key for key in about if key != "mark" and there.get(key) != about[key])
+            raise InputError(f"{path}: made with other {other}; python -m extract.run --redo makes it anew")
+        return all(there.get(key) == value for key, value in self._describe_video(job).items())
+
+    def _describe_video(self, job: Job) -> dict[str, str]:
+        """What a video's features hang on beside the network."""
+        files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
+        sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
+        pictures = f"{job.frames}, {self.corpus.fps:g} a second"
+        return {"sound": sound, "pictures": pictures, "corpus": self.version}
 
     def make_videos(self, ours: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
         """Listen to the videos that come, one by one."""
-        for job in ours:
-            if job is not None:
-                _make_video(self.name, self.listener, job, self.corpus, self.work, self.about, self.version)
-                release(job.video)
-                advance(1)
+        for job in filter(None, ours):
+            features, soundless, damaged = compute_features(self.listener, job, self.corpus.fps)
+            check_values(features, self.name, job.video)
+            file = store.path(self.work, self.name, job.video)
+            said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | self.listener.made_by
+            store.write(file, features, self.about | self._describe_video(job) | said)
+            sweep(file)
+            release(job.video)
+            advance(1)
 
     def report(self) -> None:
-        """Say which videos have no sound; `soundless.json` has all of them."""
-        _report(self.name, self.jobs, self.work)
-
-
-def _make_video(
-    name: str, listener: Listener, job: Job, corpus: Corpus, work: Path, about: dict[str, str], version: str
-) -> None:
-    """Write one video's features."""
-    features, soundless, damaged = compute_features(listener, job, corpus.fps)
-    check_values(features, name, job.video)
-    file = store.path(work, name, job.video)
-    said = {"video": job.video, "soundless": soundless, "damaged": str(damaged)} | listener.made_by
-    store.write(file, features, about | _facts(job, corpus, version) | said)
-    sweep(file)
+        """Say and keep which videos have no sound, and which lack pieces of it."""
+        path = self.folder / "soundless.json"
+        facts = [(job, store.read_about(store.path(self.work, self.name, job.video)) or {}) for job in self.jobs]
+        silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
+        damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
+        results = {
+            "videos": len(facts),
+            "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
+            "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
+        }
+        if inputs.load_json(path) != results:
+            write_json(path, results)
+        if silent:
+            first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
+            more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
+            warn(f"{len(silent)} of {len(facts)} videos have no sound, so zeros: {first}{more}")
+        for job, pieces in damaged[:NAMED]:
+            what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
+            warn(f"{job.file}: {what}: silence there")
 
 
 def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFeatures, str, int]:
     """A video's features, why it has no sound (empty: it has), and how many pieces of sound are damaged or misplaced.
 
-    There are as many frames as pictures in the file, more if `job.frames` is more, none without a face; where a sound
-    file without pictures has no video beside it, frame k is at (k - 1) / fps seconds, up to the end of the sound.
+    There are as many frames as pictures, more if `job.frames` is more, none without a face; of a sound file alone frame
+    k is at (k - 1) / fps seconds, up to the end of the sound.
     """
     least = job.frames or 0
     pictures = job.pictures or job.file
@@ -221,50 +237,6 @@ def _frames_heard(path: Path, rate: int, fps: float) -> int:
     for start, samples in audio_read.blocks(path, rate, Heard()):
         end = start + len(samples)
     return int(np.ceil(end / rate * fps - 0.01))
-
-
-def _facts(job: Job, corpus: Corpus, version: str) -> dict[str, str]:
-    """What a video's features hang on beside the network."""
-    files = [job.file] if job.pictures in (None, job.file) else [job.file, job.pictures]
-    sound = " ".join(f"{file.name}:{file.stat().st_size}" for file in files if file is not None)
-    return {"sound": sound, "pictures": f"{job.frames}, {corpus.fps:g} a second", "corpus": version}
-
-
-def _is_current(path: Path, about: dict[str, str], facts: dict[str, str]) -> bool:
-    """True if the video is done. Raises InputError where it was done by another network or other settings."""
-    there = store.read_about(path)
-    if there is None:
-        return False
-    if there.get("mark") != about["mark"]:
-        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
-        raise InputError(f"{path}: made with other {', '.join(differs)}; python -m extract.run --redo makes it anew")
-    return all(there.get(key) == value for key, value in facts.items())
-
-
-def _report(name: str, todo: list[Job], work: Path) -> None:
-    """Say and keep which videos have no sound, and which lack pieces of it."""
-    path = work / "features" / name / "soundless.json"
-    facts = [(job, store.read_about(store.path(work, name, job.video)) or {}) for job in todo]
-    silent = [(job, there["soundless"]) for job, there in facts if there.get("soundless")]
-    damaged = [(job, int(there["damaged"])) for job, there in facts if int(there.get("damaged", 0))]
-    results = {
-        "videos": len(todo),
-        "soundless": [{"video": job.video, "file": str(job.file or ""), "reason": why} for job, why in silent],
-        "damaged": [{"video": job.video, "file": str(job.file), "pieces": pieces} for job, pieces in damaged],
-    }
-    try:
-        told = inputs.parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        told = None
-    if told != results:
-        write_json(path, results)
-    if silent:
-        first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
-        more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
-        print(f"warning: {len(silent)} of {len(todo)} videos have no sound, so zeros: {first}{more}", file=sys.stderr)
-    for job, pieces in damaged[:NAMED]:
-        what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
-        print(f"warning: {job.file}: {what}: silence there", file=sys.stderr)
 
 
 def count_frames(config: Config) -> Mapping[str, int | None]:

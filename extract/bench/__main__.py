@@ -56,13 +56,9 @@ def command(
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench                                          beside the published ways
-
 python -m extract.bench --learning --pictures 256 --repeats 1    fine-tuning beside a bare loop
-
 python -m extract.bench --long 50000                             a long run, tf_efficientnet_b0
-
 python -m extract.bench --long 50000 --network demo_enet         the same with a small network"""
 
 

@@ -100,9 +100,7 @@ def distances(
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench.audio                                 the length of Aff-Wild2's longest video
-
 python -m extract.bench.audio --frames 3000 --fps 23.976 --variable"""
 
 

@@ -19,8 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import tomli_w
 import typer
 
 from extract.bench import fixtures, long_run
@@ -57,8 +58,6 @@ def prepare_corpus(folder: Path, lengths: Sequence[int], network: str, seed: int
     Returns:
         The environment of the commands that `time_commands` starts in `folder`.
     """
-    import tomli_w
-
     long_run._make_corpus(folder, [*lengths], seed)
     settings = long_run._settings(folder, network, seed)
     (folder / "config.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
@@ -78,10 +77,8 @@ def time_commands(folder: Path, environment: dict[str, str], processes: int, mor
     command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
     command += ["--work", str(folder / "work"), *more]
     began = time.perf_counter()
-    values = [
-        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for _ in range(processes)
-    ]
+    options: dict[str, Any] = {"env": environment, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    values = [subprocess.Popen(command, **options) for _ in range(processes)]
     for process in values:
         _, said = process.communicate()
         if process.returncode:
@@ -135,7 +132,6 @@ def command(
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench.cluster --pictures 20000 --repeats 3"""
 
 

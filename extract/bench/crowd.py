@@ -1,12 +1,10 @@
 """A made film of people who cross, with the truth about who is where, and what a detector would say.
 
-`boxes_of` plans it, `film` draws it, `detect` stands in for a face detector: who is hidden is not found, boxes jitter,
-some are missed and some are of nobody.
+`boxes_of` plans it, `detect` stands in for a face detector: who is hidden is not found, boxes jitter, some are missed
+and some are of nobody.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +16,11 @@ JITTER = 0.03
 """Standard deviation of a detection's place and size, in sizes of the face."""
 MISSED, FALSE = 0.04, 0.02
 """Chances that a face in sight is not found, and that a frame has a detection of nobody."""
-PORTRAITS = 12
-"""Different pictures of each person, shown in turn."""
 
 
 def boxes_of(seed: int, people: int, frames: int, wander: float = 0.0) -> NDArray[np.float64]:
-    """Boxes [frames, people, 4], farthest person first: half go right and half left, all at different heights.
-
-    `wander` 0: on straight lines at their own pace; 1: everybody also roams, and turns round at times.
+    """Boxes [frames, people, 4], farthest person first: half go right and half left, all at different heights, straight
+    (`wander` 0), or roaming and turning round at times (1).
     """
     rng = np.random.default_rng([0xC40D, seed])
     time = np.linspace(-1, 1, frames)[:, None]
@@ -64,31 +59,3 @@ def detect(boxes: NDArray[np.float64], seed: int) -> list[NDArray[np.float64]]:
         scores = rng.uniform(0.7, 0.95, len(found))
         results.append(rng.permutation(np.column_stack([found, scores])))
     return results
-
-
-def film(boxes: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames, BGR [HEIGHT, WIDTH, 3]: drawn heads whose faces fill the boxes, before a room."""
-    import cv2
-
-    from extract.demo import dynamics, identity, render
-
-    frames, people = boxes.shape[:2]
-    rng = np.random.default_rng([0xF11, seed])
-    ellipse = np.zeros((render.SIZE, render.SIZE), np.float32)
-    cv2.ellipse(ellipse, (56, 56), (38, 50), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
-    heads = []
-    for person in range(people):
-        who = identity.make_identity(1000 * seed + person)
-        states = dynamics.animate(rng, PORTRAITS, ["Neutral", "Happiness"], who.asymmetry).states
-        heads.append([render.Renderer(who).draw(state, rng) for state in states])
-    room = cv2.resize(rng.integers(60, 160, (5, 8, 3), dtype=np.uint8), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    for number in range(frames):
-        picture = room.copy()
-        for person, (x, y, width, _) in enumerate(boxes[number]):
-            scale = width / 60  # a drawn face is about 60 of its picture's 112 pixels wide
-            place = np.array([[scale, 0, x + width / 2 - 56 * scale], [0, scale, y + 0.6 * width - 56 * scale]])
-            head = heads[person][number // 3 % PORTRAITS]
-            warped = cv2.warpAffine(head, place, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
-            cover = cv2.warpAffine(ellipse, place, (WIDTH, HEIGHT))[:, :, None]
-            picture = (picture * (1 - cover) + warped * cover).astype(np.uint8)
-        yield picture

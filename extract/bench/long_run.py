@@ -57,16 +57,10 @@ class LongRun:
         """Peak without the network's part."""
         return self.peak - self.network
 
-    @property
-    def last_to_first(self) -> float:
-        """Rate of the last tenth in units of the first one's."""
-        return self.rates[-1] / self.rates[0]
-
 
 def main(count: int, network: str, seed: int) -> LongRun:
-    """Extract `count` (at least TENTHS) generated crops and measure.
-
-    `network`: a known one, or "tf_efficientnet_b0" with random weights. Raises Failed where the run fails.
+    """Extract `count` (at least TENTHS) generated crops by a known network, or "tf_efficientnet_b0" with random
+    weights, and measure. Raises Failed where the run fails.
     """
     if count < TENTHS:
         raise InputError(f"--long {count}: expected at least {TENTHS}")
@@ -207,7 +201,7 @@ def table(result: LongRun) -> str:
             "| part | frames/s | frames per processor second |\n|---|---|---|",
             *rows,
             "",
-            f"last tenth to first: {result.last_to_first:.2f}; per processor second "
+            f"last tenth to first: {result.rates[-1] / result.rates[0]:.2f}; per processor second "
             f"{result.per_cpu_second[-1] / result.per_cpu_second[0]:.2f}",
             f"resident at most: {result.peak / 1e6:,.0f} MB in all processes, of which the network "
             f"{result.network / 1e6:,.0f} MB; the rest is {result.beside_network / 1e6:,.0f} MB, {fits} "

@@ -39,9 +39,8 @@ Way = Callable[[], object]
 
 
 def main(pictures: int = 512, repeats: int = 5, seed: int = 0) -> dict[str, float]:
-    """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c).
-
-    Under "checking" the time that hashing the features takes, when written and when read, as a part of (c)'s.
+    """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c); under
+    "checking" the part of (c)'s time that hashing takes, when written and when read.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -95,9 +95,7 @@ def with_library(name: str) -> Callable[[list[NDArray[np.float64]]], list[Frame]
 
 
 def main(people: int, frames: int, seeds: range) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Each tracker's identity switches in each of the crowds, of people who cross and of people who roam, and the part
-    of their true boxes that it found: {tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}.
-    """
+    """{tracker: {"cross" or "roam": {"switches": [crowds], "found": [crowds]}}}: switches, parts of boxes found."""
     trackers = {"ours": track, "one or two people": follow}
     if importlib.util.find_spec("trackers"):
         trackers |= {name: with_library(place) for name, place in LIBRARY.items()}
@@ -125,11 +123,8 @@ def standard_error(values: list[float]) -> float:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.bench.people
-
 python -m extract.bench.people --people 12 --crowds 50 --json
-
 python -m extract.bench.people --seed 100      other crowds than those by which constants may have been chosen"""
 
 

@@ -24,10 +24,10 @@ LARGE = 2**27
 """Bytes of a network: shapes are told from a copy of it."""
 
 
-def entry(graph: GraphProto) -> Any:
-    """The graph's first input that is no constant."""
+def entries(graph: GraphProto) -> list[Any]:
+    """The graph's inputs that are no constants."""
     constants = {array.name for array in graph.initializer}
-    return next(value for value in graph.input if value.name not in constants)
+    return [value for value in graph.input if value.name not in constants]
 
 
 def takes_bytes(kind: int) -> bool:
@@ -42,7 +42,7 @@ def takes_whole_numbers(path: Path) -> bool:
     import onnx
 
     try:
-        return takes_bytes(entry(onnx.load(path, load_external_data=False).graph).type.tensor_type.elem_type)
+        return takes_bytes(entries(onnx.load(path, load_external_data=False).graph)[0].type.tensor_type.elem_type)
     except Exception:  # protobuf raises its own kinds for foreign bytes
         return False
 
@@ -52,10 +52,10 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
     from onnx import TensorProto
 
     real = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
-    constants = {array.name for array in graph.initializer}
-    if len(takes := [value.name for value in graph.input if value.name not in constants]) != 1:
-        raise InputError(f"{path}: takes {len(takes)} inputs ({', '.join(takes)}), expected the picture alone")
-    tensor = entry(graph).type.tensor_type
+    if len(takes := entries(graph)) != 1:
+        names = ", ".join(value.name for value in takes)
+        raise InputError(f"{path}: takes {len(takes)} inputs ({names}), expected the picture alone")
+    tensor = takes[0].type.tensor_type
     if not (takes_bytes(tensor.elem_type) or tensor.elem_type in real):
         known = dict(zip(TensorProto.DataType.values(), TensorProto.DataType.keys(), strict=True))
         kind = known.get(tensor.elem_type, f"of type {tensor.elem_type}").lower()
@@ -77,9 +77,8 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
 
 
 def check_sizes(path: Path, model: ModelProto) -> None:
-    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes.
-
-    What cannot be told without a picture counts as 1. Files that are large themselves are not looked through.
+    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes. What
+    cannot be told without a picture counts as 1; files that are large themselves are not looked through.
     """
     import onnx
 
@@ -98,10 +97,7 @@ def check_sizes(path: Path, model: ModelProto) -> None:
 
 
 def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]) -> None:
-    """Raise InputError unless each output is one vector a picture, of as many numbers as the config says.
-
-    `shapes` is {kind: shape}, the axis of the pictures first.
-    """
+    """Raise InputError unless each output, {kind: shape}, pictures first, is a vector as wide as the config says."""
     for kind, shape in shapes.items():
         if kind not in OUTPUTS:
             continue

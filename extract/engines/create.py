@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from extract.engines import onnx_session
+from extract.engines import onnx_session, onnxruntime_engine
+from extract.engines.graph import Engine
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.process import thread_limit
 
-if TYPE_CHECKING:
-    from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-
-E = TypeVar("E", "OpenVinoEngine", "OnnxRuntimeEngine")
+E = TypeVar("E")
 
 
 class EngineCache:
     """Engines that stay ready for the next video: one is made when its file, network or settings are asked for first.
-
-    For one thread at a time. After an error in the middle of a video, `clear` it: pictures may still be on their way.
+    For one thread. After an error in the middle of a video, `clear` it: pictures may still be on their way.
     """
 
     def __init__(self) -> None:
-        self._engines: dict[tuple[object, ...], OpenVinoEngine | OnnxRuntimeEngine] = {}
+        self._engines: dict[tuple[object, ...], Engine] = {}
 
-    def create(self, kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+    def create(self, kind: str, path: Path, network: Network, precision: str) -> Engine:
         """As `create`, which is asked once for each file (as it is now), network and setting."""
         now = path.stat()
         key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision)
@@ -41,22 +37,30 @@ class EngineCache:
         self._engines.clear()
 
 
-def create(kind: str, path: Path, network: Network, precision: str) -> OpenVinoEngine | OnnxRuntimeEngine:
+def create(kind: str, path: Path, network: Network, precision: str) -> Engine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
-
-    "auto" is ONNX Runtime where that can use a GPU and run the network, else OpenVINO. Warns where bf16 was asked for
-    and the hardware has none. Raises InputError as the engines do.
+    Warns where bf16 was asked for and the hardware has none. Raises InputError as the engines do.
     """
-    if wants_onnxruntime(kind):
-        from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
+    engine = choose(
+        kind,
+        lambda: onnxruntime_engine.OnnxRuntimeEngine(path, network, precision),
+        lambda: OpenVinoEngine(path, network, precision, thread_limit()),
+    )
+    if engine.remark:
+        warn(engine.remark)
+    return engine
 
+
+def choose(kind: str, onnxruntime: Callable[[], E], openvino: Callable[[], E]) -> E:
+    """What `kind` asks for: "auto" is ONNX Runtime where that can use a GPU and run the network, else OpenVINO."""
+    if wants_onnxruntime(kind):
         try:
-            return _remarked(OnnxRuntimeEngine(path, network, precision))
+            return onnxruntime()
         except InputError as error:
             if kind != "auto":
                 raise
-            print(f"warning: {error}; so it does now, without the GPU", file=sys.stderr)
-    return _remarked(OpenVinoEngine(path, network, precision, thread_limit()))
+            warn(f"{error}; so it does now, without the GPU")
+    return openvino()
 
 
 def wants_onnxruntime(kind: str) -> bool:
@@ -66,11 +70,5 @@ def wants_onnxruntime(kind: str) -> bool:
     if onnx_session.find_device() == "cuda":
         return True
     if onnx_session.has_gpu():
-        print(f"warning: networks run on the CPU; for the GPU: {onnx_session.INSTALL}", file=sys.stderr)
+        warn(f"networks run on the CPU; for the GPU: {onnx_session.INSTALL}")
     return False
-
-
-def _remarked(engine: E) -> E:
-    if engine.remark:
-        print(f"warning: {engine.remark}", file=sys.stderr)
-    return engine

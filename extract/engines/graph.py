@@ -1,7 +1,9 @@
-"""An ONNX graph with the outputs that a network's row asks for, and what comes out of them."""
+"""What runs a network; its ONNX graph with the outputs that its row asks for, and what comes out of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 
 Outputs = dict[str, NDArray[np.float32]]
+Done = Callable[[Outputs], None]
 PICTURE = "picture"
 """The kind of an output that is a picture."""
 INPUT_SCALE = 255.0
@@ -29,11 +32,40 @@ REMARKS = {
 """What OpenVINO does with bf16 where the CPU lacks it (fp32 on AVX2, imitation on AVX-512), found by trying."""
 
 
-def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
-    """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}.
+class Engine(ABC):
+    """Runs one network. Give it pictures with `submit`; results {kind: float32 [width]} come to callbacks."""
 
-    For `classifier` networks the embedding is the first input of the Gemm that makes the only output; "classifier" is
-    that output. Raises InputError where the file is no ONNX graph, has another structure, or lacks a named output.
+    network: Network
+    widths: dict[str, int]
+    """Of each kind of output."""
+    runs: str
+    """What computes, for the record of a file's features."""
+    remark: str
+    """What the user should know of it, or empty."""
+
+    def begin_video(self) -> None:  # noqa: B027
+        """The next picture is a video's first."""
+
+    @abstractmethod
+    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+        """Take one picture uint8 [size, size, channels], waiting while all is busy."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Wait until every callback has been called."""
+
+    def run(self, picture: NDArray[np.uint8]) -> Outputs:
+        """One picture, now."""
+        answer: list[Outputs] = []
+        self.submit(picture, answer.append)
+        self.flush()
+        return answer[0]
+
+
+def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
+    """The ONNX graph with the wanted tensors as outputs, and {kind: tensor name}; of a `classifier` network the first
+    input of its Gemm as "embedding", its only output as "classifier". Raises InputError where the file is no ONNX
+    graph, has another structure, or lacks a named output.
     """
     import onnx
 

@@ -9,16 +9,15 @@ the next one is gathered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check, onnx_session
-from extract.engines.graph import INPUT_SCALE, Outputs, expose, split
+from extract.engines.graph import INPUT_SCALE, Done, Engine, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -40,15 +39,14 @@ class _Batch:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.pixels = np.zeros(shape, np.uint8)
-        self.waiting: list[Callable[[Outputs], None]] = []
+        self.waiting: list[Done] = []
 
 
-class OnnxRuntimeEngine:
-    """Runs one network in batches. Give it pictures with `submit`; results come to callbacks, in order."""
+class OnnxRuntimeEngine(Engine):
+    """Runs one network in batches; results come in order, during some later `submit` or `flush`."""
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", device: str | None = None) -> None:
         """Build. `precision` is "fp32" (no TF32) or "bf16" (TF32 on a GPU); `device` None is CUDA where there is one.
-
         Raises InputError for a network whose input is not [N, channels, size, size], that ONNX Runtime cannot run, or
         that mixes the pictures of a batch.
         """
@@ -56,7 +54,8 @@ class OnnxRuntimeEngine:
         device = device or onnx_session.find_device()
         self.remark = "" if precision == "fp32" else onnx_session.WITHOUT_BF16[device]
         model, wanted = expose(path, network)
-        count = _fixed_batch(model) or BATCH[device]
+        axes = check.entries(model.graph)[0].type.tensor_type.shape.dim
+        count = int(axes[0].dim_value if axes else 0) or BATCH[device]
         self._shape = (count, network.size, network.size, len(network.mean))
         self._kinds, self._names = list(wanted), list(wanted.values())
         self._what = f"{count} pictures of {network.name!r} at once"
@@ -79,11 +78,8 @@ class OnnxRuntimeEngine:
         if self._gathering.waiting:
             self._launch()
 
-    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
-        """Take one picture uint8 [size, size, channels]; a full batch goes to the device, waiting while it is busy.
-
-        `done` gets {kind: float32 [width]} during some later `submit` or `flush`.
-        """
+    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+        """Take one picture uint8 [size, size, channels]; a full batch goes to the device, waiting while it is busy."""
         batch = self._gathering
         batch.pixels[len(batch.waiting)] = picture
         batch.waiting.append(done)
@@ -95,13 +91,6 @@ class OnnxRuntimeEngine:
         self.begin_video()
         while self._queued:
             self._deliver()
-
-    def run(self, picture: NDArray[np.uint8]) -> Outputs:
-        """One picture, now."""
-        answer: list[Outputs] = []
-        self.submit(picture, answer.append)
-        self.flush()
-        return answer[0]
 
     def _launch(self) -> None:
         self._queued.append((self._gathering, self._thread.submit(self._run, self._gathering.pixels)))
@@ -149,13 +138,12 @@ class OnnxRuntimeEngine:
 
 
 def _with_pixels(model: ModelProto, network: Network, batch: int) -> ModelProto:
-    """Build (pixel / 255 - mean) / std and the layout change into the graph, before its own input.
-
-    It then takes uint8 [batch, size, size, channels]. A network that takes whole numbers gets the pixels as they are.
+    """Put (pixel / 255 - mean) / std and the layout change before the graph's own input: it takes uint8 [batch, size,
+    size, channels]. A network that takes whole numbers gets the pixels as they are.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    graph, takes = model.graph, check.entry(model.graph)
+    graph, takes = model.graph, check.entries(model.graph)[0]
     kind, last, steps = takes.type.tensor_type.elem_type, PIXELS, []
     if not check.takes_bytes(kind):
         steps.append(helper.make_node("Cast", [last], [f"{PIXELS}_real"], to=TensorProto.FLOAT))
@@ -175,9 +163,3 @@ def _with_pixels(model: ModelProto, network: Network, batch: int) -> ModelProto:
     for result in graph.output:
         result.ClearField("type")  # known from the graph; `expose` says float32 of all
     return model
-
-
-def _fixed_batch(model: Any) -> int:
-    """The batch size that the file demands, 0 where it leaves it open."""
-    axes = check.entry(model.graph).type.tensor_type.shape.dim
-    return int(axes[0].dim_value) if axes else 0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check as network_check
-from extract.engines.graph import INPUT_SCALE, REMARKS, Outputs, expose, split
+from extract.engines.graph import INPUT_SCALE, REMARKS, Done, Engine, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -24,22 +24,59 @@ PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
 """OpenVINO's names of ours."""
 
 
-class OpenVinoEngine:
-    """Runs one network on CPU. Give it pictures with `submit`; results come to callbacks, in any order."""
+class Requests:
+    """A compiled network's requests, several at a time; results come to callbacks in any order, on threads of its own.
+    What a callback raises is raised by the next call.
+    """
+
+    def __init__(
+        self, compiled: Any, wanted: dict[str, str], convert: Callable[[Outputs], Outputs], most: int = 0
+    ) -> None:
+        """`wanted` are the outputs' names by kind, `convert` makes what callbacks get of them; `most` requests."""
+        import openvino as ov
+
+        self._ports, self._convert = {kind: compiled.output(name) for kind, name in wanted.items()}, convert
+        self._queue = ov.AsyncInferQueue(compiled, most)
+        self._queue.set_callback(self._arrived)
+        self._failure: BaseException | None = None
+
+    def submit(self, values: NDArray[Any], done: Done) -> None:
+        """Queue the network's input; waits while every request is busy."""
+        self._raise_failure()
+        self._queue.start_async({0: values}, done)
+
+    def flush(self) -> None:
+        """Wait until every callback has been called."""
+        self._queue.wait_all()
+        self._raise_failure()
+
+    def _arrived(self, request: Any, done: Done) -> None:
+        try:  # an exception that leaves a callback would end the process
+            arrays = {kind: np.array(request.get_tensor(port).data, np.float32) for kind, port in self._ports.items()}
+            done(self._convert(arrays))
+        except BaseException as error:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class OpenVinoEngine(Engine):
+    """Runs one network on CPU; results come in any order, on threads of the engine's."""
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
-        """Compile. `precision` is "fp32" or "bf16"; `threads` None means every core.
-
-        Raises InputError for a network whose input is not [N, channels, size, size].
+        """Compile for "fp32" or "bf16"; `threads` None means every core. Raises InputError for an input that is not [N,
+        channels, size, size].
         """
         import openvino as ov
 
-        graph, self._wanted = expose(path, network)
+        graph, wanted = expose(path, network)
         self.network = network
         core = ov.Core()
         try:
             model = core.read_model(graph.SerializeToString())
-            compiled = core.compile_model(_with_pixels(model, network), "CPU", _settings(precision, threads))
+            compiled = core.compile_model(_with_pixels(model, network), "CPU", compile_settings(precision, threads))
         except (RuntimeError, UnicodeDecodeError) as error:  # the latter: of the text of the former
             raise InputError(
                 f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
@@ -49,77 +86,37 @@ class OpenVinoEngine:
         self.runs = f"openvino {version('openvino')} on CPU, {PRECISIONS.get(ran, ran)}"
         native = precision == "fp32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.remark = "" if native else REMARKS[PRECISIONS.get(ran, ran)]
-        self._ports = {kind: compiled.output(name) for kind, name in self._wanted.items()}
-        shapes = {kind: port.partial_shape for kind, port in self._ports.items()}
+        shapes = {kind: compiled.output(name).partial_shape for kind, name in wanted.items()}
         network_check.check_outputs(
             path, network, {kind: [axis.get_max_length() for axis in shape] for kind, shape in shapes.items()}
         )
         # One more request than threads: the next picture waits in the engine, not for Python
-        self._queue = ov.AsyncInferQueue(compiled, threads + 1 if threads else 0)
-        self._queue.set_callback(self._arrived)
-        self._failure: BaseException | None = None
-        self.widths = {kind: len(row) for kind, row in self.run(_black(network)).items()}
+        self._requests = Requests(compiled, wanted, self._split, threads + 1 if threads else 0)
+        black = np.zeros((network.size, network.size, len(network.mean)), np.uint8)
+        self.widths = {kind: len(row) for kind, row in self.run(black).items()}
 
-    def begin_video(self) -> None:
-        """Nothing to do: pictures run one by one."""
+    def _split(self, raw: Outputs) -> Outputs:
+        return split({kind: array.ravel() for kind, array in raw.items()}, self.network)
 
-    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None:
-        """Queue one picture uint8 [size, size, channels]; waits while every request is busy.
-
-        `done` gets {kind: float32 [width]} on a thread of the engine's.
-        """
-        self._raise_failure()
-        self._queue.start_async({0: picture[None]}, done)
+    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+        """Queue one picture uint8 [size, size, channels]; waits while every request is busy."""
+        self._requests.submit(picture[None], done)
 
     def flush(self) -> None:
         """Wait until every callback has been called."""
-        self._queue.wait_all()
-        self._raise_failure()
-
-    def run(self, picture: NDArray[np.uint8]) -> Outputs:
-        """One picture, now."""
-        answer: list[Outputs] = []
-        self.submit(picture, answer.append)
-        self.flush()
-        return answer[0]
-
-    def _arrived(self, request: Any, done: Callable[[Outputs], None]) -> None:
-        try:  # an exception that leaves a callback would end the process
-            done(
-                split(
-                    {
-                        kind: np.array(request.get_tensor(port).data, np.float32).ravel()
-                        for kind, port in self._ports.items()
-                    },
-                    self.network,
-                )
-            )
-        except BaseException as error:
-            self._failure = error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._requests.flush()
 
 
-def _black(network: Network) -> NDArray[np.uint8]:
-    return np.zeros((network.size, network.size, len(network.mean)), np.uint8)
-
-
-def _settings(precision: str, threads: int | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": next((theirs for theirs, ours in PRECISIONS.items() if ours == precision)),
-    }
+def compile_settings(precision: str, threads: int | None = None) -> dict[str, Any]:
+    """OpenVINO's settings for "fp32" or "bf16"; `threads` None means every core."""
+    theirs = next(theirs for theirs, ours in PRECISIONS.items() if ours == precision)
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": theirs}
     # Pinned, the threads of several processes that share a machine would all be pinned to its first cores
     return settings | ({"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False} if threads else {})
 
 
 def _with_pixels(model: Any, network: Network) -> Any:
-    """Build (pixel / 255 - mean) / std and the layout change into the network, where they cost least.
-
-    A network that takes whole numbers gets the pixels as they are.
-    """
+    """Put (pixel / 255 - mean) / std and the layout change into the network, unless it takes whole numbers."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 

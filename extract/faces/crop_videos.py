@@ -19,13 +19,13 @@ from typing import Any
 
 from extract.faces import boxes, crops
 from extract.faces.detector import DETECT_SIDE, DETECTOR, Detect, yunet
-from extract.faces.people import PeopleOptions, Sighting
+from extract.faces.people import PeopleOptions
 from extract.media import video
 from extract.media.frames import SIDES as TWO
 from extract.runtime import file_names, inputs, locks
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.progress import progress
-from extract.runtime.run_folder import write_json
+from extract.runtime.run_folder import unwritable_error, write_json
 
 SIDES = {1: ("",), 2: TWO}
 """What is added to a video's name, per number of people."""
@@ -67,21 +67,6 @@ class Report:
     """Video -> what is wrong with its file. Crops of the frames that can be read, if any, are kept."""
 
 
-def main(
-    videos: Path, out: Path, *, faces: int = 1, size: int = 112, detector: Path | None = None, redo: bool = False
-) -> Report:
-    """Crop the faces of all videos in a folder, together with whoever else works on it; done videos are left alone.
-
-    `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`.
-    Frames without a detected face have no file; a video without faces gets an empty folder. Crops are `size` pixels
-    square. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also those
-    whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when their
-    file has another size. `redo` does all again, except crops that came from elsewhere.
-    Raises InputError for a folder, a detector file or settings that cannot be used; videos finished before that stay.
-    """
-    return crop_files(video.list_files(videos), out, faces=faces, size=size, detector=detector, redo=redo)
-
-
 def crop_files(
     files: dict[str, Path],
     out: Path,
@@ -92,27 +77,27 @@ def crop_files(
     redo: bool = False,
     people: PeopleOptions | None = None,
 ) -> Report:
-    """The same of some files by their video's name. Where the faces were is left in `boxes.path(out, video)`.
+    """Crop the faces of videos, by name, together with whoever else works on them; done ones are left alone.
 
-    With `people`, and whatever `faces` is, everybody's crops are made, as `<out>/<video>/<video>_1/00001.jpg`.
+    `faces=1`: one person per video, `<out>/<video>/`; `faces=2`: `<out>/<video>_left/` and `<out>/<video>_right/`; with
+    `people`, and whatever `faces` is, everybody, `<out>/<video>/<video>_1/`. Frames without a detected face have no
+    file; a video without faces gets an empty folder. Crops are `size` pixels square; where the faces were is left in
+    `boxes.path(out, video)`. `detector` is YuNet's file; None: the cache folder, else downloaded. Broken videos (also
+    those whose name can be no folder's) are listed in the report and in `<out>/failures.json`, and done again when
+    their file has another size. `redo` does all again, except crops that came from elsewhere.
+    Raises InputError for a detector file or settings that cannot be used; videos finished before that stay.
     """
     faces = people.at_once if people else faces
     if (not people and faces not in SIDES) or size < 1:
         raise InputError(f"--faces {faces} --size {size}: expected 1 or 2 faces, and a positive size")
-    unnamable = {
-        name: f"{file_names.printable(file.name)}: its name {why}: rename it"
-        for name, file in files.items()
-        if (why := file_names.problem(file_names.VIDEO, name))
-    }
+    whys = {name: file_names.problem(file_names.VIDEO, name) for name in files}
+    printed = {name: file_names.printable(file.name) for name, file in files.items()}
+    unnamable = {name: f"{printed[name]}: its name {why}: rename it" for name, why in whys.items() if why}
     clips = [Clip(name, file, out, faces, people) for name, file in files.items() if name not in unnamable]
     began = time.time()
-    settings = {
-        "faces": faces,
-        "size": size,
-        "margin": crops.MARGIN,
-        "detect_side": DETECT_SIDE,
-        "detector": DETECTOR.sha256,
-    } | ({"people": asdict(people)} if people else {})
+    settings: dict[str, Any] = {"faces": faces, "size": size, "margin": crops.MARGIN}
+    settings |= {"detect_side": DETECT_SIDE, "detector": DETECTOR.sha256}
+    settings |= {"people": asdict(people)} if people else {}
 
     def is_done(clip: Clip) -> bool:
         return _is_done(clip, settings, began, redo)
@@ -128,48 +113,43 @@ def crop_files(
                     bar.advance(0, clip.video)
                     with _replacing(clip) as folders:
                         made, write_boxes = _crop(clip, folders, size, detect, bar.advance)
-                        made |= {"file": clip.file.name, "bytes": _size(clip.file), "settings": settings}
+                        made |= {"file": clip.file.name, "bytes": inputs.file_size(clip.file), "settings": settings}
                         _publish(clip, made, write_boxes)
                     claims.release(clip.video)
     return _report(clips, out, unnamable)
 
 
 def _crop(
-    clip: Clip, folders: list[Path], size: int, detect: Detect, advance: Callable[[int], None]
+    clip: Clip, folders: list[Path], size: int, detect: Detect, advance: crops.Advance
 ) -> tuple[dict[str, Any], Callable[[Path], None]]:
     """Crop a video; returns what is known of the crops, and what writes the boxes to a file."""
     if clip.people is None:
-        sides: list[crops.Boxes] = []
-        made = crops.crop_video(clip.file, folders, size, detect, advance, sides.extend)
+        made, sides = crops.crop_video(clip.file, folders, size, detect, advance)
         return made, lambda target: boxes.write(target, sides)
-    found: list[Sighting] = []
-    made = crops.crop_people(clip.file, folders[0], clip.video, size, detect, clip.people, advance, found.extend)
-    return made, lambda target: boxes.write_people(target, found)
+    made, people = crops.crop_people(clip.file, folders[0], clip.video, size, detect, clip.people, advance)
+    return made, lambda target: boxes.write_people(target, people)
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
-    """True if nothing is left to do. Raises InputError where crops are there that were made otherwise.
-
-    A file of which no frame can be read is tried once in every run.
+    """True if nothing is left to do; a file of which no frame can be read is tried once in every run. Raises InputError
+    where crops are there that were made otherwise.
     """
     record, there = _record(clip), all(target.is_dir() for target in clip.targets())
     if not record:
         return there  # crops from elsewhere: taken as they are
     if redo or not record["frames"]:
         return clip.record.stat().st_mtime >= began and (there or not record["frames"])
-    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: _size(clip.file)}
+    before, now = record["settings"] | {FILE_SIZE: record["bytes"]}, settings | {FILE_SIZE: inputs.file_size(clip.file)}
     differs = [key for key in now if before.get(key) != now[key]]
     if not there and not any(target.is_dir() for target in clip.targets(before)):
         return False
     if differs == [FILE_SIZE] and record["broken"]:
         return False  # its file was mended
     if differs:
+        said, here = (", ".join(f"{key} {facts.get(key)}" for key in differs) for facts in (before, now))
         raise InputError(
-            f"{clip.out / clip.video}: made with "
-            + ", ".join(f"{key} {before.get(key)}" for key in differs)
-            + "; now there is "
-            + ", ".join(f"{key} {now[key]}" for key in differs)
-            + "; --redo makes it anew, another folder for the crops keeps both"
+            f"{clip.out / clip.video}: made with {said}; now there is {here}; --redo makes it anew, another folder for "
+            f"the crops keeps both"
         )
     return there
 
@@ -186,10 +166,8 @@ def _replacing(clip: Clip) -> Iterator[list[Path]]:
             shutil.rmtree(folder, ignore_errors=True)
         yield folders
     except OSError as error:
-        raise InputError(
-            f"{clip.targets()[0]}: cannot be written ({error.strerror or error}); free some space or choose another "
-            f"folder for the crops"
-        ) from error
+        advice = "free some space or choose another folder for the crops"
+        raise unwritable_error(clip.targets()[0], error, advice) from error
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -218,19 +196,9 @@ def _publish(clip: Clip, record: dict[str, Any], write_boxes: Callable[[Path], N
 
 def _record(clip: Clip) -> dict[str, Any]:
     """What a run noted of a video, or {}."""
-    try:
-        record = dict(inputs.parse_json(clip.record.read_text(encoding="utf-8")))
-        return record if {"frames", "crops", "broken", "settings", "bytes"} <= record.keys() else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _size(file: Path) -> int:
-    """Bytes of a file, -1 where it is gone."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return -1
+    record = inputs.load_json(clip.record)
+    known = isinstance(record, dict) and {"frames", "crops", "broken", "settings", "bytes"} <= record.keys()
+    return record if known else {}
 
 
 def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
@@ -253,8 +221,8 @@ def _report(clips: list[Clip], out: Path, unnamable: dict[str, str]) -> Report:
 def command(
     videos: Path, out: Path, *, faces: int = 1, size: int = 112, redo: bool = False, as_json: bool = False
 ) -> int:
-    """Run `main` and tell what became of the videos; the exit code is 1 where a video is broken, else 0."""
-    report = main(videos, out, faces=faces, size=size, redo=redo)
+    """Crop a folder's videos and tell what became of them; the exit code is 1 where a video is broken, else 0."""
+    report = crop_files(video.list_files(videos), out, faces=faces, size=size, redo=redo)
     if as_json:
         print(json.dumps({"folder": str(out)} | asdict(report), indent=2))
     else:
@@ -262,7 +230,7 @@ def command(
     if report.without_face and not as_json:
         print(f"no face in {len(report.without_face)} of them: {', '.join(report.without_face)}")
     for reason in report.broken.values():
-        print(f"warning: {videos / reason}", file=sys.stderr)
+        warn(f"{videos / reason}")
     if report.broken:
         print(
             f"{len(report.broken)} videos are broken; crops of the frames that can be read are kept. Once a file is "

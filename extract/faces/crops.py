@@ -6,6 +6,7 @@ one frame and the boxes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ QUALITY = 95
 CHANGED = "changed while it was read"
 Boxes = dict[int, NDArray[np.float64]]
 """One person's box [4] by frame."""
+Advance = Callable[[int], None]
 
 
 def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """The square around a box [x, y, width, height], with MARGIN, as [size, size, 3]; black outside the frame.
-
-    Cut at fractions of pixels and resized bilinearly with antialiasing, as PIL does.
+    """The square around a box [x, y, width, height], with MARGIN, as [size, size, 3]; black outside the frame. Cut at
+    fractions of pixels and resized bilinearly with antialiasing, as PIL does.
     """
     from PIL import Image
 
@@ -47,111 +48,90 @@ def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDAr
 
 
 def crop_video(
-    file: Path,
-    folders: list[Path],
-    size: int,
-    detect: Detect,
-    advance: Callable[[int], None],
-    keep: Callable[[list[Boxes]], None] = lambda people: None,
-) -> dict[str, Any]:
+    file: Path, folders: list[Path], size: int, detect: Detect, advance: Advance
+) -> tuple[dict[str, Any], list[Boxes]]:
     """Crop one video's faces into `folders`, one per person from left to right; they are made unless no frame is read.
 
-    `advance(1)` is called twice per frame; `keep` gets everybody's boxes by frame, once all are known. Returns `frames`
-    (read), `crops` and `broken` (why the file is not whole, or None). Of a file that changes meanwhile no frame counts
-    as read: boxes and frames may not belong together.
-    Raises OSError where the folders cannot be written.
+    `advance(1)` is called twice per frame. Returns `frames` (read), `crops` and `broken` (why the file is not whole, or
+    None), and everybody's boxes by frame. Of a file that changes meanwhile no frame counts as read: boxes and frames
+    may not belong together. Raises OSError where the folders cannot be written.
     """
-    before, follower, width = _state(file), tracking.Follower(), 0
+    follower, width, people = tracking.Follower(), 0, list[Boxes]()
 
     def add(frame: int, pixels: NDArray[np.uint8]) -> None:
         nonlocal width
         follower.add(frame, detect(pixels))
         width = pixels.shape[1]
 
-    frames, broken = _read(file, add, advance)
-    people = tracking.choose(follower.tracks(), len(folders), width)
-    keep(people)
-    found = {"frames": frames, "crops": sum(len(boxes) for boxes in people), "broken": broken}
-    return _cut_out(file, before, found, dict(zip(folders, people, strict=True)), size, advance)
+    def choose() -> dict[Path, Boxes]:
+        people.extend(tracking.choose(follower.tracks(), len(folders), width))
+        return dict(zip(folders, people, strict=True))
+
+    return _make(file, add, choose, size, advance), people
 
 
 def crop_people(
-    file: Path,
-    folder: Path,
-    name: str,
-    size: int,
-    detect: Detect,
-    options: PeopleOptions,
-    advance: Callable[[int], None],
-    keep: Callable[[list[Sighting]], None] = lambda people: None,
-) -> dict[str, Any]:
+    file: Path, folder: Path, name: str, size: int, detect: Detect, options: PeopleOptions, advance: Advance
+) -> tuple[dict[str, Any], list[Sighting]]:
     """Crop everybody's faces into `<folder>/<name>_1`, `_2`, ..., by the people's numbers; the rest as `crop_video`."""
-    before, follower = _state(file), PeopleFollower(options)
-    frames, broken = _read(file, lambda frame, pixels: follower.add(frame, detect(pixels), pixels), advance)
-    people = follower.people()
-    folders = {folder / f"{name}_{number}": person.boxes for number, person in enumerate(people, 1)}
-    sharpness: dict[Path, list[float]] = {target: [] for target in folders}
-    found = {"frames": frames, "crops": sum(map(len, folders.values())), "broken": broken}
-    if frames:
-        folder.mkdir(parents=True)
-    made = _cut_out(
-        file,
-        before,
-        found,
-        folders,
-        size,
-        advance,
-        lambda target, cut: sharpness[target].append(measure_sharpness(cut)),
-    )
-    for person, values in zip(people, sharpness.values(), strict=True):
-        person.sharpness = np.array(values, np.float32)
-    keep(people if made["frames"] else [])
-    return made
+    follower, people = PeopleFollower(options), dict[Path, Sighting]()
+    sharpness: dict[Path, list[float]] = defaultdict(list)
+
+    def add(frame: int, pixels: NDArray[np.uint8]) -> None:
+        follower.add(frame, detect(pixels), pixels)
+
+    def choose() -> dict[Path, Boxes]:
+        people.update({folder / f"{name}_{n}": person for n, person in enumerate(follower.people(), 1)})
+        return {target: person.boxes for target, person in people.items()}
+
+    def look(target: Path, cut: NDArray[np.uint8]) -> None:
+        sharpness[target].append(measure_sharpness(cut))
+
+    made = _make(file, add, choose, size, advance, look)
+    if not made["frames"]:
+        return made, []
+    folder.mkdir(parents=True, exist_ok=True)
+    for target, person in people.items():
+        person.sharpness = np.array(sharpness[target], np.float32)
+    return made, list(people.values())
 
 
-def _read(
-    file: Path, add: Callable[[int, NDArray[np.uint8]], None], advance: Callable[[int], None]
-) -> tuple[int, str | None]:
-    """Give every frame to `add`; returns how many there are, and why the file is not whole."""
-    frames = 0
+def _make(
+    file: Path,
+    add: Callable[[int, NDArray[np.uint8]], None],
+    choose: Callable[[], dict[Path, Boxes]],
+    size: int,
+    advance: Advance,
+    look: Callable[[Path, NDArray[np.uint8]], None] = lambda folder, cut: None,
+) -> dict[str, Any]:
+    """Give every frame to `add`, then read the file again and save the crops of each folder that `choose` gives.
+
+    Returns `frames`, `crops` and `broken`; `look` is shown every crop.
+    """
+    before, frames, broken = _state(file), 0, None
     try:
         for frames, pixels in enumerate(video.read(file), 1):
             add(frames, pixels)
             advance(1)
     except video.BrokenVideo as error:
-        return frames, str(error)
-    return frames, None
-
-
-def _cut_out(
-    file: Path,
-    before: tuple[int, int] | None,
-    found: dict[str, Any],
-    folders: dict[Path, Boxes],
-    size: int,
-    advance: Callable[[int], None],
-    look: Callable[[Path, NDArray[np.uint8]], None] = lambda folder, cut: None,
-) -> dict[str, Any]:
-    """Read the file again and save each folder's crops; returns `found`, or that no frame counts.
-
-    `before` is the file's state at the start; `look` is shown every crop.
-    """
-    if found["frames"]:
-        for folder in folders:
-            folder.mkdir(parents=True)
-        try:
-            for number, pixels in _again(file, found["frames"] if found["crops"] else 0):
-                for folder, boxes in folders.items():
-                    if number in boxes:
-                        cut = crop(pixels, boxes[number], size)
-                        _save(cut, folder / f"{number:05d}.jpg")
-                        look(folder, cut)
-                advance(1)
-        except video.BrokenVideo as error:
-            return {"frames": 0, "crops": 0, "broken": str(error)}
-    if _state(file) != before:
-        return {"frames": 0, "crops": 0, "broken": CHANGED}
-    return found
+        broken = str(error)
+    folders = choose()
+    crops = sum(map(len, folders.values()))
+    for folder in folders if frames else ():
+        folder.mkdir(parents=True)
+    try:
+        for number, pixels in _again(file, frames if crops else 0):
+            for folder, boxes in folders.items():
+                if number in boxes:
+                    cut = crop(pixels, boxes[number], size)
+                    _save(cut, folder / f"{number:05d}.jpg")
+                    look(folder, cut)
+            advance(1)
+        if _state(file) != before:
+            raise video.BrokenVideo(CHANGED)
+    except video.BrokenVideo as error:
+        return {"frames": 0, "crops": 0, "broken": str(error)}
+    return {"frames": frames, "crops": crops, "broken": broken}
 
 
 def _again(file: Path, frames: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -19,20 +19,11 @@ video from 40, and smaller ones say little about affect. Twice as fast as 640.""
 FOUND_FROM = 10
 """Pixels of a face, as YuNet looks at it, from which it is found."""
 DETECTOR = Network(
-    "face_detection_yunet_2023mar",
-    DETECT_SIDE,
-    (0.0, 0.0, 0.0),
-    (1 / 255, 1 / 255, 1 / 255),
-    "bgr",
-    None,
-    None,
-    False,
-    "face_detection_yunet_2023mar.onnx",
+    "face_detection_yunet_2023mar", DETECT_SIDE, (0.0,) * 3, (1 / 255,) * 3, "bgr",
+    file="face_detection_yunet_2023mar.onnx", classifier=False,
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    classifier=False,
-)
-
+)  # fmt: skip
 Detect = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
@@ -40,9 +31,8 @@ def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
     """A function from BGR pixels [H, W, 3] to detections [K, 15]: x, y, width, height in pixels, score in 0..1, then x
     and y of five points: the person's right eye, left eye, nose, right and left corner of the mouth.
 
-    `path` is the detector's file; None: the cache folder, else downloaded. With `smallest`, faces from so many pixels
-    on are found in large pictures, too, at which it looks more closely for that. Raises InputError where the file is
-    missing or another one.
+    `path` is the detector's file; None: the cache folder, else downloaded. With `smallest`, large pictures are looked
+    at closely enough for faces from so many pixels on. Raises InputError where the file is missing or another one.
     """
     import cv2
 

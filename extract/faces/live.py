@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.faces import tracking
-from extract.faces.tracking import MEMORY, NEAR, OVERLAP, SIZE_SIGMA, START_SCORE, Track
+from extract.faces.tracker import Tracker
+from extract.faces.tracking import MEMORY, SIZE_SIGMA, START_SCORE, Track
 
 REACH = round(4 * SIZE_SIGMA)
 """Frames back that a box is smoothed over, as `tracking.smooth` cuts its kernel off."""
@@ -24,17 +25,7 @@ class FaceFollower(Protocol):
     """What a stream needs to know who is where."""
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
-        """Take a frame's detections [K, 5 or more] (box, score, ...) and pixels; returns the faces in it, by number.
-
-        Frame numbers only rise.
-        """
-
-
-class Tracker(Protocol):
-    """What numbers people from frame to frame."""
-
-    def update(self, detections: NDArray[np.float64], pixels: NDArray[np.uint8], frame: int) -> NDArray[np.int64]:
-        """The numbers [K] of a frame's detections [K, 5 or more], from 1; 0 for what is not, or not yet, a person."""
+        """The faces in a frame, by its detections [K, 5 or more] (box, score) and pixels; frame numbers only rise."""
 
 
 class RecentBoxes:
@@ -63,10 +54,9 @@ class RecentBoxes:
 
 
 class LargestFace:
-    """Follows the largest face, until that is gone; then the largest again, as another person.
-
-    A face counts from its first sure detection on; of a file, three make one. A person may go undetected for MEMORY
-    frames, and is looked for twice at least: of a slow stream few frames are seen.
+    """Follows the largest face, until that is gone; then the largest again, as another person. A face counts from its
+    first sure detection on; of a file, three make one. A person may go undetected for MEMORY frames, and is looked for
+    twice at least: of a slow stream few frames are seen.
     """
 
     def __init__(self) -> None:
@@ -92,8 +82,7 @@ def _same(box: NDArray[np.float64], detections: NDArray[np.float64]) -> int | No
     """Which detection is the person who was at `box`."""
     if not len(detections):
         return None
-    overlap, distance = (f(box[None], detections[:, :4])[0] for f in (tracking.overlaps, tracking.distances))
-    closeness = np.where(overlap >= OVERLAP, 1 + overlap, np.where(distance < NEAR, 1 - distance, 0.0))
+    closeness = tracking.closeness(box[None], detections[:, :4])[0]
     return int(closeness.argmax()) if closeness.max() > 0 else None
 
 

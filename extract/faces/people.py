@@ -77,9 +77,7 @@ class PeopleFollower:
                 self._rows.setdefault(person, []).append((frame, row))
 
     def people(self) -> list[Sighting]:
-        """Everybody, by first frame, then from left to right. Of more than `at_once` in a frame those who are largest
-        and longest in the film are kept.
-        """
+        """Everybody, by first frame, then from left to right; of more than `at_once` in a frame, the heaviest."""
         tracks = []
         for rows in self._rows.values():
             if len(rows) >= min(SHORTEST, self._seen):
@@ -99,8 +97,8 @@ class PeopleFollower:
 
 
 def measure_roll(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees [N] by which heads are turned clockwise in the picture, of YuNet's landmarks [N, 10] (the right eye's x
-    and y, the left eye's, ...): the angle of the line through the eyes. NaN where there are no landmarks.
+    """Degrees [N] by which heads are turned clockwise, of YuNet's landmarks [N, 10] (x and y of the right eye, the left
+    eye, ...): the angle of the line through the eyes. NaN where there are no landmarks.
     """
     if landmarks.shape[1] < 4:
         return np.full(len(landmarks), np.nan)
@@ -109,9 +107,8 @@ def measure_roll(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def measure_sharpness(crop: NDArray[np.uint8]) -> float:
-    """Variance of the Laplacian of a crop's grey levels (Pech-Pacheco et al. 2000): small where it is blurred.
-
-    It compares faces of crops of one size; noise raises it, too.
+    """Variance of the Laplacian of a crop's grey levels (Pech-Pacheco et al. 2000): small where it is blurred, larger
+    where there is noise. It compares crops of one size.
     """
     import cv2
 

@@ -81,9 +81,7 @@ class Tracker:
     """
 
     def __init__(self, min_score: float = START_SCORE, min_size: float = MIN_SIZE) -> None:
-        """Somebody new is believed in when the detector is once `min_score` sure; KEEP_SCORE will do to go on. Faces
-        below `min_size` pixels are passed over.
-        """
+        """Somebody new is believed in when the detector is once `min_score` sure; below `min_size` pixels nobody is."""
         self.min_score, self.min_size = min_score, min_size
         self._people: list[Person] = []
         self._numbers = count(1)
@@ -95,9 +93,8 @@ class Tracker:
     ) -> NDArray[np.int64]:
         """The numbers [K] of a frame's detections [K, 5 or more] (x, y, width, height, score): from 1, or NOBODY.
 
-        With the frame's `pixels` (BGR [H, W, 3]) the faces' colours help, and cuts are found: everybody behind a cut is
-        new. Give them with every frame or with none. `frame` is its number, where some are left out: numbers rise. None
-        is the next.
+        With the frame's `pixels` (BGR [H, W, 3]), given with every frame or with none, colours help, and cuts are
+        found: everybody behind a cut is new. `frame` is its number; None is the next.
         """
         people = self.match(detections, pixels, frame)
         return np.array([NOBODY if person is None else person.number for person in people], np.int64)
@@ -164,9 +161,7 @@ class CutDetector:
 
 
 def describe(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the middle of a face looks like: roots of the shares of lightnesses and of tints, [LOOKS] of length 1; zeros
-    where nothing of it is in the picture.
-    """
+    """Roots of the shares of lightnesses and tints in the middle of a face: [LOOKS] of length 1, or zeros outside."""
     import cv2
 
     x, y, width, height = box

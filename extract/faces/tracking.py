@@ -62,31 +62,22 @@ class Follower:
             if row not in taken and track.frames[-1] != frame:
                 taken.add(row)
                 track.add(frame, detections[row])
-        self._open += [
-            _Growing(frame, detection)
-            for row, detection in enumerate(detections)
-            if row not in taken and detection[4] >= START_SCORE
-        ]
+        free = [detection for row, detection in enumerate(detections) if row not in taken]
+        self._open += [_Growing(frame, detection) for detection in free if detection[4] >= START_SCORE]
 
     def tracks(self) -> list[Track]:
         """All tracks of at least SHORTEST frames (of a shorter video: of all of them), by falling weight."""
-        joined = [
-            Track(np.array(track.frames), np.array(track.boxes))
-            for track in self._closed + self._open
-            if len(track.frames) >= min(SHORTEST, self._seen)
-        ]
+        long = [track for track in self._closed + self._open if len(track.frames) >= min(SHORTEST, self._seen)]
+        joined = [Track(np.array(track.frames), np.array(track.boxes)) for track in long]
         return sorted(joined, key=lambda track: (-track.weight, track.frame[0], track.middle))
 
     def _pairs(self, detections: NDArray[np.float64]) -> list[tuple[_Growing, int]]:
         """Tracks and detections that may belong together, the closest first."""
         if not self._open or not len(detections):
             return []
-        last = np.array([track.boxes[-1] for track in self._open])
-        overlap, distance = overlaps(last, detections[:, :4]), distances(last, detections[:, :4])
-        closeness = np.where(overlap >= OVERLAP, 1 + overlap, np.where(distance < NEAR, 1 - distance, 0.0))
-        order = np.argsort(-closeness, axis=None, kind="stable")
-        rows, columns = np.unravel_index(order, closeness.shape)
-        return [(self._open[i], int(j)) for i, j in zip(rows, columns, strict=True) if closeness[i, j] > 0]
+        close = closeness(np.array([track.boxes[-1] for track in self._open]), detections[:, :4])
+        rows, columns = np.unravel_index(np.argsort(-close, axis=None, kind="stable"), close.shape)
+        return [(self._open[i], int(j)) for i, j in zip(rows, columns, strict=True) if close[i, j] > 0]
 
 
 class _Growing:
@@ -96,6 +87,12 @@ class _Growing:
     def add(self, frame: int, detection: NDArray[np.float64]) -> None:
         self.frames.append(frame)
         self.boxes.append(detection[:4])
+
+
+def closeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How surely boxes [N, 4] and [M, 4] are one person's [N, M]: above 1 where they overlap, 0 where they are not."""
+    overlap, distance = overlaps(a, b), distances(a, b)
+    return np.where(overlap >= OVERLAP, 1 + overlap, np.where(distance < NEAR, 1 - distance, 0.0))
 
 
 def overlaps(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,9 +114,9 @@ def choose(tracks: list[Track], people: int, width: float) -> list[dict[int, NDA
     """The smoothed box of every frame, for each of 1 or 2 people; for two, the left one comes first.
 
     The heaviest track is the person (of two: the two heaviest that were seen together, else the two heaviest). Further
-    tracks, say behind a cut, go on from it in frames outside the time it spans: within that, another face is another
-    person's. Of two people, each further track goes to the one whose place is nearer. One person alone, where two
-    are asked for, is the left or the right one by the middle of the frame (`width` pixels).
+    tracks, say behind a cut, go on from the nearer one, in frames outside the time it spans: within that, another face
+    is another person's. One person alone, where two are asked for, is the left or the right one by the middle of the
+    frame (`width` pixels).
     """
     if not tracks:
         return [{} for _ in range(people)]
@@ -158,9 +155,8 @@ class _Lane:
 
 
 def smooth(track: Track) -> NDArray[np.float64]:
-    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter.
-
-    The kernel is centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
+    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter. It is
+    centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
     """
     centre = track.box[:, :2] + track.box[:, 2:] / 2
     centre = _gaussian(track.frame, centre, POSITION_SIGMA)

@@ -25,10 +25,7 @@ Features = dict[str, dict[str, NDArray[np.generic]]]
 
 
 class PictureNetworks:
-    """The networks of a config, ready for pictures.
-
-    A crop is compressed and read again as one on disk is, so that the features are those of `extract.run`.
-    """
+    """The networks of a config, ready for pictures, which are compressed and read again as those on disk are."""
 
     def __init__(self, config: Config, engines: EngineCache) -> None:
         """Load them. Raises InputError for a network that is unknown, or whose weights cannot be had or run."""
@@ -39,15 +36,11 @@ class PictureNetworks:
         """What each network's logits stand for, where that is known."""
         self.about = {n.name: NetworkStep(n, (), Path(), settings, "", False).describe() for n in networks}
         """What decides each network's features (`provenance.describe`)."""
-        self._engines = {
-            network.name: engines.create(settings.engine, weights.find(network), network, settings.precision)
-            for network in networks
-        }
+        kind, precision = settings.engine, settings.precision
+        self._engines = {n.name: engines.create(kind, weights.find(n), n, precision) for n in networks}
 
     def run(self, crops: Sequence[NDArray[np.uint8]], frame: int) -> list[Features]:
-        """The features of each of a frame's crops, BGR [size, size, 3]. Raises InputError for values that are not
-        finite.
-        """
+        """Features of a frame's crops, each BGR [size, size, 3]. Raises InputError for values that are not finite."""
         raw: list[dict[str, Outputs]] = [{} for _ in crops]
         for crop, outputs in zip(crops, raw, strict=True):
             buffer = BytesIO()

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.engines.graph import Outputs
+from extract.engines.graph import Engine, Outputs
 from extract.features.store import KINDS, VideoFeatures, check_values
 from extract.media import images
 from extract.media.frames import Frames
-from extract.networks.registry import Network
 from extract.runtime import process
 
 AHEAD = 64
@@ -31,17 +29,6 @@ def cores() -> int:
     if (said := process.thread_limit()) is not None:
         return said
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Engine(Protocol):
-    """What the pipeline needs of an engine."""
-
-    network: Network
-    widths: dict[str, int]
-
-    def begin_video(self) -> None: ...
-    def submit(self, picture: NDArray[np.uint8], done: Callable[[Outputs], None]) -> None: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -69,14 +56,11 @@ class _Open:
     def __init__(self, job: Job, widths: dict[str, int]) -> None:
         count = len(job.frames.numbers)
         self.job = job
-        self.arrays: dict[str, NDArray[np.generic]] = {
-            kind: np.zeros((count, widths[kind]), dtype) for kind, dtype in KINDS.items() if kind in widths
-        }
+        kinds = [kind for kind in KINDS if kind in widths]
+        self.arrays = {kind: np.zeros((count, widths[kind]), KINDS[kind]) for kind in kinds}
         self.good = np.zeros(count, bool)
-        self.failures = [
-            Failure(job.folder / name, "not called like a frame; expected a number and .jpg or .png, as 00001.jpg")
-            for name in job.frames.odd
-        ]
+        odd = "not called like a frame; expected a number and .jpg or .png, as 00001.jpg"
+        self.failures = [Failure(job.folder / name, odd) for name in job.frames.odd]
         self.left = count
         self._lock = threading.Lock()  # results arrive on the engine's threads, failures on ours
 
@@ -85,20 +69,17 @@ class _Open:
             for kind, array in self.arrays.items():
                 array[row] = outputs[kind]
         self.good[row] = True
-        self._finished_one()
+        with self._lock:
+            self.left -= 1
 
     def failed(self, path: Path, error: images.UnreadablePicture) -> None:
         self.failures.append(Failure(path, str(error), error.passing))
-        self._finished_one()
-
-    def _finished_one(self) -> None:
         with self._lock:
             self.left -= 1
 
     def features(self) -> VideoFeatures:
-        return VideoFeatures(
-            self.job.frames.numbers[self.good], **{kind: array[self.good] for kind, array in self.arrays.items()}
-        )
+        arrays = {kind: array[self.good] for kind, array in self.arrays.items()}
+        return VideoFeatures(self.job.frames.numbers[self.good], **arrays)
 
 
 def extract(

@@ -22,9 +22,7 @@ AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
 
 
 def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
-    """What decides a feature's value, as metadata of its file; `mark` is the fingerprint of it.
-
-    `whole`: the network takes whole numbers.
+    """What decides a feature's value, as metadata; `mark` is its fingerprint. `whole`: pixels are whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
     rounded as each machine can (about 1 %), and taken for the same. What really made a file is in `made_by`.
@@ -47,26 +45,19 @@ def describe_engine(engine: str) -> dict[str, str]:
 
 
 def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
-    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons.
-
-    `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
+    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons. `corpus` is
+    the version of an embedded corpus, whose pictures change under the same names; else empty.
     """
-    unreadable = [
-        [
-            failure.path.relative_to(job.folder).as_posix(),
-            AGAIN if failure.passing else _size(failure.path),
-            failure.reason,
-        ]
-        for failure in failures
-    ]
+    sizes = [AGAIN if failure.passing else inputs.file_size(failure.path) for failure in failures]
+    names = [failure.path.relative_to(job.folder).as_posix() for failure in failures]
+    unreadable = [[name, size, failure.reason] for name, size, failure in zip(names, sizes, failures, strict=True)]
     return {"video": job.video, "pictures": _pictures(job, corpus), "unreadable": json.dumps(unreadable)}
 
 
 def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool:
-    """True if the video is done: same pictures by name, and none that could not be read was replaced since.
-
-    Other pictures of the same names are not noticed (that would read every file's facts on every run): `--redo` is for
-    them. Raises InputError where the file was made by other weights or other preprocessing.
+    """True if the video is done: same pictures by name, and none that could not be read was replaced since. Others are
+    not noticed (`--redo` is for them). Raises InputError where the file was made by other weights or other
+    preprocessing.
     """
     there = store.read_about(path)
     if there is None:
@@ -75,55 +66,38 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
         differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
         if differs == [*AS_THEY_ARE] and not AS_THEY_ARE.keys() & there.keys():
             return False
+        before, now = (", ".join(f"{key} {facts.get(key)}" for key in differs) for facts in (there, about))
         raise InputError(
-            f"{path}: made with "
-            + ", ".join(f"{key} {there.get(key)}" for key in differs)
-            + "; the config asks for "
-            + ", ".join(f"{key} {about[key]}" for key in differs)
-            + "; python -m extract.run --redo makes it anew"
+            f"{path}: made with {before}; the config asks for {now}; python -m extract.run --redo makes it anew"
         )
     if there.get("pictures") != _pictures(job, corpus):
         return False
-    return all(_size(job.folder / name) == size for name, size, _ in inputs.parse_json(there.get("unreadable", "[]")))
+    unreadable = inputs.parse_json(there.get("unreadable", "[]"))
+    return all(inputs.file_size(job.folder / name) == size for name, size, _ in unreadable)
 
 
 def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
     """Every unreadable picture of these videos, whichever process met it."""
-    results = []
-    for job in jobs:
-        there = store.read_about(store.path(work, network, job.video)) or {}
-        results += [
-            Failure(job.folder / name, why) for name, _, why in inputs.parse_json(there.get("unreadable", "[]"))
-        ]
-    return results
+    there = ((job, store.read_about(store.path(work, network, job.video)) or {}) for job in jobs)
+    listed = ((job, inputs.parse_json(about.get("unreadable", "[]"))) for job, about in there)
+    return [Failure(job.folder / name, why) for job, unreadable in listed for name, _, why in unreadable]
 
 
 def _pictures(job: Job, corpus: str) -> str:
-    """Count and hash of a video's picture names: pictures that come or go make its features out of date. Of a set the
-    size of its first picture, too: an enlarged folder has the same names.
-    """
+    """Count and hash of a video's picture names; of a set its first one's size, too: enlarged ones have the same."""
     if job.frames.chosen:
-        corpus += f", {_size(job.folder / job.frames.names[0])} bytes"
+        corpus += f", {inputs.file_size(job.folder / job.frames.names[0])} bytes"
     names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
     return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, -1 where it is gone."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 STAMP = ".redo"
 
 
 def redo_since(folder: Path, mark: str, asked: bool) -> int | None:
-    """Since when (nanoseconds, the disk's clock) features must have been made; None: they may be of any age.
-
-    `mark` is what the features are to be made by. Where `asked`, a stamp is left unless one of the same mark is there:
-    that redo was killed, and this one goes on with it. It holds, asked or not, until `finished`.
+    """Since when (nanoseconds, the disk's clock) features must have been made by `mark`; None: they may be of any age.
+    Where `asked`, a stamp is left unless one of the same mark is there: of a redo that was killed. It holds, asked or
+    not, until `finish_redo`.
     """
     stamp = folder / STAMP
     there = stamp.read_text(encoding="utf-8") if stamp.exists() else None
@@ -141,11 +115,10 @@ def finish_redo(folder: Path) -> None:
 
 def is_imported(work: Path, name: str) -> bool:
     """True if the features called `name` in the store came from a table."""
-    there = [about for about in _there(work, name) if about]
-    return bool(there) and "table" in there[0]
+    return "table" in next(filter(None, read_all_about(work, name)), {})
 
 
-def _there(work: Path, name: str) -> list[dict[str, str]]:
+def read_all_about(work: Path, name: str) -> list[dict[str, str]]:
     """The metadata of all of a name's files, by video; {} for a damaged one."""
     folder = work / "features" / name
     return [store.read_about(path) or {} for path in sorted(folder.glob("*.safetensors")) if path.name[0] != "."]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from extract.features import pipeline, provenance, store
 from extract.features.base import FeatureStep, OnProgress
 from extract.networks import facts, registry, weights
 from extract.runtime import inputs
+from extract.runtime.errors import warn
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
 
@@ -94,9 +93,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             pipeline.extract(runner, jobs, write, advance)
 
     def _choose_file(self) -> Callable[[pipeline.Job | None], Path]:
-        """Which file each job's pictures go through: that of the fold that has not learnt from the video, else the
-        whole network; None stays with the job before it.
-        """
+        """Each job's file: of the fold that has not learnt from the video, else the network's; None's is the last."""
         last = self._path
 
         def choose(job: pipeline.Job | None) -> Path:
@@ -107,9 +104,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         return choose
 
     def measure_pace(self, todo: Sequence[pipeline.Job], seconds: float) -> tuple[float, int]:
-        """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures.
-
-        After `todo`; writes nothing, takes about as long as it is given and what the network needs to begin.
+        """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures, after
+        `todo`. Writes nothing, takes about as long as it is given and what the network needs to begin.
         """
         runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
         began, done = 0.0, 0
@@ -133,24 +129,15 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
     def report(self) -> None:
         """Say which pictures could not be read; `failures.json` has all of them."""
-        _report(provenance.failures(self.work, self.name, self.jobs), self.folder / "failures.json")
-
-
-def _report(failures: list[pipeline.Failure], path: Path) -> None:
-    if not failures:
-        if path.exists():
-            path.unlink(missing_ok=True)
-        return
-    listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
-    with suppress(OSError, ValueError):
-        if inputs.parse_json(path.read_text(encoding="utf-8")) == listed:
-            listed = []
-    if listed:
-        write_json(path, listed)
-    for failure in failures[:MOST_NAMED]:
-        print(
-            f"warning: {printable(str(failure.path))}: {failure.reason}; counted as a frame without a face",
-            file=sys.stderr,
-        )
-    if len(failures) > MOST_NAMED:
-        print(f"warning: {len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}", file=sys.stderr)
+        failures, path = provenance.failures(self.work, self.name, self.jobs), self.folder / "failures.json"
+        if not failures:
+            if path.exists():
+                path.unlink(missing_ok=True)
+            return
+        listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
+        if inputs.load_json(path) != listed:
+            write_json(path, listed)
+        for failure in failures[:MOST_NAMED]:
+            warn(f"{printable(str(failure.path))}: {failure.reason}; counted as a frame without a face")
+        if len(failures) > MOST_NAMED:
+            warn(f"{len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}")

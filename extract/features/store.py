@@ -67,10 +67,8 @@ def path(work: Path, network: str, video: str) -> Path:
 
 
 def write(target: Path, features: VideoFeatures, metadata: dict[str, str]) -> None:
-    """Write one video's features atomically. The same arrays and metadata give the same bytes.
-
-    The metadata get a hash of each array (`arrays`), of all of them (`content`: whoever uses the features sees when
-    they change), and of the metadata (`checksum`).
+    """Write one video's features atomically; the same arrays and metadata give the same bytes. The metadata get a hash
+    of each array (`arrays`), of all of them (`content`), and of the metadata (`checksum`).
     """
     from safetensors.numpy import save
 
@@ -86,10 +84,8 @@ def write(target: Path, features: VideoFeatures, metadata: dict[str, str]) -> No
 
 
 def array_hash(array: NDArray[Any]) -> str:
-    """A hash (hex) of an array's type, shape and values, against damage, not malice.
-
-    It is the SHA-256 of sums along both sides of blocks of BLOCK words, which takes a third of the time of SHA-256
-    itself. Any one changed value changes it.
+    """A hash (hex) of an array's type, shape and values, against damage, not malice: the SHA-256 of sums along both
+    sides of blocks of BLOCK words, in a third of the time. Any one changed value changes it.
     """
     result = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -103,10 +99,7 @@ def array_hash(array: NDArray[Any]) -> str:
 
 
 def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise InputError where an array is not the one that was written, by the metadata of the same file.
-
-    Files of versions that kept no hashes pass.
-    """
+    """Raise InputError where an array is not what was written, by the file's metadata; versions without hashes pass."""
     hashes = inputs.parse_json(metadata.get("arrays", "{}"))
     for name, array in arrays.items():
         if name in hashes and array_hash(array) != hashes[name]:
@@ -190,9 +183,7 @@ def _check_shapes(handle: Any) -> None:
 def videos(work: Path, network: str) -> list[str]:
     """The videos that have features of this network, sorted by name. Raises InputError where there is none."""
     folder = work / "features" / file_names.check("network", network)
-    result = sorted(
-        compose(file.name.removesuffix(".safetensors")) for file in folder.glob("*.safetensors") if file.name[0] != "."
-    )
+    result = sorted(compose(file.stem) for file in folder.glob("*.safetensors") if file.name[0] != ".")
     if not result:
         raise InputError(f"{folder}: no features of network {network!r}; run python -m extract.run first")
     return result
@@ -203,9 +194,7 @@ LARGEST = 65504
 
 
 def check_values(features: VideoFeatures, network: str, video: str) -> None:
-    """Raise InputError that names the first frame of which a network gives what cannot be kept: NaN, infinity, too
-    large a number.
-    """
+    """Raise InputError that names the first frame whose values cannot be kept: NaN, infinity, too large a number."""
     for kind in features.has():
         finite = np.isfinite(getattr(features, kind)).all(1)
         if not finite.all():

@@ -1,8 +1,7 @@
 """Jobs, on this machine or on those of a cluster: handed over, watched, recorded.
 
-cluster.py: Jobs on the machines of a cluster: steps hand over a list of independent ones and hear of each as it ends.
+cluster.py: Jobs on the machines of a cluster: handed over, watched, handed over again, and recorded.
 connect.py: The way to a cluster: a scheduler's address or SLURM.
-dispatcher.py: The jobs of one step on a cluster: handed over, watched, handed over again, and recorded.
 fork_server.py: Jobs with the same heavy imports: a process of Python makes these once, and forks for each job.
 job.py: A job: the program that it is, what it needs, and what it claims of workers that say what they have.
 local.py: Jobs on this machine: each a process of its own, some side by side. A cluster's worker runs its jobs so, too.

@@ -61,8 +61,7 @@ def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Clust
         with client, _token(work) as expected:
             _wait(client, where, batch)
             _check(client, where, expected)
-            keep = batch.keep if batch is not None else lambda: None
-            yield Cluster(client, where, settings, work, expected, keep)
+            yield Cluster(client, where, settings, work, expected, batch.keep if batch is not None else lambda: None)
     finally:
         if batch is not None:
             batch.close()
@@ -93,21 +92,20 @@ def _wait(client: Client, where: str, batch: Batch | None) -> None:
     while not client.nthreads():
         if batch is not None:
             batch.keep()
+        elif time.monotonic() - began > SECONDS_FOR_WORKERS:
+            raise InputError(
+                f"--cluster {where}: the scheduler has no workers; start some with: dask worker {where.split('//')[-1]}"
+            )
         if not said:
             more = f"; their own output goes to {batch.logs}" if batch is not None else ""
             print(f"waiting for workers of {where}{more}", file=sys.stderr)
             said = True
-        if batch is None and time.monotonic() - began > SECONDS_FOR_WORKERS:
-            raise InputError(
-                f"--cluster {where}: the scheduler has no workers; start some with: dask worker {where.split('//')[-1]}"
-            )
         time.sleep(0.5)
 
 
 def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
-    """Raise InputError unless every worker has the project as it is here and sees the work folder.
-
-    One that is lost while it is looked at is none: whatever takes its place is looked at by its first job.
+    """Raise InputError unless every worker has the project as it is here and sees the work folder. One that is lost
+    while it is looked at is none: whatever takes its place is looked at by its first job.
     """
 
     def look(expected: dict[str, Any]) -> str:  # sent by value: a worker may not have the project at all

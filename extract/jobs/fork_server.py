@@ -61,8 +61,8 @@ class ForkedProcess:
         return self._pid
 
     def wait(self) -> int:
-        """Its exit code, once it has ended; minus a signal's number, as `subprocess` has it. Its server's, where that
-        ended before it began; -9 where nobody can tell, as the server was killed meanwhile.
+        """Its exit code, once it has ended, as `subprocess` has it: its server's, where that ended before it began; -9
+        where nobody can tell, as the server was killed meanwhile.
         """
         if self._code is None:
             if self.pid < 0:
@@ -97,29 +97,22 @@ def _is_ready(file: int, milliseconds: int | None) -> bool:
 
 
 class ForkServer:
-    """A process that makes `imports` when its first job comes, and forks for every one.
-
-    What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs.
+    """A process that makes `imports` when its first job comes, and forks for every one. What libraries say meanwhile
+    stands in the first job's log; an import that fails is left to the jobs.
     """
 
     def __init__(self, imports: Sequence[str], environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports],
-                env=os.environ | environment | python_path(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            command = [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports]
+            nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            own = os.environ | environment | python_path()
+            self._process = subprocess.Popen(command, env=own, pass_fds=[theirs.fileno()], **nowhere)
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, log: int
     ) -> ForkedProcess:
-        """Begin `python -m <command>` on these open files, which the caller may close. Raises OSError where the server
-        has ended.
-        """
+        """Begin `python -m <command>` on open files, which the caller may close. Raises OSError if the server ended."""
         told = json.dumps({"command": list(command), "environment": dict(environment), "cwd": os.getcwd()})
         ours, theirs = os.pipe()
         try:
@@ -138,9 +131,8 @@ class ForkServer:
     def close(self) -> None:
         """End it; what jobs of it are left end with it."""
         self._socket.close()
-        if self._process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(SECONDS_TO_END)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(SECONDS_TO_END)
         self._process.kill()
         self._process.wait()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from extract.runtime.errors import warn
 
 Resources = Mapping[str, float]
 """THREADS, MEMORY (bytes) and GPU: what a worker has or a job claims."""
@@ -61,23 +62,18 @@ class Job:
 def claims(job: Job, workers: Iterable[Resources]) -> tuple[dict[str, float], int]:
     """What a job claims of its worker, by the resources that each of the workers has; and its threads.
 
-    As much of its needs as the worker that meets them best has (one with a GPU, if it can use one and there is one), so
-    that one worker at least can take it; too little memory is warned of. Nothing where workers do not say what they
-    have.
+    As much of its needs as the worker that meets them best has (with a GPU, if it can use one), so that one at least
+    can take it; too little memory is warned of. Nothing where workers do not say what they have.
     """
     has = list(workers)
-    if job.needs.gpu and any("GPU" in entry for entry in has):
-        has = [element for element in has if "GPU" in element]
+    if job.needs.gpu:
+        has = [offer for offer in has if "GPU" in offer] or has
     known = [name for name in ("THREADS", "MEMORY") if has and all(name in case for case in has)]
     wanted = {"THREADS": float(job.needs.threads), "MEMORY": float(job.needs.memory)}
     offers = [{name: min(wanted[name], offer[name]) for name in known} for offer in has]
     claimed = max(offers, key=lambda offer: [offer[name] for name in reversed(known)], default={})
     if (memory := claimed.get("MEMORY", wanted["MEMORY"])) < wanted["MEMORY"]:
-        print(
-            f"warning: {job.name} may need {job.needs.memory / 1e9:.1f} GB; no worker for it has more than "
-            f"{memory / 1e9:.1f}",
-            file=sys.stderr,
-        )
+        warn(f"{job.name} may need {job.needs.memory / 1e9:.1f} GB; no worker for it has more than {memory / 1e9:.1f}")
     if has and job.needs.gpu and all("GPU" in item for item in has):
         claimed["GPU"] = 1
     return claimed, max(1, int(claimed.get("THREADS", 1)))

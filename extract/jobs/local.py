@@ -24,9 +24,11 @@ from extract.runtime.process import VARIABLE, python_path
 SECONDS_BETWEEN_LOOKS = 1.0
 TAIL = 30
 """Lines of a log that tell how a job failed."""
+Files = tuple[int, int, int]
+"""Numbers of the open files that are stdin, stdout and stderr."""
 Hear = Callable[[dict[str, Any] | None], None]
-
-
+News = queue.Queue[tuple[str, dict[str, Any] | None]]
+"""(a job's name, what it says on stdout; None: no more)"""
 Servers = dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], ForkServer]
 """By imports and environment."""
 
@@ -52,7 +54,7 @@ class JobProcess:
         self._alone = alone
         (stdin, ours), (theirs, stdout) = os.pipe(), os.pipe()
         try:
-            self._process = self._begin([*command], environment, stdin, stdout, log, folder, server)
+            self._process = self._begin([*command], environment, (stdin, stdout, log.fileno()), folder, server)
         finally:
             os.close(stdin)
             os.close(stdout)
@@ -65,26 +67,15 @@ class JobProcess:
                 self._stdin.flush()
 
     def _begin(
-        self,
-        command: list[str],
-        environment: Mapping[str, str],
-        stdin: int,
-        stdout: int,
-        log: IO[bytes],
-        folder: str | None,
-        server: ForkServer | None,
+        self, command: list[str], own: Mapping[str, str], files: Files, folder: str | None, server: ForkServer | None
     ) -> subprocess.Popen[bytes] | ForkedProcess:
         if server is not None:
             with suppress(OSError):  # it was killed: this one makes its imports itself
-                return server.start(command, environment, stdin, stdout, log.fileno())
+                return server.start(command, own, *files)
+        python, environment = [sys.executable, "-m", *command], os.environ | own | python_path()
+        stdin, stdout, log = files
         return subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=os.environ | environment | python_path(),
-            cwd=folder,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=log,
-            start_new_session=self._alone,
+            python, stdin=stdin, stdout=stdout, stderr=log, cwd=folder, env=environment, start_new_session=self._alone
         )
 
     @property
@@ -117,9 +108,8 @@ class JobProcess:
 
 @dataclass(frozen=True)
 class LocalMachine:
-    """This machine as `extract.jobs.cluster.Cluster`: `at_once` jobs side by side, each with the threads it needs.
-
-    `alone`: each in a session of its own (see JobProcess).
+    """This machine as `extract.jobs.cluster.Cluster`: `at_once` jobs side by side, each with the threads it needs, and
+    (`alone`) in a session of its own (see JobProcess).
     """
 
     at_once: int
@@ -128,16 +118,14 @@ class LocalMachine:
     def run(
         self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
-        """Run the jobs as `Cluster.run`, but each once: there is no other machine to try. So `on_end(job, result)` is
-        told of failures, too, by result's `code`, and may raise; `last` is what the job said last. `what` is for a
-        cluster's record.
-
-        A job is taken from `jobs` when it can begin. However it ends, no process is left.
+        """Run the jobs as `Cluster.run`, but each once, taken when it can begin; however it ends, no process is left.
+        So `on_end(job, result)` is told of failures, too, by result's `code`, and may raise; `last` is what the job
+        said last. `what` is for a cluster's record.
         """
         waiting, again = iter(jobs), list[Job]()
         running: dict[str, tuple[Job, JobProcess]] = {}
         last: dict[str, dict[str, Any]] = {}
-        news: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
+        news: News = queue.Queue()
         servers: Servers = {}
         looked = time.monotonic()
         try:
@@ -166,26 +154,16 @@ class LocalMachine:
             for server in servers.values():
                 server.close()
 
-    def _start(
-        self,
-        job: Job,
-        news: queue.Queue[tuple[str, dict[str, Any] | None]],
-        servers: Servers,
-    ) -> JobProcess:
+    def _start(self, job: Job, news: News, servers: Servers) -> JobProcess:
         alike = job.imports, tuple(sorted(job.environment.items()))
         if (forks := bool(job.imports) and can_fork() and not self.alone) and alike not in servers:
             servers[alike] = ForkServer(job.imports, job.environment)
-        environment = {**job.environment, VARIABLE: str(job.needs.threads)}
+        command, own = [job.module, *job.arguments], {**job.environment, VARIABLE: str(job.needs.threads)}
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(job.log) as log:
+            server = servers[alike] if forks else None
             return JobProcess(
-                [job.module, *job.arguments],
-                environment,
-                log,
-                job.stdin,
-                lambda said: news.put((job.name, said)),
-                alone=self.alone,
-                server=servers[alike] if forks else None,
+                command, own, log, job.stdin, lambda said: news.put((job.name, said)), alone=self.alone, server=server
             )
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import Failed, InputError, warn
 from extract.runtime.run_folder import write_json
 
 if TYPE_CHECKING:
     from extract.jobs.job import Job
 
-FOLDER = "cluster"
-
 
 def folder(work: Path) -> Path:
     """Where jobs are described, and their logs."""
-    return work / FOLDER
+    return work / "cluster"
 
 
 def slug(name: str) -> str:
@@ -71,8 +68,7 @@ class Record:
         """It has failed too often."""
         self._of(job)  # it may never have begun
         self._lost.append((job, failures))
-        workers = ", ".join(failure["worker"] for failure in failures)
-        print(f"warning: {job.name} failed on {workers}; its log is {job.log}", file=sys.stderr)
+        warn(f"{job.name} failed on {_workers(failures)}; its log is {job.log}")
 
     def write(self, unfinished: list[str]) -> None:
         """Leave the record."""
@@ -81,28 +77,29 @@ class Record:
         for job in results:
             if job["seconds"] is not None:
                 by_host[job["host"]] = round(by_host.get(job["host"], 0.0) + job["seconds"], 2)
+        record = {
+            "step": self._what,
+            "cluster": self._where,
+            "seconds": round(time.monotonic() - self._began, 2),
+            "seconds_by_host": by_host,
+            "jobs": results,
+            "given_up": [job.name for job, _ in self._lost],
+            "unfinished": unfinished,
+        }
         with suppress(InputError):  # a full disk is the step's to tell
-            write_json(
-                self._path,
-                {
-                    "step": self._what,
-                    "cluster": self._where,
-                    "seconds": round(time.monotonic() - self._began, 2),
-                    "seconds_by_host": by_host,
-                    "jobs": results,
-                    "given_up": [job.name for job, _ in self._lost],
-                    "unfinished": unfinished,
-                },
-            )
+            write_json(self._path, record)
 
     def raise_failures(self) -> None:
         """Raise Failed where jobs were given up, with the end of the first one's log."""
         if not self._lost:
             return
         job, failures = self._lost[0]
-        workers = ", ".join(failure["worker"] for failure in failures)
         said = failures[-1].get("refused") or "\n".join(failures[-1]["tail"][-10:])
         raise Failed(
             f"{len(self._lost)} of {len(self._jobs)} jobs failed on every worker they were tried on; the first, "
-            f"{job.name}, on {workers}; the end of its log {job.log}:\n{said}"
+            f"{job.name}, on {_workers(failures)}; the end of its log {job.log}:\n{said}"
         )
+
+
+def _workers(failures: list[dict[str, Any]]) -> str:
+    return ", ".join(failure["worker"] for failure in failures)

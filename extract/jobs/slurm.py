@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from extract.config import ClusterSettings
 from extract.jobs import record as cluster_record
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
@@ -27,10 +26,9 @@ MOST_SILENT = 3
 
 
 class Batch:
-    """`settings.nodes` batch jobs, each of them one worker that does as many jobs at a time as fit its cores, memory
-    and GPUs. Their own output is in `<work>/cluster/slurm/`. Nothing is submitted before `keep`.
-
-    Raises InputError for settings that cannot be.
+    """`settings.nodes` batch jobs, each a worker that does as many jobs at a time as fit its cores, memory and GPUs.
+    Their own output is in `<work>/cluster/slurm/`. Nothing is submitted before `keep`. Raises InputError for settings
+    that cannot be.
     """
 
     def __init__(self, settings: ClusterSettings, work: Path) -> None:
@@ -97,15 +95,15 @@ class Batch:
         """Ask for batch jobs in place of those that have ended, by their walltime or the batch system's will.
 
         Raises InputError with what sbatch says where it takes none at all (else that is a warning, and asked again),
-        and where jobs end before their workers come. With other workers there, that is a warning too, and the run goes
-        on with one fewer.
+        and where jobs end before workers come; with others there, that is a warning, and the run goes on with one
+        fewer.
         """
         if self._refusals:
             said, self._refused_at = self._refusals[-1], time.monotonic()
             self._refusals.clear()
             if not any(job.job_id for job in [*self.cluster.workers.values()]):
                 raise InputError(f"--cluster slurm: sbatch: {said}")
-            print(f"warning: sbatch: {said}", file=sys.stderr)
+            warn(f"sbatch: {said}")
         if self._refused_at is not None and time.monotonic() - self._refused_at > SECONDS_UNTIL_ASKED_AGAIN:
             self._refused_at = None
             self._forget(job_id=None)
@@ -120,7 +118,10 @@ class Batch:
         for name in jobs.keys() & there:
             self._heard_of.add(jobs[name])
             del self._silent[name]
-        self._tell_ends(self._heard_of - {jobs[name] for name in jobs.keys() & there} - self._told)
+        for number in sorted(self._heard_of - {jobs[name] for name in jobs.keys() & there} - self._told):
+            if said := explain_end(number):
+                self._told.add(number)
+                warn(f"batch job {number} ended{said}; another is asked for")
         silent = {name: number for name, number in jobs.items() if number not in self._heard_of}
         if not silent or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
@@ -134,19 +135,10 @@ class Batch:
                 said = f"{self._silent[name]} batch jobs ended before their workers came{explain_end(number)}"
                 if not there:
                     raise InputError(f"--cluster slurm: {said}; their own output in {self.logs} says why")
-                print(
-                    f"warning: {said}, and no more are asked for in their place; {self.logs} says why", file=sys.stderr
-                )
+                warn(f"{said}, and no more are asked for in their place; {self.logs} says why")
                 self._nodes -= 1
                 del self.cluster.worker_spec[name]
             self._forget(number)
-
-    def _tell_ends(self, numbers: set[str]) -> None:
-        """Say in a line each why jobs ended whose workers had come: their jobs go on elsewhere."""
-        for number in sorted(numbers):
-            if said := explain_end(number):
-                self._told.add(number)
-                print(f"warning: batch job {number} ended{said}; another is asked for", file=sys.stderr)
 
     def _forget(self, job_id: str | None) -> None:
         """Let the next `scale` ask anew for what a job (None: each that was refused) was to be."""

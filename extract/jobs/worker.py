@@ -25,21 +25,9 @@ from extract.runtime.process import ROOT, VARIABLE
 
 PACKAGES = ("extract", "extract/demo", "heads", "blend")
 LIBRARIES = (
-    "numpy",
-    "pillow",
-    "opencv-python-headless",
-    "av",
-    "openvino",
-    "scikit-learn",
-    "pandas",
-    "tensorflow",
-    "keras",
-    "torch",
-    "lightgbm",
-    "lightautoml",
-    "optuna",
-    "numba",
-)
+    "numpy", "pillow", "opencv-python-headless", "av", "openvino", "scikit-learn", "pandas", "tensorflow", "keras",
+    "torch", "lightgbm", "lightautoml", "optuna", "numba",
+)  # fmt: skip
 """What features and heads are computed with: other versions may compute something else."""
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_NEWS = 1.0
@@ -60,9 +48,8 @@ def facts() -> dict[str, str]:
 
 
 def differs(expected: dict[str, Any]) -> str:
-    """What is other here than where the run was started; empty: nothing.
-
-    `expected` has `facts`, and `token` with its `secret`: a file of the work folder and what stands in it.
+    """What is other here than where the run was started; empty: nothing. `expected` has `facts`, and `token` with its
+    `secret`: a file of the work folder and what stands in it.
     """
     mine = facts()
     for name, there in expected["facts"].items():
@@ -82,9 +69,9 @@ def differs(expected: dict[str, Any]) -> str:
 def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, Any]:
     """Run a job's process to its end; what it says on stdout, one JSON object a line, goes to the topic.
 
-    `job` is `extract.jobs.job.Job.sent`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the
-    `tail` of the log and the `last` news, which go to the topic too, or `refused` with the reason. The process is ended
-    where the client has given the job up, or this worker closes: then there is `unwanted`, and no word to the topic.
+    `job` is `extract.jobs.job.Job.sent`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the `tail`
+    of the log and the `last` news, told to the topic, too, or `refused` with the reason. Where the client has given the
+    job up, or this worker closes, the process is ended: then there is `unwanted`, and no word to the topic.
     """
     from distributed import get_worker
 
@@ -121,9 +108,7 @@ _choosing = threading.Lock()
 
 @contextmanager
 def _device(job: dict[str, Any], gpus: int) -> Iterator[str | None]:
-    """CUDA_VISIBLE_DEVICES of a job: none if it uses no GPU, the least used of those of a worker that says it has
-    GPUs, else (None) what the worker sees.
-    """
+    """CUDA_VISIBLE_DEVICES of a job: "-1" if it uses no GPU, else the worker's least used one; None: what it sees."""
     if not job["gpu"] or not gpus:
         yield None if job["gpu"] else "-1"
         return
@@ -154,10 +139,7 @@ def _start(job: dict[str, Any], here: dict[str, str], device: str | None, heard:
 
 
 def _follow(heard: News, tell: Callable[[dict[str, Any]], None], wanted: Callable[[], bool]) -> dict[str, Any] | None:
-    """Pass the process's news on until it ends or is not wanted any more; mere progress at most once a second.
-
-    Returns the last.
-    """
+    """Pass the process's news on until it ends or is not wanted any more, and return the last; progress at times."""
     said, last = 0.0, None
     while True:
         try:

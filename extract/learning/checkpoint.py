@@ -55,9 +55,8 @@ class Position:
 def not_finite_error(
     error: Exception, section: str, position: Position, steps: int, rate: float, path: Path
 ) -> InputError:
-    """What to raise where a step's loss is not finite: names the step, the key to lower, and the last good checkpoint.
-
-    `steps` an epoch, at `rate`; `section` of the config, as "finetune.mine".
+    """What to raise for a loss that is not finite: names the step of `steps` an epoch, the key to lower (`rate` of
+    `section`, as "finetune.mine"), and the last good checkpoint.
     """
     return InputError(
         f"{section}: {error} at step {position.step} of {steps} in epoch {position.epoch + 1}, expected a finite "

@@ -1,6 +1,5 @@
-"""A vision transformer that a masked autoencoder has left: its facts, its weights in a file, its embedding.
-
-The embedding is the mean over the patches' tokens, behind the last norm.
+"""A vision transformer that a masked autoencoder has left: its facts, its weights in a file, its embedding, which is
+the mean over the patches' tokens, behind the last norm.
 """
 
 from __future__ import annotations
@@ -67,9 +66,8 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def load_beside(onnx: Path) -> torch.nn.Module | None:
-    """The encoder of which a network's ONNX file says that its weights lie beside it; None where it says nothing.
-
-    Raises InputError for weights that are not there, or other ones.
+    """The encoder whose weights lie beside a network's ONNX file, as that says; None where it says nothing. Raises
+    InputError for weights that are not there, or other ones.
     """
     told = (network_facts.read(onnx) or {}).get(KEY)
     if told is None:

@@ -16,28 +16,20 @@ if TYPE_CHECKING:
     import torch
 
     from extract.learning.checkpoint import Position
-    from extract.learning.network import FineTunedNetwork
     from extract.learning.train import Run
 
 OPSET = 17
 
 
-def name_output(target: Target) -> str:
-    """What the outputs are among a network's: "va", or "logits"."""
-    return "va" if target.labels == "regression" else "logits"
-
-
-def export(network: FineTunedNetwork, size: int, target: Target, facts: dict[str, Any], path: Path) -> None:
-    """Write the network as ONNX: input [N, 3, size, size], outputs `embedding` and `logits` or `va`; see
-    `export_module`.
-    """
-    export_module(network, size, ("embedding", name_output(target)), facts, path)
+def name_outputs(target: Target) -> tuple[str, str]:
+    """Of a network that has learnt: its embedding, and "va" or "logits"."""
+    return "embedding", "va" if target.labels == "regression" else "logits"
 
 
 def export_module(
     module: torch.nn.Module, size: int, outputs: tuple[str, ...], facts: dict[str, Any], path: Path
 ) -> None:
-    """Write any module as ONNX, with `facts` in the file, where `networks.facts.read` finds them."""
+    """Write [N, 3, size, size] -> `outputs` as ONNX, with `facts` in the file for `networks.facts.read`."""
     import onnx
 
     with write_whole(path) as temporary:
@@ -50,9 +42,7 @@ def export_module(
 def describe(
     run: Run, position: Position, task: str, network: str, videos: Iterable[str], demo: bool
 ) -> dict[str, Any]:
-    """What the network has learnt from (`videos` of a task), and what the network that it began as had: into its file,
-    and for people. `demo`: its pictures are drawn.
-    """
+    """What the network, and the one that it began as, have learnt from: `videos` of a task; `demo`: drawn pictures."""
     before = network_facts.read(run.start.path) or {}
     return {
         "task": task,
@@ -74,20 +64,15 @@ def describe(
 
 def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:
     """The section [networks.<name>] of a config, as tables."""
-    outputs = {key: key for key in ("embedding", name_output(target))}
+    outputs = {key: key for key in name_outputs(target)}
     classes = {"classes": list(target.outputs)} if target.labels != "regression" else {}
     return describe_network(name, network, outputs | classes, path, sha256)
 
 
 def describe_network(name: str, network: Network, outputs: dict[str, Any], path: str, sha256: str) -> dict[str, Any]:
     """The same of any network: `outputs` are its keys that name them, and their classes."""
-    section: dict[str, Any] = {
-        "path": path,
-        "size": network.size,
-        "colour": network.colour,
-        "mean": list(network.mean),
-        "std": list(network.std),
-    }
+    section: dict[str, Any] = {"path": path, "size": network.size, "colour": network.colour}
+    section |= {"mean": list(network.mean), "std": list(network.std)}
     return {"networks": {name: section | outputs | {"sha256": sha256}}}
 
 

@@ -1,6 +1,4 @@
-"""What a network that learns may be called, which section of the config has its recipe, and where those that have
-learnt are.
-"""
+"""What a network that learns may be called, the section with its recipe, and where those that have learnt are."""
 
 from __future__ import annotations
 

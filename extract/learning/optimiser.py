@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from extract.runtime.errors import InputError
@@ -29,8 +30,8 @@ class NotFinite(Exception):
 def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, radius: float) -> float:
     """One step on one batch; returns its loss. `radius` 0 is the optimiser alone.
 
-    SAM: go from the parameters p to p + e, where e = gradient * radius / norm, take the gradient there, come back to p
-    (exactly: a copy is kept), and let the optimiser step with it. Raises NotFinite before anything is changed.
+    SAM: the gradient is taken at p + e, where e = gradient * radius / norm, and the step is made from p (exactly: a
+    copy is kept). Raises NotFinite before anything is changed.
     """
     import torch
 
@@ -85,7 +86,6 @@ def choose_device(asked: str, section: str) -> str:
 
 def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int) -> int:
     """Half of a batch that a GPU had no room for, a quarter, ...: the first whose gradient fits; 0 where none does.
-
     `compute` gives a number of so many pictures.
     """
     import torch
@@ -93,11 +93,9 @@ def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Op
     while batch := batch // 2:
         optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
-        try:
+        with suppress(torch.cuda.OutOfMemoryError):
             compute(batch).backward()
             break
-        except torch.cuda.OutOfMemoryError:
-            continue
     return batch
 
 
@@ -113,9 +111,8 @@ def no_room_error(
 def create_optimiser(
     network: FineTunedNetwork, rate: float, decay: float, layer_decay: float, head_alone: bool
 ) -> torch.optim.Optimizer:
-    """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth.
-
-    A parameter of depth i learns with rate * layer_decay ** (largest depth - i); see `FineTunedNetwork.compute_depths`.
+    """Adam (with `decay` AdamW) over what learns: the output layer alone, or all with rates that fall by depth: rate *
+    layer_decay ** (largest depth - depth); see `FineTunedNetwork.compute_depths`.
     """
     import torch
 

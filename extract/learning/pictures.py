@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from extract.features.pipeline import cores
 from extract.media import images
 from extract.networks.registry import Network
+from extract.runtime import inputs
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
 from extract.runtime.run_folder import fingerprint, write_json
@@ -91,7 +92,7 @@ class Unreadable:
     def add(self, path: Path, error: Exception) -> None:
         """Remember one."""
         self.reasons.setdefault(str(path), str(error))
-        self.sizes.setdefault(str(path), file_size(path))
+        self.sizes.setdefault(str(path), inputs.file_size(path))
 
 
 FAILURES = "failures.json"
@@ -107,7 +108,7 @@ def write_failures(folder: Path, reasons: Mapping[str, str], sizes: Mapping[str,
 def were_mended(folder: Path) -> bool:
     """Whether a picture that a finished network was made without is another file now."""
     failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
-    return any(file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
+    return any(inputs.file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())
 
 
 def print_failures(folder: Path) -> bool:
@@ -124,23 +125,13 @@ def print_failures(folder: Path) -> bool:
     return bool(failures)
 
 
-def file_size(path: Path) -> int:
-    """Bytes of a file, -1 where it is gone."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
 def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
     """Numbers of at most so many of the rows, evenly spaced."""
     return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
 
 
 def draw_order(data: Pictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:
-    """Rows [N] in the order in which an epoch sees them: pieces of videos in random order, through a buffer of which
-    each next row is drawn.
-    """
+    """Rows [N] in an epoch's order: pieces of videos in random order, through a buffer of which each next is drawn."""
     rng = np.random.default_rng([seed, epoch])
     starts = np.flatnonzero(np.diff(data.video, prepend=-1))
     bounds = [*starts.tolist(), len(data)]
@@ -173,9 +164,8 @@ def read_batches(
     flips: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Batches of `size` rows in the given order: pixels [n, 3, side, side], normalised, and which rows they are.
-
-    Pictures that cannot be read are left out, so a batch may be smaller, or empty. Raises InputError where the fault is
-    a disk's, or of rights, and may pass: what is left out would depend on the moment.
+    Pictures that cannot be read are left out: a batch may be empty. Raises InputError where the fault is a disk's, or
+    of rights, and may pass: what is left out would depend on the moment.
     """
     mean = np.asarray(network.mean, np.float32)[:, None, None]
     scale = np.asarray(network.std, np.float32)[:, None, None]

@@ -1,9 +1,8 @@
-"""Where fine-tuning starts: a timm network of a checkpoint, a pre-trained encoder, or a plain chain of convolutions out
-of an ONNX file.
-"""
+"""Where fine-tuning starts: a timm checkpoint, a pre-trained encoder, or a plain chain out of an ONNX file."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +30,8 @@ class Start:
 
 
 def find(name: str, config: Config) -> Start:
-    """The network that `--network` names: a known one, a [networks.<name>] of the config, or a checkpoint of a known
-    one, by its file. Raises InputError where there is none, or no weights that can learn are at hand.
+    """The network that `--network` names: a known one, a [networks.<name>], or the file of a known one's checkpoint.
+    Raises InputError where there is none, or no weights that can learn are at hand.
     """
     if Path(name).suffix.lower() in CHECKPOINTS:
         known = registry.NETWORKS.get(Path(name).stem)
@@ -50,13 +49,8 @@ def find(name: str, config: Config) -> Start:
     if name in registry.NETWORKS and registry.NETWORKS[name].path is None:
         return _find_published(name, network, config.features.weights)
     assert network.path is not None, "shipped, or the user's own"
-    path = network.path
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file, but network {name!r} needs it: correct networks.{name}.path in the config"
-        )
-    weights.verify(path, network)
-    return Start(network, path, file_hash(path))
+    weights.verify_given(network.path, network)
+    return Start(network, network.path, file_hash(network.path))
 
 
 def _find_published(name: str, network: Network, given: Path | None) -> Start:
@@ -78,9 +72,8 @@ def _find_published(name: str, network: Network, given: Path | None) -> Start:
 
 
 def build(start: Start) -> tuple[torch.nn.Module, int]:
-    """The body, which gives an embedding, in evaluation mode, and the embedding's width.
-
-    Raises InputError for a checkpoint that does not fit, and for an ONNX file that is no plain chain.
+    """The body, which gives an embedding, in evaluation mode, and the embedding's width. Raises InputError for a
+    checkpoint that does not fit, and for an ONNX file that is no plain chain.
     """
     network = start.network
     if start.path.suffix.lower() not in CHECKPOINTS:
@@ -118,7 +111,10 @@ def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:
     for node in graph.node:
         if node.op_type == "Gemm" and node is graph.node[-1] and current in node.input[:1] and width:
             break
-        layer = _create_layer(node, arrays) if current in node.input[:1] and len(node.output) == 1 else None
+        layer = None
+        if current in node.input[:1] and len(node.output) == 1:
+            with suppress(RuntimeError, ValueError, TypeError, IndexError):  # a node that contradicts itself
+                layer = _create_layer(node, arrays)
         if layer is None:
             raise InputError(
                 f"{path}: {node.op_type} in it: only plain chains of convolutions can learn from an ONNX file; give "
@@ -135,15 +131,7 @@ def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:
 
 
 def _create_layer(node: Any, arrays: dict[str, Any]) -> torch.nn.Module | None:
-    """One node as a torch layer; None for one that is none of a plain chain, or contradicts itself."""
-    try:
-        return _translate(node, arrays)
-    except (RuntimeError, ValueError, TypeError, IndexError):
-        return None
-
-
-def _translate(node: Any, arrays: dict[str, Any]) -> torch.nn.Module | None:
-    """See `_create_layer`; torch's own errors come through."""
+    """One node as a torch layer; None for one that is none of a plain chain. torch's own errors come through."""
     import torch
     from torch import nn
 

@@ -64,10 +64,8 @@ class Run:
 
 def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     """Fine-tune, or go on where a killed process of the same mark was; returns the network of the best epoch, in
-    evaluation mode on the CPU, and what was found.
-
-    Raises InputError for weights that do not fit, a loss that is not finite, a GPU without room, and where no picture
-    can be read.
+    evaluation mode on the CPU, and what was found. Raises InputError for weights that do not fit, a loss that is not
+    finite, a GPU without room, and where no picture can be read.
     """
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)
@@ -174,9 +172,7 @@ class _Learner:
     def _predict(
         self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Outputs (or, to `embed`, embeddings) and which rows they are of, for pictures as they are; the network is
-        frozen.
-        """
+        """Outputs (or, to `embed`, embeddings) of pictures as they are, and which rows they are of; nothing learns."""
         self.network.eval()
         results, seen = [], []
         with torch.inference_mode():
@@ -194,13 +190,10 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Make the output layer a regression on frozen embeddings of evenly spaced training pictures, of the penalties
-        the one that is best on the dev slice.
-        """
+        """Fit the output layer to frozen embeddings of some pictures; the dev slice chooses the penalty."""
         run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
-        train_rows, dev_rows = (
-            pictures.space_evenly(len(data), run.recipe.start_pictures) for data in (run.train, run.dev)
-        )
+        most = run.recipe.start_pictures
+        train_rows, dev_rows = (pictures.space_evenly(len(data), most) for data in (run.train, run.dev))
         with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, train_rows, True, bar)
             held, held_rows = self._predict(run.dev, dev_rows, True, bar)
@@ -246,9 +239,8 @@ class _Learner:
     def _no_room_error(self) -> InputError:
         """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
         recipe, size = self.run.recipe, self.run.start.network.size
-        return optimiser.no_room_error(
-            f"finetune.{self.run.name}.batch",
-            lambda n: self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum(),
-            self.optimiser,
-            recipe.batch,
-        )
+
+        def compute(n: int) -> torch.Tensor:
+            return self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum()
+
+        return optimiser.no_room_error(f"finetune.{self.run.name}.batch", compute, self.optimiser, recipe.batch)

@@ -9,7 +9,7 @@ mjpeg.py: Pictures for the browsers of this machine, as they are made: Motion JP
 picture_sets.py: Pictures that are of no video, as videos: sets of neighbours in a folder's or a list's order.
 sound.py: A file's sound as mono samples on its own clock, in bounded memory.
 streams.py: How a video file is opened, which of its streams is the film, and where its clock begins anew.
-synthetic.py: Small video and sound files whose sound and frame times are known, for tests and the benchmark.
+synthetic.py: Small video files whose sound and frame times are known, for tests and the benchmark.
 tables.py: Per-frame tables of other people, CSV or Parquet, read a piece at a time.
 timestamps.py: When each frame of a video file is shown.
 video.py: Video file -> upright frames, one at a time: through PyAV, through OpenCV where PyAV cannot.

@@ -1,6 +1,5 @@
-"""Which files of the folders of corpus.videos hold a video's sound and the times of its pictures.
-
-`<video>.mp4` holds both; where a sound file of that name is beside it, the sound is that file's.
+"""Which files of the folders of corpus.videos hold a video's sound and the times of its pictures: `<video>.mp4` both;
+where a sound file of that name is beside it, the sound is that file's.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ class Files:
 
 
 def list_files(folders: list[Path]) -> dict[str, Files]:
-    """Name without extension -> video and sound file of that name, over one or several folders.
-
-    Raises InputError where a folder cannot be read or none holds such a file, and where two would be one video's.
+    """Name without extension -> video and sound file of that name, over one or several folders. Raises InputError where
+    a folder cannot be read or none holds such a file, and where two would be one video's.
     """
     results: dict[str, Files] = {}
     for folder in folders:
@@ -59,9 +57,8 @@ def list_files(folders: list[Path]) -> dict[str, Files]:
 
 
 def find(name: str, files: dict[str, Files]) -> Files:
-    """The files that hold a video's pictures and its sound, which may be one; None where there is none.
-
-    `_left` and `_right` take from the whole video what they have not of their own.
+    """The files that hold a video's pictures and its sound, which may be one; None where there is none. `_left` and
+    `_right` take from the whole video what they have not of their own.
     """
     own, shared = files.get(name, Files()), files.get(strip_side(name), Files())
     video = own.video or shared.video

@@ -19,18 +19,9 @@ FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JP
 """PIL's names of formats that it decodes itself."""
 END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """What a whole file ends with. PIL takes zeros for pixels where a crash left a file's end unwritten."""
-
-
 PASSING = {
-    errno.EIO,
-    errno.ESTALE,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ETIMEDOUT,
-    errno.EAGAIN,
-    errno.EACCES,
-    errno.EPERM,
-}
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN, errno.EACCES, errno.EPERM,
+}  # fmt: skip
 """Errors of disks, networks and rights, not of the picture: it may well be read next time."""
 
 
@@ -41,10 +32,7 @@ class UnreadablePicture(Exception):
 
 
 def read(path: Path, size: int, colour: str) -> NDArray[np.uint8]:
-    """Decode and resize one picture to uint8 [size, size, channels]: 3 channels for rgb and bgr, 1 for grey.
-
-    Raises UnreadablePicture as `decode`.
-    """
+    """A picture as uint8 [size, size, channels]: 3 for rgb and bgr, 1 for grey. Raises as `decode`."""
     return fit(decode(path, "L" if colour == "grey" else "RGB"), size, colour)
 
 
@@ -66,11 +54,9 @@ def bgr(path: Path) -> NDArray[np.uint8]:
 
 
 def decode(path: Path, mode: str) -> Image.Image:
-    """A picture, upright, in PIL's mode "RGB" or "L".
-
-    What it is tells its content, not its name; formats that would call other programs (PostScript) are none. Grey,
-    palette, CMYK, 16-bit and transparent pictures are converted; EXIF rotation is applied. Raises UnreadablePicture for
-    a file that is truncated, empty, too large or no picture.
+    """A picture, upright, in PIL's mode "RGB" or "L": grey, palette, CMYK, 16-bit and transparent ones are converted.
+    What it is tells its content, not its name; formats that would call other programs (PostScript) are none. Raises
+    UnreadablePicture for a file that is truncated, empty, too large or no picture.
     """
     if why := inputs.odd_kind(path):
         raise UnreadablePicture(why)

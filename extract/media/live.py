@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,10 +76,8 @@ class LiveVideo:
 
     def __init__(self, source: str, camera: bool = False, drop: bool | None = None, pipe: int = 0) -> None:
         """`drop`: whether older frames go where their user is slower; by default not those of a pipe, nor of a file on
-        the web. `pipe` is the file number that `-` stands for.
-
-        Raises InputError for an address of an unknown kind, a camera that is not there, and a terminal in the place of
-        a pipe.
+        the web. `pipe` is the file number that `-` stands for. Raises InputError for an address of an unknown kind, a
+        camera that is not there, and a terminal in the place of a pipe.
         """
         self.source, self.camera, self.drop, self.pipe = source, camera, drop, pipe
         self.name = f"camera {source}" if camera else hide_password(source)
@@ -117,9 +114,7 @@ class LiveVideo:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._thread.join(2.0)  # one that hangs on the network ends with the process
 
@@ -132,9 +127,7 @@ class LiveVideo:
         return None if self._frames else self._failure
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        """The frames, waiting for each. Raises InputError, behind the last, where the source cannot be read, broke off,
-        or fell silent.
-        """
+        """The frames, waiting for each. Raises InputError, behind the last, where the source broke off or is silent."""
         self._wanted, converter = True, video.FrameConverter()
         since = time.monotonic()
         while not self._stopped:

@@ -102,9 +102,7 @@ class MjpegServer:
 
 
 def _is_own(host: str, site: str) -> bool:
-    """Whether a request is of a page of ours: one elsewhere must not show the camera, neither by a name that leads to
-    this machine (header `Host`) nor by our address (`Sec-Fetch-Site`).
-    """
+    """Whether a request is of a page of ours: by no other name of this machine (`Host`), and from no other site."""
     try:
         name = urlsplit(f"//{host}").hostname
     except ValueError:

@@ -38,11 +38,11 @@ class Heard:
 
 
 def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
-    """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
+    """Decode a file's first sound stream at `rate` Hz, the mean of its channels. Raises Unreadable before the first
+    block.
 
-    Blocks come in order, do not overlap, and may leave gaps; one is about a second long where there is none. Packets
-    that cannot be decoded leave gaps and are counted in `heard`; so is what is left out behind a place where the clock
-    begins anew. Raises Unreadable before the first block.
+    Blocks, of about a second, come in order, do not overlap, and may leave gaps: for packets that cannot be decoded,
+    and behind a place where the clock begins anew. These are counted in `heard`.
     """
     import av
 
@@ -87,10 +87,9 @@ def _larger(blocks: Iterator[Block], size: int) -> Iterator[Block]:
 
 
 def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
-    """The stream's frames.
-
-    Damage may make AAC's decoder believe in other channels, in which it then finds nothing. So where they change behind
-    damage, a new decoder takes over, and the change is believed if that says the same of the next packet.
+    """The stream's frames. Damage may make AAC's decoder believe in other channels, in which it then finds nothing:
+    where they change behind it, a new decoder takes over, and the change is believed if that says the same of the next
+    packet.
     """
     import av
 
@@ -110,18 +109,11 @@ def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
             now = _form(frame)
             if now not in (form, doubtful) and heard.damaged and form and decoder.name == "aac":
                 heard.damaged += 1
-                decoder, doubtful = _new_decoder(stream), now
+                decoder, doubtful = av.CodecContext.create(stream.codec_context.name, "r"), now
+                decoder.extradata = stream.codec_context.extradata
                 break
             form, doubtful = now, None
             yield frame
-
-
-def _new_decoder(stream: Any) -> Any:
-    import av
-
-    decoder = av.CodecContext.create(stream.codec_context.name, "r")
-    decoder.extradata = stream.codec_context.extradata
-    return decoder
 
 
 def _form(frame: Any) -> tuple[str, str, int]:
@@ -153,11 +145,14 @@ class _Placed:
 
     def take(self, frame: Any) -> Iterator[Block]:
         """Blocks that are ready after one more decoded frame."""
+        import av
+
         time = float(frame.time) if frame.time is not None else self._expected or 0.0
         form = _form(frame)
         if self._expected is None or form != self._form or abs(time - self._expected) > DRIFT:
             yield from self.rest()
-            self._restart(form, time)
+            self._form, self._next = form, round(time * self._rate)
+            self._resampler = av.AudioResampler(format="flt", layout=form[1], rate=self._rate)
         else:
             time = self._expected
         self._expected = time + frame.samples / frame.sample_rate
@@ -173,12 +168,6 @@ class _Placed:
     def forget(self) -> None:
         """Drop the frame that cannot be resampled; the next begins at its own time."""
         self._resampler, self._form = None, None
-
-    def _restart(self, form: tuple[Any, ...], time: float) -> None:
-        import av
-
-        self._form, self._next = form, round(time * self._rate)
-        self._resampler = av.AudioResampler(format="flt", layout=form[1], rate=self._rate)
 
     def _give(self, frames: list[Any]) -> Iterator[Block]:
         for frame in frames:

@@ -31,10 +31,9 @@ def open_container(path: Path) -> Any:
 
 
 def film(container: Any) -> Any:
-    """The picture stream of an open PyAV container that is the film; None where there is none.
-
-    The first one that is no cover or thumbnail: neither marked as such, nor a single picture beside a stream of more,
-    nor in a still picture's codec beside one in a film's.
+    """The picture stream of an open PyAV container that is the film; None where there is none. The first that is no
+    cover or thumbnail: neither marked so, nor one picture beside a stream of more, nor in a still picture's codec
+    beside a film's.
     """
     import av
 
@@ -49,10 +48,9 @@ def codec(stream: Any) -> str:
 
 
 def continue_clock(shown: list[int], decoded: list[int], base: Fraction, rate: Fraction) -> list[int]:
-    """When pictures are shown, in ticks of `base` seconds, where the clock of a file in JOINED may begin anew.
-
-    Behind such a place they go on a picture's time behind the others. `decoded` are the times by which they are
-    decoded, as they lie in the file: those only rise, by JUMP_SECONDS at most.
+    """When pictures are shown, in ticks of `base` seconds, where the clock of a file in JOINED may begin anew: then
+    they go on a picture's time behind the others. `decoded` are the times by which they are decoded, as they lie in the
+    file: those only rise, by JUMP_SECONDS at most.
     """
     result, shift = [], 0
     for i, (time, at) in enumerate(zip(shown, decoded, strict=True)):

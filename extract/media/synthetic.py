@@ -1,4 +1,4 @@
-"""Small video and sound files whose sound and frame times are known, for tests and the benchmark."""
+"""Small video files whose sound and frame times are known, for tests and the benchmark."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: flo
     return samples
 
 
-def tone(hertz: float, seconds: float, level: float = 0.5, rate: int = RATE) -> NDArray[np.float32]:
-    """A sine: float32 [samples]."""
-    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
 def write_video(
     path: Path,
     times: Sequence[float] | Sequence[Fraction],
@@ -43,9 +38,8 @@ def write_video(
     rate: int = RATE,
     fps: Fraction | None = None,
 ) -> Path:
-    """A video with a picture at each of the times and mono sound that begins at `begins` seconds.
-
-    `fps`: the rate that the stream is said to have; its ticks are then one a frame.
+    """A video with a picture at each of the times and mono sound that begins at `begins` seconds. `fps`: the rate that
+    the stream is said to have; its ticks are then one a frame.
     """
     import av
 
@@ -58,7 +52,7 @@ def write_video(
         heard = None
         if samples is not None:
             heard = container.add_stream(sound, rate=rate, layout="mono")
-            _sound(container, heard, samples, begins, rate)
+            add_sound(container, heard, samples, begins, rate)
         blank = np.zeros((size, size, 3), np.uint8)
         for time in times:
             frame = av.VideoFrame.from_ndarray(blank, format="rgb24")
@@ -68,16 +62,8 @@ def write_video(
     return path
 
 
-def write_sound(path: Path, samples: NDArray[np.float32], codec: str = "pcm_s16le", rate: int = RATE) -> Path:
-    """A mono sound file."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        _sound(container, container.add_stream(codec, rate=rate, layout="mono"), samples, 0.0, rate)
-    return path
-
-
-def _sound(container: Any, stream: Any, samples: NDArray[np.float32], begins: float, rate: int) -> None:
+def add_sound(container: Any, stream: Any, samples: NDArray[np.float32], begins: float, rate: int) -> None:
+    """Write samples into a stream of an open container, from `begins` seconds on."""
     import av
 
     step = 1024

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import inputs, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK = 8 << 20
@@ -54,7 +53,7 @@ def find(source: Path) -> list[Path]:
         if not files:
             raise InputError(f"{source}: no tables in it; expected files ending in {' or '.join(SUFFIXES)}")
         if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
-            print(f"warning: {source}: folders in it are not looked into: {', '.join(inner[:10])}", file=sys.stderr)
+            warn(f"{source}: folders in it are not looked into: {', '.join(inner[:10])}")
         return files
     inputs.need(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
     if source.suffix.lower() not in SUFFIXES:
@@ -86,18 +85,16 @@ def read_columns(path: Path) -> Table:
     raw = {name: each for name, each in zip(stripped, schema.names, strict=True) if not ROW_NUMBERS.fullmatch(name)}
     kinds = {name: schema.field(each).type for name, each in raw.items()}
     flags = frozenset(name for name, kind in kinds.items() if pa.types.is_boolean(kind))
-    numeric = flags | {
-        name for name, kind in kinds.items() if _is_number(kind) or (csv_file and pa.types.is_null(kind))
-    }  # as far as the first block goes; numbers may follow an empty beginning
+    empty = {name for name, kind in kinds.items() if csv_file and pa.types.is_null(kind)}  # in the first block alone
+    numeric = flags | empty | {name for name, kind in kinds.items() if _is_number(kind)}
     words = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     return Table(path, raw, numeric, flags, _odd(Table(path, raw, numeric, flags), words))
 
 
 def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
-    """An open Parquet file; a long string that the column `text` repeats will be in memory once.
-
-    Raises InputError where it holds more than limits.ROWS, or unpacks to more than limits.CELL_BYTES and to more than
-    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
+    """An open Parquet file; a long string that the column `text` repeats will be in memory once. Raises InputError for
+    more rows than limits.ROWS, and where it unpacks to more than limits.CELL_BYTES and limits.UNPACKED times its size:
+    on disk, a constant column takes a few bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -133,10 +130,7 @@ def check_text(path: Path) -> None:
 
 
 def _odd(table: Table, words: list[str]) -> dict[str, str]:
-    """Of the columns of text, those whose cells are mostly meant as numbers, as far as the first piece goes.
-
-    Where the first cell is that is no number, and what it says.
-    """
+    """Columns of text that, as far as the first piece goes, are mostly numbers: where their first other cell is."""
     results = {}
     for name in words:
         cells, _ = next(read(table, name, []), (None, None))
@@ -190,9 +184,8 @@ def _is_number(kind: Any) -> bool:
 def read(
     table: Table, text: str | None, numbers: list[str]
 ) -> Iterator[tuple[NDArray[np.object_] | None, NDArray[np.float64]]]:
-    """Yield pieces of a table, in order: column `text` as strings [n] (None where empty), `numbers` as [n, columns].
-
-    Missing numbers are NaN. Raises InputError where a value is no number, or the file is damaged.
+    """Yield pieces of a table, in order: column `text` as strings [n] (None where empty), `numbers` as [n, columns],
+    NaN where one is missing. Raises InputError where a value is no number, or the file is damaged.
     """
     import pyarrow as pa
 
@@ -220,9 +213,8 @@ def read(
 
 
 def as_numbers(column: Any) -> NDArray[Any]:
-    """A column of numbers, an array of pyarrow or one in chunks, as numpy has it: read-only, one chunk without a copy.
-
-    `to_numpy` imports pandas, which takes longer than to read a small corpus; it is for columns with gaps.
+    """pyarrow's numbers, an array or one in chunks, as numpy's: read-only, one chunk without a copy. `to_numpy`, for
+    columns with gaps, imports pandas, which takes longer than to read a small corpus.
     """
     chunks = getattr(column, "chunks", [column])
     if column.null_count or not len(column):
@@ -232,10 +224,8 @@ def as_numbers(column: Any) -> NDArray[Any]:
 
 
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
-    """A column as strings [n], None where it is empty. Equal ones are one object.
-
-    Raises InputError with the row (the column's first is row `first`) for one that is not UTF-8: Parquet's strings are
-    not checked when they are read.
+    """A column as strings [n], None where it is empty; equal ones are one object. Raises InputError with the row (the
+    column's first is row `first`) for one that is not UTF-8: Parquet's strings are not checked when they are read.
     """
     import pyarrow as pa
 
@@ -270,21 +260,18 @@ def _batches(table: Table, wanted: list[str], text: str | None) -> Iterator[Any]
 
 
 def parse_rows(body: memoryview, types: dict[str, Any], **options: Any) -> Iterator[Any]:
-    """Pieces of comma-separated lines without a header, as pyarrow batches of the columns `types` (name -> type), in
-    the order of the lines' cells. `options` are pyarrow's ParseOptions. Raises pyarrow.ArrowInvalid.
+    """Comma-separated lines without a header as pyarrow batches of `types` (name -> type), in the order of their cells;
+    `options` are pyarrow's ParseOptions. Raises pyarrow.ArrowInvalid.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
 
+    wanted = {name: kind for name, kind in types.items() if kind is not None}
     reader = arrow.open_csv(
         pa.BufferReader(pa.py_buffer(body)),
         arrow.ReadOptions(column_names=list(types), block_size=CSV_BLOCK, use_threads=False),
         arrow.ParseOptions(ignore_empty_lines=False, **options),
-        arrow.ConvertOptions(
-            column_types={name: kind for name, kind in types.items() if kind is not None},
-            include_columns=[name for name, kind in types.items() if kind is not None],
-            strings_can_be_null=False,
-        ),
+        arrow.ConvertOptions(column_types=wanted, include_columns=list(wanted), strings_can_be_null=False),
     )
     with reader:
         yield from reader

@@ -29,9 +29,8 @@ REORDERED = 20
 
 def picture_times(path: Path) -> NDArray[np.float64]:
     """Seconds of every picture of a video file, rising; empty where there are none. Decodes where packets may mislead.
-
-    A picture's number is its place in what the decoder gives (see media.video), which is the order of the times.
-    Where the clock begins anew, it is continued at the usual rate.
+    A picture's number is its place in what the decoder gives, which is the order of the times; where the clock begins
+    anew, it is continued at the usual rate.
     """
     import av
 
@@ -76,7 +75,6 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
 
 def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
-
     with streams.open_container(path) as container:
         if (stream := streams.film(container)) is None or not streams.codec(stream):
             return np.empty(0)
@@ -121,9 +119,8 @@ FALLBACK = Fraction(25)
 def read_frame_times(path: Path, frames: int) -> tuple[Fraction, NDArray[np.float64]]:
     """The average rate (frames per second) and the times (seconds, float64 [frames], from 0, rising) of a video.
 
-    The rate is that of the times where they are evenly spaced, else what the file states.
-    Where the packets do not tell one time for each of the `frames` that were decoded (a file that breaks off, formats
-    without times), frames are taken to follow at the stated rate.
+    The rate is that of the times where they are evenly spaced, else what the file states. Where the packets do not tell
+    a time for each of the `frames` that were decoded, frames are taken to follow at the stated rate.
     """
     import av
 

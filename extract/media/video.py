@@ -8,7 +8,6 @@ frames without the decoder's noticing. Both are said.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from extract.media import containers, frames, images, streams
 from extract.runtime import inputs, limits
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, warn
 from extract.runtime.file_names import compose
 
 EXTENSIONS = (
@@ -44,7 +43,6 @@ class BrokenVideo(Exception):
 
 def list_files(folder: Path) -> dict[str, Path]:
     """Video name (the file's name without its extension) -> file, sorted by name; one warning names what is left out.
-
     Raises InputError where the folder is missing or holds no video, or two files would be one video.
     """
     try:
@@ -71,11 +69,7 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:
         more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-        print(
-            f"warning: {folder}: left out, as no video by its name or a folder: "
-            f"{', '.join(sorted(left_out)[:NAMED])}{more}",
-            file=sys.stderr,
-        )
+        warn(f"{folder}: left out, as no video by its name or a folder: {', '.join(sorted(left_out)[:NAMED])}{more}")
     return dict(sorted(results.items()))
 
 
@@ -94,10 +88,8 @@ def stated_frames(path: Path) -> int:
 
 
 def read(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Yield every frame as BGR uint8 [height, width, 3], in order, rotated and mirrored as the file asks for.
-
-    A picture is a video of one frame.
-    Raises BrokenVideo, after the good frames, for a file that is no video or breaks off.
+    """Yield every frame as BGR uint8 [height, width, 3], in order, rotated and mirrored as the file asks for; a picture
+    is a video of one. Raises BrokenVideo, after the good frames, for a file that is no video or breaks off.
     """
     import av
 
@@ -219,10 +211,8 @@ def _decoded(packet: Any) -> list[Any]:
 
 
 class FrameConverter:
-    """Gives the pixels of a video's frames upright.
-
-    A frame whose side data were looked at is in a circle with them, and its memory is not free before Python's garbage
-    is collected, hundreds of frames later: so they are looked at once, and where the rotation is another one.
+    """Gives the pixels of a video's frames upright. A frame whose side data were looked at is in a circle with them,
+    and not free before garbage is collected: so they are looked at once, and where the rotation is another one.
     """
 
     def __init__(self) -> None:
@@ -259,9 +249,8 @@ def _stated_seconds(container: Any, stream: Any) -> tuple[float | None, str, flo
 
 
 def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    """Turn and mirror pixels [H, W, 3] as a display matrix asks for (quarter turns; other angles to the nearest).
-
-    The matrix maps x' = a x + c y, y' = b x + d y with rows [a, b, _], [c, d, _] (ISO/IEC 14496-12, 8.3.2).
+    """Turn and mirror pixels [H, W, 3] as a display matrix asks for (quarter turns; other angles to the nearest): x' =
+    a x + c y, y' = b x + d y with rows [a, b, _], [c, d, _] (ISO/IEC 14496-12, 8.3.2).
     """
     if matrix is None:
         return pixels

@@ -41,9 +41,8 @@ EMBEDDING_OPSET = 17
 def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int, trusted: bool) -> Path:
     """An ONNX file of EmotiEffNet's structure made from a checkpoint; made once, kept in `cache` under the file's hash.
 
-    `arch` is timm's name of the architecture, `outputs` the classifier's width, `size` the picture's edge in pixels.
-    With 0 outputs it has no classifier, and gives its `embedding`.
-    Raises InputError for a file that is no checkpoint, a pickled module that is not `trusted`, other weights.
+    `arch` is timm's name, `outputs` the classifier's width (0: it gives its `embedding`), `size` the picture's edge in
+    pixels. Raises InputError for a file that is no checkpoint, a pickled module that is not `trusted`, other weights.
     """
     target = cache / f"{checkpoint.stem}-{arch}-{outputs}-{size}-{file_hash(checkpoint)[:16]}.onnx"
     if not target.exists():
@@ -55,10 +54,7 @@ def to_onnx(checkpoint: Path, cache: Path, *, arch: str, outputs: int, size: int
 
 
 def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.nn.Module:
-    """timm's module with the checkpoint's weights, in evaluation mode. Raises InputError as `to_onnx` does.
-
-    With 0 outputs, what the file has beside the network (its head, the decoder of a masked autoencoder) is left out.
-    """
+    """timm's module with a checkpoint's weights, in evaluation mode; 0 outputs: no head. Raises as `to_onnx` does."""
     state = read_state(checkpoint, trusted=trusted)
     # the published vgaf module wraps its classifier in a Sequential
     state = {name.replace("classifier.0.", "classifier."): value for name, value in _bare(state).items()}
@@ -73,9 +69,8 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
     try:
         lacks, extra = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise InputError(
-            f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {_one_line(error)}"
-        ) from None
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{checkpoint}: weights do not fit {arch} with {outputs} outputs: {why}") from None
     lacks = [name for name in lacks if not name.endswith("num_batches_tracked")]
     if lacks or extra:
         raise InputError(
@@ -86,9 +81,7 @@ def build(checkpoint: Path, *, arch: str, outputs: int, trusted: bool) -> torch.
 
 
 def _choose_pool(state: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """How a vision transformer's tokens become an embedding: as its head had it, and where there is none, as masked
-    autoencoders' are used: the mean of the patches.
-    """
+    """How a vision transformer's tokens become an embedding: as its head had it; without one, the patches' mean."""
     if any("fc_norm." in name for name in state):
         return {"global_pool": "avg"}
     return {} if "head.weight" in state else {"global_pool": "avg", "fc_norm": False}
@@ -191,21 +184,16 @@ class Shell:
 
 
 ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("torch", "Size"): None,
-    ("torch._utils", "_rebuild_tensor"): None,
-    ("torch._utils", "_rebuild_tensor_v2"): None,
+    ("collections", "OrderedDict"): OrderedDict, ("builtins", "set"): set, ("__builtin__", "set"): set,
+    ("torch", "Size"): None, ("torch._utils", "_rebuild_tensor"): None, ("torch._utils", "_rebuild_tensor_v2"): None,
     ("torch._utils", "_rebuild_parameter"): None,
-}
+}  # fmt: skip
 """What a checkpoint may really call; None: the thing of that name itself."""
 
 
 class _ShellUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     """Written in Python: the one in C makes room for whatever a pickle numbers its objects by, 30 GB for five bytes.
-
-    torch assigns a `persistent_load`, which makes room for as many numbers as the pickle says before it reads one.
+    torch's `persistent_load` makes room for as many numbers as the pickle says before it reads one.
     """
 
     def __init__(self, handle: IO[bytes], **settings: Any) -> None:
@@ -244,10 +232,8 @@ def _walk(module: Any, prefix: str = "") -> Any:
 
 
 def import_timm() -> Any:
-    """timm, also beside a torchvision built for another torch (PyPI's, with a CPU-only torch).
-
-    Such a torchvision fails at import because its compiled operators are absent; two of them only need to be declared.
-    Nothing here calls them.
+    """timm, also beside a torchvision built for another torch (PyPI's, with a CPU-only torch): that fails at import
+    because its compiled operators are absent. Two only need to be declared; nothing here calls them.
     """
     import torch
 
@@ -282,10 +268,6 @@ def export(
             model, (torch.zeros(1, 3, size, size),), str(path), input_names=["input"], output_names=list(outputs),
             opset_version=opset, dynamic_axes=axes, dynamo=False,
         )  # fmt: skip
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def why_unreadable(path: Path, error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,14 @@ def folds_file(path: Path) -> Path:
 
 def write_folds(path: Path, corpus: str, folds: Sequence[Fold]) -> None:
     """Say which networks stand for that in `path` on its training videos, which are of the corpus of this name."""
-    told = [
-        {
-            "path": fold.path.relative_to(path.parent).as_posix(),
-            "sha256": fold.sha256,
-            "held_out": sorted(fold.held_out),
-            "videos": sorted(fold.videos),
-        }
-        for fold in folds
-    ]
+    told = [asdict(fold) | {"path": fold.path.relative_to(path.parent).as_posix()} for fold in folds]
+    told = [fold | {key: sorted(fold[key]) for key in ("held_out", "videos")} for fold in told]
     write_json(folds_file(path), {"network": file_hash(path), "corpus": corpus, "folds": told})
 
 
 def read_folds(path: Path) -> tuple[str, list[Fold]]:
-    """The corpus whose videos have networks of their own, and these; "" and none where there are no folds.
-
-    Raises InputError for a fold that is not there, or belongs to another network.
+    """The corpus whose videos have networks of their own, and these; "" and none where there are no folds. Raises
+    InputError for a fold that is not there, or belongs to another network.
     """
     place = folds_file(path)
     if not place.exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from extract.config import Config
 from extract.runtime.errors import InputError, did_you_mean
@@ -30,22 +30,21 @@ SHIPPED = Path(__file__).parents[1] / "demo" / "networks"
 
 @dataclass(frozen=True)
 class Network:
-    """Facts about one network file.
+    """Facts about one network file. Pixels enter as (pixel / 255 - mean) / std in the order of `colour`.
 
-    `classifier` networks have one output, made by a final Gemm: its first input is the embedding, its output is the
-    logits (and, where `has_va`, valence and arousal as the last two columns). Other networks name their outputs.
-    Pixels enter as (pixel / 255 - mean) / std in the order of `colour`.
+    `classifier` networks have one output, made by a final Gemm: its first input is the embedding, its output the logits
+    (and, where `has_va`, valence and arousal as the last two columns). Other networks name their outputs.
     """
 
     name: str
     size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    colour: Colour
-    classes: tuple[str, ...] | None
-    dim: int | None
-    has_va: bool
-    file: str
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    colour: Colour = "rgb"
+    classes: tuple[str, ...] | None = None
+    dim: int | None = None
+    has_va: bool = False
+    file: str = ""
     blob: str | None = None
     """Git blob hash (SHA-1) of the file."""
     sha256: str | None = None
@@ -74,108 +73,44 @@ class Network:
         return tuple(kind for kind in OUTPUTS if getattr(self, kind))
 
 
-def _published(
-    name: str,
-    *,
-    blob: str,
-    size: int = 224,
-    dim: int = 1280,
-    va: bool = False,
-    classes: tuple[str, ...] = AFFECTNET8,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-    arch: str | None = None,
-    checkpoint: str | None = None,
-) -> Network:
-    return Network(
-        name,
-        size,
-        mean,
-        std,
-        "rgb",
-        classes,
-        dim,
-        va,
-        f"{name}.onnx",
-        blob=blob,
-        url=f"{EMOTIEFFLIB}{name}.onnx",
-        arch=arch,
-        checkpoint_blob=checkpoint,
-    )
+def _published(name: str, size: int, dim: int, **facts: Any) -> Network:
+    facts = {"classes": AFFECTNET8, "url": f"{EMOTIEFFLIB}{name}.onnx"} | facts
+    return Network(name, size, dim=dim, file=f"{name}.onnx", **facts)
 
 
-def _shipped(name: str, *, sha256: str, dim: int, va: bool = False) -> Network:
-    return Network(
-        name,
-        112,
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        "rgb",
-        AFFECTNET8,
-        dim,
-        va,
-        f"{name}.onnx",
-        sha256=sha256,
-        path=SHIPPED / f"{name}.onnx",
-    )
+def _shipped(name: str, dim: int, **facts: Any) -> Network:
+    file = f"{name}.onnx"
+    return Network(name, 112, classes=AFFECTNET8, dim=dim, file=file, path=SHIPPED / file, **facts)
 
 
 NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
-        _published(
-            "enet_b0_8_best_vgaf",
-            blob="49772db4e87ee6df57087fba131832a959e5c64d",
-            arch=B0,
-            checkpoint="7219cfb037209b253ea8b81cf969e60a00e9181c",
-        ),
-        _published(
-            "enet_b0_8_best_afew",
-            blob="d87faf71e8756d68c701ffd88b4cde4be460f57d",
-            arch=B0,
-            checkpoint="9540c8beff661f1c2fca16de63b530cce24bb17d",
-        ),
-        _published(
-            "enet_b0_8_va_mtl",
-            blob="7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011",
-            va=True,
-            arch=B0,
-            checkpoint="b7223bd1ab092a1b5a42bc04a5f4fbfe4d9f8b9b",
-        ),
-        _published("enet_b2_8", blob="a7cb612cbab1ce3d50dd52e57285fb2c7ea6d0d9", size=260, dim=1408, arch=B2),
-        _published(
-            "enet_b2_7",
-            blob="cdd6a6070b72ed2e59e15e810ae0ecdbcb0f7626",
-            size=260,
-            dim=1408,
-            classes=AFFECTNET7,
-            arch=B2,
-        ),
-        _published("mobilevit_va_mtl", blob="bed5781a1af9924536638ac3786603e124ee900e", dim=768, va=True),
-        _published(
-            "mbf_va_mtl",
-            blob="194db927ec135679e5cd0a267c5605e2e9d68e7e",
-            size=112,
-            dim=512,
-            va=True,
-            mean=HALF,
-            std=HALF,
-        ),
-        _shipped("demo_enet", sha256="883b7c63346813c0b87544d284f8f83442e0a1899bd76fb05105c798f420323e", dim=128),
-        _shipped(
-            "demo_mt_enet", sha256="26cdd1f8648ce839ae1edb2a092945777533f209819f4848d2ae8d849ba416d3", dim=160, va=True
-        ),
+        _published("enet_b0_8_best_vgaf", 224, 1280, blob="49772db4e87ee6df57087fba131832a959e5c64d",
+                   arch=B0, checkpoint_blob="7219cfb037209b253ea8b81cf969e60a00e9181c"),
+        _published("enet_b0_8_best_afew", 224, 1280, blob="d87faf71e8756d68c701ffd88b4cde4be460f57d",
+                   arch=B0, checkpoint_blob="9540c8beff661f1c2fca16de63b530cce24bb17d"),
+        _published("enet_b0_8_va_mtl", 224, 1280, blob="7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011", has_va=True,
+                   arch=B0, checkpoint_blob="b7223bd1ab092a1b5a42bc04a5f4fbfe4d9f8b9b"),
+        _published("enet_b2_8", 260, 1408, blob="a7cb612cbab1ce3d50dd52e57285fb2c7ea6d0d9", arch=B2),
+        _published("enet_b2_7", 260, 1408, blob="cdd6a6070b72ed2e59e15e810ae0ecdbcb0f7626", arch=B2,
+                   classes=AFFECTNET7),
+        _published("mobilevit_va_mtl", 224, 768, blob="bed5781a1af9924536638ac3786603e124ee900e", has_va=True),
+        _published("mbf_va_mtl", 112, 512, blob="194db927ec135679e5cd0a267c5605e2e9d68e7e", has_va=True,
+                   mean=HALF, std=HALF),
+        _shipped("demo_enet", 128, sha256="883b7c63346813c0b87544d284f8f83442e0a1899bd76fb05105c798f420323e"),
+        _shipped("demo_mt_enet", 160, sha256="26cdd1f8648ce839ae1edb2a092945777533f209819f4848d2ae8d849ba416d3",
+                 has_va=True),
     )
-}
+}  # fmt: skip
 
 DEMO = frozenset(name for name, network in NETWORKS.items() if network.path is not None)
 """The networks that the project ships: they know the demo's drawn faces only."""
 
 
 def find(name: str, config: Config) -> Network:
-    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS.
-
-    Raises InputError where there is no such network (the known ones are listed) or its facts contradict each other.
+    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS. Raises InputError where
+    there is no such network (the known ones are listed) or its facts contradict each other.
     """
     if name not in config.networks:
         if name in NETWORKS:
@@ -197,7 +132,7 @@ def find(name: str, config: Config) -> Network:
                 f"networks.{name}.{key}: found {values}, expected {channels} "
                 f"{'positive ' if key == 'std' else ''}numbers for colour {own.colour!r}"
             )
-    outputs = {"embedding": own.embedding, "logits": own.logits, "va": own.va}
+    outputs = {kind: getattr(own, kind) for kind in OUTPUTS}
     checkpoint = own.path.suffix.lower() in (".pt", ".pth")
     if checkpoint and not (own.arch and (own.classes or not own.has_va)):
         raise InputError(
@@ -212,20 +147,7 @@ def find(name: str, config: Config) -> Network:
         raise InputError(f"networks.{name}: name at least one output: embedding, logits or va")
     if headless := checkpoint and not own.classes:
         outputs["embedding"] = "embedding"
-    return Network(
-        name=name,
-        size=own.size,
-        mean=tuple(own.mean),
-        std=tuple(own.std),
-        colour=own.colour,
-        classes=tuple(own.classes) if own.classes else None,
-        dim=None,
-        has_va=own.has_va if checkpoint else own.va is not None,
-        file=own.path.name,
-        sha256=own.sha256,
-        arch=own.arch,
-        trust_pickle=own.trust_pickle,
-        path=own.path,
-        classifier=checkpoint and not headless,
-        **outputs,
-    )
+    facts = own.model_dump(include={"size", "colour", "sha256", "arch", "trust_pickle", "path"}) | outputs
+    facts |= {"mean": tuple(own.mean), "std": tuple(own.std), "classes": tuple(own.classes) if own.classes else None}
+    has_va = own.has_va if checkpoint else own.va is not None
+    return Network(name, file=own.path.name, has_va=has_va, classifier=checkpoint and not headless, **facts)

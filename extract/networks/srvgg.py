@@ -24,7 +24,6 @@ OUTPUT = "output"
 
 def to_onnx(checkpoint: Path, cache: Path, size: int) -> Path:
     """An ONNX file, [N, 3, size, size] -> [N, 3, s size, s size], made once and kept in `cache` under the file's hash.
-
     Raises InputError for a file that is no checkpoint, or another network's.
     """
     target = cache / f"{checkpoint.stem}-{size}-{file_hash(checkpoint)[:16]}.onnx"

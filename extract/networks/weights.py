@@ -33,9 +33,7 @@ def blob_hash(path: Path) -> str:
     """Git's hash of a file: SHA-1 (hex) of `blob <size>\\0<content>`, what `git hash-object` prints."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with open(path, "rb") as handle:
-        while chunk := handle.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, lambda: digest).hexdigest()
 
 
 def verify(path: Path, network: Network) -> None:
@@ -48,10 +46,18 @@ def verify(path: Path, network: Network) -> None:
             )
 
 
+def verify_given(path: Path, network: Network) -> None:
+    """As `verify`, of the file that a config names; also where there is none."""
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file, but network {network.name!r} needs it: correct networks.{network.name}.path in the "
+            f"config"
+        )
+    verify(path, network)
+
+
 def need(networks: Iterable[Network], given: Path | None) -> None:
-    """Fetch what is not at hand. Raises InputError that says of every file that is still missing where to put it.
-    `given` is the folder of features.weights.
-    """
+    """Fetch what is not at hand. Raises InputError with where to put each missing file; `given` is features.weights."""
     lacking = [network for network in networks if not is_at_hand(network)]
     for network in lacking:
         try:
@@ -72,12 +78,7 @@ def is_at_hand(network: Network) -> bool:
 def find(network: Network) -> Path:
     """A verified file of the network's weights. Raises InputError that says where to put which file."""
     if network.path is not None:
-        if not network.path.is_file():
-            raise InputError(
-                f"{network.path}: no such file, but network {network.name!r} needs it: correct "
-                f"networks.{network.name}.path in the config"
-            )
-        verify(network.path, network)
+        verify_given(network.path, network)
         return _converted(network.path, network, network.trust_pickle)
     path = cache() / network.file
     checkpoint = path.with_suffix(".pt")

@@ -33,11 +33,11 @@ LIBRARIES = ("torch", "timm", "transformers", "pillow")
 
 def main(config: Config, name: str, work: Path, faces: Path | None = None, seed: int = 0, redo: bool = False) -> Path:
     """Pre-train on the pictures of the folder `faces`, by default the corpus's frames, or go on where a killed process
-    was; returns `<work>/networks/<name>`.
+    was; returns `<work>/networks/<name>`, with `<name>.onnx`, its section of a config `<name>.toml`, the encoder's
+    weights `<name>.safetensors` to fine-tune on, and `report.html`.
 
-    That holds `<name>.onnx`, its section of a config `<name>.toml`, the encoder's weights `<name>.safetensors` to
-    fine-tune on, and `report.html`. What is finished and made from the same things is kept, unless pictures that could
-    not be read were mended since, or to `redo` it. Raises InputError for bad input; see `train.pretrain`.
+    What is finished and made from the same things is kept, unless unreadable pictures were mended since, or to `redo`
+    it. Raises InputError for bad input; see `train.pretrain`.
     """
     names.check(name, config, work)
     settings = names.find_section(config, "pretrain", config.pretrain, name, PretrainSettings())
@@ -114,11 +114,8 @@ def _write_results(run: Run, size: Encoder, model: Any, position: Position, base
 
 
 EXAMPLES = """Examples:
-
 python -m extract.pretrain --name mae_demo --config configs/mae.toml                the demo's drawn faces, some minutes
-
 python -m extract.pretrain --name mae_b16 --config configs/mae.toml --frames /data/faces --work runs/faces
-
 python -m extract.pretrain --name mae --frames /data/faces --set pretrain.mae.epochs=400"""
 
 

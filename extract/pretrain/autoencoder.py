@@ -62,9 +62,7 @@ def need_transformers() -> None:
 
 
 def create(settings: PretrainSettings) -> Any:
-    """transformers' ViTMAEForPreTraining, drawn from torch's random state as in MAE, which transformers 5.24 does not:
-    it leaves all positions zero.
-    """
+    """transformers' ViTMAEForPreTraining, drawn as in MAE; by itself, transformers 5.24 leaves positions zero."""
     checkpoints.import_timm()  # transformers, too, needs what this mends
     import torch
     from timm.layers import build_sincos2d_pos_embed
@@ -115,9 +113,7 @@ def to_encoder(state: dict[str, torch.Tensor], facts: Encoder) -> torch.nn.Modul
 
 
 def compute_target(model: Any, pictures: torch.Tensor) -> torch.Tensor:
-    """What the decoder is to give [N, patches, values] for pictures [N, 3, side, side]: their patches, normalised where
-    the model normalises.
-    """
+    """The decoder's target [N, patches, values] of pictures [N, 3, side, side]: patches, normalised as the model's."""
     target: torch.Tensor = model.patchify(pictures)
     if model.config.norm_pix_loss:
         target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()

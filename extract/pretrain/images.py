@@ -28,9 +28,8 @@ RATIO = math.log(4 / 3)
 
 
 def list_pictures(roots: list[Path], stride: int) -> Pictures:
-    """Every stride-th picture of each folder in and below the roots, by sorted names.
-
-    Raises InputError for a root that is no folder, and where there is no picture.
+    """Every stride-th picture of each folder in and below the roots, by sorted names. Raises InputError for a root that
+    is no folder, and where there is no picture.
     """
     folders, video, names = [], [], []
     seen: set[str] = set()
@@ -52,9 +51,8 @@ def list_pictures(roots: list[Path], stride: int) -> Pictures:
 
 
 def hold_out(pictures: Pictures, settings: PretrainSettings, seed: int, place: str) -> tuple[Pictures, Pictures]:
-    """What is learnt from, and what is only reconstructed: whole folders, the two people of a video together.
-
-    Raises InputError where there are too few.
+    """What is learnt from, and what is only reconstructed: whole folders, the two people of a video together. Raises
+    InputError where there are too few.
     """
     if settings.held_out_by == "picture":
         groups, kind = np.arange(len(pictures)), "pictures"
@@ -86,7 +84,7 @@ def draw_views(
     rows: NDArray[np.int64], patches: int, seed: int, epoch: int, crop: float = 1.0, flip: bool = False
 ) -> Views:
     """Views of the pictures of these rows in an epoch: crops of `crop` of the area or more, their sides at most 4 to 3,
-    and whether mirrored; which patches are seen. By default whole pictures.
+    mirrored or not; which patches are seen. By default whole pictures.
     """
     transforms, noise = np.zeros((len(rows), 2, 3), np.float32), np.empty((len(rows), patches), np.float32)
     for i, row in enumerate(rows.tolist()):

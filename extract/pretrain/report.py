@@ -44,9 +44,7 @@ def write(model: Any, run: Run, position: Position, baselines: Baselines) -> Pat
 
 
 def draw_examples(model: Any, run: Run) -> list[tuple[NDArray[np.uint8], ...]]:
-    """Of evenly spaced held-out pictures what the encoder sees, what the decoder makes of it, and the picture itself:
-    each uint8 [size, size, 3].
-    """
+    """Of evenly spaced held-out pictures: masked, reconstructed, and as they are, each uint8 [size, size, 3]."""
     rows = pictures.space_evenly(len(run.held), EXAMPLES)
     facts = run.describe_network()
     results = []

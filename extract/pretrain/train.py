@@ -22,7 +22,7 @@ from extract.config import PretrainSettings
 from extract.learning import checkpoint, optimiser, pictures
 from extract.learning.checkpoint import Position
 from extract.learning.pictures import Pictures, Unreadable
-from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD, Network
+from extract.networks.registry import Network
 from extract.pretrain import autoencoder, images
 from extract.runtime.errors import InputError
 from extract.runtime.process import thread_limit
@@ -60,10 +60,8 @@ class Run:
 
     def describe_network(self) -> Network:
         """The facts of the network that is left."""
-        return Network(
-            self.name, self.settings.size, IMAGENET_MEAN, IMAGENET_STD, "rgb", None, None, False, f"{self.name}.onnx",
-            classifier=False, embedding="embedding",
-        )  # fmt: skip
+        file = f"{self.name}.onnx"
+        return Network(self.name, self.settings.size, file=file, classifier=False, embedding="embedding")
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,8 @@ class Baselines:
 
 def pretrain(run: Run) -> tuple[Any, Position, Baselines]:
     """Pre-train, or go on where a killed process of the same mark was; returns the model in evaluation mode on the CPU,
-    the losses of each epoch and of held-out pictures (`scores`), and what these are to be compared with.
-
-    Raises InputError for a loss that is not finite, a GPU without room, and where no picture can be read.
+    losses of epochs and of held-out pictures (`scores`), and what these compare with. Raises InputError for a loss that
+    is not finite, a GPU without room, and where no picture can be read.
     """
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)
@@ -116,18 +113,10 @@ class _Learner:
         self.position, self.unreadable = Position(run.mark), Unreadable()
         self.baselines: Baselines | None = None
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        groups = [
-            {
-                "params": [p for name, p in named if self._decays(name, p) == decays],
-                "weight_decay": run.settings.decay * decays,
-            }
-            for decays in (False, True)
-        ]
+        decays = [p for name, p in named if p.ndim > 1 and not name.endswith(TOKENS)]
+        others = [p for name, p in named if p.ndim <= 1 or name.endswith(TOKENS)]
+        groups = [{"params": others, "weight_decay": 0.0}, {"params": decays, "weight_decay": run.settings.decay}]
         self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
-
-    @staticmethod
-    def _decays(name: str, parameter: torch.Tensor) -> bool:
-        return parameter.ndim > 1 and not name.endswith(TOKENS)
 
     def begin(self) -> None:
         """Go on from a checkpoint; without one, reconstruct the held-out pictures and write the first."""
@@ -145,6 +134,7 @@ class _Learner:
     def learn_epoch(self, bar: Progress) -> None:
         """The steps that are left of an epoch, then the held-out pictures."""
         run, s, here = self.run, self.run.settings, self.position
+        assert self.baselines is not None
         rows = pictures.draw_order(run.train, run.seed, here.epoch, BUFFER)
         steps = -(-len(rows) // s.batch)
         left = rows[here.step * s.batch :]
@@ -152,7 +142,8 @@ class _Learner:
             self._learn_batch(values, chosen, steps)
             size = min(s.batch, len(rows) - (here.step - 1) * s.batch)
             here.seen += size
-            bar.advance(size, f"epoch {here.epoch + 1} of {s.epochs}, {self._describe_loss()}")
+            known = f"held-out loss {here.scores[-1]:.4f} (mean picture {self.baselines.mean_picture:.4f})"
+            bar.advance(size, f"epoch {here.epoch + 1} of {s.epochs}, {known}")
             if here.step % s.save_every == 0 and here.step < steps:
                 self._save()
         if not here.learnt:
@@ -162,10 +153,6 @@ class _Learner:
         here.epoch, here.step, here.learnt, here.loss_sum = here.epoch + 1, 0, 0, 0.0
         here.scores.append(self._reconstruct())
         self._save()
-
-    def _describe_loss(self) -> str:
-        assert self.baselines is not None
-        return f"held-out loss {self.position.scores[-1]:.4f} (mean picture {self.baselines.mean_picture:.4f})"
 
     def _learn_batch(self, values: NDArray[np.float32], chosen: NDArray[np.int64], steps: int) -> None:
         """One step of the optimiser, unless none of the batch's pictures could be read."""

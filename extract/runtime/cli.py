@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,9 +45,10 @@ class Command(typer.core.TyperCommand):
 
 
 def application(command: Callable[..., None], examples: str) -> typer.Typer:
-    """A program of one command, whose help ends with examples."""
+    """A program of one command, whose help ends with examples: each a paragraph, or they would be joined."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=examples.replace("[", r"\["), cls=Command)(command)  # else [corpus.au] is taken for markup
+    epilog = re.sub(rf"\n+(?={'|'.join(COMMAND_LINES)})", "\n\n", examples)
+    app.command(epilog=epilog.replace("[", r"\["), cls=Command)(command)  # else [corpus.au] is taken for markup
     return app
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from extract.runtime import limits
 
@@ -20,10 +21,9 @@ PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EIS
 
 
 class InputError(Exception):
-    """The user's input is wrong.
-
-    The text is one line: which file, which line or frame, what was found, what was expected, what to do. Line ends in
-    what libraries say, or stood in the file, are blanks; of a long text the middle is left out.
+    """The user's input is wrong. The text is one line: which file, which line or frame, what was found, what was
+    expected, what to do. Line ends in what libraries say, or stood in the file, are blanks; of a long text the middle
+    is left out.
     """
 
     def __init__(self, text: str) -> None:
@@ -50,10 +50,8 @@ def did_you_mean(result: object, known: Iterable[str]) -> str:
 
 
 def hide_password(url: str) -> str:
-    """An address without its user, password and the query's values, as tokens: messages are copied to others.
-
-    Passwords may hold any sign; where they hold a `?` nothing is left but the kind of address. What is no
-    address stays as it is.
+    """An address without its user, password and the query's values: messages are copied to others. Passwords may hold
+    any sign: where a `?`, nothing is left but the kind of address. What is no address stays as it is.
     """
     scheme, mark, rest = url.partition("://")
     if not mark:
@@ -75,29 +73,34 @@ def exits() -> Iterator[None]:
     """
     _open_streams()
     try:
-        with _flushed():
+        try:
             yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError as error:
         if not _nobody_reads():
             raise
         raise SystemExit(1) from error
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"error: {' '.join(str(error).split())}")
     except Failed as error:
-        print(f"failed: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        _end(1, f"failed: {' '.join(str(error).split())}")
     except OSError as error:
-        print(f"error: {InputError(_why(error))}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"error: {InputError(_why(error))}")
     except MemoryError:
-        print("failed: out of memory; what was finished is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(1)
+        _end(1, "failed: out of memory; what was finished is kept, the same command goes on from there")
     except KeyboardInterrupt:
-        print(
-            f"interrupted: what was finished is kept; the same command goes on from there{_command()}", file=sys.stderr
-        )
-        sys.exit(130)
+        _end(130, f"interrupted: what was finished is kept; the same command goes on from there{_command()}")
+
+
+def _end(code: int, line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(code)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what the user should know, and go on."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _why(error: OSError) -> str:
@@ -123,15 +126,6 @@ def _open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
-
-
-@contextmanager
-def _flushed() -> Iterator[None]:
-    """What was printed is out when the block ends, however it ends."""
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
 
 
 def _nobody_reads() -> bool:

@@ -27,6 +27,14 @@ DOTTED = re.compile(rf"""(?<![\w"'.-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)\s*+\.
 """A key of so many parts. tomllib takes a gigabyte for 20,000 of them."""
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file, -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def odd_kind(path: Path) -> str:
     """What a path is in place of a file: a folder, a named pipe, ...; "" for a file, and where there is nothing."""
     try:
@@ -36,9 +44,7 @@ def odd_kind(path: Path) -> str:
 
 
 def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
-    """Why a path is no file (`what`: of which kind) of at most `largest` bytes that can be read; "" where it is. Opens
-    nothing: a pipe would wait for ever.
-    """
+    """Why a path is no file (`what`: of which kind) of at most `largest` bytes; "" where it is. Opens nothing."""
     try:
         facts = os.stat(path)
     except FileNotFoundError:
@@ -113,6 +119,14 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         pass
     raise ValueError(f"more than {limits.NESTING} tables and lists within each other")
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file of ours says; None where there is none, or a damaged one."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def read_toml(path: Path, what: str = "file", advice: str = "") -> dict[str, Any]:

@@ -60,10 +60,9 @@ class Claims:
 def take_turns(
     jobs: list[J], claims: Claims, is_done: Callable[[J], bool], passed: Callable[[J], None]
 ) -> Iterator[J | None]:
-    """Yield the jobs that are ours to do, each held until its writer releases it.
-
-    `passed(job)` is told of each that another process did meanwhile. None means: the rest is with others, finish what
-    is open (they may be waiting for it) before asking again. Ends when every job is done, by whomever.
+    """Yield the jobs that are ours to do, each held until its writer releases it; `passed(job)` is told of those that
+    others did meanwhile. None: the rest is with others, finish what is open (they may wait for it) before asking again.
+    Ends when every job is done.
     """
     while jobs:
         with_others = []
@@ -83,36 +82,29 @@ def take_turns(
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, that takes the place of `folder` when the block ends well; else it goes.
-
-    What a killed process left half-done goes, too. Raises InputError where the place cannot be written, and where
-    another process is at the same folder.
+    """Give an empty folder to fill, that takes the place of `folder` when the block ends well; else, or killed, it
+    goes. Raises InputError where the place cannot be written, and where another process is at the same folder.
     """
     temporary, old = (folder.with_name(f".{folder.name}.{what}") for what in ("part", "old"))
     claims = Claims(folder.parent / ".replacing")
     if not claims.take(folder.name):
         raise InputError(f"{folder}: another process makes it at the moment; start again when that has ended")
-    try:
-        _put_back(folder, old)
+
+    def clear() -> None:
+        if old.exists() and not folder.exists():  # the second of the two renamings did not come
+            os.replace(old, folder)
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
+
+    try:
+        clear()
         temporary.mkdir(parents=True)
         yield temporary
         if folder.exists():
             os.replace(folder, old)
         os.replace(temporary, folder)
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or choose another --work"
-        ) from error
+        raise unwritable_error(folder, error, "free some space or choose another --work") from error
     finally:
-        _put_back(folder, old)
-        for rest in (temporary, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        clear()
         claims.release(folder.name)
-
-
-def _put_back(folder: Path, old: Path) -> None:
-    """Undo the first of the two renamings where the second did not come."""
-    if old.exists() and not folder.exists():
-        os.replace(old, folder)

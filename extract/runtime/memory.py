@@ -13,9 +13,8 @@ SECONDS = 0.05
 
 
 class Peak:
-    """The largest sum of resident memory of this process and its descendants while a `with` block runs.
-
-    Pages that processes share are counted in each of them, so the sum is rather too large than too small.
+    """The largest sum of resident memory of this process and its descendants while a `with` block runs: rather too
+    large than too small, as pages that processes share are counted in each.
     """
 
     def __init__(self) -> None:
@@ -58,10 +57,8 @@ def _resident(process: psutil.Process) -> int:
 
 
 def most_resident() -> int:
-    """Most bytes that this program has been resident in so far.
-
-    Linux's VmHWM, which psutil does not tell; getrusage's begins with what the process had that started this one, so
-    it is taken elsewhere alone.
+    """Most bytes that this program has been resident in so far: Linux's VmHWM, which psutil does not tell. getrusage's
+    begins with what the process had that started this one, so it is taken elsewhere alone.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -17,18 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def python_path() -> dict[str, str]:
-    """The environment variables with which another Python process imports the same packages as this one, whatever is
-    called like them in the folder where it starts.
-    """
+    """Environment variables by which another Python imports the same packages, wherever it starts."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it is gone, however that died.
-
-    A child of `multiprocessing` watches its parent, any other the pipe on its stdin. Where there is neither, the
-    process was started by hand, and nothing happens.
+    """End this process when the one that started it is gone, however that died: a child of `multiprocessing` watches
+    its parent, any other the pipe on its stdin; nothing happens where there is neither.
     """
     parent = multiprocessing.parent_process()
     if parent is None and not stat.S_ISFIFO(os.fstat(0).st_mode):

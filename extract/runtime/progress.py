@@ -24,10 +24,8 @@ KEPT = 8
 
 
 class Pace:
-    """How fast work goes now: over the last half of the time since the first piece was done, but WINDOW at least.
-    At most some KEPT_MARKS times are remembered.
-
-    What comes before the first piece (imports, compiling) is no part of it, so that estimates do not begin too high.
+    """How fast work goes now: over the last half of the time since the first piece, but WINDOW at least, of at most
+    some KEPT_MARKS times. What comes before it (imports, compiling) is no part: estimates do not begin too high.
     """
 
     def __init__(self) -> None:
@@ -57,18 +55,13 @@ class Pace:
 class Progress:
     """Counts work done; `advance` from anywhere in the loop."""
 
-    def __init__(
-        self, what: str, total: int, unit: str, bar: object | None, parts: int = 1, step: Display | None = None
-    ) -> None:
+    def __init__(self, what: str, total: int, unit: str, bar: Any, parts: int, step: Display | None) -> None:
+        """`bar`: rich's bars, None off a terminal; the rest as of `progress`."""
         self.what, self.total, self.unit, self.parts = f"{step.prefix}{what}" if step else what, total, unit, parts
         self.done = 0
-        self._bar: Any = bar
+        self._bar = bar
         self._pace = Pace()
-        self._task = (
-            bar.add_task(self.what, total=total, rate="", count="", ends=None)  # type: ignore[attr-defined]
-            if bar is not None
-            else None
-        )
+        self._task = bar and bar.add_task(self.what, total=total, rate="", count="", ends=None)
         self._began = self._said = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -79,11 +72,9 @@ class Progress:
         rate = "" if per_second is None else speed(per_second / self.parts, self.unit)
         left = None if per_second is None or self.total <= 0 else (self.total - self.done) / per_second
         if self._bar is not None:
-            text, ends = f"{self.what}: {note}" if note else self.what, None if left is None else now + left
-            self._bar.update(
-                self._task, completed=self.done, total=self.total, rate=rate, count=self._count(), ends=ends,
-                description=text,
-            )  # fmt: skip
+            shown = {"description": f"{self.what}: {note}" if note else self.what, "count": self._count()}
+            ends = None if left is None else now + left
+            self._bar.update(self._task, completed=self.done, total=self.total, rate=rate, ends=ends, **shown)
         elif now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
             said = [f"{self.what}: {self._count()} {self.unit}", rate, describe_time(now - self._began, left), note]
@@ -151,7 +142,7 @@ class Display:
         self._took: dict[str, float] = {}
         self._since = time.monotonic()
         self._finished: list[Any] = outer._finished if outer is not None else []
-        self._head = bar.add_task(what, total=None, count="", rate="", ends=None) if bar is not None else None
+        self._head = bar and bar.add_task(what, total=None, count="", rate="", ends=None)
 
     @property
     def prefix(self) -> str:
@@ -212,21 +203,13 @@ def steps(what: str, names: Sequence[str]) -> Iterator[None]:
     """
     global _open
     outer = _open
-    if outer is not None:
-        _open = Display(what, names, outer.bar, outer)
+    with _bars() as bar:
+        _open = Display(what, names, bar, outer)
         try:
             yield
         finally:
             _open.close()
             _open = outer
-        return
-    with _bars() as bar:
-        _open = Display(what, names, bar)
-        try:
-            yield
-        finally:
-            _open.close()
-            _open = None
 
 
 @contextmanager
@@ -236,28 +219,24 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
     >>> with progress("extract", total=3, unit="frames") as bar:
     ...     bar.advance()
     """
-    if _open is not None:
-        here = _open
+    here = _open
+    if here is not None:
         here.begin(what.split()[0])
-        shown = Progress(what, total, unit, here.bar, parts, here)
+    with _bars() as bar:
+        shown = Progress(what, total, unit, bar, parts, here)
         try:
             yield shown
             shown.close()
         finally:
-            if here.bar is not None:
+            if here is not None and bar is not None:
                 here.ended(shown._task)
-        return
-    with _bars() as bar:
-        shown = Progress(what, total, unit, bar, parts)
-        yield shown
-        shown.close()
 
 
 @contextmanager
 def _bars() -> Iterator[Any]:
-    """rich's bars on a terminal, None elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
+    """rich's bars on a terminal, None elsewhere: those of the display that is open, if one is."""
+    if _open is not None or not sys.stderr.isatty():
+        yield _open and _open.bar
         return
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn

@@ -33,11 +33,9 @@ LEFT = (".part", ".part-journal")
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place.
-
-    The temporary name is drawn at random, so two processes that write the same file, on whichever machines, never mix
-    their bytes.
-    Raises InputError when the folder cannot be written or the disk is full.
+    """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place. Its
+    name is random, so two processes that write the same file never mix their bytes. Raises InputError when the folder
+    cannot be written or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
@@ -49,9 +47,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     except (ConnectionError, TimeoutError):
         raise  # a download's failure, not the disk's
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from error
+        raise unwritable_error(path, error, "free some space or choose another folder") from error
     finally:
         with suppress(OSError):  # on a read-only disk there is nothing to remove
             temporary.unlink(missing_ok=True)
@@ -65,10 +61,7 @@ def sweep(path: Path) -> None:
 
 
 def log_file(path: Path, keep: bool = False) -> IO[bytes]:
-    """A file that a process writes to as it goes: a new one, or (`keep`) going on at its end.
-
-    Never what a link in its place leads to: such a link goes.
-    """
+    """A file that a process writes to as it goes: a new one, or (`keep`) at its end. A link in its place goes."""
     if not keep or path.is_symlink():
         path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if keep else os.O_EXCL)
@@ -122,9 +115,7 @@ def file_hash(path: Path) -> str:
 
 
 def code_hash(package: str, exclude: Collection[str] = ()) -> str:
-    """Fingerprint of a package's Python files and of what its pages are made with, those of its folders included: other
-    code, other results.
-
+    """Fingerprint of all of a package's Python files and of what its pages are made with: other code, other results.
     `exclude` names files and folders of the package, relative to it, whose edits leave results as they are.
     """
     top = ROOT / package
@@ -147,7 +138,6 @@ def is_done(folder: Path, mark: str) -> bool:
 
 def damage(folder: Path, beside: bool = True) -> Path | None:
     """The first result of a finished folder that is gone or another one; DONE itself where that is. None: all is well.
-
     Not `beside`: of the results that lie in the folder itself alone.
     """
     try:
@@ -164,9 +154,8 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
 
 
 def check_result(path: Path, advice: str) -> None:
-    """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written.
-
-    A file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
+    """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written. A
+    file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
     """
     here = path.parent.resolve()  # a result may be a link
     for folder in (here, here.parent):
@@ -181,9 +170,7 @@ def check_result(path: Path, advice: str) -> None:
 
 
 def results(folder: Path) -> tuple[str, dict[str, str]]:
-    """What DONE says: the fingerprint, and each result's hash. Raises OSError where there is none, ValueError for one
-    that is not what was written.
-    """
+    """What DONE says: its fingerprint, each result's hash. Raises OSError for none, ValueError for a damaged one."""
     if what := inputs.odd_kind(folder / DONE):
         raise ValueError(f"{folder / DONE}: {what}")
     mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
@@ -194,9 +181,8 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
 
 
 def begin(folder: Path) -> None:
-    """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes.
-
-    Only while holding the folder (`hold_folder`), or one that no other process uses.
+    """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes. Only while
+    holding the folder (`hold_folder`), or one that no other process uses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,20 +203,17 @@ def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[st
 
 def lock_of(path: Path, shared: bool = False) -> FileLock:
     """A lock of the kernel's on a file, not yet held. To acquire it raises OSError where the file system has none.
-
-    `shared`: within a thread, whoever asks for this path gets the same lock, and may hold it within itself.
-    Never a file whose mere presence locks, which filelock would take instead: nobody frees that for a killed process.
+    `shared`: within a thread, whoever asks for this path gets the same lock, and may hold it within itself. Never a
+    file whose mere presence locks: nobody frees that for a killed process.
     """
     return FileLock(path.absolute(), fallback_to_soft=False, is_singleton=shared)
 
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder: a second process that wants it waits, and says so. A killed process frees it at once. Whoever
-    holds it may hold it once more. One that is there and that we may not write is not held: what is finished in it can
-    be used, and nothing else is done.
-
-    Raises InputError where the folder cannot be made, or its file system has no locks.
+    """Hold a folder: a second process that wants it waits, and says so; a killed one frees it at once. Whoever holds it
+    may hold it once more. One that we may not write is not held: only what is finished in it can be used. Raises
+    InputError where the folder cannot be made, or its file system has no locks.
     """
     if folder.is_dir() and not os.access(folder, os.W_OK):
         yield
@@ -260,6 +243,6 @@ def refuse_if_full(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written (no space left); free some space or choose another folder")
 
 
-def unwritable_error(folder: Path, error: OSError) -> InputError:
-    """What to raise for a folder that cannot be written."""
-    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder")
+def unwritable_error(path: Path, error: OSError, advice: str = "choose another folder") -> InputError:
+    """What to raise for a file or folder that cannot be written."""
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")

@@ -13,7 +13,7 @@ from extract.config import Config
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.tabular.formats import Choice
-from extract.tabular.importer import ImportResult, main
+from extract.tabular.importer import main
 
 
 def _patterns(text: str | None) -> tuple[str, ...]:
@@ -21,11 +21,8 @@ def _patterns(text: str | None) -> tuple[str, ...]:
 
 
 EXAMPLES = """Examples:
-
 python -m extract.tabular processed/ --name openface                          a folder of OpenFace CSV files
-
 python -m extract.tabular fex.csv --name pyfeat --columns 'AU*,Pitch,Roll,Yaw'    py-feat, with head pose
-
 python -m extract.tabular table.parquet --name other --columns 'f_*' --va valence,arousal --video-column clip"""
 
 
@@ -54,18 +51,14 @@ def command(
         choice = Choice(format, *chosen, video_column, frame_column, first_frame)
         done = main(file, name, folder, choice, redo=redo, roots=settings.corpus.frames)
         if as_json:
-            _print_json(done, folder / "features" / name)
+            said = {"format": done.plan.format.name, "first_frame": done.plan.first_frame, "columns": done.plan.kinds}
+            said |= {"frames": done.frames, "videos": done.videos, "frames_without_face": done.without_face}
+            print(json.dumps(said | {"folder": str(folder / "features" / name)}, indent=2, default=list))
             return
         kinds = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in done.plan.kinds.items())
         print(f"{done.plan.format.name} table, frames counted from {done.plan.first_frame}; {kinds}")
         print(f"{done.frames:,} frames of {done.videos} videos are in {folder / 'features' / name}", end="")
         print(f"; {done.without_face:,} frames without a face" if done.without_face else "")
-
-
-def _print_json(done: ImportResult, folder: Path) -> None:
-    said = {"format": done.plan.format.name, "first_frame": done.plan.first_frame, "columns": done.plan.kinds}
-    counts = {"frames": done.frames, "videos": done.videos, "frames_without_face": done.without_face}
-    print(json.dumps(said | counts | {"folder": str(folder)}, indent=2, default=list))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from extract.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a program's tables. `told_by`: columns (each of one of these sets) that give it away;
-    `columns`: the default choice.
-    """
+    """A program's tables: the sets of columns that give it away (`told_by`), the default choice (`columns`)."""
 
     name: str
     told_by: tuple[tuple[str, ...], ...] = ((),)
@@ -44,16 +42,13 @@ CLOCKS = (
     "time", "timestamp", "time_stamp", "approx_time", "frame_time", "frame_time_in_ms", "seconds", "milliseconds",
     "pts", "frame", "frame_idx", "frame_id", "frame_number", "face_id", "index", "success",
 )  # fmt: skip
-"""Columns, in lower case, that tell of when, whom and whether, not of the face: no features unless the user names
-them.
-"""
+"""Columns, in lower case, of when, whom and whether, not of the face: no features unless the user names them."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user asks for; None and () leave it to the format. Columns are patterns like AU*.
-
-    `columns` become the embedding. `first_frame` is the number that the table gives to a video's first frame.
+    """What the user asks for; None and () leave it to the format. Columns are patterns like AU*; `columns` become the
+    embedding. `first_frame` is the number that the table gives to a video's first frame.
     """
 
     format: str | None = None

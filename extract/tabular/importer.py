@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.features import store
-from extract.features.provenance import _there
+from extract.features.provenance import read_all_about
 from extract.media import tables
 from extract.media.tables import Table
 from extract.networks.registry import NETWORKS
@@ -107,7 +107,7 @@ def _emptiest(opened: list[Table], plan: Plan) -> str:
 
 def _is_current(work: Path, name: str, about: dict[str, str], redo: bool) -> bool:
     """True if this very import is there, whole. Raises InputError where something else is that may not be replaced."""
-    there, folder = _there(work, name), work / "features" / name
+    there, folder = read_all_about(work, name), work / "features" / name
     if any("table" not in each for each in there if each):
         raise InputError(f"{folder}: holds features that a network made; choose another --name")
     if redo:
@@ -124,7 +124,7 @@ def _is_current(work: Path, name: str, about: dict[str, str], redo: bool) -> boo
 
 
 def _counted(work: Path, name: str, plan: Plan) -> ImportResult:
-    there = _there(work, name)
+    there = read_all_about(work, name)
     rows, without = (sum(int(each[key].split(":")[0]) for each in there) for key in ("pictures", "without_face"))
     return ImportResult(plan, len(there), rows - without, without)
 
@@ -147,9 +147,8 @@ def _about(name: str, files: list[Path], plan: Plan, places: Places) -> dict[str
 def _rows(
     table: Table, plan: Plan, columns: list[str]
 ) -> Iterator[tuple[int, NDArray[np.object_], NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield pieces: number of the first row (from 1), video names [n], frame numbers as they stand, values [n, C].
-
-    Rows of frames where no face was found have NaN as values.
+    """Yield pieces: number of the first row (from 1), video names [n], frame numbers as they stand, values [n, C],
+    which are NaN where no face was found.
     """
     extra = [plan.format.success] if plan.format.success else []
     row = 1

@@ -45,9 +45,8 @@ class Places:
         self, names: NDArray[np.object_], stated: NDArray[np.float64], path: Path, row: int
     ) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.int64]]]:
         """Yield (video, rows of the piece, their frame numbers from 1). A video's name is without folder and extension.
-
-        `names` [N] is what stands in the videos' column, `stated` [N] in that of the frames; the piece begins with row
-        `row` (from 1) of the file `path`. Raises InputError for what is no name, and no frame number.
+        `names` [N] and `stated` [N] are the columns of videos and frames; the piece begins with row `row` (from 1) of
+        the file `path`. Raises InputError for what is no name, and no frame number.
         """
         rows: dict[str, list[int]] = defaultdict(list)
         result = np.zeros(len(names), np.int64)
@@ -128,9 +127,9 @@ def is_picture(name: str) -> bool:
 def find(opened: list[Table], plan: Plan, roots: list[Path], vouched: bool) -> Places:
     """How the rows of these tables are placed. `roots` are the corpus's folders of frames.
 
-    Where OpenFace counted the pictures of a folder, the pictures of the corpus's folder of that name, in the order of
-    their names, tell the numbers. `vouched`: the user says that the frame column is right as it stands.
-    Raises InputError where that folder is not known, or its pictures are not as many as the table's rows.
+    Where OpenFace counted the pictures of a folder, the corpus's folder of that name tells the numbers, in the order of
+    names, unless `vouched`: the user says that the frame column is right. Raises InputError where that folder is not
+    known, or its pictures are not as many as the table's rows.
     """
     numbers: dict[str, NDArray[np.int64]] = {}
     if plan.video:

@@ -122,7 +122,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
     learnt, position = training.fine_tune(run)
     described = export.describe(run, position, facts.place, job.network, data.videos, job.demo)
     onnx = folder / f"{name}.onnx"
-    export.export(learnt, job.start.network.size, data.target, described, onnx)
+    export.export_module(learnt, job.start.network.size, export.name_outputs(data.target), described, onnx)
     section = export.describe_section(name, job.start.network, data.target, onnx.name, run_folder.file_hash(onnx))
     export.write_section(folder / f"{name}.toml", section)
     pictures.write_failures(folder, position.unreadable, position.sizes)

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from support.sounds import tone, write_sound
 
 from extract import cluster_job, run
 from extract.audio import step as audio_step
@@ -120,7 +121,7 @@ def test_jobs_hear_the_sound_file_at_the_times_of_the_video(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     Path("videos").mkdir()
     synthetic.write_video(Path("videos/v.mp4"), [Fraction(k, 10) for k in range(20)], None)
-    synthetic.write_sound(Path("videos/v.wav"), synthetic.tone(440, 2))
+    write_sound(Path("videos/v.wav"), tone(440, 2))
     config = Config.model_validate({"corpus": {"name": "c", "videos": "videos"}, "features": {"networks": ["audio"]}})
     work = Path("work")
     jobs = audio_step.jobs(config.corpus, audio_step.count_frames(config))

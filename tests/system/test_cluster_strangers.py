@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from extract.config import ClusterSettings
-from extract.jobs import dispatcher, session
+from extract.jobs import cluster, session
 from extract.jobs.job import Job
 from extract.runtime.errors import InputError
 
@@ -111,7 +111,7 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
 
 @pytest.mark.slow
 def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
+    monkeypatch.setattr(cluster, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
     with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
         ours, begun, until = session.current_cluster(), [], time.monotonic() + SECONDS
 

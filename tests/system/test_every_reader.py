@@ -111,7 +111,7 @@ OWN = {
     "its own results": """
         heads.finetune.__main__.command extract.pretrain.__main__.command extract.learning.pictures.were_mended
         extract.learning.pictures.print_failures extract.learning.export.export_module
-        extract.audio.step._report extract.faces.crop_videos._record extract.features.step._report
+        extract.runtime.inputs.load_json
         extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus.has_sound extract.demo.picture_corpus.is_done
@@ -133,7 +133,7 @@ OWN = {
         """,
     "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
-        extract.media.synthetic.write_video extract.media.synthetic.write_sound extract.networks.weights._download
+        extract.media.synthetic.write_video extract.networks.weights._download
         heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
         blend.predict.frames._write_video blend.predict.stream._new_file
         heads.families.lama.boosters.of_catboost

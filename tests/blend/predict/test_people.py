@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support import crowd_film
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -58,7 +59,7 @@ def made(tmp_path_factory):
     with av.open(str(folder / "film.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "10", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = crowd.WIDTH, crowd.HEIGHT, "yuv420p"
-        for pixels in crowd.film(boxes(), 0):
+        for pixels in crowd_film.film(boxes(), 0):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
         container.mux(stream.encode())
     with pytest.MonkeyPatch.context() as patch:
@@ -105,10 +106,14 @@ def test_somebodys_predictions_are_those_of_the_own_crops_alone(made, table):
 
 def test_frames_in_memory_and_their_order_of_rows(table, monkeypatch):
     monkeypatch.setattr(crop_videos, "yunet", one_by_one)
-    found = Predictor(pretrained=NETWORK).predict((p[..., ::-1] for p in crowd.film(boxes(), 0)), faces=1, ids=True)
+    found = Predictor(pretrained=NETWORK).predict(
+        (p[..., ::-1] for p in crowd_film.film(boxes(), 0)), faces=1, ids=True
+    )
     assert found["face"].unique().tolist() == [1], "one at a time, the largest and longest"
     monkeypatch.setattr(crop_videos, "yunet", one_by_one)
-    found = Predictor(pretrained=NETWORK).predict((p[..., ::-1] for p in crowd.film(boxes(), 0)), faces=2, ids=True)
+    found = Predictor(pretrained=NETWORK).predict(
+        (p[..., ::-1] for p in crowd_film.film(boxes(), 0)), faces=2, ids=True
+    )
     assert found["face"].tolist() == table["face"].tolist() and found["frame"].tolist() == table["frame"].tolist()
 
 
@@ -201,7 +206,7 @@ def test_in_chromium_everybody_is_told_and_opens(browser, made, table):
 def test_an_album_by_number_has_everybody_of_each_picture(tmp_path, monkeypatch):
     pictures = iter([1, 20, 13])
     monkeypatch.setattr(crop_videos, "yunet", lambda path, smallest: lambda pixels: detections(next(pictures)))
-    album, film = tmp_path / "album", list(crowd.film(boxes(), 0))
+    album, film = tmp_path / "album", list(crowd_film.film(boxes(), 0))
     album.mkdir()
     for name, row in (("a.png", 0), ("b.png", 19), ("c.png", 12)):
         cv2.imwrite(str(album / name), film[row])

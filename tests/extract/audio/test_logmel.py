@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support.sounds import tone
 
 from extract.audio import step as audio_step
 from extract.audio.logmel import (
@@ -118,16 +119,16 @@ def test_silence_is_zero_and_a_tone_is_in_its_band():
     filters = mel_filters(RATE, FFT, BANDS, LOW, HIGH)
     assert (filters.max(0) > 0.3).all(), "no band lies between two bins"
     for hertz in (200, 440, 1000, 5000):
-        found = vectors(synthetic.tone(hertz, 2, rate=RATE), [1.0])[0]
+        found = vectors(tone(hertz, 2, rate=RATE), [1.0])[0]
         assert found[:BANDS].argmax() == filters[round(hertz * FFT / RATE)].argmax()
         np.testing.assert_allclose(found[:BANDS], found[BANDS : 2 * BANDS], atol=0.05)
         np.testing.assert_allclose(found[2 * BANDS :], 0, atol=0.05)
 
 
 def test_louder_is_more_and_rising_is_positive():
-    quiet, loud = (vectors(synthetic.tone(300, 1, level, RATE), [0.5])[0] for level in (0.05, 0.5))
+    quiet, loud = (vectors(tone(300, 1, level, RATE), [0.5])[0] for level in (0.05, 0.5))
     assert loud[:BANDS].max() == pytest.approx(quiet[:BANDS].max() + np.log(100), abs=0.02), "20 dB"
-    rising = synthetic.tone(300, 2, 1, RATE) * np.linspace(0, 0.5, 2 * RATE, dtype=np.float32)
+    rising = tone(300, 2, 1, RATE) * np.linspace(0, 0.5, 2 * RATE, dtype=np.float32)
     assert vectors(rising, [1.0])[0, 2 * BANDS :].max() > 0.1
 
 

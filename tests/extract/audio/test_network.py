@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support.sounds import tone, write_sound
 
 from extract import config
 from extract.audio import engine as audio_engine
@@ -14,7 +15,6 @@ from extract.audio import step as audio_step
 from extract.audio.network import AudioNetwork, interpolate, log_mels
 from extract.config import AudioSettings, Config, Features
 from extract.features import store
-from extract.media import synthetic
 from extract.runtime.errors import InputError
 
 RATE = 16_000
@@ -179,8 +179,8 @@ def test_the_whole_way_from_a_config_to_the_store(tmp_path):
     """Logits with class names, and zeros for a silent video."""
     one_vector(tmp_path / "net.onnx", width=3)
     (tmp_path / "videos").mkdir()
-    synthetic.write_sound(tmp_path / "videos" / "a.wav", synthetic.tone(200, 1, rate=RATE), rate=RATE)
-    synthetic.write_sound(tmp_path / "videos" / "quiet.wav", np.zeros(RATE, np.float32), rate=RATE)
+    write_sound(tmp_path / "videos" / "a.wav", tone(200, 1, rate=RATE), rate=RATE)
+    write_sound(tmp_path / "videos" / "quiet.wav", np.zeros(RATE, np.float32), rate=RATE)
     (tmp_path / "c.toml").write_text(
         '[corpus]\nname = "c"\nvideos = "videos"\nfps = 10\n[features]\nnetworks = ["hears"]\nengine = "openvino"\n'
         '[audio.hears]\npath = "net.onnx"\nlogits = "out"\nclasses = ["x", "y", "z"]\n'

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support.sounds import tone, write_sound
 
 from extract import config, run
 from extract.audio import logmel
@@ -19,13 +20,13 @@ from extract.runtime.errors import InputError
 @pytest.fixture
 def corpus(tmp_path):
     """Videos with and without sound, and crops of their faces."""
-    sound, times = synthetic.tone(440, 2), [Fraction(k, 25) for k in range(50)]
+    sound, times = tone(440, 2), [Fraction(k, 25) for k in range(50)]
     (tmp_path / "videos").mkdir()
     where = tmp_path / "videos"
     synthetic.write_video(where / "two.mp4", times, sound)
     synthetic.write_video(where / "mute.mp4", times[:20], None)
     synthetic.write_video(where / "quiet.mkv", times[:20], 0 * sound[:40_000], sound="pcm_s16le")
-    synthetic.write_sound(where / "spoken.wav", sound)
+    write_sound(where / "spoken.wav", sound)
     for video, numbers in {"two_left": [1, 2, 30], "two_right": [51, 53], "mute": [3], "quiet": [1], "spoken": [7],
                            "empty": []}.items():  # fmt: skip
         (tmp_path / "crops" / video).mkdir(parents=True)
@@ -76,7 +77,7 @@ def test_a_second_run_does_nothing_and_other_sound_is_noticed(corpus):
     before = {path.name: path.stat().st_mtime_ns for path in files}
     run.main(settings(corpus), corpus / "work")
     assert {path.name: path.stat().st_mtime_ns for path in files} == before
-    synthetic.write_sound(corpus / "videos" / "spoken.wav", synthetic.tone(300, 1))
+    write_sound(corpus / "videos" / "spoken.wav", tone(300, 1))
     (corpus / "crops" / "mute" / "00040.jpg").touch()
     run.main(settings(corpus), corpus / "work")
     after = {path.name: path.stat().st_mtime_ns for path in files}
@@ -89,7 +90,7 @@ def test_a_sound_file_beside_a_video_keeps_the_times_of_the_pictures(tmp_path):
     times = [Fraction(k, 25) for k in range(52 * 25)]
     (tmp_path / "videos").mkdir()
     pictures = synthetic.write_video(tmp_path / "videos" / "v.mp4", times, None)
-    synthetic.write_sound(tmp_path / "videos" / "v.wav", synthetic.clicks([50.0], 52, length=0.1))
+    write_sound(tmp_path / "videos" / "v.wav", synthetic.clicks([50.0], 52, length=0.1))
     (tmp_path / "crops" / "v").mkdir(parents=True)
     (tmp_path / "crops" / "v" / "00001.jpg").touch()
     run.main(settings(tmp_path), tmp_path / "work")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.crowd_film import film
 
 from extract.bench import crowd, people
 from extract.faces import detector
@@ -83,7 +84,7 @@ def test_both_counts_of_every_tracker_are_told_with_standard_errors():
 def test_the_drawn_crowd_as_the_real_detector_sees_it():
     boxes, tracker, found = crowd.boxes_of(1, 8, 240), Tracker(), []
     detect = detector.yunet(YUNET)
-    for pixels in crowd.film(boxes, 1):
+    for pixels in film(boxes, 1):
         detections = detect(pixels)
         numbers = tracker.update(detections, pixels)
         found.append((numbers[numbers > 0], detections[numbers > 0, :4]))

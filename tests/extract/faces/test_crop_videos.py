@@ -41,6 +41,10 @@ def bright_squares(pixels):
     return np.array(found, float).reshape(-1, 5)
 
 
+def crop_folder(videos, out, **options):
+    return crop_videos.crop_files(video.list_files(videos), out, **options)
+
+
 def encode(path, scenes, codec="mpeg4"):
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
         stream = container.add_stream(codec, rate=24)
@@ -77,7 +81,7 @@ def tree(out):
 
 
 def test_crops_carry_official_frame_numbers_and_frames_without_a_face_are_missing(tmp_path, folder):
-    report = crop_videos.main(folder, tmp_path / "out")
+    report = crop_folder(folder, tmp_path / "out")
     listed = frames.list_videos([tmp_path / "out"])
     assert sorted(listed) == ["cut", "gap", "none", "two"]
     found = {name: frames.list_frames(path) for name, path in listed.items()}
@@ -113,7 +117,7 @@ def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_
     assert known.count(b"avc1") >= 1
     (videos / "m.mp4").write_bytes(known.replace(b"avc1", b"q9zz"))  # the codec's name in the track's description
     for _ in range(2):
-        report = crop_videos.main(videos, tmp_path / "out")
+        report = crop_folder(videos, tmp_path / "out")
         assert (report.videos, report.crops, sorted(report.broken)) == (4, 12, ["m", long])
         assert "no decoder for its codec" in report.broken["m"]
         assert report.broken[long] == f"{long}.mp4: its name is 220 bytes long; 200 are possible: rename it"
@@ -123,21 +127,21 @@ def test_an_unknown_codec_and_a_name_too_long_are_named_and_the_others_are_done_
     assert {path: path.stat().st_mtime_ns for path in when} == when
     (videos / "m.mp4").unlink()
     (videos / f"{long}.mp4").rename(videos / "short.mp4")
-    assert crop_videos.main(videos, tmp_path / "out").broken == {}
+    assert crop_folder(videos, tmp_path / "out").broken == {}
 
 
 def test_a_second_run_does_nothing_and_says_the_same(tmp_path, folder, monkeypatch):
-    first = crop_videos.main(folder, tmp_path / "out")
+    first = crop_folder(folder, tmp_path / "out")
     made = tree(tmp_path / "out")
     (folder / "text.mov").unlink()
     monkeypatch.setattr(video, "read", None)
-    second = crop_videos.main(folder, tmp_path / "out")
+    second = crop_folder(folder, tmp_path / "out")
     assert tree(tmp_path / "out") == made
     assert second.crops == first.crops and list(second.broken) == ["cut"] and second.without_face == ["none"]
 
 
 def test_two_people_are_left_and_right(tmp_path, folder):
-    crop_videos.main(folder, tmp_path / "out", faces=2)
+    crop_folder(folder, tmp_path / "out", faces=2)
     names = sorted(frames.list_videos([tmp_path / "out"]))
     assert names == sorted(f"{video}_{side}" for video in ("cut", "gap", "none", "two") for side in ("left", "right"))
     count = {name: len(frames.list_frames(tmp_path / "out" / name).names) for name in names}
@@ -146,7 +150,7 @@ def test_two_people_are_left_and_right(tmp_path, folder):
 
 
 def test_one_person_is_the_larger_one_and_fills_the_crop(tmp_path, folder):
-    crop_videos.main(folder, tmp_path / "out", size=60)
+    crop_folder(folder, tmp_path / "out", size=60)
     picture = Image.open(tmp_path / "out" / "two" / "00007.jpg")
     assert picture.size == (60, 60) and picture.format == "JPEG"
     bright = np.asarray(picture.convert("L")) > 140
@@ -168,47 +172,47 @@ def test_a_kill_in_the_middle_of_a_video_leaves_no_folder_that_counts(tmp_path, 
 
     monkeypatch.setattr(crops, "_save", dies)
     with pytest.raises(KeyboardInterrupt):
-        crop_videos.main(folder, tmp_path / "out")
+        crop_folder(folder, tmp_path / "out")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
     left = tmp_path / "out" / ".crops" / "gap.part"  # as a killed process leaves it
     left.mkdir()
     (left / "00001.jpg").touch()
     (left / "99999.jpg").touch()
     monkeypatch.setattr(crops, "_save", save)
-    crop_videos.main(folder, tmp_path / "out")
-    crop_videos.main(folder, tmp_path / "undisturbed")
+    crop_folder(folder, tmp_path / "out")
+    crop_folder(folder, tmp_path / "undisturbed")
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
     assert not left.exists()
 
 
 def test_other_settings_are_refused_with_both_named(tmp_path, folder):
-    crop_videos.main(folder, tmp_path / "out", size=50)
+    crop_folder(folder, tmp_path / "out", size=50)
     with pytest.raises(InputError, match="made with size 50; now there is size 60; --redo makes it anew"):
-        crop_videos.main(folder, tmp_path / "out", size=60)
+        crop_folder(folder, tmp_path / "out", size=60)
 
 
 def test_other_settings_with_redo_replace_the_crops_and_those_of_another_number_of_people(tmp_path, folder):
-    crop_videos.main(folder, tmp_path / "out", faces=2)
+    crop_folder(folder, tmp_path / "out", faces=2)
     with pytest.raises(InputError, match="made with faces 2; now there is faces 1; --redo makes it anew"):
-        crop_videos.main(folder, tmp_path / "out")
-    crop_videos.main(folder, tmp_path / "out", redo=True)
-    crop_videos.main(folder, tmp_path / "fresh")
+        crop_folder(folder, tmp_path / "out")
+    crop_folder(folder, tmp_path / "out", redo=True)
+    crop_folder(folder, tmp_path / "fresh")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut", "gap", "none", "two"]
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_a_broken_video_that_was_mended_is_done_again_and_a_changed_whole_one_is_refused(tmp_path, folder):
-    crop_videos.main(folder, tmp_path / "out")
+    crop_folder(folder, tmp_path / "out")
     encode(folder / "cut.mp4", [[(40 + k % 3, 30, SIDE)] for k in range(60)])
     encode(folder / "text.mov", [[(40, 30, SIDE)]] * 5)
-    report = crop_videos.main(folder, tmp_path / "out")
+    report = crop_folder(folder, tmp_path / "out")
     assert report.broken == {} and not (tmp_path / "out" / "failures.json").exists()
     assert frames.list_frames(tmp_path / "out" / "cut").numbers.tolist() == list(range(1, 61))
     assert len(frames.list_frames(tmp_path / "out" / "text").names) == 5
     encode(folder / "gap.mp4", [[(20, 30, SIDE)]] * 12)
     with pytest.raises(InputError, match=r"gap: made with file size \d+; now there is file size \d+; --redo"):
-        crop_videos.main(folder, tmp_path / "out")
-    crop_videos.main(folder, tmp_path / "out", redo=True)
+        crop_folder(folder, tmp_path / "out")
+    crop_folder(folder, tmp_path / "out", redo=True)
     assert len(frames.list_frames(tmp_path / "out" / "gap").names) == 12
 
 
@@ -223,7 +227,7 @@ def test_a_disk_that_fills_up_gives_back_what_the_unfinished_video_took(tmp_path
 
     monkeypatch.setattr(crops, "_save", full)
     with pytest.raises(InputError, match=r"gap: cannot be written \(No space left on device\); free some space"):
-        crop_videos.main(folder, tmp_path / "out")
+        crop_folder(folder, tmp_path / "out")
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["cut"]
     assert list((tmp_path / "out" / ".crops").glob("*.part")) == []
 
@@ -231,14 +235,14 @@ def test_a_disk_that_fills_up_gives_back_what_the_unfinished_video_took(tmp_path
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, folder):
     (tmp_path / "out").write_text("a file is in the way")
     with pytest.raises(InputError, match="cannot be written"):
-        crop_videos.main(folder, tmp_path / "out")
+        crop_folder(folder, tmp_path / "out")
 
 
 def test_a_file_in_the_place_of_a_videos_folder_is_not_touched(tmp_path, folder):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "two").write_text("mine")
     with pytest.raises(InputError, match="out/two: a file is in the way; move it"):
-        crop_videos.main(folder, tmp_path / "out")
+        crop_folder(folder, tmp_path / "out")
     assert (tmp_path / "out" / "two").read_text() == "mine"
 
 
@@ -246,7 +250,7 @@ def test_a_file_in_the_place_of_a_videos_folder_is_not_touched(tmp_path, folder)
 def test_a_kill_while_crops_are_replaced_never_leaves_old_or_half_ones_that_count(tmp_path, folder, monkeypatch, stage):
     for name in ("cut.mp4", "gap.mp4", "none.mkv", "text.mov"):
         (folder / name).unlink()
-    crop_videos.main(folder, tmp_path / "out", faces=2, size=40)
+    crop_folder(folder, tmp_path / "out", faces=2, size=40)
     replace, write = os.replace, crop_videos.write_json
 
     def dies_in_replace(source, target):
@@ -262,24 +266,24 @@ def test_a_kill_while_crops_are_replaced_never_leaves_old_or_half_ones_that_coun
     monkeypatch.setattr(crop_videos.os, "replace", dies_in_replace)
     monkeypatch.setattr(crop_videos, "write_json", dies_in_write)
     with pytest.raises(KeyboardInterrupt):
-        crop_videos.main(folder, tmp_path / "out", faces=2, size=60, redo=True)
+        crop_folder(folder, tmp_path / "out", faces=2, size=60, redo=True)
     monkeypatch.setattr(crop_videos.os, "replace", replace)
     monkeypatch.setattr(crop_videos, "write_json", write)
-    crop_videos.main(folder, tmp_path / "out", faces=2, size=60)
-    crop_videos.main(folder, tmp_path / "fresh", faces=2, size=60)
+    crop_folder(folder, tmp_path / "out", faces=2, size=60)
+    crop_folder(folder, tmp_path / "fresh", faces=2, size=60)
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_crops_from_elsewhere_are_taken_as_they_are(tmp_path, folder):
     (tmp_path / "out" / "gap").mkdir(parents=True)
-    report = crop_videos.main(folder, tmp_path / "out")
+    report = crop_folder(folder, tmp_path / "out")
     assert "gap" not in report.without_face and list((tmp_path / "out" / "gap").iterdir()) == []
 
 
 @pytest.mark.parametrize("bad", [{"faces": 3}, {"size": 0}])
 def test_impossible_settings_are_refused(tmp_path, folder, bad):
     with pytest.raises(InputError, match="expected 1 or 2 faces"):
-        crop_videos.main(folder, tmp_path / "out", **bad)
+        crop_folder(folder, tmp_path / "out", **bad)
 
 
 def test_a_crop_equals_pil_inside_the_frame_and_is_black_outside():
@@ -321,7 +325,7 @@ def test_real_videos_give_the_crops_that_a_person_expects(tmp_path):
     videos.mkdir()
     for name in ("WolfgangLanger_Pexels.mp4", "face_noface.mov", "no_face.mp4"):
         (videos / name).symlink_to(CLIPS / name)
-    report = crop_videos.main(videos, tmp_path / "out", detector=YUNET)
+    report = crop_folder(videos, tmp_path / "out", detector=YUNET)
     assert report.broken == {} and report.without_face == ["no_face"]
     expressive = frames.list_frames(tmp_path / "out" / "WolfgangLanger_Pexels")
     assert len(expressive.names) >= 0.95 * 472
@@ -344,7 +348,7 @@ def test_of_several_real_faces_two_are_followed_while_the_picture_moves(tmp_path
             frame = np.asarray(whole)[:height, k : k + width]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
-    report = crop_videos.main(tmp_path / "videos", tmp_path / "out", faces=2, detector=YUNET)
+    report = crop_folder(tmp_path / "videos", tmp_path / "out", faces=2, detector=YUNET)
     assert report.crops == 20
     left, right = (Image.open(tmp_path / "out" / f"several_{side}" / "00005.jpg") for side in ("left", "right"))
     assert np.abs(np.asarray(left, float) - np.asarray(right, float)).mean() > 20

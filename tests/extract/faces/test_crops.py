@@ -66,7 +66,7 @@ def test_a_file_that_loses_frames_between_the_readings_does_not_stop_the_others(
                 encode(path, 10)
 
     monkeypatch.setattr(video, "read", changing)
-    report = crop_videos.main(videos, tmp_path / "out")
+    report = crop_videos.crop_files(video.list_files(videos), tmp_path / "out")
     assert report.broken == {"b": "b.mkv: changed while it was read"} and report.crops == 60
     assert sorted(frames.list_videos([tmp_path / "out"])) == ["a", "c"]
     assert list((tmp_path / "out" / ".crops").glob("*.part")) == []

@@ -70,7 +70,7 @@ def run_on(corpus, folder, task="expr", dev=(5, 6), network="tiny", **recipe):
 
 def export_bytes(run, path):
     network, position = train.fine_tune(run)
-    export.export(network, run.start.network.size, run.target, {"videos": ["a"]}, path)
+    export.export_module(network, run.start.network.size, export.name_outputs(run.target), {"videos": ["a"]}, path)
     return path.read_bytes(), position
 
 
@@ -80,7 +80,7 @@ def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(co
     network, position = train.fine_tune(run)
     assert len(position.scores) == 3 and len(position.losses) == 2
     path = tmp_path / "ft.onnx"
-    export.export(network, 32, run.target, {"task": task}, path)
+    export.export_module(network, 32, export.name_outputs(run.target), {"task": task}, path)
     assert facts.read(path) == {"task": task}
     section = export.describe_section("ft", run.start.network, run.target, str(path), run_folder.file_hash(path))
     export.write_section(tmp_path / "ft.toml", section)
@@ -110,7 +110,7 @@ def test_a_transformer_is_exported_too(tmp_path):
     body, width = start.build(begin)
     network = FineTunedNetwork(body, width, 8, "multiclass", True).eval()
     target = Target("expr", "multiclass", (*"abcdefgh",), np.ones(8, np.float32))
-    export.export(network, 160, target, {}, tmp_path / "ft.onnx")
+    export.export_module(network, 160, export.name_outputs(target), {}, tmp_path / "ft.onnx")
     section = export.describe_section("ft", begin.network, target, str(tmp_path / "ft.onnx"), "0" * 64)
     used = registry.find("ft", Config.model_validate({"corpus": {"name": "c"}} | section))
     picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)

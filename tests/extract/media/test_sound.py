@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from support.sounds import tone, write_sound
 
 from extract.media import synthetic, video
 from extract.media.sound import Heard, Unreadable, blocks
@@ -111,7 +112,7 @@ def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
     path = tmp_path / "v.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="stereo")
-        left = (synthetic.tone(440, 1, 0.5, rate) * 32767).astype(np.int16)
+        left = (tone(440, 1, 0.5, rate) * 32767).astype(np.int16)
         both = np.stack([left, left], 1).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
         frame.sample_rate, frame.pts = rate, 0
@@ -119,7 +120,7 @@ def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
         container.mux(stream.encode(None))
     found = heard(path)
     assert len(found) == pytest.approx(16_000, abs=2)
-    expected = synthetic.tone(440, 1, 0.5, 16_000)
+    expected = tone(440, 1, 0.5, 16_000)
     np.testing.assert_allclose(found[200:15_800], expected[200:15_800], atol=0.002)
 
 
@@ -149,7 +150,7 @@ def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
 
 def damaged_aac(path, seconds, begin, end, seed=0):
     """A 440 Hz tone with random bytes from `begin` to `end`, parts of its length."""
-    synthetic.write_sound(path, synthetic.tone(440, seconds), "aac")
+    write_sound(path, tone(440, seconds), "aac")
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat") + 4
     length = int.from_bytes(data[at - 8 : at - 4], "big") - 8
@@ -162,7 +163,7 @@ def damaged_aac(path, seconds, begin, end, seed=0):
 def is_tone(found, begin, end):
     """Whether the 440 Hz tone sounds in its place between these seconds."""
     part = slice(int(begin * 16_000), int(end * 16_000))
-    return np.corrcoef(found[part], synthetic.tone(440, 120, 0.5, 16_000)[part])[0, 1] > 0.99
+    return np.corrcoef(found[part], tone(440, 120, 0.5, 16_000)[part])[0, 1] > 0.99
 
 
 def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
@@ -194,7 +195,7 @@ def test_damage_that_looks_like_more_channels(tmp_path, seed):
 def write_channels(path, channels):
     """A second of wave file of which only the last channel sounds."""
     samples = np.zeros((16_000, channels), "<i2")
-    samples[:, -1] = synthetic.tone(440, 1, 0.5, 16_000) * 32767
+    samples[:, -1] = tone(440, 1, 0.5, 16_000) * 32767
     with wave.open(str(path), "wb") as file:
         file.setparams((channels, 2, 16_000, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
@@ -204,7 +205,7 @@ def write_channels(path, channels):
 @pytest.mark.parametrize("channels", [1, 2, 6, 8, 16, 64])
 def test_many_channels_become_their_mean(tmp_path, channels):
     found = heard(write_channels(tmp_path / "v.wav", channels))
-    np.testing.assert_allclose(found, synthetic.tone(440, 1, 0.5 / channels, 16_000), atol=1e-4)
+    np.testing.assert_allclose(found, tone(440, 1, 0.5 / channels, 16_000), atol=1e-4)
 
 
 def test_sound_that_cannot_be_resampled_is_damage(tmp_path):
@@ -217,7 +218,7 @@ def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
     path = synthetic.write_video(
         tmp_path / "v.ts",
         frame_times(Fraction(25), False),
-        synthetic.tone(440, 4),
+        tone(440, 4),
         codec="mpeg2video",
         fps=Fraction(25),
     )
@@ -228,5 +229,5 @@ def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
 
 
 def test_a_cover_picture_is_no_video(tmp_path):
-    path = synthetic.write_sound(tmp_path / "v.flac", synthetic.tone(440, 1), "flac")
+    path = write_sound(tmp_path / "v.flac", tone(440, 1), "flac")
     assert len(picture_times(path)) == 0

@@ -168,7 +168,7 @@ def test_the_face_in_a_video_of_one_frame_is_found(tmp_path):
 
     for count in (1, 2):
         record(tmp_path / f"{count}.mp4", [90] * count)
-        said = crops.crop_video(
+        said, _ = crops.crop_video(
             tmp_path / f"{count}.mp4", [tmp_path / f"out{count}"], 16, lambda _: np.array([[9, 9, 30, 30, 0.9]]),
             lambda _: None,
         )  # fmt: skip

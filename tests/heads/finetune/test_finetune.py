@@ -383,7 +383,7 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(made, finished, tmp_path
 
     place = work / "networks" / "ft"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(export, "export", interrupt)
+        patch.setattr(export, "export_module", interrupt)
         program.main(load(made), "expr", "tiny", "ft", work)
     names = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
     assert any(name.endswith(".safetensors") for name in names), names
@@ -391,7 +391,7 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(made, finished, tmp_path
         whole = (place / name).read_bytes()
         (place / name).write_bytes(bomb)
         with monkeypatch.context() as patch, contextlib.suppress(InputError, KeyboardInterrupt):
-            patch.setattr(export, "export", interrupt)
+            patch.setattr(export, "export_module", interrupt)
             program.main(load(made), "expr", "tiny", "ft", work)
         assert not mark.exists(), name
         if (place / name).exists():

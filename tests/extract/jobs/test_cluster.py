@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from extract.config import ClusterSettings
-from extract.jobs import dispatcher
-from extract.jobs.cluster import Cluster
-from extract.jobs.dispatcher import Dispatcher
+from extract.jobs import cluster as cluster_module
+from extract.jobs.cluster import Cluster, Dispatcher
 from extract.jobs.job import Job, Needs, fits
 from extract.jobs.record import Record
 from extract.runtime.errors import Failed, InputError
@@ -49,7 +48,7 @@ class Machines:
         self.refused: dict[str, dict[str, Any]] = {}
         self.news: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.client = SimpleNamespace(status="running", cancel=self._cancel)
-        monkeypatch.setattr(dispatcher, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(cluster_module, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.done: list[str] = []
         self.record = Record(self.where, work, "some")
         self.run = Dispatcher(
@@ -128,7 +127,7 @@ def test_what_is_waited_for_is_looked_for_among_the_workers_that_may_do_it(tmp_p
     some.run._open["job"].started = True  # as the one that knew "big" before it was another's
     some.run._open["job"].only = ["small"]
     for _ in range(2):
-        some.look(dispatcher.SECONDS_UNTIL_SAID + 1)
+        some.look(cluster_module.SECONDS_UNTIL_SAID + 1)
     assert "no worker of dask://here:1 has THREADS=8 MEMORY=1e+09; job waits for one" in capsys.readouterr().err
 
 
@@ -141,10 +140,10 @@ def test_where_the_biggest_worker_goes_for_good_less_is_claimed(begun, tmp_path,
     del some.has["big"]
     some.look()
     some.has["big"] = BIG  # killed and started again
-    some.look(dispatcher.SECONDS_FOR_OTHERS)
+    some.look(cluster_module.SECONDS_FOR_OTHERS)
     del some.has["big"]
     some.look()
-    some.look(dispatcher.SECONDS_FOR_OTHERS)
+    some.look(cluster_module.SECONDS_FOR_OTHERS)
     assert some.last is first
     some.look(1.0)
     assert first.status == "cancelled" and some.could_run(some.last) == ["small"] and some.last.threads == 2
@@ -156,7 +155,7 @@ def test_jobs_of_a_moment_without_workers_wait_and_claim_what_the_first_has(tmp_
     needs = Needs(4, 20 * 10**9, gpu=True)
     assert some.add("one", needs) is None and some.add("two", needs) is None
     for _ in range(3):
-        some.look(dispatcher.SECONDS_FOR_OTHERS)
+        some.look(cluster_module.SECONDS_FOR_OTHERS)
     assert not some.handed and "has no workers left; waiting for some" in capsys.readouterr().err
     some.has["big"] = BIG
     some.look()
@@ -172,7 +171,7 @@ def test_where_all_workers_went_for_long_jobs_claim_what_the_next_has(tmp_path, 
     first = some.add(needs=Needs(8, 10**9))
     some.has.clear()
     some.look()
-    some.look(dispatcher.SECONDS_FOR_OTHERS + 1)
+    some.look(cluster_module.SECONDS_FOR_OTHERS + 1)
     assert some.handed == [first] and first.status == "cancelled"
     some.has["small"] = SMALL
     some.look()
@@ -201,7 +200,7 @@ def test_jobs_that_find_only_strangers_are_given_up(tmp_path, monkeypatch, capsy
     some = Machines(tmp_path, monkeypatch, stale=SMALL)
     some.refuses(some.add("told"), "stale")
     assert some.add("untold") is None
-    some.look(dispatcher.SECONDS_FOR_OTHERS + 1)
+    some.look(cluster_module.SECONDS_FOR_OTHERS + 1)
     assert not some.run._open and "worker stale is left out: it differs" in capsys.readouterr().err
     with pytest.raises(Failed, match="2 of 2 jobs failed"):
         some.record.raise_failures()
@@ -307,7 +306,7 @@ def test_whatever_a_worker_raises_is_told_with_its_address(tmp_path, monkeypatch
     client = SimpleNamespace(
         scheduler_info=lambda n_workers: {"workers": {}}, subscribe_topic=lambda *_: None, submit=submit
     )
-    ours = Cluster(client, "dask://here:1", ClusterSettings(), tmp_path, {"secret": "s"})
+    ours = Cluster(client, "dask://here:1", ClusterSettings(), tmp_path, {"secret": "s"}, lambda: None)
     ours.submit(Job("job", "timeit", (), tmp_path / "log.txt"), 1, {}, [])
     monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(name="sick", address="tcp://here:2"))
 
