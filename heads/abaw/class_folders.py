@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from extract.media import picture_sets
-from extract.runtime import run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw import annotations
 from heads.abaw.annotations import Annotation
@@ -92,8 +91,3 @@ def read_list(root: Path, task: Task) -> TestList:
     frames = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
     video_of = np.repeat(np.arange(len(sets), dtype=np.int32), counts)
     return TestList(root, task.list_header, [name for each in names for name in each], [*sets], video_of, frames)
-
-
-def hash_pictures(root: Path) -> str:
-    """Fingerprint of the pictures' names and folders. Raises InputError as `picture_sets.list_classes`."""
-    return run_folder.fingerprint(picture_sets.list_classes(root))

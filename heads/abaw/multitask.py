@@ -69,13 +69,10 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected lines such as {MTL_EXAMPLE}")
     names = [str(i) for i in range(MTL_COLUMNS)]
+    types = {"image": pa.string(), **dict.fromkeys(names, pa.float64())}
     images, parts = [], []
     try:
-        for batch in tables.parse_rows(
-            body, {"image": pa.string(), **dict.fromkeys(names, pa.float64())}, quote_char=False
-        ):
-            if any(batch[name].null_count for name in names):
-                raise _first_problem(path, body)
+        for batch in tables.parse_rows(body, types, quote_char=False):
             numbers = np.stack([tables.as_numbers(batch[name]) for name in names], axis=1)
             if not all(TASKS[name].is_legal(numbers[:, part]).all() for name, part in PARTS.items()):
                 raise _first_problem(path, body)
@@ -95,10 +92,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
             f"as in {MTL_EXAMPLE}"
         )
     videos, frame_of = placed
-    names = sorted(set(videos))
-    test_list.check_names(path, names, videos)
-    number = {name: i for i, name in enumerate(names)}
-    video_of = np.array([number[video] for video in videos], np.int32)
+    names, video_of = test_list.number_videos(path, videos)
     order = np.lexsort((frame_of, video_of))
     same = (np.diff(video_of[order]) == 0) & (np.diff(frame_of[order]) == 0)
     if same.any():

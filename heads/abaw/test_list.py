@@ -18,7 +18,7 @@ from extract.media import picture_sets
 from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import MTL_HEADER, Task, is_mtl_header
 
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
@@ -67,20 +67,13 @@ def read(path: Path, task: Task) -> TestList:
     """
     header, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
-    if task.within:
-        from heads.abaw import tasks
-
-        if not tasks.is_mtl_header(header):
-            raise InputError(
-                f"{path}: line 1 is {header[:80]!r}, expected the header {tasks.MTL_HEADER!r}; is this the list of "
-                f"another task?"
-            )
-        header = task.list_header
-    elif columns[1:] != task.list_header.lower().split(",")[1:]:
+    right = is_mtl_header(header) if task.within else columns[1:] == task.list_header.lower().split(",")[1:]
+    if not right:
         raise InputError(
-            f"{path}: line 1 is {header[:80]!r}, expected the header {task.list_header!r}; "
-            f"is this the list of another task?"
+            f"{path}: line 1 is {header[:80]!r}, expected the header "
+            f"{MTL_HEADER if task.within else task.list_header!r}; is this the list of another task?"
         )
+    header = task.list_header if task.within else header
     if not body:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
     images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
@@ -90,10 +83,7 @@ def read(path: Path, task: Task) -> TestList:
     if (placed := place(images)) is None:
         raise _first_problem(path, body, images)
     videos, frames = placed
-    names = sorted(set(videos))
-    number = {name: i for i, name in enumerate(names)}
-    check_names(path, names, videos)
-    video_of = np.array([number[video] for video in videos], np.int32)
+    names, video_of = number_videos(path, videos)
     count = np.bincount(video_of)[video_of]
     if (far := np.flatnonzero(frames > np.clip(IMPLAUSIBLE * count, PLAUSIBLE, limits.FRAMES))).size:
         raise InputError(
@@ -122,11 +112,15 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
     return (videos, frames) if (frames > 0).all() and all(known) else None
 
 
-def check_names(path: Path, names: list[str], videos: list[str]) -> None:
-    """Raise InputError, with the first line of it, for a video whose name cannot become a file."""
-    for name in names:
+def number_videos(path: Path, videos: list[str]) -> tuple[list[str], NDArray[np.int32]]:
+    """The different videos of some lines, sorted, and of each line the number of its video. Raises InputError, with the
+    first line of it, for a video whose name cannot become a file.
+    """
+    number = {name: i for i, name in enumerate(sorted(set(videos)))}
+    for name in number:
         if file_names.problem(file_names.VIDEO, name):
             file_names.check(file_names.VIDEO, name, f"{path}: line {videos.index(name) + 2}")
+    return [*number], np.array([number[video] for video in videos], np.int32)
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
