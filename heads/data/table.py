@@ -7,9 +7,10 @@ block per (network, kind); a subset of rows is a view (`take`), and only a batch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.data import feature_file, lazy_block
 from heads.data.lazy_block import LazyBlock
+
+T = TypeVar("T")
 
 PRESENT = "present"
 """The kind of the column that says where an optional source has features."""
@@ -106,9 +109,18 @@ class Rows:
         return np.searchsorted(self.video, np.arange(len(self.videos) + 1))
 
     @property
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Of each video its name, its first row and the one behind its last. Of rows in their order."""
+        return list(zip(self.videos, self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True))
+
+    @property
     def present(self) -> dict[str, NDArray[np.bool_]]:
         """Of each optional network, which rows have its features, [N]."""
         return {b.network: b.values[self.pick][:, 0] > 0.5 for b in self.blocks if b.kind == PRESENT}
+
+    def having(self, network: str) -> NDArray[np.bool_]:
+        """Which rows have a network's features, [N]: all, where it is not optional."""
+        return self.present.get(network, np.ones(len(self), bool))
 
     def take(self, index: NDArray[np.generic]) -> Rows:
         """The rows at `index` (numbers or mask), as a view: no features are copied."""
@@ -120,9 +132,7 @@ class Rows:
         out = np.empty((len(rows), self.width), np.float32)
         at = 0
         for block in self.blocks:
-            if isinstance(block.values, LazyBlock):
-                out[:, at : at + block.values.shape[1]] = block.values[rows]
-            elif block.values.dtype == np.float16:
+            if block.values.dtype == np.float16 and not isinstance(block.values, LazyBlock):
                 from heads.data import float16
 
                 float16.widen(block.values, rows, out, at)
@@ -135,6 +145,13 @@ class Rows:
         """All rows in order, some thousands at a time."""
         for start in range(0, len(self), CHUNK):
             yield self.batch(slice(start, start + CHUNK))
+
+    def map(self, scores: Callable[[NDArray[np.float32]], NDArray[np.generic]], outputs: int) -> NDArray[np.float32]:
+        """What `scores` gives of all rows, [N, outputs], some thousands at a time."""
+        out = np.empty((len(self), outputs), np.float32)
+        for start, chunk in zip(range(0, len(self), CHUNK), self.chunks(), strict=True):
+            out[start : start + CHUNK] = scores(chunk)
+        return out
 
 
 @dataclass(frozen=True)
@@ -150,6 +167,22 @@ class Labelled:
     def take(self, index: NDArray[np.generic]) -> Labelled:
         """The rows at `index` (numbers or mask) with their truth."""
         return Labelled(self.rows.take(index), self.truth[index])
+
+
+def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+    """Numbers of `most` of so many rows, evenly spaced, rising; all where there are no more."""
+    return np.arange(rows) if rows <= most else np.arange(most) * rows // most
+
+
+def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
+    """What is read from each of `starts` on; the next is read while the caller uses this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(read, start) for start in starts[:1]]
+        for start in starts:
+            now = coming.pop().result()
+            if start != starts[-1]:
+                coming.append(pool.submit(read, start + starts.step))
+            yield now
 
 
 Frames = dict[str, NDArray[np.int32]]
@@ -197,7 +230,7 @@ def load(
     rows = bare({video: group for video, group in kept.items() if len(group)})
     widths: dict[tuple[str, str], int] = {}
     blocks: list[Block] = []
-    for video, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
+    for video, start, end in rows.spans:
         item = _video(work, sources, video, there[video], extend is not None, widths)
         if extend is not None:
             hidden = {(source.network, kind) for source in sources for kind in source.beside}
@@ -217,8 +250,7 @@ def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
     """A block of all rows, to be filled; or one that need not be, where it is large and may stay on disk."""
     width = like.values.shape[1]
     if on_disk and like.kind == "embedding" and not like.relative and 2 * len(rows) * width > lazy_block.IN_MEMORY:
-        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-        files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in spans)
+        files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in rows.spans)
         return replace(like, values=lazy_block.embedding(like.network, width, files))
     return replace(like, values=np.empty((len(rows), width), like.values.dtype))
 
@@ -287,7 +319,7 @@ def truth(
     """
     values = task.as_truth(np.zeros((len(rows), task.columns), task.dtype))
     valid = np.zeros(len(rows), bool)
-    for name, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
+    for name, start, end in rows.spans:
         if (annotation := annotations.get(name)) is None:
             continue
         at = rows.frame[start:end] - 1

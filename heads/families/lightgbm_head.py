@@ -166,24 +166,21 @@ class LightGbm(Head):
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
         loaded = [b if isinstance(b, float) else booster_text.booster(b) for b in self.boosters]
-        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
-        at = 0
-        for chunk in rows.chunks():
-            part = out[at : (at := at + len(chunk))]
+        outputs = len(self.task.outputs)
+
+        def scores(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+            out = np.empty((len(chunk), outputs), np.float32)
             for i, booster in enumerate(loaded):
-                if self.task.is_multiclass:
-                    part[:] = (
-                        np.eye(len(self.task.outputs))[int(booster)]
-                        if isinstance(booster, float)
-                        else booster.predict(chunk, num_threads=threads())
-                    )
+                at = slice(None) if self.task.is_multiclass else i
+                if not isinstance(booster, float):
+                    out[:, at] = booster.predict(chunk, num_threads=threads())
                 else:
-                    part[:, i] = (
-                        booster if isinstance(booster, float) else booster.predict(chunk, num_threads=threads())
-                    )
+                    out[:, at] = np.eye(outputs)[int(booster)] if self.task.is_multiclass else booster
             if self.linear is not None:
-                part += self.linear.of(chunk)
-        return np.clip(out, self.task.lowest, 1.0)
+                out += self.linear.of(chunk)
+            return out
+
+        return np.clip(rows.map(scores, outputs), self.task.lowest, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""

@@ -75,13 +75,6 @@ class PretrainedSettings(HeadSettings):
         return self
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities [n, C] of logits [n, C]; each row is shifted by its own largest, so that none overflows."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    powers = np.exp(shifted)
-    return powers / powers.sum(1, keepdims=True)
-
-
 ABSENT = -1
 
 
@@ -195,6 +188,8 @@ class Pretrained(Head):
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
+        from scipy.special import softmax
+
         if self.task.is_regression:
             return values.astype(np.float64)
         outputs = np.array(match_outputs(block, self.task))
@@ -204,7 +199,8 @@ class Pretrained(Head):
         values, outputs = values[:, wanted], outputs[wanted]
         if block.network not in self.ready:
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
-        chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
+        values = values.astype(np.float64)
+        chances = values + 1e-12 if self.ready[block.network] else softmax(values, axis=1)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(self.task.outputs))[outputs]
 
     def save(self, folder: Path) -> None:

@@ -189,8 +189,7 @@ def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
 
 def by_video(rows: Rows) -> table.Frames:
     """The frames of each video that has any."""
-    spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-    return {video: rows.frame[start:end] for video, start, end in spans if end > start}
+    return {video: rows.frame[start:end] for video, start, end in rows.spans if end > start}
 
 
 def _learn_columns(

@@ -7,7 +7,7 @@ rows, scores = model.predict_videos(work, videos)
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,26 +94,16 @@ class Model:
             f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
         )
 
-    def predict_videos(
-        self,
-        work: Path,
-        videos: Iterable[str],
-        on_progress: Callable[[float], None] | None = None,
-        people: Mapping[str, str] | None = None,
-    ) -> Predictions:
+    def predict_videos(self, work: Path, videos: Iterable[str], people: Mapping[str, str] | None = None) -> Predictions:
         """Predict every frame with features of these videos, some videos at a time: memory is bounded. `people` as in
         `rows`.
         """
         there = table.frames(work, self.sources, videos)
-        rows = sum(map(len, there.values()))
         results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):
             items = self.rows(work, group, people, there)
             scores = self.predict(items)
-            for video, start, end in zip(items.videos, items.ends[:-1], items.ends[1:], strict=True):
-                results[video] = (items.frame[start:end], scores[start:end])
-            if on_progress is not None:
-                on_progress(sum(len(frames) for frames, _ in results.values()) / rows)
+            results |= {video: (items.frame[a:b], scores[a:b]) for video, a, b in items.spans}
         return Predictions(self.head.task.outputs, results)
 
     def save(self, folder: Path) -> None:

@@ -153,8 +153,7 @@ class Trial:
     def write(self, path: Path) -> None:
         """The out-of-fold predictions as a prediction file: annotated frames of the folds that were done."""
         rows, scores = self.prepared.labelled.rows.take(self.known), self.scores[self.known]
-        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-        kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in spans if b > a}
+        kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in rows.spans if b > a}
         predictions.write(path, predictions.Predictions(self.prepared.task.outputs, kept))
 
 

@@ -145,11 +145,6 @@ def repeat_rare(label: NDArray[np.generic], most: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(label)), np.maximum(1, -(-most // counts)))
 
 
-def space_evenly(rows: int, wanted: int) -> NDArray[np.int64]:
-    """Numbers of `wanted` of so many rows, evenly spaced, rising; all where there are no more."""
-    return np.arange(rows) if wanted >= rows else np.arange(wanted) * rows // wanted
-
-
 def _together(rows: Rows) -> NDArray[np.int64]:
     """The number of the video, or else the group, of each row, [N]: folds keep its rows together."""
     return rows.video.astype(np.int64) if rows.group is None else rows.group[rows.video]

@@ -24,7 +24,7 @@ from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json, write_whole
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, blank_rows, row_weights
 from heads.base.threads import threads
-from heads.data.table import CHUNK, Labelled, Rows
+from heads.data.table import CHUNK, Labelled, Rows, space_evenly
 from heads.families.lama import budget
 from heads.families.lama import data as lama_data
 from heads.families.lama import fit as lama_fit
@@ -32,7 +32,7 @@ from heads.families.lama import library as lama_library
 from heads.families.lama import pool as lama_pool
 from heads.families.lama import scorer as lama_scorer
 from heads.families.lama.budget import CostModel, Plan
-from heads.families.lama.data import Target, TrainDevRows, space_evenly
+from heads.families.lama.data import Target, TrainDevRows
 from heads.families.lama.fit import FitOrder, FitResult
 
 Algorithm = Literal["linear_l2", "lgb", "lgb_tuned", "rf", "rf_tuned", "cb", "cb_tuned", "xgb", "xgb_tuned"]

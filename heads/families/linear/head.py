@@ -22,7 +22,7 @@ from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear
 from heads.base.scaling import BlockScales
 from heads.data.arrays import read_tensors
-from heads.data.table import Labelled, Rows
+from heads.data.table import Labelled, Rows, space_evenly
 from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
 from heads.families.linear.sample import Sample
@@ -98,7 +98,7 @@ class LinearHead(Head):
     def _compare(self, drawn: Sample, weights: NDArray[np.float64], seed: int, on_progress: OnProgress) -> list[float]:
         """The score of each penalty's out-of-fold predictions, of all folds together; none where there is one fold."""
         s = self.settings
-        few = drawn.thin(s.most_rows_to_choose)
+        few = space_evenly(len(drawn), s.most_rows_to_choose)
         fold = drawn.folds(self.task, s.choose_folds, seed)[few]
         folds = np.unique(fold)
         if len(folds) < 2 or len(s.penalties) < 2:
@@ -125,11 +125,7 @@ class LinearHead(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
-        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
-        at = 0
-        for chunk in rows.chunks():
-            out[at : (at := at + len(chunk))] = scores_of(self.task, self.map.of(chunk))
-        return out
+        return rows.map(lambda chunk: scores_of(self.task, self.map.of(chunk)), len(self.task.outputs))
 
     def save(self, folder: Path) -> None:
         """The map as one safetensors file."""
@@ -152,5 +148,6 @@ def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:
         return np.clip(linear, -1, 1).astype(np.float32)
     if task.is_multilabel:
         return (0.5 * (1 + np.tanh(0.5 * linear))).astype(np.float32)
-    powers = np.exp(linear - linear.max(1, keepdims=True))
-    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    from scipy.special import softmax
+
+    return softmax(linear, axis=1).astype(np.float32)  # type: ignore[no-any-return]

@@ -8,13 +8,12 @@ frames of two videos.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.data.table import CHUNK, Rows
+from heads.data.table import CHUNK, Rows, read_ahead
 
 PADDING = -1
 """In a plan: no row."""
@@ -55,9 +54,8 @@ def at_a_time(length: int, batch: int) -> int:
 
 
 def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDArray[np.float32]]]:
-    """The plan, `batch` clips at a time, with their features [n, length, width]; 0 where nobody stands.
-
-    The next ones are read while the caller uses these.
+    """The plan, `batch` clips at a time, with their features [n, length, width], the next ones read ahead; 0 where
+    nobody stands.
     """
 
     def read(start: int) -> tuple[Plan, NDArray[np.float32]]:
@@ -67,14 +65,7 @@ def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDA
         out[there] = rows.batch(values[there])
         return values, out
 
-    starts = range(0, len(plan), batch)
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, 0) if starts else None
-        for start in starts:
-            assert coming is not None
-            now = coming.result()
-            coming = pool.submit(read, start + batch) if start + batch < len(plan) else None
-            yield now
+    return read_ahead(read, range(0, len(plan), batch))
 
 
 def _spans(rows: Rows) -> Iterator[tuple[int, int]]:
