@@ -27,8 +27,8 @@ from pydantic import Field, field_validator
 from extract.config import Strict
 from extract.runtime import limits
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json, write_whole
-from heads.data.arrays import read_tensors
+from extract.runtime.run_folder import write_json
+from heads.data.arrays import read_tensors, write_tensors
 from heads.data.table import Block, Rows
 
 KIND = "temporal"
@@ -121,13 +121,10 @@ class TemporalColumns:
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""
-        from safetensors.numpy import save
-
         write_json(folder / "temporal.json", [table.model_dump(mode="json") for table in self.tables])
         arrays = {f"{c.network} {name}": getattr(c, name) for c in self.components for name in ("mean", "axes")}
         if arrays:
-            with write_whole(folder / "temporal.safetensors") as temporary:
-                temporary.write_bytes(save(arrays))
+            write_tensors(folder / "temporal.safetensors", arrays)
 
     @staticmethod
     def load(folder: Path) -> TemporalColumns:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
-from extract.runtime.run_folder import write_json, write_text, write_whole
+from extract.runtime.run_folder import write_json, write_text
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
 from heads.base.threads import threads
-from heads.data.arrays import read_npz
+from heads.data.arrays import read_npz, write_npz
 from heads.data.table import CHUNK, Labelled, Rows
 from heads.families import booster_text
 
@@ -188,8 +188,7 @@ class LightGbm(Head):
             if isinstance(booster, str):
                 write_text(folder / f"booster_{i}.txt", booster)
         if self.linear is not None:
-            with write_whole(folder / "linear.npz") as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, coefficients=self.linear.coefficients, intercept=self.linear.intercept)
+            write_npz(folder / "linear.npz", vars(self.linear))
         constants = {str(i): b for i, b in enumerate(self.boosters) if isinstance(b, float)}
         write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
 
@@ -197,9 +196,7 @@ class LightGbm(Head):
         """See Head.load."""
         self.linear = None
         if (path := folder / "linear.npz").exists():
-            arrays = read_npz(path)
-            self.linear = Linear(arrays["coefficients"], arrays["intercept"])
-            self.linear.check(len(self.task.outputs))
+            self.linear = Linear.read(read_npz(path), len(self.task.outputs))
         about = run_folder.read_json(folder / "constants.json", "make the head anew")
         if about["outputs"] != len(self._names()):
             raise ValueError(f"constants.json: {about['outputs']!r} outputs, expected {len(self._names())}")

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from heads.families.lama.random_forest import compile_kernel
 
 BITS = 16
 """Leaves per tree at most."""
@@ -87,7 +87,8 @@ class Forest:
         if len(self.columns) and self.columns[-1] >= x.shape[1]:
             raise IndexError(f"these trees look at column {self.columns[-1]} of {x.shape[1]}")
         out = np.empty((len(x), len(self.classes) - 1))
-        _compiled()(x, self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes, PLACE, out)
+        arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
+        compile_kernel(_raw)(x, *arrays, PLACE, out)
         return out
 
 
@@ -152,10 +153,3 @@ def _raw(
                 bits = np.int64(left[t])
                 total += leaves[t, place[((bits & -bits) * MAGIC & 0xFFFF) >> SHIFT]]
             out[r, k] = total
-
-
-@cache
-def _compiled() -> Any:
-    import numba  # the settings of a head shall not wait for it
-
-    return numba.njit(nogil=True, cache=True)(_raw)

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from extract.runtime.run_folder import write_whole
 from heads.abaw.tasks import Task
 from heads.base import selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear
 from heads.base.scaling import BlockScales
-from heads.data.arrays import read_tensors
+from heads.data.arrays import read_tensors, write_tensors
 from heads.data.table import Labelled, Rows, space_evenly
 from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
@@ -129,17 +128,11 @@ class LinearHead(Head):
 
     def save(self, folder: Path) -> None:
         """The map as one safetensors file."""
-        from safetensors.numpy import save
-
-        arrays = {"coefficients": self.map.coefficients, "intercept": self.map.intercept}
-        with write_whole(folder / "linear.safetensors") as temporary:
-            temporary.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        write_tensors(folder / "linear.safetensors", vars(self.map))
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        arrays = read_tensors(folder / "linear.safetensors")
-        self.map = Linear(arrays["coefficients"], arrays["intercept"])
-        self.map.check(len(self.task.outputs))
+        self.map = Linear.read(read_tensors(folder / "linear.safetensors"), len(self.task.outputs))
 
 
 def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import run_folder
-from extract.runtime.run_folder import write_json, write_whole
+from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
-from heads.data.arrays import need_shapes, read_npz
+from heads.data.arrays import need_shapes, read_npz, write_npz
 from heads.data.table import Labelled, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
@@ -38,10 +38,9 @@ class Mlp(Head):
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
         """See Head.fit. Without dev rows the last epoch is kept."""
-        self.epochs = max(
-            self.settings.epochs, -(-self.settings.min_steps // max(1, len(train) // self.settings.batch))
-        )
-        self.best_epochs = [self.epochs] * self.settings.members
+        s = self.settings
+        self.epochs = max(s.epochs, -(-s.min_steps // max(1, len(train) // s.batch)))
+        self.best_epochs = [self.epochs] * s.members
         bests = self._fit(train, dev, seed, on_progress)
         self.best_epochs = [epoch for epoch, _ in bests]
         return {
@@ -100,10 +99,8 @@ class Mlp(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the members' mean."""
-        scores: NDArray[np.float64] = np.mean(
-            [mlp_training.predict_rows(model, rows) for model in self.models], axis=0, dtype=np.float64
-        )
-        return scores.astype(np.float32)
+        scores = [mlp_training.predict_rows(model, rows) for model in self.models]
+        return np.mean(scores, axis=0, dtype=np.float64).astype(np.float32)  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
         """Weights, moments and width as one npz file, and a note of the seedless rest."""
@@ -111,8 +108,7 @@ class Mlp(Head):
         arrays["embedding"] = self.embedding
         if self.moments is not None:
             arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
-        with write_whole(folder / "weights.npz") as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, **arrays)
+        write_npz(folder / "weights.npz", arrays)
         write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
 
     def load(self, folder: Path) -> None:
