@@ -49,8 +49,8 @@ def list_annotated(folder: Path, task: Task) -> TestList:
     return from_lengths(lengths, task, folder)
 
 
-def hash_files(folder: Path, task: Task) -> list[tuple[str, str]]:
+def hash_files(folder: Path, task: Task) -> list[list[str]]:
     """Names and hashes of the files that annotations are read from. Raises InputError for a folder that has none."""
     if task.stills:
-        return [(folder.name, run_folder.fingerprint(picture_sets.list_classes(folder)))]
-    return [(path.name, run_folder.file_hash(path)) for path in files(folder)]
+        return [[folder.name, run_folder.fingerprint(picture_sets.list_classes(folder))]]
+    return [[path.name, run_folder.file_hash(path)] for path in files(folder)]

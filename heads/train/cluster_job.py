@@ -21,12 +21,12 @@ from extract.jobs.cluster import Cluster
 from extract.jobs.job import Needs
 from extract.jobs.session import wait_until
 from extract.runtime import errors, process, run_folder
-from heads.abaw import read, test_list
 from heads.abaw.tasks import find
 from heads.base import threads
 from heads.data import feature_file
 from heads.train import job as training_job
 from heads.train.job import Job
+from heads.train.provenance import list_videos
 
 LIBRARIES_MEMORY = 1_500_000_000
 """Bytes that a process holds before it has read a row."""
@@ -44,8 +44,8 @@ def send(cluster: Cluster, name: str, job: Job) -> cluster_jobs.Job:
 
 def absolute(job: Job) -> Job:
     """The job by paths that hold in any folder."""
-    test = job.test.absolute() if job.test is not None else None
-    return replace(job, work=job.work.absolute(), train=job.train.absolute(), val=job.val.absolute(), test=test)
+    paths = {part: path.absolute() for part, path in job.paths if path is not None}
+    return replace(job, work=job.work.absolute(), paths=job.paths.model_copy(update=paths))
 
 
 def memory(work: Path, networks: Iterable[str]) -> int:
@@ -71,11 +71,9 @@ def main(told: dict[str, Any], say: Any) -> None:
 
 def wait_for_features(job: Job) -> None:
     """Wait until this machine sees the features of the job's mark: one that is not seen yet is taken for no face."""
-    task = find(job.task)
-    parts = [{video for folder in (job.train, job.val) for video in read.read_folder(folder, task)}]
-    parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
+    parts, marks = list_videos(job.paths, find(job.task)), job.inputs.get("features", {})
     wait_until(
-        lambda: job.features == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in job.features},
+        lambda: marks == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in marks},
         job.work / "features",
         feature_file.SEEN,
     )

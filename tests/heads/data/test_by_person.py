@@ -159,7 +159,8 @@ def test_what_a_head_has_learnt_hangs_on_who_belongs_together_and_on_nothing_els
     videos = [*PEOPLE, "t2"]
 
     def mark(people: dict[str, str] | None) -> str:
-        return run._learning("au", spec, 0, {}, {"one": "mark"}, "code", splits.name_groups(videos, people))
+        inputs = {"train": [], "val": [], "features": {"one": ["mark", "mark"]}}
+        return run._learning("au", spec, 0, inputs, "code", splits.name_groups(videos, people))
 
     renamed = {video: person.upper() for video, person in PEOPLE.items()}
     assert mark(PEOPLE) == mark(renamed) == mark(PEOPLE | {"elsewhere": "Ann"}) == mark(PEOPLE | {"t2": "Dee"})
