@@ -264,7 +264,7 @@ def split_task(task: str) -> tuple[str, ...]:
 
 
 def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The heads and their scores."""
     results = []
     for name, folder in folders.items():
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -274,17 +274,15 @@ def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
 
 
 def _print(folders: dict[str, Path], task: Task) -> None:
-    """A table of the heads and their scores."""
+    """The same for people."""
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(
-        "head", f"{task.metric} on validation", "seconds", "folder", title=task.place if task.within else None
-    )
-    for name, folder in folders.items():
-        report = json.loads((folder / "report.json").read_text())
-        score = "undefined" if report["val_score"] is None else f"{report['val_score']:.4f}"
-        shown.add_row(name, score, f"{report['seconds']:.0f}", str(folder))
+    title = task.place if task.within else None
+    shown = Table("head", f"{task.metric} on validation", "seconds", "folder", title=title)
+    for facts in _facts(folders):
+        score = "undefined" if facts["val_score"] is None else f"{facts['val_score']:.4f}"
+        shown.add_row(facts["head"], score, f"{facts['seconds']:.0f}", facts["folder"])
     Console().print(shown)
 
 

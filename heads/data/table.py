@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -251,7 +252,7 @@ def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
     width = like.values.shape[1]
     if on_disk and like.kind == "embedding" and not like.relative and 2 * len(rows) * width > lazy_block.IN_MEMORY:
         files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in rows.spans)
-        return replace(like, values=lazy_block.embedding(like.network, width, files))
+        return replace(like, values=lazy_block.embedding(width, files))
     return replace(like, values=np.empty((len(rows), width), like.values.dtype))
 
 
@@ -276,19 +277,15 @@ def _video(
         at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
         for kind in kinds:
             values = feature_file.check_values(result[kind], kind, source.network, video, own, path)
-            _check_width(path, source.network, kind, values.shape[1], widths)
-            blocks.append(Block(source.network, kind, values[at], _names(path, kind, values.shape[1])))
+            if (width := widths.setdefault((source.network, kind), values.shape[1])) != values.shape[1]:
+                raise InputError(
+                    f"{path}: {kind} has {values.shape[1]} columns, in other videos it has {width}; delete the wrong "
+                    f"files and run python -m extract.run again"
+                )
+            blocks.append(Block(source.network, kind, values[at], _names(path, kind, width)))
         if source.optional:
             blocks.append(Block(source.network, PRESENT, there[:, None].astype(np.float32)))
     return replace(bare({video: common}), blocks=tuple(blocks))
-
-
-def _check_width(path: Path, network: str, kind: str, result: int, widths: dict[tuple[str, str], int]) -> None:
-    if (width := widths.setdefault((network, kind), result)) != result:
-        raise InputError(
-            f"{path}: {kind} has {result} columns, in other videos it has {width}; delete the wrong "
-            f"files and run python -m extract.run again"
-        )
 
 
 def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
@@ -300,14 +297,10 @@ def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:
     """The frames of a video that every network has, rising; none where a network has no file of it."""
-    common: NDArray[np.int32] | None = None
-    for source in sources:
-        path = store.path(work, source.network, video)
-        if not path.exists():
-            return np.empty(0, np.int32)
-        frames = feature_file.index(path)[0]
-        common = frames if common is None else np.intersect1d(common, frames, assume_unique=True)
-    return common if common is not None else np.empty(0, np.int32)
+    paths = [store.path(work, source.network, video) for source in sources]
+    if not paths or not all(path.exists() for path in paths):
+        return np.empty(0, np.int32)
+    return reduce(partial(np.intersect1d, assume_unique=True), [feature_file.index(path)[0] for path in paths])
 
 
 def truth(

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
 from extract.runtime.run_folder import write_json, write_text
-from heads.abaw.tasks import SINGLE_TASKS
+from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
 from heads.base.threads import threads
@@ -76,30 +76,31 @@ class LightGbm(Head):
 
         names = self._names()
         self.linear = fit_linear(train) if self.task.is_regression and self.settings.target == "residual" else None
-        constants = [
-            self._constant(train.truth if train.truth.ndim == 1 else train.truth[:, i]) for i in range(len(names))
-        ]
+        constants = [self._constant(_column(train.truth, i)) for i in range(len(names))]
         train, dev = self._left(train), self._left(dev)
         weights = row_weights(train.truth, self.task, self.settings.balance)
-        dev_weights = _like_train(train.truth, weights, dev.truth, self.task.name)
+        dev_weights = _like_train(train.truth, weights, dev.truth, self.task)
         # free_raw_data=False: one binned matrix serves all outputs, only labels and weights change
         data = lightgbm.Dataset(_sequence(train.rows), free_raw_data=False, params=self._params(seed))
         held = data.create_valid(_sequence(dev.rows)) if len(dev) else None
         self.boosters: list[str | float] = []
         trees: dict[str, int | None] = {}
         for i, name in enumerate(names):
-            label, dev_label = (t if t.ndim == 1 else t[:, i] for t in (train.truth, dev.truth))
             if (constant := constants[i]) is not None:
                 self.boosters.append(constant if self.linear is None else 0.0)
                 trees[name] = None
             else:
-                data.set_label(label.astype(np.float32)).set_weight(weights if weights.ndim == 1 else weights[:, i])
-                if held is not None:
-                    held.set_label(dev_label.astype(np.float32)).set_weight(
-                        dev_weights if dev_weights.ndim == 1 else dev_weights[:, i]
-                    )
-                booster = self._boost(data, held, seed, self.trees.get(name, self.settings.trees_without_dev))
-                trees[name] = booster.best_iteration if held is not None else booster.current_iteration()
+                for part, truth, weight in ((data, train.truth, weights), (held, dev.truth, dev_weights)):
+                    if part is not None:
+                        part.set_label(_column(truth, i).astype(np.float32)).set_weight(_column(weight, i))
+                if held is None:
+                    most = self.trees.get(name, self.settings.trees_without_dev)
+                    booster = lightgbm.train(self._params(seed), data, most)
+                    trees[name] = booster.current_iteration()
+                else:
+                    stop, most = lightgbm.early_stopping(self.settings.patience, verbose=False), self.settings.trees
+                    booster = lightgbm.train(self._params(seed), data, most, valid_sets=[held], callbacks=[stop])
+                    trees[name] = booster.best_iteration
                 self.boosters.append(booster.model_to_string(num_iteration=trees[name]))
             on_progress((i + 1) / len(names), name)
         self.trees = {name: count for name, count in trees.items() if count is not None}
@@ -153,15 +154,6 @@ class LightGbm(Head):
             "feature_pre_filter": False,
             **({"num_class": len(self.task.outputs)} if self.task.is_multiclass else {}),
         }
-
-    def _boost(self, data: Any, held: Any, seed: int, trees: int) -> Any:
-        import lightgbm
-
-        s = self.settings
-        if held is None:
-            return lightgbm.train(self._params(seed), data, trees)
-        stop = lightgbm.early_stopping(s.patience, verbose=False)
-        return lightgbm.train(self._params(seed), data, s.trees, valid_sets=[held], callbacks=[stop])
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
@@ -229,13 +221,18 @@ def _sequence(rows: Rows) -> Any:
     return Sequence()
 
 
+def _column(values: NDArray[np.generic], i: int) -> NDArray[Any]:
+    """Of an output, where each has its own; else what all share."""
+    return values if values.ndim == 1 else values[:, i]
+
+
 def _like_train(
-    truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: str
+    truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: Task
 ) -> NDArray[np.float64]:
     """Weights of dev rows: each label weighs what it weighs in train, so that dev's loss is train's. New labels: 1."""
-    if SINGLE_TASKS[task].is_regression:
+    if task.is_regression:
         return np.ones(len(dev))
-    if SINGLE_TASKS[task].is_multiclass:
+    if task.is_multiclass:
         by_class = np.ones(256)
         by_class[truth.astype(np.int64)] = weights
         return by_class[dev.astype(np.int64)]

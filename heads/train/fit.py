@@ -65,9 +65,9 @@ def cut_rows(
     return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 
-def split_train_dev(labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True) -> TrainDevSplit:
-    """Labelled rows cut into train and dev (views; see `cut`). Without `dev` all is train."""
-    return _slices(labelled, *cut_rows(labelled, task, seed, stride, dev), stride)
+def split_train_dev(labelled: Labelled, task: Task, seed: int, stride: int) -> TrainDevSplit:
+    """Labelled rows cut into train and dev (views; see `cut_rows`)."""
+    return _slices(labelled, *cut_rows(labelled, task, seed, stride), stride)
 
 
 def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64], stride: int) -> TrainDevSplit:

@@ -121,29 +121,25 @@ class Study:
 
         "enough" when `wanted` are finished; "wait" while others are at the last ones, of which some may be lost.
         """
-        return retry_locked(lambda: self._claim(wanted, worker, space, start, seed))
-
-    def _claim(
-        self, wanted: int, worker: str, space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
-    ) -> ClaimedTrial | Literal["wait", "enough"]:
         from optuna.trial import TrialState
 
-        with self.guard():
-            self._fail_silent()
-            trials = self.trials()
-            finished = len(list_finished(trials))
-            running = sum(trial.state is TrialState.RUNNING for trial in trials)
-            if finished >= wanted:
-                return "enough"
-            if finished + running >= wanted:
-                return "wait"
-            waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
-            trial = waiting[0] if waiting else self._new(trials, space, start, seed)
-            # a heart beats before it runs: killed between any two of these lines, it still waits, or will fall silent
-            self.storage.record_heartbeat(trial._trial_id)
-            self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
-            self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
+        def claim() -> ClaimedTrial | Literal["wait", "enough"]:
+            with self.guard():
+                self._fail_silent()
+                trials = self.trials()
+                finished = len(list_finished(trials))
+                running = sum(trial.state is TrialState.RUNNING for trial in trials)
+                if finished + running >= wanted:
+                    return "enough" if finished >= wanted else "wait"
+                waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+                trial = waiting[0] if waiting else self._new(trials, space, start, seed)
+                # a heart beats before it runs: killed between two of these lines, it still waits, or will fall silent
+                self.storage.record_heartbeat(trial._trial_id)
+                self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
+
+        return retry_locked(claim)
 
     def _new(
         self, trials: list[FrozenTrial], space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
@@ -286,34 +282,30 @@ def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
 
 
+def list_dead(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that died on the way: no error of their own, and not retried yet."""
+    from optuna.trial import TrialState
+
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    dead = [t for t in trials if t.state is TrialState.FAIL and ERROR not in t.user_attrs]
+    return [trial for trial in dead if trial.number not in retried]
+
+
 def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that died on the way and are to be retried: no error of their own, not retried yet, not too often.
+    """Those that are to be retried: they have not ended their process too often.
 
     Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
     transaction: killed before each of its five calls of the storage in turn, it lost the parameters in three, and the
     next draw was another one. What is read off the trials anew at every claim cannot be lost. It also would count being
     stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
     """
-    from optuna.trial import TrialState
-
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    return [
-        trial
-        for trial in trials
-        if trial.state is TrialState.FAIL
-        and ERROR not in trial.user_attrs
-        and trial.number not in retried
-        and (FREED in trial.user_attrs or trial.user_attrs.get(ATTEMPT, 1) < MOST_ATTEMPTS)
-    ]
+    attempts = ((trial, trial.user_attrs.get(ATTEMPT, 1)) for trial in list_dead(trials))
+    return [trial for trial, number in attempts if FREED in trial.user_attrs or number < MOST_ATTEMPTS]
 
 
 def list_given_up(trials: list[FrozenTrial]) -> int:
     """How many draws ended their process too often to be retried."""
-    from optuna.trial import TrialState
-
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    dead = [t for t in trials if t.state is TrialState.FAIL and ERROR not in t.user_attrs and t.number not in retried]
-    return len(dead) - len(list_lost(trials))
+    return len(list_dead(trials)) - len(list_lost(trials))
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

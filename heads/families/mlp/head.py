@@ -67,11 +67,8 @@ class Mlp(Head):
         self.moments = None
         if self.settings.standardise:
             mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
-            if self.settings.scales is None:
-                deviation = scaling.shrink_deviation(deviation, self.embedding, self.settings.logits_times)
-            else:
-                deviation = deviation / scaling.block_scales(train.rows, self.settings.scales)
-            self.moments = (mean, deviation)
+            scales = self.settings.scales or scaling.BlockScales.alike(self.settings.logits_times)
+            self.moments = (mean, deviation / scaling.block_scales(train.rows, scales))
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 

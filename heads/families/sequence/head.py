@@ -165,7 +165,7 @@ class Sequence(Head):
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each column, as the features are standardised with."""
         mean, deviation = scaling.moments(rows)
-        return mean, scaling.shrink_deviation(deviation, scaling.embedding_columns(rows), self.settings.logits_times)
+        return mean, deviation / scaling.block_scales(rows, scaling.BlockScales.alike(self.settings.logits_times))
 
     def _shapes(self) -> list[Shape]:
         """Of each encoder: all seeds of the first shape, then of the next."""
