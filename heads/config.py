@@ -26,9 +26,7 @@ from heads.search_space import first_leaf
 
 
 class TaskHeads(BaseModel):
-    """[heads.<task>]: which heads (`use`; None: all standard ones that are not `on_request`), and tables of settings by
-    head name.
-    """
+    """[heads.<task>]: which heads (`use`; None: the standard ones not `on_request`), and tables of settings by head."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: list[str] | None = None
@@ -155,10 +153,10 @@ def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | No
 
 
 def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
-    """The heads that the config asks for (see `wanted`) and the extracted features allow, in order of the config.
+    """The heads that the config asks for (see `list_heads`) and the extracted features allow, in order of the config.
 
-    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `wanted`, for networks named
-    that lack an input, and where no head is left.
+    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `list_heads`, for networks
+    named that lack an input, and where no head is left.
     """
     heads = list_heads(config, task, asked)
     has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}

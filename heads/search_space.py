@@ -1,8 +1,7 @@
 """A search space is a head's TOML with some leaves replaced by `["tune", kind, low, high]`.
 
 Kinds: `int` and `logint` (whole numbers), `uniform` and `loguniform` (real ones), all with both bounds in it, and
-`["tune", "choice", [a, b, ...]]` of any TOML values. Leaves may stand anywhere in tables and lists. What is drawn is a
-plain config again.
+`["tune", "choice", [a, b, ...]]` of any TOML values. Leaves stand anywhere; what is drawn is a plain config again.
 """
 
 from __future__ import annotations

@@ -24,8 +24,7 @@ TELLING = 3
 def read(root: Path, task: Task) -> dict[str, Annotation]:
     """The class of every picture, by set. All are annotated.
 
-    Raises InputError as `picture_sets.list_classes`, for a folder of no class of the task, for two of one class, and
-    for a class without pictures.
+    Raises InputError as `picture_sets.list_classes`, for a folder of no class, two of one class, and an empty class.
     """
     class_of = _match_classes(root, task)
     results = {}

@@ -27,9 +27,7 @@ def f1_per_unit(truth: Array, decided: Array) -> NDArray[np.float64]:
 
 
 def f1_per_class(truth: Array, decided: Array, classes: int = CLASSES) -> NDArray[np.float64]:
-    """One-vs-rest F1 of each class: [N] of 0 .. classes - 1, twice -> [classes] in [0, 1]. Raises ValueError on unequal
-    shapes.
-    """
+    """One-vs-rest F1 of each class: [N] of 0 .. classes - 1, twice -> [classes]. Raises ValueError as `f1_per_unit`."""
     truth, decided = _same_shape(truth, decided, 1)
     table = np.bincount(truth.astype(np.int64) * classes + decided.astype(np.int64), minlength=classes**2)
     table = table.reshape(classes, classes)

@@ -1,8 +1,7 @@
 """The official test list: which frames of which videos are graded, in which order.
 
 A header, then one line per picture: `video/00001.jpg,` (ABAW-5) or `video/00001.jpg,0,1,...` with dummy values (ABAW-6
-on); `0.jpg` where pictures are of no video. Header and order are kept as they are, because the submission must repeat
-them.
+on); `0.jpg` where pictures are of no video. Header and order are kept: the submission must repeat them.
 """
 
 from __future__ import annotations
@@ -51,15 +50,12 @@ class TestList:
         return {name: np.unique(frames[a:b]) for name, a, b in zip(self.names, ends[:-1], ends[1:], strict=True)}
 
     def line(self, video: str) -> int:
-        """Number of the first line that lists `video` (the header is line 1). Raises ValueError for a video not
-        listed.
-        """
+        """Number of the first line that lists `video` (the header is line 1). Raises ValueError where none does."""
         return int((self.video_of == self.names.index(video)).argmax()) + 2
 
 
 def read(path: Path, task: Task) -> TestList:
-    """Read a test list. One million lines take about two seconds. Of the multi-task challenge's, the header becomes
-    that of the part.
+    """Read a test list: a million lines in two seconds. Of the multi-task challenge's, the header becomes the part's.
 
     Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
     header of another task (case and commas at its end do not matter), a line that names no picture

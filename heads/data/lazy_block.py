@@ -1,7 +1,6 @@
 """Embeddings that stay in their feature files: a block's values, read from disk where they are asked for.
 
-All embeddings of Aff-Wild2's AU train are 3.5 GB for one network. A family that takes clips of consecutive rows needs
-only some of them at a time.
+All embeddings of Aff-Wild2's AU train are 3.5 GB for one network. A family that takes clips needs some at a time.
 """
 
 from __future__ import annotations

@@ -92,9 +92,7 @@ def check_rows(
 
 
 def check_names(path: Path, result: list[str], task: Task) -> None:
-    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order, beside the
-    row numbers of pandas.
-    """
+    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, beside pandas' row numbers."""
     result = [name for name in result if not ROW_NUMBERS.fullmatch(name)]
     expected = ["video", "frame", *task.outputs]
     missing = [name for name in expected if name not in result]

@@ -143,8 +143,7 @@ def extender(
 ) -> Callable[[Rows], Rows] | None:
     """What table.load does with each of these videos: relative columns, then `temporal` ones of them; None: nothing.
 
-    `people`: video -> person, where they are known. `among`: of the one recording that is given the rows to be relative
-    to.
+    `people`: video -> person, where known. `among`: which rows of the one recording that is given to be relative to.
     """
     if not settings.applies():
         return temporal

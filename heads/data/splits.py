@@ -23,9 +23,7 @@ BINS = np.linspace(-1, 1, 6)[1:-1]
 
 
 def recording(video: str, among: Container[str]) -> str:
-    """The recording that a video is of: its name, without the side where the other side, or `x` itself, is `among` the
-    videos.
-    """
+    """The recording that a video is of: its name, without the side where the other, or `x` itself, is `among` them."""
     name = strip_side(video)
     return name if sum(f"{name}{side}" in among for side in ("", *SIDES)) > 1 else video
 
@@ -135,8 +133,7 @@ def folds(
 
     Greedy: the heaviest recording first, each to the fold that stays closest to its fair share of every column. Only
     recordings with a video that is `known` [V] (has a labelled frame) make folds; the others follow at the end. Fewer
-    folds than asked for where fewer recordings are known; none where none is. Each fold's videos rise, and so do the
-    folds.
+    folds than asked for where fewer recordings are known. Each fold's videos rise, and so do the folds.
     """
     of = groups(videos, people)
     content, known = _together(of, content), _together(of, known) > 0
@@ -167,9 +164,7 @@ def folds(
 def fold_numbers(
     annotations: Mapping[str, Annotation], task: Task, count: int, seed: int, people: Mapping[str, str] | None = None
 ) -> list[list[str]]:
-    """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels, by the
-    annotations alone (see `folds`).
-    """
+    """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels (`folds`)."""
     names = sorted(annotations)
     known = np.array([int(annotations[name].valid.sum()) for name in names], np.int64)
     truth = np.concatenate([annotations[name].values[annotations[name].valid] for name in names])

@@ -2,9 +2,8 @@
 
     python -m heads.train.cluster_job < JOB.json
 
-is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A
-worker that was cut off may still be at it when the job is given to another: that one waits, and finds the head finished
-or the folder free.
+is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A worker
+that was cut off may still be at it when another gets the job: that one waits, and finds it finished or the folder free.
 """
 
 from __future__ import annotations

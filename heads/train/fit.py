@@ -5,8 +5,7 @@ or by person where people are known.
     model, facts = fit(prepared, prepared.part, seed)
     predictions = model.predict_videos(work, other_videos)
 
-For by-video folds, `prepared.within(videos)` learns what temporal columns learn from these videos alone; the features
-themselves are not copied.
+For folds, `prepared.within(videos)` learns temporal columns from these videos alone; no features are copied.
 """
 
 from __future__ import annotations
@@ -156,8 +155,7 @@ def prepare_train(
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
     Without `dev`, `part.train` is everything. A family that `streams` leaves large embeddings on disk.
 
-    Raises InputError for features that are not finite or do not fit together, NothingToLearn where no annotated frame
-    has features.
+    Raises InputError for features that are not finite or do not fit together, NothingToLearn where there are none.
     """
     sources = tuple(sources)
     known = table.label_rows(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)

@@ -105,7 +105,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
 
     A model that was finished under the same `job.learning` is kept, with its validation and out-of-fold predictions:
-    then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
+    then only the test list is predicted. Raises InputError for features that do not fit together or are not finite, or
     where nothing is labelled.
     """
     task = find(job.task)

@@ -56,8 +56,7 @@ class Model:
     ) -> Rows:
         """All frames with features of these videos, with the columns that were learnt.
 
-        `people` (video -> person) is for columns that are relative to a person: to all their videos `among` which
-        these are, by default these.
+        `people` (video -> person) is for columns relative to a person: to their videos `among` these or, given, more.
         """
         add = self.temporal.add if self.temporal.tables else None
         settings = self.head.settings.relative
@@ -95,9 +94,7 @@ class Model:
         )
 
     def predict_videos(self, work: Path, videos: Iterable[str], people: Mapping[str, str] | None = None) -> Predictions:
-        """Predict every frame with features of these videos, some videos at a time: memory is bounded. `people` as in
-        `rows`.
-        """
+        """Predict every frame with features of these videos, some at a time: memory is bounded. `people` as `rows`."""
         there = table.frames(work, self.sources, videos)
         results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):

@@ -125,9 +125,7 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
 
 
 def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotation]) -> dict[str, Any]:
-    """What decides a score: space, data by their hashes, folds and seed. Raises InputError for features that do not
-    belong to the annotations.
-    """
+    """What decides a score: space, data by hashes, folds, seed. Raises InputError for features of other annotations."""
     train, videos = Path(job.train), sorted(annotations)
     last = corpus_checks.last_frames(work, [*job.has], videos)
     task = SINGLE_TASKS[job.task]

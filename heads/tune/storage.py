@@ -66,9 +66,7 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
 
 
 def make_sqlite(path: Path, make: Callable[[Path], None]) -> None:
-    """A study's file, made whole by `make` at a place beside it, or not at all. Raises Failed or InputError where the
-    disk takes no more.
-    """
+    """A study's file, made whole by `make` beside it, or not at all. Raises Failed or InputError for a full disk."""
     with write_whole(path) as temporary:
         try:
             make(temporary)

@@ -59,8 +59,7 @@ class Study:
     def open(url: str, path: Path, name: str, heartbeat: int, facts: dict[str, Any] | None = None) -> Study:
         """The study `name` of the server at `url`, or without one of the SQLite file `path`.
 
-        With `facts`, it is made where there is none. Raises InputError where it is there and of other facts, naming
-        those that differ.
+        With `facts`, it is made where there is none. Raises InputError, naming what differs, where it is of others.
         """
         if url:
             storage, guard = tune_storage.open_postgresql(tune_storage.parse(url), name, heartbeat)

@@ -4,8 +4,7 @@ The score is the official one of all out-of-fold predictions together, as the ch
 each unit's best threshold of these very predictions, because that is what the blend does with a head later: F1 at 0.5
 would choose heads that happen to be calibrated for 0.5, and average precision is another measure than the one that
 counts. Twelve thresholds fitted on many thousand frames flatter every trial alike, by little; the number is for
-comparing trials, and the blend's cross-fitted score is the one to expect. Validation is not looked at: it is the
-blend's.
+comparing trials, and the blend's cross-fitted score is the one to expect. Validation, the blend's, is not looked at.
 """
 
 from __future__ import annotations

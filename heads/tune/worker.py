@@ -119,8 +119,7 @@ class Worker:
     def run(self) -> str:
         """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on).
 
-        Raises Failed where this machine does not see the features that the study is of: one that is not seen yet would
-        be taken for no face.
+        Raises Failed where this machine does not see the study's features: one not seen yet would be taken for no face.
         """
         marks, work = self.study.facts().get("features", {}), Path(self.job.work)
         wait_until(

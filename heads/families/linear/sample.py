@@ -65,9 +65,7 @@ def _groups(rows: Rows) -> NDArray[np.int64]:
 def _standardise(
     x: NDArray[np.float32], scales: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bring columns x [n, D] to mean 0 and deviation `scales` [D], in place; returns what was taken off, and times
-    what they were taken.
-    """
+    """Bring columns x [n, D] to mean 0 and deviation `scales` [D], in place; returns the mean and the factor [D]."""
     mean, squares = x.mean(0, dtype=np.float64), np.zeros(x.shape[1])
     for start in range(0, len(x), CHUNK):
         squares += ((x[start : start + CHUNK] - mean) ** 2).sum(0)

@@ -54,9 +54,7 @@ def at_a_time(length: int, batch: int) -> int:
 
 
 def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDArray[np.float32]]]:
-    """The plan, `batch` clips at a time, with their features [n, length, width], the next ones read ahead; 0 where
-    nobody stands.
-    """
+    """The plan, `batch` clips at a time, with their features [n, length, width], 0 at holes; the next is read ahead."""
 
     def read(start: int) -> tuple[Plan, NDArray[np.float32]]:
         values = plan[start : start + batch]
