@@ -21,12 +21,10 @@ from heads import corpus_checks
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.config import Config, Spec
-from heads.corpus_checks import last_frames
 from heads.data import feature_file, people, splits
 from heads.train import processes
 from heads.train import provenance as head_inputs
 from heads.train.job import MODEL, Job, head_folder
-from heads.train.provenance import code_mark
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
@@ -127,13 +125,13 @@ def _list_outdated(
     corpus_checks.refuse_leaks(config, facts.name, readers, annotations["train"], annotations["val"])
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
     marks = {n: [feature_file.mark(work, n, videos) for videos in (known, set(listed))] for n in networks}
-    last = last_frames(work, networks, sorted(known | set(listed)))
+    last = corpus_checks.last_frames(work, networks, sorted(known | set(listed)))
     for part, annotation in annotations.items():
         tail = corpus_checks.largest_tail(config, facts)
         corpus_checks.check_annotations(getattr(paths, part), annotation, last, tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
-    code = code_mark()
+    code = head_inputs.code_mark()
     todo = []
     for spec in specs:
         learnt_from = known if spec.settings.refit_val else annotations["train"]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from extract.media import picture_sets
 from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import compose
 from heads.abaw.tasks import MTL_HEADER, Task, is_mtl_header
 
 IMPLAUSIBLE = 1000
@@ -104,7 +103,7 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
             frames[start : start + CHUNK] = list(map(int, stems))
         except (ValueError, OverflowError):
             return None
-        videos += [known.setdefault(video, compose(video)) for video, _, _ in parts]
+        videos += [known.setdefault(video, file_names.compose(video)) for video, _, _ in parts]
     return (videos, frames) if (frames > 0).all() and all(known) else None
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.media import tables
-from extract.media.tables import ROW_NUMBERS
 from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
@@ -93,7 +92,7 @@ def check_rows(
 
 def check_names(path: Path, result: list[str], task: Task) -> None:
     """Raise InputError where a table's columns are not `video`, `frame` and the outputs, beside pandas' row numbers."""
-    result = [name for name in result if not ROW_NUMBERS.fullmatch(name)]
+    result = [name for name in result if not tables.ROW_NUMBERS.fullmatch(name)]
     expected = ["video", "frame", *task.outputs]
     missing = [name for name in expected if name not in result]
     unknown = [name for name in result if name not in expected]
@@ -115,7 +114,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
             table = file.read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    table = table.select([i for i, name in enumerate(table.column_names) if not ROW_NUMBERS.fullmatch(name)])
+    table = table.select([i for i, name in enumerate(table.column_names) if not tables.ROW_NUMBERS.fullmatch(name)])
     check_names(path, table.column_names, task)
     is_a = pa.types
     numbers = (is_a.is_integer, is_a.is_floating)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
-from extract.runtime.run_folder import write_json, write_text
 from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
@@ -178,11 +177,11 @@ class LightGbm(Head):
         """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""
         for i, booster in enumerate(self.boosters):
             if isinstance(booster, str):
-                write_text(folder / f"booster_{i}.txt", booster)
+                run_folder.write_text(folder / f"booster_{i}.txt", booster)
         if self.linear is not None:
             write_npz(folder / "linear.npz", vars(self.linear))
         constants = {str(i): b for i, b in enumerate(self.boosters) if isinstance(b, float)}
-        write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
+        run_folder.write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""

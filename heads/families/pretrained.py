@@ -21,7 +21,6 @@ from pydantic import Field, model_validator
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
 from heads.data import feature_file
@@ -205,7 +204,7 @@ class Pretrained(Head):
 
     def save(self, folder: Path) -> None:
         """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""
-        write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
+        run_folder.write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
         if self.mlp is not None:
             (folder / "mlp").mkdir(exist_ok=True)
             self.mlp.save(folder / "mlp")

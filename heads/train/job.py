@@ -30,12 +30,9 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
 from heads.base.head import FAMILIES, HeadSettings, OnProgress, family
 from heads.data import predictions, table
-from heads.data.table import Source
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
-from heads.train.fit import TrainData, TrainDevSplit
 from heads.train.model import DamagedModel, Model
-from heads.train.provenance import Hashes
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Job:
     name: str
     task: str
     settings: dict[str, Any]
-    sources: list[Source]
+    sources: list[table.Source]
     work: Path
     paths: TaskPaths
     seed: int
@@ -53,7 +50,7 @@ class Job:
     """Fingerprint of all that decides the results."""
     learning: str
     """Fingerprint of what decides the model: not of the test list."""
-    inputs: Hashes = field(default_factory=Hashes)
+    inputs: head_inputs.Hashes = field(default_factory=head_inputs.Hashes)
     """Of annotations, test list and features, as heads.run saw them; none: nothing is compared."""
     people: dict[str, str] | None = None
     """Video -> the name of its group, of all videos that are learnt from, where people are known."""
@@ -190,7 +187,7 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
 
 def _prepare(
     job: Job, settings: HeadSettings, annotations: dict[str, Annotation], task: Task, thin: bool, dev: bool = True
-) -> TrainData:
+) -> fit.TrainData:
     """What a job's head learns from (see fit.prepare_train)."""
     return fit.prepare_train(
         job.work, job.sources, settings, annotations, task, job.seed, thin, dev, job.people, job.persons
@@ -212,7 +209,7 @@ def _of(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: {error}") from error
 
 
-def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
+def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
     """The report's part about what was learnt from."""
     again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
     return {

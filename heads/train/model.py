@@ -18,7 +18,6 @@ from extract.config import check
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import Head, family
 from heads.data import feature_file, relative, table
@@ -107,7 +106,7 @@ class Model:
         """Write the head and what belongs to it into an existing folder."""
         self.head.save(folder)
         self.temporal.save(folder)
-        write_json(
+        run_folder.write_json(
             folder / "model.json",
             {
                 "task": self.head.task.name,

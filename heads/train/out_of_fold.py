@@ -18,7 +18,6 @@ from extract.runtime import run_folder
 from heads.abaw.annotations import Annotation
 from heads.base.head import OnProgress
 from heads.data import predictions, splits
-from heads.data.predictions import Predictions
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
 
@@ -60,7 +59,7 @@ def predict(
             _fold(prepared, videos, known, place, mark, say)
         reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
         results |= predictions.read(place / OOF, prepared.task).videos
-    whole = Predictions(prepared.task.outputs, results)
+    whole = predictions.Predictions(prepared.task.outputs, results)
     predictions.write(folder / OOF, whole)
     score, _, frames = fit.score_predictions(whole, known, prepared.task)
     return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}

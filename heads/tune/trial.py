@@ -24,7 +24,6 @@ from heads.abaw.tasks import Task
 from heads.base.head import OnProgress
 from heads.data import predictions, splits, temporal
 from heads.data.table import Labelled
-from heads.data.temporal import TemporalColumns
 from heads.train import fit
 from heads.train.fit import TrainData
 
@@ -37,7 +36,7 @@ SCORE_OF = {
 
 MOST_KEPT = 2**31
 """Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
-Kept = dict[int, tuple[Labelled, TemporalColumns]]
+Kept = dict[int, tuple[Labelled, temporal.TemporalColumns]]
 """Rows by the number of the fold that their temporal columns have not seen."""
 
 

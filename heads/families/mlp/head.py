@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import run_folder
-from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
@@ -106,7 +105,7 @@ class Mlp(Head):
         if self.moments is not None:
             arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
         write_npz(folder / "weights.npz", arrays)
-        write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
+        run_folder.write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
