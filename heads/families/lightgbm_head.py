@@ -30,6 +30,12 @@ SAMPLE = 100_000
 """Rows from which the bins are made; of many columns, they are most of the memory."""
 
 
+LIGHTGBM_KEYS = {
+    "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2", "max_bin"
+}  # fmt: skip
+"""Settings that LightGBM takes as they are."""
+
+
 class LightGbmSettings(HeadSettings):
     """Settings of a lightgbm head; the names are LightGBM's where it has one."""
 
@@ -131,18 +137,10 @@ class LightGbm(Head):
         return None
 
     def _params(self, seed: int) -> dict[str, Any]:
-        s = self.settings
-        objective = "binary" if self.task.is_multilabel else self.task.labels
         return {
-            "objective": objective,
-            "learning_rate": s.learning_rate,
-            "num_leaves": s.num_leaves,
-            "min_data_in_leaf": s.min_data_in_leaf,
-            "feature_fraction": s.feature_fraction,
-            "bagging_fraction": s.bagging_fraction,
+            "objective": "binary" if self.task.is_multilabel else self.task.labels,
+            **self.settings.model_dump(include=LIGHTGBM_KEYS),
             "bagging_freq": 1,
-            "lambda_l2": s.lambda_l2,
-            "max_bin": s.max_bin,
             "num_threads": threads(),
             "seed": seed,
             "deterministic": True,

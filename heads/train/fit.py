@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family, share_progress
 from heads.data import relative, splits, table, temporal
 from heads.data.predictions import Predictions
 from heads.data.table import Labelled, Rows, Source
@@ -228,11 +228,11 @@ def fit(
     again = head.settings.refit and not head.learns_dev and len(part.dev) > 0
     until = 0.6 if again else 1.0
     dev = part.thin_dev if head.learns_dev else part.dev
-    facts = head.fit(part.train, dev, seed, lambda done, note: on_progress(until * done, note))
+    facts = head.fit(part.train, dev, seed, share_progress(on_progress, 0.0, until))
     scored = len(part.dev) > 0 and not head.learns_dev
     score = official_score(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
     if again:
-        head.refit(part.both, seed, lambda done, note: on_progress(until + (1 - until) * done, f"again, {note}"))
+        head.refit(part.both, seed, share_progress(on_progress, until, 1 - until, "again, "))
     return as_model(prepared, head), facts, score
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from heads.abaw import read as labels
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
-from heads.base.head import FAMILIES, HeadSettings, OnProgress, family
+from heads.base.head import FAMILIES, HeadSettings, OnProgress, family, share_progress
 from heads.data import predictions, table
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
@@ -162,20 +163,18 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
 
-    def scale_progress(i: int) -> OnProgress:
-        return lambda done, note: on_progress(at[i] + (at[i + 1] - at[i]) * done, note)
-
+    told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
     if settings.folds > 1:
         with _of(job.paths.train):
-            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, scale_progress(0))
-    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, scale_progress(1))
+            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
+    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
     report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
     del prepared
     model.save(job.folder / MODEL)
     report |= _validation(job, model, val)
     if settings.refit_val:
-        report["trainval"] = _both(job, model, {**train, **val}, scale_progress(2))
+        report["trainval"] = _both(job, model, {**train, **val}, told[2])
     report["seconds"] = round(time.monotonic() - began, 2)
     _check_inputs(job, task, test=False)
     run_folder.write_json(job.folder / MODEL / "learnt.json", report)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from extract.runtime import run_folder
 from heads.abaw.annotations import Annotation
-from heads.base.head import OnProgress
+from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
@@ -50,13 +50,10 @@ def predict(
     reports: list[dict[str, Any]] = []
     results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):
-
-        def say(done: float, note: str, number: int = number) -> None:
-            on_progress((number + done) / len(held), f"fold {number + 1} of {len(held)}: {note}")
-
-        place = folder / FOLDS / str(number)
+        place, note = folder / FOLDS / str(number), f"fold {number + 1} of {len(held)}: "
         if not run_folder.is_done(place, mark):
-            _fold(prepared, videos, known, place, mark, say)
+            told = share_progress(on_progress, number / len(held), 1 / len(held), note)
+            _fold(prepared, videos, known, place, mark, told)
         reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
         results |= predictions.read(place / OOF, prepared.task).videos
     whole = predictions.Predictions(prepared.task.outputs, results)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,10 +183,8 @@ class Study:
         """Note the score after a fold."""
         from optuna.exceptions import UpdateFinishedTrialError
 
-        try:
+        with suppress(UpdateFinishedTrialError):  # taken for dead: `finish` will say so
             retry_locked(lambda: self.storage.set_trial_intermediate_value(trial.id, step, value))
-        except UpdateFinishedTrialError:
-            return  # taken for dead: `finish` will say so
 
     def is_hopeless(self, trial: ClaimedTrial) -> bool:
         """Whether it is below the median of the complete trials at the same fold."""
@@ -220,10 +219,8 @@ class Study:
                 self.storage.set_trial_user_attr(trial, key, value)
             self.storage.set_trial_state_values(trial, TrialState.FAIL)
 
-        try:
+        with suppress(UpdateFinishedTrialError):
             retry_locked(give_up)
-        except UpdateFinishedTrialError:
-            return
 
     def release(self, worker: str | None, freed: bool) -> None:
         """Give up the trials of a worker that is gone (None: of all), so that they are retried at once.

@@ -21,7 +21,7 @@ from extract.runtime.errors import InputError
 from heads.abaw import metrics
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
-from heads.base.head import OnProgress
+from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits, temporal
 from heads.data.table import Labelled
 from heads.train import fit
@@ -113,12 +113,9 @@ class Trial:
             out = np.isin(rows.videos, names)
             if not out.any():
                 continue  # no face was found in any of its videos
-
-            def say(part: float, note: str, done: int = done) -> None:
-                on_progress((done + part) / len(held), f"fold {done + 1}: {note}")
-
             fold = self._without(done, ~out)
-            model, facts, dev_score = fit.fit(fold, fold.part, seed, say)
+            told = share_progress(on_progress, done / len(held), 1 / len(held), f"fold {done + 1}: ")
+            model, facts, dev_score = fit.fit(fold, fold.part, seed, told)
             mine = np.flatnonzero(out[rows.video])
             self.scores[mine] = model.head.predict(fold.labelled.rows.take(mine))
             self.known[mine] = True

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from heads.abaw.tasks import Task
 from heads.base import selection
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights, share_progress
 from heads.base.linear import Linear
 from heads.base.scaling import BlockScales
 from heads.data.arrays import read_tensors, write_tensors
@@ -76,12 +76,9 @@ class LinearHead(Head):
         drawn = linear_sample.draw(train, dev, s.most_rows, s.scales)
         weights = row_weights(drawn.truth, self.task, s.balance)
         weights = weights / weights.mean(0)
-        scores = self._compare(drawn, weights, seed, lambda done, note: on_progress(0.1 + 0.7 * done, note))
-        if scores:
-            best = int(np.argmax(scores))  # the strongest of equal ones
-            path = s.penalties[: best + 1]
-        else:
-            path = s.penalties[: len(s.penalties) // 2 + 1]
+        scores = self._compare(drawn, weights, seed, share_progress(on_progress, 0.1, 0.7))
+        best = int(np.argmax(scores)) if scores else len(s.penalties) // 2  # the strongest of equal ones
+        path = s.penalties[: best + 1]
         on_progress(0.8, f"penalty {path[-1]:g}")
         result = list(solvers.solve_path(drawn.x, drawn.truth, weights, self.task, path))[-1]
         coefficients = result.coefficients * drawn.factor[:, None]

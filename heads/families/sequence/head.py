@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from extract.runtime import run_folder
 from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, share_progress
 from heads.data.arrays import need_shapes, read_tensors, write_tensors
 from heads.data.table import Labelled, Rows
 
@@ -138,13 +138,11 @@ class Sequence(Head):
         self.parts = self.streams_of(train.rows)
         self.moments = self._moments(train.rows)
         self.models, bests = [], []
+        count = len(self.best_epochs)
         for number, shape in enumerate(self._shapes()):
             training = self._training(train, shape, seed * 1000 + number)
-
-            def share(done: float, note: str, number: int = number) -> None:
-                on_progress((number + done) / len(self.best_epochs), note)
-
-            bests.append(training.run(dev, self.best_epochs[number], share))
+            told = share_progress(on_progress, number / count, 1 / count)
+            bests.append(training.run(dev, self.best_epochs[number], told))
             self.models.append(training.model)
         return bests
 
