@@ -109,6 +109,8 @@ class Worker:
         self._annotations = read.read_folder(Path(job.train), self.task)
         self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed, job.people)
         self._rows: TrainData | None = None
+        self._read: tuple[Any, ...] | None = None
+        """Sources and settings that `_rows` were read by."""
         self._kept: tune_trial.Kept = {}
 
     def run(self) -> str:
@@ -239,12 +241,12 @@ class Worker:
 
     def _prepared(self, sources: tuple[Source, ...], settings: HeadSettings) -> TrainData:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
-        rows, asked = self._rows, (sources, settings.temporal, settings.relative)
-        if rows is None or (rows.sources, rows.settings.temporal, rows.settings.relative) != asked:
-            self._rows, self._kept = None, {}  # the old ones go before the new ones come
+        asked = (sources, settings.temporal, settings.relative)
+        if asked != self._read:
+            self._rows, self._read, self._kept = None, None, {}  # the old ones go before the new ones come
             job, work = self.job, Path(self.job.work)
+            people = {"people": job.people, "persons": job.persons}
             try:
-                people = {"people": job.people, "persons": job.persons}
                 rows = fit.prepare_train(work, sources, settings, self._annotations, self.task, job.seed, **people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
@@ -254,7 +256,7 @@ class Worker:
                     f"{', '.join(source.network for source in sources)}, in {usable} of {len(self._folds)} folds; a "
                     f"search needs 2 or more"
                 )
-            self._rows = rows
+            self._rows, self._read = rows, asked
         return replace(self._rows, settings=settings)
 
     def _keep(self, folder: Path, config: dict[str, Any], done: tune_trial.Trial, report: dict[str, Any]) -> None:
