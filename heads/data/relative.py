@@ -21,6 +21,7 @@ from pydantic import model_validator
 from extract.config import Strict
 from heads.data import table
 from heads.data.table import Block, Rows, Source
+from heads.data.temporal import TemporalColumns
 
 By = Literal["none", "recording", "person"]
 KINDS = ("logits", "va", "embedding", "table")
@@ -134,17 +135,18 @@ class RelativeColumns:
 
 def extender(
     settings: Relative,
-    temporal: Callable[[Rows], Rows] | None,
+    columns: TemporalColumns,
     work: Path,
     sources: Iterable[Source],
     videos: Iterable[str],
     people: Mapping[str, str] | None,
     among: NDArray[np.bool_] | None = None,
 ) -> Callable[[Rows], Rows] | None:
-    """What table.load does with each of these videos: relative columns, then `temporal` ones of them; None: nothing.
+    """What table.load does with each of these videos: relative columns, then temporal ones of them; None: nothing.
 
     `people`: video -> person, where known. `among`: which rows of the one recording that is given to be relative to.
     """
+    temporal = columns.add if columns.tables else None
     if not settings.applies():
         return temporal
     every = [replace(source, kinds=(*source.kinds, *source.beside), beside=()) for source in sources]
@@ -153,5 +155,5 @@ def extender(
         if video in people:
             of.setdefault(people[video], []).append(video)
     together = {video: tuple(group) for group in of.values() if len(group) > 1 for video in group}
-    columns = RelativeColumns(settings, together, lambda items: table.load(work, every, items), among)
-    return columns.add if temporal is None else lambda rows: temporal(columns.add(rows))
+    own = RelativeColumns(settings, together, lambda items: table.load(work, every, items), among)
+    return own.add if temporal is None else lambda rows: temporal(own.add(rows))

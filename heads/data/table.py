@@ -233,10 +233,7 @@ def load(
     blocks: list[Block] = []
     for video, start, end in rows.spans:
         item = _video(work, sources, video, there[video], extend is not None, widths)
-        if extend is not None:
-            hidden = {(source.network, kind) for source in sources for kind in source.beside}
-            item = extend(item)
-            item = replace(item, blocks=tuple(b for b in item.blocks if (b.network, b.kind) not in hidden))
+        item = hide_beside(extend(item), sources) if extend is not None else item
         if not blocks:
             blocks = [_empty(work, rows, block, on_disk) for block in item.blocks]
         everything = end - start == len(there[video])
@@ -245,6 +242,12 @@ def load(
             if not isinstance(block.values, LazyBlock):
                 block.values[start:end] = new.values[at]
     return replace(rows, blocks=tuple(blocks))
+
+
+def hide_beside(rows: Rows, sources: Iterable[Source]) -> Rows:
+    """The rows without the kinds of `sources` that are no columns themselves."""
+    hidden = {(source.network, kind) for source in sources for kind in source.beside}
+    return replace(rows, blocks=tuple(b for b in rows.blocks if (b.network, b.kind) not in hidden))
 
 
 def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:

@@ -10,7 +10,7 @@ For folds, `prepared.within(videos)` learns temporal columns from these videos a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,22 +94,11 @@ class TrainData:
     part: TrainDevSplit
     """Its train and dev slices for `seed`: views."""
     temporal: TemporalColumns
-    """What makes the temporal columns of other videos: `temporal.add(rows)`, or `load`."""
+    """What makes the temporal columns of other videos: `temporal.add(rows)`."""
     people: Mapping[str, str] | None = None
     """Video -> who must stay together in folds, too (heads.data.splits.groups)."""
     persons: Mapping[str, str] | None = None
     """Video -> person, for columns that are relative to one (heads.data.relative)."""
-
-    def load(self, videos: Iterable[str]) -> Rows:
-        """All frames with features of some videos (val, test, held-out train), with the same columns."""
-        videos = list(videos)
-        return table.load(self.work, self.sources, videos, self._extend(self.sources, self.temporal, videos))
-
-    def _extend(
-        self, sources: tuple[Source, ...], columns: TemporalColumns, videos: Iterable[str]
-    ) -> Callable[[Rows], Rows] | None:
-        add = columns.add if columns.tables else None
-        return relative.extender(self.settings.relative, add, self.work, sources, videos, self.persons)
 
     def within(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
@@ -126,8 +115,9 @@ class TrainData:
                 replace(s, kinds=(), beside=tuple(kind for kind in (*s.kinds, *s.beside) if kind in wanted))
                 for s in self.sources
             )
-            extend = self._extend(beside, columns, labelled.rows.videos)
-            again = table.load(self.work, beside, labelled.rows.videos, extend, by_video(labelled.rows))
+            names, settings = labelled.rows.videos, self.settings.relative
+            extend = relative.extender(settings, columns, self.work, beside, names, self.persons)
+            again = table.load(self.work, beside, names, extend, by_video(labelled.rows))
             plain = tuple(block for block in labelled.rows.blocks if block.kind != temporal.KIND)
             made = tuple(block for block in again.blocks if block.kind == temporal.KIND)
             labelled = replace(labelled, rows=replace(labelled.rows, blocks=(*plain, *made)))
@@ -165,8 +155,7 @@ def prepare_train(
     if thin:
         kept = np.sort(np.concatenate([train, held]))
         known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
-    add = columns.add if columns.tables else None
-    extend = relative.extender(settings.relative, add, work, sources, annotations, persons)
+    extend = relative.extender(settings.relative, columns, work, sources, annotations, persons)
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
     labelled = Labelled(_grouped(rows, people), known.truth)
@@ -204,16 +193,16 @@ def _learn_columns(
     results: list[temporal.Components] = []
     every = -(-len(rows) // MOST_FOR_COMPONENTS)
     thinned = by_video(rows.take(np.arange(0, len(rows), every)))
-    if any(table.kind == "embedding" for table in settings.temporal):
-        for source in sources:
-            if "embedding" in (*source.kinds, *source.beside):
-                only = [Source(source.network, ("embedding",), optional=source.optional)]
-                if source.optional:  # the others say which frames there are
-                    only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
-                alone = settings.relative.model_copy(update={"beside": False})
-                extend = relative.extender(alone, None, work, only, rows.videos, persons)
-                sample = table.load(work, only, thinned, extend, keep=thinned)
-                results += temporal.fit(sample, settings.temporal).components
+    wanted = any(table.kind == "embedding" for table in settings.temporal)
+    for source in sources:
+        if wanted and "embedding" in (*source.kinds, *source.beside):
+            only = [Source(source.network, ("embedding",), optional=source.optional)]
+            if source.optional:  # the others say which frames there are
+                only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
+            alone = settings.relative.model_copy(update={"beside": False})
+            extend = relative.extender(alone, TemporalColumns(), work, only, rows.videos, persons)
+            sample = table.load(work, only, thinned, extend, keep=thinned)
+            results += temporal.fit(sample, settings.temporal).components
     return TemporalColumns(tuple(settings.temporal), tuple(results))
 
 

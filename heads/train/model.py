@@ -57,9 +57,8 @@ class Model:
 
         `people` (video -> person) is for columns relative to a person: to their videos `among` these or, given, more.
         """
-        add = self.temporal.add if self.temporal.tables else None
         settings = self.head.settings.relative
-        extend = relative.extender(settings, add, work, self.sources, among or videos, people)
+        extend = relative.extender(settings, self.temporal, work, self.sources, among or videos, people)
         return table.load(work, self.sources, videos, extend)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from heads.base.head import HeadSettings, family
 from heads.data import relative, table
 from heads.data.relative import Relative
 from heads.data.table import Rows, Source
+from heads.data.temporal import TemporalColumns
 from heads.train import fit
 from heads.train.model import Model
 
@@ -36,7 +37,7 @@ def load(
     sources: tuple[Source, ...] = SOURCES,
 ) -> Rows:
     one = settings if isinstance(settings, Relative) else Relative.model_validate(settings)
-    return table.load(work, sources, videos, relative.extender(one, None, work, sources, videos, people))
+    return table.load(work, sources, videos, relative.extender(one, TemporalColumns(), work, sources, videos, people))
 
 
 def of(rows: Rows, video: str, network: str, kind: str) -> np.ndarray:
