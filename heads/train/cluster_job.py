@@ -62,20 +62,15 @@ def main(told: dict[str, Any], say: Any) -> None:
     with run_folder.hold_folder(job.folder):
         if run_folder.is_done(job.folder, job.mark):
             return
-        wait_for_features(job)
+        parts, marks = list_videos(job.paths, find(job.task)), job.inputs.get("features", {})
+        wait_until(  # one that is not seen yet would be taken for no face
+            lambda: marks == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in marks},
+            job.work / "features",
+            feature_file.SEEN,
+        )
         run_folder.begin(job.folder)
-        job.write(Path(job.folder) / "job.json")
+        job.write(job.folder / "job.json")
         training_job.main(job, lambda done, note: say({"done": round(done, 4), "note": note}))
-
-
-def wait_for_features(job: Job) -> None:
-    """Wait until this machine sees the features of the job's mark: one that is not seen yet is taken for no face."""
-    parts, marks = list_videos(job.paths, find(job.task)), job.inputs.get("features", {})
-    wait_until(
-        lambda: marks == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in marks},
-        job.work / "features",
-        feature_file.SEEN,
-    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -108,7 +106,10 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     """
     task = find(job.task)
     if not run_folder.is_done(job.folder / MODEL, job.learning):
-        _learn(job, task, on_progress)
+        try:
+            _learn(job, task, on_progress)
+        except fit.NothingToLearn as error:
+            raise InputError(f"{job.paths.train}: {error}") from error
     began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
@@ -158,16 +159,14 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     settings = check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
     on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.paths.train, job.paths.val))
-    with _of(job.paths.train):
-        prepared = _prepare(job, settings, train, task, thin=settings.folds < 2)
+    prepared = _prepare(job, settings, train, task, thin=settings.folds < 2)
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
 
     told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
     if settings.folds > 1:
-        with _of(job.paths.train):
-            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
+        report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
     model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
     report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
     del prepared
@@ -197,15 +196,6 @@ def _check_inputs(job: Job, task: Task, test: bool = True) -> None:
     """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
     if job.inputs and (what := head_inputs.describe_changes(job.inputs, job.paths, task, job.work, test)):
         raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
-
-
-@contextmanager
-def _of(folder: Path) -> Iterator[None]:
-    """Say where the annotations lie of which nothing can be learnt."""
-    try:
-        yield
-    except fit.NothingToLearn as error:
-        raise InputError(f"{folder}: {error}") from error
 
 
 def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:

@@ -175,16 +175,11 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.list_finished(trials)))
     score_of = tune_trial.SCORE_OF[SINGLE_TASKS[job.task].labels]
+    first = next((t for t in trials if t.state.name == "COMPLETE" and t.params == job.start), None)
+    compared = f"; the head as it stands: {first.value:.4f}" if first is not None else ""
     text = (
         f"# python -m heads.tune --task {job.task}{named} --trials {wanted} --folds {job.folds} --seed {job.seed}\n"
-        f"# {score_of}: {best.value:.4f}, out of fold on train, trial {best.number}"
-        f"{_compared(job, trials)}\n"
+        f"# {score_of}: {best.value:.4f}, out of fold on train, trial {best.number}{compared}\n"
     ) + tomli_w.dumps(search_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run_folder.write_text(path, text)
-
-
-def _compared(job: Job, trials: list[FrozenTrial]) -> str:
-    """What the head as it stands reached, where it was tried."""
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.params == job.start]
-    return f"; the head as it stands: {complete[0].value:.4f}" if complete else ""

@@ -121,11 +121,14 @@ class Study:
 
         "enough" when `wanted` are finished; "wait" while others are at the last ones, of which some may be lost.
         """
+        import optuna
         from optuna.trial import TrialState
 
         def claim() -> ClaimedTrial | Literal["wait", "enough"]:
             with self.guard():
-                self._fail_silent()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    optuna.storages.fail_stale_trials(self._optuna)  # those whose process is silent: see `list_lost`
                 trials = self.trials()
                 finished = len(list_finished(trials))
                 running = sum(trial.state is TrialState.RUNNING for trial in trials)
@@ -162,14 +165,6 @@ class Study:
             user_attrs=about,
         )
         return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
-
-    def _fail_silent(self) -> None:
-        """Give up the trials whose process is silent. (`list_lost` says who takes them up again.)"""
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self._optuna)
 
     @cached_property
     def _optuna(self) -> optuna.Study:

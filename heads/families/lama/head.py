@@ -148,6 +148,7 @@ class Lama(Head):
 
     def _order(self, data: TrainDevRows, target: Target, rows: int, seed: int) -> FitOrder:
         values = space_evenly(len(data), rows)
+        searches = any(algorithm.endswith("_tuned") for algorithm in self.settings.algorithms)
         weights = row_weights(data.truth[values], self.task, self.settings.balance)
         return FitOrder(
             target.name,
@@ -158,11 +159,8 @@ class Lama(Head):
             data.video[values],
             seed,
             self.settings.model_dump(),
-            max(1, self.settings.timeout // (2 * len(self.targets))) if self._tunes() else lama_fit.FAR,
+            max(1, self.settings.timeout // (2 * len(self.targets))) if searches else lama_fit.FAR,
         )
-
-    def _tunes(self) -> bool:
-        return any(algorithm.endswith("_tuned") for algorithm in self.settings.algorithms)
 
     def _missing(self, fitted: FitResult | None) -> dict[str, int]:
         """The algorithms asked for that did not finish, and how many folds of them did."""

@@ -8,7 +8,6 @@ frames of two videos.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +27,7 @@ def plan_cover(rows: Rows, length: int, step: int, overlap: float) -> Plan:
     With a step of 2 or more every window is there `step` times, each time with other frames of it.
     """
     hop = max(1, round(length * (1 - overlap))) * step
-    return _stack(
-        (_covering(rows.frame[a:b], a, length, step, hop) for a, b in _spans(rows)),
-        length,
-    )
+    return _stack((_covering(rows.frame[a:b], a, length, step, hop) for _, a, b in rows.spans if b > a), length)
 
 
 def random(rows: Rows, length: int, step: int, rng: np.random.Generator) -> Plan:
@@ -39,7 +35,7 @@ def random(rows: Rows, length: int, step: int, rng: np.random.Generator) -> Plan
 
     With a step of 2 or more a window is there once, with one of its `step` choices of frames.
     """
-    return _stack((_random(rows.frame[a:b], a, length, step, rng) for a, b in _spans(rows)), length)
+    return _stack((_random(rows.frame[a:b], a, length, step, rng) for _, a, b in rows.spans if b > a), length)
 
 
 def weights(length: int) -> NDArray[np.float64]:
@@ -64,12 +60,6 @@ def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDA
         return values, out
 
     return read_ahead(read, range(0, len(plan), batch))
-
-
-def _spans(rows: Rows) -> Iterator[tuple[int, int]]:
-    """Each video's first row and the one behind its last."""
-    ends = rows.ends
-    return ((int(a), int(b)) for a, b in pairwise(ends) if b > a)
 
 
 def _covering(frame: NDArray[np.int32], first: int, length: int, step: int, hop: int) -> Plan:
