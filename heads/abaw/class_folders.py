@@ -29,8 +29,7 @@ def read(root: Path, task: Task) -> dict[str, Annotation]:
     class_of = _match_classes(root, task)
     results = {}
     for name, video in picture_sets.list_folder(root).items():
-        assert video.names is not None
-        values = np.array([[class_of[picture.partition("/")[0]]] for picture in video.names])
+        values = np.array([[class_of[picture.partition("/")[0]]] for picture in video.names or ()])
         results[name] = Annotation(name, task.as_truth(values), np.ones(len(values), bool))
     return results
 
@@ -86,7 +85,6 @@ def read_list(root: Path, task: Task) -> TestList:
     """All pictures of such a folder, as a list of what to predict. Raises InputError as `picture_sets.list_folder`."""
     sets = picture_sets.list_folder(root)
     names = [video.names or () for video in sets.values()]
-    counts = [len(each) for each in names]
-    frames = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
-    video_of = np.repeat(np.arange(len(sets), dtype=np.int32), counts)
+    frames = np.concatenate([np.arange(1, len(each) + 1, dtype=np.int32) for each in names])
+    video_of = np.repeat(np.arange(len(sets), dtype=np.int32), [len(each) for each in names])
     return TestList(root, task.list_header, [name for each in names for name in each], [*sets], video_of, frames)

@@ -154,18 +154,10 @@ def from_lengths(lengths: dict[str, int], task: Task, path: Path) -> TestList:
     """A list of every frame 1..length of every video, in the official form; `path` says where the lengths come from."""
     names = sorted(lengths)
     counts = [lengths[name] for name in names]
-    frames = [np.arange(1, count + 1, dtype=np.int32) for count in counts]
-    images = [
-        f"{name}/{frame:05d}.jpg" for name, count in zip(names, counts, strict=True) for frame in range(1, count + 1)
-    ]
-    return TestList(
-        path,
-        task.list_header,
-        images,
-        names,
-        np.repeat(np.arange(len(names), dtype=np.int32), counts),
-        np.concatenate(frames) if frames else np.empty(0, np.int32),
-    )
+    video_of = np.repeat(np.arange(len(names), dtype=np.int32), counts)
+    frame_of = np.concatenate([np.empty(0, np.int32), *(np.arange(1, n + 1, dtype=np.int32) for n in counts)])
+    images = [f"{name}/{frame:05d}.jpg" for name, n in zip(names, counts, strict=True) for frame in range(1, n + 1)]
+    return TestList(path, task.list_header, images, names, video_of, frame_of)
 
 
 def _first_problem(path: Path, body: memoryview, images: list[str]) -> InputError:

@@ -87,7 +87,7 @@ def embedding(width: int, videos: Iterable[tuple[Path, NDArray[np.int32]]]) -> L
         place = np.searchsorted(own, frames)
         at.append(np.where(np.isin(frames, own), place, -1))
     ends = np.concatenate([[0], np.cumsum([len(values) for values in at])]).astype(np.int64)
-    whole = np.concatenate(at).astype(np.int64) if at else np.empty(0, np.int64)
+    whole = np.concatenate([np.empty(0, np.int64), *at])
     return LazyBlock(tuple(files), ends, whole, width, {path: _seen(path) for path in files})
 
 

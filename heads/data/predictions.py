@@ -43,12 +43,8 @@ def write(path: Path, predictions: Predictions) -> None:
     names = sorted(predictions.videos)
     parts = [predictions.videos[name] for name in names]
     counts = [len(frames) for frames, _ in parts]
-    frames = np.concatenate([frames for frames, _ in parts]) if parts else np.empty(0, np.int32)
-    scores = (
-        np.concatenate([scores for _, scores in parts])
-        if parts
-        else np.empty((0, len(predictions.outputs)), np.float32)
-    )
+    frames = np.concatenate([np.empty(0, np.int32), *(frames for frames, _ in parts)])
+    scores = np.concatenate([np.empty((0, len(predictions.outputs)), np.float32), *(scores for _, scores in parts)])
     columns = {
         "video": pa.array(np.repeat(np.array(names, object), counts), pa.string()),
         "frame": pa.array(frames.astype(np.int32)),

@@ -203,9 +203,9 @@ def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Fram
 def bare(result: Frames) -> Rows:
     """Rows without columns."""
     lengths = [len(items) for items in result.values()]
-    numbers = np.concatenate(list(result.values())) if result else np.empty(0, np.int32)
+    numbers = np.concatenate([np.empty(0, np.int32), *result.values()]).astype(np.int32)
     video = np.repeat(np.arange(len(result), dtype=np.int32), lengths)
-    return Rows(tuple(result), video, numbers.astype(np.int32), (), np.arange(len(numbers)))
+    return Rows(tuple(result), video, numbers, (), np.arange(len(numbers)))
 
 
 def load(

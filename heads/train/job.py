@@ -162,7 +162,6 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     prepared = _prepare(job, settings, train, task, thin=settings.folds < 2)
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
-
     told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
     if settings.folds > 1:
