@@ -86,10 +86,7 @@ def check_early(
 
 
 def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[str] | None = None) -> dict[str, bool]:
-    """Head -> whether it is missing or out of date, once all features are there; makes nothing.
-
-    Raises InputError as `main`.
-    """
+    """Head -> whether it is missing or out of date once all features are there. Raises InputError as `main`."""
     facts = find(task)
     specs = _choose(config, facts, work, only, "--heads")
     jobs = {job.name for job in _list_outdated(config, facts, work, seed, specs, *head_inputs.read(config, facts))}

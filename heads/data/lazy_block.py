@@ -76,10 +76,7 @@ class LazyBlock:
 
 
 def embedding(width: int, videos: Iterable[tuple[Path, NDArray[np.int32]]]) -> LazyBlock:
-    """The embeddings of some frames of some videos, each given by its feature file and its frames, rising.
-
-    A video without a file, and frames that a file does not have, are 0.
-    """
+    """The embeddings of videos, each given by its feature file and its frames, rising; 0 where a file lacks them."""
     files, at = [], []
     for path, frames in videos:
         files.append(path)

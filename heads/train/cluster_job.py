@@ -54,10 +54,7 @@ def memory(work: Path, networks: Iterable[str]) -> int:
 
 
 def main(told: dict[str, Any], say: Any) -> None:
-    """Make a head, unless another process has made it meanwhile.
-
-    Raises as `train.main`, and Failed where this machine does not see the features that the command saw.
-    """
+    """Make a head, unless another process has. Raises as `train.main`, and Failed where features are not seen here."""
     job = Job.of(told)
     with run_folder.hold_folder(job.folder):
         if run_folder.is_done(job.folder, job.mark):

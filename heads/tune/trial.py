@@ -59,10 +59,7 @@ def folds(
 
 
 def best_f1(truth: NDArray[np.uint8], scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The best F1 [units] that any threshold reaches, for truth [N, units] of 0/1 and scores [N, units].
-
-    0 for a unit that never occurs, as the official score has it.
-    """
+    """The best F1 [units] at any threshold, of truth of 0/1 and scores [N, units]; 0 for a unit that never occurs."""
     reached = np.zeros(truth.shape[1])
     for i in np.flatnonzero(truth.any(0)):
         order = np.argsort(-scores[:, i], kind="stable")
@@ -104,10 +101,7 @@ class Trial:
         self.known = np.zeros(len(rows), bool)
 
     def run(self, held: list[list[str]], seed: int, on_progress: OnProgress) -> Iterator[float | None]:
-        """Fold after fold, the score of all predictions so far; None ends the trial: they are not finite or undefined.
-
-        Whoever iterates may stop after any fold.
-        """
+        """Fold after fold, the score of all predictions so far; None, not finite or undefined, ends the trial."""
         rows, truth = self.prepared.labelled.rows, self.prepared.labelled.truth
         for done, names in enumerate(held):
             out = np.isin(rows.videos, names)

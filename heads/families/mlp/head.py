@@ -57,10 +57,7 @@ class Mlp(Head):
     def _fit(
         self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
     ) -> list[tuple[int, float | None]]:
-        """Train all members up to `best_epochs`, side by side where there are threads for it.
-
-        Returns each one's (best epoch, its selection score).
-        """
+        """Train all members up to `best_epochs`, side by side; returns each one's (best epoch, its selection score)."""
         self.width = train.rows.width
         self.embedding = scaling.embedding_columns(train.rows)
         self.moments = None

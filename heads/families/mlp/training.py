@@ -28,10 +28,7 @@ def predict_rows(model: Any, rows: Rows) -> NDArray[np.float32]:
 
 
 class Training:
-    """One network on its way: `model`, and what it takes to go on by an epoch.
-
-    Raises nothing of its own; the same rows, settings and seed give the same weights to the bit.
-    """
+    """One network on its way: `model`, and what it takes to go on by an epoch. The same seed gives the same weights."""
 
     def __init__(
         self,
