@@ -22,6 +22,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.config import Config, Spec
 from heads.data import feature_file, people, splits
+from heads.data.people import People
 from heads.train import processes
 from heads.train import provenance as head_inputs
 from heads.train.job import MODEL, Job, head_folder
@@ -140,11 +141,9 @@ def _list_outdated(
         mark = run_folder.fingerprint([learning, hashes["test"], listed_marks, *([persons] if persons else [])])
         folder = head_folder(work, task, spec.name)
         if not (run_folder.is_done(folder, mark) and run_folder.is_done(folder / MODEL, learning)):
-            raw, sources = spec.settings.model_dump(mode="json"), list(spec.sources)
-            whole = work.resolve()
-            todo.append(
-                Job(spec.name, task, raw, sources, whole, paths, seed, mark, learning, inputs, together, persons)
-            )
+            raw, sources, whole = spec.settings.model_dump(mode="json"), list(spec.sources), work.resolve()
+            who = People(together, persons)
+            todo.append(Job(spec.name, task, raw, sources, whole, paths, seed, mark, learning, inputs, who))
     return todo
 
 

@@ -23,6 +23,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family, share_progress
 from heads.data import relative, splits, table, temporal
+from heads.data.people import NOBODY, People
 from heads.data.predictions import Predictions
 from heads.data.table import Labelled, Rows, Source
 from heads.data.temporal import TemporalColumns
@@ -95,10 +96,7 @@ class TrainData:
     """Its train and dev slices for `seed`: views."""
     temporal: TemporalColumns
     """What makes the temporal columns of other videos: `temporal.add(rows)`."""
-    people: Mapping[str, str] | None = None
-    """Video -> who must stay together in folds, too (heads.data.splits.groups)."""
-    persons: Mapping[str, str] | None = None
-    """Video -> person, for columns that are relative to one (heads.data.relative)."""
+    people: People = NOBODY
 
     def within(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
@@ -109,14 +107,14 @@ class TrainData:
         _check_sources(inside, self.sources)
         labelled, columns = self.labelled, self.temporal
         if columns.components:
-            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.persons)
+            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.people)
             wanted = {table.kind for table in columns.tables}
             beside = tuple(
                 replace(s, kinds=(), beside=tuple(kind for kind in (*s.kinds, *s.beside) if kind in wanted))
                 for s in self.sources
             )
             names, settings = labelled.rows.videos, self.settings.relative
-            extend = relative.extender(settings, columns, self.work, beside, names, self.persons)
+            extend = relative.extender(settings, columns, self.work, beside, names, self.people.persons)
             again = table.load(self.work, beside, names, extend, by_video(labelled.rows))
             plain = tuple(block for block in labelled.rows.blocks if block.kind != temporal.KIND)
             made = tuple(block for block in again.blocks if block.kind == temporal.KIND)
@@ -135,11 +133,10 @@ def prepare_train(
     seed: int = 0,
     thin: bool = False,
     dev: bool = True,
-    people: Mapping[str, str] | None = None,
-    persons: Mapping[str, str] | None = None,
+    people: People = NOBODY,
 ) -> TrainData:
-    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them: by `people`
-    (video -> who stays together) where they are known; `persons` (video -> person) is for columns relative to them.
+    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them, by groups of
+    `people` where they are known.
 
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
@@ -151,21 +148,21 @@ def prepare_train(
     known = table.label_rows(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
     _check_sources(known, sources)
     train, held = cut_rows(known, task, seed, settings.stride, dev)
-    columns = _learn_columns(work, sources, settings, known.rows, persons)
+    columns = _learn_columns(work, sources, settings, known.rows, people)
     if thin:
         kept = np.sort(np.concatenate([train, held]))
         known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
-    extend = relative.extender(settings.relative, columns, work, sources, annotations, persons)
+    extend = relative.extender(settings.relative, columns, work, sources, annotations, people.persons)
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
     labelled = Labelled(_grouped(rows, people), known.truth)
     part = _slices(labelled, train, held, settings.stride)
-    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people, persons)
+    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people)
 
 
-def _grouped(rows: Rows, people: Mapping[str, str] | None) -> Rows:
+def _grouped(rows: Rows, people: People) -> Rows:
     """Rows that know which videos belong together, where people are known."""
-    return rows if people is None else replace(rows, group=splits.groups(rows.videos, people))
+    return rows if people.groups is None else replace(rows, group=splits.groups(rows.videos, people.groups))
 
 
 def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
@@ -180,11 +177,7 @@ def by_video(rows: Rows) -> table.Frames:
 
 
 def _learn_columns(
-    work: Path,
-    sources: tuple[Source, ...],
-    settings: HeadSettings,
-    rows: Rows,
-    persons: Mapping[str, str] | None = None,
+    work: Path, sources: tuple[Source, ...], settings: HeadSettings, rows: Rows, people: People
 ) -> TemporalColumns:
     """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time.
 
@@ -200,7 +193,7 @@ def _learn_columns(
             if source.optional:  # the others say which frames there are
                 only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
             alone = settings.relative.model_copy(update={"beside": False})
-            extend = relative.extender(alone, TemporalColumns(), work, only, rows.videos, persons)
+            extend = relative.extender(alone, TemporalColumns(), work, only, rows.videos, people.persons)
             sample = table.load(work, only, thinned, extend, keep=thinned)
             results += temporal.fit(sample, settings.temporal).components
     return TemporalColumns(tuple(settings.temporal), tuple(results))

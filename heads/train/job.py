@@ -29,6 +29,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
 from heads.base.head import FAMILIES, HeadSettings, OnProgress, family, share_progress
 from heads.data import predictions, table
+from heads.data.people import NOBODY, People
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
 from heads.train.model import DamagedModel, Model
@@ -51,10 +52,8 @@ class Job:
     """Fingerprint of what decides the model: not of the test list."""
     inputs: head_inputs.Hashes = field(default_factory=head_inputs.Hashes)
     """Of annotations, test list and features, as heads.run saw them; none: nothing is compared."""
-    people: dict[str, str] | None = None
-    """Video -> the name of its group, of all videos that are learnt from, where people are known."""
-    persons: dict[str, str] | None = None
-    """Video -> person, of all videos, where they are known and columns are relative to them."""
+    people: People = NOBODY
+    """Groups of all videos that are learnt from, persons of all videos."""
 
     @property
     def folder(self) -> Path:
@@ -122,7 +121,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
                 model = Model.load(job.folder / folder)
             except DamagedModel as error:
                 raise InputError(f"{error}; delete {job.folder / folder} and run the same command again") from error
-            result = model.predict_videos(job.work, listed, people=job.persons)
+            result = model.predict_videos(job.work, listed, people=job.people.persons)
             predictions.write(job.folder / name, result)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
@@ -140,7 +139,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "sources": [asdict(source) for source in job.sources],
         "seed": job.seed,
         **job.paths.model_dump(mode="json", include={"train", "val", "test"}),
-        **({} if job.people is None else {"people": len(set(job.people.values()))}),
+        **({} if job.people.groups is None else {"people": len(set(job.people.groups.values()))}),
     }
 
 
@@ -186,9 +185,7 @@ def _prepare(
     job: Job, settings: HeadSettings, annotations: dict[str, Annotation], task: Task, thin: bool, dev: bool = True
 ) -> fit.TrainData:
     """What a job's head learns from (see fit.prepare_train)."""
-    return fit.prepare_train(
-        job.work, job.sources, settings, annotations, task, job.seed, thin, dev, job.people, job.persons
-    )
+    return fit.prepare_train(job.work, job.sources, settings, annotations, task, job.seed, thin, dev, job.people)
 
 
 def _check_inputs(job: Job, task: Task, test: bool = True) -> None:
@@ -211,7 +208,7 @@ def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Ann
 
 def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
-    result = model.predict_videos(job.work, val, people=job.persons)
+    result = model.predict_videos(job.work, val, people=job.people.persons)
     score, parts, frames = fit.score_predictions(result, val, model.head.task)
     if not frames:
         networks = ", ".join(source.network for source in job.sources)

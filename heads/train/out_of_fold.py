@@ -35,7 +35,7 @@ def predict(
     than two recordings (or people, where they are known) have annotated frames with features.
     """
     known = {video: annotations[video] for video in fit.by_video(prepared.labelled.rows)}
-    people = splits.name_groups(annotations, prepared.people)
+    people = splits.name_groups(annotations, prepared.people.groups)
     held = splits.fold_numbers(known, prepared.task, prepared.settings.folds, prepared.seed, people)
     if len(held) < 2:
         raise NothingToLearn(
@@ -75,7 +75,7 @@ def _fold(
     rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
     part = prepared.within(rest)
     model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
-    result = model.predict_videos(part.work, videos, people=part.persons)
+    result = model.predict_videos(part.work, videos, people=part.people.persons)
     predictions.write(folder / OOF, result)
     score, _, frames = fit.score_predictions(result, known, part.task)
     report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}

@@ -31,6 +31,7 @@ from heads.abaw import read
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
+from heads.data.people import People
 from heads.data.table import Source
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
@@ -245,9 +246,9 @@ class Worker:
         if asked != self._read:
             self._rows, self._read, self._kept = None, None, {}  # the old ones go before the new ones come
             job, work = self.job, Path(self.job.work)
-            people = {"people": job.people, "persons": job.persons}
+            people = People(job.people, job.persons)
             try:
-                rows = fit.prepare_train(work, sources, settings, self._annotations, self.task, job.seed, **people)
+                rows = fit.prepare_train(work, sources, settings, self._annotations, self.task, job.seed, people=people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(load_rows(self._folds, rows))) < 2:
