@@ -28,6 +28,7 @@ from heads.abaw.tasks import SINGLE_TASKS
 from heads.config import Config
 from heads.data import feature_file, people, splits
 from heads.tune import plan as tune_plan
+from heads.tune import storage as tune_storage
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
 from heads.tune.plan import SearchPlan
@@ -78,8 +79,6 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     task = SINGLE_TASKS[search.task]
     plan = tune_plan.make(config, task.name, search.head, search.space, search.network)
     if search.storage:
-        from heads.tune import storage as tune_storage
-
         tune_storage.parse(search.storage)
     elif session.current_cluster() is not None:
         raise InputError("--cluster: machines share a search by --storage postgresql://user@host/database; give one")

@@ -222,10 +222,8 @@ class Study:
 
         `freed`: it was not the trial that ended it, so this does not count as an attempt.
         """
-        from optuna.trial import TrialState
-
         for trial in self.trials():
-            if trial.state is TrialState.RUNNING and worker in (None, trial.user_attrs.get(WORKER)):
+            if trial.state.name == "RUNNING" and worker in (None, trial.user_attrs.get(WORKER)):
                 self.fail(trial._trial_id, {FREED: "stopped"} if freed else {})
 
 
@@ -235,15 +233,13 @@ def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: 
     So a search by one process that was killed on the way draws what it would have drawn.
     """
     import optuna
-    from optuna.trial import TrialState
 
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
         sampler = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
         memory = optuna.create_study(direction="maximize", sampler=sampler)
-        memory.add_trials([trial for trial in trials if trial.state in states])
+        memory.add_trials([trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED", "RUNNING")])
         return dict(memory.ask({leaf.key: leaf.distribution() for leaf in space}).params)
 
 
@@ -260,25 +256,19 @@ def find_damaged(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
 
 def list_finished(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that count."""
-    from optuna.trial import TrialState
-
-    return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    return [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial with the highest score, the earlier of equals."""
-    from optuna.trial import TrialState
-
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
     return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
 
 
 def list_dead(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that died on the way: no error of their own, and not retried yet."""
-    from optuna.trial import TrialState
-
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    dead = [t for t in trials if t.state is TrialState.FAIL and ERROR not in t.user_attrs]
+    dead = [t for t in trials if t.state.name == "FAIL" and ERROR not in t.user_attrs]
     return [trial for trial in dead if trial.number not in retried]
 
 

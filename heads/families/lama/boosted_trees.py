@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heads.families.booster_text import read_facts
 from heads.families.lama.random_forest import compile_kernel
 
 BITS = 16
@@ -53,8 +54,8 @@ class Forest:
         These are trees of more than 16 leaves, many columns, categories, zeros or NaN taken for missing, linear leaves.
         """
         head, *parts = text.split("\nTree=")
-        facts = _facts(head)
-        trees = [_facts(part.partition("\n\n")[0]) for part in parts]
+        facts = read_facts(head)
+        trees = [read_facts(part.partition("\n\n")[0]) for part in parts]
         fits = all(
             int(tree["num_leaves"]) <= BITS
             and set(tree.get("decision_type", "").split()) <= {"0", "2"}  # x <= threshold, nothing is missing
@@ -90,11 +91,6 @@ class Forest:
         arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
         compile_kernel(_raw)(x, *arrays, PLACE, out)
         return out
-
-
-def _facts(text: str) -> dict[str, str]:
-    """The lines `key=value` of a part of a booster's text."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[int, float, int]]:
