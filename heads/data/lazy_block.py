@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,16 +34,12 @@ class LazyBlock:
     width: int
     seen: dict[Path, tuple[int, ...]]
     """Of each file, what tells that it is replaced or written to (`_seen`): rows are not compared with hashes."""
+    dtype: ClassVar[np.dtype[np.float16]] = np.dtype(np.float16)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and width, as an array has them."""
         return len(self.at), self.width
-
-    @property
-    def dtype(self) -> np.dtype[np.float16]:
-        """As an array has it."""
-        return np.dtype(np.float16)
 
     def __len__(self) -> int:
         return len(self.at)

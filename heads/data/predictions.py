@@ -79,11 +79,8 @@ def check_rows(
     _check(path, task, names, number, frames, scores)
     whole = frames.astype(np.int32)
     ends = np.searchsorted(number, np.arange(len(names) + 1))
-    return Predictions(
-        task.outputs,
-        {str(name): (whole[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
-        path,
-    )
+    spans = zip(names, ends[:-1], ends[1:], strict=True)
+    return Predictions(task.outputs, {str(name): (whole[a:b], scores[a:b]) for name, a, b in spans}, path)
 
 
 def check_names(path: Path, result: list[str], task: Task) -> None:

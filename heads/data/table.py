@@ -188,6 +188,8 @@ def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
 
 Frames = dict[str, NDArray[np.int32]]
 """Video -> frame numbers, rising."""
+Widths = dict[tuple[str, str], int]
+"""Columns by network and kind."""
 
 
 def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Frames:
@@ -229,7 +231,7 @@ def load(
     there = frames(work, sources, videos)
     kept = there if keep is None else {v: f[np.isin(f, keep.get(v, ()))] for v, f in there.items()}
     rows = bare({video: group for video, group in kept.items() if len(group)})
-    widths: dict[tuple[str, str], int] = {}
+    widths: Widths = {}
     blocks: list[Block] = []
     for video, start, end in rows.spans:
         item = _video(work, sources, video, there[video], extend is not None, widths)
@@ -260,12 +262,7 @@ def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
 
 
 def _video(
-    work: Path,
-    sources: tuple[Source, ...],
-    video: str,
-    common: NDArray[np.int32],
-    beside: bool,
-    widths: dict[tuple[str, str], int],
+    work: Path, sources: tuple[Source, ...], video: str, common: NDArray[np.int32], beside: bool, widths: Widths
 ) -> Rows:
     """One video's rows, all kinds of all networks; `widths` are those of the videos before."""
     blocks = []

@@ -47,11 +47,7 @@ class Model:
     """Begins what is said of it: the folder that it was read from."""
 
     def rows(
-        self,
-        work: Path,
-        videos: Sequence[str],
-        people: Mapping[str, str] | None = None,
-        among: Iterable[str] | None = None,
+        self, work: Path, videos: Sequence[str], people: Mapping[str, str] | None = None, among: Iterable[str] = ()
     ) -> Rows:
         """All frames with features of these videos, with the columns that were learnt.
 

@@ -52,8 +52,8 @@ def predict(
     for number, videos in enumerate(held):
         place, note = folder / FOLDS / str(number), f"fold {number + 1} of {len(held)}: "
         if not run_folder.is_done(place, mark):
-            told = share_progress(on_progress, number / len(held), 1 / len(held), note)
-            _fold(prepared, videos, known, place, mark, told)
+            tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
+            _fold(prepared, videos, known, place, mark, tell)
         reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
         results |= predictions.read(place / OOF, prepared.task).videos
     whole = predictions.Predictions(prepared.task.outputs, results)
@@ -63,18 +63,13 @@ def predict(
 
 
 def _fold(
-    prepared: TrainData,
-    videos: list[str],
-    known: Mapping[str, Annotation],
-    folder: Path,
-    mark: str,
-    on_progress: OnProgress,
+    prepared: TrainData, videos: list[str], known: dict[str, Annotation], folder: Path, mark: str, tell: OnProgress
 ) -> None:
     """Learn from the other videos, predict these, and finish the fold's folder."""
     run_folder.begin(folder)
     rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
     part = prepared.within(rest)
-    model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
+    model, facts, dev_score = fit.fit(part, part.part, part.seed, tell)
     result = model.predict_videos(part.work, videos, people=part.people.persons)
     predictions.write(folder / OOF, result)
     score, _, frames = fit.score_predictions(result, known, part.task)

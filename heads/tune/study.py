@@ -158,12 +158,8 @@ class Study:
             draws = sum(RETRY_OF not in trial.user_attrs for trial in trials)
             params = start if start is not None and draws == 0 else draw(trials, space, seed, draws)
             about = {}
-        waiting = create_trial(
-            state=TrialState.WAITING,
-            params=params,
-            distributions={leaf.key: leaf.distribution() for leaf in space},
-            user_attrs=about,
-        )
+        among = {leaf.key: leaf.distribution() for leaf in space}
+        waiting = create_trial(state=TrialState.WAITING, params=params, distributions=among, user_attrs=about)
         return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
 
     @cached_property
