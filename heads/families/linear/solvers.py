@@ -61,11 +61,7 @@ def _logistic(
 
 
 def _multinomial(
-    x: NDArray[np.float32],
-    label: NDArray[np.generic],
-    weight: NDArray[np.float64],
-    count: int,
-    penalties: list[float],
+    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], count: int, penalties: list[float]
 ) -> Iterator[Linear]:
     """Of all classes that occur; the logit of the others is ABSENT."""
     classes = np.unique(label).astype(np.int64)
