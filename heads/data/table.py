@@ -112,7 +112,8 @@ class Rows:
     @property
     def spans(self) -> list[tuple[str, int, int]]:
         """Of each video its name, its first row and the one behind its last. Of rows in their order."""
-        return list(zip(self.videos, self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True))
+        ends = self.ends.tolist()
+        return list(zip(self.videos, ends[:-1], ends[1:], strict=True))
 
     @property
     def present(self) -> dict[str, NDArray[np.bool_]]:
