@@ -76,13 +76,13 @@ def test_columns_that_were_not_learnt_are_refused_by_name(tiny: Corpus) -> None:
     plain = table.load(tiny.work, [Source("one", ("logits",)), Source("two", ("va",))], ["v0"])
     with pytest.raises(InputError, match=r"learnt from 22 columns, these rows have 10: 12 are missing \(first: one\.e"):
         one.predict(plain)
-    other = fitted(tiny, (Source("two", ("logits",), ("embedding",)), SOURCES[1]))[0].load(["v0"])
+    other = fitted(tiny, (Source("two", ("logits",), ("embedding",)), SOURCES[1]))[1].rows(tiny.work, ["v0"])
     said = r"14 are missing \(first: one\.logits\.0\); 8 are not among them \(first: two\.logits\.0\)"
     with pytest.raises(InputError, match=said) as error:
         one.predict(other)
     assert str(error.value).endswith("give it the features of one, two")
     with pytest.raises(InputError, match="they are in another order"):
-        one.predict(fitted(tiny, SOURCES[::-1])[0].load(["v0"]))
+        one.predict(fitted(tiny, SOURCES[::-1])[1].rows(tiny.work, ["v0"]))
     assert one.predict(table.load(tiny.work, SOURCES, ["nobody"])).shape == (0, 2), "no rows have no columns"
 
 
