@@ -26,9 +26,7 @@ from heads.search_space import first_leaf
 
 
 class TaskHeads(BaseModel):
-    """[heads.<task>]: which heads (`use`; None: all standard ones that are not `on_request`), and tables of settings by
-    head name.
-    """
+    """[heads.<task>]: which heads (`use`; None: the standard ones not `on_request`), and tables of settings by head."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: list[str] | None = None
@@ -155,16 +153,21 @@ def refuse_unknown(names: dict[str, str], task: str, asked: Collection[str] | No
 
 
 def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> list[Spec]:
-    """The heads that the config asks for (see `wanted`) and the extracted features allow, in order of the config.
+    """The heads that the config asks for (see `list_heads`) and the extracted features allow, in order of the config.
 
-    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `wanted`, for networks named
-    that lack an input, and where no head is left.
+    "each" skips a network that lacks an input, "all" leaves it out. Raises InputError as `list_heads`, for networks
+    named that lack an input, and where no head is left.
     """
     heads = list_heads(config, task, asked)
     has = {network: kinds(work, network) for network in dict.fromkeys(config.features.networks)}
     specs: list[Spec] = []
     for name, settings in heads:
-        for spec in plan_specs(name, settings, _usable(has, settings, task, work)):
+        usable = has
+        if settings.family == "pretrained" and not isinstance(settings.networks, list):
+            from heads.families import pretrained
+
+            usable = pretrained.find_usable(has, task, work)
+        for spec in plan_specs(name, settings, usable):
             file_names.check("head", spec.name, f"config: heads.{task}.use")
             if spec.name in RESERVED:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
@@ -255,17 +258,6 @@ def plan_specs(name: str, settings: HeadSettings, has: dict[str, tuple[str, ...]
                 f"{', '.join(settings.inputs)}" + "".join(f", temporal for {table.of}" for table in settings.temporal)
             )
     return [Spec(name, settings, tuple(usable[network] for network in settings.networks))]
-
-
-def _usable(
-    has: dict[str, tuple[str, ...]], settings: HeadSettings, task: str, work: Path
-) -> dict[str, tuple[str, ...]]:
-    """What a head for each or all networks can use of them: pretrained heads need logits whose classes are known."""
-    if settings.family != "pretrained" or isinstance(settings.networks, list):
-        return has
-    from heads.families import pretrained
-
-    return pretrained.find_usable(has, task, work)
 
 
 def _source(network: str, settings: HeadSettings, there: tuple[str, ...]) -> Source | None:

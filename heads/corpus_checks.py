@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from extract.features import store
 from extract.media import picture_sets
-from extract.media.frames import VideoFolder
 from extract.networks import facts as network_facts
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
@@ -128,7 +127,7 @@ def _same_videos(config: Config, task: Task, annotations: Annotations, listed: t
     corpus, paths = config.corpus, config.corpus.task(task.place)
     folders = picture_sets.list_corpus(corpus)
     wanted = sorted({video for group in annotations.values() for video in group} | set(listed.names if listed else ()))
-    last = {video: _last(folders[video]) for video in wanted if video in folders}
+    last = {v: int(folders[v].list_frames().numbers.max(initial=0)) for v in wanted if v in folders}
     for part, annotation in annotations.items():
         folder: Path = getattr(paths, part)
         unknown = [video for video in annotation if video not in folders]
@@ -153,16 +152,15 @@ def largest_tail(config: Config, task: Task) -> float:
 
 def check_annotations(
     folder: Path, annotations: dict[str, Annotation], last: dict[str, int], missing_tail: float
-) -> int:
+) -> None:
     """Refuse annotations that do not belong to these frames; `last` is each video's last frame with features.
 
-    Returns how many annotated videos have no features at all (no face was found): not an error, unless it is all of
-    them. Raises InputError for an annotation of which more than `missing_tail` lies behind the video's last face.
+    Raises InputError where no annotated video has features (some may have none: no face was found), and for an
+    annotation of which more than `missing_tail` lies behind the video's last face.
     """
-    faceless = [video for video in annotations if last.get(video, 0) == 0]
-    if len(faceless) == len(annotations):
+    if not any(last.get(video, 0) for video in annotations):
         raise InputError(
-            f"{folder}: none of its {len(annotations)} videos has features (first: {faceless[0]!r}); do "
+            f"{folder}: none of its {len(annotations)} videos has features (first: {next(iter(annotations))!r}); do "
             f"corpus.frames and this folder belong together?"
         )
     for video, annotation in annotations.items():
@@ -173,7 +171,6 @@ def check_annotations(
                 f"frames behind the video's last frame with a face ({end}); expected at most {missing_tail:.0%} of it: "
                 f"is it another video's file? If it is right, raise corpus.missing_tail"
             )
-    return len(faceless)
 
 
 def check_heads(task: str, specs: list[Spec], work: Path, part: str, videos: Iterable[str]) -> None:
@@ -258,12 +255,6 @@ def _known_to(config: Config, seen: set[str], videos: set[str]) -> list[str]:
     return [video for video in sorted(videos) if of[video] in known]
 
 
-def _last(folder: VideoFolder) -> int:
-    """The number of a video's last picture, 0 where there is none."""
-    numbers = folder.list_frames().numbers
-    return int(numbers[-1]) if len(numbers) else 0
-
-
 def _warn(where: Path, unknown: list[str]) -> None:
     if unknown:
         print(
@@ -275,9 +266,8 @@ def _warn(where: Path, unknown: list[str]) -> None:
 def last_frames(work: Path, networks: list[str], videos: list[str]) -> dict[str, int]:
     """The last frame with features of any network, by video; videos without one are left out."""
     last: dict[str, int] = {}
-    for network in networks:
-        for video in videos:
-            path = store.path(work, network, video)
-            if path.exists() and len(frames := feature_file.index(path)[0]):
-                last[video] = max(last.get(video, 0), int(frames[-1]))
+    for network, video in itertools.product(networks, videos):
+        path = store.path(work, network, video)
+        if path.exists() and len(frames := feature_file.index(path)[0]):
+            last[video] = max(last.get(video, 0), int(frames[-1]))
     return last

@@ -21,12 +21,11 @@ from heads import corpus_checks
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import MTL, NAMES, SUBTASKS, Task, find
 from heads.config import Config, Spec
-from heads.corpus_checks import last_frames
 from heads.data import feature_file, people, splits
+from heads.data.people import People
 from heads.train import processes
 from heads.train import provenance as head_inputs
 from heads.train.job import MODEL, Job, head_folder
-from heads.train.provenance import code_mark
 
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
@@ -63,9 +62,7 @@ def main(
     with contextlib.ExitStack() as here:
         (hold or here).enter_context(run_folder.hold_folder(work / "heads" / task))
         paths = config.corpus.task(facts.place)
-        if (
-            early is None or head_inputs.hash_inputs(paths.train, paths.val, paths.test, facts) != early[2]
-        ):  # hours may have passed
+        if early is None or head_inputs.hash_inputs(paths, facts) != early[2]:  # hours may have passed
             early = head_inputs.read(config, facts)
         specs = _choose(config, facts, work, only, option)
         jobs = _list_outdated(config, facts, work, seed, specs, *early)
@@ -90,10 +87,7 @@ def check_early(
 
 
 def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[str] | None = None) -> dict[str, bool]:
-    """Head -> whether it is missing or out of date, once all features are there; makes nothing.
-
-    Raises InputError as `main`.
-    """
+    """Head -> whether it is missing or out of date once all features are there. Raises InputError as `main`."""
     facts = find(task)
     specs = _choose(config, facts, work, only, "--heads")
     jobs = {job.name for job in _list_outdated(config, facts, work, seed, specs, *head_inputs.read(config, facts))}
@@ -128,44 +122,28 @@ def _list_outdated(
     readers = [_reader(spec) for spec in specs]
     corpus_checks.refuse_leaks(config, facts.name, readers, annotations["train"], annotations["val"])
     networks = list(dict.fromkeys(source.network for spec in specs for source in spec.sources))
-    marks = [{n: feature_file.mark(work, n, values) for n in networks} for values in (known, set(listed))]
-    last = last_frames(work, networks, sorted(known | set(listed)))
+    marks = {n: [feature_file.mark(work, n, videos) for videos in (known, set(listed))] for n in networks}
+    last = corpus_checks.last_frames(work, networks, sorted(known | set(listed)))
     for part, annotation in annotations.items():
         tail = corpus_checks.largest_tail(config, facts)
         corpus_checks.check_annotations(getattr(paths, part), annotation, last, tail)
     for part, videos in (("validation", annotations["val"]), ("test", listed)):
         corpus_checks.check_heads(facts.name, specs, work, part, videos)
-    annotated = {part: hashes[part] for part in ("train", "val")}
-    code = code_mark()
+    code = head_inputs.code_mark()
     todo = []
     for spec in specs:
         learnt_from = known if spec.settings.refit_val else annotations["train"]
         together = splits.name_groups(learnt_from, person_of)
         persons = everybody if spec.settings.relative.applies("person") else None
-        learning = _learning(task, spec, seed, annotated, marks[0], code, together, persons and person_of)
-        listed_marks = [marks[1][s.network] for s in spec.sources]
+        inputs = hashes | {"features": {s.network: marks[s.network] for s in spec.sources}}
+        learning = _learning(task, spec, seed, inputs, code, together, persons and person_of)
+        listed_marks = [marks[s.network][1] for s in spec.sources]
         mark = run_folder.fingerprint([learning, hashes["test"], listed_marks, *([persons] if persons else [])])
         folder = head_folder(work, task, spec.name)
         if not (run_folder.is_done(folder, mark) and run_folder.is_done(folder / MODEL, learning)):
-            todo.append(
-                Job(
-                    spec.name,
-                    task,
-                    spec.settings.model_dump(mode="json"),
-                    list(spec.sources),
-                    work.resolve(),
-                    paths.train,
-                    paths.val,
-                    paths.test,
-                    seed,
-                    mark,
-                    learning,
-                    {s.network: [part[s.network] for part in marks] for s in spec.sources},
-                    together,
-                    persons,
-                    hashes,
-                )
-            )
+            raw, sources, whole = spec.settings.model_dump(mode="json"), list(spec.sources), work.resolve()
+            who = People(together, persons)
+            todo.append(Job(spec.name, task, raw, sources, whole, paths, seed, mark, learning, inputs, who))
     return todo
 
 
@@ -184,8 +162,7 @@ def _learning(
     task: str,
     spec: Spec,
     seed: int,
-    hashes: dict[str, list[tuple[str, str]]],
-    features: dict[str, str],
+    inputs: head_inputs.Hashes,
     code: str,
     together: dict[str, str] | None,
     persons: dict[str, str] | None = None,
@@ -200,12 +177,10 @@ def _learning(
             "settings": spec.settings.model_dump(mode="json"),
             "sources": [(s.network, s.kinds, s.beside) for s in spec.sources],
             "seed": seed,
-            "annotations": hashes,
-            "features": [features[s.network] for s in spec.sources],
+            "annotations": {part: inputs[part] for part in ("train", "val")},
+            "features": [inputs["features"][s.network][0] for s in spec.sources],
             "code": code,
-            "versions": {
-                name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES.get(spec.settings.family, ()))
-            },
+            "versions": {name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES[spec.settings.family])},
             **({} if together is None else {"people": together}),
             **({} if persons is None else {"persons": persons}),
         }
@@ -283,7 +258,7 @@ def split_task(task: str) -> tuple[str, ...]:
 
 
 def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The heads and their scores."""
     results = []
     for name, folder in folders.items():
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -293,17 +268,15 @@ def _facts(folders: dict[str, Path]) -> list[dict[str, Any]]:
 
 
 def _print(folders: dict[str, Path], task: Task) -> None:
-    """A table of the heads and their scores."""
+    """The same for people."""
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(
-        "head", f"{task.metric} on validation", "seconds", "folder", title=task.place if task.within else None
-    )
-    for name, folder in folders.items():
-        report = json.loads((folder / "report.json").read_text())
-        score = "undefined" if report["val_score"] is None else f"{report['val_score']:.4f}"
-        shown.add_row(name, score, f"{report['seconds']:.0f}", str(folder))
+    title = task.place if task.within else None
+    shown = Table("head", f"{task.metric} on validation", "seconds", "folder", title=title)
+    for facts in _facts(folders):
+        score = "undefined" if facts["val_score"] is None else f"{facts['val_score']:.4f}"
+        shown.add_row(facts["head"], score, f"{facts['seconds']:.0f}", facts["folder"])
     Console().print(shown)
 
 

@@ -1,14 +1,13 @@
 """A search space is a head's TOML with some leaves replaced by `["tune", kind, low, high]`.
 
 Kinds: `int` and `logint` (whole numbers), `uniform` and `loguniform` (real ones), all with both bounds in it, and
-`["tune", "choice", [a, b, ...]]` of any TOML values. Leaves may stand anywhere in tables and lists. What is drawn is a
-plain config again.
+`["tune", "choice", [a, b, ...]]` of any TOML values. Leaves stand anywhere; what is drawn is a plain config again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +88,7 @@ def first_leaf(raw: Mapping[str, Any]) -> str | None:
 
 def fill(raw: Mapping[str, Any], space: tuple[Leaf, ...], params: Mapping[str, Any]) -> dict[str, Any]:
     """The plain config: every leaf replaced by the value of its parameter."""
-    by_key = {leaf.key: leaf for leaf in space}
-
-    def put(key: str, value: Any) -> Any:
-        return by_key[key].value(params[key]) if is_leaf(value) else value
-
-    return dict(_map(raw, "", put))
+    return dict(_replace(raw, "", {leaf.key: leaf.value(params[leaf.key]) for leaf in space}))
 
 
 def merge_settings(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,29 +102,24 @@ def merge_settings(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str,
 
 def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Every leaf and plain value with its dotted path; the insides of leaves are not entered."""
-    inner: Iterator[tuple[Any, Any]] | None = None
-    if isinstance(value, Mapping):
-        inner = iter(value.items())
-    elif isinstance(value, list) and not is_leaf(value):
-        inner = iter(enumerate(value))
-    if inner is None:
+    if is_leaf(value) or not isinstance(value, Mapping | list):
         yield key, value
         return
-    for name, part in inner:
-        yield from _walk(part, f"{key}.{name}" if key else str(name))
+    for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _walk(part, _join(key, name))
 
 
-def _map(value: Any, key: str, put: Callable[[str, Any], Any]) -> Any:
-    """`value` with each leaf replaced by put(key, leaf)."""
-
-    def inside(name: Any, part: Any) -> Any:
-        return _map(part, f"{key}.{name}" if key else str(name), put)
-
+def _replace(value: Any, key: str, chosen: Mapping[str, Any]) -> Any:
+    """`value` with what is `chosen` by dotted path in place of each leaf."""
+    if is_leaf(value):
+        return chosen[key]
     if isinstance(value, Mapping):
-        return {name: inside(name, part) for name, part in value.items()}
-    if isinstance(value, list) and not is_leaf(value):
-        return [inside(i, part) for i, part in enumerate(value)]
-    return put(key, value)
+        return {name: _replace(part, _join(key, name), chosen) for name, part in value.items()}
+    return [_replace(v, _join(key, i), chosen) for i, v in enumerate(value)] if isinstance(value, list) else value
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
 def _leaf(key: str, value: list[Any], where: Path | str) -> Leaf:

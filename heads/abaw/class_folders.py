@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from extract.media import picture_sets
-from extract.runtime import run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw import annotations
 from heads.abaw.annotations import Annotation
@@ -25,14 +24,12 @@ TELLING = 3
 def read(root: Path, task: Task) -> dict[str, Annotation]:
     """The class of every picture, by set. All are annotated.
 
-    Raises InputError as `picture_sets.list_classes`, for a folder of no class of the task, for two of one class, and
-    for a class without pictures.
+    Raises InputError as `picture_sets.list_classes`, for a folder of no class, two of one class, and an empty class.
     """
     class_of = _match_classes(root, task)
     results = {}
     for name, video in picture_sets.list_folder(root).items():
-        assert video.names is not None
-        values = np.array([[class_of[picture.partition("/")[0]]] for picture in video.names])
+        values = np.array([[class_of[picture.partition("/")[0]]] for picture in video.names or ()])
         results[name] = Annotation(name, task.as_truth(values), np.ones(len(values), bool))
     return results
 
@@ -88,12 +85,6 @@ def read_list(root: Path, task: Task) -> TestList:
     """All pictures of such a folder, as a list of what to predict. Raises InputError as `picture_sets.list_folder`."""
     sets = picture_sets.list_folder(root)
     names = [video.names or () for video in sets.values()]
-    counts = [len(each) for each in names]
-    frames = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
-    video_of = np.repeat(np.arange(len(sets), dtype=np.int32), counts)
+    frames = np.concatenate([np.arange(1, len(each) + 1, dtype=np.int32) for each in names])
+    video_of = np.repeat(np.arange(len(sets), dtype=np.int32), [len(each) for each in names])
     return TestList(root, task.list_header, [name for each in names for name in each], [*sets], video_of, frames)
-
-
-def hash_pictures(root: Path) -> str:
-    """Fingerprint of the pictures' names and folders. Raises InputError as `picture_sets.list_classes`."""
-    return run_folder.fingerprint(picture_sets.list_classes(root))

@@ -26,24 +26,12 @@ def f1_per_unit(truth: Array, decided: Array) -> NDArray[np.float64]:
     return f1((truth & decided).sum(0), decided.sum(0), truth.sum(0))
 
 
-def mean_f1(truth: Array, decided: Array) -> float:
-    """The AU score: unweighted mean of the units' F1."""
-    return float(f1_per_unit(truth, decided).mean())
-
-
 def f1_per_class(truth: Array, decided: Array, classes: int = CLASSES) -> NDArray[np.float64]:
-    """One-vs-rest F1 of each class: [N] of 0 .. classes - 1, twice -> [classes] in [0, 1]. Raises ValueError on unequal
-    shapes.
-    """
+    """One-vs-rest F1 of each class: [N] of 0 .. classes - 1, twice -> [classes]. Raises ValueError as `f1_per_unit`."""
     truth, decided = _same_shape(truth, decided, 1)
     table = np.bincount(truth.astype(np.int64) * classes + decided.astype(np.int64), minlength=classes**2)
     table = table.reshape(classes, classes)
     return f1(np.diag(table), table.sum(0), table.sum(1))
-
-
-def macro_f1(truth: Array, decided: Array) -> float:
-    """The EXPR score: unweighted mean of the eight classes' F1."""
-    return float(f1_per_class(truth, decided).mean())
 
 
 def ccc(truth: Array, prediction: Array) -> float:
@@ -64,11 +52,6 @@ def ccc_per_dimension(truth: Array, prediction: Array) -> NDArray[np.float64]:
     """CCC of each column: [N, 2] and [N, 2] -> [2]."""
     truth, prediction = _same_shape(truth, prediction, 2)
     return np.array([ccc(truth[:, i], prediction[:, i]) for i in range(truth.shape[1])])
-
-
-def mean_ccc(truth: Array, prediction: Array) -> float:
-    """The VA score: (CCC of valence + CCC of arousal) / 2."""
-    return float(ccc_per_dimension(truth, prediction).mean())
 
 
 def _same_shape(truth: Array, other: Array, dimensions: int) -> tuple[Array, Array]:

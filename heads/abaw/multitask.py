@@ -18,15 +18,13 @@ from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
-from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import AU, MTL_COLUMNS, MTL_EXAMPLE, MTL_HEADER, TASKS, Task, is_mtl_header
-from heads.abaw.test_list import TestList
 
 PARTS = {"va": slice(0, 2), "expr": slice(2, 3), "au": slice(3, 15)}
 """The numbers of each task among the fifteen of a line."""
 
 
-def read(path: Path, task: Task) -> dict[str, Annotation]:
+def read(path: Path, task: Task) -> dict[str, annotation_files.Annotation]:
     """One task's annotation of every video in the file, sorted by video; frames that are not in it are not annotated.
 
     About a second for 150,000 lines. Raises InputError, with the line's number (the header is line 1), for a file that
@@ -47,15 +45,15 @@ def read(path: Path, task: Task) -> dict[str, Annotation]:
         dense = np.zeros((int(at.max()) + 1, own.shape[1]), values.dtype)
         annotated = np.zeros(len(dense), bool)
         dense[at], annotated[at] = values[rows], valid[rows]
-        results[name] = Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
+        results[name] = annotation_files.Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
     return results
 
 
-def read_list(path: Path, task: Task) -> TestList:
+def read_list(path: Path, task: Task) -> test_list.TestList:
     """The file's pictures, in its order, as a list of what to predict. Raises InputError as `read` does."""
     images = _table(path)[0]
     names, video_of, frame_of = _placed(path, images)
-    return TestList(path, task.list_header, images, names, video_of, frame_of)
+    return test_list.TestList(path, task.list_header, images, names, video_of, frame_of)
 
 
 def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
@@ -69,13 +67,10 @@ def _table(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     if not body:
         raise InputError(f"{path}: nothing behind the header; expected lines such as {MTL_EXAMPLE}")
     names = [str(i) for i in range(MTL_COLUMNS)]
+    types = {"image": pa.string(), **dict.fromkeys(names, pa.float64())}
     images, parts = [], []
     try:
-        for batch in tables.parse_rows(
-            body, {"image": pa.string(), **dict.fromkeys(names, pa.float64())}, quote_char=False
-        ):
-            if any(batch[name].null_count for name in names):
-                raise _first_problem(path, body)
+        for batch in tables.parse_rows(body, types, quote_char=False):
             numbers = np.stack([tables.as_numbers(batch[name]) for name in names], axis=1)
             if not all(TASKS[name].is_legal(numbers[:, part]).all() for name, part in PARTS.items()):
                 raise _first_problem(path, body)
@@ -95,10 +90,7 @@ def _placed(path: Path, images: list[str]) -> tuple[list[str], NDArray[np.int32]
             f"as in {MTL_EXAMPLE}"
         )
     videos, frame_of = placed
-    names = sorted(set(videos))
-    test_list.check_names(path, names, videos)
-    number = {name: i for i, name in enumerate(names)}
-    video_of = np.array([number[video] for video in videos], np.int32)
+    names, video_of = test_list.number_videos(path, videos)
     order = np.lexsort((frame_of, video_of))
     same = (np.diff(video_of[order]) == 0) & (np.diff(frame_of[order]) == 0)
     if same.any():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from extract.media import picture_sets
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
+from heads.abaw import class_folders, multitask
 from heads.abaw.annotations import Annotation, files, read
 from heads.abaw.tasks import Task
 from heads.abaw.test_list import TestList, from_lengths
@@ -20,13 +22,9 @@ def read_folder(folder: Path, task: Task) -> dict[str, Annotation]:
     Raises InputError for a missing or empty folder and for any damaged file.
     """
     if task.stills:
-        from heads.abaw import class_folders
-
         return (class_folders.read_labels if os.path.isfile(folder) else class_folders.read)(folder, task)
     if os.path.isfile(folder):
-        from heads.abaw import multitask as multitask_file
-
-        return multitask_file.read(folder, task)
+        return multitask.read(folder, task)
     if task.within:
         raise InputError(f"{folder}: no such annotation file; the multi-task challenge has one for all videos")
     return {compose(path.stem): read(path, task) for path in files(folder)}
@@ -44,21 +42,15 @@ def list_annotated(folder: Path, task: Task) -> TestList:
     the classes' folders. Raises InputError as `read_folder`.
     """
     if task.stills:
-        from heads.abaw import class_folders
-
         return class_folders.read_list(folder, task)
     if os.path.isfile(folder):
-        from heads.abaw import multitask as multitask_file
-
-        return multitask_file.read_list(folder, task)
+        return multitask.read_list(folder, task)
     lengths = {video: len(annotation.valid) for video, annotation in read_folder(folder, task).items()}
     return from_lengths(lengths, task, folder)
 
 
-def hash_files(folder: Path, task: Task) -> list[tuple[str, str]]:
+def hash_files(folder: Path, task: Task) -> list[list[str]]:
     """Names and hashes of the files that annotations are read from. Raises InputError for a folder that has none."""
     if task.stills:
-        from heads.abaw import class_folders
-
-        return [(folder.name, class_folders.hash_pictures(folder))]
-    return [(path.name, run_folder.file_hash(path)) for path in files(folder)]
+        return [[folder.name, run_folder.fingerprint(picture_sets.list_classes(folder))]]
+    return [[path.name, run_folder.file_hash(path)] for path in files(folder)]

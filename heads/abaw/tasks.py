@@ -53,6 +53,12 @@ class Task(ABC):
     metric: ClassVar[str]
     dtype: ClassVar[type[np.generic]]
     """Of truth arrays."""
+    is_multilabel: ClassVar[bool] = False
+    """Several outputs may be on in a frame, as action units are."""
+    is_multiclass: ClassVar[bool] = False
+    """One of the outputs is the frame's class, as expressions are."""
+    is_regression: ClassVar[bool] = False
+    """The outputs are values, as valence and arousal are."""
     unlabelled: ClassVar[int] = -1
     """The raw value that means "not annotated" in official files."""
     lowest: ClassVar[int] = 0
@@ -97,21 +103,6 @@ class Task(ABC):
         return f"{output} {self.names[self.outputs.index(output)]}" if self.names else output
 
     @property
-    def is_multilabel(self) -> bool:
-        """Whether several outputs may be on in a frame, as action units are."""
-        return self.labels == "multilabel"
-
-    @property
-    def is_multiclass(self) -> bool:
-        """Whether one of the outputs is the frame's class, as expressions are."""
-        return self.labels == "multiclass"
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether the outputs are values, as valence and arousal are."""
-        return self.labels == "regression"
-
-    @property
     def place(self) -> str:
         """What the task is called on the command line and in folders: its name, or "mtl/va"."""
         return f"{self.within}/{self.name}" if self.within else self.name
@@ -130,12 +121,8 @@ class Task(ABC):
 class MultilabelTask(Task):
     """Truth uint8 [N, outputs] of 0/1, scores are probabilities; the score is the mean F1."""
 
-    labels, metric, dtype = "multilabel", "mean F1", np.uint8
-
-    @property
-    def legal_values(self) -> str:
-        """What an official file may hold, in words."""
-        return "-1, 0 or 1"
+    labels, metric, dtype, is_multilabel = "multilabel", "mean F1", np.uint8, True
+    legal_values = "-1, 0 or 1"
 
     def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """-1, 0 and 1."""
@@ -153,7 +140,7 @@ class MultilabelTask(Task):
 class MulticlassTask(Task):
     """Truth int8 [N] of 0 .. outputs - 1, scores are probabilities; the score is the macro F1."""
 
-    labels, metric, dtype = "multiclass", "macro F1", np.int8
+    labels, metric, dtype, is_multiclass = "multiclass", "macro F1", np.int8, True
 
     @property
     def columns(self) -> int:
@@ -189,13 +176,9 @@ class MulticlassTask(Task):
 class RegressionTask(Task):
     """Truth float32 [N, outputs] and scores, both in [-1, 1]; the score is the mean CCC."""
 
-    labels, metric, dtype = "regression", "mean CCC", np.float32
+    labels, metric, dtype, is_regression = "regression", "mean CCC", np.float32, True
     unlabelled, lowest = -5, -1
-
-    @property
-    def legal_values(self) -> str:
-        """What an official file may hold, in words."""
-        return "a number in [-1, 1], or -5"
+    legal_values = "a number in [-1, 1], or -5"
 
     def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """[-1, 1] and -5."""

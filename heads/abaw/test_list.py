@@ -1,8 +1,7 @@
 """The official test list: which frames of which videos are graded, in which order.
 
 A header, then one line per picture: `video/00001.jpg,` (ABAW-5) or `video/00001.jpg,0,1,...` with dummy values (ABAW-6
-on); `0.jpg` where pictures are of no video. Header and order are kept as they are, because the submission must repeat
-them.
+on); `0.jpg` where pictures are of no video. Header and order are kept: the submission must repeat them.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 from extract.media import picture_sets
 from extract.runtime import file_names, inputs, limits
 from extract.runtime.errors import InputError
-from extract.runtime.file_names import compose
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import MTL_HEADER, Task, is_mtl_header
 
 IMPLAUSIBLE = 1000
 """A list that names one frame in a thousand of a video, or fewer, has a typo in a frame number."""
@@ -51,15 +49,12 @@ class TestList:
         return {name: np.unique(frames[a:b]) for name, a, b in zip(self.names, ends[:-1], ends[1:], strict=True)}
 
     def line(self, video: str) -> int:
-        """Number of the first line that lists `video` (the header is line 1). Raises ValueError for a video not
-        listed.
-        """
+        """Number of the first line that lists `video` (the header is line 1). Raises ValueError where none does."""
         return int((self.video_of == self.names.index(video)).argmax()) + 2
 
 
 def read(path: Path, task: Task) -> TestList:
-    """Read a test list. One million lines take about two seconds. Of the multi-task challenge's, the header becomes
-    that of the part.
+    """Read a test list: a million lines in two seconds. Of the multi-task challenge's, the header becomes the part's.
 
     Raises InputError, with the line's number (the header is line 1), for a file that is missing, empty or no text, a
     header of another task (case and commas at its end do not matter), a line that names no picture
@@ -67,20 +62,13 @@ def read(path: Path, task: Task) -> TestList:
     """
     header, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
     columns = [column.strip().lower() for column in header.rstrip(", ").split(",")]
-    if task.within:
-        from heads.abaw import tasks
-
-        if not tasks.is_mtl_header(header):
-            raise InputError(
-                f"{path}: line 1 is {header[:80]!r}, expected the header {tasks.MTL_HEADER!r}; is this the list of "
-                f"another task?"
-            )
-        header = task.list_header
-    elif columns[1:] != task.list_header.lower().split(",")[1:]:
+    right = is_mtl_header(header) if task.within else columns[1:] == task.list_header.lower().split(",")[1:]
+    if not right:
         raise InputError(
-            f"{path}: line 1 is {header[:80]!r}, expected the header {task.list_header!r}; "
-            f"is this the list of another task?"
+            f"{path}: line 1 is {header[:80]!r}, expected the header "
+            f"{MTL_HEADER if task.within else task.list_header!r}; is this the list of another task?"
         )
+    header = task.list_header if task.within else header
     if not body:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
     images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
@@ -90,10 +78,7 @@ def read(path: Path, task: Task) -> TestList:
     if (placed := place(images)) is None:
         raise _first_problem(path, body, images)
     videos, frames = placed
-    names = sorted(set(videos))
-    number = {name: i for i, name in enumerate(names)}
-    check_names(path, names, videos)
-    video_of = np.array([number[video] for video in videos], np.int32)
+    names, video_of = number_videos(path, videos)
     count = np.bincount(video_of)[video_of]
     if (far := np.flatnonzero(frames > np.clip(IMPLAUSIBLE * count, PLAUSIBLE, limits.FRAMES))).size:
         raise InputError(
@@ -118,15 +103,19 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
             frames[start : start + CHUNK] = list(map(int, stems))
         except (ValueError, OverflowError):
             return None
-        videos += [known.setdefault(video, compose(video)) for video, _, _ in parts]
+        videos += [known.setdefault(video, file_names.compose(video)) for video, _, _ in parts]
     return (videos, frames) if (frames > 0).all() and all(known) else None
 
 
-def check_names(path: Path, names: list[str], videos: list[str]) -> None:
-    """Raise InputError, with the first line of it, for a video whose name cannot become a file."""
-    for name in names:
+def number_videos(path: Path, videos: list[str]) -> tuple[list[str], NDArray[np.int32]]:
+    """The different videos of some lines, sorted, and of each line the number of its video. Raises InputError, with the
+    first line of it, for a video whose name cannot become a file.
+    """
+    number = {name: i for i, name in enumerate(sorted(set(videos)))}
+    for name in number:
         if file_names.problem(file_names.VIDEO, name):
             file_names.check(file_names.VIDEO, name, f"{path}: line {videos.index(name) + 2}")
+    return [*number], np.array([number[video] for video in videos], np.int32)
 
 
 def check_videos(listed: TestList, known: set[str], missing: float) -> list[str]:
@@ -165,18 +154,10 @@ def from_lengths(lengths: dict[str, int], task: Task, path: Path) -> TestList:
     """A list of every frame 1..length of every video, in the official form; `path` says where the lengths come from."""
     names = sorted(lengths)
     counts = [lengths[name] for name in names]
-    frames = [np.arange(1, count + 1, dtype=np.int32) for count in counts]
-    images = [
-        f"{name}/{frame:05d}.jpg" for name, count in zip(names, counts, strict=True) for frame in range(1, count + 1)
-    ]
-    return TestList(
-        path,
-        task.list_header,
-        images,
-        names,
-        np.repeat(np.arange(len(names), dtype=np.int32), counts),
-        np.concatenate(frames) if frames else np.empty(0, np.int32),
-    )
+    video_of = np.repeat(np.arange(len(names), dtype=np.int32), counts)
+    frame_of = np.concatenate([np.empty(0, np.int32), *(np.arange(1, n + 1, dtype=np.int32) for n in counts)])
+    images = [f"{name}/{frame:05d}.jpg" for name, n in zip(names, counts, strict=True) for frame in range(1, n + 1)]
+    return TestList(path, task.list_header, images, names, video_of, frame_of)
 
 
 def _first_problem(path: Path, body: memoryview, images: list[str]) -> InputError:

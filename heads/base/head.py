@@ -35,6 +35,11 @@ def _quiet(_done: float, _note: str) -> None:
     """Progress that nobody looks at."""
 
 
+def share_progress(whole: OnProgress, start: float, share: float, note: str = "") -> OnProgress:
+    """The progress of a `share` of the whole, which begins at `start`; `note` stands before its words."""
+    return lambda done, words: whole(start + share * done, note + words)
+
+
 class HeadSettings(Strict):
     """What all families share. A kind of input with a `?` behind it is used where a network has it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +27,14 @@ class Linear:
         """The regression's values [n, outputs] for features [n, columns]."""
         return x.astype(np.float64) @ self.coefficients + self.intercept
 
-    def check(self, outputs: int) -> None:
-        """Raise ValueError for a map, read from a file, of other outputs."""
-        if self.coefficients.ndim != 2 or self.coefficients.shape[1] != outputs or self.intercept.shape != (outputs,):
-            raise ValueError(
-                f"a linear map of the shapes {self.coefficients.shape} and {self.intercept.shape}, expected {outputs} "
-                f"outputs"
-            )
+    @staticmethod
+    def read(arrays: Mapping[str, NDArray[np.float64]], outputs: int) -> Linear:
+        """A map from a file's arrays. Raises ValueError for one of other outputs."""
+        one = Linear(arrays["coefficients"], arrays["intercept"])
+        shapes = one.coefficients.shape, one.intercept.shape
+        if len(shapes[0]) != 2 or shapes[0][1] != outputs or shapes[1] != (outputs,):
+            raise ValueError(f"a linear map of the shapes {shapes[0]} and {shapes[1]}, expected {outputs} outputs")
+        return one
 
 
 def fit_linear(data: Labelled) -> Linear:

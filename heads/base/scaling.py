@@ -28,6 +28,11 @@ class BlockScales(Strict):
     temporal: float = Field(default=8.0, gt=0)
     """Temporal columns of whatever."""
 
+    @staticmethod
+    def alike(times: float) -> BlockScales:
+        """All but an embedding's `times` as large."""
+        return BlockScales(logits=times, va=times, table=times, temporal=times)
+
 
 def block_scales(rows: Rows, scales: BlockScales) -> NDArray[np.float32]:
     """The scale of each column, [width]; without an embedding there is nothing to be larger than: all 1."""
@@ -62,16 +67,6 @@ def power_layer(embedding: NDArray[np.bool_], power: float) -> Any:
             return keras.ops.sign(x) * keras.ops.power(keras.ops.abs(x), exponents)
 
     return SignedPower()
-
-
-def shrink_deviation(deviation: NDArray[np.float32], embedding: NDArray[np.bool_], times: float) -> NDArray[np.float32]:
-    """Deviations [width] to divide by, such that columns that are no embedding come out `times` as large.
-
-    Without an embedding beside them there is nothing to be larger than: the deviations as they are.
-    """
-    if not embedding.any():
-        return deviation
-    return np.where(embedding, deviation, deviation / np.float32(times)).astype(np.float32)
 
 
 MOST_FOR_MOMENTS = 200_000

@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 from heads.abaw.tasks import Task
 from heads.base.head import class_weights, unit_weights
 
-SELECTION = {
-    "multilabel": "dev mean average precision",
-    "multiclass": "dev macro F1",
-    "regression": "dev mean CCC",
-}
+SELECTION = {"multilabel": "dev mean average precision", "multiclass": "dev macro F1", "regression": "dev mean CCC"}
 """By kind of labels."""
 LOOKS = 50
 """On small corpora epochs are short: dev is looked at this often, not every epoch."""

@@ -12,7 +12,7 @@ import typer
 from extract.runtime import cli, errors
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
-from heads.bench.measure import LEAST_RATIO, MOST_GB, MOST_OVER, PARTS, REAL_FRAMES, TREES, main
+from heads.bench.measure import LEAST_RATIO, MOST_GB, MOST_OVER, PARTS, TREES, FramesTable, Scale, find_frames, main
 from heads.train import processes
 
 
@@ -43,10 +43,8 @@ def list_rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows.append(
             line(f"{name}: the head's process / limit", m["ratio"], "", m["ratio"] <= MOST_OVER, f"<= {MOST_OVER}")
         )
-        rest = m["seconds"] - m["learning_seconds"]
-        rows.append(
-            (f"{name}: learning + reading and predicting", f"{m['learning_seconds']:.0f} + {rest:.0f} s", "", "")
-        )
+        seconds = f"{m['learning_seconds']:.0f} + {m['seconds'] - m['learning_seconds']:.0f} s"
+        rows.append((f"{name}: learning + reading and predicting", seconds, "", ""))
         rows.append((f"{name}: a processor's seconds in all processes", f"{m['processor_seconds']:,.0f} s", "", ""))
         finished = f"{len(m['algorithms'])} outputs"
         rows.append((f"{name}: both algorithms finished in", finished, "12 outputs", "yes" if m["complete"] else "no"))
@@ -65,11 +63,9 @@ python -m heads.bench --scale 1 --only lama --limits 60"""
 
 
 def command(
-    scale: Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")] = 1.0,
+    scale: Scale = 1.0,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/bench-<scale>.")] = None,
-    frames: Annotated[
-        Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
-    ] = None,
+    frames: FramesTable = None,
     only: Annotated[str, typer.Option(help="Parts to measure, with commas between them.")] = ",".join(PARTS),
     limits: Annotated[str, typer.Option(help="Time limits for lama in seconds.")] = "60,600",
     rounds: Annotated[int, typer.Option(help="Rounds of mlp and bare model.fit.", min=1)] = 3,
@@ -84,16 +80,13 @@ def command(
         seconds = tuple(int(s) for s in limits.split(",") if s.strip().isdecimal() and int(s) > 0)
         if len(seconds) < len(limits.split(",")):
             raise InputError(f"--limits {limits}: expected whole numbers of seconds with commas between them")
-        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
         folder = work or Path("runs") / f"bench-{scale:g}"
-        result = main(folder, scale, table, tuple(only.split(",")), seconds, rounds, trees, seed)
+        result = main(folder, scale, find_frames(frames), tuple(only.split(",")), seconds, rounds, trees, seed)
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return
-        sizes = "; ".join(
-            f"{part} {result['corpus'][part]['videos']} videos, {result['corpus'][part]['frames']:,} frames"
-            for part in ("train", "val")
-        )
+        parts = ((part, result["corpus"][part]) for part in ("train", "val"))
+        sizes = "; ".join(f"{part} {size['videos']} videos, {size['frames']:,} frames" for part, size in parts)
         shown = Table("what", "measured", "asked for", "holds", title=f"{sizes}; {processes.CORES} cores")
         for row in list_rows(result):
             shown.add_row(*row)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,39 +119,29 @@ def make(work: Path, frames: Path | None, scale: float, seed: int) -> Path:
     _own(work, mark, parts)
     world = World.of(seed)
     _room(work, parts)
-    missing = {
-        part: {video: subset for video, subset in videos.items() if not _is_there(work, part, video, mark)}
-        for part, videos in parts.items()
-    }
-    total = sum(len(group) for videos in missing.values() for group in videos.values())
-    if total:
-        with progress("make the corpus", total=total, unit="frames") as bar:
+    every = [(part, video, numbers) for part, videos in parts.items() for video, numbers in videos.items()]
+    missing = [(part, video, numbers) for part, video, numbers in every if not _is_there(work, part, video, mark)]
+    if missing:
+        with progress("make the corpus", total=sum(len(numbers) for _, _, numbers in missing), unit="frames") as bar:
             least = thresholds(world, parts["train"])
-            for part, videos in missing.items():
-                _write(work, part, videos, world, least, mark, bar.advance)
+            for part, video, numbers in missing:
+                _write(work, part, video, numbers, world, least, mark)
+                bar.advance(len(numbers))
     write_text(work / "corpus.toml", TOML.format(network=NETWORK))
     return work / "corpus.toml"
 
 
 def _write(
-    work: Path,
-    part: str,
-    videos: Frames,
-    world: World,
-    least: NDArray[np.float32],
-    mark: str,
-    on_frames: Callable[[int], None],
+    work: Path, part: str, video: str, frames: NDArray[np.int32], world: World, least: NDArray[np.float32], mark: str
 ) -> None:
-    """Write videos: the features last, so that a video with features is whole."""
-    for video, frames in videos.items():
-        state, drive = states(world, video, int(frames[-1]))
-        there = np.zeros(len(state), bool)
-        there[frames - 1] = True
-        with write_whole(work / "annotations" / part / f"{video}.txt") as temporary:
-            temporary.write_bytes(annotation(drive > least, there))
-        about = {"mark": mark, "pictures": str(len(frames))}
-        store.write(store.path(work, NETWORK, video), features(world, video, state, frames), about)
-        on_frames(len(frames))
+    """Write a video: the features last, so that a video with features is whole."""
+    state, drive = states(world, video, int(frames[-1]))
+    there = np.zeros(len(state), bool)
+    there[frames - 1] = True
+    with write_whole(work / "annotations" / part / f"{video}.txt") as temporary:
+        temporary.write_bytes(annotation(drive > least, there))
+    about = {"mark": mark, "pictures": str(len(frames))}
+    store.write(store.path(work, NETWORK, video), features(world, video, state, frames), about)
 
 
 def _is_there(work: Path, part: str, video: str, mark: str) -> bool:
@@ -162,11 +152,9 @@ def _is_there(work: Path, part: str, video: str, mark: str) -> bool:
 def _own(work: Path, mark: str, parts: Parts) -> None:
     """Note what corpus lies in `work`. Raises InputError where it is another."""
     path = work / "corpus.json"
-    try:
+    with suppress(OSError, ValueError, KeyError):
         if json.loads(path.read_text())["mark"] != mark:
             raise InputError(f"{path}: another corpus (scale, seed or frames) lies here; choose another --work")
-    except (OSError, ValueError, KeyError):
-        pass
     sizes = {part: {"videos": len(v), "frames": sum(map(len, v.values()))} for part, v in parts.items()}
     write_json(path, {"mark": mark, **sizes})
 

@@ -58,14 +58,10 @@ def choose(table: Path | None, scale: float, seed: int) -> tuple[Parts, str]:
             best = (off, picked)
     parts = {}
     for part, numbers in zip(WANTED, best[1], strict=True):
-        few = numbers[: max(2, round(share * len(numbers)))]
-        cut = {str(names[i]): _first(result[str(names[i])], share) for i in few}
-        parts[part] = dict(sorted(cut.items()))
+        few = sorted(str(names[i]) for i in numbers[: max(2, round(share * len(numbers)))])
+        most = {name: max(min(FEWEST, len(result[name])), round(share * len(result[name]))) for name in few}
+        parts[part] = {name: result[name][: most[name]] for name in few}
     return parts, file_hash(table) if table else "invented"
-
-
-def _first(frames: NDArray[np.int32], share: float) -> NDArray[np.int32]:
-    return frames[: max(min(FEWEST, len(frames)), round(share * len(frames)))]
 
 
 def read(path: Path) -> Frames:

@@ -20,7 +20,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from extract.runtime import run_folder
 from extract.runtime.errors import Failed, InputError
@@ -33,6 +35,10 @@ from heads.train import processes
 
 PARTS = ("mlp", "lightgbm", "lama")
 REAL_FRAMES = Path("../shared/data/affwild2_frames/frames.parquet")
+Scale = Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")]
+FramesTable = Annotated[
+    Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
+]
 TEMPORAL = [{"of": "logits"}, {"of": "va"}]
 ALGORITHMS = {"LinearL2", "LightGBM"}
 """What lama is asked for by default."""
@@ -76,52 +82,59 @@ def main(
     return results
 
 
+def find_frames(given: Path | None) -> Path | None:
+    """The table of real frames: the one that is given, or REAL_FRAMES, if there."""
+    return given or (REAL_FRAMES if REAL_FRAMES.exists() else None)
+
+
 def mlp(work: Path, rounds: int) -> dict[str, Any]:
     """Ours and bare `model.fit` in turn: medians of rows/s, and the most memory that ours took."""
     ours, bare, memory = [], [], []
+    learning = threads.ENVIRONMENT | {threads.VARIABLE: str(processes.CORES)}
     for _ in range(rounds):
-        with Peak() as peak:
-            ours.append(_child("ours", work, threads.ENVIRONMENT | {threads.VARIABLE: str(processes.CORES)}))
-        memory.append(peak.gigabytes)
-        bare.append(_child("bare", work, {}))
-    rates = {name: statistics.median(r["rows_per_second"] for r in of) for name, of in (("ours", ours), ("bare", bare))}
+        for what, environment, results in (("ours", learning, ours), ("bare", {}, bare)):
+            result, gigabytes = run_child(f"mlp, {what}", ["-m", "heads.bench.mlp", what, str(work)], environment)
+            results.append(result)
+            memory += [gigabytes] if what == "ours" else []
+    each = [[result["rows_per_second"] for result in results] for results in (ours, bare)]
+    rates = [statistics.median(rows) for rows in each]
     return {
-        "rows_per_second": rates["ours"],
-        "bare_rows_per_second": rates["bare"],
-        "ratio": rates["ours"] / rates["bare"],
-        "each": [[r["rows_per_second"] for r in of] for of in (ours, bare)],
-        "gigabytes": _most(memory),
+        "rows_per_second": rates[0],
+        "bare_rows_per_second": rates[1],
+        "ratio": rates[0] / rates[1],
+        "each": each,
+        "gigabytes": None if None in memory else max(memory),
         **{key: ours[-1][key] for key in ("rows", "seconds", "val_score", "parameters")},
     }
 
 
-def _child(what: str, work: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Run heads.bench.mlp and read what it found."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "heads.bench.mlp", what, str(work)],
-        env=os.environ | environment | python_path(),
-        capture_output=True,
-        text=True,
-    )
+def run_child(what: str, arguments: list[str], environment: dict[str, str]) -> tuple[Any, float | None]:
+    """What a process of Python's prints at last, as JSON, and the most memory of all processes meanwhile."""
+    with Peak() as peak:
+        ended = subprocess.run(
+            [sys.executable, *arguments], env=os.environ | environment | python_path(), capture_output=True, text=True
+        )
     if ended.returncode:
-        raise Failed(f"bench mlp, {what}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
-    results: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return results
+        raise Failed(f"bench {what}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
+    return json.loads(ended.stdout.splitlines()[-1]), _known(peak)
+
+
+def _known(peak: Peak) -> float | None:
+    """Gigabytes, None where they are not known here."""
+    return None if math.isnan(peak.gigabytes) else peak.gigabytes
 
 
 def lightgbm(config: Path, work: Path, trees: int, seed: int) -> dict[str, Any]:
     """The lightgbm head with temporal columns and the defaults; at most `trees` per unit."""
-    settings = {"inputs": ["logits", "va"], "temporal": TEMPORAL, "networks": "each", "trees": trees}
     kept = ("rows", "columns", "refit", "val_score", "trees", "constant_outputs")
-    result = _head(config, work, "lightgbm", settings, f"lightgbm-{bench_corpus.NETWORK}", seed, kept)
+    result = _head(config, work, "lightgbm", {"temporal": TEMPORAL, "trees": trees}, seed, kept)
     return {"most_trees": trees, **result}
 
 
 def lama(config: Path, work: Path, limit: int, seed: int) -> dict[str, Any]:
     """The lama head under a time limit: seconds of learning and of everything, and what each output was made of."""
-    settings = {"inputs": ["logits", "va"], "networks": "each", "timeout": limit}
     kept = ("learning_seconds", "val_score", "learnt_rows", "algorithms", "out_of_time", "constant_outputs")
-    result = _head(config, work, "lama", settings, f"lama-{bench_corpus.NETWORK}", seed, kept)
+    result = _head(config, work, "lama", {"timeout": limit}, seed, kept)
     return {"ratio": result["seconds"] / limit, "complete": complete(result["algorithms"]), **result}
 
 
@@ -133,18 +146,20 @@ def complete(algorithms: dict[str, dict[str, float]]) -> bool:
 
 
 def _head(
-    config: Path, work: Path, name: str, settings: dict[str, Any], folder: str, seed: int, kept: tuple[str, ...]
+    config: Path, work: Path, name: str, settings: dict[str, Any], seed: int, kept: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Make one head as heads.run makes it, from the start; returns the seconds of its process, the processor's seconds
-    in all its processes (on a busy machine the ones to look at), those of the whole command, which checks all
-    annotations before, the most memory, and what is `kept` of its report.
+    """Make one head on logits and va as heads.run makes it, from the start; returns the seconds of its process, the
+    processor's seconds in all its processes (on a busy machine the ones to look at), those of the whole command, which
+    checks all annotations before, the most memory, and what is `kept` of its report.
     """
     from extract import config as extract_config
     from heads import run
     from heads.config import Config
 
+    folder = f"{name}-{bench_corpus.NETWORK}"
     shutil.rmtree(work / "heads" / "au" / folder, ignore_errors=True)
     loaded = extract_config.load(Config, config, None)
+    settings = {"inputs": ["logits", "va"], "networks": "each", **settings}
     heads = loaded.heads.model_validate({"au": {"use": [name], name: settings}})
     began, before = time.perf_counter(), _processor()
     with Peak() as peak:
@@ -152,7 +167,7 @@ def _head(
     command = time.perf_counter() - began
     report: dict[str, Any] = json.loads((path / "report.json").read_text())
     return {
-        "gigabytes": _most([peak.gigabytes]),
+        "gigabytes": _known(peak),
         "seconds": round((path / run_folder.DONE).stat().st_mtime - (path / "job.json").stat().st_mtime, 2),
         "processor_seconds": round(_processor() - before, 2),
         "command_seconds": round(command, 2),
@@ -164,8 +179,3 @@ def _processor() -> float:
     """Seconds of processors in all processes that this one has waited for, and those they have waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _most(memory: list[float]) -> float | None:
-    """The largest, None where it is not known."""
-    return None if any(map(math.isnan, memory)) else max(memory)

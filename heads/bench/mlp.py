@@ -25,7 +25,6 @@ from heads.abaw.tasks import TASKS
 from heads.base import selection
 from heads.bench.corpus import NETWORK
 from heads.data import table
-from heads.data.table import Source
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp.settings import MlpSettings
 from heads.train import fit
@@ -38,7 +37,7 @@ BARE_EPOCHS = 4
 LEAST_OURS = 100_000
 """Rows to learn from before a rate means anything; a small corpus gets more epochs, and their median counts."""
 TASK = TASKS["au"]
-SOURCES = (Source(NETWORK, ("embedding",)),)
+SOURCES = (table.Source(NETWORK, ("embedding",)),)
 SETTINGS = MlpSettings(inputs=["embedding"], hidden=128, batch=BATCH, epochs=1, refit=False)
 
 

@@ -8,10 +8,6 @@ of processes, this one included.
 from __future__ import annotations
 
 import json
-import math
-import os
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +18,9 @@ import typer
 from extract.config import CONFIGS
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.console import console
-from extract.runtime.errors import Failed
-from extract.runtime.memory import Peak
-from extract.runtime.process import python_path
 from heads.base import threads
 from heads.bench import corpus as bench_corpus
-from heads.bench.measure import REAL_FRAMES
+from heads.bench.measure import FramesTable, Scale, find_frames, run_child
 from heads.train import processes
 
 HEAD = CONFIGS / "paper" / "au_encoder_4_4.toml"
@@ -42,24 +35,12 @@ def main(work: Path, scale: float = 1.0, frames: Path | None = None, seed: int =
     bench_corpus.make(work, frames, scale, seed)
     results: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
     for device in ("cpu", "cuda"):
-        if (measured := _measured(work, device)) is not None:
-            results[device] = measured
+        environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)}
+        measured, gigabytes = run_child(f"sequence, {device}", ["-c", CHILD, str(work), device], environment)
+        if measured is not None:
+            results[device] = measured | {"gigabytes": gigabytes}
             run_folder.write_json(work / "bench_sequence.json", results)
     return results
-
-
-def _measured(work: Path, device: str) -> dict[str, Any] | None:
-    """Run `child` and read what it found, None where there is no such device."""
-    environment = os.environ | threads.environment(gpu=device == "cuda") | python_path()
-    environment |= {threads.VARIABLE: str(processes.CORES)}
-    with Peak() as peak:
-        ended = subprocess.run(
-            [sys.executable, "-c", CHILD, str(work), device], env=environment, stdout=subprocess.PIPE, text=True
-        )
-    if ended.returncode:
-        raise Failed(f"bench sequence, {device}, ended with exit code {ended.returncode}")
-    results: dict[str, Any] | None = json.loads(ended.stdout.splitlines()[-1])
-    return None if results is None else results | {"gigabytes": None if math.isnan(peak.gigabytes) else peak.gigabytes}
 
 
 def child(work: str, device: str) -> None:
@@ -122,13 +103,11 @@ def list_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
         if (item := result.get(device)) is None:
             rows.append((name, "there is none"))
             continue
+        seconds = f"{item['epoch_seconds']:,.0f} s, {item['dev_seconds']:,.0f} s"
         memory = "not known here" if item["gigabytes"] is None else f"{item['gigabytes']:.2f} GB"
         rows += [
             (f"{name}, {item['precision']}: rows/s in an epoch", f"{item['rows_per_second']:,.0f}"),
-            (
-                f"{name}: an epoch of {item['rows']:,} rows, a look at dev",
-                f"{item['epoch_seconds']:,.0f} s, {item['dev_seconds']:,.0f} s",
-            ),
+            (f"{name}: an epoch of {item['rows']:,} rows, a look at dev", seconds),
             (f"{name}: rows/s of processor time", f"{item['rows_per_processor_second']:,.0f}"),
             (f"{name}: a run of {EPOCHS} epochs would take", f"{item['run_seconds'] / 60:,.0f} min"),
             (f"{name}: memory of all processes (asked for: under {MOST_GB:g} GB)", memory),
@@ -144,11 +123,9 @@ python -m heads.bench.sequence --scale 1           at full size (4.7 GB on disk)
 
 
 def command(
-    scale: Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")] = 1.0,
+    scale: Scale = 1.0,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/bench-<scale>, as heads.bench.")] = None,
-    frames: Annotated[
-        Path | None, typer.Option(help=f"Parquet of real frames (video, frame); default {REAL_FRAMES}, if there.")
-    ] = None,
+    frames: FramesTable = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: cli.AsJson = False,
 ) -> None:
@@ -156,8 +133,7 @@ def command(
     from rich.table import Table
 
     with errors.exits():
-        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
-        result = main(work or Path("runs") / f"bench-{scale:g}", scale, table, seed)
+        result = main(work or Path("runs") / f"bench-{scale:g}", scale, find_frames(frames), seed)
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return

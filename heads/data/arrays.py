@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime.run_folder import write_whole
+
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of an npz file. Raises ValueError for packed ones, which may unpack to any size, and as `finite`."""
@@ -18,6 +20,20 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             raise ValueError(f"{path.name}: {packed[0]!r} is packed")
     with np.load(path) as arrays:
         return finite({name: arrays[name] for name in arrays.files}, path.name)
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as an npz file, whole or not at all."""
+    with write_whole(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(handle, **arrays)  # type: ignore[arg-type]
+
+
+def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a safetensors file, whole or not at all."""
+    from safetensors.numpy import save
+
+    with write_whole(path) as temporary:
+        temporary.write_bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:

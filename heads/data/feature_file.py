@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,28 +28,33 @@ def read(path: Path, kinds: Iterable[str], network: str) -> tuple[NDArray[np.int
 
     Raises InputError for a damaged file (what is read is compared with its hashes) and a kind that is missing.
     """
-    from safetensors import SafetensorError, safe_open
-
-    inputs.need(path, "feature file", "run python -m extract.run again")
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            about = store.read_metadata(handle)
-            there = set(handle.keys())
-            wanted = {kind: "embedding" if kind == TABLE else kind for kind in kinds}
-            for kind in wanted.values():
-                if kind not in there:
-                    raise InputError(
-                        f"{path}: no {kind} in it, which other videos of network {network!r} have; delete the file "
-                        f"and run python -m extract.run again"
-                    )
-            results = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted.values())}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise store.damage_error(path, error) from error
+    wanted = {kind: "embedding" if kind == TABLE else kind for kind in kinds}
+    with _opened(path) as handle:
+        about, there = store.read_metadata(handle), set(handle.keys())
+        if lacking := [kind for kind in wanted.values() if kind not in there]:
+            raise InputError(
+                f"{path}: no {lacking[0]} in it, which other videos of network {network!r} have; delete the file "
+                f"and run python -m extract.run again"
+            )
+        results = {kind: handle.get_tensor(kind) for kind in ("frame", *wanted.values())}
     store.check(path, about, results)
     return results.pop("frame"), {
         kind: results[stored].astype(np.float32) if kind == TABLE else results[stored]
         for kind, stored in wanted.items()
     }
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A feature file as safetensors has it. Raises InputError for one that is missing or, as it is read, damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    inputs.need(path, "feature file", "run python -m extract.run again")
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            yield handle
+    except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+        raise store.damage_error(path, error) from error
 
 
 def read_filled(
@@ -115,15 +122,9 @@ def index(path: Path) -> tuple[NDArray[np.int32], dict[str, int]]:
 
     Raises InputError for a damaged file and for frame numbers that do not rise.
     """
-    from safetensors import SafetensorError, safe_open
-
-    inputs.need(path, "feature file", "run python -m extract.run again")
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            about, frames = store.read_metadata(handle), handle.get_tensor("frame")
-            widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
-        raise store.damage_error(path, error) from error
+    with _opened(path) as handle:
+        about, frames = store.read_metadata(handle), handle.get_tensor("frame")
+        widths = {kind: handle.get_slice(kind).get_shape()[1] for kind in store.KINDS if kind in handle.keys()}  # noqa: SIM118
     store.check(path, about, {"frame": frames})
     if (np.diff(frames) <= 0).any() or (frames < 1).any():
         raise InputError(

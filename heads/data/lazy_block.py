@@ -1,7 +1,6 @@
 """Embeddings that stay in their feature files: a block's values, read from disk where they are asked for.
 
-All embeddings of Aff-Wild2's AU train are 3.5 GB for one network. A family that takes clips of consecutive rows needs
-only some of them at a time.
+All embeddings of Aff-Wild2's AU train are 3.5 GB for one network. A family that takes clips needs some at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,6 @@ MOST_BETWEEN = 64
 class LazyBlock:
     """Like a float16 array [rows, width], for reading: rows in runs, each of one file, cost one reading a run."""
 
-    kind: str
-    network: str
     files: tuple[Path, ...]
     ends: NDArray[np.int64]
     """[files + 1]: rows ends[f] to ends[f + 1] - 1 are of file f."""
@@ -37,16 +34,12 @@ class LazyBlock:
     width: int
     seen: dict[Path, tuple[int, ...]]
     """Of each file, what tells that it is replaced or written to (`_seen`): rows are not compared with hashes."""
+    dtype: ClassVar[np.dtype[np.float16]] = np.dtype(np.float16)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and width, as an array has them."""
         return len(self.at), self.width
-
-    @property
-    def dtype(self) -> np.dtype[np.float16]:
-        """As an array has it."""
-        return np.dtype(np.float16)
 
     def __len__(self) -> int:
         return len(self.at)
@@ -72,31 +65,23 @@ class LazyBlock:
             if _seen(path) != self.seen[path]:
                 raise OSError("it is another file than before")
             with safe_open(path, framework="numpy") as handle:
-                result = handle.get_slice(self.kind)[first : int(rows[-1]) + 1]
+                result = handle.get_slice("embedding")[first : int(rows[-1]) + 1]
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path}: changed or damaged while it was read ({error}); start again") from error
         return result[rows - first]  # type: ignore[no-any-return]
 
 
-def embedding(
-    network: str, width: int, videos: Iterable[tuple[Path, NDArray[np.int32]]], kind: str = "embedding"
-) -> LazyBlock:
-    """The embeddings of some frames of some videos, each given by its feature file and its frames, rising.
-
-    A video without a file, and frames that a file does not have, are 0.
-    """
+def embedding(width: int, videos: Iterable[tuple[Path, NDArray[np.int32]]]) -> LazyBlock:
+    """The embeddings of videos, each given by its feature file and its frames, rising; 0 where a file lacks them."""
     files, at = [], []
     for path, frames in videos:
         files.append(path)
-        if path.exists():
-            own = feature_file.index(path)[0]
-            place = np.minimum(np.searchsorted(own, frames), max(len(own) - 1, 0))
-            at.append(np.where(own[place] == frames, place, -1) if len(own) else np.full(len(frames), -1))
-        else:
-            at.append(np.full(len(frames), -1))
+        own = feature_file.index(path)[0] if path.exists() else np.empty(0, np.int32)
+        place = np.searchsorted(own, frames)
+        at.append(np.where(np.isin(frames, own), place, -1))
     ends = np.concatenate([[0], np.cumsum([len(values) for values in at])]).astype(np.int64)
-    whole = np.concatenate(at).astype(np.int64) if at else np.empty(0, np.int64)
-    return LazyBlock(kind, network, tuple(files), ends, whole, width, {path: _seen(path) for path in files})
+    whole = np.concatenate([np.empty(0, np.int64), *at])
+    return LazyBlock(tuple(files), ends, whole, width, {path: _seen(path) for path in files})
 
 
 def _seen(path: Path) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import io
 import re
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +23,19 @@ from extract.runtime.errors import InputError
 
 VIDEO, PERSON = "video", "person"
 REMEDY = "correct corpus.people in the config"
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is in which of the videos that a head reads, where that is known."""
+
+    groups: dict[str, str] | None = None
+    """Video -> the name of its group: what slices and folds keep together (splits.name_groups)."""
+    persons: dict[str, str] | None = None
+    """Video -> person, where columns are relative to one (heads.data.relative)."""
+
+
+NOBODY = People()
 
 
 def read(corpus: Corpus, videos: Collection[str]) -> dict[str, str] | None:

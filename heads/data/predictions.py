@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.media import tables
-from extract.media.tables import ROW_NUMBERS
 from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
@@ -44,12 +43,8 @@ def write(path: Path, predictions: Predictions) -> None:
     names = sorted(predictions.videos)
     parts = [predictions.videos[name] for name in names]
     counts = [len(frames) for frames, _ in parts]
-    frames = np.concatenate([frames for frames, _ in parts]) if parts else np.empty(0, np.int32)
-    scores = (
-        np.concatenate([scores for _, scores in parts])
-        if parts
-        else np.empty((0, len(predictions.outputs)), np.float32)
-    )
+    frames = np.concatenate([np.empty(0, np.int32), *(frames for frames, _ in parts)])
+    scores = np.concatenate([np.empty((0, len(predictions.outputs)), np.float32), *(scores for _, scores in parts)])
     columns = {
         "video": pa.array(np.repeat(np.array(names, object), counts), pa.string()),
         "frame": pa.array(frames.astype(np.int32)),
@@ -69,11 +64,7 @@ def read(path: Path, task: Task) -> Predictions:
 
 
 def check_rows(
-    path: Path,
-    task: Task,
-    videos: NDArray[np.object_],
-    frames: NDArray[np.int64],
-    scores: NDArray[np.float32],
+    path: Path, task: Task, videos: NDArray[np.object_], frames: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> Predictions:
     """Predictions from columns in any order of rows: video [N], frame [N], scores [N, outputs] (changed in place).
 
@@ -88,31 +79,22 @@ def check_rows(
     _check(path, task, names, number, frames, scores)
     whole = frames.astype(np.int32)
     ends = np.searchsorted(number, np.arange(len(names) + 1))
-    return Predictions(
-        task.outputs,
-        {str(name): (whole[a:b], scores[a:b]) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)},
-        path,
-    )
+    spans = zip(names, ends[:-1], ends[1:], strict=True)
+    return Predictions(task.outputs, {str(name): (whole[a:b], scores[a:b]) for name, a, b in spans}, path)
 
 
 def check_names(path: Path, result: list[str], task: Task) -> None:
-    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, in whatever order, beside the
-    row numbers of pandas.
-    """
-    result = [name for name in result if not ROW_NUMBERS.fullmatch(name)]
+    """Raise InputError where a table's columns are not `video`, `frame` and the outputs, beside pandas' row numbers."""
+    result = [name for name in result if not tables.ROW_NUMBERS.fullmatch(name)]
     expected = ["video", "frame", *task.outputs]
     missing = [name for name in expected if name not in result]
     unknown = [name for name in result if name not in expected]
     doubled = [name for name in expected if result.count(name) > 1]
-    if missing or unknown or doubled:
-        what = (
-            f"column {missing[0]!r} is missing"
-            if missing
-            else f"column {unknown[0]!r} is unknown"
-            if unknown
-            else f"column {doubled[0]!r} is there twice"
-        )
-        raise InputError(f"{path}: {what}; expected exactly {', '.join(expected)}, for task {task.name!r}")
+    for wrong, what in ((missing, "is missing"), (unknown, "is unknown"), (doubled, "is there twice")):
+        if wrong:
+            raise InputError(
+                f"{path}: column {wrong[0]!r} {what}; expected exactly {', '.join(expected)}, for task {task.name!r}"
+            )
 
 
 def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]:
@@ -125,21 +107,16 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
             table = file.read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    table = table.select([i for i, name in enumerate(table.column_names) if not ROW_NUMBERS.fullmatch(name)])
+    table = table.select([i for i, name in enumerate(table.column_names) if not tables.ROW_NUMBERS.fullmatch(name)])
     check_names(path, table.column_names, task)
+    is_a = pa.types
+    numbers = (is_a.is_integer, is_a.is_floating)
+    known = {"video": ("string", (is_a.is_string, is_a.is_large_string)), "frame": ("int32", numbers)}
     for name in table.column_names:
         kind = table.schema.field(name).type
-        if isinstance(kind, pa.DictionaryType):
-            kind = kind.value_type
-        right = (
-            pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            if name == "video"
-            else pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            if name == "frame"
-            else pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-        )
-        if not right:
-            want = {"video": "string", "frame": "int32"}.get(name, "float32")
+        kind = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
+        want, right = known.get(name, ("float32", (*numbers, is_a.is_boolean)))
+        if not any(is_kind(kind) for is_kind in right):
             raise InputError(f"{path}: column {name!r} is {kind}, expected {want}")
         if name in ("video", "frame") and table[name].null_count:
             raise InputError(f"{path}: column {name!r} has empty cells")
@@ -155,12 +132,11 @@ def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: 
 
     Raises InputError that names the first one that is none; the first of them is on `what` number `first`.
     """
-    if frames.dtype.kind == "f" and len(
-        bad := np.flatnonzero(~(np.abs(frames) < 2**62) | (frames != np.floor(frames)))
-    ):
-        raise InputError(
-            f"{path}: {what} {first + bad[0]}: frame is {frames[bad[0]]:g}, expected a whole number from 1"
-        )
+    if frames.dtype.kind == "f":
+        bad = np.flatnonzero(~(np.abs(frames) < 2**62) | (frames != np.floor(frames)))
+        if len(bad):
+            wrong = f"frame is {frames[bad[0]]:g}, expected a whole number from 1"
+            raise InputError(f"{path}: {what} {first + bad[0]}: {wrong}")
     return frames.astype(np.int64)
 
 

@@ -21,6 +21,7 @@ from pydantic import model_validator
 from extract.config import Strict
 from heads.data import table
 from heads.data.table import Block, Rows, Source
+from heads.data.temporal import TemporalColumns
 
 By = Literal["none", "recording", "person"]
 KINDS = ("logits", "va", "embedding", "table")
@@ -100,7 +101,7 @@ class RelativeColumns:
         else:
             centre, spread = self._baseline(rows if self.among is None else rows.take(self.among), block)
         values = (block.values[rows.pick].astype(np.float64) - centre) / spread
-        values[~rows.present.get(block.network, np.ones(len(rows), bool))] = 0
+        values[~rows.having(block.network)] = 0
         names = block.names or tuple(f"{block.kind}.{i}" for i in range(values.shape[1]))
         inside = len(block.kind) + 1
         marked = tuple(f"{block.kind}.{MARK}.{name[inside:]}" for name in names)
@@ -116,37 +117,36 @@ class RelativeColumns:
 
     def _baseline(self, rows: Rows, block: Block) -> Baseline:
         """Of the rows that have the network. Without any: 0 and 1."""
-        own = np.flatnonzero(rows.present.get(block.network, np.ones(len(rows), bool)))
+        own = np.flatnonzero(rows.having(block.network))
         width = block.values.shape[1]
         if not len(own):
             return np.zeros(width), np.ones(width)
-        if self.settings.centre == "mean":
+        if by_mean := self.settings.centre == "mean":
             values = block.values[rows.pick[own]].astype(np.float64)
             centre = values.mean(0)
-            spread = values.std(0) if self.settings.spread else np.ones(width)
         else:
-            items = own[:: -(-len(own) // MOST_FOR_MEDIANS)]
-            values = block.values[rows.pick[items]].astype(np.float64)
+            values = block.values[rows.pick[own[:: -(-len(own) // MOST_FOR_MEDIANS)]]].astype(np.float64)
             centre = np.median(values, 0)
-            spread = NORMAL * np.median(np.abs(values - centre), 0) if self.settings.spread else np.ones(width)
-        spread = np.where(spread > FLAT * (1 + np.abs(centre)), spread, 1.0)
-        return centre, spread
+        if not self.settings.spread:
+            return centre, np.ones(width)
+        spread = values.std(0) if by_mean else NORMAL * np.median(np.abs(values - centre), 0)
+        return centre, np.where(spread > FLAT * (1 + np.abs(centre)), spread, 1.0)
 
 
 def extender(
     settings: Relative,
-    temporal: Callable[[Rows], Rows] | None,
+    columns: TemporalColumns,
     work: Path,
     sources: Iterable[Source],
     videos: Iterable[str],
     people: Mapping[str, str] | None,
     among: NDArray[np.bool_] | None = None,
 ) -> Callable[[Rows], Rows] | None:
-    """What table.load does with each of these videos: relative columns, then `temporal` ones of them; None: nothing.
+    """What table.load does with each of these videos: relative columns, then temporal ones of them; None: nothing.
 
-    `people`: video -> person, where they are known. `among`: of the one recording that is given the rows to be relative
-    to.
+    `people`: video -> person, where known. `among`: which rows of the one recording that is given to be relative to.
     """
+    temporal = columns.add if columns.tables else None
     if not settings.applies():
         return temporal
     every = [replace(source, kinds=(*source.kinds, *source.beside), beside=()) for source in sources]
@@ -155,5 +155,5 @@ def extender(
         if video in people:
             of.setdefault(people[video], []).append(video)
     together = {video: tuple(group) for group in of.values() if len(group) > 1 for video in group}
-    columns = RelativeColumns(settings, together, lambda items: table.load(work, every, items), among)
-    return columns.add if temporal is None else lambda rows: temporal(columns.add(rows))
+    own = RelativeColumns(settings, together, lambda items: table.load(work, every, items), among)
+    return own.add if temporal is None else lambda rows: temporal(own.add(rows))

@@ -63,8 +63,7 @@ def find(work: Path, networks: Iterable[str], val: Collection[str], train: Colle
     """Validation videos that look like the person of another or of one of train, by the first of the networks that has
     an embedding on disk; None where none has. Sides of one recording are not compared: they are kept together anyway.
 
-    TOGETHER videos are in memory at a time, of each FRAMES frames. At the size of Aff-Wild2 (594 videos, 1,280 columns)
-    about five seconds of one core.
+    TOGETHER videos are in memory at a time, of each FRAMES frames. 594 videos of 1,280 columns take five seconds.
     """
     videos = sorted({*val, *train})
     for network in networks:

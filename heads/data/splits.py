@@ -23,9 +23,7 @@ BINS = np.linspace(-1, 1, 6)[1:-1]
 
 
 def recording(video: str, among: Container[str]) -> str:
-    """The recording that a video is of: its name, without the side where the other side, or `x` itself, is `among` the
-    videos.
-    """
+    """The recording that a video is of: its name, without the side where the other, or `x` itself, is `among` them."""
     name = strip_side(video)
     return name if sum(f"{name}{side}" in among for side in ("", *SIDES)) > 1 else video
 
@@ -84,15 +82,10 @@ def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: i
 
 
 def dev_videos(
-    counts: NDArray[np.float64],
-    frames: NDArray[np.int64],
-    seed: int,
-    share: float = SHARE,
-    draws: int = DRAWS,
-    of: NDArray[np.int64] | None = None,
+    counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, of: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """Choose about `share` of the videos [V] for the dev slice: the best of `draws` seeded random draws. With `of` [V],
-    the number of each video's group, about `share` of the groups: whole ones.
+    """Choose about SHARE of the videos [V] for the dev slice: the best of DRAWS seeded random draws. With `of` [V],
+    the number of each video's group, about SHARE of the groups: whole ones.
 
     Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
     frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos
@@ -100,7 +93,7 @@ def dev_videos(
     """
     if of is not None:
         whole = _together(of, frames).astype(np.int64)
-        return dev_videos(_together(of, counts), whole, seed, share, draws)[of] & (frames > 0)
+        return dev_videos(_together(of, counts), whole, seed)[of] & (frames > 0)
     usable = np.flatnonzero(frames > 0)
     chosen = np.zeros(len(frames), bool)
     if len(usable) < 2:
@@ -109,13 +102,13 @@ def dev_videos(
     both = (counts > 0).sum(0) >= 2
     rates = counts.sum(0) / sizes.sum()
     rng = np.random.default_rng(seed)
-    size = min(max(1, round(share * len(usable))), len(usable) - 1)
+    size = min(max(1, round(SHARE * len(usable))), len(usable) - 1)
     best, best_cost = None, np.inf
-    for _ in range(draws):
+    for _ in range(DRAWS):
         draw = rng.permutation(len(usable))[:size]
         dev = counts[draw].sum(0)
         lacking = (both & ((dev == 0) | (dev == counts.sum(0)))).sum()
-        off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - share)
+        off = np.abs(dev / sizes[draw].sum() - rates).sum() + abs(sizes[draw].sum() / sizes.sum() - SHARE)
         if (cost := 1000.0 * lacking + off) < best_cost:
             best, best_cost = draw, cost
     chosen[usable[best]] = True
@@ -135,8 +128,7 @@ def folds(
 
     Greedy: the heaviest recording first, each to the fold that stays closest to its fair share of every column. Only
     recordings with a video that is `known` [V] (has a labelled frame) make folds; the others follow at the end. Fewer
-    folds than asked for where fewer recordings are known; none where none is. Each fold's videos rise, and so do the
-    folds.
+    folds than asked for where fewer recordings are known. Each fold's videos rise, and so do the folds.
     """
     of = groups(videos, people)
     content, known = _together(of, content), _together(of, known) > 0
@@ -167,9 +159,7 @@ def folds(
 def fold_numbers(
     annotations: Mapping[str, Annotation], task: Task, count: int, seed: int, people: Mapping[str, str] | None = None
 ) -> list[list[str]]:
-    """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels, by the
-    annotations alone (see `folds`).
-    """
+    """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels (`folds`)."""
     names = sorted(annotations)
     known = np.array([int(annotations[name].valid.sum()) for name in names], np.int64)
     truth = np.concatenate([annotations[name].values[annotations[name].valid] for name in names])

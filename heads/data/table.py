@@ -7,9 +7,11 @@ block per (network, kind); a subset of rows is a view (`take`), and only a batch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.data import feature_file, lazy_block
 from heads.data.lazy_block import LazyBlock
+
+T = TypeVar("T")
 
 PRESENT = "present"
 """The kind of the column that says where an optional source has features."""
@@ -106,9 +110,19 @@ class Rows:
         return np.searchsorted(self.video, np.arange(len(self.videos) + 1))
 
     @property
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Of each video its name, its first row and the one behind its last. Of rows in their order."""
+        ends = self.ends.tolist()
+        return list(zip(self.videos, ends[:-1], ends[1:], strict=True))
+
+    @property
     def present(self) -> dict[str, NDArray[np.bool_]]:
         """Of each optional network, which rows have its features, [N]."""
         return {b.network: b.values[self.pick][:, 0] > 0.5 for b in self.blocks if b.kind == PRESENT}
+
+    def having(self, network: str) -> NDArray[np.bool_]:
+        """Which rows have a network's features, [N]: all, where it is not optional."""
+        return self.present.get(network, np.ones(len(self), bool))
 
     def take(self, index: NDArray[np.generic]) -> Rows:
         """The rows at `index` (numbers or mask), as a view: no features are copied."""
@@ -120,9 +134,7 @@ class Rows:
         out = np.empty((len(rows), self.width), np.float32)
         at = 0
         for block in self.blocks:
-            if isinstance(block.values, LazyBlock):
-                out[:, at : at + block.values.shape[1]] = block.values[rows]
-            elif block.values.dtype == np.float16:
+            if block.values.dtype == np.float16 and not isinstance(block.values, LazyBlock):
                 from heads.data import float16
 
                 float16.widen(block.values, rows, out, at)
@@ -135,6 +147,13 @@ class Rows:
         """All rows in order, some thousands at a time."""
         for start in range(0, len(self), CHUNK):
             yield self.batch(slice(start, start + CHUNK))
+
+    def map(self, scores: Callable[[NDArray[np.float32]], NDArray[np.generic]], outputs: int) -> NDArray[np.float32]:
+        """What `scores` gives of all rows, [N, outputs], some thousands at a time."""
+        out = np.empty((len(self), outputs), np.float32)
+        for start, chunk in zip(range(0, len(self), CHUNK), self.chunks(), strict=True):
+            out[start : start + CHUNK] = scores(chunk)
+        return out
 
 
 @dataclass(frozen=True)
@@ -152,8 +171,26 @@ class Labelled:
         return Labelled(self.rows.take(index), self.truth[index])
 
 
+def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+    """Numbers of `most` of so many rows, evenly spaced, rising; all where there are no more."""
+    return np.arange(rows) if rows <= most else np.arange(most) * rows // most
+
+
+def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
+    """What is read from each of `starts` on; the next is read while the caller uses this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(read, start) for start in starts[:1]]
+        for start in starts:
+            now = coming.pop().result()
+            if start != starts[-1]:
+                coming.append(pool.submit(read, start + starts.step))
+            yield now
+
+
 Frames = dict[str, NDArray[np.int32]]
 """Video -> frame numbers, rising."""
+Widths = dict[tuple[str, str], int]
+"""Columns by network and kind."""
 
 
 def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Frames:
@@ -169,9 +206,9 @@ def frames(work: Path, sources: Iterable[Source], videos: Iterable[str]) -> Fram
 def bare(result: Frames) -> Rows:
     """Rows without columns."""
     lengths = [len(items) for items in result.values()]
-    numbers = np.concatenate(list(result.values())) if result else np.empty(0, np.int32)
+    numbers = np.concatenate([np.empty(0, np.int32), *result.values()]).astype(np.int32)
     video = np.repeat(np.arange(len(result), dtype=np.int32), lengths)
-    return Rows(tuple(result), video, numbers.astype(np.int32), (), np.arange(len(numbers)))
+    return Rows(tuple(result), video, numbers, (), np.arange(len(numbers)))
 
 
 def load(
@@ -195,14 +232,11 @@ def load(
     there = frames(work, sources, videos)
     kept = there if keep is None else {v: f[np.isin(f, keep.get(v, ()))] for v, f in there.items()}
     rows = bare({video: group for video, group in kept.items() if len(group)})
-    widths: dict[tuple[str, str], int] = {}
+    widths: Widths = {}
     blocks: list[Block] = []
-    for video, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
+    for video, start, end in rows.spans:
         item = _video(work, sources, video, there[video], extend is not None, widths)
-        if extend is not None:
-            hidden = {(source.network, kind) for source in sources for kind in source.beside}
-            item = extend(item)
-            item = replace(item, blocks=tuple(b for b in item.blocks if (b.network, b.kind) not in hidden))
+        item = hide_beside(extend(item), sources) if extend is not None else item
         if not blocks:
             blocks = [_empty(work, rows, block, on_disk) for block in item.blocks]
         everything = end - start == len(there[video])
@@ -213,23 +247,23 @@ def load(
     return replace(rows, blocks=tuple(blocks))
 
 
+def hide_beside(rows: Rows, sources: Iterable[Source]) -> Rows:
+    """The rows without the kinds of `sources` that are no columns themselves."""
+    hidden = {(source.network, kind) for source in sources for kind in source.beside}
+    return replace(rows, blocks=tuple(b for b in rows.blocks if (b.network, b.kind) not in hidden))
+
+
 def _empty(work: Path, rows: Rows, like: Block, on_disk: bool) -> Block:
     """A block of all rows, to be filled; or one that need not be, where it is large and may stay on disk."""
     width = like.values.shape[1]
     if on_disk and like.kind == "embedding" and not like.relative and 2 * len(rows) * width > lazy_block.IN_MEMORY:
-        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-        files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in spans)
-        return replace(like, values=lazy_block.embedding(like.network, width, files))
+        files = ((store.path(work, like.network, video), rows.frame[a:b]) for video, a, b in rows.spans)
+        return replace(like, values=lazy_block.embedding(width, files))
     return replace(like, values=np.empty((len(rows), width), like.values.dtype))
 
 
 def _video(
-    work: Path,
-    sources: tuple[Source, ...],
-    video: str,
-    common: NDArray[np.int32],
-    beside: bool,
-    widths: dict[tuple[str, str], int],
+    work: Path, sources: tuple[Source, ...], video: str, common: NDArray[np.int32], beside: bool, widths: Widths
 ) -> Rows:
     """One video's rows, all kinds of all networks; `widths` are those of the videos before."""
     blocks = []
@@ -244,19 +278,15 @@ def _video(
         at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
         for kind in kinds:
             values = feature_file.check_values(result[kind], kind, source.network, video, own, path)
-            _check_width(path, source.network, kind, values.shape[1], widths)
-            blocks.append(Block(source.network, kind, values[at], _names(path, kind, values.shape[1])))
+            if (width := widths.setdefault((source.network, kind), values.shape[1])) != values.shape[1]:
+                raise InputError(
+                    f"{path}: {kind} has {values.shape[1]} columns, in other videos it has {width}; delete the wrong "
+                    f"files and run python -m extract.run again"
+                )
+            blocks.append(Block(source.network, kind, values[at], _names(path, kind, width)))
         if source.optional:
             blocks.append(Block(source.network, PRESENT, there[:, None].astype(np.float32)))
     return replace(bare({video: common}), blocks=tuple(blocks))
-
-
-def _check_width(path: Path, network: str, kind: str, result: int, widths: dict[tuple[str, str], int]) -> None:
-    if (width := widths.setdefault((network, kind), result)) != result:
-        raise InputError(
-            f"{path}: {kind} has {result} columns, in other videos it has {width}; delete the wrong "
-            f"files and run python -m extract.run again"
-        )
 
 
 def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
@@ -268,14 +298,10 @@ def _names(path: Path, kind: str, width: int) -> tuple[str, ...]:
 
 def _common_frames(work: Path, sources: tuple[Source, ...], video: str) -> NDArray[np.int32]:
     """The frames of a video that every network has, rising; none where a network has no file of it."""
-    common: NDArray[np.int32] | None = None
-    for source in sources:
-        path = store.path(work, source.network, video)
-        if not path.exists():
-            return np.empty(0, np.int32)
-        frames = feature_file.index(path)[0]
-        common = frames if common is None else np.intersect1d(common, frames, assume_unique=True)
-    return common if common is not None else np.empty(0, np.int32)
+    paths = [store.path(work, source.network, video) for source in sources]
+    if not paths or not all(path.exists() for path in paths):
+        return np.empty(0, np.int32)
+    return reduce(partial(np.intersect1d, assume_unique=True), [feature_file.index(path)[0] for path in paths])
 
 
 def truth(
@@ -287,7 +313,7 @@ def truth(
     """
     values = task.as_truth(np.zeros((len(rows), task.columns), task.dtype))
     valid = np.zeros(len(rows), bool)
-    for name, start, end in zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True):
+    for name, start, end in rows.spans:
         if (annotation := annotations.get(name)) is None:
             continue
         at = rows.frame[start:end] - 1

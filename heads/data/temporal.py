@@ -27,8 +27,8 @@ from pydantic import Field, field_validator
 from extract.config import Strict
 from extract.runtime import limits
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json, write_whole
-from heads.data.arrays import read_tensors
+from extract.runtime.run_folder import write_json
+from heads.data.arrays import read_tensors, write_tensors
 from heads.data.table import Block, Rows
 
 KIND = "temporal"
@@ -93,8 +93,8 @@ class TemporalColumns:
         wanted = [(window, statistic) for window in table.windows for statistic in table.statistics]
         dtype = np.float16 if table.kind == "embedding" else np.float32
         out = np.zeros((len(rows), len(wanted) * width), dtype)
-        there = rows.present.get(block.network, np.ones(len(rows), bool))
-        for start, end in zip(rows.ends[:-1], rows.ends[1:], strict=True):
+        there = rows.having(block.network)
+        for _, start, end in rows.spans:
             own = start + np.flatnonzero(there[start:end])
             values = self._values(rows, block, own, table)
             for i, made in enumerate(statistics(values, rows.frame[own], wanted)):
@@ -121,13 +121,10 @@ class TemporalColumns:
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""
-        from safetensors.numpy import save
-
         write_json(folder / "temporal.json", [table.model_dump(mode="json") for table in self.tables])
         arrays = {f"{c.network} {name}": getattr(c, name) for c in self.components for name in ("mean", "axes")}
         if arrays:
-            with write_whole(folder / "temporal.safetensors") as temporary:
-                temporary.write_bytes(save(arrays))
+            write_tensors(folder / "temporal.safetensors", arrays)
 
     @staticmethod
     def load(folder: Path) -> TemporalColumns:
@@ -154,20 +151,16 @@ def fit(rows: Rows, tables: Sequence[Temporal]) -> TemporalColumns:
     An optional network's are learnt from the rows that have it.
     """
     most = max((table.components for table in tables if table.kind == "embedding"), default=0)
-    there, learnt = rows.present, []
-    for i, block in enumerate(rows.blocks):
-        if most and block.kind == "embedding":
-            own = rows.take(np.flatnonzero(there[block.network])) if block.network in there else rows
-            learnt.append(principal(own, i, most))
-    return TemporalColumns(tuple(tables), tuple(learnt))
+    embeddings = [block for block in rows.blocks if most and block.kind == "embedding"]
+    learnt = tuple(principal(rows.take(np.flatnonzero(rows.having(b.network))), b, most) for b in embeddings)
+    return TemporalColumns(tuple(tables), learnt)
 
 
-def principal(rows: Rows, number: int, components: int) -> Components:
+def principal(rows: Rows, block: Block, components: int) -> Components:
     """The first principal components of one block's columns, by their covariance, in float64 and bounded memory.
 
     Signs are such that the largest entry of an axis is positive.
     """
-    block = rows.blocks[number]
     only = replace(rows, blocks=(block,))
     width = block.values.shape[1]
     shift = only.batch(slice(0, 1))[0].astype(np.float64) if len(rows) else np.zeros(width)

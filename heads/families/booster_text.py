@@ -37,7 +37,7 @@ def check(text: str, where: object, columns: int | None = None) -> None:
     try:
         if odd := ODD.search(text):
             raise ValueError(f"the character {odd[0]!r}")
-        facts = _facts(head)
+        facts = read_facts(head)
         widest, each = int(facts["max_feature_idx"]), int(facts["num_tree_per_iteration"])
         if not 1 <= each <= MOST_CLASSES or facts["num_class"] != str(each) or len(trees) % each:
             raise ValueError(f"{len(trees)} trees, {each} at a time, for {facts['num_class']} classes")
@@ -45,7 +45,7 @@ def check(text: str, where: object, columns: int | None = None) -> None:
             raise ValueError(f"{widest + 1} columns")
         for tree in trees:
             number += 1
-            _check_tree(_facts(tree.partition("\n\n")[0]), widest)
+            _check_tree(read_facts(tree.partition("\n\n")[0]), widest)
     except (KeyError, ValueError, OverflowError) as error:
         what = f"tree {number}" if number >= 0 else "its head"
         raise InputError(f"{where}: no booster of ours: {what}: {error}; make the head anew") from None
@@ -76,7 +76,7 @@ def _check_tree(facts: dict[str, str], widest: int) -> None:
             raise ValueError("a child that it does not have")
 
 
-def _facts(text: str) -> dict[str, str]:
+def read_facts(text: str) -> dict[str, str]:
     """The lines `key=value`. Raises ValueError for a key that is there twice: the library may take the other one."""
     pairs = [line.split("=", 1) for line in text.split("\n") if "=" in line]
     if len(facts := {key: value for key, value in pairs}) < len(pairs):

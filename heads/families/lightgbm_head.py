@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
-from extract.runtime.run_folder import write_json, write_text, write_whole
-from heads.abaw.tasks import SINGLE_TASKS
+from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
 from heads.base.linear import Linear, fit_linear
 from heads.base.threads import threads
-from heads.data.arrays import read_npz
+from heads.data.arrays import read_npz, write_npz
 from heads.data.table import CHUNK, Labelled, Rows
 from heads.families import booster_text
 
@@ -29,6 +28,12 @@ HISTOGRAMS = 2048
 """MB for histograms."""
 SAMPLE = 100_000
 """Rows from which the bins are made; of many columns, they are most of the memory."""
+
+
+LIGHTGBM_KEYS = {
+    "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2", "max_bin"
+}  # fmt: skip
+"""Settings that LightGBM takes as they are."""
 
 
 class LightGbmSettings(HeadSettings):
@@ -76,30 +81,31 @@ class LightGbm(Head):
 
         names = self._names()
         self.linear = fit_linear(train) if self.task.is_regression and self.settings.target == "residual" else None
-        constants = [
-            self._constant(train.truth if train.truth.ndim == 1 else train.truth[:, i]) for i in range(len(names))
-        ]
+        constants = [self._constant(_column(train.truth, i)) for i in range(len(names))]
         train, dev = self._left(train), self._left(dev)
         weights = row_weights(train.truth, self.task, self.settings.balance)
-        dev_weights = _like_train(train.truth, weights, dev.truth, self.task.name)
+        dev_weights = _like_train(train.truth, weights, dev.truth, self.task)
         # free_raw_data=False: one binned matrix serves all outputs, only labels and weights change
         data = lightgbm.Dataset(_sequence(train.rows), free_raw_data=False, params=self._params(seed))
         held = data.create_valid(_sequence(dev.rows)) if len(dev) else None
         self.boosters: list[str | float] = []
         trees: dict[str, int | None] = {}
         for i, name in enumerate(names):
-            label, dev_label = (t if t.ndim == 1 else t[:, i] for t in (train.truth, dev.truth))
             if (constant := constants[i]) is not None:
                 self.boosters.append(constant if self.linear is None else 0.0)
                 trees[name] = None
             else:
-                data.set_label(label.astype(np.float32)).set_weight(weights if weights.ndim == 1 else weights[:, i])
-                if held is not None:
-                    held.set_label(dev_label.astype(np.float32)).set_weight(
-                        dev_weights if dev_weights.ndim == 1 else dev_weights[:, i]
-                    )
-                booster = self._boost(data, held, seed, self.trees.get(name, self.settings.trees_without_dev))
-                trees[name] = booster.best_iteration if held is not None else booster.current_iteration()
+                for part, truth, weight in ((data, train.truth, weights), (held, dev.truth, dev_weights)):
+                    if part is not None:
+                        part.set_label(_column(truth, i).astype(np.float32)).set_weight(_column(weight, i))
+                if held is None:
+                    most = self.trees.get(name, self.settings.trees_without_dev)
+                    booster = lightgbm.train(self._params(seed), data, most)
+                    trees[name] = booster.current_iteration()
+                else:
+                    stop, most = lightgbm.early_stopping(self.settings.patience, verbose=False), self.settings.trees
+                    booster = lightgbm.train(self._params(seed), data, most, valid_sets=[held], callbacks=[stop])
+                    trees[name] = booster.best_iteration
                 self.boosters.append(booster.model_to_string(num_iteration=trees[name]))
             on_progress((i + 1) / len(names), name)
         self.trees = {name: count for name, count in trees.items() if count is not None}
@@ -131,18 +137,10 @@ class LightGbm(Head):
         return None
 
     def _params(self, seed: int) -> dict[str, Any]:
-        s = self.settings
-        objective = "binary" if self.task.is_multilabel else self.task.labels
         return {
-            "objective": objective,
-            "learning_rate": s.learning_rate,
-            "num_leaves": s.num_leaves,
-            "min_data_in_leaf": s.min_data_in_leaf,
-            "feature_fraction": s.feature_fraction,
-            "bagging_fraction": s.bagging_fraction,
+            "objective": "binary" if self.task.is_multilabel else self.task.labels,
+            **self.settings.model_dump(include=LIGHTGBM_KEYS),
             "bagging_freq": 1,
-            "lambda_l2": s.lambda_l2,
-            "max_bin": s.max_bin,
             "num_threads": threads(),
             "seed": seed,
             "deterministic": True,
@@ -154,55 +152,40 @@ class LightGbm(Head):
             **({"num_class": len(self.task.outputs)} if self.task.is_multiclass else {}),
         }
 
-    def _boost(self, data: Any, held: Any, seed: int, trees: int) -> Any:
-        import lightgbm
-
-        s = self.settings
-        if held is None:
-            return lightgbm.train(self._params(seed), data, trees)
-        stop = lightgbm.early_stopping(s.patience, verbose=False)
-        return lightgbm.train(self._params(seed), data, s.trees, valid_sets=[held], callbacks=[stop])
-
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
         loaded = [b if isinstance(b, float) else booster_text.booster(b) for b in self.boosters]
-        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
-        at = 0
-        for chunk in rows.chunks():
-            part = out[at : (at := at + len(chunk))]
+        outputs = len(self.task.outputs)
+
+        def scores(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+            out = np.empty((len(chunk), outputs), np.float32)
             for i, booster in enumerate(loaded):
-                if self.task.is_multiclass:
-                    part[:] = (
-                        np.eye(len(self.task.outputs))[int(booster)]
-                        if isinstance(booster, float)
-                        else booster.predict(chunk, num_threads=threads())
-                    )
+                at = slice(None) if self.task.is_multiclass else i
+                if not isinstance(booster, float):
+                    out[:, at] = booster.predict(chunk, num_threads=threads())
                 else:
-                    part[:, i] = (
-                        booster if isinstance(booster, float) else booster.predict(chunk, num_threads=threads())
-                    )
+                    out[:, at] = np.eye(outputs)[int(booster)] if self.task.is_multiclass else booster
             if self.linear is not None:
-                part += self.linear.of(chunk)
-        return np.clip(out, self.task.lowest, 1.0)
+                out += self.linear.of(chunk)
+            return out
+
+        return np.clip(rows.map(scores, outputs), self.task.lowest, 1.0)
 
     def save(self, folder: Path) -> None:
         """Each booster in LightGBM's own text form, and constants.json for the outputs that have none."""
         for i, booster in enumerate(self.boosters):
             if isinstance(booster, str):
-                write_text(folder / f"booster_{i}.txt", booster)
+                run_folder.write_text(folder / f"booster_{i}.txt", booster)
         if self.linear is not None:
-            with write_whole(folder / "linear.npz") as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, coefficients=self.linear.coefficients, intercept=self.linear.intercept)
+            write_npz(folder / "linear.npz", vars(self.linear))
         constants = {str(i): b for i, b in enumerate(self.boosters) if isinstance(b, float)}
-        write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
+        run_folder.write_json(folder / "constants.json", {"outputs": len(self.boosters), "constants": constants})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
         self.linear = None
         if (path := folder / "linear.npz").exists():
-            arrays = read_npz(path)
-            self.linear = Linear(arrays["coefficients"], arrays["intercept"])
-            self.linear.check(len(self.task.outputs))
+            self.linear = Linear.read(read_npz(path), len(self.task.outputs))
         about = run_folder.read_json(folder / "constants.json", "make the head anew")
         if about["outputs"] != len(self._names()):
             raise ValueError(f"constants.json: {about['outputs']!r} outputs, expected {len(self._names())}")
@@ -235,13 +218,18 @@ def _sequence(rows: Rows) -> Any:
     return Sequence()
 
 
+def _column(values: NDArray[np.generic], i: int) -> NDArray[Any]:
+    """Of an output, where each has its own; else what all share."""
+    return values if values.ndim == 1 else values[:, i]
+
+
 def _like_train(
-    truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: str
+    truth: NDArray[np.generic], weights: NDArray[np.float64], dev: NDArray[np.generic], task: Task
 ) -> NDArray[np.float64]:
     """Weights of dev rows: each label weighs what it weighs in train, so that dev's loss is train's. New labels: 1."""
-    if SINGLE_TASKS[task].is_regression:
+    if task.is_regression:
         return np.ones(len(dev))
-    if SINGLE_TASKS[task].is_multiclass:
+    if task.is_multiclass:
         by_class = np.ones(256)
         by_class[truth.astype(np.int64)] = weights
         return by_class[dev.astype(np.int64)]

@@ -21,7 +21,6 @@ from pydantic import Field, model_validator
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
 from heads.data import feature_file
@@ -73,13 +72,6 @@ class PretrainedSettings(HeadSettings):
         if self.relative.logits != "none" or self.relative.va != "none":
             raise ValueError("a pretrained head predicts logits and va as they are: they cannot be relative")
         return self
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities [n, C] of logits [n, C]; each row is shifted by its own largest, so that none overflows."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    powers = np.exp(shifted)
-    return powers / powers.sum(1, keepdims=True)
 
 
 ABSENT = -1
@@ -195,6 +187,8 @@ class Pretrained(Head):
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
+        from scipy.special import softmax
+
         if self.task.is_regression:
             return values.astype(np.float64)
         outputs = np.array(match_outputs(block, self.task))
@@ -204,12 +198,13 @@ class Pretrained(Head):
         values, outputs = values[:, wanted], outputs[wanted]
         if block.network not in self.ready:
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
-        chances = values.astype(np.float64) + 1e-12 if self.ready[block.network] else softmax(values)
+        values = values.astype(np.float64)
+        chances = values + 1e-12 if self.ready[block.network] else softmax(values, axis=1)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(self.task.outputs))[outputs]
 
     def save(self, folder: Path) -> None:
         """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""
-        write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
+        run_folder.write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
         if self.mlp is not None:
             (folder / "mlp").mkdir(exist_ok=True)
             self.mlp.save(folder / "mlp")

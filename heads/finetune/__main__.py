@@ -36,14 +36,7 @@ CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/
 
 
 def main(
-    config: Config,
-    task: str,
-    network: str,
-    name: str,
-    work: Path,
-    seed: int = 0,
-    redo: bool = False,
-    folds: int = 0,
+    config: Config, task: str, network: str, name: str, work: Path, seed: int = 0, redo: bool = False, folds: int = 0
 ) -> Path:
     """Fine-tune `network` for a task, or go on where a killed process was; returns `<work>/networks/<name>`, which
     holds `<name>.onnx` and its section of a config, `<name>.toml`.
@@ -52,7 +45,10 @@ def main(
     features of these videos are then theirs. What is finished and made from the same things is kept, unless pictures
     that could not be read were mended since, or to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
     """
-    _check_names(config, task, network, name, work)
+    if task not in TASK_NAMES:
+        hint = f"; of {MTL} one part: {', '.join(SUBTASKS)}" if task == MTL else did_you_mean(task, TASK_NAMES)
+        raise InputError(f"--task {task}: no such task; there are {', '.join(TASK_NAMES)}{hint}")
+    names.check(name, config, work, network)
     facts = find(task)
     config.refuse_template(facts.place.partition("/")[0])
     recipe = names.find_section(config, "finetune", config.finetune, name, Recipe())
@@ -107,7 +103,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
     from extract.learning import train as training
 
     facts, recipe, name = job.task, job.recipe, job.name
-    mark = _fingerprint(facts, job.start, recipe, data, job.seed)
+    mark = _fingerprint(job, data)
     if not job.redo and run_folder.is_done(folder, mark) and not pictures.were_mended(folder):
         return folder
     network_facts.folds_file(job.folder / f"{name}.onnx").unlink(missing_ok=True)  # they will not belong together
@@ -139,25 +135,17 @@ def _drop_checkpoints(folder: Path) -> None:
         (folder / left).unlink(missing_ok=True)
 
 
-def _check_names(config: Config, task: str, network: str, name: str, work: Path) -> None:
-    """Raise InputError for no task, and for a name that a file or a network cannot have."""
-    if task not in TASK_NAMES:
-        hint = f"; of {MTL} one part: {', '.join(SUBTASKS)}" if task == MTL else did_you_mean(task, TASK_NAMES)
-        raise InputError(f"--task {task}: no such task; there are {', '.join(TASK_NAMES)}{hint}")
-    names.check(name, config, work, network)
-
-
-def _fingerprint(task: Task, start: Start, recipe: Recipe, data: TrainingPictures, seed: int) -> str:
+def _fingerprint(job: Job, data: TrainingPictures) -> str:
     """Of all that decides the network. How often a checkpoint is written does not."""
-    network = start.network
+    network = job.start.network
     return run_folder.fingerprint(
         {
-            "task": [task.name, task.outputs],
-            "start": [start.sha256, network.size, network.colour, network.mean, network.std, network.arch],
-            "recipe": recipe.model_dump(mode="json", exclude={"save_every"}),
+            "task": [job.task.name, job.task.outputs],
+            "start": [job.start.sha256, network.size, network.colour, network.mean, network.std, network.arch],
+            "recipe": job.recipe.model_dump(mode="json", exclude={"save_every"}),
             "pictures": [data.train.mark(), data.dev.mark()],
             "weights": data.target.weights.tolist(),
-            "seed": seed,
+            "seed": job.seed,
             "code": [run_folder.code_hash("extract/learning"), *(run_folder.file_hash(ROOT / file) for file in CODE)],
             "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
         }

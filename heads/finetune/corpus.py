@@ -55,7 +55,7 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
     pictures, videos = list_pictures(config.corpus, annotations, task)
     if not len(pictures):
         raise InputError(f"{folder}: no annotated frame has a picture in {', '.join(map(str, config.corpus.frames))}")
-    whole = _divide(pictures, videos, task, recipe, seed, person_of, str(folder))
+    whole = _divide(pictures, videos, splits.groups(videos, person_of), task, recipe, seed, str(folder))
     if not folds:
         return [whole]
     known = {video: annotations[video] for video in videos}
@@ -70,21 +70,28 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
         part = pictures.take(np.isin(pictures.video, [videos.index(video) for video in rest]))
         place = f"{folder}, without fold {number} of {folds}"
         akin = tuple(video for video in everybody if of[video] in groups)
-        results.append(replace(_divide(part, rest, task, recipe, seed, person_of, place), held_out=akin))
+        learnt = _divide(part, rest, splits.groups(rest, person_of), task, recipe, seed, place)
+        results.append(replace(learnt, held_out=akin))
     return results
 
 
 def _divide(
     pictures: LabelledPictures,
     videos: list[str],
+    of: NDArray[np.int64],
     task: Task,
     recipe: Recipe,
     seed: int,
-    person_of: dict[str, str] | None,
     place: str,
 ) -> TrainingPictures:
-    """What is learnt from, and what chooses the epoch."""
-    held = _hold_out(task, pictures, videos, person_of, place, seed)
+    """What is learnt from, and whole groups of videos (`of` [V]) that choose the epoch, as the dev slices of heads."""
+    counts = splits.label_counts(pictures.truth, pictures.video, len(videos), task)
+    held = splits.dev_videos(counts, np.bincount(pictures.video, minlength=len(videos)), seed, of=of)
+    if not held.any():
+        raise InputError(
+            f"{place}: {len(videos)} annotated videos with pictures, of {of.max() + 1} recording or person; expected "
+            f"at least two, as the best epoch is chosen on videos that the network does not learn from"
+        )
     rows = np.arange(len(pictures))
     within = rows - np.searchsorted(pictures.video, pictures.video)
     train = pictures.take(~held[pictures.video] & (within % recipe.stride == 0))
@@ -105,32 +112,9 @@ def list_pictures(corpus: Corpus, annotations: dict[str, Annotation], task: Task
             videos.append(name)
             names += [listed.names[i] for i in there]
             truth.append(annotation.values[at[there]])
-    empty = task.as_truth(np.empty((0, task.columns)))
-    labels = np.concatenate(truth) if truth else empty
-    pictures = LabelledPictures(
-        tuple(folders[name].folder for name in videos), np.array(video, np.int32), tuple(names), labels
-    )
-    return pictures, videos
-
-
-def _hold_out(
-    task: Task,
-    pictures: LabelledPictures,
-    videos: list[str],
-    person_of: dict[str, str] | None,
-    place: str,
-    seed: int,
-) -> NDArray[np.bool_]:
-    """Which videos [V] choose the epoch: as the dev slices of heads, by recording and person."""
-    counts = splits.label_counts(pictures.truth, pictures.video, len(videos), task)
-    of = splits.groups(videos, person_of)
-    held = splits.dev_videos(counts, np.bincount(pictures.video, minlength=len(videos)), seed, of=of)
-    if not held.any():
-        raise InputError(
-            f"{place}: {len(videos)} annotated videos with pictures, of {of.max() + 1} recording or person; expected "
-            f"at least two, as the best epoch is chosen on videos that the network does not learn from"
-        )
-    return held
+    labels = np.concatenate(truth) if truth else task.as_truth(np.empty((0, task.columns)))
+    places = tuple(folders[name].folder for name in videos)
+    return LabelledPictures(places, np.array(video, np.int32), tuple(names), labels), videos
 
 
 def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, place: str) -> Target:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from extract.features.store import KINDS
 from heads.data import relative
-from heads.data.table import PRESENT, Block, Rows, Source, bare
+from heads.data.table import PRESENT, Block, Rows, Source, bare, hide_beside
 from heads.train.model import Model
 
 CHOICE = 512
@@ -78,13 +78,11 @@ class FrameMemory:
 def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
     """What a model says of the last frame [outputs], as if the video ended there."""
     rows = memory.rows(model.sources, model.columns, classes)
-    add = model.temporal.add if model.temporal.tables else None
-    settings = model.head.settings.relative
+    settings, columns = model.head.settings.relative, model.temporal
     even = memory.chosen(rows)  # the last frames, all of which are kept for windows, have no more weight than others
-    if (extend := relative.extender(settings, add, Path(), model.sources, rows.videos, None, even)) is not None:
+    if (extend := relative.extender(settings, columns, Path(), model.sources, rows.videos, None, even)) is not None:
         rows = extend(rows)
-    hidden = {(source.network, kind) for source in model.sources for kind in source.beside}
-    rows = replace(rows, blocks=tuple(block for block in rows.blocks if (block.network, block.kind) not in hidden))
+    rows = hide_beside(rows, model.sources)
     result: NDArray[np.float32] = model.predict(rows.take(np.array([len(rows) - 1])))[0]
     return result
 

@@ -2,9 +2,8 @@
 
     python -m heads.train.cluster_job < JOB.json
 
-is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A
-worker that was cut off may still be at it when the job is given to another: that one waits, and finds the head finished
-or the folder free.
+is such a job on a worker: `heads.train` on the features that the command saw, while holding the head's folder. A worker
+that was cut off may still be at it when another gets the job: that one waits, and finds it finished or the folder free.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from extract.jobs.cluster import Cluster
 from extract.jobs.job import Needs
 from extract.jobs.session import wait_until
 from extract.runtime import errors, process, run_folder
-from heads.abaw import read, test_list
 from heads.abaw.tasks import find
 from heads.base import threads
 from heads.data import feature_file
 from heads.train import job as training_job
 from heads.train.job import Job
+from heads.train.provenance import list_videos
 
 LIBRARIES_MEMORY = 1_500_000_000
 """Bytes that a process holds before it has read a row."""
@@ -44,8 +43,8 @@ def send(cluster: Cluster, name: str, job: Job) -> cluster_jobs.Job:
 
 def absolute(job: Job) -> Job:
     """The job by paths that hold in any folder."""
-    test = job.test.absolute() if job.test is not None else None
-    return replace(job, work=job.work.absolute(), train=job.train.absolute(), val=job.val.absolute(), test=test)
+    paths = {part: path.absolute() for part, path in job.paths if path is not None}
+    return replace(job, work=job.work.absolute(), paths=job.paths.model_copy(update=paths))
 
 
 def memory(work: Path, networks: Iterable[str]) -> int:
@@ -55,30 +54,20 @@ def memory(work: Path, networks: Iterable[str]) -> int:
 
 
 def main(told: dict[str, Any], say: Any) -> None:
-    """Make a head, unless another process has made it meanwhile.
-
-    Raises as `train.main`, and Failed where this machine does not see the features that the command saw.
-    """
+    """Make a head, unless another process has. Raises as `train.main`, and Failed where features are not seen here."""
     job = Job.of(told)
     with run_folder.hold_folder(job.folder):
         if run_folder.is_done(job.folder, job.mark):
             return
-        wait_for_features(job)
+        parts, marks = list_videos(job.paths, find(job.task)), job.inputs.get("features", {})
+        wait_until(  # one that is not seen yet would be taken for no face
+            lambda: marks == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in marks},
+            job.work / "features",
+            feature_file.SEEN,
+        )
         run_folder.begin(job.folder)
-        job.write(Path(job.folder) / "job.json")
+        job.write(job.folder / "job.json")
         training_job.main(job, lambda done, note: say({"done": round(done, 4), "note": note}))
-
-
-def wait_for_features(job: Job) -> None:
-    """Wait until this machine sees the features of the job's mark: one that is not seen yet is taken for no face."""
-    task = find(job.task)
-    parts = [{video for folder in (job.train, job.val) for video in read.read_folder(folder, task)}]
-    parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
-    wait_until(
-        lambda: job.features == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in job.features},
-        job.work / "features",
-        feature_file.SEEN,
-    )
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ or by person where people are known.
     model, facts = fit(prepared, prepared.part, seed)
     predictions = model.predict_videos(work, other_videos)
 
-For by-video folds, `prepared.within(videos)` learns what temporal columns learn from these videos alone; the features
-themselves are not copied.
+For folds, `prepared.within(videos)` learns temporal columns from these videos alone; no features are copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family, share_progress
 from heads.data import relative, splits, table, temporal
+from heads.data.people import NOBODY, People
 from heads.data.predictions import Predictions
 from heads.data.table import Labelled, Rows, Source
 from heads.data.temporal import TemporalColumns
@@ -65,9 +65,9 @@ def cut_rows(
     return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 
-def split_train_dev(labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True) -> TrainDevSplit:
-    """Labelled rows cut into train and dev (views; see `cut`). Without `dev` all is train."""
-    return _slices(labelled, *cut_rows(labelled, task, seed, stride, dev), stride)
+def split_train_dev(labelled: Labelled, task: Task, seed: int, stride: int) -> TrainDevSplit:
+    """Labelled rows cut into train and dev (views; see `cut_rows`)."""
+    return _slices(labelled, *cut_rows(labelled, task, seed, stride), stride)
 
 
 def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64], stride: int) -> TrainDevSplit:
@@ -95,22 +95,8 @@ class TrainData:
     part: TrainDevSplit
     """Its train and dev slices for `seed`: views."""
     temporal: TemporalColumns
-    """What makes the temporal columns of other videos: `temporal.add(rows)`, or `load`."""
-    people: Mapping[str, str] | None = None
-    """Video -> who must stay together in folds, too (heads.data.splits.groups)."""
-    persons: Mapping[str, str] | None = None
-    """Video -> person, for columns that are relative to one (heads.data.relative)."""
-
-    def load(self, videos: Iterable[str]) -> Rows:
-        """All frames with features of some videos (val, test, held-out train), with the same columns."""
-        videos = list(videos)
-        return table.load(self.work, self.sources, videos, self._extend(self.sources, self.temporal, videos))
-
-    def _extend(
-        self, sources: tuple[Source, ...], columns: TemporalColumns, videos: Iterable[str]
-    ) -> Callable[[Rows], Rows] | None:
-        add = columns.add if columns.tables else None
-        return relative.extender(self.settings.relative, add, self.work, sources, videos, self.persons)
+    """What makes the temporal columns of other videos: `temporal.add(rows)`."""
+    people: People = NOBODY
 
     def within(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
@@ -121,14 +107,15 @@ class TrainData:
         _check_sources(inside, self.sources)
         labelled, columns = self.labelled, self.temporal
         if columns.components:
-            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.persons)
+            columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.people)
             wanted = {table.kind for table in columns.tables}
             beside = tuple(
                 replace(s, kinds=(), beside=tuple(kind for kind in (*s.kinds, *s.beside) if kind in wanted))
                 for s in self.sources
             )
-            extend = self._extend(beside, columns, labelled.rows.videos)
-            again = table.load(self.work, beside, labelled.rows.videos, extend, by_video(labelled.rows))
+            names, settings = labelled.rows.videos, self.settings.relative
+            extend = relative.extender(settings, columns, self.work, beside, names, self.people.persons)
+            again = table.load(self.work, beside, names, extend, by_video(labelled.rows))
             plain = tuple(block for block in labelled.rows.blocks if block.kind != temporal.KIND)
             made = tuple(block for block in again.blocks if block.kind == temporal.KIND)
             labelled = replace(labelled, rows=replace(labelled.rows, blocks=(*plain, *made)))
@@ -146,39 +133,36 @@ def prepare_train(
     seed: int = 0,
     thin: bool = False,
     dev: bool = True,
-    people: Mapping[str, str] | None = None,
-    persons: Mapping[str, str] | None = None,
+    people: People = NOBODY,
 ) -> TrainData:
-    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them: by `people`
-    (video -> who stays together) where they are known; `persons` (video -> person) is for columns relative to them.
+    """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them, by groups of
+    `people` where they are known.
 
     Temporal columns are learnt from all annotated frames here, and made from all frames, annotated or not. With `thin`
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
     Without `dev`, `part.train` is everything. A family that `streams` leaves large embeddings on disk.
 
-    Raises InputError for features that are not finite or do not fit together, NothingToLearn where no annotated frame
-    has features.
+    Raises InputError for features that are not finite or do not fit together, NothingToLearn where there are none.
     """
     sources = tuple(sources)
     known = table.label_rows(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)
     _check_sources(known, sources)
     train, held = cut_rows(known, task, seed, settings.stride, dev)
-    columns = _learn_columns(work, sources, settings, known.rows, persons)
+    columns = _learn_columns(work, sources, settings, known.rows, people)
     if thin:
         kept = np.sort(np.concatenate([train, held]))
         known, train, held = known.take(kept), np.searchsorted(kept, train), np.searchsorted(kept, held)
-    add = columns.add if columns.tables else None
-    extend = relative.extender(settings.relative, add, work, sources, annotations, persons)
+    extend = relative.extender(settings.relative, columns, work, sources, annotations, people.persons)
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
     labelled = Labelled(_grouped(rows, people), known.truth)
     part = _slices(labelled, train, held, settings.stride)
-    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people, persons)
+    return TrainData(work, sources, settings, task, seed, labelled, part, columns, people)
 
 
-def _grouped(rows: Rows, people: Mapping[str, str] | None) -> Rows:
+def _grouped(rows: Rows, people: People) -> Rows:
     """Rows that know which videos belong together, where people are known."""
-    return rows if people is None else replace(rows, group=splits.groups(rows.videos, people))
+    return rows if people.groups is None else replace(rows, group=splits.groups(rows.videos, people.groups))
 
 
 def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
@@ -189,16 +173,11 @@ def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
 
 def by_video(rows: Rows) -> table.Frames:
     """The frames of each video that has any."""
-    spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-    return {video: rows.frame[start:end] for video, start, end in spans if end > start}
+    return {video: rows.frame[start:end] for video, start, end in rows.spans if end > start}
 
 
 def _learn_columns(
-    work: Path,
-    sources: tuple[Source, ...],
-    settings: HeadSettings,
-    rows: Rows,
-    persons: Mapping[str, str] | None = None,
+    work: Path, sources: tuple[Source, ...], settings: HeadSettings, rows: Rows, people: People
 ) -> TemporalColumns:
     """Learn temporal columns from the frames of these rows, thinned evenly, one network at a time.
 
@@ -207,16 +186,16 @@ def _learn_columns(
     results: list[temporal.Components] = []
     every = -(-len(rows) // MOST_FOR_COMPONENTS)
     thinned = by_video(rows.take(np.arange(0, len(rows), every)))
-    if any(table.kind == "embedding" for table in settings.temporal):
-        for source in sources:
-            if "embedding" in (*source.kinds, *source.beside):
-                only = [Source(source.network, ("embedding",), optional=source.optional)]
-                if source.optional:  # the others say which frames there are
-                    only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
-                alone = settings.relative.model_copy(update={"beside": False})
-                extend = relative.extender(alone, None, work, only, rows.videos, persons)
-                sample = table.load(work, only, thinned, extend, keep=thinned)
-                results += temporal.fit(sample, settings.temporal).components
+    wanted = any(table.kind == "embedding" for table in settings.temporal)
+    for source in sources:
+        if wanted and "embedding" in (*source.kinds, *source.beside):
+            only = [Source(source.network, ("embedding",), optional=source.optional)]
+            if source.optional:  # the others say which frames there are
+                only += [replace(other, kinds=(), beside=()) for other in sources if not other.optional]
+            alone = settings.relative.model_copy(update={"beside": False})
+            extend = relative.extender(alone, TemporalColumns(), work, only, rows.videos, people.persons)
+            sample = table.load(work, only, thinned, extend, keep=thinned)
+            results += temporal.fit(sample, settings.temporal).components
     return TemporalColumns(tuple(settings.temporal), tuple(results))
 
 
@@ -231,11 +210,11 @@ def fit(
     again = head.settings.refit and not head.learns_dev and len(part.dev) > 0
     until = 0.6 if again else 1.0
     dev = part.thin_dev if head.learns_dev else part.dev
-    facts = head.fit(part.train, dev, seed, lambda done, note: on_progress(until * done, note))
+    facts = head.fit(part.train, dev, seed, share_progress(on_progress, 0.0, until))
     scored = len(part.dev) > 0 and not head.learns_dev
     score = official_score(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
     if again:
-        head.refit(part.both, seed, lambda done, note: on_progress(until + (1 - until) * done, f"again, {note}"))
+        head.refit(part.both, seed, share_progress(on_progress, until, 1 - until, "again, "))
     return as_model(prepared, head), facts, score
 
 

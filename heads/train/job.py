@@ -12,27 +12,26 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from extract.config import check
+from extract.config import TaskPaths, check
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
 from heads.abaw import test_list
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
-from heads.base.head import FAMILIES, OnProgress, family
+from heads.base.head import FAMILIES, HeadSettings, OnProgress, family, share_progress
 from heads.data import predictions, table
-from heads.data.table import Source
+from heads.data.people import NOBODY, People
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
-from heads.train.fit import TrainDevSplit
 from heads.train.model import DamagedModel, Model
 
 
@@ -43,24 +42,18 @@ class Job:
     name: str
     task: str
     settings: dict[str, Any]
-    sources: list[Source]
+    sources: list[table.Source]
     work: Path
-    train: Path
-    val: Path
-    test: Path | None
+    paths: TaskPaths
     seed: int
     mark: str
     """Fingerprint of all that decides the results."""
     learning: str
     """Fingerprint of what decides the model: not of the test list."""
-    features: dict[str, list[str]] = field(default_factory=dict)
-    """Of each network, `feature_file.mark` of the annotated videos and of the listed ones, as heads.run saw them."""
-    people: dict[str, str] | None = None
-    """Video -> the name of its group, of all videos that are learnt from, where people are known."""
-    persons: dict[str, str] | None = None
-    """Video -> person, of all videos, where they are known and columns are relative to them."""
-    inputs: head_inputs.Hashes = field(default_factory=dict)
-    """Hashes of annotations and test list (train.provenance), as heads.run saw them; none: nothing is compared."""
+    inputs: head_inputs.Hashes = field(default_factory=head_inputs.Hashes)
+    """Of annotations, test list and features, as heads.run saw them; none: nothing is compared."""
+    people: People = NOBODY
+    """Groups of all videos that are learnt from, persons of all videos."""
 
     @property
     def folder(self) -> Path:
@@ -78,7 +71,7 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON has it."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        return TypeAdapter(Job).dump_python(self, mode="json")  # type: ignore[no-any-return]
 
     def write(self, path: Path) -> None:
         """Write the job as JSON."""
@@ -92,14 +85,7 @@ class Job:
     @staticmethod
     def of(told: dict[str, Any]) -> Job:
         """The job that `as_json` told."""
-        raw = dict(told)
-        sources = [Source.of(source) for source in raw.pop("sources")]
-        paths = {key: Path(raw.pop(key)) for key in ("work", "train", "val")}
-        test = raw.pop("test")
-        for part in ("train", "val"):  # JSON has no tuples
-            if part in raw.get("inputs", {}):
-                raw["inputs"] = raw["inputs"] | {part: [tuple(item) for item in raw["inputs"][part]]}
-        return Job(**raw, **paths, sources=sources, test=Path(test) if test else None)
+        return TypeAdapter(Job).validate_python(told)
 
 
 def head_folder(work: Path, task: str, name: str) -> Path:
@@ -114,29 +100,32 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
 
     A model that was finished under the same `job.learning` is kept, with its validation and out-of-fold predictions:
-    then only the test list is predicted. Raises InputError for features that are not finite or do not fit together, and
+    then only the test list is predicted. Raises InputError for features that do not fit together or are not finite, or
     where nothing is labelled.
     """
     task = find(job.task)
     if not run_folder.is_done(job.folder / MODEL, job.learning):
-        _learn(job, task, on_progress)
+        try:
+            _learn(job, task, on_progress)
+        except fit.NothingToLearn as error:
+            raise InputError(f"{job.paths.train}: {error}") from error
     began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
     for folder, name in ((MODEL, "test.parquet"), (BOTH, "test_trainval.parquet")):
         (job.folder / name).unlink(missing_ok=True)  # a test list that is no more
-        if job.test is not None and (job.folder / folder).exists():
+        if job.paths.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
-            listed = test_list.read(job.test, task).videos
+            listed = test_list.read(job.paths.test, task).videos
             try:
                 model = Model.load(job.folder / folder)
             except DamagedModel as error:
                 raise InputError(f"{error}; delete {job.folder / folder} and run the same command again") from error
-            result = model.predict_videos(job.work, listed, people=job.persons)
+            result = model.predict_videos(job.work, listed, people=job.people.persons)
             predictions.write(job.folder / name, result)
             results.append(name)
     report["seconds"] = round(report["seconds"] + time.monotonic() - began, 2)
-    _check_inputs(job, task, ("train", "val", "test"))
+    _check_inputs(job, task)
     run_folder.write_json(job.folder / "report.json", report)
     run_folder.finish(job.folder, job.mark, _provenance(job), [*results, "report.json"])
     on_progress(1.0, "done")
@@ -149,10 +138,8 @@ def _provenance(job: Job) -> dict[str, Any]:
         "settings": job.settings,
         "sources": [asdict(source) for source in job.sources],
         "seed": job.seed,
-        "train": str(job.train),
-        "val": str(job.val),
-        "test": str(job.test) if job.test else None,
-        **({} if job.people is None else {"people": len(set(job.people.values()))}),
+        **job.paths.model_dump(mode="json", include={"train", "val", "test"}),
+        **({} if job.people.groups is None else {"people": len(set(job.people.groups.values()))}),
     }
 
 
@@ -170,31 +157,23 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     (job.folder / MODEL).mkdir(parents=True)
     settings = check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
     on_progress(0.0, "reads features")
-    train, val = (labels.read_folder(folder, task) for folder in (job.train, job.val))
-    with _of(job.train):
-        thin = settings.folds < 2
-        prepared = fit.prepare_train(
-            job.work, job.sources, settings, train, task, job.seed, thin, people=job.people, persons=job.persons
-        )
+    train, val = (labels.read_folder(folder, task) for folder in (job.paths.train, job.paths.val))
+    prepared = _prepare(job, settings, train, task, thin=settings.folds < 2)
     steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
-
-    def scale_progress(i: int) -> OnProgress:
-        return lambda done, note: on_progress(at[i] + (at[i + 1] - at[i]) * done, note)
-
+    told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
     if settings.folds > 1:
-        with _of(job.train):
-            report |= out_of_fold.predict(prepared, train, job.folder, job.learning, scale_progress(0))
-    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, scale_progress(1))
+        report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
+    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
     report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
     del prepared
     model.save(job.folder / MODEL)
     report |= _validation(job, model, val)
     if settings.refit_val:
-        report["trainval"] = _both(job, model, {**train, **val}, scale_progress(2))
+        report["trainval"] = _both(job, model, {**train, **val}, told[2])
     report["seconds"] = round(time.monotonic() - began, 2)
-    _check_inputs(job, task, ("train", "val"))
+    _check_inputs(job, task, test=False)
     run_folder.write_json(job.folder / MODEL / "learnt.json", report)
     parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / BOTH).rglob("*"))
     results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
@@ -202,32 +181,20 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
 
 
-def _check_inputs(job: Job, task: Task, which: tuple[str, ...]) -> None:
+def _prepare(
+    job: Job, settings: HeadSettings, annotations: dict[str, Annotation], task: Task, thin: bool, dev: bool = True
+) -> fit.TrainData:
+    """What a job's head learns from (see fit.prepare_train)."""
+    return fit.prepare_train(job.work, job.sources, settings, annotations, task, job.seed, thin, dev, job.people)
+
+
+def _check_inputs(job: Job, task: Task, test: bool = True) -> None:
     """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
-    if not job.inputs:
-        return
-    now = {
-        part: hash_input
-        for part, hash_input in head_inputs.hash_inputs(job.train, job.val, job.test, task).items()
-        if part in which
-    }
-    parts = [{video for folder in (job.train, job.val) for video in labels.read_folder(folder, task)}]
-    if "test" in which:
-        parts.append(set(test_list.read(job.test, task).names) if job.test is not None else set())
-    if what := head_inputs.describe_changes(job.inputs, now, job.features, job.work, parts):
+    if job.inputs and (what := head_inputs.describe_changes(job.inputs, job.paths, task, job.work, test)):
         raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
 
 
-@contextmanager
-def _of(folder: Path) -> Iterator[None]:
-    """Say where the annotations lie of which nothing can be learnt."""
-    try:
-        yield
-    except fit.NothingToLearn as error:
-        raise InputError(f"{folder}: {error}") from error
-
-
-def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
+def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
     """The report's part about what was learnt from."""
     again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
     return {
@@ -241,11 +208,11 @@ def _facts(job: Job, model: Model, part: TrainDevSplit, train: dict[str, Annotat
 
 def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
-    result = model.predict_videos(job.work, val, people=job.persons)
+    result = model.predict_videos(job.work, val, people=job.people.persons)
     score, parts, frames = fit.score_predictions(result, val, model.head.task)
     if not frames:
         networks = ", ".join(source.network for source in job.sources)
-        raise InputError(f"{job.val}: none of its annotated frames has features of {networks}")
+        raise InputError(f"{job.paths.val}: none of its annotated frames has features of {networks}")
     predictions.write(job.folder / "val.parquet", result)
     return {
         "val_score": score,
@@ -263,19 +230,7 @@ def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progres
 
     The model's head is used up: it has been saved. Validation scores are never of this one.
     """
-    settings, task = model.head.settings, model.head.task
-    prepared = fit.prepare_train(
-        job.work,
-        job.sources,
-        settings,
-        annotations,
-        task,
-        job.seed,
-        thin=True,
-        dev=False,
-        people=job.people,
-        persons=job.persons,
-    )
+    prepared = _prepare(job, model.head.settings, annotations, model.head.task, thin=True, dev=False)
     part, head = prepared.part, model.head
     if head.learns_dev:
         head = fit.create_head(prepared)

@@ -7,7 +7,7 @@ rows, scores = model.predict_videos(work, videos)
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from extract.config import check
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import Head, family
 from heads.data import feature_file, relative, table
@@ -48,20 +47,14 @@ class Model:
     """Begins what is said of it: the folder that it was read from."""
 
     def rows(
-        self,
-        work: Path,
-        videos: Sequence[str],
-        people: Mapping[str, str] | None = None,
-        among: Iterable[str] | None = None,
+        self, work: Path, videos: Sequence[str], people: Mapping[str, str] | None = None, among: Iterable[str] = ()
     ) -> Rows:
         """All frames with features of these videos, with the columns that were learnt.
 
-        `people` (video -> person) is for columns that are relative to a person: to all their videos `among` which
-        these are, by default these.
+        `people` (video -> person) is for columns relative to a person: to their videos `among` these or, given, more.
         """
-        add = self.temporal.add if self.temporal.tables else None
         settings = self.head.settings.relative
-        extend = relative.extender(settings, add, work, self.sources, among or videos, people)
+        extend = relative.extender(settings, self.temporal, work, self.sources, among or videos, people)
         return table.load(work, self.sources, videos, extend)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
@@ -94,33 +87,21 @@ class Model:
             f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
         )
 
-    def predict_videos(
-        self,
-        work: Path,
-        videos: Iterable[str],
-        on_progress: Callable[[float], None] | None = None,
-        people: Mapping[str, str] | None = None,
-    ) -> Predictions:
-        """Predict every frame with features of these videos, some videos at a time: memory is bounded. `people` as in
-        `rows`.
-        """
+    def predict_videos(self, work: Path, videos: Iterable[str], people: Mapping[str, str] | None = None) -> Predictions:
+        """Predict every frame with features of these videos, some at a time: memory is bounded. `people` as `rows`."""
         there = table.frames(work, self.sources, videos)
-        rows = sum(map(len, there.values()))
         results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for group in _groups(there):
             items = self.rows(work, group, people, there)
             scores = self.predict(items)
-            for video, start, end in zip(items.videos, items.ends[:-1], items.ends[1:], strict=True):
-                results[video] = (items.frame[start:end], scores[start:end])
-            if on_progress is not None:
-                on_progress(sum(len(frames) for frames, _ in results.values()) / rows)
+            results |= {video: (items.frame[a:b], scores[a:b]) for video, a, b in items.spans}
         return Predictions(self.head.task.outputs, results)
 
     def save(self, folder: Path) -> None:
         """Write the head and what belongs to it into an existing folder."""
         self.head.save(folder)
         self.temporal.save(folder)
-        write_json(
+        run_folder.write_json(
             folder / "model.json",
             {
                 "task": self.head.task.name,

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from extract.runtime import run_folder
 from heads.abaw.annotations import Annotation
-from heads.base.head import OnProgress
+from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits
-from heads.data.predictions import Predictions
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
 
@@ -36,7 +35,7 @@ def predict(
     than two recordings (or people, where they are known) have annotated frames with features.
     """
     known = {video: annotations[video] for video in fit.by_video(prepared.labelled.rows)}
-    people = splits.name_groups(annotations, prepared.people)
+    people = splits.name_groups(annotations, prepared.people.groups)
     held = splits.fold_numbers(known, prepared.task, prepared.settings.folds, prepared.seed, people)
     if len(held) < 2:
         raise NothingToLearn(
@@ -51,35 +50,27 @@ def predict(
     reports: list[dict[str, Any]] = []
     results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     for number, videos in enumerate(held):
-
-        def say(done: float, note: str, number: int = number) -> None:
-            on_progress((number + done) / len(held), f"fold {number + 1} of {len(held)}: {note}")
-
-        place = folder / FOLDS / str(number)
+        place, note = folder / FOLDS / str(number), f"fold {number + 1} of {len(held)}: "
         if not run_folder.is_done(place, mark):
-            _fold(prepared, videos, known, place, mark, say)
+            tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
+            _fold(prepared, videos, known, place, mark, tell)
         reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
         results |= predictions.read(place / OOF, prepared.task).videos
-    whole = Predictions(prepared.task.outputs, results)
+    whole = predictions.Predictions(prepared.task.outputs, results)
     predictions.write(folder / OOF, whole)
     score, _, frames = fit.score_predictions(whole, known, prepared.task)
     return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
 
 
 def _fold(
-    prepared: TrainData,
-    videos: list[str],
-    known: Mapping[str, Annotation],
-    folder: Path,
-    mark: str,
-    on_progress: OnProgress,
+    prepared: TrainData, videos: list[str], known: dict[str, Annotation], folder: Path, mark: str, tell: OnProgress
 ) -> None:
     """Learn from the other videos, predict these, and finish the fold's folder."""
     run_folder.begin(folder)
     rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
     part = prepared.within(rest)
-    model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
-    result = model.predict_videos(part.work, videos, people=part.persons)
+    model, facts, dev_score = fit.fit(part, part.part, part.seed, tell)
+    result = model.predict_videos(part.work, videos, people=part.people.persons)
     predictions.write(folder / OOF, result)
     score, _, frames = fit.score_predictions(result, known, part.task)
     report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}

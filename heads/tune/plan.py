@@ -16,7 +16,6 @@ from heads import config as heads_config
 from heads import search_space
 from heads.base.head import family
 from heads.config import Config
-from heads.search_space import Leaf
 from heads.tune.worker import list_sources
 
 FIXED = ("family", "networks")
@@ -31,7 +30,7 @@ class SearchPlan:
     raw: dict[str, Any]
     base: dict[str, Any]
     """The same without the search space laid over it."""
-    space: tuple[Leaf, ...]
+    space: tuple[search_space.Leaf, ...]
     where: str
     network: str | None
 

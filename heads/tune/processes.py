@@ -52,11 +52,7 @@ class WorkerPool:
     _bar: Progress = field(init=False)
     _names: dict[str, str] = field(init=False, default_factory=dict)
     """Of each job, the worker whose trials are its."""
-    _doing: str = field(init=False, default="")
-    _started: int = field(init=False, default=0)
-    _deaths: int = field(init=False, default=0)
-    _errors: int = field(init=False, default=0)
-    _counted: int = field(init=False, default=0)
+    _doing, _started, _deaths, _errors, _counted = "", 0, 0, 0, 0
 
     def run(self) -> None:
         """Work until enough trials are finished or the time is over.

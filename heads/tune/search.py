@@ -28,6 +28,7 @@ from heads.abaw.tasks import SINGLE_TASKS
 from heads.config import Config
 from heads.data import feature_file, people, splits
 from heads.tune import plan as tune_plan
+from heads.tune import storage as tune_storage
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
 from heads.tune.plan import SearchPlan
@@ -78,8 +79,6 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     task = SINGLE_TASKS[search.task]
     plan = tune_plan.make(config, task.name, search.head, search.space, search.network)
     if search.storage:
-        from heads.tune import storage as tune_storage
-
         tune_storage.parse(search.storage)
     elif session.current_cluster() is not None:
         raise InputError("--cluster: machines share a search by --storage postgresql://user@host/database; give one")
@@ -125,9 +124,7 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
 
 
 def _facts(config: Config, job: Job, work: Path, annotations: dict[str, Annotation]) -> dict[str, Any]:
-    """What decides a score: space, data by their hashes, folds and seed. Raises InputError for features that do not
-    belong to the annotations.
-    """
+    """What decides a score: space, data by hashes, folds, seed. Raises InputError for features of other annotations."""
     train, videos = Path(job.train), sorted(annotations)
     last = corpus_checks.last_frames(work, [*job.has], videos)
     task = SINGLE_TASKS[job.task]
@@ -177,16 +174,11 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
     wanted = max(job.trials, len(tune_study.list_finished(trials)))
     score_of = tune_trial.SCORE_OF[SINGLE_TASKS[job.task].labels]
+    first = next((t for t in trials if t.state.name == "COMPLETE" and t.params == job.start), None)
+    compared = f"; the head as it stands: {first.value:.4f}" if first is not None else ""
     text = (
         f"# python -m heads.tune --task {job.task}{named} --trials {wanted} --folds {job.folds} --seed {job.seed}\n"
-        f"# {score_of}: {best.value:.4f}, out of fold on train, trial {best.number}"
-        f"{_compared(job, trials)}\n"
+        f"# {score_of}: {best.value:.4f}, out of fold on train, trial {best.number}{compared}\n"
     ) + tomli_w.dumps(search_space.fill(job.raw, plan.space, best.params))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run_folder.write_text(path, text)
-
-
-def _compared(job: Job, trials: list[FrozenTrial]) -> str:
-    """What the head as it stands reached, where it was tried."""
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.params == job.start]
-    return f"; the head as it stands: {complete[0].value:.4f}" if complete else ""

@@ -35,7 +35,7 @@ SECONDS_FOR_ANSWER = 120.0
 SILENT_BEATS = 4
 """So many missed heartbeats mean that a trial's process is gone."""
 
-Guard = Callable[[], AbstractContextManager[None]]
+Guard = Callable[[], AbstractContextManager[Any]]
 T = TypeVar("T")
 
 
@@ -44,12 +44,6 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
 
     Raises InputError for a file that is no database of Optuna's, and for a folder that cannot be written.
     """
-
-    @contextmanager
-    def guard() -> Iterator[None]:
-        with FileLock(path.with_suffix(".lock")):
-            yield
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -57,7 +51,7 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
     except OSError as error:
         raise unwritable_error(path.parent, error) from error
     try:
-        return _sqlite(path, heartbeat), guard
+        return _sqlite(path, heartbeat), partial(FileLock, path.with_suffix(".lock"))
     except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study
         refuse_if_closed(path, error)
         raise InputError(
@@ -66,9 +60,7 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
 
 
 def make_sqlite(path: Path, make: Callable[[Path], None]) -> None:
-    """A study's file, made whole by `make` at a place beside it, or not at all. Raises Failed or InputError where the
-    disk takes no more.
-    """
+    """A study's file, made whole by `make` beside it, or not at all. Raises Failed or InputError for a full disk."""
     with write_whole(path) as temporary:
         try:
             make(temporary)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,8 +60,7 @@ class Study:
     def open(url: str, path: Path, name: str, heartbeat: int, facts: dict[str, Any] | None = None) -> Study:
         """The study `name` of the server at `url`, or without one of the SQLite file `path`.
 
-        With `facts`, it is made where there is none. Raises InputError where it is there and of other facts, naming
-        those that differ.
+        With `facts`, it is made where there is none. Raises InputError, naming what differs, where it is of others.
         """
         if url:
             storage, guard = tune_storage.open_postgresql(tune_storage.parse(url), name, heartbeat)
@@ -121,29 +121,28 @@ class Study:
 
         "enough" when `wanted` are finished; "wait" while others are at the last ones, of which some may be lost.
         """
-        return retry_locked(lambda: self._claim(wanted, worker, space, start, seed))
-
-    def _claim(
-        self, wanted: int, worker: str, space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
-    ) -> ClaimedTrial | Literal["wait", "enough"]:
+        import optuna
         from optuna.trial import TrialState
 
-        with self.guard():
-            self._fail_silent()
-            trials = self.trials()
-            finished = len(list_finished(trials))
-            running = sum(trial.state is TrialState.RUNNING for trial in trials)
-            if finished >= wanted:
-                return "enough"
-            if finished + running >= wanted:
-                return "wait"
-            waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
-            trial = waiting[0] if waiting else self._new(trials, space, start, seed)
-            # a heart beats before it runs: killed between any two of these lines, it still waits, or will fall silent
-            self.storage.record_heartbeat(trial._trial_id)
-            self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
-            self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
+        def claim() -> ClaimedTrial | Literal["wait", "enough"]:
+            with self.guard():
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    optuna.storages.fail_stale_trials(self._optuna)  # those whose process is silent: see `list_lost`
+                trials = self.trials()
+                finished = len(list_finished(trials))
+                running = sum(trial.state is TrialState.RUNNING for trial in trials)
+                if finished + running >= wanted:
+                    return "enough" if finished >= wanted else "wait"
+                waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+                trial = waiting[0] if waiting else self._new(trials, space, start, seed)
+                # a heart beats before it runs: killed between two of these lines, it still waits, or will fall silent
+                self.storage.record_heartbeat(trial._trial_id)
+                self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker)
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
+
+        return retry_locked(claim)
 
     def _new(
         self, trials: list[FrozenTrial], space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
@@ -159,21 +158,9 @@ class Study:
             draws = sum(RETRY_OF not in trial.user_attrs for trial in trials)
             params = start if start is not None and draws == 0 else draw(trials, space, seed, draws)
             about = {}
-        waiting = create_trial(
-            state=TrialState.WAITING,
-            params=params,
-            distributions={leaf.key: leaf.distribution() for leaf in space},
-            user_attrs=about,
-        )
+        among = {leaf.key: leaf.distribution() for leaf in space}
+        waiting = create_trial(state=TrialState.WAITING, params=params, distributions=among, user_attrs=about)
         return self.storage.get_trial(self.storage.create_new_trial(self.id, waiting))
-
-    def _fail_silent(self) -> None:
-        """Give up the trials whose process is silent. (`list_lost` says who takes them up again.)"""
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self._optuna)
 
     @cached_property
     def _optuna(self) -> optuna.Study:
@@ -187,10 +174,8 @@ class Study:
         """Note the score after a fold."""
         from optuna.exceptions import UpdateFinishedTrialError
 
-        try:
+        with suppress(UpdateFinishedTrialError):  # taken for dead: `finish` will say so
             retry_locked(lambda: self.storage.set_trial_intermediate_value(trial.id, step, value))
-        except UpdateFinishedTrialError:
-            return  # taken for dead: `finish` will say so
 
     def is_hopeless(self, trial: ClaimedTrial) -> bool:
         """Whether it is below the median of the complete trials at the same fold."""
@@ -225,20 +210,16 @@ class Study:
                 self.storage.set_trial_user_attr(trial, key, value)
             self.storage.set_trial_state_values(trial, TrialState.FAIL)
 
-        try:
+        with suppress(UpdateFinishedTrialError):
             retry_locked(give_up)
-        except UpdateFinishedTrialError:
-            return
 
     def release(self, worker: str | None, freed: bool) -> None:
         """Give up the trials of a worker that is gone (None: of all), so that they are retried at once.
 
         `freed`: it was not the trial that ended it, so this does not count as an attempt.
         """
-        from optuna.trial import TrialState
-
         for trial in self.trials():
-            if trial.state is TrialState.RUNNING and worker in (None, trial.user_attrs.get(WORKER)):
+            if trial.state.name == "RUNNING" and worker in (None, trial.user_attrs.get(WORKER)):
                 self.fail(trial._trial_id, {FREED: "stopped"} if freed else {})
 
 
@@ -248,15 +229,13 @@ def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: 
     So a search by one process that was killed on the way draws what it would have drawn.
     """
     import optuna
-    from optuna.trial import TrialState
 
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
         sampler = optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=True)
         memory = optuna.create_study(direction="maximize", sampler=sampler)
-        memory.add_trials([trial for trial in trials if trial.state in states])
+        memory.add_trials([trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED", "RUNNING")])
         return dict(memory.ask({leaf.key: leaf.distribution() for leaf in space}).params)
 
 
@@ -273,47 +252,37 @@ def find_damaged(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
 
 def list_finished(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that count."""
-    from optuna.trial import TrialState
-
-    return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    return [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial with the highest score, the earlier of equals."""
-    from optuna.trial import TrialState
-
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
     return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
 
 
+def list_dead(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that died on the way: no error of their own, and not retried yet."""
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    dead = [t for t in trials if t.state.name == "FAIL" and ERROR not in t.user_attrs]
+    return [trial for trial in dead if trial.number not in retried]
+
+
 def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that died on the way and are to be retried: no error of their own, not retried yet, not too often.
+    """Those that are to be retried: they have not ended their process too often.
 
     Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
     transaction: killed before each of its five calls of the storage in turn, it lost the parameters in three, and the
     next draw was another one. What is read off the trials anew at every claim cannot be lost. It also would count being
     stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
     """
-    from optuna.trial import TrialState
-
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    return [
-        trial
-        for trial in trials
-        if trial.state is TrialState.FAIL
-        and ERROR not in trial.user_attrs
-        and trial.number not in retried
-        and (FREED in trial.user_attrs or trial.user_attrs.get(ATTEMPT, 1) < MOST_ATTEMPTS)
-    ]
+    attempts = ((trial, trial.user_attrs.get(ATTEMPT, 1)) for trial in list_dead(trials))
+    return [trial for trial, number in attempts if FREED in trial.user_attrs or number < MOST_ATTEMPTS]
 
 
 def list_given_up(trials: list[FrozenTrial]) -> int:
     """How many draws ended their process too often to be retried."""
-    from optuna.trial import TrialState
-
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    dead = [t for t in trials if t.state is TrialState.FAIL and ERROR not in t.user_attrs and t.number not in retried]
-    return len(dead) - len(list_lost(trials))
+    return len(list_dead(trials)) - len(list_lost(trials))
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

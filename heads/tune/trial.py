@@ -4,8 +4,7 @@ The score is the official one of all out-of-fold predictions together, as the ch
 each unit's best threshold of these very predictions, because that is what the blend does with a head later: F1 at 0.5
 would choose heads that happen to be calibrated for 0.5, and average precision is another measure than the one that
 counts. Twelve thresholds fitted on many thousand frames flatter every trial alike, by little; the number is for
-comparing trials, and the blend's cross-fitted score is the one to expect. Validation is not looked at: it is the
-blend's.
+comparing trials, and the blend's cross-fitted score is the one to expect. Validation, the blend's, is not looked at.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ from extract.runtime.errors import InputError
 from heads.abaw import metrics
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
-from heads.base.head import OnProgress
+from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits, temporal
 from heads.data.table import Labelled
-from heads.data.temporal import TemporalColumns
 from heads.train import fit
 from heads.train.fit import TrainData
 
@@ -38,7 +36,7 @@ SCORE_OF = {
 
 MOST_KEPT = 2**31
 """Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
-Kept = dict[int, tuple[Labelled, TemporalColumns]]
+Kept = dict[int, tuple[Labelled, temporal.TemporalColumns]]
 """Rows by the number of the fold that their temporal columns have not seen."""
 
 
@@ -61,10 +59,7 @@ def folds(
 
 
 def best_f1(truth: NDArray[np.uint8], scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The best F1 [units] that any threshold reaches, for truth [N, units] of 0/1 and scores [N, units].
-
-    0 for a unit that never occurs, as the official score has it.
-    """
+    """The best F1 [units] at any threshold, of truth of 0/1 and scores [N, units]; 0 for a unit that never occurs."""
     reached = np.zeros(truth.shape[1])
     for i in np.flatnonzero(truth.any(0)):
         order = np.argsort(-scores[:, i], kind="stable")
@@ -106,21 +101,15 @@ class Trial:
         self.known = np.zeros(len(rows), bool)
 
     def run(self, held: list[list[str]], seed: int, on_progress: OnProgress) -> Iterator[float | None]:
-        """Fold after fold, the score of all predictions so far; None ends the trial: they are not finite or undefined.
-
-        Whoever iterates may stop after any fold.
-        """
+        """Fold after fold, the score of all predictions so far; None, not finite or undefined, ends the trial."""
         rows, truth = self.prepared.labelled.rows, self.prepared.labelled.truth
         for done, names in enumerate(held):
             out = np.isin(rows.videos, names)
             if not out.any():
                 continue  # no face was found in any of its videos
-
-            def say(part: float, note: str, done: int = done) -> None:
-                on_progress((done + part) / len(held), f"fold {done + 1}: {note}")
-
             fold = self._without(done, ~out)
-            model, facts, dev_score = fit.fit(fold, fold.part, seed, say)
+            told = share_progress(on_progress, done / len(held), 1 / len(held), f"fold {done + 1}: ")
+            model, facts, dev_score = fit.fit(fold, fold.part, seed, told)
             mine = np.flatnonzero(out[rows.video])
             self.scores[mine] = model.head.predict(fold.labelled.rows.take(mine))
             self.known[mine] = True
@@ -153,8 +142,7 @@ class Trial:
     def write(self, path: Path) -> None:
         """The out-of-fold predictions as a prediction file: annotated frames of the folds that were done."""
         rows, scores = self.prepared.labelled.rows.take(self.known), self.scores[self.known]
-        spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-        kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in spans if b > a}
+        kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in rows.spans if b > a}
         predictions.write(path, predictions.Predictions(self.prepared.task.outputs, kept))
 
 

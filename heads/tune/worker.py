@@ -15,11 +15,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from extract.config import check
 from extract.jobs.session import wait_until
@@ -31,6 +31,7 @@ from heads.abaw import read
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.base.head import HeadSettings, family
 from heads.data import feature_file
+from heads.data.people import People
 from heads.data.table import Source
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
@@ -83,16 +84,11 @@ class Job:
         return Study.open(self.storage, Path(self.folder) / "study.db", self.study, self.heartbeat, facts)
 
 
-def list_sources(name: str, settings: HeadSettings, has: dict[str, Any]) -> tuple[Source, ...]:
+def list_sources(name: str, settings: HeadSettings, has: dict[str, list[str]]) -> tuple[Source, ...]:
     """The features that a config's head sees. Raises InputError where no network has its inputs."""
     if specs := heads_config.plan_specs(name, settings, {network: tuple(kinds) for network, kinds in has.items()}):
         return specs[0].sources
     raise InputError(f"head {name!r}: no network has {', '.join(settings.inputs)}")
-
-
-def _same_columns(old: HeadSettings, new: HeadSettings) -> bool:
-    """Whether what is read of the same sources is the same."""
-    return old.temporal == new.temporal and old.relative == new.relative
 
 
 def load_rows(folds: list[list[str]], prepared: TrainData) -> list[list[str]]:
@@ -114,13 +110,14 @@ class Worker:
         self._annotations = read.read_folder(Path(job.train), self.task)
         self._folds = tune_trial.folds(self._annotations, self.task, job.folds, job.seed, job.people)
         self._rows: TrainData | None = None
+        self._read: tuple[Any, ...] | None = None
+        """Sources and settings that `_rows` were read by."""
         self._kept: tune_trial.Kept = {}
 
     def run(self) -> str:
         """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on).
 
-        Raises Failed where this machine does not see the features that the study is of: one that is not seen yet would
-        be taken for no face.
+        Raises Failed where this machine does not see the study's features: one not seen yet would be taken for no face.
         """
         marks, work = self.study.facts().get("features", {}), Path(self.job.work)
         wait_until(
@@ -129,19 +126,22 @@ class Worker:
             feature_file.SEEN,
         )
         for _ in range(TRIALS_PER_PROCESS):
-            while True:
-                if self.job.until is not None and time.time() >= self.job.until:
-                    return "time"
-                job = self.job
-                claimed = self.study.claim(job.trials, job.worker, self.space, job.start, job.seed)
-                if isinstance(claimed, ClaimedTrial):
-                    break
-                if claimed == "enough":
-                    return claimed
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+            claimed = self._claim()
+            if not isinstance(claimed, ClaimedTrial):
+                return claimed
             with self._alive(claimed):
                 self._do(claimed)
         return "turn"
+
+    def _claim(self) -> ClaimedTrial | Literal["enough", "time"]:
+        """The next trial, or why there is none; waits while others are at the last ones."""
+        job = self.job
+        while job.until is None or time.time() < job.until:
+            claimed = self.study.claim(job.trials, job.worker, self.space, job.start, job.seed)
+            if claimed != "wait":
+                return claimed
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        return "time"
 
     @contextmanager
     def _alive(self, trial: ClaimedTrial) -> Iterator[None]:
@@ -150,10 +150,8 @@ class Worker:
 
         def beat() -> None:
             while not over.wait(self.job.heartbeat):
-                try:
+                with suppress(Exception):  # the server is away: the next beat may come through
                     self.study.storage.record_heartbeat(trial.id)
-                except Exception:  # the server is away: the next beat may come through
-                    continue
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -244,20 +242,13 @@ class Worker:
 
     def _prepared(self, sources: tuple[Source, ...], settings: HeadSettings) -> TrainData:
         """Train's rows as heads.run would make them; read again only where other columns are asked for."""
-        if self._rows is None or self._rows.sources != sources or not _same_columns(self._rows.settings, settings):
-            self._rows, self._kept = None, {}  # the old ones go before the new ones come
+        asked = (sources, settings.temporal, settings.relative)
+        if asked != self._read:
+            self._rows, self._read, self._kept = None, None, {}  # the old ones go before the new ones come
             job, work = self.job, Path(self.job.work)
+            people = People(job.people, job.persons)
             try:
-                rows = fit.prepare_train(
-                    work,
-                    sources,
-                    settings,
-                    self._annotations,
-                    self.task,
-                    job.seed,
-                    people=job.people,
-                    persons=job.persons,
-                )
+                rows = fit.prepare_train(work, sources, settings, self._annotations, self.task, job.seed, people=people)
             except NothingToLearn as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(load_rows(self._folds, rows))) < 2:
@@ -266,7 +257,7 @@ class Worker:
                     f"{', '.join(source.network for source in sources)}, in {usable} of {len(self._folds)} folds; a "
                     f"search needs 2 or more"
                 )
-            self._rows = rows
+            self._rows, self._read = rows, asked
         return replace(self._rows, settings=settings)
 
     def _keep(self, folder: Path, config: dict[str, Any], done: tune_trial.Trial, report: dict[str, Any]) -> None:

@@ -133,13 +133,13 @@ def test_an_annotation_that_goes_on_behind_the_last_face_is_named() -> None:
     with pytest.raises(InputError, match=re.escape(said)) as error:
         corpus_checks.check_annotations(folder, {"v": annotation(100)}, {"v": 74}, 0.25)
     assert "corpus.missing_tail" in str(error.value)
-    assert corpus_checks.check_annotations(folder, {"v": annotation(100)}, {"v": 75}, 0.25) == 0
-    assert corpus_checks.check_annotations(folder, {"v": annotation(100)}, {"v": 1}, 1.0) == 0
+    corpus_checks.check_annotations(folder, {"v": annotation(100)}, {"v": 75}, 0.25)
+    corpus_checks.check_annotations(folder, {"v": annotation(100)}, {"v": 1}, 1.0)
 
 
 def test_videos_without_a_face_are_counted_unless_it_is_all_of_them() -> None:
     some = {"v": annotation(9), "faceless": annotation(9)}
-    assert corpus_checks.check_annotations(Path("T"), some, {"v": 9}, 0.25) == 1
+    corpus_checks.check_annotations(Path("T"), some, {"v": 9}, 0.25)
     with pytest.raises(InputError, match=r"none of its 2 videos has features \(first: 'v'\)"):
         corpus_checks.check_annotations(Path("T"), some, {}, 0.25)
 

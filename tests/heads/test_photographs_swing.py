@@ -52,7 +52,8 @@ class Photographs:
         return fit.prepare_train(self.work, spec.sources, spec.settings, annotations, EXPR, seed)
 
     def validation(self, prepared: TrainData) -> Labelled:
-        return table.label_rows(prepared.load(self.val), self.val, EXPR)
+        model = fit.as_model(prepared, fit.create_head(prepared))
+        return table.label_rows(model.rows(self.work, [*self.val]), self.val, EXPR)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from extract import config as extract_config
+from extract.config import TaskPaths
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
@@ -255,7 +256,7 @@ def test_a_process_that_failed_on_a_full_disk_is_one_line(
     def full(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written")
 
-    job = Job("h", "va", {}, [], tmp_path, tmp_path, tmp_path, None, 0, "m", "l", {}, None, {})
+    job = Job("h", "va", {}, [], tmp_path, TaskPaths(train=tmp_path, val=tmp_path), 0, "m", "l")
     job.folder.mkdir(parents=True)
     (job.folder / "log.txt").touch()
     assert isinstance(processes._failure(job, 1), RuntimeError)

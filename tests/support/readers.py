@@ -326,9 +326,8 @@ def binaries() -> list[Reader]:
     """Features, networks, pictures, videos."""
     rows = [
         Reader("features", "x.safetensors", seeds.feature_file(True), stored_features,
-               "extract.features.store.read extract.features.store.read_about heads.data.feature_file.read "
-               "heads.data.feature_file.index "
-               "heads.data.resemblance._sampled"),
+               "extract.features.store.read extract.features.store.read_about "
+               "heads.data.feature_file._opened heads.data.resemblance._sampled"),
         Reader("features without hashes", "x.safetensors", seeds.feature_file(False), stored_features),
         Reader("boxes", "x.boxes.parquet", seeds.whole_file(
             lambda path: boxes.write(path, [{1: np.ones(4)}, {1: np.ones(4), 2: np.ones(4)}]), "x.parquet"),

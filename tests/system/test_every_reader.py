@@ -117,7 +117,7 @@ OWN = {
         extract.demo.corpus.has_sound extract.demo.picture_corpus.is_done
         extract.demo.picture_corpus._clear_other_version extract.enlarge._check_made_by
         extract.networks.facts.read_folds
-        extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts heads.run._print
+        extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of
         blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write
@@ -134,7 +134,7 @@ OWN = {
     "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
         extract.media.synthetic.write_video extract.networks.weights._download
-        heads.families.lightgbm_head.save heads.families.mlp.head.save blend.predict.video_writer.write
+        heads.data.arrays.write_npz blend.predict.video_writer.write
         blend.predict.frames._write_video blend.predict.stream._new_file
         heads.families.lama.boosters.of_catboost
         """,

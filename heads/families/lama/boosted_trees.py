@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from heads.families.booster_text import read_facts
+from heads.families.lama.random_forest import compile_kernel
 
 BITS = 16
 """Leaves per tree at most."""
@@ -53,8 +54,8 @@ class Forest:
         These are trees of more than 16 leaves, many columns, categories, zeros or NaN taken for missing, linear leaves.
         """
         head, *parts = text.split("\nTree=")
-        facts = _facts(head)
-        trees = [_facts(part.partition("\n\n")[0]) for part in parts]
+        facts = read_facts(head)
+        trees = [read_facts(part.partition("\n\n")[0]) for part in parts]
         fits = all(
             int(tree["num_leaves"]) <= BITS
             and set(tree.get("decision_type", "").split()) <= {"0", "2"}  # x <= threshold, nothing is missing
@@ -87,13 +88,9 @@ class Forest:
         if len(self.columns) and self.columns[-1] >= x.shape[1]:
             raise IndexError(f"these trees look at column {self.columns[-1]} of {x.shape[1]}")
         out = np.empty((len(x), len(self.classes) - 1))
-        _compiled()(x, self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes, PLACE, out)
+        arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
+        compile_kernel(_raw)(x, *arrays, PLACE, out)
         return out
-
-
-def _facts(text: str) -> dict[str, str]:
-    """The lines `key=value` of a part of a booster's text."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[int, float, int]]:
@@ -152,10 +149,3 @@ def _raw(
                 bits = np.int64(left[t])
                 total += leaves[t, place[((bits & -bits) * MAGIC & 0xFFFF) >> SHIFT]]
             out[r, k] = total
-
-
-@cache
-def _compiled() -> Any:
-    import numba  # the settings of a head shall not wait for it
-
-    return numba.njit(nogil=True, cache=True)(_raw)

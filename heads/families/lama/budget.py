@@ -9,6 +9,7 @@ and in an emergency, where a second fit is ended and the first one stands.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 PART = 0.8
@@ -83,13 +84,7 @@ class CostModel:
             rounds = self.rounds(n, first, trees)
             return SAFETY * self.seconds(n, min(self.most_trees, rounds + self.patience)) + self.predict_seconds(rounds)
 
-        low, high = first, rows
-        if cost(rows) <= budget:
-            return rows
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if cost(middle) <= budget else (low, middle)
-        return low
+        return first + max(0, bisect_right(range(first, rows + 1), budget, key=cost) - 1)
 
 
 @dataclass(frozen=True)
@@ -129,11 +124,8 @@ def second_rows_by_clock(rows: int, first: int, took: float, budget: float) -> i
 
     Rounded down to `first` times a power of 2, so that the clock's small differences do not matter most of the time.
     """
-    more = budget / max(SAFETY * took, 1e-6)
-    times = 1
-    while times * 2 <= more:
-        times *= 2
-    return min(rows, first * times)
+    more = max(1, int(budget / max(SAFETY * took, 1e-6)))
+    return min(rows, first << more.bit_length() - 1)
 
 
 def plan_by_clock(timeout: float, targets: int, first: int, rows: int, took: float, predicting: float) -> Plan:

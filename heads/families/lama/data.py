@@ -45,9 +45,9 @@ class Target:
         else:
             kind = kinds[task.labels][len(columns) > 1 or target.is_joint]
         known = all(type(column) is int and 0 <= column < len(task.outputs) for column in columns)
-        if not known or not columns or len({*columns}) < len(columns) or target.kind != kind:
-            raise ValueError(f"lama.json: {target} is no target of task {task.name!r}")
-        if target.classes != task.is_multiclass or (task.is_multiclass and len(columns) < 2):
+        fewest = 2 if task.is_multiclass else 1
+        fits = known and len({*columns}) == len(columns) >= fewest
+        if not fits or (target.kind, target.classes) != (kind, task.is_multiclass):
             raise ValueError(f"lama.json: {target} is no target of task {task.name!r}")
         return target
 
@@ -124,15 +124,12 @@ def fold_groups(video: NDArray[np.integer], label: NDArray[np.generic] | None, c
         return np.minimum(place * cv // size[groups], cv - 1)
     folds = np.zeros(len(groups), np.int64)
     counts = np.bincount(label.astype(np.int64)) if label is not None else np.array([0])
-    if counts.max() >= cv:
-        splits = StratifiedGroupKFold(cv, shuffle=True, random_state=seed).split(groups, label, groups)
-    else:
-        splits = GroupKFold(cv).split(groups, None, groups)
-    for fold, (_, held) in enumerate(splits):
-        folds[held] = fold
-    if len(np.unique(folds)) < cv:  # stratifying left a fold empty
-        for fold, (_, held) in enumerate(GroupKFold(cv).split(groups, None, groups)):
+    stratified = [StratifiedGroupKFold(cv, shuffle=True, random_state=seed)] if counts.max() >= cv else []
+    for splitter in (*stratified, GroupKFold(cv)):
+        for fold, (_, held) in enumerate(splitter.split(groups, label, groups)):
             folds[held] = fold
+        if len(np.unique(folds)) == cv:  # stratifying may leave a fold empty
+            break
     return folds
 
 
@@ -143,11 +140,6 @@ def repeat_rare(label: NDArray[np.generic], most: int) -> NDArray[np.int64]:
     """
     counts = np.bincount(label)[label]
     return np.repeat(np.arange(len(label)), np.maximum(1, -(-most // counts)))
-
-
-def space_evenly(rows: int, wanted: int) -> NDArray[np.int64]:
-    """Numbers of `wanted` of so many rows, evenly spaced, rising; all where there are no more."""
-    return np.arange(rows) if wanted >= rows else np.arange(wanted) * rows // wanted
 
 
 def _together(rows: Rows) -> NDArray[np.int64]:

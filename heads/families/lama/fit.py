@@ -1,9 +1,8 @@
 """One LightAutoML fit, from arrays to a model as bytes: what one output costs, and nothing in silence.
 
 LightAutoML drops an algorithm that fails or finds too little time; here every failure is raised, its own clock is set
-so far off that it drops nothing, and who called (lama.pool) ends a process that takes too long. Folds are by
-video, or person (the `group` role), and algorithms are untuned unless asked for, so that the clock does not change the
-result.
+so far off that it drops nothing, and who called (lama.pool) ends a process that takes too long. Folds are by video, or
+person (the `group` role), and algorithms are untuned unless asked for: the clock does not change the result.
 """
 
 from __future__ import annotations
@@ -147,9 +146,7 @@ def _automl(order: FitOrder) -> Any:
 
 
 def _record_finished(automl: Any) -> tuple[dict[str, int], list[int]]:
-    """Have `automl` note {algorithm: folds finished}, and the trees of LightGBM's boosters, before its blender drops
-    those with little weight.
-    """
+    """Have `automl` note {algorithm: folds finished}, and LightGBM's trees, before its blender drops any."""
     finished: dict[str, int] = {}
     trees: list[int] = []
     create = automl.create_automl

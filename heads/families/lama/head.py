@@ -21,18 +21,16 @@ from pydantic import Field
 
 from extract.runtime import inputs, limits, run_folder
 from extract.runtime.errors import InputError
-from extract.runtime.run_folder import write_json, write_whole
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, blank_rows, row_weights
 from heads.base.threads import threads
-from heads.data.table import CHUNK, Labelled, Rows
+from heads.data.table import CHUNK, Labelled, Rows, space_evenly
 from heads.families.lama import budget
 from heads.families.lama import data as lama_data
 from heads.families.lama import fit as lama_fit
 from heads.families.lama import library as lama_library
 from heads.families.lama import pool as lama_pool
 from heads.families.lama import scorer as lama_scorer
-from heads.families.lama.budget import CostModel, Plan
-from heads.families.lama.data import Target, TrainDevRows, space_evenly
+from heads.families.lama.data import Target, TrainDevRows
 from heads.families.lama.fit import FitOrder, FitResult
 
 Algorithm = Literal["linear_l2", "lgb", "lgb_tuned", "rf", "rf_tuned", "cb", "cb_tuned", "xgb", "xgb_tuned"]
@@ -150,6 +148,7 @@ class Lama(Head):
 
     def _order(self, data: TrainDevRows, target: Target, rows: int, seed: int) -> FitOrder:
         values = space_evenly(len(data), rows)
+        searches = any(algorithm.endswith("_tuned") for algorithm in self.settings.algorithms)
         weights = row_weights(data.truth[values], self.task, self.settings.balance)
         return FitOrder(
             target.name,
@@ -160,11 +159,8 @@ class Lama(Head):
             data.video[values],
             seed,
             self.settings.model_dump(),
-            max(1, self.settings.timeout // (2 * len(self.targets))) if self._tunes() else lama_fit.FAR,
+            max(1, self.settings.timeout // (2 * len(self.targets))) if searches else lama_fit.FAR,
         )
-
-    def _tunes(self) -> bool:
-        return any(algorithm.endswith("_tuned") for algorithm in self.settings.algorithms)
 
     def _missing(self, fitted: FitResult | None) -> dict[str, int]:
         """The algorithms asked for that did not finish, and how many folds of them did."""
@@ -182,7 +178,7 @@ class Lama(Head):
                 )
         return [fitted for fitted in first if fitted]
 
-    def _plan(self, first: list[FitResult], few: int, rows: int, data: TrainDevRows, took: float) -> Plan:
+    def _plan(self, first: list[FitResult], few: int, rows: int, data: TrainDevRows, took: float) -> budget.Plan:
         """The second fits: see heads.families.lama.budget. `took`: seconds of each first fit."""
         s = self.settings
         train = data.parts[0].rows
@@ -192,7 +188,7 @@ class Lama(Head):
             for target in self.targets:
                 outputs = len(target.columns) if target.kind == "multiclass" or target.is_joint else 1
                 algorithms = tuple(s.algorithms)
-                costs.append(CostModel(train.width, s.cv, algorithms, outputs, s.trees, s.patience, predicted))
+                costs.append(budget.CostModel(train.width, s.cv, algorithms, outputs, s.trees, s.patience, predicted))
             return budget.plan(s.timeout, costs, [fitted.trees for fitted in first], few, rows)
         values = train.take(space_evenly(len(train), TIMED))
         self.predict(values)  # loads what predicts
@@ -217,9 +213,9 @@ class Lama(Head):
     def save(self, folder: Path) -> None:
         """Each automl in a JSON file of its own (heads.families.lama.scorer), and what for."""
         for i, model in enumerate(self.models):
-            with write_whole(folder / f"automl_{i}.json") as temporary:
+            with run_folder.write_whole(folder / f"automl_{i}.json") as temporary:
                 temporary.write_bytes(model)
-        write_json(folder / "lama.json", {"targets": [asdict(t) for t in self.targets], "base": self.base})
+        run_folder.write_json(folder / "lama.json", {"targets": [asdict(t) for t in self.targets], "base": self.base})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -53,13 +54,8 @@ def _leaves(tree: Any, kind: str) -> NDArray[np.float64]:
 
 
 def _tree(tree: Any, kind: str) -> dict[str, NDArray[Any]]:
-    return {
-        "column": tree.feature,
-        "threshold": tree.threshold,
-        "left": tree.children_left,
-        "right": tree.children_right,
-        "value": _leaves(tree, kind),
-    }
+    parts = (tree.feature, tree.threshold, tree.children_left, tree.children_right, _leaves(tree, kind))
+    return dict(zip(("column", "threshold", "left", "right", "value"), parts, strict=True))
 
 
 def encode(trees: list[dict[str, NDArray[Any]]]) -> dict[str, str]:
@@ -119,10 +115,11 @@ def _walk(
 
 
 @cache
-def _compiled() -> Any:
+def compile_kernel(kernel: Callable[..., None]) -> Any:
+    """A loop over rows in numba's machine code, which is kept beside the loop's own file."""
     import numba  # the settings of a head shall not wait for it
 
-    return numba.njit(nogil=True, cache=True)(_walk)
+    return numba.njit(nogil=True, cache=True)(kernel)
 
 
 def add_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...], out: NDArray[Any]) -> None:
@@ -135,7 +132,7 @@ def add_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...], out: NDA
             f"these trees look at column {int(forest[1].max(initial=-1))} of {x.shape[1]}, for {forest[-1].shape[1]} "
             f"outputs of {out.shape[1]}"
         )
-    _compiled()(x, *forest, out)
+    compile_kernel(_walk)(x, *forest, out)
 
 
 def _mean_of_trees(x: NDArray[np.float32], forest: tuple[NDArray[Any], ...]) -> NDArray[np.float64]:

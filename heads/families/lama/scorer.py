@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from extract.runtime import inputs, limits
 from heads.data.arrays import finite
+from heads.data.table import space_evenly
 from heads.families import booster_text
 from heads.families.lama import boosters, random_forest
 from heads.families.lama.boosted_trees import Forest
-from heads.families.lama.data import space_evenly
 from heads.families.lama.library import NAMES, as_frame, short_name
 from heads.families.lama.random_forest import Forests
 
@@ -248,14 +248,14 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities or values [n, outputs] of raw scores."""
     if name == "identity":
         return raw
-    if name not in ("sigmoid", "softmax"):
+    if name == "softmax":
+        from scipy.special import softmax
+
+        return softmax(raw, axis=1)  # type: ignore[no-any-return]
+    if name != "sigmoid":
         raise ValueError(f"no step is called {name!r}")
     with np.errstate(over="ignore"):  # exp(-x) of a very small x is inf, and 1 / (1 + inf) is 0
-        if name == "sigmoid":
-            return 1 / (1 + np.exp(-raw))
-    powers = np.exp(raw - raw.max(1, keepdims=True))
-    results: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return results
+        return 1 / (1 + np.exp(-raw))
 
 
 def _blend(parts: Sequence[tuple[float, Part]]) -> Scores:

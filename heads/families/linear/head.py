@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from extract.runtime.run_folder import write_whole
 from heads.abaw.tasks import Task
 from heads.base import selection
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights, share_progress
 from heads.base.linear import Linear
 from heads.base.scaling import BlockScales
-from heads.data.arrays import read_tensors
-from heads.data.table import Labelled, Rows
+from heads.data.arrays import read_tensors, write_tensors
+from heads.data.table import Labelled, Rows, space_evenly
 from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
 from heads.families.linear.sample import Sample
@@ -77,12 +76,9 @@ class LinearHead(Head):
         drawn = linear_sample.draw(train, dev, s.most_rows, s.scales)
         weights = row_weights(drawn.truth, self.task, s.balance)
         weights = weights / weights.mean(0)
-        scores = self._compare(drawn, weights, seed, lambda done, note: on_progress(0.1 + 0.7 * done, note))
-        if scores:
-            best = int(np.argmax(scores))  # the strongest of equal ones
-            path = s.penalties[: best + 1]
-        else:
-            path = s.penalties[: len(s.penalties) // 2 + 1]
+        scores = self._compare(drawn, weights, seed, share_progress(on_progress, 0.1, 0.7))
+        best = int(np.argmax(scores)) if scores else len(s.penalties) // 2  # the strongest of equal ones
+        path = s.penalties[: best + 1]
         on_progress(0.8, f"penalty {path[-1]:g}")
         result = list(solvers.solve_path(drawn.x, drawn.truth, weights, self.task, path))[-1]
         coefficients = result.coefficients * drawn.factor[:, None]
@@ -98,7 +94,7 @@ class LinearHead(Head):
     def _compare(self, drawn: Sample, weights: NDArray[np.float64], seed: int, on_progress: OnProgress) -> list[float]:
         """The score of each penalty's out-of-fold predictions, of all folds together; none where there is one fold."""
         s = self.settings
-        few = drawn.thin(s.most_rows_to_choose)
+        few = space_evenly(len(drawn), s.most_rows_to_choose)
         fold = drawn.folds(self.task, s.choose_folds, seed)[few]
         folds = np.unique(fold)
         if len(folds) < 2 or len(s.penalties) < 2:
@@ -125,25 +121,15 @@ class LinearHead(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict."""
-        out = np.empty((len(rows), len(self.task.outputs)), np.float32)
-        at = 0
-        for chunk in rows.chunks():
-            out[at : (at := at + len(chunk))] = scores_of(self.task, self.map.of(chunk))
-        return out
+        return rows.map(lambda chunk: scores_of(self.task, self.map.of(chunk)), len(self.task.outputs))
 
     def save(self, folder: Path) -> None:
         """The map as one safetensors file."""
-        from safetensors.numpy import save
-
-        arrays = {"coefficients": self.map.coefficients, "intercept": self.map.intercept}
-        with write_whole(folder / "linear.safetensors") as temporary:
-            temporary.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        write_tensors(folder / "linear.safetensors", vars(self.map))
 
     def load(self, folder: Path) -> None:
         """See Head.load."""
-        arrays = read_tensors(folder / "linear.safetensors")
-        self.map = Linear(arrays["coefficients"], arrays["intercept"])
-        self.map.check(len(self.task.outputs))
+        self.map = Linear.read(read_tensors(folder / "linear.safetensors"), len(self.task.outputs))
 
 
 def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -152,5 +138,6 @@ def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:
         return np.clip(linear, -1, 1).astype(np.float32)
     if task.is_multilabel:
         return (0.5 * (1 + np.tanh(0.5 * linear))).astype(np.float32)
-    powers = np.exp(linear - linear.max(1, keepdims=True))
-    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    from scipy.special import softmax
+
+    return softmax(linear, axis=1).astype(np.float32)  # type: ignore[no-any-return]

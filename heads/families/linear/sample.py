@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from heads.abaw.tasks import Task
 from heads.base.scaling import BlockScales, block_scales
 from heads.data import splits
-from heads.data.table import CHUNK, Labelled, Rows
+from heads.data.table import CHUNK, Labelled, Rows, space_evenly
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,12 @@ class Sample:
             number[members] = fold
         return number[self.group]
 
-    def thin(self, most: int) -> NDArray[np.int64]:
-        """Numbers of at most so many rows, evenly spaced."""
-        return evenly(len(self), most)
-
-
-def evenly(rows: int, most: int) -> NDArray[np.int64]:
-    """Numbers of `most` of so many rows, evenly spaced, rising; all where there are no more."""
-    return np.arange(rows) if rows <= most else np.arange(most) * rows // most
-
 
 def draw(train: Labelled, dev: Labelled, most: int, scales: BlockScales) -> Sample:
     """At most `most` rows of train and dev together: views of one table."""
     if len(dev) and train.rows.videos != dev.rows.videos:
         raise ValueError("train and dev are not of one table")
-    at = evenly(len(train) + len(dev), most)
+    at = space_evenly(len(train) + len(dev), most)
     cut = np.searchsorted(at, len(train))
     parts = [train.take(at[:cut]), dev.take(at[cut:] - len(train))]
     x = np.empty((len(at), train.rows.width), np.float32)
@@ -74,9 +65,7 @@ def _groups(rows: Rows) -> NDArray[np.int64]:
 def _standardise(
     x: NDArray[np.float32], scales: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bring columns x [n, D] to mean 0 and deviation `scales` [D], in place; returns what was taken off, and times
-    what they were taken.
-    """
+    """Bring columns x [n, D] to mean 0 and deviation `scales` [D], in place; returns the mean and the factor [D]."""
     mean, squares = x.mean(0, dtype=np.float64), np.zeros(x.shape[1])
     for start in range(0, len(x), CHUNK):
         squares += ((x[start : start + CHUNK] - mean) ** 2).sum(0)

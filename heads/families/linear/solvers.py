@@ -7,7 +7,7 @@ means the same for a fold and for all rows; scikit-learn's C is 1 / (p * rows), 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,7 @@ SURE = 1e-6
 
 
 def solve_path(
-    x: NDArray[np.float32],
-    truth: NDArray[np.generic],
-    weights: NDArray[np.float64],
-    task: Task,
-    penalties: Sequence[float],
+    x: NDArray[np.float32], truth: NDArray[np.generic], weights: NDArray[np.float64], task: Task, penalties: list[float]
 ) -> Iterator[Linear]:
     """The regression of each of `penalties`, which fall, on columns x [n, D] that are of one scale.
 
@@ -50,7 +46,7 @@ def solve_path(
 
 
 def _logistic(
-    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], penalties: Sequence[float]
+    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], penalties: list[float]
 ) -> Iterator[Any]:
     """scikit-learn's regression of each penalty, one object that goes on."""
     from sklearn.exceptions import ConvergenceWarning
@@ -65,30 +61,26 @@ def _logistic(
 
 
 def _multinomial(
-    x: NDArray[np.float32],
-    label: NDArray[np.generic],
-    weight: NDArray[np.float64],
-    outputs: int,
-    penalties: Sequence[float],
+    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], count: int, penalties: list[float]
 ) -> Iterator[Linear]:
     """Of all classes that occur; the logit of the others is ABSENT."""
     classes = np.unique(label).astype(np.int64)
     if len(classes) == 1:
-        alone = np.where(np.arange(outputs) == classes[0], 0.0, ABSENT)
-        yield from (Linear(np.zeros((x.shape[1], outputs)), alone) for _ in penalties)
+        alone = np.where(np.arange(count) == classes[0], 0.0, ABSENT)
+        yield from (Linear(np.zeros((x.shape[1], count)), alone) for _ in penalties)
         return
     for model in _logistic(x, label, weight, penalties):
         result = np.concatenate([model.coef_.T, model.intercept_[None]])
         if len(classes) == 2:  # scikit-learn has one logit, of the second class
             result = np.concatenate([np.zeros_like(result), result], 1)
-        whole = np.zeros((x.shape[1] + 1, outputs))
+        whole = np.zeros((x.shape[1] + 1, count))
         whole[-1] = ABSENT
         whole[:, classes] = result
         yield Linear(whole[:-1], whole[-1])
 
 
 def _binary(
-    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], penalties: Sequence[float]
+    x: NDArray[np.float32], label: NDArray[np.generic], weight: NDArray[np.float64], penalties: list[float]
 ) -> Iterator[Linear]:
     """Of one unit; one that (almost) never changes keeps its rate."""
     positives = int(label.sum(dtype=np.int64))
@@ -101,7 +93,7 @@ def _binary(
         yield Linear(model.coef_.T.astype(np.float64), model.intercept_.astype(np.float64))
 
 
-def _ridge(x: NDArray[np.float32], values: NDArray[np.float64], penalties: Sequence[float]) -> Iterator[Linear]:
+def _ridge(x: NDArray[np.float32], values: NDArray[np.float64], penalties: list[float]) -> Iterator[Linear]:
     """Least squares with a penalty on the coefficients, by the covariance, which all penalties share."""
     from scipy.linalg import solve
 

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import run_folder
-from extract.runtime.run_folder import write_json, write_whole
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
-from heads.data.arrays import need_shapes, read_npz
+from heads.data.arrays import need_shapes, read_npz, write_npz
 from heads.data.table import Labelled, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
@@ -38,10 +37,9 @@ class Mlp(Head):
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
         """See Head.fit. Without dev rows the last epoch is kept."""
-        self.epochs = max(
-            self.settings.epochs, -(-self.settings.min_steps // max(1, len(train) // self.settings.batch))
-        )
-        self.best_epochs = [self.epochs] * self.settings.members
+        s = self.settings
+        self.epochs = max(s.epochs, -(-s.min_steps // max(1, len(train) // s.batch)))
+        self.best_epochs = [self.epochs] * s.members
         bests = self._fit(train, dev, seed, on_progress)
         self.best_epochs = [epoch for epoch, _ in bests]
         return {
@@ -59,20 +57,14 @@ class Mlp(Head):
     def _fit(
         self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
     ) -> list[tuple[int, float | None]]:
-        """Train all members up to `best_epochs`, side by side where there are threads for it.
-
-        Returns each one's (best epoch, its selection score).
-        """
+        """Train all members up to `best_epochs`, side by side; returns each one's (best epoch, its selection score)."""
         self.width = train.rows.width
         self.embedding = scaling.embedding_columns(train.rows)
         self.moments = None
         if self.settings.standardise:
             mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
-            if self.settings.scales is None:
-                deviation = scaling.shrink_deviation(deviation, self.embedding, self.settings.logits_times)
-            else:
-                deviation = deviation / scaling.block_scales(train.rows, self.settings.scales)
-            self.moments = (mean, deviation)
+            scales = self.settings.scales or scaling.BlockScales.alike(self.settings.logits_times)
+            self.moments = (mean, deviation / scaling.block_scales(train.rows, scales))
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 
@@ -100,10 +92,8 @@ class Mlp(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the members' mean."""
-        scores: NDArray[np.float64] = np.mean(
-            [mlp_training.predict_rows(model, rows) for model in self.models], axis=0, dtype=np.float64
-        )
-        return scores.astype(np.float32)
+        scores = [mlp_training.predict_rows(model, rows) for model in self.models]
+        return np.mean(scores, axis=0, dtype=np.float64).astype(np.float32)  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
         """Weights, moments and width as one npz file, and a note of the seedless rest."""
@@ -111,9 +101,8 @@ class Mlp(Head):
         arrays["embedding"] = self.embedding
         if self.moments is not None:
             arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
-        with write_whole(folder / "weights.npz") as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, **arrays)
-        write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
+        write_npz(folder / "weights.npz", arrays)
+        run_folder.write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""

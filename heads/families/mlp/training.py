@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from heads.abaw.tasks import Task
 from heads.base.head import OnProgress
 from heads.base.selection import LOOKS, label_weights, selection_score
-from heads.data.table import CHUNK, Labelled, Rows
+from heads.data.table import Labelled, Rows, read_ahead
 from heads.families.mlp import network as mlp_network
 
 if TYPE_CHECKING:
@@ -25,17 +24,11 @@ WORTH_SHARING = 2**24
 
 def predict_rows(model: Any, rows: Rows) -> NDArray[np.float32]:
     """A model's scores of all rows, in chunks of one size so that equal rows get equal bits."""
-    out = np.empty((len(rows), model.output_shape[1]), np.float32)
-    for start in range(0, len(rows), CHUNK):
-        out[start : start + CHUNK] = model(rows.batch(slice(start, start + CHUNK)), training=False).numpy()
-    return out
+    return rows.map(lambda chunk: model(chunk, training=False).numpy(), model.output_shape[1])
 
 
 class Training:
-    """One network on its way: `model`, and what it takes to go on by an epoch.
-
-    Raises nothing of its own; the same rows, settings and seed give the same weights to the bit.
-    """
+    """One network on its way: `model`, and what it takes to go on by an epoch. The same seed gives the same weights."""
 
     def __init__(
         self,
@@ -145,9 +138,8 @@ def batches_per_read(rows: Rows, batch: int) -> int:
 
 
 def batches(labelled: Labelled, order: NDArray[np.int64], batch: int) -> Iterator[tuple[Parts, NDArray[np.generic]]]:
-    """The rows in `order` as (features, truth [batches, batch, ...]), `per_gathering` batches at a time.
-
-    The next ones are gathered while the caller uses these. Rows at the end that fill no batch are left out.
+    """The rows in `order` as (features, truth [batches, batch, ...]), `batches_per_read` at a time, the next ones read
+    ahead. Rows at the end that fill no batch are left out.
     """
     rows = labelled.rows
     step = batches_per_read(rows, batch) * batch
@@ -159,11 +151,4 @@ def batches(labelled: Labelled, order: NDArray[np.int64], batch: int) -> Iterato
         features = tuple(block.values[at].reshape(-1, batch, block.values.shape[1]) for block in rows.blocks)
         return features, labelled.truth[items].reshape(-1, batch, *labelled.truth.shape[1:])
 
-    starts = range(0, end, step)
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(gather, 0) if end else None
-        for start in starts:
-            assert coming is not None
-            now = coming.result()
-            coming = pool.submit(gather, start + step) if start + step < end else None
-            yield now
+    return read_ahead(gather, range(0, end, step))

@@ -1,7 +1,7 @@
 """What is done to clips while learning, so that an encoder does not learn videos by heart: noise, spans, lost frames.
 
-All of it on standardised features [clips, length, columns], drawn from one generator. Columns that say which stream is
-present are never noised.
+All of it on standardised features [clips, length, columns], drawn from one generator; never on columns that say which
+stream is present.
 """
 
 from __future__ import annotations

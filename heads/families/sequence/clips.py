@@ -8,13 +8,11 @@ frames of two videos.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.data.table import CHUNK, Rows
+from heads.data.table import CHUNK, Rows, read_ahead
 
 PADDING = -1
 """In a plan: no row."""
@@ -29,10 +27,7 @@ def plan_cover(rows: Rows, length: int, step: int, overlap: float) -> Plan:
     With a step of 2 or more every window is there `step` times, each time with other frames of it.
     """
     hop = max(1, round(length * (1 - overlap))) * step
-    return _stack(
-        (_covering(rows.frame[a:b], a, length, step, hop) for a, b in _spans(rows)),
-        length,
-    )
+    return _stack((_covering(rows.frame[a:b], a, length, step, hop) for _, a, b in rows.spans if b > a), length)
 
 
 def random(rows: Rows, length: int, step: int, rng: np.random.Generator) -> Plan:
@@ -40,7 +35,7 @@ def random(rows: Rows, length: int, step: int, rng: np.random.Generator) -> Plan
 
     With a step of 2 or more a window is there once, with one of its `step` choices of frames.
     """
-    return _stack((_random(rows.frame[a:b], a, length, step, rng) for a, b in _spans(rows)), length)
+    return _stack((_random(rows.frame[a:b], a, length, step, rng) for _, a, b in rows.spans if b > a), length)
 
 
 def weights(length: int) -> NDArray[np.float64]:
@@ -55,10 +50,7 @@ def at_a_time(length: int, batch: int) -> int:
 
 
 def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDArray[np.float32]]]:
-    """The plan, `batch` clips at a time, with their features [n, length, width]; 0 where nobody stands.
-
-    The next ones are read while the caller uses these.
-    """
+    """The plan, `batch` clips at a time, with their features [n, length, width], 0 at holes; the next is read ahead."""
 
     def read(start: int) -> tuple[Plan, NDArray[np.float32]]:
         values = plan[start : start + batch]
@@ -67,20 +59,7 @@ def gather_clips(rows: Rows, plan: Plan, batch: int) -> Iterator[tuple[Plan, NDA
         out[there] = rows.batch(values[there])
         return values, out
 
-    starts = range(0, len(plan), batch)
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, 0) if starts else None
-        for start in starts:
-            assert coming is not None
-            now = coming.result()
-            coming = pool.submit(read, start + batch) if start + batch < len(plan) else None
-            yield now
-
-
-def _spans(rows: Rows) -> Iterator[tuple[int, int]]:
-    """Each video's first row and the one behind its last."""
-    ends = rows.ends
-    return ((int(a), int(b)) for a, b in pairwise(ends) if b > a)
+    return read_ahead(read, range(0, len(plan), batch))
 
 
 def _covering(frame: NDArray[np.int32], first: int, length: int, step: int, hop: int) -> Plan:

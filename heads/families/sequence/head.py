@@ -9,6 +9,7 @@ predictions of overlapping clips averaged, augmentation of features, the best ep
 from __future__ import annotations
 
 from collections import abc
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from extract.runtime import run_folder
-from extract.runtime.run_folder import write_json, write_whole
+from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
-from heads.base.head import Head, HeadSettings, OnProgress, _quiet
-from heads.data.arrays import need_shapes, read_tensors
+from heads.base.head import Head, HeadSettings, OnProgress, _quiet, share_progress
+from heads.data.arrays import need_shapes, read_tensors, write_tensors
 from heads.data.table import Labelled, Rows
 
 if TYPE_CHECKING:
@@ -137,13 +138,11 @@ class Sequence(Head):
         self.parts = self.streams_of(train.rows)
         self.moments = self._moments(train.rows)
         self.models, bests = [], []
+        count = len(self.best_epochs)
         for number, shape in enumerate(self._shapes()):
             training = self._training(train, shape, seed * 1000 + number)
-
-            def share(done: float, note: str, number: int = number) -> None:
-                on_progress((number + done) / len(self.best_epochs), note)
-
-            bests.append(training.run(dev, self.best_epochs[number], share))
+            told = share_progress(on_progress, number / count, 1 / count)
+            bests.append(training.run(dev, self.best_epochs[number], told))
             self.models.append(training.model)
         return bests
 
@@ -164,7 +163,7 @@ class Sequence(Head):
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each column, as the features are standardised with."""
         mean, deviation = scaling.moments(rows)
-        return mean, scaling.shrink_deviation(deviation, scaling.embedding_columns(rows), self.settings.logits_times)
+        return mean, deviation / scaling.block_scales(rows, scaling.BlockScales.alike(self.settings.logits_times))
 
     def _shapes(self) -> list[Shape]:
         """Of each encoder: all seeds of the first shape, then of the next."""
@@ -184,16 +183,9 @@ class Sequence(Head):
 
         s = self.settings
         half = s.precision == "bf16" or (s.precision == "auto" and sequence_training.device().type == "cuda")
+        augmentation = self._augmentation()
         return sequence_training.TrainingConfig(
-            self.epochs,
-            s.batch,
-            s.learning_rate,
-            s.weight_decay,
-            s.balance,
-            s.step,
-            s.overlap,
-            self._augmentation(),
-            half,
+            self.epochs, s.batch, s.learning_rate, s.weight_decay, s.balance, s.step, s.overlap, augmentation, half
         )
 
     def _augmentation(self) -> Augmentation:
@@ -215,19 +207,14 @@ class Sequence(Head):
 
     def save(self, folder: Path) -> None:
         """Weights and moments as one safetensors file, and a note of the rest."""
-        from dataclasses import asdict
-
-        from safetensors.numpy import save
-
         arrays = {
-            f"{i}.{name}": np.ascontiguousarray(value.numpy())
+            f"{i}.{name}": value.numpy()
             for i, model in enumerate(self.models)
             for name, value in model.state_dict().items()
             if name not in ("mean", "deviation")
         }
         arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
-        with write_whole(folder / "encoders.safetensors") as temporary:
-            temporary.write_bytes(save(arrays))
+        write_tensors(folder / "encoders.safetensors", arrays)
         write_json(folder / "sequence.json", {"epochs": self.epochs, "streams": [asdict(part) for part in self.parts]})
 
     def load(self, folder: Path) -> None:

@@ -36,10 +36,9 @@ class Stream:
 def check_streams(streams: Sequence[Stream], width: int) -> None:
     """Raise ValueError for streams, read from a file, that are none of so many columns."""
     for stream in streams:
-        places = (stream.start, stream.end, *(() if stream.present is None else (stream.present,)))
-        if any(type(place) is not int for place in places) or not 0 <= stream.start < stream.end <= width:
-            raise ValueError(f"stream {stream} of {width} columns")
-        if stream.present is not None and not 0 <= stream.present < width:
+        present = stream.start if stream.present is None else stream.present
+        whole = all(type(place) is int for place in (stream.start, stream.end, present))
+        if not whole or not 0 <= stream.start < stream.end <= width or not 0 <= present < width:
             raise ValueError(f"stream {stream} of {width} columns")
     if not streams:
         raise ValueError("no streams")

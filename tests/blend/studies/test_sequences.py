@@ -63,7 +63,7 @@ def test_a_head_alone_is_smoothed_as_other_videos_say(data: ours.Data, tmp_path:
     def score(part: str, videos: list[str], ks: list[int]) -> float:
         truth = [data.truth[part][v].values[data.truth[part][v].valid] for v in videos]
         found = [smoothed(part, v, k) for v, k in zip(videos, ks, strict=True)]
-        return metrics.mean_ccc(np.concatenate(truth), np.concatenate(found))
+        return float(metrics.ccc_per_dimension(np.concatenate(truth), np.concatenate(found)).mean())
 
     def best(videos: list[str]) -> int:
         return max(ours.KS, key=lambda k: score("val", videos, [k] * len(videos)))

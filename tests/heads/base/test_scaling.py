@@ -48,10 +48,11 @@ def test_moments_are_those_of_the_powered_columns():
 
 
 def test_columns_beside_an_embedding_come_out_larger_and_alone_they_do_not():
-    deviation = np.array([2, 4, 8], np.float32)
-    found = scaling.shrink_deviation(deviation, np.array([False, True, False]), 4)
-    assert found.tolist() == [0.5, 4, 2] and found.dtype == np.float32
-    assert scaling.shrink_deviation(deviation, np.zeros(3, bool), 4) is deviation
+    some = rows(("logits", "embedding"))
+    found = scaling.block_scales(some, scaling.BlockScales.alike(4))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.where(scaling.embedding_columns(some), 1, 4))
+    assert (scaling.block_scales(rows(("logits",)), scaling.BlockScales.alike(4)) == 1).all()
 
 
 @pytest.mark.parametrize("kinds", [("logits", "embedding"), ("embedding",), ("logits",)])

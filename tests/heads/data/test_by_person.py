@@ -16,7 +16,9 @@ from heads.abaw import read
 from heads.abaw.tasks import TASKS
 from heads.base.head import FAMILIES, family
 from heads.config import Spec
-from heads.data import splits
+from heads.data import splits, table
+from heads.data.people import People
+from heads.data.predictions import Predictions
 from heads.data.table import Labelled, Source
 from heads.families.lama import fit as lama_fit
 from heads.families.lama.data import TrainDevRows, fold_groups
@@ -41,7 +43,7 @@ def prepared(corpus: Corpus, people: dict[str, str] | None = PEOPLE, **more: Any
     annotations = read.read_folder(corpus.folder / "au" / "train", AU)
     settings = family("lightgbm").Settings.model_validate(raw)
     seed = raw.pop("seed", 0)
-    return learn.prepare_train(corpus.work, SOURCES, settings, annotations, AU, seed, people=people)
+    return learn.prepare_train(corpus.work, SOURCES, settings, annotations, AU, seed, people=People(people))
 
 
 def who(rows: Labelled) -> set[str]:
@@ -105,15 +107,13 @@ def test_out_of_fold_predictions_of_every_family_are_by_person(
             self.one, self.head = one, head
 
         def predict_videos(self, work: Path, videos: list[str], people: Any = None) -> Any:
-            rows = self.one.load(videos)
-            spans = zip(rows.videos, rows.ends[:-1], rows.ends[1:], strict=True)
-            return out_of_fold.Predictions(
-                AU.outputs, {v: (rows.frame[a:b], self.head.predict(rows.frame[a:b])) for v, a, b in spans}
-            )
+            rows = table.load(work, self.one.sources, videos)
+            scores = {v: (rows.frame[a:b], self.head.predict(rows.frame[a:b])) for v, a, b in rows.spans}
+            return Predictions(AU.outputs, scores)
 
     annotations = read.read_folder(tiny.folder / "au" / "train", AU)
     settings = kind.Settings.model_validate({"family": name, "inputs": ["embedding"], "folds": 3})
-    ready = learn.prepare_train(tiny.work, SOURCES, settings, annotations, AU, 2, people=PEOPLE)
+    ready = learn.prepare_train(tiny.work, SOURCES, settings, annotations, AU, 2, people=People(PEOPLE))
     report = out_of_fold.predict(ready, annotations, tmp_path, "mark", quiet)
     assert len(seen) == 3
     for (train, dev), fold in zip(seen, report["oof_folds"], strict=True):
@@ -159,12 +159,14 @@ def test_what_a_head_has_learnt_hangs_on_who_belongs_together_and_on_nothing_els
     videos = [*PEOPLE, "t2"]
 
     def mark(people: dict[str, str] | None) -> str:
-        return run._learning("au", spec, 0, {}, {"one": "mark"}, "code", splits.name_groups(videos, people))
+        inputs = {"train": [], "val": [], "features": {"one": ["mark", "mark"]}}
+        return run._learning("au", spec, 0, inputs, "code", splits.name_groups(videos, people))
 
     renamed = {video: person.upper() for video, person in PEOPLE.items()}
     assert mark(PEOPLE) == mark(renamed) == mark(PEOPLE | {"elsewhere": "Ann"}) == mark(PEOPLE | {"t2": "Dee"})
     assert len({mark(None), mark(PEOPLE), mark(PEOPLE | {"t2": "Ann"}), mark(PEOPLE | {"t4": "Ben"})}) == 4
-    told = {"task": "au", "settings": spec.settings.model_dump(mode="json"), "seed": 0, "annotations": {},
+    told = {"task": "au", "settings": spec.settings.model_dump(mode="json"), "seed": 0,
+            "annotations": {"train": [], "val": []},
             "sources": [(s.network, s.kinds, s.beside) for s in SOURCES], "features": ["mark"], "code": "code",
             "versions": {n: run.version(n) for n in ("numpy", "scikit-learn", "lightgbm")}}  # fmt: skip
     assert mark(None) == run.run_folder.fingerprint(told), "without a table as before there was one"
@@ -197,8 +199,8 @@ def test_heads_are_made_anew_where_people_change_and_only_then(
     refit = marks(PEOPLE | {"v0": "Zoe", "v1": "Zoe"}, "heads.au.lightgbm.refit_val=true")
     assert marks(PEOPLE | {"v0": "Zoe", "v1": "Yan"}, "heads.au.lightgbm.refit_val=true") != refit
     job = jobs[0]
-    assert Job.of(json.loads(json.dumps(job.as_json()))) == job and job.people is not None
-    assert marks(None) == plain and all(job.people is None for job in jobs)
+    assert Job.of(json.loads(json.dumps(job.as_json()))) == job and job.people.groups is not None
+    assert marks(None) == plain and all(job.people.groups is None for job in jobs)
 
 
 def test_a_search_goes_by_person_and_is_another_one_where_people_change(

@@ -16,8 +16,10 @@ from heads.abaw import read
 from heads.abaw.tasks import TASKS
 from heads.base.head import HeadSettings, family
 from heads.data import relative, table
+from heads.data.people import People
 from heads.data.relative import Relative
 from heads.data.table import Rows, Source
+from heads.data.temporal import TemporalColumns
 from heads.train import fit
 from heads.train.model import Model
 
@@ -36,7 +38,7 @@ def load(
     sources: tuple[Source, ...] = SOURCES,
 ) -> Rows:
     one = settings if isinstance(settings, Relative) else Relative.model_validate(settings)
-    return table.load(work, sources, videos, relative.extender(one, None, work, sources, videos, people))
+    return table.load(work, sources, videos, relative.extender(one, TemporalColumns(), work, sources, videos, people))
 
 
 def of(rows: Rows, video: str, network: str, kind: str) -> np.ndarray:
@@ -163,7 +165,8 @@ def test_a_constant_of_each_persons_own_changes_no_prediction(corpus: Any, tmp_p
             }
         )
         annotations = read.read_folder(corpus.folder / "va" / "train", TASKS["va"])
-        prepared = fit.prepare_train(corpus.work, SOURCES[1:], settings, annotations, TASKS["va"], persons=people)
+        who = People(persons=people)
+        prepared = fit.prepare_train(corpus.work, SOURCES[1:], settings, annotations, TASKS["va"], people=who)
         model, _, _ = fit.fit(prepared, prepared.part, 0)
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()

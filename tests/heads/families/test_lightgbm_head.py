@@ -66,13 +66,13 @@ def test_dev_labels_weigh_what_they_weigh_in_train() -> None:
     rng = np.random.default_rng(1)
     truth, dev = rng.integers(0, 5, 200).astype(np.int8), rng.integers(0, 8, 90).astype(np.int8)
     weights = row_weights(truth, TASKS["expr"], 1.0)
-    seen = lightgbm_head._like_train(truth, weights, dev, "expr")
+    seen = lightgbm_head._like_train(truth, weights, dev, TASKS["expr"])
     for label, weight in zip(dev, seen, strict=True):
         assert weight == (weights[truth == label][0] if (truth == label).any() else 1)
     truth, dev = (rng.random((200, 12)) < 0.2).astype(np.uint8), (rng.random((90, 12)) < 0.5).astype(np.uint8)
     truth[:, 4] = 0
     weights = row_weights(truth, TASKS["au"], 1.0)
-    seen = lightgbm_head._like_train(truth, weights, dev, "au")
+    seen = lightgbm_head._like_train(truth, weights, dev, TASKS["au"])
     for i in range(12):
         for label in (0, 1):
             where = truth[:, i] == label

@@ -212,10 +212,11 @@ def test_pictures_are_cut_by_recording_and_person_strided_and_weighted(made, tmp
 def test_other_code_that_decides_the_network_is_another_mark(made, monkeypatch, file):
     config, facts, recipe = load(made), TASKS["expr"], Recipe()
     begin, data = start.find("tiny", config), corpus.read(config, facts, recipe, 0)[0]
-    marks = {program._fingerprint(facts, begin, recipe, data, 0)}
+    job = program.Job("ft", facts, "tiny", begin, recipe, 0, False, False, Path("nowhere"))
+    marks = {program._fingerprint(job, data)}
     plain = run_folder.file_hash
     monkeypatch.setattr(run_folder, "file_hash", lambda path: "other" if path == ROOT / file else plain(path))
-    marks.add(program._fingerprint(facts, begin, recipe, data, 0))
+    marks.add(program._fingerprint(job, data))
     assert (ROOT / file).is_file() and len(marks) == 2
 
 

@@ -17,7 +17,7 @@ from heads.base.head import FAMILIES, Head, HeadSettings, family
 from heads.data import relative, table, temporal
 from heads.data.relative import Relative
 from heads.data.table import Rows, Source
-from heads.data.temporal import Temporal
+from heads.data.temporal import Temporal, TemporalColumns
 from heads.train import causal
 from heads.train.model import Model
 
@@ -71,7 +71,7 @@ def model(work: Path, given: dict[str, Any], tables: list[Temporal], sources: tu
     settings = HeadSettings(family="columns", inputs=["logits"], temporal=tables, relative=Relative(**given))
     every = tuple(replace(source, kinds=(*source.kinds, *source.beside), beside=()) for source in sources)
     rows = table.load(
-        work, every, ["stream"], relative.extender(settings.relative, None, work, every, ["stream"], None)
+        work, every, ["stream"], relative.extender(settings.relative, TemporalColumns(), work, every, ["stream"], None)
     )
     made = Model(Columns(TASKS["va"], settings), sources, temporal.fit(rows, tables), ())
     return replace(made, columns=tuple(made.rows(work, ["stream"]).columns))

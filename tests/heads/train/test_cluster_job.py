@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from extract import config as extract_config
-from extract.config import ClusterSettings
+from extract.config import ClusterSettings, TaskPaths
 from extract.features import store
 from extract.jobs import cluster, session
 from extract.runtime import run_folder
@@ -24,10 +24,8 @@ from heads.train.job import Job
 
 def job(work: Path, name: str, family: str) -> Job:
     source = Source("net", ("logits",))
-    some = Path("annotations")
-    return Job(
-        name, "au", {"family": family}, [source], work, some / "train", some / "val", None, 0, "mark", "learning"
-    )
+    paths = TaskPaths(train=Path("annotations/train"), val=Path("annotations/val"))
+    return Job(name, "au", {"family": family}, [source], work, paths, 0, "mark", "learning")
 
 
 @pytest.fixture
@@ -87,7 +85,7 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
     assert [one.needs.gpu for one in machines.sent] == [False, True]
     for one, ours in zip(machines.sent, jobs, strict=True):
         told = Job.of(json.loads(one.stdin))
-        assert told.train == tmp_path / "annotations" / "train" and told.val == tmp_path / "annotations" / "val"
+        assert told.paths == TaskPaths(train=tmp_path / "annotations" / "train", val=tmp_path / "annotations" / "val")
         assert told.mark == ours.mark and told.settings == ours.settings and told.sources == ours.sources
         assert "CUDA_VISIBLE_DEVICES" not in one.environment and one.environment["PYTHONHASHSEED"] == "0"
         assert one.needs.threads == 3

@@ -60,8 +60,8 @@ def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) 
             np.testing.assert_array_equal(
                 learnt.rows.frame[learnt.rows.video == video], all_of.rows.frame[all_of.rows.video == video][::4]
             )
-    every = fit.split_train_dev(whole, VA, seed=1, stride=4, dev=False)
-    assert not len(every.dev) and set(every.train.rows.video) == set(whole.rows.video)
+    train, dev = fit.cut_rows(whole, VA, seed=1, stride=4, dev=False)
+    assert not len(dev) and set(whole.rows.video[train]) == set(whole.rows.video)
 
 
 def test_slices_are_views(tiny: Corpus) -> None:
@@ -97,9 +97,13 @@ def test_what_temporal_columns_are_made_of_need_not_be_an_input_and_unlabelled_f
     np.testing.assert_allclose(prepared.labelled.rows.batch(), expected.rows.batch()[:, at], atol=2e-3)
 
 
+def load(prepared: fit.TrainData, videos: list[str]) -> table.Rows:
+    return fit.as_model(prepared, fit.create_head(prepared)).rows(prepared.work, videos)
+
+
 def test_other_videos_get_the_same_columns(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
-    rows = prepared.load(["t0", "v1"])
+    rows = load(prepared, ["t0", "v1"])
     assert rows.columns == prepared.labelled.rows.columns and rows.videos == ("t0", "v1")
     own = prepared.labelled.take(prepared.labelled.rows.video == prepared.labelled.rows.videos.index("t0"))
     again = rows.take(np.flatnonzero((rows.video == 0) & np.isin(rows.frame, own.rows.frame)))
@@ -122,7 +126,7 @@ def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
     for name in ("train", "dev", "both"):
         same(getattr(fold.part, name), getattr(alone.part, name))
     assert not np.array_equal(fold.temporal.components[0].axes, prepared.temporal.components[0].axes)
-    np.testing.assert_array_equal(fold.load(["t2"]).batch(), alone.load(["t2"]).batch())
+    np.testing.assert_array_equal(load(fold, ["t2"]).batch(), load(alone, ["t2"]).batch())
     assert len(fold.labelled) == len(prepared.labelled), "the held-out videos are there to be predicted"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from extract.config import TaskPaths
 from extract.features import store
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
@@ -41,9 +42,7 @@ def job(corpus: Corpus, task: str = "expr", name: str = "fast", **changed: Any) 
         settings,
         [Source("one", ("logits",))],
         corpus.work,
-        folder / "train",
-        folder / "val",
-        folder / "test.txt",
+        TaskPaths(train=folder / "train", val=folder / "val", test=folder / "test.txt"),
         0,
         "the mark",
         run_folder.fingerprint([task, settings]),
@@ -73,7 +72,7 @@ def test_it_writes_the_contracts_files_and_an_official_score(corpus: Corpus) -> 
     read = predictions.read(a_job.folder / "val.parquet", task)
     assert list(read.videos) == corpus.videos["val"]
     truth, decided = [], []
-    for video, annotation in labels.read_folder(a_job.val, task).items():
+    for video, annotation in labels.read_folder(a_job.paths.val, task).items():
         frames, scores = read.videos[video]
         assert set(frames) == set(range(1, corpus.frames + 1)) - corpus.missing, "all frames with features"
         for frame, row in zip(frames, scores, strict=True):
@@ -175,7 +174,7 @@ def test_a_model_is_kept_when_only_the_test_list_changes(corpus: Corpus, monkeyp
     assert {path.name: path.read_bytes() for path in first.folder.glob("*.parquet")} == after, "as from nothing"
 
     run_folder.begin(first.folder)
-    training_job.main(replace(changed, test=None), quiet)
+    training_job.main(replace(changed, paths=changed.paths.model_copy(update={"test": None})), quiet)
     assert sorted(path.name for path in first.folder.glob("*.parquet")) == ["oof.parquet", "val.parquet"]
 
 

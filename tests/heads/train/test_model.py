@@ -64,9 +64,8 @@ def test_some_videos_at_a_time_are_predicted_as_all_at_once(tiny: Corpus, monkey
     load = table.load
     monkeypatch.setattr(table, "load", lambda *args: sizes.append(len(rows := load(*args))) or rows)
     monkeypatch.setattr(model, "GROUP", 50)
-    done: list[float] = []
-    pieces = one.predict_videos(tiny.work, tiny.videos["train"], done.append)
-    assert sizes == [72, 72, 72] and done == pytest.approx([1 / 3, 2 / 3, 1]), "36 frames a video"
+    pieces = one.predict_videos(tiny.work, tiny.videos["train"])
+    assert sizes == [72, 72, 72], "36 frames a video"
     for video, (frames, scores) in whole.videos.items():
         np.testing.assert_array_equal(pieces.videos[video][0], frames)
         np.testing.assert_array_equal(pieces.videos[video][1], scores)
@@ -77,13 +76,13 @@ def test_columns_that_were_not_learnt_are_refused_by_name(tiny: Corpus) -> None:
     plain = table.load(tiny.work, [Source("one", ("logits",)), Source("two", ("va",))], ["v0"])
     with pytest.raises(InputError, match=r"learnt from 22 columns, these rows have 10: 12 are missing \(first: one\.e"):
         one.predict(plain)
-    other = fitted(tiny, (Source("two", ("logits",), ("embedding",)), SOURCES[1]))[0].load(["v0"])
+    other = fitted(tiny, (Source("two", ("logits",), ("embedding",)), SOURCES[1]))[1].rows(tiny.work, ["v0"])
     said = r"14 are missing \(first: one\.logits\.0\); 8 are not among them \(first: two\.logits\.0\)"
     with pytest.raises(InputError, match=said) as error:
         one.predict(other)
     assert str(error.value).endswith("give it the features of one, two")
     with pytest.raises(InputError, match="they are in another order"):
-        one.predict(fitted(tiny, SOURCES[::-1])[0].load(["v0"]))
+        one.predict(fitted(tiny, SOURCES[::-1])[1].rows(tiny.work, ["v0"]))
     assert one.predict(table.load(tiny.work, SOURCES, ["nobody"])).shape == (0, 2), "no rows have no columns"
 
 

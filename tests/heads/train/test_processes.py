@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extract.config import TaskPaths
 from extract.jobs import job as machine_jobs
 from extract.jobs import local
 from extract.jobs.local import LocalMachine
@@ -53,7 +54,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(work: Path, name: str, how: str) -> Job:
-    return Job(name, "au", {"how": how}, [], work, work, work, None, 0, "mark", "learning")
+    return Job(name, "au", {"how": how}, [], work, TaskPaths(train=work, val=work), 0, "mark", "learning")
 
 
 def done(work: Path) -> set[str]:

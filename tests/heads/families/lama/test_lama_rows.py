@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from heads.data.table import Block, Labelled, Rows
-from heads.families.lama.data import TrainDevRows, space_evenly
+from heads.data.table import Block, Labelled, Rows, space_evenly
+from heads.families.lama.data import TrainDevRows
 
 
 def test_rows_are_spaced_evenly() -> None:
