@@ -1,9 +1,8 @@
-"""What the benchmark measures, each part in a process of its own: `python -m blend.bench.parts JOB` prints JSON."""
+"""Each part of the benchmark, in a process of its own: `python -m blend.bench.parts JOB` prints JSON."""
 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from blend.decision import smooth
 from blend.pool.pool import Pool
 from blend.search import objective
 from extract.runtime import errors
+from extract.runtime.memory import most_resident
 from heads.abaw.tasks import TASKS
 
 PART_FRAMES = 30_000
@@ -61,22 +61,14 @@ def trial(task: str, table: Path | None, scale: float, rounds: int, seed: int) -
     for k in widths[:3]:
         seconds = reference.seconds(task, sparse, np.array(_weights(rng)), k, PART_FRAMES)
         took["reference"].append(1000 * seconds)
-    medians = {name: statistics.median(values) for name, values in took.items()}
+    ms = {name: statistics.median(values) for name, values in took.items()}
     return {
-        "frames": len(pool.known.rows),
-        "timeline": int(pool.offsets[-1]),
-        "videos": len(pool.videos),
-        "outputs": len(pool.task.outputs),
-        "heads": len(pool.heads),
-        "ms": medians["trial"],
-        "fastest_ms": min(took["trial"]),
-        "ms_first": medians["first"],
-        "floor_ms": medians["floor"],
-        "reference_ms": medians["reference"],
-        "ratio_to_floor": medians["trial"] / medians["floor"],
-        "times_faster": medians["reference"] / medians["trial"],
-        "gigabytes": memory,
-    }
+        "frames": len(pool.known.rows), "timeline": int(pool.offsets[-1]), "videos": len(pool.videos),
+        "outputs": len(pool.task.outputs), "heads": len(pool.heads),
+        "ms": ms["trial"], "fastest_ms": min(took["trial"]), "ms_first": ms["first"], "floor_ms": ms["floor"],
+        "reference_ms": ms["reference"], "ratio_to_floor": ms["trial"] / ms["floor"],
+        "times_faster": ms["reference"] / ms["trial"], "gigabytes": memory,
+    }  # fmt: skip
 
 
 def _weights(rng: np.random.Generator) -> tuple[float, ...]:
@@ -121,14 +113,11 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
     write_json(folder / "params.json", finding.params.as_json())
     written = time.perf_counter() - began
     finding.finish()
+    reported = time.perf_counter() - began
     return {
-        "trials": len(result.trials),
-        "search_seconds": searched,
-        "seconds": written,
-        "report_seconds": time.perf_counter() - began,
-        "score": result.score,
-        "gigabytes": peak(),
-    }
+        "trials": len(result.trials), "search_seconds": searched, "seconds": written, "report_seconds": reported,
+        "score": result.score, "gigabytes": peak(),
+    }  # fmt: skip
 
 
 def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str, Any]:
@@ -136,8 +125,7 @@ def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str,
     from blend.submission import write as submission
     from heads.abaw import test_list
 
-    task = TASKS["au"]
-    videos, lines = bench_pools.TEST
+    task, (videos, lines) = TASKS["au"], bench_pools.TEST
     there = bench_pools.draw_frames(table, max(2, round(videos * scale)), round(lines * scale), seed)
     lengths = {video: len(frames) for video, frames in there.items()}
     offsets = np.concatenate([[0], np.cumsum(list(lengths.values()))])
@@ -146,16 +134,15 @@ def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str,
     pool = Pool(task, ("head",), tuple(lengths), offsets, empty, np.ones(total, bool))
     decided = (np.random.default_rng(seed).random((total, 12)) < 0.2).astype(np.uint8)
     listed = test_list.from_lengths(lengths, task, Path("list.txt"))
-    took = []
     with tempfile.TemporaryDirectory() as name:
-        for _ in range(max(3, rounds // 5)):
-            took.append(_ms(submission.write, Path(name) / "submission.txt", listed, pool, decided) / 1000)
+        written = Path(name) / "submission.txt", listed, pool, decided
+        took = [_ms(submission.write, *written) / 1000 for _ in range(max(3, rounds // 5))]
     return {"pictures": total, "seconds": statistics.median(took), "gigabytes": peak()}
 
 
 def peak() -> float:
     """The most memory that this process has had so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return most_resident() / 1e9
 
 
 def _ms(call: Callable[..., object], *arguments: Any) -> float:
