@@ -20,7 +20,6 @@ from blend.report.pointers import format_number, pointer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK, SOFT, LINE, PAPER = "#1b1f24", "#5d6673", "#d5d9e0", "#fefefe"
 SERIES = ("#2f62a8", "#b4531c", "#17766a", "#8a4a9e", "#7d6608", "#4b5563")
@@ -81,18 +80,11 @@ class Tip:
 
 
 def chart(
-    name: str,
-    says: str,
-    size: tuple[int, int],
-    draw: Callable[[Figure, Axes], Iterable[Tip] | None],
-    *,
-    left: int = 34,
-    bottom: int = 32,
-    top: int = 20,
-    right: int = 8,
-) -> Markup:
-    """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels),
-    and returns the chart's tips. Of a WIDE one there are two, of which the page shows one.
+    name: str, says: str, size: tuple[int, int], draw: Callable[[Axes], Iterable[Tip]], *,
+    left: int, bottom: int, top: int, right: int = 8,
+) -> Markup:  # fmt: skip
+    """An SVG element of `size` pixels: `draw` is given axes with these margins (pixels), and returns the chart's tips.
+    Of a WIDE one there are two, of which the page shows one.
 
     `name` is unique on the page; `says` is read to those who do not see it.
     """
@@ -104,7 +96,7 @@ def chart(
 
 
 def _draw(
-    name: str, says: str, size: tuple[int, int], draw: Callable[[Figure, Axes], Iterable[Tip] | None],
+    name: str, says: str, size: tuple[int, int], draw: Callable[[Axes], Iterable[Tip]],
     margins: tuple[int, int, int, int], kind: str = "",
 ) -> Markup:  # fmt: skip
     import matplotlib
@@ -116,12 +108,10 @@ def _draw(
         warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
         place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
-        axes = figure.add_axes(place)
-        tips = list(draw(figure, axes) or ())
-        with io.StringIO() as out:
-            figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
-            text = out.getvalue()
-    return _inline(text, name, says, size, kind, _tell(axes, tips, height))
+        axes, out = figure.add_axes(place), io.StringIO()
+        tips = list(draw(axes))
+        figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
+    return _inline(out.getvalue(), name, says, size, kind, _tell(axes, tips, height))
 
 
 def _tell(axes: Axes, tips: list[Tip], height: int) -> Markup:

@@ -188,7 +188,7 @@ def _density(report: Report) -> list[Markup]:
     across, up, *_ = report["per_output"]
     axes = {name: (across, up, False) for name in ("truth", "blend")}
     axes |= {name: ("truth", "blend", True) for name in report["per_output"]}
-    return [charts_outputs.density(name, name, cells[name], *of) for name, of in axes.items()]
+    return [charts_outputs.density(name, cells[name], *of) for name, of in axes.items()]
 
 
 PICTURES: dict[Labels, Callable[[Report], Any]] = {
@@ -257,7 +257,7 @@ def data(report: Report) -> Markup:
     else:
         train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
         rows = [(name, train[name]["rate"], item["rate"]) for name, item in here.items()]
-        drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
+        drawn = [charts_outputs.balance(rows)]
     names = {name: SINGLE_TASKS[report["task"]].describe(name) for name in here}
     return render("data", report, values=values, parts=parts, charts=drawn, names=names)
 
