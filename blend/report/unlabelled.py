@@ -18,9 +18,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     facts = report.get(KEY)
     if not facts:
         return []
-    faults = [_fault(report, i) for i in range(len(facts["faults"]))]
-    odd = [name for name, item in ((facts["shares"] or {}).get("statistics", {})).items() if item["outside"]]
-    return _few(faults) + _few([_share(report, name) for name in odd])
+    faults = [_fault(fault, i) for i, fault in enumerate(facts["faults"])]
+    statistics = (facts["shares"] or {}).get("statistics", {})
+    return _few(faults) + _few([_share(name, item) for name, item in statistics.items() if item["outside"]])
 
 
 def _few(values: list[str]) -> list[str]:
@@ -28,43 +28,33 @@ def _few(values: list[str]) -> list[str]:
     return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
-def _fault(report: Mapping[str, Any], i: int) -> str:
-    fault = report[KEY]["faults"][i]
-    of, against = fault["of"], fault["against"]
+def _fault(fault: dict[str, Any], i: int) -> str:
+    of, against, kind = fault["of"], fault["against"], fault["kind"]
     own, other, usual = (ref(KEY, "faults", i, key) for key in ("own", "other", "usual"))
     known = f", {usual} on validation" if fault["usual"] is not None else ""
-    if fault["kind"] == "columns":
+    if kind == "columns":
         pairs = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
-        return (
-            f"On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own "
-            f"{own}{known}): are columns swapped?"
-        )
-    if fault["kind"] == "constant":
+        said = f"{of} goes with other columns of {against}: {pairs} (correlation {other}, with their own {own}{known})"
+        return f"On test {said}: are columns swapped?"
+    if kind == "constant":
         return f"On test {of} gives every frame the same scores, which it does not on validation: is its file broken?"
-    if fault["kind"] == "order":
-        return (
-            f"On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "
-            f"signs turned, or are lines in another order?"
-        )
-    if fault["kind"] == "sign":
-        return (
-            f"On test {fault['output']} of {of} goes against {against} (correlation {own}{known}): is its sign turned?"
-        )
-    if fault["kind"] == "frames":
-        when = "late" if fault["lag"] > 0 else "early"
-        return (
-            f"On test {of} fits {against} better when it is taken to be {abs(fault['lag'])} frames {when} (correlation "
-            f"{other}, in place {own}{known}): are frame numbers shifted?"
-        )
+    if kind == "order":
+        ask = "is argmin in place of argmax, are signs turned, or are lines in another order?"
+        return f"On test {of} does not go with {against} (correlation {own}{known}): {ask}"
+    if kind == "sign":
+        goes = f"{fault['output']} of {of} goes against {against} (correlation {own}{known})"
+        return f"On test {goes}: is its sign turned?"
+    if kind == "frames":
+        shift = f"{abs(fault['lag'])} frames {'late' if fault['lag'] > 0 else 'early'}"
+        better = f"when it is taken to be {shift} (correlation {other}, in place {own}{known})"
+        return f"On test {of} fits {against} better {better}: are frame numbers shifted?"
     like = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
-    return (
-        f"On test {of} does not go with {against} in the video {fault['video']} (correlation {own}, {usual} in other "
-        f"videos{like}): are these another video's predictions?"
-    )
+    known = f"(correlation {own}, {usual} in other videos{like})"
+    ask = "are these another video's predictions?"
+    return f"On test {of} does not go with {against} in the video {fault['video']} {known}: {ask}"
 
 
-def _share(report: Mapping[str, Any], name: str) -> str:
-    item = report[KEY]["shares"]["statistics"][name]
+def _share(name: str, item: dict[str, Any]) -> str:
     here, low, high = (ref(KEY, "shares", "statistics", name, key) for key in ("test", "low", "high"))
     drawn = f"draws of as many validation videos give {low} to {high}"
     if name.startswith(("mean ", "spread ")):

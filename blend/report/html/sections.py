@@ -19,7 +19,7 @@ from blend.report import pointers, published
 from blend.report.html import charts_outputs, charts_scores
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
-from blend.report.summary import TUNED_HERE
+from blend.report.summary import TUNED_HERE, mean_weights
 from heads.abaw.tasks import SINGLE_TASKS, Labels
 
 if TYPE_CHECKING:  # what makes them reads pictures and compiles kernels; index.html has neither
@@ -128,8 +128,7 @@ def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | 
 
 def weights(report: Report) -> Markup:
     """Bars, or a table where every output has weights of its own."""
-    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
-    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+    ranked = mean_weights(report)
     each = any(isinstance(w, list) for w in report["weights"].values())
     shown = {head: w for head, w in ranked.items() if w > 0}
     place = () if each else ("weights",)
