@@ -72,12 +72,8 @@ def _row(
     tuned: str = "tuned", held: str = "cross_fitted",
 ) -> dict[str, Any]:  # fmt: skip
     return {
-        "name": name,
-        "plain": plain,
-        "tuned": item.get("tuned"),
-        "held_out": item.get("cross_fitted"),
-        "interval": item.get("interval"),
-        "submitted": False,
+        "name": name, "plain": plain, "tuned": item.get("tuned"), "held_out": item.get("cross_fitted"),
+        "interval": item.get("interval"), "submitted": False,
         "from": {
             "plain": plain_at,
             "tuned": (*place, tuned) if "tuned" in item else None,
@@ -85,7 +81,7 @@ def _row(
             "k": (*place, "k") if "k" in item else None,
             "interval": (*place, "interval") if item.get("interval") is not None else None,
         },
-    }
+    }  # fmt: skip
 
 
 def best_head(report: Report) -> str | None:

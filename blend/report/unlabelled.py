@@ -28,30 +28,30 @@ def _few(values: list[str]) -> list[str]:
     return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
+FAULTS = {
+    "columns": "On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own {own}"
+    "{known}): are columns swapped?",
+    "constant": "On test {of} gives every frame the same scores, which it does not on validation: is its file broken?",
+    "order": "On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "
+    "signs turned, or are lines in another order?",
+    "sign": "On test {output} of {of} goes against {against} (correlation {own}{known}): is its sign turned?",
+    "frames": "On test {of} fits {against} better when it is taken to be {shift} (correlation {other}, in place {own}"
+    "{known}): are frame numbers shifted?",
+    "video": "On test {of} does not go with {against} in the video {video} (correlation {own}, {usual} in other videos"
+    "{like}): are these another video's predictions?",
+}
+
+
 def _fault(fault: dict[str, Any], i: int) -> str:
-    of, against, kind = fault["of"], fault["against"], fault["kind"]
-    own, other, usual = (ref(KEY, "faults", i, key) for key in ("own", "other", "usual"))
-    known = f", {usual} on validation" if fault["usual"] is not None else ""
-    if kind == "columns":
-        pairs = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
-        said = f"{of} goes with other columns of {against}: {pairs} (correlation {other}, with their own {own}{known})"
-        return f"On test {said}: are columns swapped?"
-    if kind == "constant":
-        return f"On test {of} gives every frame the same scores, which it does not on validation: is its file broken?"
-    if kind == "order":
-        ask = "is argmin in place of argmax, are signs turned, or are lines in another order?"
-        return f"On test {of} does not go with {against} (correlation {own}{known}): {ask}"
-    if kind == "sign":
-        goes = f"{fault['output']} of {of} goes against {against} (correlation {own}{known})"
-        return f"On test {goes}: is its sign turned?"
-    if kind == "frames":
-        shift = f"{abs(fault['lag'])} frames {'late' if fault['lag'] > 0 else 'early'}"
-        better = f"when it is taken to be {shift} (correlation {other}, in place {own}{known})"
-        return f"On test {of} fits {against} better {better}: are frame numbers shifted?"
-    like = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
-    known = f"(correlation {own}, {usual} in other videos{like})"
-    ask = "are these another video's predictions?"
-    return f"On test {of} does not go with {against} in the video {fault['video']} {known}: {ask}"
+    told = fault | {key: ref(KEY, "faults", i, key) for key in ("own", "other", "usual")}
+    told["known"] = f", {told['usual']} on validation" if fault["usual"] is not None else ""
+    if fault["kind"] == "columns":
+        told["pairs"] = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
+    if fault["kind"] == "frames":
+        told["shift"] = f"{abs(fault['lag'])} frames {'late' if fault['lag'] > 0 else 'early'}"
+    if fault["kind"] == "video":
+        told["like"] = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
+    return FAULTS[fault["kind"]].format(**told)
 
 
 def _share(name: str, item: dict[str, Any]) -> str:

@@ -48,12 +48,11 @@ def shares(
 ) -> dict[str, Any]:
     """How decisions are spread on test, `decided` [T, ...], and on validation, `usual` (see `unlabelled_shares`)."""
     middle = np.concatenate([usual, decided]).astype(np.float64).mean(0)
-    weight = dict(zip(params.heads, params.weights, strict=True))
-    made = []
-    for pool, own in ((validation, usual), (test, decided)):
-        blended = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
-        made.append(unlabelled_shares.shares(pool, own, blended, middle))
-    return unlabelled_shares.compare(made[0], made[1], seed)
+    here, there = (
+        unlabelled_shares.shares(pool, own, combine.blend(pool, params), middle)
+        for pool, own in ((validation, usual), (test, decided))
+    )
+    return unlabelled_shares.compare(here, there, seed)
 
 
 def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list[str]]:

@@ -90,12 +90,10 @@ class Lines:
             truth = np.full((len(decided), outputs), NOT_ANNOTATED, np.uint8)
             truth[rows] = np.rint((values.astype(np.float32) + 1) * 100)
             return Lines(np.asarray(decided, np.float32), pool.scores[list(heads)], truth, None, pool.present)
-        weight = dict(zip(params.heads, params.weights, strict=True))
-        blend = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
         truth = np.full((len(decided), outputs), UNKNOWN, np.uint8)
         truth[rows] = ON * task.as_columns(values, np.uint8)
         taken = np.asarray(task.as_columns(decided, np.uint8), np.uint8)
-        return Lines(blend, pool.scores[list(heads)], truth, taken, pool.present)
+        return Lines(combine.blend(pool, params), pool.scores[list(heads)], truth, taken, pool.present)
 
     def pack(self, first: int, last: int, stride: int, low: int) -> bytes:
         """Frames first .. last - 1, compressed: rows of bins, differences along time."""
