@@ -25,13 +25,9 @@ RATE = 16_000
 
 
 def extract(
-    trained: list[TrainedBlend],
-    networks: dict[str, Any],
-    clip: VideoSource,
-    result: DetectedFaces,
-    work: Path,
+    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, result: DetectedFaces, work: Path,
     engines: EngineCache | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
 
     `networks` are the sections of a config that know them; `engines`, where given, are kept for the next video. A
@@ -85,19 +81,17 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
                 sections[name] = {**sections.get(name, {}), **section}
     wanted = sorted({network for entry in trained for network in entry.networks})
     known = {*NETWORKS, *sections["networks"], *hearing_networks(sections)}
-    for item in trained:
-        for network in item.networks:
-            if network in known:
-                continue
-            if provenance.is_imported(item.work, network):
-                raise InputError(
-                    f"{item.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
-                    f"blend heads of networks instead (features.networks)"
-                )
+    if unknown := [(item, network) for item in trained for network in item.networks if network not in known]:
+        item, network = unknown[0]
+        if provenance.is_imported(item.work, network):
             raise InputError(
-                f"{item.folder}: its heads read the network {network!r}, which is not known here; give --config with "
-                f"the run's TOML file, where [networks.{network}] stands"
+                f"{item.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
+                f"blend heads of networks instead (features.networks)"
             )
+        raise InputError(
+            f"{item.folder}: its heads read the network {network!r}, which is not known here; give --config with "
+            f"the run's TOML file, where [networks.{network}] stands"
+        )
     sections["features"] = {**(sections["features"] or {}), "networks": wanted}
     return {name: section for name, section in sections.items() if section}
 

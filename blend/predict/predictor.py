@@ -17,7 +17,6 @@ import threading
 import warnings
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from extract.engines.create import EngineCache
@@ -45,13 +44,9 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        *blends: str | Path,
-        pretrained: str | None = None,
-        config: str | Path | None = None,
-        size: int = 112,
+        self, *blends: str | Path, pretrained: str | None = None, config: str | Path | None = None, size: int = 112,
         detector: str | Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Blends by their folders (`<work>/blend/<task>`), or `pretrained`, a network's name (`DEFAULT` is a good one).
 
         A network by itself gives its own expressions, valence and arousal, whatever it has of them. `config` is the
@@ -89,9 +84,7 @@ class Predictor:
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -113,15 +106,9 @@ class Predictor:
         return [item.task.name for item in self.trained]
 
     def predict(
-        self,
-        source: Source,
-        *,
-        faces: int = 1,
-        ids: bool = False,
-        min_face: float | None = None,
-        min_score: float | None = None,
-        fps: float = 30.0,
-    ) -> pd.DataFrame:
+        self, source: Source, *, faces: int = 1, ids: bool = False, min_face: float | None = None,
+        min_score: float | None = None, fps: float = 30.0,
+    ) -> pd.DataFrame:  # fmt: skip
         """Predict a video or a picture: the table that `python -m blend.predict` writes, with the same numbers.
 
         >>> predictor.predict("clip.mp4")                     # a file; a folder of crops 00001.jpg, ... or of pictures

@@ -15,23 +15,11 @@ Format = Literal["csv", "parquet", "both"]
 
 
 def main(
-    videos: list[Path],
-    blends: list[Path] | None,
-    out: Path = DEFAULT_OUT,
-    *,
-    faces: int = 1,
-    ids: bool = False,
-    min_face: float | None = None,
-    min_score: float | None = None,
-    size: int = 112,
-    fps: float = 30.0,
-    table_format: Format = "csv",
-    video: bool = True,
-    config: Path | None = None,
-    detector: Path | None = None,
-    keep: bool = False,
-    pretrained: str | None = None,
-) -> list[dict[str, Any]]:
+    videos: list[Path], blends: list[Path] | None, out: Path = DEFAULT_OUT, *, faces: int = 1, ids: bool = False,
+    min_face: float | None = None, min_score: float | None = None, size: int = 112, fps: float = 30.0,
+    table_format: Format = "csv", video: bool = True, config: Path | None = None, detector: Path | None = None,
+    keep: bool = False, pretrained: str | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Predict videos into `<out>/<video>/`; returns what is said of each (its `summary.json`).
 
     Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless

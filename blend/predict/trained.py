@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +35,8 @@ PARAMS = "params.json"
 VAL = "val.parquet"
 MODEL = "model"
 """Of a head's folder: the model that has learnt from train alone."""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a file of a run raises that is damaged or of another version."""
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
 """Settings of the processes that learn which predicting takes over."""
 
@@ -117,14 +118,14 @@ class TrainedBlend:
 def _quiet() -> Iterator[None]:
     """Libraries that are loaded with the first model talk to the terminal past Python: not here."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
     try:
-        os.dup2(nowhere, 2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
 
 
 def hearing_networks(sections: Mapping[str, Any]) -> set[str]:
@@ -166,12 +167,11 @@ def repair_advice(trained: TrainedBlend) -> str:
 def _again(folder: Path, work: Path, task: Task) -> str:
     """The same with the config and the seed that are on record; without, the config is to be filled in."""
     name = MTL if task.within else task.name
-    given = ["--config", "CONFIG.toml"]
-    seed = 0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = [*map(str, inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN])]
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    given, seed = ["--config", "CONFIG.toml"], 0
+    with suppress(*UNREADABLE):
+        given = [*map(str, _json(folder / FILE)[GIVEN])]
+    with suppress(*UNREADABLE):
+        seed = int(_json(folder / "provenance.json")["seed"])
     arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
@@ -233,10 +233,10 @@ def _place(folder: Path) -> tuple[str, Path]:
     """Task ("au", "mtl/va") and work folder of `<work>/blend/<task>`."""
     parts = folder.absolute().parts
     for at in (len(parts) - 2, len(parts) - 3):
-        place = "/".join(parts[at + 1 :])
-        if at > 0 and parts[at] == "blend" and (place in TASKS or place in SUBTASKS):
+        place = "/".join(parts[at + 1 :]) if at > 0 and parts[at] == "blend" else ""
+        if place in TASKS or place in SUBTASKS:
             return place, Path(*parts[:at])
-        if at > 0 and parts[at] == "blend" and place in STILLS:
+        if place in STILLS:
             raise InputError(
                 f"{folder}: is of task {place!r}, of single pictures; expected a blend of {', '.join(TASKS)}"
             )
@@ -248,10 +248,13 @@ def _place(folder: Path) -> tuple[str, Path]:
 
 def _recorded_heads(folder: Path) -> dict[str, str]:
     """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
-    try:
-        return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    with suppress(*UNREADABLE):
+        return dict(_json(folder / "provenance.json")["heads"])
+    return {}
+
+
+def _json(path: Path) -> Any:
+    return inputs.parse_json(path.read_text(encoding="utf-8"))
 
 
 def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice: str) -> dict[str, bool]:
@@ -266,9 +269,8 @@ def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice:
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)
-        sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
-        networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        networks = {str(source["network"]): bool(source.get("optional")) for source in _json(about)["sources"]}
+    except (*UNREADABLE, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
             f"{advice}"
