@@ -5,14 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from blend.film import drawing
+from blend.predict import annotate, video_writer
 from blend.predict import table as prediction_table
 from blend.predict import timeline as prediction_timeline
+from blend.predict.source import DetectedFaces, VideoSource
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress, step
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from blend.predict.predictor import Predictor
-    from blend.predict.source import DetectedFaces, VideoSource
     from extract.faces.people import PeopleOptions
 
 STEPS = ("faces", "features", "heads", "video")
@@ -114,22 +118,17 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
     if not clip.is_album:
         files["timeline"] = TIMELINE
         results.append(TIMELINE)
+    faces = prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table)
     said = {
-        "video": clip.name,
-        "source": str(clip.path.absolute()),
-        "frames": result.frames,
-        **({} if clip.is_album else _duration(result)),
-        "faces": prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table),
+        "video": clip.name, "source": str(clip.path.absolute()), "frames": result.frames,
+        **({} if clip.is_album else _duration(result)), "faces": faces,
         "blends": {item.task.place: str(item.folder) for item in predictor.trained},
-        "sound": sound,
-        "broken": result.broken,
-        "files": files,
-    } | ({"note": predictor.note} if predictor.note else {})
+        "sound": sound, "broken": result.broken, "files": files,
+        **({"note": predictor.note} if predictor.note else {}),
+    }  # fmt: skip
     if not clip.is_album:
-        page = prediction_timeline.render(
-            table, said, [entry.params for entry in predictor.trained], result.timing.seconds
-        )
-        run_folder.write_text(folder / TIMELINE, page)
+        params = [entry.params for entry in predictor.trained]
+        run_folder.write_text(folder / TIMELINE, prediction_timeline.render(table, said, params, result.timing.seconds))
     run_folder.write_json(folder / SUMMARY, said)
     return results
 
@@ -142,12 +141,6 @@ def _duration(result: DetectedFaces) -> dict[str, float]:
 
 def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: str) -> list[str]:
     """Draw every picture that can be read, under its own name; returns the names of the files."""
-    from PIL import Image
-
-    from blend.film import drawing
-    from blend.predict import annotate
-    from blend.predict.source import VideoSource
-
     results = []
     (folder / ALBUM).mkdir(exist_ok=True)
     for name in clip.names:
@@ -167,22 +160,15 @@ def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: 
 
 def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path, note: str) -> str:
     """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
-    from itertools import chain
-
-    from PIL import Image
-
-    from blend.film import drawing
-    from blend.predict import annotate, video_writer
-
     pictures = clip.pictures(result.frames)
-    first = next(pictures)
-    faces = drawing.Face.all_of(table)
-    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds, note)
+    first, faces = next(pictures), drawing.Face.all_of(table)
+    painter = annotate.Painter(faces, *first.shape[:2], result.timing.seconds, note)
     best = drawing.moment(faces, result.frames)
     with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 
         def drawn() -> Iterator[NDArray[np.uint8]]:
-            for row, frame in enumerate(painter.frames(chain([first], pictures))):
+            for row, picture in enumerate(chain([first], pictures)):
+                frame = painter.frame(row, picture)
                 if row == best:
                     with run_folder.write_whole(folder / STILL) as temporary:
                         Image.fromarray(frame).save(temporary, format="png")

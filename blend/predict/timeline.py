@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.film.drawing import by_face, colour
+from blend.film.drawing import by_face, colour, span
 from blend.html import templates
 from blend.predict.table import in_words, score_name
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
@@ -62,10 +62,7 @@ def _face(name: str | int, table: pd.DataFrame) -> dict[str, Any]:
     """One face's values as bytes, frame by frame, of somebody with a number from the `first` frame (from 0) to the last
     one; `seen` are the spans [from, to) of frames with the face.
     """
-    first = 0
-    if isinstance(name, int):
-        start, last = int(table["frame"].iloc[0]), int(table["frame"].iloc[-1])
-        table, first = table.set_index("frame").reindex(range(start, last + 1)), start - 1
+    table, first = span(table) if isinstance(name, int) else (table, 0)
     there = table["x"].notna().to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(np.int8), [0]])))
     face: dict[str, Any] = {"name": name, "first": first, "seen": (edges + first).reshape(-1, 2).tolist()}

@@ -81,28 +81,28 @@ def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) 
 
 CHUNK = 65_536
 """Lines that are taken apart at a time."""
+FIRST = 2
+"""The line of a template's first picture."""
 Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
 
-def compare_order(
-    result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int = 2
-) -> list[Problem]:
-    """Problems of the pictures `result` (on `lines`) against those of a template, whose first is on line `first`.
+def compare_order(result: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> list[Problem]:
+    """Problems of the pictures `result` (on `lines`) against those of a template, whose first is on line FIRST.
 
     A template may name a picture several times; then so must the file. Neighbouring missing pictures are one problem,
     which names the line they belong before.
     """
     if result == expected:
         return []
-    return sorted(_Walk(result, lines, expected, first).problems())
+    return sorted(_Walk(result, lines, expected).problems())
 
 
 class _Walk:
     """One pass through the file with a finger in the template, which jumps ahead over what is missing."""
 
-    def __init__(self, result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int) -> None:
-        self.images, self.lines, self.expected, self.first = result, lines, expected, first
+    def __init__(self, result: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> None:
+        self.images, self.lines, self.expected = result, lines, expected
         self.place: dict[str, int] = {}
         self.later: dict[str, list[int]] = {}
         for i, image in enumerate(expected):
@@ -121,7 +121,7 @@ class _Walk:
             elif problem := self._out_of_place(i, image, seen):
                 values.append((self.lines[i], problem))
             seen.setdefault(image, self.lines[i])
-        end = self.lines[-1] + 1 if len(self.lines) else self.first
+        end = self.lines[-1] + 1 if len(self.lines) else FIRST
         self.skipped.extend((place, end) for place in range(self.finger, len(self.expected)))
         return values + self._missing()
 
@@ -140,7 +140,7 @@ class _Walk:
             self.skipped.extend((place, self.lines[i]) for place in range(self.finger, ahead))
             self.finger = ahead + 1
             return ""
-        line = (ahead if ahead is not None else self.place[image]) + self.first
+        line = (ahead if ahead is not None else self.place[image]) + FIRST
         if image in seen and image not in self.later:
             return f"picture {image!r} occurs again; it was on line {seen[image]}"
         return f"picture {image!r} comes too {'late' if ahead is None else 'early'}; the template has it on line {line}"
@@ -240,7 +240,6 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
         result += wrong + parse_values(parts, values, template.kind)
     result += compare_order(images, at, template.images)
     if not result:  # other decisions than those that were written are no less complete
-        run_folder.check_result(
-            path, "python -m blend.run writes it anew (a file of your own belongs in another folder)"
-        )
+        advice = "python -m blend.run writes it anew (a file of your own belongs in another folder)"
+        run_folder.check_result(path, advice)
     return sorted(result)
