@@ -162,7 +162,7 @@ OWN = {
         """,
     "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """
-        extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
+        extract.media.tables.parse_rows blend.predict.video_writer._open_sound blend.submission.folder._frames_of
         """,
 }
 """Functions that open files that are no user's, or that another reader has looked at."""

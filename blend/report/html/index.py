@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from blend.report import pointers
 from blend.report.html import sections
-from blend.report.html.cards import list_cards
+from blend.report.leaderboard import list_cards
 from blend.report.schema import Baseline, Interval, Score, Way
 from extract import config as configs
 from extract.runtime import inputs, run_folder

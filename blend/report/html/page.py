@@ -9,9 +9,9 @@ from __future__ import annotations
 from blend.report import summary
 from blend.report.caveats import list_caveats
 from blend.report.html import sections
-from blend.report.html.cards import list_cards
 from blend.report.html.thumbnails import Faces
 from blend.report.html.timeline import Timeline
+from blend.report.leaderboard import list_cards
 from blend.report.schema import Report
 from heads.abaw.tasks import SINGLE_TASKS
 
