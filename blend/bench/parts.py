@@ -34,12 +34,10 @@ TRIALS = 300
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Measure one part; `job` holds part, table, scale, rounds and seed."""
-    table = Path(job["table"]) if job["table"] else None
+    table, scale, rounds, seed = Path(job["table"]) if job["table"] else None, job["scale"], job["rounds"], job["seed"]
     if job["part"] == "write":
-        return write(table, job["scale"], job["rounds"], job["seed"])
-    if job["part"] == "search":
-        return search(table, job["scale"], job["seed"])
-    return trial(job["part"], table, job["scale"], job["rounds"], job["seed"])
+        return write(table, scale, rounds, seed)
+    return search(table, scale, seed) if job["part"] == "search" else trial(job["part"], table, scale, rounds, seed)
 
 
 def trial(task: str, table: Path | None, scale: float, rounds: int, seed: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,16 +52,14 @@ def main(task: str, table: Path | None, scale: float, seed: int, out: Path | Non
         _pictures(folder / "frames", pool)
         before = memory.most_resident() / 1e9
         seconds, page = _report(pool, outcome, settings, seed, train, folder / "frames")
-    path = out or Path(tempfile.mkdtemp()) / "report.html"
-    run_folder.write_text(path, page)
-    figures = {
+        path = out or folder / "report.html"
+        run_folder.write_text(path, page)
+        opens = _opens(path)
+    return {
         "task": task, "frames": len(pool.known.rows), "videos": len(pool.videos), **seconds,
         "seconds": sum(seconds.values()), "gigabytes_before": before, "gigabytes": memory.most_resident() / 1e9,
-        "megabytes": len(page.encode()) / 1e6, "opens": _opens(path),
+        "megabytes": len(page.encode()) / 1e6, "opens": opens,
     }  # fmt: skip
-    if out is None:
-        shutil.rmtree(path.parent)
-    return figures
 
 
 def _report(
@@ -123,16 +122,14 @@ def _pictures(folder: Path, pool: Any) -> None:
 
 def _opens(path: Path) -> float | None:
     """Seconds until Chromium has the page open and the timeline drawn, the middle of three; None without Chromium."""
-    result = shutil.which("chromium") or shutil.which("google-chrome")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None or find_spec("playwright") is None:
         return None
-    if result is None:
-        return None
+    from playwright.sync_api import sync_playwright
+
     took = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=result, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         for _ in range(3):
             page = browser.new_page()
             began = time.perf_counter()

@@ -46,8 +46,8 @@ def extract(
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
     extract_run.main(config, work, engines=engines)
     for (frames, _), video in zip(result.people, result.videos, strict=True):
-        if len(frames):
-            check(trained, work, video)
+        for item, network in ((item, network) for item in trained for network in item.networks if len(frames)):
+            check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
 
 
 def _sound(clip: VideoSource, result: DetectedFaces, work: Path) -> Path:
@@ -115,18 +115,10 @@ def _on_record(trained: TrainedBlend) -> dict[str, Any]:
     return {name: section for name, section in result.items() if name in SECTIONS and isinstance(section, dict)}
 
 
-def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
-    """Raise InputError where a new video's features were made otherwise than those that the heads learnt from.
-
-    Where the run's features are gone, nothing can be compared, and nothing is said.
-    """
-    for item in trained:
-        for network in item.networks:
-            check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
-
-
 def check_origin(trained: TrainedBlend, network: str, new: Mapping[str, str]) -> None:
-    """The same of one network's features, by what decides them (`provenance.describe`)."""
+    """Raise InputError where a network's new features were made otherwise than those that the heads learnt from, by what
+    decides them (`provenance.describe`). Where the run's features are gone, nothing is compared, and nothing is said.
+    """
     there = (path for path in (trained.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
     old = next((about for path in there if (about := store.read_about(path)) is not None), None)
     if old is None or old.get("mark") == new.get("mark"):

@@ -58,13 +58,10 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
     if wanted.people:
         crops["people"] = asdict(wanted.people)
     facts = {
-        "video": crops,
-        "blends": {item.task.place: item.mark for item in predictor.trained},
-        "networks": predictor.networks,
-        "table": wanted.table_format,
-        "annotated": wanted.video,
+        "video": crops, "blends": {item.task.place: item.mark for item in predictor.trained},
+        "networks": predictor.networks, "table": wanted.table_format, "annotated": wanted.video,
         "code": run_folder.code_hash("blend", ("studies", "bench", "report")),
-    }
+    }  # fmt: skip
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(folder):
         if not run_folder.is_done(folder, mark):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import warnings
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ DEFAULT = "enet_b0_8_va_mtl"
 """The network of `--pretrained` without a name: it has expressions, valence and arousal."""
 
 
-class Predictor:
+class Predictor(AbstractContextManager["Predictor"]):
     """Blends of up to three tasks, or a network by itself, ready for one video after the other.
 
     >>> with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
@@ -80,9 +81,6 @@ class Predictor:
         self._engines = EngineCache()
         self._lock = threading.RLock()
         self._closed = False
-
-    def __enter__(self) -> Predictor:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

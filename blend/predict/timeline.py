@@ -44,15 +44,10 @@ def render(
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
     thresholds = next((param.thresholds for param in params if param.thresholds), (DEFAULT_THRESHOLD,) * len(AU))
     data = {
-        "frames": said["frames"],
-        "rate": said["rate"],
-        "times": None if even else _packed(times.astype("<f4")),
-        "expressions": list(EXPR),
-        "units": list(AU),
-        "thresholds": list(thresholds),
-        "faces": [_face(name, face) for name, face in faces],
-        "numbered": numbered,
-    }
+        "frames": said["frames"], "rate": said["rate"], "times": None if even else _packed(times.astype("<f4")),
+        "expressions": list(EXPR), "units": list(AU), "thresholds": list(thresholds),
+        "faces": [_face(name, face) for name, face in faces], "numbered": numbered,
+    }  # fmt: skip
     template = templates.environment(Path(__file__).parent / "templates").get_template("predictions.html")
     colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name, _ in faces if isinstance(name, int)}
     return template.render(said=said, data=data, dimensions=VA, in_words=in_words, colours=colours)

@@ -34,36 +34,16 @@ SMALL, WIDE, NARROW = (170, 138), (640, 320), 408
 FONT = 12
 """Pixels."""
 STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "report",
-    "text.parse_math": False,  # names may have dollars in them
-    "font.family": "sans-serif",
-    "font.size": FONT * 0.72,
-    "axes.unicode_minus": False,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlesize": FONT * 0.76,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 4.0,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": SOFT,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 0.0,
-    "text.color": INK,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.2,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "hatch.linewidth": 0.6,
-}
+    "svg.fonttype": "none", "svg.hashsalt": "report", "font.family": "sans-serif", "font.size": FONT * 0.72,
+    "text.color": INK, "text.parse_math": False,  # names may have dollars in them
+    "axes.unicode_minus": False, "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlesize": FONT * 0.76,
+    "axes.titlecolor": INK, "axes.titlelocation": "left", "axes.titlepad": 4.0,
+    "xtick.color": LINE, "xtick.labelcolor": SOFT, "xtick.major.size": 3.0,
+    "ytick.color": LINE, "ytick.labelcolor": SOFT, "ytick.major.size": 0.0,
+    "lines.linewidth": 1.4, "lines.markersize": 4.2, "hatch.linewidth": 0.6,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+}  # fmt: skip
 """matplotlib thinks in points: a pixel is 0.72 of one at 100 pixels to the inch."""
 
 

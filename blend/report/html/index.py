@@ -50,14 +50,10 @@ def render(work: Path) -> str:
     """The page. Equal reports give equal bytes."""
     places = [place for place in (*NAMES, *SUBTASKS) if (work / "blend" / place).is_dir()]
     entries = {place: read(work / "blend" / place, place) for place in places}
-    return sections.render(
-        "index",
-        {},
-        title=f"Runs in {work.resolve().name}",
-        entries=[entry for entry in entries.values() if entry is not None],
-        unfinished=[place for place, entry in entries.items() if entry is None],
-        columns=COLUMNS,
-    )
+    finished = [entry for entry in entries.values() if entry is not None]
+    unfinished = [place for place, entry in entries.items() if entry is None]
+    title = f"Runs in {work.resolve().name}"
+    return sections.render("index", {}, title=title, entries=finished, unfinished=unfinished, columns=COLUMNS)
 
 
 def read(folder: Path, place: str) -> dict[str, Any] | None:

@@ -82,18 +82,11 @@ def render(report: MultitaskReport) -> str:
     """The page: a table, and links to the parts' own reports."""
     from blend.report.html import sections
 
+    compared = [name for name, part in report["parts"].items() if (part["unlabelled_test"] or {}).get("shares")]
     return sections.render(
-        "multitask",
-        report,
-        title="Multi-task challenge",
-        header=HEADER,
-        rows=places(report),
-        lines=lines(report),
-        caveats=caveats(report),
-        compared=[name for name, part in report["parts"].items() if (part["unlabelled_test"] or {}).get("shares")],
-        faces=False,
-        scripts=[],
-    )
+        "multitask", report, title="Multi-task challenge", header=HEADER, rows=places(report), lines=lines(report),
+        caveats=caveats(report), compared=compared, faces=False, scripts=[],
+    )  # fmt: skip
 
 
 def show(report: MultitaskReport, folder: Path) -> None:

@@ -36,15 +36,8 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
     first = summary.few_people(report)  # nothing else may be read before it
     short = [summary.describe_inputs(report), *summary.describe_drop(report)]
     return sections.render(
-        "page",
-        report,
-        title=f"{task.title or task.name}{corpus}",
-        cards=list_cards(report),
-        first=first,
-        short=short,
-        lines=[line for line in summary.lines(report) if line not in (*first, *short)],
-        caveats=list_caveats(report),
-        parts=[part for part in parts if part[-1]],
-        faces=faces is not None,
+        "page", report, title=f"{task.title or task.name}{corpus}", cards=list_cards(report), first=first, short=short,
+        lines=[line for line in summary.lines(report) if line not in (*first, *short)], caveats=list_caveats(report),
+        parts=[part for part in parts if part[-1]], faces=faces is not None,
         scripts=["tables.js", "tips.js", *(["timeline.js", "report.js"] if timeline is not None else [])],
-    )
+    )  # fmt: skip

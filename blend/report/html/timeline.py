@@ -50,14 +50,10 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
     lines = Lines.of(pool, params, heads)
     stride, packed = _packed(pool, lines, budget)
     about = {
-        "outputs": list(pool.task.outputs),
-        "heads": [pool.heads[h] for h in heads],
-        "stride": stride,
-        "low": pool.task.lowest,
-        "thresholds": list(params.thresholds) if params.thresholds is not None else None,
-        "frames": [int(n) for n in np.diff(pool.offsets)],
-        "names": list(pool.videos),
-    }
+        "outputs": list(pool.task.outputs), "heads": [pool.heads[h] for h in heads], "stride": stride,
+        "low": pool.task.lowest, "thresholds": list(params.thresholds) if params.thresholds is not None else None,
+        "frames": np.diff(pool.offsets).tolist(), "names": list(pool.videos),
+    }  # fmt: skip
     return Timeline(about, tuple(base64.b64encode(item).decode("ascii") for item in packed))
 
 
