@@ -45,8 +45,9 @@ def extract(
         corpus |= {"videos": [str(_sound(clip, result, work))], "fps": float(result.timing.rate)}
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
     extract_run.main(config, work, engines=engines)
+    read = [(item, network) for item in trained for network in item.networks]
     for (frames, _), video in zip(result.people, result.videos, strict=True):
-        for item, network in ((item, network) for item in trained for network in item.networks if len(frames)):
+        for item, network in read if len(frames) else ():
             check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
 
 
@@ -116,8 +117,8 @@ def _on_record(trained: TrainedBlend) -> dict[str, Any]:
 
 
 def check_origin(trained: TrainedBlend, network: str, new: Mapping[str, str]) -> None:
-    """Raise InputError where a network's new features were made otherwise than those that the heads learnt from, by what
-    decides them (`provenance.describe`). Where the run's features are gone, nothing is compared, and nothing is said.
+    """Raise InputError where a network's new features were made otherwise than those that the heads learnt from, by
+    what decides them (`provenance.describe`). Where the run's features are gone, nothing is compared.
     """
     there = (path for path in (trained.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
     old = next((about for path in there if (about := store.read_about(path)) is not None), None)

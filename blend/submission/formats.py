@@ -47,16 +47,10 @@ class Kind:
 
 
 _IN_MTL = tuple(legal for part in SUBTASKS.values() for legal in BLEND_TASKS[part.name].legal_texts)
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        *(
-            Kind(name, tuple(item.task.list_header.split(",")[1:]), item.legal_texts)
-            for name, item in BLEND_TASKS.items()
-        ),
-        Kind(MTL, MTL_SHORT, _IN_MTL),
-    )
-}
+KINDS = {
+    name: Kind(name, tuple(item.task.list_header.split(",")[1:]), item.legal_texts)
+    for name, item in BLEND_TASKS.items()
+} | {MTL: Kind(MTL, MTL_SHORT, _IN_MTL)}
 """By name; `recognise` finds one by its header."""
 
 
