@@ -116,9 +116,11 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         files["timeline"] = TIMELINE
         results.append(TIMELINE)
     faces = prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table)
+    rate, last = result.timing.rate, result.timing.seconds[-1]
+    pace = {"rate": round(float(rate), 6), "seconds": round(float(last + 1 / rate), 4)}
     said = {
         "video": clip.name, "source": str(clip.path.absolute()), "frames": result.frames,
-        **({} if clip.is_album else _duration(result)), "faces": faces,
+        **({} if clip.is_album else pace), "faces": faces,
         "blends": {item.task.place: str(item.folder) for item in predictor.trained},
         "sound": sound, "broken": result.broken, "files": files,
         **({"note": predictor.note} if predictor.note else {}),
@@ -128,12 +130,6 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
         run_folder.write_text(folder / TIMELINE, prediction_timeline.render(table, said, params, result.timing.seconds))
     run_folder.write_json(folder / SUMMARY, said)
     return results
-
-
-def _duration(result: DetectedFaces) -> dict[str, float]:
-    """How fast a video's frames follow each other, and for how long."""
-    rate = result.timing.rate
-    return {"rate": round(float(rate), 6), "seconds": round(float(result.timing.seconds[-1] + 1 / rate), 4)}
 
 
 def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: str) -> list[str]:

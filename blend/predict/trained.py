@@ -145,18 +145,14 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     for item in items:
         seeing = set(item.networks) - hear
         if item.pretrained:
-            told = _describe_learning(facts.get(item.pretrained, {}))
+            told, about = UNTRAINED, facts.get(item.pretrained)
+            if about:
+                told = f"fine-tuned on {len(about.get('videos', ()))} videos for {about.get('task', 'a task')}, "
+                told += "not calibrated"
             notes.append(f"what the pre-trained network {item.pretrained} says of itself: {told}")
         if seeing and all(name in DEMO or facts.get(name, {}).get("drawn") for name in seeing):
             notes.append(DRAWN)
     return "; ".join(dict.fromkeys(notes))
-
-
-def _describe_learning(facts: dict[str, Any]) -> str:
-    """What a network by itself was made from, by the facts in its file."""
-    if not facts:
-        return UNTRAINED
-    return f"fine-tuned on {len(facts.get('videos', ()))} videos for {facts.get('task', 'a task')}, not calibrated"
 
 
 def repair_advice(trained: TrainedBlend) -> str:
@@ -220,7 +216,9 @@ def _read(folder: Path) -> TrainedBlend:
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
-    recorded = _recorded_heads(folder)
+    recorded: dict[str, str] = {}  # head -> hash of the validation predictions that the blend was made of, if known
+    with suppress(*UNREADABLE):
+        recorded = dict(_json(folder / "provenance.json")["heads"])
     networks: dict[str, bool] = {}
     for head, where in heads.items():
         for network, optional in _networks(head, where, recorded.get(head), folder, _again(folder, work, task)).items():
@@ -244,13 +242,6 @@ def _place(folder: Path) -> tuple[str, Path]:
         f"{folder}: expected the folder where blend.run left the blend, <work>/blend/<task>: the heads are looked for "
         f"in <work>/heads/<task>"
     )
-
-
-def _recorded_heads(folder: Path) -> dict[str, str]:
-    """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
-    with suppress(*UNREADABLE):
-        return dict(_json(folder / "provenance.json")["heads"])
-    return {}
 
 
 def _json(path: Path) -> Any:

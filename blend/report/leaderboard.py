@@ -52,10 +52,12 @@ def leader(report: Report) -> Leader | None:
     held out. Of equals, a single head before equal weights before the submitted blend before the other way.
     """
     alone, selected = report["baselines"], report["select"]
+    names = {name: f'the other way to a blend (select = "{name}")' for name in report["ways"]}
+    names[selected] = "the submitted blend"
     rivals: list[tuple[str, tuple[str, str], Way]] = [
         *((f"the head {name} alone", ("baselines", name), item) for name, item in alone.items() if name != "equal"),
         ("equal weights", ("baselines", "equal"), alone["equal"]),
-        *((_way(name, selected), ("ways", name), item) for name, item in report["ways"].items()),
+        *((names[name], ("ways", name), item) for name, item in report["ways"].items()),
     ]
     rivals.sort(key=lambda rival: rival[1][0] == "ways" and rival[1][1] != selected)  # the submitted way first
     results = [
@@ -64,10 +66,6 @@ def leader(report: Report) -> Leader | None:
         if (score := item["cross_fitted"]) is not None
     ]
     return max(results, key=lambda item: item.score, default=None)
-
-
-def _way(name: str, selected: str) -> str:
-    return "the submitted blend" if name == selected else f'the other way to a blend (select = "{name}")'
 
 
 def _row(

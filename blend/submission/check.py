@@ -87,22 +87,16 @@ Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
 
-def compare_order(result: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> list[Problem]:
-    """Problems of the pictures `result` (on `lines`) against those of a template, whose first is on line FIRST.
+class _Walk:
+    """One pass through the file with a finger in the template, which jumps ahead over what is missing.
 
     A template may name a picture several times; then so must the file. Neighbouring missing pictures are one problem,
     which names the line they belong before.
     """
-    if result == expected:
-        return []
-    return sorted(_Walk(result, lines, expected).problems())
 
-
-class _Walk:
-    """One pass through the file with a finger in the template, which jumps ahead over what is missing."""
-
-    def __init__(self, result: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> None:
-        self.images, self.lines, self.expected = result, lines, expected
+    def __init__(self, images: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> None:
+        """The file's pictures, the lines that they are on, and those of the template, whose first is on line FIRST."""
+        self.images, self.lines, self.expected = images, lines, expected
         self.place: dict[str, int] = {}
         self.later: dict[str, list[int]] = {}
         for i, image in enumerate(expected):
@@ -135,7 +129,8 @@ class _Walk:
                 self.finger += 1
                 return f"picture {image[:80]!r}, where the template has {here!r}"
             return f"picture {image[:80]!r} is not in the template"
-        ahead = self._next_place(image)
+        places = (self.place[image], *self.later.get(image, ()))
+        ahead = next((place for place in places if place >= self.finger), None)  # from the finger on
         if ahead is not None and here != following:
             self.skipped.extend((place, self.lines[i]) for place in range(self.finger, ahead))
             self.finger = ahead + 1
@@ -144,11 +139,6 @@ class _Walk:
         if image in seen and image not in self.later:
             return f"picture {image!r} occurs again; it was on line {seen[image]}"
         return f"picture {image!r} comes too {'late' if ahead is None else 'early'}; the template has it on line {line}"
-
-    def _next_place(self, image: str) -> int | None:
-        """Where the template has the picture next, from the finger on."""
-        places = [self.place[image], *self.later.get(image, ())]
-        return next((place for place in places if place >= self.finger), None)
 
     def _missing(self) -> list[Problem]:
         """The skipped pictures that did not turn up elsewhere, neighbours together."""
@@ -238,7 +228,8 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
         images += part
         at += where
         result += wrong + parse_values(parts, values, template.kind)
-    result += compare_order(images, at, template.images)
+    if images != template.images:
+        result += _Walk(images, at, template.images).problems()
     if not result:  # other decisions than those that were written are no less complete
         advice = "python -m blend.run writes it anew (a file of your own belongs in another folder)"
         run_folder.check_result(path, advice)
