@@ -184,8 +184,6 @@ def find(folders: Iterable[Path]) -> list[TrainedBlend]:
         if (other := results.get(item.task.name)) is not None:
             raise InputError(f"{folder}: {other.folder} is a blend of task {item.task.name!r} too; give one of them")
         results[item.task.name] = item
-    if not results:
-        raise InputError("--blend: name at least one folder of a blend, as in --blend runs/demo/blend/au")
     return [results[name] for name in ("expr", "au", "va") if name in results]
 
 
@@ -194,9 +192,7 @@ def _parts(folder: Path) -> list[Path]:
     if folder.name == PARAMS:
         folder = folder.parent
     parts = [folder / place.rpartition("/")[2] for place in SUBTASKS]
-    if folder.name == MTL and all((part / PARAMS).is_file() for part in parts):
-        return parts
-    return [folder]
+    return parts if folder.name == MTL and all((part / PARAMS).is_file() for part in parts) else [folder]
 
 
 def _read(folder: Path) -> TrainedBlend:

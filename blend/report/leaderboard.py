@@ -4,11 +4,10 @@ five numbers that stand above it there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blend.report.pointers import ref
+from blend.report.pointers import pointer, ref, value
 from blend.report.schema import Report, Way
 
 HEADER = ("", "plain", "tuned", "held out", "k")
@@ -22,19 +21,30 @@ def board(report: Report) -> list[dict[str, Any]]:
     """
     alone, plain = report["baselines"], report["heads"]
     heads = sorted(plain, key=lambda head: (*(-(s or 0.0) for s in (alone[head]["cross_fitted"], plain[head])), head))
-    rows = [_row(head, plain[head], ("heads", head), alone[head], ("baselines", head)) for head in heads]
-    rows.append(_row("equal weights", report["equal"], ("equal",), alone["equal"], ("baselines", "equal")))
-    if greedy := report["tuned"].get("greedy"):  # not where weights are given
-        item = {"tuned": greedy["score"], "k": greedy["k"]}
-        rows.append(_row("greedy selection", None, None, item, ("tuned", "greedy"), "score"))
+    rows = [_row(report, head, ("baselines", head), ("heads", head)) for head in heads]
+    rows.append(_row(report, "equal weights", ("baselines", "equal"), ("equal",)))
+    if "greedy" in report["tuned"]:  # not where weights are given
+        rows.append(_row(report, "greedy selection", ("tuned", "greedy"), tuned="score"))
     for name in sorted(report["ways"], key=lambda name: name == report["select"]):
         submitted = name == report["select"]
         title = NAMES[name] + (" (submitted)" if submitted else "")
-        rows.append(_row(title, None, None, report["ways"][name], ("ways", name)) | {"submitted": submitted})
+        rows.append(_row(report, title, ("ways", name)) | {"submitted": submitted})
     if report["test"] is not None:
-        test = {"cross_fitted": report["test"]["score"]}
-        rows.append(_row("the submission, on test", None, None, test, ("test",), held="score"))
+        rows.append(_row(report, "the submission, on test", ("test",), held="score"))
     return rows
+
+
+def _row(
+    report: Report, name: str, place: tuple[str, ...], plain: tuple[str, ...] | None = None, tuned: str = "tuned",
+    held: str = "cross_fitted",
+) -> dict[str, Any]:  # fmt: skip
+    """A row of what the report has at `place`, by the keys `tuned` and `held`; its plain score is elsewhere."""
+    item = value(report, pointer(*place))
+    at = {"plain": plain, "tuned": (*place, tuned) if tuned in item else None}
+    for column, key in {"held_out": held, "k": "k", "interval": "interval"}.items():
+        at[column] = (*place, key) if item.get(key) is not None else None
+    values = {column: None if path is None else value(report, pointer(*path)) for column, path in at.items()}
+    return {"name": name, "submitted": False, **values, "from": at}
 
 
 @dataclass(frozen=True)
@@ -66,23 +76,6 @@ def leader(report: Report) -> Leader | None:
         if (score := item["cross_fitted"]) is not None
     ]
     return max(results, key=lambda item: item.score, default=None)
-
-
-def _row(
-    name: str, plain: float | None, plain_at: tuple[str, ...] | None, item: Mapping[str, Any], place: tuple[str, ...],
-    tuned: str = "tuned", held: str = "cross_fitted",
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "name": name, "plain": plain, "tuned": item.get("tuned"), "held_out": item.get("cross_fitted"),
-        "interval": item.get("interval"), "submitted": False,
-        "from": {
-            "plain": plain_at,
-            "tuned": (*place, tuned) if "tuned" in item else None,
-            "held_out": (*place, held) if item.get("cross_fitted") is not None else None,
-            "k": (*place, "k") if "k" in item else None,
-            "interval": (*place, "interval") if item.get("interval") is not None else None,
-        },
-    }  # fmt: skip
 
 
 def best_head(report: Report) -> str | None:
