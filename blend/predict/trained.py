@@ -208,7 +208,8 @@ def _read(folder: Path) -> TrainedBlend:
     place, work = _place(folder)
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)
-    blend = apply.drop_unused(apply.read(folder / PARAMS, again=_again(folder, work, task)))
+    advice = _again(folder, work, task)
+    blend = apply.drop_unused(apply.read(folder / PARAMS, again=advice))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
@@ -217,7 +218,7 @@ def _read(folder: Path) -> TrainedBlend:
         recorded = dict(_json(folder / "provenance.json")["heads"])
     networks: dict[str, bool] = {}
     for head, where in heads.items():
-        for network, optional in _networks(head, where, recorded.get(head), folder, _again(folder, work, task)).items():
+        for network, optional in _networks(head, where, recorded.get(head), folder, advice).items():
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
     return TrainedBlend(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)

@@ -45,7 +45,7 @@ def make(pool: Pool, corpus: Corpus) -> Faces | None:
     results = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
     if not any(strip for _, strip in results):
         return None
-    return Faces(tuple(chosen for chosen, _ in results), tuple(strip for _, strip in results))
+    return Faces(*zip(*results, strict=True))
 
 
 def _strip(video: VideoFolder, count: int) -> tuple[tuple[int, ...], str]:
