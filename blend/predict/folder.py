@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -78,11 +79,9 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
 def _work(work: Path, crops: dict[str, Any]) -> Path:
     """The folder of crops and features; emptied where they are of another video or made otherwise."""
     mark = run_folder.fingerprint(crops)
-    try:
+    with suppress(OSError, ValueError, KeyError):
         if inputs.parse_json((work / RECORD).read_text(encoding="utf-8"))["mark"] == mark:
             return work
-    except (OSError, ValueError, KeyError):
-        pass
     shutil.rmtree(work, ignore_errors=True)
     run_folder.write_json(work / RECORD, {"mark": mark})
     return work
@@ -91,18 +90,13 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
 def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, wanted: OutputOptions) -> list[str]:
     """Write everything but DONE; returns the names of the results."""
     table, result = predictor.table(clip, work, wanted.faces, wanted.people)
-    files = {}
-    for name in (CSV, PARQUET):
-        if name in TABLES[wanted.table_format]:
-            prediction_table.write(table, folder / name)
-            files[Path(name).suffix[1:]] = name
-        else:
-            (folder / name).unlink(missing_ok=True)
-    sound = ""
-    for name in (VIDEO, STILL, TIMELINE):
-        (folder / name).unlink(missing_ok=True)
+    files = {Path(name).suffix[1:]: name for name in TABLES[wanted.table_format]}
+    for old in {CSV, PARQUET, VIDEO, STILL, TIMELINE}.difference(files.values()):
+        (folder / old).unlink(missing_ok=True)
     shutil.rmtree(folder / ALBUM, ignore_errors=True)
-    results = [*files.values(), SUMMARY]
+    for name in files.values():
+        prediction_table.write(table, folder / name)
+    sound, results = "", [*files.values(), SUMMARY]
     if wanted.video:
         step("video")
         if clip.is_album:
