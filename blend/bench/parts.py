@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 from blend.bench import pools as bench_pools
 from blend.bench import reference
 from blend.config import BlendSettings
+from blend.crossfit.outcome import ResultBuilder
 from blend.decision import smooth
 from blend.pool.pool import Pool
 from blend.search import objective
+from blend.search import search as searching
+from blend.search.journal import TrialJournal
+from blend.submission import write as submission
 from extract.runtime import errors
 from extract.runtime.memory import most_resident
+from extract.runtime.run_folder import file_hash, write_json
+from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 PART_FRAMES = 30_000
 """Frames on which the published way is measured."""
@@ -83,9 +90,6 @@ def search(table: Path | None, scale: float, seed: int) -> dict[str, Any]:
 
 def _checking(pool: Pool, sparse: dict[str, bench_pools.Sparse], folder: Path) -> float:
     """Seconds of hashing the heads' predictions before they are read and after (blend.pool.provenance)."""
-    from extract.runtime.run_folder import file_hash
-    from heads.data import predictions
-
     paths = [folder / f"{head}.parquet" for head in pool.heads]
     for h, path in enumerate(paths):
         videos = {video: (part.frames, part.scores[h]) for video, part in sparse.items()}
@@ -97,11 +101,6 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
     """As `blend.pipeline` does it: the search, kept in a study, then what the defaults select among, then params.json;
     at last what the report needs: the search inside the folds, and every head alone.
     """
-    from blend.crossfit.outcome import ResultBuilder
-    from blend.search import search as searching
-    from blend.search.journal import TrialJournal
-    from extract.runtime.run_folder import write_json
-
     settings = BlendSettings(trials=TRIALS)
     began = time.perf_counter()
     with TrialJournal(folder / "study.db", pool.task.name, {"seed": seed}) as journal:
@@ -120,9 +119,6 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
 
 def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str, Any]:
     """Seconds of writing and checking the au submission of ABAW-5's size."""
-    from blend.submission import write as submission
-    from heads.abaw import test_list
-
     task, (videos, lines) = TASKS["au"], bench_pools.TEST
     there = bench_pools.draw_frames(table, max(2, round(videos * scale)), round(lines * scale), seed)
     lengths = {video: len(frames) for video, frames in there.items()}

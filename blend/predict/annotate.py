@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -269,6 +268,8 @@ class LivePainter:
 
     def _faces(self) -> list[Face]:
         """The last second of everybody."""
+        import pandas as pd
+
         rows = [at.get(person, {"face": person}) for person in self._people for _, at in self._seen]
         if not rows:
             return []
