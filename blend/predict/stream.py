@@ -44,17 +44,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What is asked for."""
+    """What is asked for: a new file `out` for the lines (None: stdout), `drop` as LiveVideo takes it, a port to `serve`
+    browsers of this machine, a `window`, and the `people` to follow by number (None: the largest face).
+    """
 
     out: Path | None = None
-    """A new file for the lines; None: stdout."""
     drop: bool | None = None
-    """As LiveVideo takes it."""
     serve: int | None = None
-    """A port of this machine, for browsers."""
     window: bool = False
     people: PeopleOptions | None = None
-    """Whom to follow by number; None: the largest face."""
 
 
 @dataclass

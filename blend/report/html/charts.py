@@ -7,15 +7,16 @@ text is not shrunk. Charts carry their numbers as tips, which tips.js shows at t
 from __future__ import annotations
 
 import io
-import json
 import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from blend.html import templates
 from blend.report.pointers import format_number, pointer
 
 if TYPE_CHECKING:
@@ -105,10 +106,7 @@ def _tell(axes: Axes, tips: list[Tip], height: int) -> Markup:
         for tip, (x, y) in zip(tips, points, strict=True)
         if tip.number is not None and seen.contains(x, y)
     ]
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup('<script type="application/json">{}</script>').format(Markup(text))
+    return Markup('<script type="application/json">{}</script>').format(htmlsafe_json_dumps(rows, **templates.JSON))
 
 
 def _inline(text: str, name: str, says: str, size: tuple[int, int], kind: str, tips: Markup) -> Markup:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
+
 from blend.report import unlabelled
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
 from blend.report.schema import MultitaskReport
@@ -91,8 +93,6 @@ def render(report: MultitaskReport) -> str:
 
 def show(report: MultitaskReport, folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
-    from rich import box
-
     out = console()
     out.print(number_table(HEADER, rows(report), title=f"mtl: {report['metric']} on validation", box=box.SIMPLE))
     for line in lines(report):

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from blend.pool.pool import Pool
 from extract.config import Corpus
@@ -50,8 +51,6 @@ def make(pool: Pool, corpus: Corpus) -> Faces | None:
 
 def _strip(video: VideoFolder, count: int) -> tuple[tuple[int, ...], str]:
     """(frame numbers, base64 JPEG of them side by side) of one video's folder."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         listed = video.list_frames()
     except InputError:
