@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -246,7 +247,8 @@ class PictureFolder(VideoSource):
             raise NoVideo(f"{self.path / broken[0]}; no picture in the folder can be read, expected .jpg or .png files")
         rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         timing = Timing(Fraction(1), np.arange(len(files), dtype=np.float64))
-        folders = tuple(crops / number for number in dict.fromkeys(map(_picture, videos))) if people else (crops,)
+        numbers = dict.fromkeys(face.partition("_")[0] for face in videos)
+        folders = tuple(crops / number for number in numbers) if people else (crops,)
         why, told = f"{self.path / broken[0]}{rest}" if broken else "", tuple(measures) if people else None
         return DetectedFaces(timing, found, tuple(videos), folders, why, told)
 
@@ -255,17 +257,12 @@ class PictureFolder(VideoSource):
         timing = Timing(result.timing.rate, result.timing.seconds[:1])
         rows: dict[str, list[int]] = {}
         for row, face in enumerate(result.videos):
-            rows.setdefault(_picture(face), []).append(row)
+            rows.setdefault(face.partition("_")[0], []).append(row)
         for number, name in enumerate(self.names, 1):
             at = rows.get(f"{number:05d}", [])
             people, videos = [result.people[row] for row in at], tuple(result.videos[row] for row in at)
             measures = None if result.measures is None else tuple(result.measures[row] for row in at)
             yield name, DetectedFaces(timing, people, videos, result.crops, measures=measures)
-
-
-def _picture(video: str) -> str:
-    """The number of an album's picture, of the name of one of its faces."""
-    return video.partition("_")[0]
 
 
 def _numbered(crops: Path, video: str) -> tuple[list[Boxes], tuple[str, ...], tuple[Measures, ...]]:
@@ -316,7 +313,6 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
 
 def _pixels(path: Path) -> NDArray[np.uint8] | None:
     """A picture as BGR, None where it cannot be read."""
-    try:
+    with suppress(images.UnreadablePicture):
         return images.bgr(path)
-    except images.UnreadablePicture:
-        return None
+    return None
