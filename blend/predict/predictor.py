@@ -1,11 +1,5 @@
 """Trained blends on anybody's video: faces -> features -> heads -> blend -> a table, an annotated video, a timeline.
 
-    python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/blend/expr
-
-    with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
-        table = predictor.predict("clip.mp4")      # a pandas DataFrame, a row per frame
-    table = Predictor(pretrained="enet_b0_8_va_mtl").predict("clip.mp4")      # a network by itself, without a blend
-
 A video is read frame by frame and crops lie on disk, so memory does not grow with its length but for some hundred bytes
 a frame.
 """
@@ -39,6 +33,7 @@ class Predictor(AbstractContextManager["Predictor"]):
 
     >>> with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
     ...     table = predictor.predict("clip.mp4")
+    >>> table = Predictor(pretrained="enet_b0_8_va_mtl").predict("clip.mp4")      # a network by itself
 
     Models and engines are loaded with the first video that has a face, and stay until `close` or the end of the `with`
     block. Several threads may share a predictor: their videos are done one after the other.
