@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from blend.submission import formats
@@ -68,15 +69,9 @@ def parse_images(
 
 def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) -> list[Problem]:
     """Problems of the values. Most lines of a file share their text behind the name, so each text is judged once."""
-    judged: dict[str, str] = {}
-    results = []
-    for number, (image, comma, tail) in zip(numbers, parts, strict=True):
-        problem = judged.get(tail)
-        if problem is None:
-            problem = judged[tail] = kind.problem(tail)
-        if problem and (comma or image.strip()):
-            results.append((number, problem))
-    return results
+    judge = cache(kind.problem)
+    lines = zip(numbers, parts, strict=True)
+    return [(n, why) for n, (image, comma, tail) in lines if (why := judge(tail)) and (comma or image.strip())]
 
 
 CHUNK = 65_536

@@ -249,10 +249,8 @@ def submission(report: Report) -> Markup:
     """What is handed in, and the other submissions."""
     sent, sure = report["submission"], report.get("filter")
     counts, path = sent["filled_by_head"], ("submission",)
-    rows: list[tuple[str, Any, int]] = []
-    if sure:
-        rows.append((f"{sure['head']} decides where it is above", ("filter", "t"), 3))
-    rows += [
+    rows: list[tuple[str, Any, int]] = [
+        *([(f"{sure['head']} decides where it is above", ("filter", "t"), 3)] if sure else []),
         ("lines, header included", (*path, "lines"), 3),
         ("frames", (*path, "frames"), 3),
         ("of these filled", (*path, "filled"), 3),
