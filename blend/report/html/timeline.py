@@ -106,8 +106,7 @@ class Lines:
         rows.append(_states(self.present[here, None].astype(np.uint8) * np.uint8(ON), starts))
         table = np.concatenate(rows)
         table[:, 1:] -= table[:, :-1].copy()  # modulo 256
-        pressed = zlib.compressobj(6, zlib.DEFLATED, 31)
-        return pressed.compress(table.tobytes()) + pressed.flush()
+        return zlib.compress(table.tobytes(), 6, wbits=31)
 
 
 def _packed(pool: Pool, lines: Lines, budget: int) -> tuple[int, list[bytes]]:
