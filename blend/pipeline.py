@@ -150,10 +150,10 @@ def _write_alternatives(
     if count == 1:
         return None
     written = alternatives.write(out, _entries(values, target, outcome), count, values.listed, sources.prior)
-    left_out = [*written.left_out]
     if values.both is None and values.source == "test":
-        left_out.insert(0, "train_val: no head has learnt from train and validation (refit_val = true makes them)")
-    return {"files": list(written.files), "left_out": left_out}
+        text = "train_val: no head has learnt from train and validation (refit_val = true makes them)"
+        written["left_out"].insert(0, text)
+    return written
 
 
 def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:

@@ -1,9 +1,8 @@
 """What the blend costs at the size of Aff-Wild2.
 
-__main__.py: `python -m blend.bench`: what the blend costs at Aff-Wild2's size.
+__main__.py: `python -m blend.bench`: what the blend costs at Aff-Wild2's size, beside the published way.
 makespan.py: Simulated time of work on many nodes: jobs, slots, one shared disk, stragglers and failures as events.
-measure.py: What `python -m blend.bench` measures: each part of a blend at Aff-Wild2's size, beside the published way.
-parts.py: What the benchmark measures, each part in a process of its own.
+parts.py: Each part of the benchmark, in a process of its own.
 pools.py: Pools of Aff-Wild2's size for the benchmark: real numbers of videos and frames, real gaps, invented scores.
 predict.py: How much memory and time `blend.predict` takes on a long video.
 reference.py: The published way of scoring one blend, as the authors' notebooks do it, for comparison.

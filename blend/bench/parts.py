@@ -1,9 +1,8 @@
-"""What the benchmark measures, each part in a process of its own: `python -m blend.bench.parts JOB` prints JSON."""
+"""Each part of the benchmark, in a process of its own: `python -m blend.bench.parts JOB` prints JSON."""
 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -20,11 +19,19 @@ from numpy.typing import NDArray
 from blend.bench import pools as bench_pools
 from blend.bench import reference
 from blend.config import BlendSettings
+from blend.crossfit.outcome import ResultBuilder
 from blend.decision import smooth
 from blend.pool.pool import Pool
 from blend.search import objective
+from blend.search import search as searching
+from blend.search.journal import TrialJournal
+from blend.submission import write as submission
 from extract.runtime import errors
+from extract.runtime.memory import most_resident
+from extract.runtime.run_folder import file_hash, write_json
+from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
+from heads.data import predictions
 
 PART_FRAMES = 30_000
 """Frames on which the published way is measured."""
@@ -34,12 +41,10 @@ TRIALS = 300
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Measure one part; `job` holds part, table, scale, rounds and seed."""
-    table = Path(job["table"]) if job["table"] else None
+    table, scale, rounds, seed = Path(job["table"]) if job["table"] else None, job["scale"], job["rounds"], job["seed"]
     if job["part"] == "write":
-        return write(table, job["scale"], job["rounds"], job["seed"])
-    if job["part"] == "search":
-        return search(table, job["scale"], job["seed"])
-    return trial(job["part"], table, job["scale"], job["rounds"], job["seed"])
+        return write(table, scale, rounds, seed)
+    return search(table, scale, seed) if job["part"] == "search" else trial(job["part"], table, scale, rounds, seed)
 
 
 def trial(task: str, table: Path | None, scale: float, rounds: int, seed: int) -> dict[str, Any]:
@@ -61,22 +66,14 @@ def trial(task: str, table: Path | None, scale: float, rounds: int, seed: int) -
     for k in widths[:3]:
         seconds = reference.seconds(task, sparse, np.array(_weights(rng)), k, PART_FRAMES)
         took["reference"].append(1000 * seconds)
-    medians = {name: statistics.median(values) for name, values in took.items()}
+    ms = {name: statistics.median(values) for name, values in took.items()}
     return {
-        "frames": len(pool.known.rows),
-        "timeline": int(pool.offsets[-1]),
-        "videos": len(pool.videos),
-        "outputs": len(pool.task.outputs),
-        "heads": len(pool.heads),
-        "ms": medians["trial"],
-        "fastest_ms": min(took["trial"]),
-        "ms_first": medians["first"],
-        "floor_ms": medians["floor"],
-        "reference_ms": medians["reference"],
-        "ratio_to_floor": medians["trial"] / medians["floor"],
-        "times_faster": medians["reference"] / medians["trial"],
-        "gigabytes": memory,
-    }
+        "frames": len(pool.known.rows), "timeline": int(pool.offsets[-1]), "videos": len(pool.videos),
+        "outputs": len(pool.task.outputs), "heads": len(pool.heads),
+        "ms": ms["trial"], "fastest_ms": min(took["trial"]), "ms_first": ms["first"], "floor_ms": ms["floor"],
+        "reference_ms": ms["reference"], "ratio_to_floor": ms["trial"] / ms["floor"],
+        "times_faster": ms["reference"] / ms["trial"], "gigabytes": memory,
+    }  # fmt: skip
 
 
 def _weights(rng: np.random.Generator) -> tuple[float, ...]:
@@ -93,9 +90,6 @@ def search(table: Path | None, scale: float, seed: int) -> dict[str, Any]:
 
 def _checking(pool: Pool, sparse: dict[str, bench_pools.Sparse], folder: Path) -> float:
     """Seconds of hashing the heads' predictions before they are read and after (blend.pool.provenance)."""
-    from extract.runtime.run_folder import file_hash
-    from heads.data import predictions
-
     paths = [folder / f"{head}.parquet" for head in pool.heads]
     for h, path in enumerate(paths):
         videos = {video: (part.frames, part.scores[h]) for video, part in sparse.items()}
@@ -107,11 +101,6 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
     """As `blend.pipeline` does it: the search, kept in a study, then what the defaults select among, then params.json;
     at last what the report needs: the search inside the folds, and every head alone.
     """
-    from blend.crossfit.outcome import ResultBuilder
-    from blend.search import search as searching
-    from blend.search.journal import TrialJournal
-    from extract.runtime.run_folder import write_json
-
     settings = BlendSettings(trials=TRIALS)
     began = time.perf_counter()
     with TrialJournal(folder / "study.db", pool.task.name, {"seed": seed}) as journal:
@@ -121,23 +110,16 @@ def _until_params(pool: Pool, folder: Path, seed: int) -> dict[str, Any]:
     write_json(folder / "params.json", finding.params.as_json())
     written = time.perf_counter() - began
     finding.finish()
+    reported = time.perf_counter() - began
     return {
-        "trials": len(result.trials),
-        "search_seconds": searched,
-        "seconds": written,
-        "report_seconds": time.perf_counter() - began,
-        "score": result.score,
-        "gigabytes": peak(),
-    }
+        "trials": len(result.trials), "search_seconds": searched, "seconds": written, "report_seconds": reported,
+        "score": result.score, "gigabytes": peak(),
+    }  # fmt: skip
 
 
 def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str, Any]:
     """Seconds of writing and checking the au submission of ABAW-5's size."""
-    from blend.submission import write as submission
-    from heads.abaw import test_list
-
-    task = TASKS["au"]
-    videos, lines = bench_pools.TEST
+    task, (videos, lines) = TASKS["au"], bench_pools.TEST
     there = bench_pools.draw_frames(table, max(2, round(videos * scale)), round(lines * scale), seed)
     lengths = {video: len(frames) for video, frames in there.items()}
     offsets = np.concatenate([[0], np.cumsum(list(lengths.values()))])
@@ -146,16 +128,15 @@ def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str,
     pool = Pool(task, ("head",), tuple(lengths), offsets, empty, np.ones(total, bool))
     decided = (np.random.default_rng(seed).random((total, 12)) < 0.2).astype(np.uint8)
     listed = test_list.from_lengths(lengths, task, Path("list.txt"))
-    took = []
     with tempfile.TemporaryDirectory() as name:
-        for _ in range(max(3, rounds // 5)):
-            took.append(_ms(submission.write, Path(name) / "submission.txt", listed, pool, decided) / 1000)
+        written = Path(name) / "submission.txt", listed, pool, decided
+        took = [_ms(submission.write, *written) / 1000 for _ in range(max(3, rounds // 5))]
     return {"pictures": total, "seconds": statistics.median(took), "gigabytes": peak()}
 
 
 def peak() -> float:
     """The most memory that this process has had so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return most_resident() / 1e9
 
 
 def _ms(call: Callable[..., object], *arguments: Any) -> float:

@@ -79,6 +79,7 @@ def make(name: str, table: Path | None, scale: float, seed: int) -> tuple[Pool, 
 def _video(task: Task, frames: NDArray[np.int32], seed: list[int]) -> Sparse:
     """One video's truth and what the heads make of it, at its frames with a face."""
     from scipy.signal import lfilter
+    from scipy.stats import norm
 
     rng = np.random.default_rng(seed)
     channels = len(task.outputs)
@@ -91,16 +92,9 @@ def _video(task: Task, frames: NDArray[np.int32], seed: list[int]) -> Sparse:
     state = walk(1)[0] + 0.5 * rng.standard_normal(channels, np.float32)
     seen = state + ERRORS[:, None, None].astype(np.float32) * walk(HEADS)
     if task.is_multilabel:
-        cut = np.array([_upper(rate) for rate in RATES], np.float32) * np.float32(np.sqrt(1.25))
+        cut = norm.isf(RATES).astype(np.float32) * np.float32(np.sqrt(1.25))  # above it with these probabilities
         return Sparse(frames, 1 / (1 + np.exp(2 * (cut - seen))), (state > cut).astype(np.uint8))
     if task.is_multiclass:
         raised = np.exp(seen - seen.max(-1, keepdims=True))
         return Sparse(frames, raised / raised.sum(-1, keepdims=True), state.argmax(-1).astype(np.int8))
     return Sparse(frames, np.tanh(0.5 * seen), np.tanh(0.5 * state))
-
-
-def _upper(rate: float) -> float:
-    """Where a standard normal variable is above with this probability."""
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(1 - rate)

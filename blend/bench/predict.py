@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +43,8 @@ def main(blends: list[Path], minutes: float, detector: Path | None, scratch: Pat
 
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
-        frames = make(folder / "long.mp4", round(60 * minutes * RATE))
+        frames = round(60 * minutes * RATE)
+        make(folder / "long.mp4", frames)
         command = [sys.executable, "-m", "blend.predict", str(folder / "long.mp4"), "--out", str(folder), "--json"]
         command += [part for blend in blends for part in ("--blend", str(blend))]
         command += ["--detector", str(detector)] if detector is not None else []
@@ -68,24 +70,19 @@ def _checking(blends: list[Path]) -> float:
     return time.perf_counter() - began
 
 
-def make(path: Path, frames: int) -> int:
-    """Write the video. Returns its frames."""
-    import av
-
+def make(path: Path, frames: int) -> None:
+    """Write the video of so many frames."""
+    from blend.predict import video_writer
+    from blend.predict.source import Timing
     from extract.demo import corpus, plan
 
-    pictures = [picture for _, picture in islice(corpus.pictures(plan.SEED, VIDEO), PICTURES)]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for pixels in _frames(pictures, frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
-        container.mux(stream.encode())
-    return frames
+    pictures = [picture[:, :, ::-1] for _, picture in islice(corpus.pictures(plan.SEED, VIDEO), PICTURES)]
+    timing = Timing(Fraction(RATE), np.arange(frames) / RATE)
+    video_writer.write(path, _frames(pictures, frames), (WIDTH, HEIGHT), timing)
 
 
 def _frames(pictures: list[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
-    """The face goes round slowly; of every minute it is away for two seconds."""
+    """RGB: the face goes round slowly; of every minute it is away for two seconds."""
     for number in range(count):
         pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
         if number % (60 * RATE) >= 2 * RATE:

@@ -19,15 +19,11 @@ GRID = np.arange(0.1, 1, 0.1)
 
 def seconds(task: str, sparse: dict[str, Sparse], weights: NDArray[np.float64], k: int, frames: int) -> float:
     """Seconds of one trial, measured on the first videos that hold `frames` frames, scaled to all of them."""
-    items, count = [], 0
-    for video in sparse.values():
-        items.append(video)
-        count += len(video.frames)
-        if count >= frames:
-            break
+    ends = np.cumsum([len(video.frames) for video in sparse.values()])
+    few = min(int(np.searchsorted(ends, frames)) + 1, len(ends))
     began = time.perf_counter()
-    score(task, items, weights, k)
-    return (time.perf_counter() - began) * sum(len(video.frames) for video in sparse.values()) / count
+    score(task, [*sparse.values()][:few], weights, k)
+    return (time.perf_counter() - began) * float(ends[-1] / ends[few - 1])
 
 
 def score(task: str, videos: list[Sparse], weights: NDArray[np.float64], k: int) -> float:

@@ -12,15 +12,16 @@ import os
 import shutil
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from blend.bench.measure import REAL_FRAMES
+from blend.bench.__main__ import Frames, Scale, Seed, check_scale, real_frames
 from extract.config import Corpus
-from extract.runtime import cli, errors, run_folder
+from extract.runtime import cli, errors, memory, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
 
@@ -37,7 +38,6 @@ PARTS = ("numbers", "faces", "timeline", "page")
 def main(task: str, table: Path | None, scale: float, seed: int, out: Path | None = None) -> dict[str, Any]:
     """Make a report of invented predictions; returns the figures. `out`: also keep the page."""
     from blend.bench import pools as bench_pools
-    from blend.bench.parts import peak
     from blend.config import BlendSettings
     from blend.crossfit.outcome import ResultBuilder
     from blend.search import search
@@ -50,24 +50,16 @@ def main(task: str, table: Path | None, scale: float, seed: int, out: Path | Non
         folder = Path(name)
         train = _annotations(folder / "train", task, scale, seed)
         _pictures(folder / "frames", pool)
-        before = peak()
+        before = memory.most_resident() / 1e9
         seconds, page = _report(pool, outcome, settings, seed, train, folder / "frames")
-    path = out or Path(tempfile.mkdtemp()) / "report.html"
-    run_folder.write_text(path, page)
-    figures = {
-        "task": task,
-        "frames": len(pool.known.rows),
-        "videos": len(pool.videos),
-        **seconds,
-        "seconds": sum(seconds.values()),
-        "gigabytes_before": before,
-        "gigabytes": peak(),
-        "megabytes": len(page.encode()) / 1e6,
-        "opens": _opens(path),
-    }
-    if out is None:
-        shutil.rmtree(path.parent)
-    return figures
+        path = out or folder / "report.html"
+        run_folder.write_text(path, page)
+        opens = _opens(path)
+    return {
+        "task": task, "frames": len(pool.known.rows), "videos": len(pool.videos), **seconds,
+        "seconds": sum(seconds.values()), "gigabytes_before": before, "gigabytes": memory.most_resident() / 1e9,
+        "megabytes": len(page.encode()) / 1e6, "opens": opens,
+    }  # fmt: skip
 
 
 def _report(
@@ -77,28 +69,21 @@ def _report(
     from blend.report import report
     from blend.report.html import page, thumbnails
     from blend.report.html import timeline as page_timeline
+    from extract.runtime.progress import Stopwatch
     from heads.abaw import test_list
-
-    took, began = {}, time.perf_counter()
-
-    def lap(name: str) -> None:
-        nonlocal began
-        now = time.perf_counter()
-        took[name], began = now - began, now
 
     lengths = dict(zip(pool.videos, np.diff(pool.offsets).tolist(), strict=True))
     listed = test_list.from_lengths(lengths, pool.task, Path("list.txt"))
     sent = report.describe_submission(listed, pool, "test")
-    began = time.perf_counter()
+    watch = Stopwatch({})
     made = report.build(pool, outcome, settings, seed, sent, corpus="affwild2", train=train)
-    lap("numbers")
+    watch.lap("numbers")
     faces = thumbnails.make(pool, Corpus(name="bench", frames=[frames]))
-    lap("faces")
+    watch.lap("faces")
     timeline = page_timeline.make(pool, outcome)
-    lap("timeline")
+    watch.lap("timeline")
     html = page.render(made, timeline, faces)
-    lap("page")
-    return took, html
+    return watch.lap("page"), html
 
 
 def _annotations(folder: Path, task: str, scale: float, seed: int) -> Path:
@@ -137,16 +122,14 @@ def _pictures(folder: Path, pool: Any) -> None:
 
 def _opens(path: Path) -> float | None:
     """Seconds until Chromium has the page open and the timeline drawn, the middle of three; None without Chromium."""
-    result = shutil.which("chromium") or shutil.which("google-chrome")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None or find_spec("playwright") is None:
         return None
-    if result is None:
-        return None
+    from playwright.sync_api import sync_playwright
+
     took = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=result, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         for _ in range(3):
             page = browser.new_page()
             began = time.perf_counter()
@@ -168,12 +151,9 @@ python -m blend.bench.report --task au --scale 0.02 --page report.html    a quic
 
 def command(
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")] = "au",
-    frames: Annotated[
-        Path | None,
-        typer.Option(help=f"A table of real frames with a face; default {REAL_FRAMES}, or invented ones without it."),
-    ] = None,
-    scale: Annotated[float, typer.Option(help="Part of the size, for a quick look.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the invented scores.", min=0)] = 0,
+    frames: Frames = None,
+    scale: Scale = 1.0,
+    seed: Seed = 0,
     page: Annotated[Path | None, typer.Option(help="Keep the page here.")] = None,
     as_json: cli.AsJson = False,
 ) -> None:
@@ -181,10 +161,8 @@ def command(
     with errors.exits():
         if task not in TASKS:
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
-        if not 0 < scale <= 1:
-            raise InputError(f"--scale {scale:g}: expected a number above 0, at most 1")
-        table = frames or (REAL_FRAMES if REAL_FRAMES.exists() else None)
-        result = main(task, table, scale, seed, page)
+        check_scale(scale)
+        result = main(task, real_frames(frames), scale, seed, page)
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return

@@ -46,6 +46,12 @@ def scores(
     return out
 
 
+def blend(pool: Pool, params: Params) -> NDArray[np.float32]:
+    """`scores` of a blend, whose heads are matched by name."""
+    weight = dict(zip(params.heads, params.weights, strict=True))
+    return scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
+
+
 def combine(pool: Pool, params: Params) -> NDArray[np.generic]:
     """Decide every frame of the pool: au uint8 [T, 12], expr int8 [T], va float32 [T, 2].
 
@@ -57,11 +63,9 @@ def combine(pool: Pool, params: Params) -> NDArray[np.generic]:
         raise InputError(
             f"params use the head {lacking[0]!r}, but there are only predictions of {', '.join(pool.heads)}"
         )
-    weight = dict(zip(params.heads, params.weights, strict=True))
-    blended = scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
     numbers: dict[str, Any] = {key: getattr(params, key) for key in pool.blend_task.numbers}
     if params.filter is not None:
         head, t = params.filter
         sure = scores(pool, [float(name == head) for name in pool.heads], params.kernel, params.k)
         numbers["sure"] = sure, t
-    return pool.blend_task.decide(blended, **numbers)
+    return pool.blend_task.decide(blend(pool, params), **numbers)

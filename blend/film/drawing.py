@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageDraw, ImageFont
 
 from extract.faces.boxes import SIDES
 from heads.abaw.tasks import AU, EXPR, VA
@@ -15,6 +16,7 @@ from heads.abaw.tasks import AU, EXPR, VA
 if TYPE_CHECKING:
     import pandas as pd
 
+Draw = ImageDraw.ImageDraw
 Colour = tuple[int, int, int]
 """Red, green, blue."""
 BACK, INK, DIM, FAINT = (24, 26, 30), (240, 240, 240), (150, 153, 160), (70, 73, 80)
@@ -55,10 +57,7 @@ class Face:
         def numbers(columns: list[str]) -> NDArray[np.float64]:
             return np.stack([table[c].to_numpy(np.float64, na_value=np.nan) for c in columns], axis=1)
 
-        first = 0
-        if isinstance(name, int) and "frame" in table:
-            start, last = int(table["frame"].iloc[0]), int(table["frame"].iloc[-1])
-            table, first = table.set_index("frame").reindex(range(start, last + 1)), start - 1
+        table, first = span(table) if isinstance(name, int) and "frame" in table else (table, 0)
         expression = probability = None
         if "expression" in table:
             expression = table["expression"].fillna("").astype(str).tolist()
@@ -87,6 +86,12 @@ def by_face(table: pd.DataFrame) -> list[tuple[str | int, pd.DataFrame]]:
     return [(int(str(name)) if numbered else str(name), values) for name, values in parts]
 
 
+def span(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """A numbered face's rows of all frames from its first to its last, and the place of the first one, from 0."""
+    first, last = int(table["frame"].iloc[0]), int(table["frame"].iloc[-1])
+    return table.set_index("frame").reindex(range(first, last + 1)), first - 1
+
+
 def colour(number: int) -> Colour:
     """The colour of the person with a number from 1."""
     return COLOURS[(number - 1) % len(COLOURS)]
@@ -113,6 +118,4 @@ def even(value: float) -> int:
 @cache
 def font(size: int) -> Any:
     """Pillow's built-in font at `size` pixels."""
-    from PIL import ImageFont
-
     return ImageFont.load_default(size)

@@ -5,16 +5,13 @@ Who appears takes the first free place of the list and keeps it until the end, s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.film.drawing import DIM, FAINT, INK, Face, even, font
+from blend.film.drawing import DIM, FAINT, INK, Draw, Face, even, font
 from heads.abaw.tasks import AU
-
-if TYPE_CHECKING:
-    from PIL import ImageDraw
 
 WIDTH = 230
 """Of a column, where the picture has 360 lines; it grows with them."""
@@ -41,7 +38,7 @@ class PeoplePanel:
         self.column = even(WIDTH * unit)
         self.width = self.column * columns
 
-    def draw(self, draw: ImageDraw.ImageDraw, row: int, left: int, told: str) -> None:
+    def draw(self, draw: Draw, row: int, left: int, told: str) -> None:
         """Draw the list of frame `row` (from 0) at x = `left`; `told` stands below it."""
         u, missing = self.unit, 0
         for face, place in zip(self.faces, self.places, strict=True):
@@ -56,7 +53,7 @@ class PeoplePanel:
         more = f"   and {missing} more" if missing else ""
         draw.text((left + 10 * u, self.height - 20 * u), told + more, fill=DIM, font=self._font(11))
 
-    def _person(self, draw: ImageDraw.ImageDraw, face: Face, at: int, x: float, y: float) -> None:
+    def _person(self, draw: Draw, face: Face, at: int, x: float, y: float) -> None:
         """One person's place: the number in its colour, then what is predicted."""
         u, right = self.unit, x + self.column - 10 * self.unit
         draw.rounded_rectangle((x + 8 * u, y + 3 * u, x + 34 * u, y + 19 * u), 3 * u, fill=face.colour)

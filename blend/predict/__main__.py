@@ -107,27 +107,12 @@ Window = Annotated[bool, typer.Option("--window", help="Of a stream: show it in 
 
 
 def command(
-    videos: Videos = None,
-    blend: Blends = None,
-    pretrained: Pretrained = None,
-    out: Out = None,
-    faces: Faces = 1,
-    ids: Ids = False,
-    min_face: MinFace = None,
-    min_score: MinScore = None,
-    table_format: TableFormat = "csv",
-    video: Draws = True,
-    size: Size = 112,
-    fps: Fps = 30.0,
-    detector: Detector = None,
-    config: ConfigOfRun = None,
-    keep: Keep = False,
-    as_json: AsJson = False,
-    camera: Camera = None,
-    drop: Drop = None,
-    serve: Serve = None,
+    videos: Videos = None, blend: Blends = None, pretrained: Pretrained = None, out: Out = None, faces: Faces = 1,
+    ids: Ids = False, min_face: MinFace = None, min_score: MinScore = None, table_format: TableFormat = "csv",
+    video: Draws = True, size: Size = 112, fps: Fps = 30.0, detector: Detector = None, config: ConfigOfRun = None,
+    keep: Keep = False, as_json: AsJson = False, camera: Camera = None, drop: Drop = None, serve: Serve = None,
     window: Window = False,
-) -> None:
+) -> None:  # fmt: skip
     """Apply trained blends to videos: a table of every frame, an annotated video and a timeline for each."""
     with errors.exits():
         if (source := stream.find_source(videos or [], camera)) is not None:

@@ -9,19 +9,16 @@ Nothing is told by colour alone. A note on what made the predictions, where ther
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
-from blend.film.drawing import BACK, COLOURS, DIM, FAINT, INK, Colour, Face, even, font
+from blend.film.drawing import BACK, COLOURS, DIM, FAINT, INK, Colour, Draw, Face, even, font
 from blend.film.people_panel import PeoplePanel
 from heads.abaw.tasks import AU
-
-if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
-
 
 LOWEST, HIGHEST = 360, 1080
 """Lines of the shown picture."""
@@ -57,16 +54,8 @@ class Painter:
         """Width and height of the drawn frames, even numbers."""
         return self.width + self.side, self.height + (self.foot.height if self.foot else 0)
 
-    def frames(self, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Every frame of the video, BGR, drawn on: RGB [height, width, 3] of `size`."""
-        for row, picture in enumerate(pictures):
-            yield self.frame(row, picture)
-
     def frame(self, row: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Frame `row` (from 0), whose pixels are BGR, as RGB of `size`."""
-        import cv2
-        from PIL import Image, ImageDraw
-
+        """Frame `row` (from 0), whose pixels are BGR, as RGB [height, width, 3] of `size`."""
         shape = (self.width, self.height)
         way = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
         if picture.shape[1::-1] != shape:
@@ -96,8 +85,6 @@ class Painter:
 
     def _footer(self, note: str) -> Image.Image:
         """A note in as many lines as it takes, over the whole width."""
-        from PIL import Image, ImageDraw
-
         u, letters, wide = self.unit, self._font(12), self.width + self.side
         lines = [""]
         for word in note.split():
@@ -113,7 +100,7 @@ class Painter:
             draw.text((8 * u, (4 + 16 * number) * u), line, fill=INK, font=letters)
         return image
 
-    def _boxes(self, draw: ImageDraw.ImageDraw, row: int) -> None:
+    def _boxes(self, draw: Draw, row: int) -> None:
         """Every face's box in its colour between two dark lines; then, so that no box hides one, the names."""
         thick = max(1, round(2 * self.unit))
         names = []
@@ -134,9 +121,7 @@ class Painter:
         for name in names:
             self._name(draw, *name)
 
-    def _name(
-        self, draw: ImageDraw.ImageDraw, text: str, left: float, top: float, bottom: float, colour: Colour
-    ) -> None:
+    def _name(self, draw: Draw, text: str, left: float, top: float, bottom: float, colour: Colour) -> None:
         """A box's name above it; below, where there is no room."""
         thick = max(1, round(2 * self.unit))
         font = self._font(12 if self.people else 14)
@@ -162,8 +147,6 @@ class Painter:
 
     def _background(self, face: Face) -> tuple[Image.Image, dict[str, tuple[float, float]]]:
         """A panel's picture without values, and where its parts begin."""
-        from PIL import Image, ImageDraw
-
         u = self.unit
         image = Image.new("RGB", (self.panel, self.height), BACK)
         draw = ImageDraw.Draw(image)
@@ -184,7 +167,7 @@ class Painter:
         places["foot"] = (10 * u, self.height - 20 * u)
         return image, places
 
-    def _square(self, draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
+    def _square(self, draw: Draw, x: float, y: float, side: float) -> None:
         """The plane of valence (across) and arousal (up), both from -1 to 1."""
         line = max(1, round(self.unit))
         draw.rectangle((x, y, x + side, y + side), outline=DIM, width=line)
@@ -197,8 +180,6 @@ class Painter:
 
     def _panel(self, number: int, face: Face, row: int) -> Image.Image:
         """A face's panel at one frame."""
-        from PIL import ImageDraw
-
         back, places = self.backs[number]
         image = back.copy()
         draw = ImageDraw.Draw(image)
@@ -211,7 +192,7 @@ class Painter:
         draw.text(places["foot"], self._told(row), fill=DIM, font=self._font(11))
         return image
 
-    def _head(self, draw: ImageDraw.ImageDraw, at: tuple[float, float], face: Face, row: int, colour: Colour) -> None:
+    def _head(self, draw: Draw, at: tuple[float, float], face: Face, row: int, colour: Colour) -> None:
         """The expression and a bar of its probability, or that there is no face."""
         (x, y), u = at, self.unit
         if face.at(row) is None:
@@ -225,7 +206,7 @@ class Painter:
         draw.rectangle((x, y + 26 * u, x + part * wide, y + 34 * u), fill=colour)
         draw.text((x + wide + 6 * u, y + 30 * u), f"{part:.0%}", fill=INK, font=self._font(13), anchor="lm")
 
-    def _units(self, draw: ImageDraw.ImageDraw, at: tuple[float, float], active: NDArray[np.float64]) -> None:
+    def _units(self, draw: Draw, at: tuple[float, float], active: NDArray[np.float64]) -> None:
         """Twelve fields in three columns; an active one is filled and ticked."""
         u, gap = self.unit, 5 * self.unit
         wide = (self.panel - 20 * u - 2 * gap) / 3
@@ -239,9 +220,7 @@ class Painter:
                 tick = [(x + wide - dx * u, y + dy * u) for dx, dy in ((12, 10), (9, 13), (4, 6))]
                 draw.line(tick, fill=ink, width=max(1, round(1.6 * u)))
 
-    def _affect(
-        self, draw: ImageDraw.ImageDraw, at: tuple[float, float], side: float, affect: NDArray[np.float64], row: int
-    ) -> None:
+    def _affect(self, draw: Draw, at: tuple[float, float], side: float, affect: NDArray[np.float64], row: int) -> None:
         """The point, where it came from, and its numbers."""
         u = self.unit
         values = affect[self.trail[row] : row + 1]

@@ -25,13 +25,9 @@ RATE = 16_000
 
 
 def extract(
-    trained: list[TrainedBlend],
-    networks: dict[str, Any],
-    clip: VideoSource,
-    result: DetectedFaces,
-    work: Path,
+    trained: list[TrainedBlend], networks: dict[str, Any], clip: VideoSource, result: DetectedFaces, work: Path,
     engines: EngineCache | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Run every face's crops through the networks, into `<work>/features`; what is there already is kept.
 
     `networks` are the sections of a config that know them; `engines`, where given, are kept for the next video. A
@@ -49,9 +45,10 @@ def extract(
         corpus |= {"videos": [str(_sound(clip, result, work))], "fps": float(result.timing.rate)}
     config = configs.check(Config, {"corpus": corpus, **networks}, f"the networks of {clip.name}")
     extract_run.main(config, work, engines=engines)
+    read = [(item, network) for item in trained for network in item.networks]
     for (frames, _), video in zip(result.people, result.videos, strict=True):
-        if len(frames):
-            check(trained, work, video)
+        for item, network in read if len(frames) else ():
+            check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
 
 
 def _sound(clip: VideoSource, result: DetectedFaces, work: Path) -> Path:
@@ -85,19 +82,17 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
                 sections[name] = {**sections.get(name, {}), **section}
     wanted = sorted({network for entry in trained for network in entry.networks})
     known = {*NETWORKS, *sections["networks"], *hearing_networks(sections)}
-    for item in trained:
-        for network in item.networks:
-            if network in known:
-                continue
-            if provenance.is_imported(item.work, network):
-                raise InputError(
-                    f"{item.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
-                    f"blend heads of networks instead (features.networks)"
-                )
+    if unknown := [(item, network) for item in trained for network in item.networks if network not in known]:
+        item, network = unknown[0]
+        if provenance.is_imported(item.work, network):
             raise InputError(
-                f"{item.folder}: its heads read the network {network!r}, which is not known here; give --config with "
-                f"the run's TOML file, where [networks.{network}] stands"
+                f"{item.folder}: its heads read the imported table {network!r}, which cannot be made of a video; "
+                f"blend heads of networks instead (features.networks)"
             )
+        raise InputError(
+            f"{item.folder}: its heads read the network {network!r}, which is not known here; give --config with "
+            f"the run's TOML file, where [networks.{network}] stands"
+        )
     sections["features"] = {**(sections["features"] or {}), "networks": wanted}
     return {name: section for name, section in sections.items() if section}
 
@@ -121,18 +116,10 @@ def _on_record(trained: TrainedBlend) -> dict[str, Any]:
     return {name: section for name, section in result.items() if name in SECTIONS and isinstance(section, dict)}
 
 
-def check(trained: list[TrainedBlend], work: Path, video: str) -> None:
-    """Raise InputError where a new video's features were made otherwise than those that the heads learnt from.
-
-    Where the run's features are gone, nothing can be compared, and nothing is said.
-    """
-    for item in trained:
-        for network in item.networks:
-            check_origin(item, network, store.read_about(store.path(work, network, video)) or {})
-
-
 def check_origin(trained: TrainedBlend, network: str, new: Mapping[str, str]) -> None:
-    """The same of one network's features, by what decides them (`provenance.describe`)."""
+    """Raise InputError where a network's new features were made otherwise than those that the heads learnt from, by
+    what decides them (`provenance.describe`). Where the run's features are gone, nothing is compared.
+    """
     there = (path for path in (trained.work / "features" / network).glob("*.safetensors") if path.name[0] != ".")
     old = next((about for path in there if (about := store.read_about(path)) is not None), None)
     if old is None or old.get("mark") == new.get("mark"):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from blend.film import drawing
+from blend.predict import annotate, video_writer
 from blend.predict import table as prediction_table
 from blend.predict import timeline as prediction_timeline
+from blend.predict.source import DetectedFaces, VideoSource
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress, step
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from blend.predict.predictor import Predictor
-    from blend.predict.source import DetectedFaces, VideoSource
     from extract.faces.people import PeopleOptions
 
 STEPS = ("faces", "features", "heads", "video")
@@ -54,13 +59,10 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
     if wanted.people:
         crops["people"] = asdict(wanted.people)
     facts = {
-        "video": crops,
-        "blends": {item.task.place: item.mark for item in predictor.trained},
-        "networks": predictor.networks,
-        "table": wanted.table_format,
-        "annotated": wanted.video,
+        "video": crops, "blends": {item.task.place: item.mark for item in predictor.trained},
+        "networks": predictor.networks, "table": wanted.table_format, "annotated": wanted.video,
         "code": run_folder.code_hash("blend", ("studies", "bench", "report")),
-    }
+    }  # fmt: skip
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(folder):
         if not run_folder.is_done(folder, mark):
@@ -77,11 +79,9 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
 def _work(work: Path, crops: dict[str, Any]) -> Path:
     """The folder of crops and features; emptied where they are of another video or made otherwise."""
     mark = run_folder.fingerprint(crops)
-    try:
+    with suppress(OSError, ValueError, KeyError):
         if inputs.parse_json((work / RECORD).read_text(encoding="utf-8"))["mark"] == mark:
             return work
-    except (OSError, ValueError, KeyError):
-        pass
     shutil.rmtree(work, ignore_errors=True)
     run_folder.write_json(work / RECORD, {"mark": mark})
     return work
@@ -90,18 +90,13 @@ def _work(work: Path, crops: dict[str, Any]) -> Path:
 def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, wanted: OutputOptions) -> list[str]:
     """Write everything but DONE; returns the names of the results."""
     table, result = predictor.table(clip, work, wanted.faces, wanted.people)
-    files = {}
-    for name in (CSV, PARQUET):
-        if name in TABLES[wanted.table_format]:
-            prediction_table.write(table, folder / name)
-            files[Path(name).suffix[1:]] = name
-        else:
-            (folder / name).unlink(missing_ok=True)
-    sound = ""
-    for name in (VIDEO, STILL, TIMELINE):
-        (folder / name).unlink(missing_ok=True)
+    files = {Path(name).suffix[1:]: name for name in TABLES[wanted.table_format]}
+    for old in {CSV, PARQUET, VIDEO, STILL, TIMELINE}.difference(files.values()):
+        (folder / old).unlink(missing_ok=True)
     shutil.rmtree(folder / ALBUM, ignore_errors=True)
-    results = [*files.values(), SUMMARY]
+    for name in files.values():
+        prediction_table.write(table, folder / name)
+    sound, results = "", [*files.values(), SUMMARY]
     if wanted.video:
         step("video")
         if clip.is_album:
@@ -114,40 +109,25 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
     if not clip.is_album:
         files["timeline"] = TIMELINE
         results.append(TIMELINE)
+    faces = prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table)
+    rate, last = result.timing.rate, result.timing.seconds[-1]
+    pace = {"rate": round(float(rate), 6), "seconds": round(float(last + 1 / rate), 4)}
     said = {
-        "video": clip.name,
-        "source": str(clip.path.absolute()),
-        "frames": result.frames,
-        **({} if clip.is_album else _duration(result)),
-        "faces": prediction_table.summary(table.assign(face="of all") if clip.is_album and wanted.people else table),
+        "video": clip.name, "source": str(clip.path.absolute()), "frames": result.frames,
+        **({} if clip.is_album else pace), "faces": faces,
         "blends": {item.task.place: str(item.folder) for item in predictor.trained},
-        "sound": sound,
-        "broken": result.broken,
-        "files": files,
-    } | ({"note": predictor.note} if predictor.note else {})
+        "sound": sound, "broken": result.broken, "files": files,
+        **({"note": predictor.note} if predictor.note else {}),
+    }  # fmt: skip
     if not clip.is_album:
-        page = prediction_timeline.render(
-            table, said, [entry.params for entry in predictor.trained], result.timing.seconds
-        )
-        run_folder.write_text(folder / TIMELINE, page)
+        params = [entry.params for entry in predictor.trained]
+        run_folder.write_text(folder / TIMELINE, prediction_timeline.render(table, said, params, result.timing.seconds))
     run_folder.write_json(folder / SUMMARY, said)
     return results
 
 
-def _duration(result: DetectedFaces) -> dict[str, float]:
-    """How fast a video's frames follow each other, and for how long."""
-    rate = result.timing.rate
-    return {"rate": round(float(rate), 6), "seconds": round(float(result.timing.seconds[-1] + 1 / rate), 4)}
-
-
 def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: str) -> list[str]:
     """Draw every picture that can be read, under its own name; returns the names of the files."""
-    from PIL import Image
-
-    from blend.film import drawing
-    from blend.predict import annotate
-    from blend.predict.source import VideoSource
-
     results = []
     (folder / ALBUM).mkdir(exist_ok=True)
     for name in clip.names:
@@ -167,22 +147,15 @@ def _annotate_album(clip: VideoSource, table: pd.DataFrame, folder: Path, note: 
 
 def _annotate(clip: VideoSource, table: pd.DataFrame, result: DetectedFaces, folder: Path, note: str) -> str:
     """Draw the video, and the one frame of it that shows most. Returns what became of its sound."""
-    from itertools import chain
-
-    from PIL import Image
-
-    from blend.film import drawing
-    from blend.predict import annotate, video_writer
-
     pictures = clip.pictures(result.frames)
-    first = next(pictures)
-    faces = drawing.Face.all_of(table)
-    painter = annotate.Painter(faces, first.shape[0], first.shape[1], result.timing.seconds, note)
+    first, faces = next(pictures), drawing.Face.all_of(table)
+    painter = annotate.Painter(faces, *first.shape[:2], result.timing.seconds, note)
     best = drawing.moment(faces, result.frames)
     with progress(f"draw {clip.name}", result.frames, "frames") as bar:
 
         def drawn() -> Iterator[NDArray[np.uint8]]:
-            for row, frame in enumerate(painter.frames(chain([first], pictures))):
+            for row, picture in enumerate(chain([first], pictures)):
+                frame = painter.frame(row, picture)
                 if row == best:
                     with run_folder.write_whole(folder / STILL) as temporary:
                         Image.fromarray(frame).save(temporary, format="png")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blend.predict import source as video_source
 from blend.predict.source import VideoSource
@@ -39,13 +40,13 @@ def as_video(source: Source, work: Path, fps: float) -> VideoSource:
         [clip] = video_source.clips([Path(source)], fps)
         return clip
     if hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
-        pixels = np.asarray(source)
-        if pixels.ndim == 3:
-            return VideoSource(_write_picture(_check(pixels, "picture"), work / f"{NAME}.png"), fps)
-        if pixels.ndim != 4:
-            raise _refusal(pixels, "array", "[T, H, W, 3], or one picture [H, W, 3]")
-        return VideoSource(_write_video(pixels, work / f"{NAME}.mov", fps), fps)
-    if not isinstance(source, Iterable):
+        source = np.asarray(source)
+        if source.ndim == 3:
+            Image.fromarray(_check(source, "picture")).save(work / f"{NAME}.png", compress_level=1)
+            return VideoSource(work / f"{NAME}.png", fps)
+        if source.ndim != 4:
+            raise _refusal(source, "array", "[T, H, W, 3], or one picture [H, W, 3]")
+    elif not isinstance(source, Iterable):
         raise InputError(f"source: found {type(source).__name__}, expected a path, an array of frames, or an iterator")
     return VideoSource(_write_video(source, work / f"{NAME}.mov", fps), fps)
 
@@ -81,13 +82,6 @@ def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
         yield pixels
     if not shape:
         raise InputError("frames: found none, expected one at least")
-
-
-def _write_picture(pixels: NDArray[np.uint8], path: Path) -> Path:
-    from PIL import Image
-
-    Image.fromarray(pixels).save(path, compress_level=1)
-    return path
 
 
 def _write_video(frames: Iterable[Any], path: Path, fps: float) -> Path:

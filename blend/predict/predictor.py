@@ -1,11 +1,5 @@
 """Trained blends on anybody's video: faces -> features -> heads -> blend -> a table, an annotated video, a timeline.
 
-    python -m blend.predict clip.mp4 --blend runs/demo/blend/au --blend runs/demo/blend/expr
-
-    with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
-        table = predictor.predict("clip.mp4")      # a pandas DataFrame, a row per frame
-    table = Predictor(pretrained="enet_b0_8_va_mtl").predict("clip.mp4")      # a network by itself, without a blend
-
 A video is read frame by frame and crops lie on disk, so memory does not grow with its length but for some hundred bytes
 a frame.
 """
@@ -15,9 +9,9 @@ from __future__ import annotations
 import tempfile
 import threading
 import warnings
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from extract.engines.create import EngineCache
@@ -34,24 +28,21 @@ DEFAULT = "enet_b0_8_va_mtl"
 """The network of `--pretrained` without a name: it has expressions, valence and arousal."""
 
 
-class Predictor:
+class Predictor(AbstractContextManager["Predictor"]):
     """Blends of up to three tasks, or a network by itself, ready for one video after the other.
 
     >>> with Predictor("runs/demo/blend/au", "runs/demo/blend/expr") as predictor:
     ...     table = predictor.predict("clip.mp4")
+    >>> table = Predictor(pretrained="enet_b0_8_va_mtl").predict("clip.mp4")      # a network by itself
 
     Models and engines are loaded with the first video that has a face, and stay until `close` or the end of the `with`
     block. Several threads may share a predictor: their videos are done one after the other.
     """
 
     def __init__(
-        self,
-        *blends: str | Path,
-        pretrained: str | None = None,
-        config: str | Path | None = None,
-        size: int = 112,
+        self, *blends: str | Path, pretrained: str | None = None, config: str | Path | None = None, size: int = 112,
         detector: str | Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Blends by their folders (`<work>/blend/<task>`), or `pretrained`, a network's name (`DEFAULT` is a good one).
 
         A network by itself gives its own expressions, valence and arousal, whatever it has of them. `config` is the
@@ -86,12 +77,7 @@ class Predictor:
         self._lock = threading.RLock()
         self._closed = False
 
-    def __enter__(self) -> Predictor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -113,15 +99,9 @@ class Predictor:
         return [item.task.name for item in self.trained]
 
     def predict(
-        self,
-        source: Source,
-        *,
-        faces: int = 1,
-        ids: bool = False,
-        min_face: float | None = None,
-        min_score: float | None = None,
-        fps: float = 30.0,
-    ) -> pd.DataFrame:
+        self, source: Source, *, faces: int = 1, ids: bool = False, min_face: float | None = None,
+        min_score: float | None = None, fps: float = 30.0,
+    ) -> pd.DataFrame:  # fmt: skip
         """Predict a video or a picture: the table that `python -m blend.predict` writes, with the same numbers.
 
         >>> predictor.predict("clip.mp4")                     # a file; a folder of crops 00001.jpg, ... or of pictures

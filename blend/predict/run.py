@@ -15,32 +15,19 @@ Format = Literal["csv", "parquet", "both"]
 
 
 def main(
-    videos: list[Path],
-    blends: list[Path] | None,
-    out: Path = DEFAULT_OUT,
-    *,
-    faces: int = 1,
-    ids: bool = False,
-    min_face: float | None = None,
-    min_score: float | None = None,
-    size: int = 112,
-    fps: float = 30.0,
-    table_format: Format = "csv",
-    video: bool = True,
-    config: Path | None = None,
-    detector: Path | None = None,
-    keep: bool = False,
-    pretrained: str | None = None,
-) -> list[dict[str, Any]]:
+    videos: list[Path], blends: list[Path] | None, out: Path = DEFAULT_OUT, *, faces: int = 1, ids: bool = False,
+    min_face: float | None = None, min_score: float | None = None, size: int = 112, fps: float = 30.0,
+    table_format: Format = "csv", video: bool = True, config: Path | None = None, detector: Path | None = None,
+    keep: bool = False, pretrained: str | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Predict videos into `<out>/<video>/`; returns what is said of each (its `summary.json`).
 
     Each folder gets predictions.csv (or .parquet, or both), annotated.mp4 and one frame of it, annotated.png (unless
     not `video`), timeline.html, summary.json, and DONE last. A folder that was finished from the same video, blends and
     settings is left alone; of one that was not, crops and features that are there are taken. `keep` keeps them when all
-    is done. `faces`, `ids`, `min_face` and `min_score` say whose faces, as in `Predictor.predict`. Of several videos
-    one that cannot be read is told in what is returned (`broken`, no `frames`), and the others are predicted.
-    `pretrained` names a network that predicts by itself, in the place of blends. Raises InputError for blends and
-    videos that cannot be used; videos finished before that stay.
+    is done; the other options are `Predictor`'s. Of several videos one that cannot be read is told in what is returned
+    (`broken`, no `frames`), and the others are predicted. Raises InputError for blends and videos that cannot be used;
+    videos finished before that stay.
     """
     from blend.predict import folder as prediction_folder
     from blend.predict import source as video_source

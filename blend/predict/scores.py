@@ -66,6 +66,4 @@ def blend_video(
     made = pool.Pool(
         item.task, names, ("",), gap_filling.find_offsets([frames]), scores, np.asarray(own.all(0)), None, (), own
     )
-    weight = dict(zip(item.params.heads, item.params.weights, strict=True))
-    smoothed = combine.scores(made, [weight[name] for name in names], item.params.kernel, item.params.k)
-    return BlendedVideo(item.task.name, smoothed, combine.combine(made, item.params))
+    return BlendedVideo(item.task.name, combine.blend(made, item.params), combine.combine(made, item.params))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from extract.faces import boxes, crop_videos
 from extract.faces.boxes import Boxes, Measures
 from extract.faces.people import PeopleOptions
-from extract.media import frames, images, timestamps, video
+from extract.media import images, timestamps, video
+from extract.media.frames import list_frames
 from extract.runtime import file_names, inputs
 from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
@@ -114,6 +116,8 @@ class VideoSource:
     path: Path
     fps: float
     """Frames per second of a folder of crops; a file knows its own."""
+    is_album: ClassVar[bool] = False
+    """Whether it is a folder of pictures that have nothing to do with each other."""
 
     @property
     def name(self) -> str:
@@ -125,15 +129,10 @@ class VideoSource:
         """Whether it is a folder of crops."""
         return self.path.is_dir()
 
-    @property
-    def is_album(self) -> bool:
-        """Whether it is a folder of pictures that have nothing to do with each other."""
-        return False
-
     def facts(self) -> dict[str, Any]:
         """What differs where the video is another one under the same name."""
         if self.is_folder:
-            return {"crops": str(self.path.absolute()), "pictures": list(_pictures(self.path).names), "fps": self.fps}
+            return {"crops": str(self.path.absolute()), "pictures": list(list_frames(self.path).names), "fps": self.fps}
         now = self.path.stat()
         return {"file": str(self.path.absolute()), "bytes": now.st_size, "changed": now.st_mtime_ns}
 
@@ -149,9 +148,8 @@ class VideoSource:
             return self._linked(crops, count, people)
         files = {self.name: self.path}
         report = crop_videos.crop_files(files, crops, faces=count, size=size, detector=detector, people=people)
-        record = inputs.parse_json(
-            crop_videos.Clip(self.name, self.path, crops, count).record.read_text(encoding="utf-8")
-        )
+        clip = crop_videos.Clip(self.name, self.path, crops, count)
+        record = inputs.parse_json(clip.record.read_text(encoding="utf-8"))
         broken = report.broken.get(self.name, "")
         if not record["frames"]:
             raise NoVideo(f"{self.path}: {record['broken']}; expected a video file, or a folder <video>/00001.jpg")
@@ -167,7 +165,7 @@ class VideoSource:
         if count != 1 or people:
             option = f"--faces {count}" if count != 1 else "--ids"
             raise InputError(f"{self.path}: a folder of crops shows one face; {option} is for video files")
-        numbers = _pictures(self.path).numbers
+        numbers = list_frames(self.path).numbers
         crops.mkdir(parents=True, exist_ok=True)
         link = crops / self.name
         if not link.is_symlink():
@@ -190,7 +188,7 @@ class VideoSource:
             return
         import cv2
 
-        listed = _pictures(self.path)
+        listed = list_frames(self.path)
         by_number = dict(zip(listed.numbers.tolist(), listed.names, strict=True))
         readable = (_pixels(self.path / name) for name in listed.names)
         shape = next((picture.shape for picture in readable if picture is not None), (112, 112, 3))
@@ -207,15 +205,12 @@ class VideoSource:
 class PictureFolder(VideoSource):
     """A folder of pictures with any names: each is looked for faces and predicted by itself, as a clip of one frame."""
 
-    @property
-    def is_album(self) -> bool:
-        """It is."""
-        return True
+    is_album = True
 
     @property
     def names(self) -> list[str]:
         """The pictures' file names, sorted."""
-        return [name for name in _pictures(self.path).odd if Path(name).suffix.lower() in PICTURES]
+        return [name for name in list_frames(self.path).odd if Path(name).suffix.lower() in PICTURES]
 
     def facts(self) -> dict[str, Any]:
         """What differs where a picture is another one."""
@@ -251,21 +246,18 @@ class PictureFolder(VideoSource):
         if len(broken) == len(files):
             raise NoVideo(f"{self.path / broken[0]}; no picture in the folder can be read, expected .jpg or .png files")
         rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        return DetectedFaces(
-            Timing(Fraction(1), np.arange(len(files), dtype=np.float64)),
-            found,
-            tuple(videos),
-            tuple(crops / number for number in dict.fromkeys(map(_picture, videos))) if people else (crops,),
-            f"{self.path / broken[0]}{rest}" if broken else "",
-            tuple(measures) if people else None,
-        )
+        timing = Timing(Fraction(1), np.arange(len(files), dtype=np.float64))
+        numbers = dict.fromkeys(face.partition("_")[0] for face in videos)
+        folders = tuple(crops / number for number in numbers) if people else (crops,)
+        why, told = f"{self.path / broken[0]}{rest}" if broken else "", tuple(measures) if people else None
+        return DetectedFaces(timing, found, tuple(videos), folders, why, told)
 
     def split(self, result: DetectedFaces) -> Iterator[tuple[str, DetectedFaces]]:
         """Every picture's name with its faces, as those of a video of one frame."""
         timing = Timing(result.timing.rate, result.timing.seconds[:1])
         rows: dict[str, list[int]] = {}
         for row, face in enumerate(result.videos):
-            rows.setdefault(_picture(face), []).append(row)
+            rows.setdefault(face.partition("_")[0], []).append(row)
         for number, name in enumerate(self.names, 1):
             at = rows.get(f"{number:05d}", [])
             people, videos = [result.people[row] for row in at], tuple(result.videos[row] for row in at)
@@ -273,28 +265,11 @@ class PictureFolder(VideoSource):
             yield name, DetectedFaces(timing, people, videos, result.crops, measures=measures)
 
 
-def _picture(video: str) -> str:
-    """The number of an album's picture, of the name of one of its faces."""
-    return video.partition("_")[0]
-
-
 def _numbered(crops: Path, video: str) -> tuple[list[Boxes], tuple[str, ...], tuple[Measures, ...]]:
     """Everybody's boxes, names of folders and measures, of a video that crop_videos did by number."""
     rows = boxes.read_people(boxes.path(crops, video))
     names = tuple(f"{video}_{number}" for number in range(1, len(rows) + 1))
     return [person for person, _ in rows], names, tuple(measures for _, measures in rows)
-
-
-def _films(folder: Path) -> list[Path]:
-    """The videos in a folder, by their names."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in video.EXTENSIONS)
-
-
-def _name_instead(folder: Path) -> str:
-    """The end of a line about a folder without pictures: what to name in its place."""
-    if (folder / "params.json").is_file():
-        return "; it is a blend: put --blend before it"
-    return f"; of the videos in it name the files, as in {films[0]}" if (films := _films(folder)) else ""
 
 
 def clips(paths: list[Path], fps: float) -> list[VideoSource]:
@@ -307,16 +282,20 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
         clip = VideoSource(path, fps)
         if not path.exists():
             raise InputError(f"{path}: no such video; expected a video file, or a folder of crops <video>/00001.jpg")
-        if clip.is_folder and not len(_pictures(path).numbers):
+        if clip.is_folder and not len(list_frames(path).numbers):
             clip = PictureFolder(path, fps)
             for name in clip.names:
                 file_names.check("picture", name, path)
+            films = sorted(film for film in path.iterdir() if film.suffix.lower() in video.EXTENSIONS)
             if not clip.names:
+                hint = f"; of the videos in it name the files, as in {films[0]}" if films else ""
+                if (path / "params.json").is_file():
+                    hint = "; it is a blend: put --blend before it"
                 raise InputError(
                     f"{path}: no pictures called like frames in it, nor others; expected 00001.jpg, ... or any .jpg or "
-                    f".png files in {path}{_name_instead(path)}"
+                    f".png files in {path}{hint}"
                 )
-            if films := _films(path):
+            if films:
                 print(
                     f"warning: {path}: its pictures are predicted, not its {len(films)} videos (first: "
                     f"{films[0].name}): name those",
@@ -334,11 +313,6 @@ def clips(paths: list[Path], fps: float) -> list[VideoSource]:
 
 def _pixels(path: Path) -> NDArray[np.uint8] | None:
     """A picture as BGR, None where it cannot be read."""
-    try:
+    with suppress(images.UnreadablePicture):
         return images.bgr(path)
-    except images.UnreadablePicture:
-        return None
-
-
-def _pictures(folder: Path) -> frames.Frames:
-    return frames.list_frames(folder)
+    return None

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from blend.predict.annotate import LivePainter
     from blend.predict.predictor import Predictor
     from blend.predict.trained import TrainedBlend
-    from extract.faces.live import FaceFollower
     from extract.faces.people import PeopleOptions
     from extract.features.pictures import Features
-    from extract.media.mjpeg import MjpegServer
     from heads.train.causal import FrameMemory
 
 DIGITS = 7
@@ -46,17 +44,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What is asked for."""
+    """What is asked for: a new file `out` for the lines (None: stdout), `drop` as LiveVideo takes it, a port to `serve`
+    browsers of this machine, a `window`, and the `people` to follow by number (None: the largest face).
+    """
 
     out: Path | None = None
-    """A new file for the lines; None: stdout."""
     drop: bool | None = None
-    """As LiveVideo takes it."""
     serve: int | None = None
-    """A port of this machine, for browsers."""
     window: bool = False
     people: PeopleOptions | None = None
-    """Whom to follow by number; None: the largest face."""
 
 
 @dataclass
@@ -143,17 +139,14 @@ def _ended_by_ctrl_c(video: LiveVideo) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _new_file(path: Path) -> Iterator[TextIO]:
+def _new_file(path: Path) -> TextIO:
     """A file for the lines, that is not there yet: a stream that broke off must not cost the one before."""
     try:
-        file = open(path, "x", encoding="utf-8")  # noqa: SIM115
+        return open(path, "x", encoding="utf-8")
     except FileExistsError:
         raise _is_there(path) from None
     except OSError as error:
         raise InputError(f"--out {path}: cannot be written ({error.strerror}); give a new file") from None
-    with file:
-        yield file
 
 
 def _is_there(path: Path) -> InputError:
@@ -163,26 +156,14 @@ def _is_there(path: Path) -> InputError:
 def _write(out: TextIO, frame: LiveFrame, rows: list[Row], note: str, summary: Summary) -> None:
     """Write a frame's lines, at once."""
     latency = time.monotonic() - frame.arrived
-    summary.frames += 1
-    summary.dropped = frame.dropped
+    summary.frames, summary.dropped = summary.frames + 1, frame.dropped
     summary.seconds += latency
     summary.faces |= {row["face"] for row in rows}
     first = {"frame": frame.number, "time": round(frame.seconds, 4)}
-    last = {"latency_ms": round(1000 * latency, 1), "dropped": frame.dropped}
-    by = {"by": note} if note else {}
-    lines = [json.dumps(first | row | by | last, ensure_ascii=False) for row in rows or [{"face": None}]]
+    last = ({"by": note} if note else {}) | {"latency_ms": round(1000 * latency, 1), "dropped": frame.dropped}
+    lines = [json.dumps(first | row | last, ensure_ascii=False) for row in rows or [{"face": None}]]
     out.write("\n".join(lines) + "\n")
     out.flush()
-
-
-def create_follower(people: PeopleOptions | None) -> FaceFollower:
-    """What follows people by number, or the largest face."""
-    from extract.faces.live import LargestFace, NumberedFaces
-    from extract.faces.tracker import Tracker
-
-    if people is None:
-        return LargestFace()
-    return NumberedFaces(Tracker(people.min_score, people.min_size), people.at_once)
 
 
 class LivePredictor:
@@ -198,13 +179,17 @@ class LivePredictor:
         from extract import config as configs
         from extract.engines.create import EngineCache
         from extract.faces.detector import yunet
+        from extract.faces.live import FaceFollower, LargestFace, NumberedFaces
+        from extract.faces.tracker import Tracker
         from extract.features.pictures import PictureNetworks
 
-        self.trained, self.size, self.follower = predictor.trained, predictor.size, create_follower(people)
-        _refuse_sound(self.trained, predictor.networks)
+        self.trained, self.size, sections = predictor.trained, predictor.size, predictor.networks
+        _refuse_sound(self.trained, sections)
         _refuse_later_frames(self.trained)
+        self.follower: FaceFollower = LargestFace()
+        if people is not None:
+            self.follower = NumberedFaces(Tracker(people.min_score, people.min_size), people.at_once)
         self.detect = yunet(predictor.detector, people.min_size) if people else yunet(predictor.detector)
-        sections = predictor.networks
         seen = [name for name in sections["features"]["networks"] if name not in hearing_networks(sections)]
         sections = {**sections, "features": {**sections["features"], "networks": seen}}
         config = configs.check(configs.Config, {"corpus": {"name": "stream"}, **sections}, "the stream's networks")
@@ -239,8 +224,7 @@ class LivePredictor:
                 values = name_values(task, scores[None], decided[None])
                 row |= {name: _round(value) for name, [value] in values.items()}
             rows.append(row)
-        gone = [number for number, person in self._people.items() if frame.number - person.last > FORGOTTEN]
-        for number in gone:
+        for number in [number for number, person in self._people.items() if frame.number - person.last > FORGOTTEN]:
             del self._people[number]
         return rows
 
@@ -253,10 +237,13 @@ class LivePredictor:
             if smooth.reach(item.params.kernel, item.params.k):
                 k = item.params.k if isinstance(item.params.k, int) else f"up to {max(item.params.k)}"
                 parts.append(f"smoothing of {item.task.name} ({item.params.kernel}, k = {k})")
-            models = {head: model for head, model in item.models.items() if hasattr(model, "head")}
-            for name, kind in (("temporal", _is_temporal), ("relative", _is_relative)):
-                if heads := [head for head, model in models.items() if kind(model)]:
-                    parts.append(f"{name} columns of {item.task.name} ({', '.join(heads)})")
+            models: dict[str, Any] = {head: model for head, model in item.models.items() if hasattr(model, "head")}
+            columns = {
+                "temporal": [head for head, model in models.items() if model.temporal.tables],
+                "relative": [head for head, model in models.items() if model.head.settings.relative.applies()],
+            }
+            own = f"columns of {item.task.name}"
+            parts += [f"{kind} {own} ({', '.join(heads)})" for kind, heads in columns.items() if heads]
         if not parts:
             return ""
         return (
@@ -264,14 +251,6 @@ class LivePredictor:
             f"a file they look ahead, too, and weights and thresholds were found so: expect other numbers, and "
             f"decisions that come later"
         )
-
-
-def _is_temporal(model: Any) -> bool:
-    return bool(model.temporal.tables)
-
-
-def _is_relative(model: Any) -> bool:
-    return bool(model.head.settings.relative.applies())
 
 
 def _round(value: Any) -> Any:
@@ -365,10 +344,9 @@ class View:
         """Raises InputError for a port that cannot be had, and where there can be no window."""
         from extract.media.mjpeg import MjpegServer
 
-        self.window = wanted.window
-        if self.window:
+        if wanted.window:
             _need_windows()
-        self.server: MjpegServer | None = MjpegServer(wanted.serve) if wanted.serve is not None else None
+        self.window, self.server = wanted.window, MjpegServer(wanted.serve) if wanted.serve is not None else None
         self.place = f", shown at {self.server.url}" if self.server else ""
         self._painter: LivePainter | None = None
         self._note, self._numbered = note, wanted.people is not None

@@ -43,42 +43,44 @@ def build(
     """
     import pandas as pd
 
-    spans = result.spans(result.frames)
+    measured = QUALITY if result.by_number else ()
+    names, spans = [*SIDES, *measured, *columns_of(tasks), *(["by"] if note else [])], result.spans(result.frames)
+    everybody = zip(result.names, result.videos, result.people, result.measures or result.names, strict=True)
     parts = []
-    for i, (name, video, (frames, boxes)) in enumerate(zip(result.names, result.videos, result.people, strict=True)):
-        numbers = frames if result.by_number else np.arange(1, result.frames + 1)
-        rows, count = np.searchsorted(numbers, frames), len(numbers)
-        columns = _places(numbers, result.timing.seconds, name)
-        columns |= {side: _spread(boxes[:, k].round(2), rows, count) for k, side in enumerate(SIDES)}
-        if result.measures is not None:
-            columns |= {column: result.measures[i][key].round(2) for column, key in QUALITY.items()}
-        columns |= {name: _missing(name, count) for name in columns_of(tasks)}
+    for name, video, (frames, boxes), measures in everybody:
+        columns: dict[str, Any] = {side: boxes[:, k].round(2) for k, side in enumerate(SIDES)}
+        columns |= {column: measures[QUALITY[column]].round(2) for column in measured}
+        at = frames.astype(np.int64) - spans[video][0]
         for item in blended.get(video, []):
-            columns |= _columns(item, frames.astype(np.int64) - spans[video][0], rows, count)
-        if note:
-            columns["by"] = _missing("by", count)
-            columns["by"][rows] = note
-        parts.append(pd.DataFrame(columns))
+            columns |= name_values(item.task, item.scores[at], item.decided[at])
+        numbers = frames if result.by_number else np.arange(1, result.frames + 1)
+        parts.append(_rows(columns | {"by": note}, frames, numbers, names, result.timing.seconds, name))
     if not parts:
-        names = [*SIDES, *QUALITY, *columns_of(tasks), *(["by"] if note else [])]
-        nothing = np.empty(0, np.int64)
-        parts = [pd.DataFrame(_places(nothing, result.timing.seconds, 0) | {name: _missing(name, 0) for name in names})]
+        nothing = np.empty(0, np.int32)
+        parts = [_rows({}, nothing, nothing, names, result.timing.seconds, 0)]
     return pd.concat(parts, ignore_index=True).sort_values("frame", kind="stable", ignore_index=True)
 
 
-def _places(numbers: NDArray[np.integer], seconds: NDArray[np.float64], name: str | int) -> dict[str, Any]:
-    """The first three columns: frames, their times, and whose face it is."""
-    face = [name] * len(numbers) if isinstance(name, str) else np.full(len(numbers), name, np.int32)
-    return {"frame": numbers.astype(np.int32), "time": seconds[numbers - 1].round(4), "face": face}
+def _rows(
+    columns: dict[str, Any], frames: NDArray[np.int32], numbers: NDArray[np.integer], names: list[str],
+    seconds: NDArray[np.float64], face: str | int,
+) -> pd.DataFrame:  # fmt: skip
+    """One face's rows, one for each of the frames `numbers`; `columns` are of `frames`, missing elsewhere."""
+    import pandas as pd
+
+    kinds = dict.fromkeys(names, "float32") | dict.fromkeys(AU, "Int8") | {"expression": "string", "by": "string"}
+    table = pd.DataFrame(columns, index=frames).reindex(index=numbers, columns=names)
+    table = table.astype({name: kinds[name] for name in names})
+    table.insert(0, "frame", numbers.astype(np.int32))
+    table.insert(1, "time", seconds[numbers - 1].round(4))
+    table.insert(2, "face", [face] * len(numbers) if isinstance(face, str) else np.full(len(numbers), face, np.int32))
+    return table
 
 
 def build_album(
-    clip: PictureFolder,
-    result: DetectedFaces,
-    blended: dict[str, list[BlendedVideo]],
-    tasks: Collection[str],
-    note: str = "",
-) -> pd.DataFrame:
+    clip: PictureFolder, result: DetectedFaces, blended: dict[str, list[BlendedVideo]], tasks: Collection[str],
+    note: str,
+) -> pd.DataFrame:  # fmt: skip
     """The table of a folder of pictures: as `build`, with the file's name as `picture` for `frame` and `time`."""
     import pandas as pd
 
@@ -97,23 +99,6 @@ def columns_of(tasks: Collection[str]) -> list[str]:
     return [*expr, *au, *(VA if "va" in tasks else ())]
 
 
-def _missing(name: str, rows: int) -> Any:
-    import pandas as pd
-
-    if name in ("expression", "by"):
-        return pd.array([None] * rows, dtype="string")
-    return pd.array([None] * rows, dtype="Int8") if name in AU else np.full(rows, np.nan, np.float32)
-
-
-def _columns(item: BlendedVideo, at: NDArray[np.int64], rows: NDArray[np.int64], frames: int) -> dict[str, Any]:
-    """One task's columns of so many frames, with the predictions `at` at `rows`."""
-    columns = {}
-    for name, values in name_values(item.task, item.scores[at], item.decided[at]).items():
-        columns[name] = _missing(name, frames)
-        columns[name][rows] = values
-    return columns
-
-
 def name_values(task: str, scores: NDArray[np.float32], decided: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
     """A task's columns [N], from scores [N, outputs] and what was decided [N, outputs], of expr [N]; in the table's
     order.
@@ -125,12 +110,6 @@ def name_values(task: str, scores: NDArray[np.float32], decided: NDArray[np.gene
         return units | {score_name(name): scores[:, i] for i, name in enumerate(AU)}
     names = np.array(EXPR, object)[decided.astype(np.int64)]
     return {"expression": names, **{name: scores[:, i] for i, name in enumerate(EXPR)}}
-
-
-def _spread(values: NDArray[np.generic], rows: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
-    out = np.full(frames, np.nan, np.float32)
-    out[rows] = values
-    return out
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

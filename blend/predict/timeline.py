@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.film.drawing import by_face, colour
+from blend.film.drawing import by_face, colour, span
 from blend.html import templates
 from blend.predict.table import in_words, score_name
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
@@ -44,15 +44,10 @@ def render(
     even = np.abs(times - np.arange(len(times)) / said["rate"]).max() < EVEN
     thresholds = next((param.thresholds for param in params if param.thresholds), (DEFAULT_THRESHOLD,) * len(AU))
     data = {
-        "frames": said["frames"],
-        "rate": said["rate"],
-        "times": None if even else _packed(times.astype("<f4")),
-        "expressions": list(EXPR),
-        "units": list(AU),
-        "thresholds": list(thresholds),
-        "faces": [_face(name, face) for name, face in faces],
-        "numbered": numbered,
-    }
+        "frames": said["frames"], "rate": said["rate"], "times": None if even else _packed(times.astype("<f4")),
+        "expressions": list(EXPR), "units": list(AU), "thresholds": list(thresholds),
+        "faces": [_face(name, face) for name, face in faces], "numbered": numbered,
+    }  # fmt: skip
     template = templates.environment(Path(__file__).parent / "templates").get_template("predictions.html")
     colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name, _ in faces if isinstance(name, int)}
     return template.render(said=said, data=data, dimensions=VA, in_words=in_words, colours=colours)
@@ -62,10 +57,7 @@ def _face(name: str | int, table: pd.DataFrame) -> dict[str, Any]:
     """One face's values as bytes, frame by frame, of somebody with a number from the `first` frame (from 0) to the last
     one; `seen` are the spans [from, to) of frames with the face.
     """
-    first = 0
-    if isinstance(name, int):
-        start, last = int(table["frame"].iloc[0]), int(table["frame"].iloc[-1])
-        table, first = table.set_index("frame").reindex(range(start, last + 1)), start - 1
+    table, first = span(table) if isinstance(name, int) else (table, 0)
     there = table["x"].notna().to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(np.int8), [0]])))
     face: dict[str, Any] = {"name": name, "first": first, "seen": (edges + first).reshape(-1, 2).tolist()}

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +35,8 @@ PARAMS = "params.json"
 VAL = "val.parquet"
 MODEL = "model"
 """Of a head's folder: the model that has learnt from train alone."""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a file of a run raises that is damaged or of another version."""
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
 """Settings of the processes that learn which predicting takes over."""
 
@@ -117,14 +118,14 @@ class TrainedBlend:
 def _quiet() -> Iterator[None]:
     """Libraries that are loaded with the first model talk to the terminal past Python: not here."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
     try:
-        os.dup2(nowhere, 2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
 
 
 def hearing_networks(sections: Mapping[str, Any]) -> set[str]:
@@ -144,18 +145,14 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     for item in items:
         seeing = set(item.networks) - hear
         if item.pretrained:
-            told = _describe_learning(facts.get(item.pretrained, {}))
+            told, about = UNTRAINED, facts.get(item.pretrained)
+            if about:
+                told = f"fine-tuned on {len(about.get('videos', ()))} videos for {about.get('task', 'a task')}, "
+                told += "not calibrated"
             notes.append(f"what the pre-trained network {item.pretrained} says of itself: {told}")
         if seeing and all(name in DEMO or facts.get(name, {}).get("drawn") for name in seeing):
             notes.append(DRAWN)
     return "; ".join(dict.fromkeys(notes))
-
-
-def _describe_learning(facts: dict[str, Any]) -> str:
-    """What a network by itself was made from, by the facts in its file."""
-    if not facts:
-        return UNTRAINED
-    return f"fine-tuned on {len(facts.get('videos', ()))} videos for {facts.get('task', 'a task')}, not calibrated"
 
 
 def repair_advice(trained: TrainedBlend) -> str:
@@ -166,12 +163,11 @@ def repair_advice(trained: TrainedBlend) -> str:
 def _again(folder: Path, work: Path, task: Task) -> str:
     """The same with the config and the seed that are on record; without, the config is to be filled in."""
     name = MTL if task.within else task.name
-    given = ["--config", "CONFIG.toml"]
-    seed = 0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        given = [*map(str, inputs.parse_json((folder / FILE).read_text(encoding="utf-8"))[GIVEN])]
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        seed = int(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["seed"])
+    given, seed = ["--config", "CONFIG.toml"], 0
+    with suppress(*UNREADABLE):
+        given = [*map(str, _json(folder / FILE)[GIVEN])]
+    with suppress(*UNREADABLE):
+        seed = int(_json(folder / "provenance.json")["seed"])
     arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
     return f"python -m blend.run {shlex.join(arguments)}"
 
@@ -188,8 +184,6 @@ def find(folders: Iterable[Path]) -> list[TrainedBlend]:
         if (other := results.get(item.task.name)) is not None:
             raise InputError(f"{folder}: {other.folder} is a blend of task {item.task.name!r} too; give one of them")
         results[item.task.name] = item
-    if not results:
-        raise InputError("--blend: name at least one folder of a blend, as in --blend runs/demo/blend/au")
     return [results[name] for name in ("expr", "au", "va") if name in results]
 
 
@@ -198,9 +192,7 @@ def _parts(folder: Path) -> list[Path]:
     if folder.name == PARAMS:
         folder = folder.parent
     parts = [folder / place.rpartition("/")[2] for place in SUBTASKS]
-    if folder.name == MTL and all((part / PARAMS).is_file() for part in parts):
-        return parts
-    return [folder]
+    return parts if folder.name == MTL and all((part / PARAMS).is_file() for part in parts) else [folder]
 
 
 def _read(folder: Path) -> TrainedBlend:
@@ -216,14 +208,17 @@ def _read(folder: Path) -> TrainedBlend:
     place, work = _place(folder)
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)
-    blend = apply.drop_unused(apply.read(folder / PARAMS, again=_again(folder, work, task)))
+    advice = _again(folder, work, task)
+    blend = apply.drop_unused(apply.read(folder / PARAMS, again=advice))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
-    recorded = _recorded_heads(folder)
+    recorded: dict[str, str] = {}  # head -> hash of the validation predictions that the blend was made of, if known
+    with suppress(*UNREADABLE):
+        recorded = dict(_json(folder / "provenance.json")["heads"])
     networks: dict[str, bool] = {}
     for head, where in heads.items():
-        for network, optional in _networks(head, where, recorded.get(head), folder, _again(folder, work, task)).items():
+        for network, optional in _networks(head, where, recorded.get(head), folder, advice).items():
             networks[network] = optional and networks.get(network, True)
     spare = frozenset(network for network, optional in networks.items() if optional)
     return TrainedBlend(folder, work, task, blend, heads, tuple(sorted(networks)), spare, params_hash)
@@ -233,10 +228,10 @@ def _place(folder: Path) -> tuple[str, Path]:
     """Task ("au", "mtl/va") and work folder of `<work>/blend/<task>`."""
     parts = folder.absolute().parts
     for at in (len(parts) - 2, len(parts) - 3):
-        place = "/".join(parts[at + 1 :])
-        if at > 0 and parts[at] == "blend" and (place in TASKS or place in SUBTASKS):
+        place = "/".join(parts[at + 1 :]) if at > 0 and parts[at] == "blend" else ""
+        if place in TASKS or place in SUBTASKS:
             return place, Path(*parts[:at])
-        if at > 0 and parts[at] == "blend" and place in STILLS:
+        if place in STILLS:
             raise InputError(
                 f"{folder}: is of task {place!r}, of single pictures; expected a blend of {', '.join(TASKS)}"
             )
@@ -246,12 +241,8 @@ def _place(folder: Path) -> tuple[str, Path]:
     )
 
 
-def _recorded_heads(folder: Path) -> dict[str, str]:
-    """Head -> hash of the validation predictions that the blend was made of; empty where that is not on record."""
-    try:
-        return dict(inputs.parse_json((folder / "provenance.json").read_text(encoding="utf-8"))["heads"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+def _json(path: Path) -> Any:
+    return inputs.parse_json(path.read_text(encoding="utf-8"))
 
 
 def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice: str) -> dict[str, bool]:
@@ -266,9 +257,8 @@ def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice:
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)
-        sources = inputs.parse_json(about.read_text(encoding="utf-8"))["sources"]
-        networks = {str(source["network"]): bool(source.get("optional")) for source in sources}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        networks = {str(source["network"]): bool(source.get("optional")) for source in _json(about)["sources"]}
+    except (*UNREADABLE, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "
             f"{advice}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,15 @@ def write(
         options = {"movflags": "faststart"}
         out = stack.enter_context(av.open(streams.location(temporary), "w", format="mp4", options=options))
         stream = _picture_stream(out, size, timing)
-        source = _Sound.of(sound, stack) if sound is not None else None
-        said = source.open(out) if source is not None else ""
-        rate, ticks = timing.rate, _pts(timing)
+        said, packets = _open_sound(sound, out, stack) if sound is not None else ("", iter(()))
+        heard, ticks = next(packets, None), _pts(timing)
         for number, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = int(ticks[number]), stream.codec_context.time_base
             out.mux(stream.encode(frame))
-            if source is not None:
-                source.copy_until(out, float(timing.seconds[number] + 1 / rate))
+            while heard is not None and heard[0] < float(timing.seconds[number] + 1 / timing.rate):
+                out.mux(heard[1])
+                heard = next(packets, None)
         out.mux(stream.encode())
     return said
 
@@ -54,8 +54,7 @@ def write(
 def _picture_stream(out: Any, size: tuple[int, int], timing: Timing) -> Any:
     import av
 
-    known = [name for name in CODECS if name in av.codecs_available]
-    codec = known[0]
+    codec = next(name for name in CODECS if name in av.codecs_available)
     if codec == "mpeg4":
         print("warning: this PyAV has no H.264: browsers will not play the annotated video", file=sys.stderr)
     rate = timing.rate.limit_denominator(65_535)
@@ -74,62 +73,36 @@ def _pts(timing: Timing) -> NDArray[np.int64]:
     return np.maximum.accumulate(ticks - np.arange(len(ticks))) + np.arange(len(ticks))
 
 
-class _Sound:
-    """The sound of a file, packet by packet."""
+def _open_sound(path: Path, out: Any, stack: ExitStack) -> tuple[str, Iterator[tuple[float, Any]]]:
+    """What becomes of a file's first sound, and its packets for `out`, where MP4 takes its codec."""
+    import av
 
-    def __init__(self, container: Any) -> None:
-        self.container, self.stream = container, container.streams.audio[0]
-        self.packets = container.demux(self.stream)
-        picture = streams.film(container)
-        self.start = float((picture.start_time or 0) * picture.time_base)
-        self.out: Any = None
-        self.next: Any = None
-        self.latest: int | None = None
-        """The time of the last packet that was copied, in its own ticks."""
+    try:
+        container = stack.enter_context(streams.open_container(path))
+    except (av.FFmpegError, OSError, ValueError):
+        return "", iter(())
+    if not container.streams.audio or not streams.film(container):
+        return "", iter(())
+    sound = container.streams.audio[0]
+    if (codec := streams.codec(sound)) not in SOUND:
+        return f"left out ({codec})", iter(())
+    return "copied", _packets(container, sound, out.add_stream_from_template(sound))
 
-    @staticmethod
-    def of(path: Path, stack: ExitStack) -> _Sound | None:
-        """The first sound stream of a file; None where there is none."""
-        import av
 
-        try:
-            container = stack.enter_context(streams.open_container(path))
-        except (av.FFmpegError, OSError, ValueError):
-            return None
-        return _Sound(container) if container.streams.audio and streams.film(container) else None
+def _packets(container: Any, sound: Any, stream: Any) -> Iterator[tuple[float, Any]]:
+    """The packets of a sound for `stream`, each with the second of the picture at which it is heard; rising."""
+    import av
 
-    def open(self, out: Any) -> str:
-        """Add a stream for it, if MP4 takes the codec. Returns what becomes of it."""
-        codec = streams.codec(self.stream)
-        if codec not in SOUND:
-            return f"left out ({codec})"
-        self.out = out.add_stream_from_template(self.stream)
-        self._step()
-        return "copied"
-
-    def copy_until(self, out: Any, seconds: float) -> None:
-        """Copy what is heard before a time of the picture."""
-        while self.out is not None and self.next is not None:
-            at = float(self.next.pts * self.next.time_base) - self.start
-            if at >= seconds:
-                return
-            if self.latest is not None and self.next.pts <= self.latest:
-                # the clock begins anew, as in joined recordings: what is behind belongs to a time that is not known
-                self.next = None
-                return
-            self.latest = self.next.pts
+    picture, latest = streams.film(container), None
+    start = float((picture.start_time or 0) * picture.time_base)
+    with suppress(av.FFmpegError, OSError):  # the sound breaks off: the picture goes on
+        for packet in container.demux(sound):
+            if packet.pts is None or not packet.size:
+                continue
+            if latest is not None and packet.pts <= latest:
+                return  # the clock begins anew, as in joined recordings: what is behind belongs to no known time
+            latest, at = packet.pts, float(packet.pts * packet.time_base) - start
             if at >= 0:
-                shift = round(self.start / self.next.time_base)
-                self.next.pts -= shift
-                self.next.dts = self.next.pts
-                self.next.stream = self.out
-                out.mux(self.next)
-            self._step()
-
-    def _step(self) -> None:
-        import av
-
-        try:
-            self.next = next((packet for packet in self.packets if packet.pts is not None and packet.size), None)
-        except (av.FFmpegError, OSError):
-            self.next = None  # the sound breaks off: the picture goes on
+                packet.pts -= round(start / packet.time_base)
+                packet.dts, packet.stream = packet.pts, stream
+                yield at, packet

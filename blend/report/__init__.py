@@ -4,7 +4,7 @@ html/: report.html: the report as one page.
 caveats.py: What to worry about before a blend is handed in, read off its report; most serious first.
 curves.py: Curves and tables of the report: score against k, F1 against threshold, confusion, reliability, density.
 facts.py: Facts for the report: the data's gaps and frequencies.
-leaderboard.py: The leaderboard: heads.
+leaderboard.py: The leaderboard: heads, equal weights, blends; and the five numbers above it.
 pointers.py: Numbers on the page and where they come from.
 published.py: Published scores against k on Aff-Wild2's validation part, to be shown beside one's own.
 report.py: report.json: every number that the blend stands on, without NaN, in an order that does not change.

@@ -32,7 +32,9 @@ BINS = 10
 CELLS = 20
 """Cells of a density, on each side."""
 DIGITS = 5
-"""Of a curve's values: enough for a picture, and a tenth of the bytes."""
+"""Of most curves' values: enough for a picture, and a tenth of the bytes. Scores against k have all of theirs: they
+pass through scores that other parts of the report have.
+"""
 
 
 def against_k(pool: Pool, outcome: BlendResult, ks: list[int]) -> dict[str, list[float | None]]:
@@ -47,19 +49,15 @@ def curve(pool: Pool, params: Params, ks: list[int]) -> list[float | None]:
     weights = dict(zip(params.heads, params.weights, strict=True))
     used = [h for h, head in enumerate(pool.heads) if np.any(weights.get(head, 0.0)) or params.filter is not None]
     small = replace(pool, heads=tuple(pool.heads[h] for h in used), scores=pool.scores[used], own=None)
-    few = replace(
-        params, heads=small.heads, weights=tuple(weights.get(head, 0.0) for head in small.heads)
-    )  # a head that weighs nothing costs nothing
-    return [_rounded(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
+    # a head that weighs nothing costs nothing
+    few = replace(params, heads=small.heads, weights=tuple(weights.get(head, 0.0) for head in small.heads))
+    return [number_or_none(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
 
 
 def thresholds(pool: Pool, outcome: BlendResult) -> dict[str, Any]:
     """au: F1 of every unit at CUTS thresholds, on all videos and on each fold's own; thresholds found in the folds."""
     way = outcome.chosen
-    weight = dict(zip(way.params.heads, way.params.weights, strict=True))
-    weights = [weight.get(head, 0.0) for head in pool.heads]
-    rows = pool.known.rows
-    blended = combine.scores(pool, weights, way.params.kernel, way.params.k)[rows]
+    blended = combine.blend(pool, way.params)[pool.known.rows]
     table = threshold_rules.per_video(blended, pool.known.values, pool.video_of, len(pool.videos))  # type: ignore[arg-type]
     coarse = table.reshape(*table.shape[:3], CUTS, -1).sum(-1, dtype=np.float64)
     folds = way.crossed.folds if way.crossed is not None else ()
@@ -73,7 +71,11 @@ def thresholds(pool: Pool, outcome: BlendResult) -> dict[str, Any]:
 
 
 def _per_output(pool: Pool, values: NDArray[np.float64]) -> dict[str, list[float]]:
-    return {name: [round(float(x), DIGITS) for x in row] for name, row in zip(pool.task.outputs, values, strict=True)}
+    return {name: _rounded(row) for name, row in zip(pool.task.outputs, values, strict=True)}
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(x, DIGITS) for x in values.tolist()]
 
 
 def confusion(pool: Pool, decided: VideoDecisions) -> list[list[int]]:
@@ -95,14 +97,12 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
         at = np.clip(((p - low) / (1 - low) * BINS).astype(np.int64), 0, BINS - 1)
         n = np.bincount(at, minlength=BINS)
         there = n > 0
-        mean_p = np.bincount(at, weights=p, minlength=BINS)[there] / n[there]
-        mean_t = np.bincount(at, weights=truth[:, c], minlength=BINS)[there] / n[there]
+        mean_p, mean_t = (np.bincount(at, weights=x, minlength=BINS)[there] / n[there] for x in (p, truth[:, c]))
+        error = (np.abs(mean_p - mean_t) * n[there]).sum() / max(n.sum(), 1)
         results[name] = {
-            "predicted": [round(float(x), DIGITS) for x in mean_p],
-            "observed": [round(float(x), DIGITS) for x in mean_t],
-            "frames": [int(x) for x in n[there]],
-            "error": round(float((np.abs(mean_p - mean_t) * n[there]).sum() / max(n.sum(), 1)), DIGITS),
-        }
+            "predicted": _rounded(mean_p), "observed": _rounded(mean_t), "frames": n[there].tolist(),
+            "error": round(float(error), DIGITS),
+        }  # fmt: skip
     return results
 
 
@@ -120,12 +120,7 @@ def density(pool: Pool, decided: VideoDecisions) -> dict[str, list[list[int]]]:
 
 def _cells(across: NDArray[np.float64], up: NDArray[np.float64]) -> list[list[int]]:
     x, y = (np.clip(((v + 1) / 2 * CELLS).astype(np.int64), 0, CELLS - 1) for v in (across, up))
-    return [[int(n) for n in row] for row in np.bincount(y * CELLS + x, minlength=CELLS**2).reshape(CELLS, CELLS)]
-
-
-def _rounded(value: float) -> float | None:
-    """Every digit: a curve passes through the scores that other parts of the report have."""
-    return number_or_none(value)
+    return np.bincount(y * CELLS + x, minlength=CELLS**2).reshape(CELLS, CELLS).tolist()
 
 
 OF_KIND: dict[Labels, Callable[[Pool, BlendResult, VideoDecisions], OwnPicture]] = {

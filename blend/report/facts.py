@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
@@ -47,13 +48,9 @@ def _part(
     task: Task, values: NDArray[np.generic], video_of: NDArray[np.int64], videos: int, frames: int
 ) -> dict[str, Any]:
     """How much there is, and what of it every output has."""
-    return {
-        "videos": videos,
-        "frames": frames,
-        "labelled": len(values),
-        "unlabelled": frames - len(values),
-        "outputs": BLEND_TASKS[task.name].describe_labels(values, video_of),
-    }
+    outputs = BLEND_TASKS[task.name].describe_labels(values, video_of)
+    counts = {"videos": videos, "frames": frames, "labelled": len(values), "unlabelled": frames - len(values)}
+    return {**counts, "outputs": outputs}
 
 
 MOST_PAIRS = 20
@@ -93,22 +90,14 @@ def warn_of_resemblance(report: Report) -> list[str]:
 
 def describe_making(config: Config, sources: BlendInputs) -> Making:
     """When and how this report is made: version, command, config, and what heads of ours took."""
+    version = "unknown"
+    with suppress(metadata.PackageNotFoundError):  # run from a folder, never installed
+        version = metadata.version("affect-heads")
+    heads = {name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None}
     return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "version": _version(),
-        "command": errors.describe_command(),
-        "heads": {
-            name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None
-        },
-        "config": config.model_dump(mode="json"),
-    }
-
-
-def _version() -> str:
-    try:
-        return metadata.version("affect-heads")
-    except metadata.PackageNotFoundError:  # run from a folder, never installed
-        return "unknown"
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"), "version": version,
+        "command": errors.describe_command(), "heads": heads, "config": config.model_dump(mode="json"),
+    }  # fmt: skip
 
 
 def _seconds(head: Path) -> HeadSeconds | None:

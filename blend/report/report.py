@@ -39,68 +39,45 @@ def build(
     """
     scores = build_scores(pool, outcome, settings, seed)
     return {
-        **scores,
-        **build_details(pool, outcome, seed, scores["score_against_k"]["k"], corpus, train),
-        "prior_from": prior_from,
-        "heads_tuned_here": heads_tuned_here,
-        "alike": alike,
-        "submission": submission,
-        "unlabelled_test": unlabelled_test,
-        "submissions": submissions,
-        "test": test,
-        "seconds": 0.0,
-        "seconds_of": {},
+        **scores, **build_details(pool, outcome, seed, scores["score_against_k"]["k"], corpus, train),
+        "prior_from": prior_from, "heads_tuned_here": heads_tuned_here, "alike": alike, "submission": submission,
+        "unlabelled_test": unlabelled_test, "submissions": submissions, "test": test, "seconds": 0.0, "seconds_of": {},
         "made": made,
-    }
+    }  # fmt: skip
 
 
 def build_scores(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) -> ValidationScores:
     """What validation alone can tell."""
     task, chosen, result = pool.task, outcome.chosen, outcome.search
     params, crossed = chosen.params, chosen.crossed
-    parts = task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows])
-    heads = {head: _plain(pool, [head]) for head in pool.heads}
-    equal = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
+    parts = map(number_or_none, task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows]))
+    plain = {head: _plain(pool, [head]) for head in pool.heads}
+    plain[outcomes.EQUAL] = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
     ways = {name: _way(way) for name, way in outcome.ways.items()}
+    what, groups = "recordings" if pool.people is None else "people", outcome.test_groups or "as many"
     table = params.as_json()
     own = cast(OwnNumbers, {key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table})
     return {
-        "task": task.name,
-        "metric": task.metric,
-        "select": outcome.select,
-        "heads": heads,
-        "equal": equal,
-        "submitted": chosen.score,
-        "searched": outcome.ways[outcomes.TUNED].score,
-        "expected": crossed.pooled if crossed is not None else None,
-        "cross_fitted": _folds(pool, crossed),
-        "interval": ways[outcome.select]["interval"],
-        "published_drop": list(published.DROPS.get(task.name, ())),
-        "interval_of": _interval_of(pool, outcome) if crossed is not None else None,
-        "optimism": ways[outcome.select]["optimism"],
-        "ways": ways,
-        "baselines": {
-            name: {"score": equal if name == outcomes.EQUAL else heads[name], **_way(way)}
-            for name, way in outcome.baselines.items()
-        },
+        "task": task.name, "metric": task.metric, "select": outcome.select,
+        "heads": {head: plain[head] for head in pool.heads}, "equal": plain[outcomes.EQUAL],
+        "submitted": chosen.score, "searched": outcome.ways[outcomes.TUNED].score,
+        "expected": crossed.pooled if crossed is not None else None, "cross_fitted": _folds(pool, crossed),
+        "interval": ways[outcome.select]["interval"], "published_drop": list(published.DROPS.get(task.name, ())),
+        "interval_of": f"a test set of {groups} {what} like these" if crossed is not None else None,
+        "optimism": ways[outcome.select]["optimism"], "ways": ways,
+        "baselines": {name: {"score": plain[name], **_way(way)} for name, way in outcome.baselines.items()},
         "choice": None if chosen.chosen is None else asdict(chosen.chosen),
-        "k": table["k"],
-        "kernel": params.kernel,
-        "weights": table["weights"],
-        "thresholds": table.get("thresholds"),
+        "k": table["k"], "kernel": params.kernel, "weights": table["weights"], "thresholds": table.get("thresholds"),
         **own,
-        "per_output": {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)},
+        "per_output": dict(zip(task.outputs, parts, strict=True)),
         "tuned": {
             name.removeprefix("head "): {"score": trial.score, "k": trial.k}
             for name in (*(f"head {head}" for head in pool.heads), "equal", "greedy")
             if (trial := result.best_start(name)) is not None
         },
-        "score_against_k": _curve(pool, params, settings.widest(task.name)),
-        "copies": dict(result.copies),
-        "frames": frames(pool),
-        "trials": len(result.trials),
-        "seed": seed,
-    }
+        "score_against_k": _curve(pool, params, settings.widest(task.name)), "copies": dict(result.copies),
+        "frames": frames(pool), "trials": len(result.trials), "seed": seed,
+    }  # fmt: skip
 
 
 def _way(way: SelectedBlend) -> Way:
@@ -108,33 +85,21 @@ def _way(way: SelectedBlend) -> Way:
     held = way.crossed.pooled if way.crossed is not None else None
     interval = way.crossed.interval if way.crossed is not None else None
     return {
-        "tuned": way.score,
-        "cross_fitted": held,
+        "tuned": way.score, "cross_fitted": held,
         "optimism": None if held is None or way.score is None else way.score - held,
         "interval": None if interval is None else list(interval),
-        "kernel": way.params.kernel,
-        "k": list(way.params.k) if isinstance(way.params.k, tuple) else way.params.k,
-    }
-
-
-def _interval_of(pool: Pool, outcome: BlendResult) -> str:
-    what = "recordings" if pool.people is None else "people"
-    return f"a test set of {outcome.test_groups or 'as many'} {what} like these"
+        "kernel": way.params.kernel, "k": list(way.params.k) if isinstance(way.params.k, tuple) else way.params.k,
+    }  # fmt: skip
 
 
 def frames(pool: Pool) -> FrameCounts:
     """Of the validly annotated frames."""
-    present = int(pool.present[pool.known.rows].sum())
+    labelled, present = len(pool.known.rows), int(pool.present[pool.known.rows].sum())
     return {
-        "labelled": len(pool.known.rows),
-        "with_features": present,
-        "filled": len(pool.known.rows) - present,
-        "videos": len(pool.videos),
-        "people": len(np.unique(pool.groups[np.unique(pool.video_of)])),
-        "people_known": pool.people is not None,
-        "videos_without_face": list(pool.without_face),
-        "filled_by_head": pool.filled(pool.known.rows),
-    }
+        "labelled": labelled, "with_features": present, "filled": labelled - present, "videos": len(pool.videos),
+        "people": len(np.unique(pool.groups[np.unique(pool.video_of)])), "people_known": pool.people is not None,
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.filled(pool.known.rows),
+    }  # fmt: skip
 
 
 def describe_submission(
@@ -143,25 +108,18 @@ def describe_submission(
     """Facts about submission.txt: `source` is "test" or "validation" (where the corpus has no test list)."""
     rows = write.rows(listed, pool)
     return {
-        "path": "submission.txt",
-        "from": source,
-        "lines": len(listed.images) + 1,
-        "frames": len(listed.images),
-        "filled": int((~pool.present[rows]).sum()),
-        "videos": len(listed.names),
-        "videos_without_face": list(pool.without_face),
-        "filled_by_head": pool.filled(rows),
-        "test_from": test_from,
+        "path": "submission.txt", "from": source, "lines": len(listed.images) + 1, "frames": len(listed.images),
+        "filled": int((~pool.present[rows]).sum()), "videos": len(listed.names),
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.filled(rows), "test_from": test_from,
         "learnt_from_train_and_val": list(learnt_from_both),
-    }
+    }  # fmt: skip
 
 
 def _plain(pool: Pool, heads: list[str]) -> float | None:
     """The score of some heads with equal weights, without smoothing and without tuned thresholds."""
     weights = tuple(float(head in heads) / len(heads) for head in pool.heads)
-    return number_or_none(
-        pool.score(combine.combine(pool, Params(pool.task.name, pool.task.outputs, pool.heads, weights)))
-    )
+    params = Params(pool.task.name, pool.task.outputs, pool.heads, weights)
+    return number_or_none(pool.score(combine.combine(pool, params)))
 
 
 def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
@@ -193,13 +151,11 @@ def build_details(
     """
     decided = video_scores.decide(pool, outcome.chosen)
     videos = video_scores.facts(pool, decided, outcome.chosen.params)
-    parts = pool.task.per_output(pool.known.values, decided.decisions)
+    scores = map(number_or_none, pool.task.per_output(pool.known.values, decided.decisions))
     return {
         "corpus": corpus,
         "held_out": decided.held_out,
-        "per_output_held_out": {name: number_or_none(part) for name, part in zip(pool.task.outputs, parts, strict=True)}
-        if decided.held_out
-        else None,
+        "per_output_held_out": dict(zip(pool.task.outputs, scores, strict=True)) if decided.held_out else None,
         "decisions": video_scores.describe_decisions(pool.task.name, videos),
         "videos": videos,
         "people": video_scores.people(pool, videos),

@@ -18,33 +18,15 @@ FILE, SUBMISSION = "report.json", "submission.txt"
 EXAMPLE = "give a folder that blend.run has finished, such as runs/demo/blend/au"
 
 
-class Numbers(TypedDict):
-    """What `RunReport` reads of any report."""
-
-    task: str
-    metric: str
-    submitted: Score
-    equal: Score
-    expected: Score
-    interval: Interval
-
-
-class TaskNumbers(Numbers):
-    """Of a task's."""
-
-    heads: Scores
-
-
-class PartNumbers(TypedDict):
-    """Of a part of the multi-task challenge."""
-
-    submitted: Score
-
-
-class JointNumbers(Numbers):
-    """Of the challenge's."""
-
-    parts: dict[str, PartNumbers]
+TaskNumbers = TypedDict("TaskNumbers", {
+    "task": str, "metric": str, "submitted": Score, "equal": Score, "expected": Score, "interval": Interval,
+    "heads": Scores,
+})  # fmt: skip
+JointNumbers = TypedDict("JointNumbers", {
+    "task": str, "metric": str, "submitted": Score, "equal": Score, "expected": Score, "interval": Interval,
+    "parts": dict[str, TypedDict("PartNumbers", {"submitted": Score})],
+})  # fmt: skip
+"""What `RunReport` reads of a task's report, and of that of the multi-task challenge."""
 
 
 @dataclass(frozen=True)

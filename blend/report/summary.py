@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,40 +39,37 @@ def sentences(report: Report) -> list[str]:
     return [plain(line, report) for line in lines(report)]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: Report) -> Iterator[str]:
     """The same, with places in the report (`blend.report.pointers.ref`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    result = few_people(report)
-    result += [
+    yield from few_people(report)
+    yield (
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
-        f"was made from.",
-        describe_inputs(report),
-    ]
+        f"was made from."
+    )
+    yield describe_inputs(report)
     if report["choice"] and report["choice"]["with_train"]:
-        result.append("Its numbers are the mean of what validation and what train's out-of-fold predictions give.")
-    result += _held_out(report)
+        yield "Its numbers are the mean of what validation and what train's out-of-fold predictions give."
+    yield from _held_out(report)
     if report["heads_tuned_here"]:
-        result.append(TUNED_HERE)
+        yield TUNED_HERE
     if report["test"] is not None:
-        result.append(
-            f"On the test videos, whose truth is known for this corpus, the submission scores {ref('test', 'score')}."
-        )
+        yield f"On the test videos, whose truth is known for this corpus, the submission scores {ref('test', 'score')}."
     as_one = "" if "given" in report["search"]["start"] else ": they were searched as one"
     for copy, head in report["copies"].items():
-        result.append(f"{copy} is a copy of {head}{as_one}.")
+        yield f"{copy} is a copy of {head}{as_one}."
     of = "listed test frames" if sent["from"] == "test" else "validation frames, because the corpus names no test list"
-    result.append(
+    yield (
         f"The submission holds all {ref('submission', 'frames')} {of}; {ref('submission', 'filled')} had no prediction "
         "of their own and were filled."
     )
     counts = sent["filled_by_head"]
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{head} {ref('submission', 'filled_by_head', head)}" for head in counts)
-        result.append(f"Heads lack different frames, each filled from its own neighbours: {each}.")
+        yield f"Heads lack different frames, each filled from its own neighbours: {each}."
     if faceless := sorted({*sent["videos_without_face"], *report["frames"]["videos_without_face"]}):
         of = "training" if report["prior_from"] == "train" else "validation"
-        result.append(f"No face was found in {', '.join(faceless)}: predicted from the {of} prior.")
-    return result
+        yield f"No face was found in {', '.join(faceless)}: predicted from the {of} prior."
 
 
 def few_people(report: Mapping[str, Any]) -> list[str]:
@@ -89,10 +86,15 @@ def few_people(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def mean_weights(report: Report) -> dict[str, float]:
+    """Each head's weight, the mean where every output has its own; the largest first."""
+    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
+    return dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
 def describe_inputs(report: Report) -> str:
     """Which heads the blend is of, the weightiest first, and how it is smoothed."""
-    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
-    used = sorted((head for head in mean if mean[head]), key=lambda head: (-mean[head], head))
+    used = [head for head, weight in mean_weights(report).items() if weight]
     own = any(isinstance(report["weights"][head], list) for head in used)
     named = [head if own else f"{head} ({ref('weights', head)})" for head in used[:NAMED]]
     if more := len(used) - len(named):
@@ -100,49 +102,42 @@ def describe_inputs(report: Report) -> str:
     heads = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
     if own:
         heads += ", with weights of their own for every output"
-    if isinstance(report["k"], list):
-        smoothing = "smoothed with a k of its own for every output"
-    elif not report["k"]:
+    if not report["k"]:
         return f"The blend is made of {heads}, and not smoothed."
-    else:
-        smoothing = f"smoothed with k = {ref('k')}"
-    return f"The blend is made of {heads}, and {smoothing} ({report['kernel']})."
+    k = "a k of its own for every output" if isinstance(report["k"], list) else f"k = {ref('k')}"
+    return f"The blend is made of {heads}, and smoothed with {k} ({report['kernel']})."
 
 
-def _held_out(report: Report) -> list[str]:
+def _held_out(report: Report) -> Iterator[str]:
     """What is to be expected on other videos, and whether the search is worth it."""
-    crossed, chosen = report["cross_fitted"], report["select"]
+    crossed = report["cross_fitted"]
     if crossed is None:
-        return [
+        yield (
             "Only one person or recording is annotated in validation. Nothing can be held out, so nothing was chosen "
             "by it, and what the blend is worth on others cannot be told."
-        ]
-    interval = (
-        f"95 % interval for {report['interval_of']}: {ref('interval', 0)} to {ref('interval', 1)}"
-        if report["interval"] is not None
-        else "its interval is undefined"
-    )
-    results = [
+        )
+        return
+    band = f"95 % interval for {report['interval_of']}: {ref('interval', 0)} to {ref('interval', 1)}"
+    band = band if report["interval"] is not None else "its interval is undefined"
+    yield (
         f"Made on some of the videos and scored on the others ({len(crossed['folds'])} folds), the same procedure "
-        f"reaches {ref('expected')}: expect that on new videos, not the first number ({interval})."
-    ]
-    results += describe_drop(report)
-    alone = {name: item["cross_fitted"] for name, item in report["baselines"].items()}
+        f"reaches {ref('expected')}: expect that on new videos, not the first number ({band})."
+    )
+    yield from describe_drop(report)
     if (best := best_head(report)) is not None:
-        equal = ref("baselines", "equal", "cross_fitted") if "equal" in alone else number(None)
-        results.append(
+        equal = ref("baselines", "equal", "cross_fitted") if "equal" in report["baselines"] else UNDEFINED
+        yield (
             f"On held-out videos likewise, the best head alone, {best}, reaches "
             f"{ref('baselines', best, 'cross_fitted')}, and equal weights reach {equal}."
         )
     for name in report["ways"]:
-        if name != chosen:
-            results.append(
+        if name != report["select"]:
+            yield (
                 f"The other way, {WAYS[name]}, reaches {ref('ways', name, 'tuned')} on the videos it was made from and "
                 f"{ref('ways', name, 'cross_fitted')} on held-out ones."
             )
     if (first := leader(report)) is not None:
-        results.append(f"The leader on held-out videos is {first.name}, with {ref(*first.place)}.")
-    return results
+        yield f"The leader on held-out videos is {first.name}, with {ref(*first.place)}."
 
 
 def describe_drop(report: Report) -> list[str]:
@@ -198,32 +193,20 @@ def brief(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     score of the same blend on the videos that it was made from, `searched` that of the search, and `leader` is whatever
     is best on held-out videos.
     """
-    parts = report.get("parts")
-    results = {
-        "task": report["task"],
-        "metric": report["metric"],
-        "expected": report["expected"],
-        "interval": report["interval"],
-        "submitted": report["submitted"],
-        "searched": report["searched"],
-        "equal": report["equal"],
-        "best_head": _best(report),
-        "leader": _leader(report),
-        "test": report["test"]["score"] if isinstance(report["test"], dict) else report["test"],
-        "seed": report["seed"],
-        "seconds": report["seconds"],
-        "seconds_of": report.get("seconds_of"),
-    }
-    if parts is not None:
-        results["parts"] = {
-            name: {key: part[key] for key in ("expected", "interval", "submitted", "searched")}
-            for name, part in parts.items()
-        }
-    names = [*FILES, *(submission["file"] for submission in _submissions(report))]
-    return results | {
-        "folder": str(folder),
-        "files": {name: str(folder / name) for name in names if _there(folder, name)},
-    }
+    test, submissions = report["test"], report.get("submissions") or []
+    results = {key: report[key] for key in ("task", "metric", "expected", "interval", "submitted", "searched", "equal")}
+    results |= {
+        "best_head": _best(report), "leader": _leader(report),
+        "test": test["score"] if isinstance(test, dict) else test,
+        "seed": report["seed"], "seconds": report["seconds"], "seconds_of": report.get("seconds_of"),
+    }  # fmt: skip
+    if "parts" in report:
+        keys = ("expected", "interval", "submitted", "searched")
+        results["parts"] = {name: {key: part[key] for key in keys} for name, part in report["parts"].items()}
+    others = submissions["files"] if isinstance(submissions, dict) else submissions
+    names = (*FILES, *(item["file"] for item in others))
+    files = {name: str(folder / name) for name in names if (folder / name).is_file()}
+    return results | {"folder": str(folder), "files": files}
 
 
 def _leader(report: Any) -> dict[str, Any] | None:
@@ -241,12 +224,3 @@ def _best(report: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     name = max(sorted(known), key=lambda head: known[head])
     return {"name": name, "score": known[name]}
-
-
-def _submissions(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    values = report.get("submissions") or []
-    return list(values["files"] if isinstance(values, dict) else values)
-
-
-def _there(folder: Path, name: str) -> bool:
-    return (folder / name).is_file()

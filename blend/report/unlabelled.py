@@ -18,9 +18,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     facts = report.get(KEY)
     if not facts:
         return []
-    faults = [_fault(report, i) for i in range(len(facts["faults"]))]
-    odd = [name for name, item in ((facts["shares"] or {}).get("statistics", {})).items() if item["outside"]]
-    return _few(faults) + _few([_share(report, name) for name in odd])
+    faults = [_fault(fault, i) for i, fault in enumerate(facts["faults"])]
+    statistics = (facts["shares"] or {}).get("statistics", {})
+    return _few(faults) + _few([_share(name, item) for name, item in statistics.items() if item["outside"]])
 
 
 def _few(values: list[str]) -> list[str]:
@@ -28,43 +28,33 @@ def _few(values: list[str]) -> list[str]:
     return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
-def _fault(report: Mapping[str, Any], i: int) -> str:
-    fault = report[KEY]["faults"][i]
-    of, against = fault["of"], fault["against"]
-    own, other, usual = (ref(KEY, "faults", i, key) for key in ("own", "other", "usual"))
-    known = f", {usual} on validation" if fault["usual"] is not None else ""
+FAULTS = {
+    "columns": "On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own {own}"
+    "{known}): are columns swapped?",
+    "constant": "On test {of} gives every frame the same scores, which it does not on validation: is its file broken?",
+    "order": "On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "
+    "signs turned, or are lines in another order?",
+    "sign": "On test {output} of {of} goes against {against} (correlation {own}{known}): is its sign turned?",
+    "frames": "On test {of} fits {against} better when it is taken to be {shift} (correlation {other}, in place {own}"
+    "{known}): are frame numbers shifted?",
+    "video": "On test {of} does not go with {against} in the video {video} (correlation {own}, {usual} in other videos"
+    "{like}): are these another video's predictions?",
+}
+
+
+def _fault(fault: dict[str, Any], i: int) -> str:
+    told = fault | {key: ref(KEY, "faults", i, key) for key in ("own", "other", "usual")}
+    told["known"] = f", {told['usual']} on validation" if fault["usual"] is not None else ""
     if fault["kind"] == "columns":
-        pairs = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
-        return (
-            f"On test {of} goes with other columns of {against}: {pairs} (correlation {other}, with their own "
-            f"{own}{known}): are columns swapped?"
-        )
-    if fault["kind"] == "constant":
-        return f"On test {of} gives every frame the same scores, which it does not on validation: is its file broken?"
-    if fault["kind"] == "order":
-        return (
-            f"On test {of} does not go with {against} (correlation {own}{known}): is argmin in place of argmax, are "
-            f"signs turned, or are lines in another order?"
-        )
-    if fault["kind"] == "sign":
-        return (
-            f"On test {fault['output']} of {of} goes against {against} (correlation {own}{known}): is its sign turned?"
-        )
+        told["pairs"] = ", ".join(f"{a} with {b}" for a, b in zip(fault["outputs"], fault["others"], strict=True))
     if fault["kind"] == "frames":
-        when = "late" if fault["lag"] > 0 else "early"
-        return (
-            f"On test {of} fits {against} better when it is taken to be {abs(fault['lag'])} frames {when} (correlation "
-            f"{other}, in place {own}{known}): are frame numbers shifted?"
-        )
-    like = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
-    return (
-        f"On test {of} does not go with {against} in the video {fault['video']} (correlation {own}, {usual} in other "
-        f"videos{like}): are these another video's predictions?"
-    )
+        told["shift"] = f"{abs(fault['lag'])} frames {'late' if fault['lag'] > 0 else 'early'}"
+    if fault["kind"] == "video":
+        told["like"] = f"; it fits what they say of {fault['like']}" if fault["like"] is not None else ""
+    return FAULTS[fault["kind"]].format(**told)
 
 
-def _share(report: Mapping[str, Any], name: str) -> str:
-    item = report[KEY]["shares"]["statistics"][name]
+def _share(name: str, item: dict[str, Any]) -> str:
     here, low, high = (ref(KEY, "shares", "statistics", name, key) for key in ("test", "low", "high"))
     drawn = f"draws of as many validation videos give {low} to {high}"
     if name.startswith(("mean ", "spread ")):

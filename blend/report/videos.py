@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate import video_counts
+from blend.calibrate.video_counts import Table, number_or_none
 from blend.crossfit import estimate
 from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
@@ -39,28 +39,18 @@ class VideoDecisions:
 def decide(pool: Pool, way: SelectedBlend) -> VideoDecisions:
     """What a way decides on held-out videos, or, where nothing can be held out, on the video that it was made from."""
     if way.crossed is None:
-        scores, decided = _both(pool, way.params)
-        rows = pool.known.rows
-        return VideoDecisions(scores[rows], decided[rows], False)
-    rows, video_of = pool.known.rows, pool.video_of
-    scores = np.empty((len(rows), pool.scores.shape[2]), np.float32)
-    decisions: NDArray[np.generic] | None = None
-    for held, params in zip(way.crossed.folds, way.crossed.params, strict=True):
-        part = pool.select(held)
-        own, decided = _both(part, params)
-        if decisions is None:
-            decisions = np.empty((len(rows), *decided.shape[1:]), decided.dtype)
-        mine = np.isin(video_of, held)
-        scores[mine], decisions[mine] = own[part.known.rows], decided[part.known.rows]
-    assert decisions is not None
+        return VideoDecisions(*_on_known(pool, way.params), False)
+    folds, video_of = zip(way.crossed.folds, way.crossed.params, strict=True), pool.video_of
+    parts = [_on_known(pool.select(held), params) for held, params in folds]
+    place = np.concatenate([np.flatnonzero(np.isin(video_of, held)) for held in way.crossed.folds])
+    scores, decisions = (np.concatenate(part)[place.argsort()] for part in zip(*parts, strict=True))
     return VideoDecisions(scores, decisions, True)
 
 
-def _both(pool: Pool, params: Params) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """Blended, smoothed scores [T, C] and decisions [T, ...] of all frames."""
-    weight = dict(zip(params.heads, params.weights, strict=True))
-    blended = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
-    return blended, combine.combine(pool, params)
+def _on_known(pool: Pool, params: Params) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    """Blended, smoothed scores [N, C] and decisions [N, ...] of the annotated frames."""
+    rows = pool.known.rows
+    return combine.blend(pool, params)[rows], combine.combine(pool, params)[rows]
 
 
 def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[Video]:
@@ -76,21 +66,16 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[Video]:
     for v in np.flatnonzero(labelled):
         mine = video_of == v
         person: Named = {} if pool.people is None else {"person": pool.people[v] or None}
-        results.append(
-            {
-                "video": pool.videos[v],
-                "group": int(group[v]),
-                **person,
-                "frames": int(pool.offsets[v + 1] - pool.offsets[v]),
-                "labelled": int(labelled[v]),
-                "filled": int(filled[v]),
-                "score": video_counts.number_or_none(score_video(task, held[v])),
-                "influence": video_counts.number_or_none(influence(task, total, held[v])),
-                "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
-                "counts": pool.blend_task.table_as_json(held[v]),
-                "counts_submitted": pool.blend_task.table_as_json(made_on[v]),
-            }
-        )
+        results.append({
+            "video": pool.videos[v], "group": int(group[v]), **person,
+            "frames": int(pool.offsets[v + 1] - pool.offsets[v]), "labelled": int(labelled[v]),
+            "filled": int(filled[v]),
+            "score": number_or_none(score_video(task, held[v])),
+            "influence": number_or_none(influence(task, total, held[v])),
+            "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
+            "counts": pool.blend_task.table_as_json(held[v]),
+            "counts_submitted": pool.blend_task.table_as_json(made_on[v]),
+        })  # fmt: skip
     return results
 
 
@@ -102,15 +87,12 @@ def people(pool: Pool, videos: Sequence[Video]) -> list[Person] | None:
     results: list[Person] = []
     for person in sorted({name for video in videos if (name := video["person"]) is not None}):
         mine = [v for v, item in enumerate(videos) if item["person"] == person]
-        results.append(
-            {
-                "person": person,
-                "videos": [videos[v]["video"] for v in mine],
-                "labelled": sum(videos[v]["labelled"] for v in mine),
-                "score": video_counts.number_or_none(score_video(task, held[mine].sum(0))),
-                "influence": video_counts.number_or_none(influence(task, held.sum(0), held[mine].sum(0))),
-            }
-        )
+        own = held[mine].sum(0)
+        results.append({
+            "person": person, "videos": [videos[v]["video"] for v in mine],
+            "labelled": sum(videos[v]["labelled"] for v in mine), "score": number_or_none(score_video(task, own)),
+            "influence": number_or_none(influence(task, held.sum(0), own)),
+        })  # fmt: skip
     return results
 
 
@@ -119,25 +101,24 @@ def describe_decisions(task: str, videos: Sequence[Video]) -> dict[str, dict[str
     frames = sum(video["labelled"] for video in videos)
     each = BLEND_TASKS[task].describe_decisions(tables(videos).sum(0), frames)
     return {
-        output: {name: video_counts.number_or_none(number) for name, number in numbers.items()}
-        for output, numbers in each.items()
+        output: {name: number_or_none(number) for name, number in numbers.items()} for output, numbers in each.items()
     }
 
 
-def score_video(task: str, table: video_counts.Table) -> float:
+def score_video(task: str, table: Table) -> float:
     """The score of a video, or of several together, from its counts: the mean over what occurs; va: over both."""
     parts, there = BLEND_TASKS[task].per_output(table), BLEND_TASKS[task].occurrences(table) > 0
     return float(parts[there].mean()) if there.any() else float("nan")
 
 
-def influence(task: str, total: video_counts.Table, own: video_counts.Table) -> float:
+def influence(task: str, total: Table, own: Table) -> float:
     """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
     kind, rest = BLEND_TASKS[task], total - own
     change, left = kind.per_output(total) - kind.per_output(rest), kind.occurrences(rest) > 0
     return float(change[left].mean()) if left.any() else float("nan")
 
 
-def tables(videos: Sequence[Mapping[str, Any]], key: str = "counts") -> video_counts.Table:
+def tables(videos: Sequence[Mapping[str, Any]], key: str = "counts") -> Table:
     """The counts of a report's videos as one array, as `blend.calibrate.video_counts` has them."""
     return np.array([video[key] for video in videos], np.float64)
 

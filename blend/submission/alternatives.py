@@ -33,14 +33,6 @@ class Candidate:
     """What the pool's heads have learnt from, for `blend.apply`."""
 
 
-@dataclass(frozen=True)
-class WrittenCandidate:
-    """The submissions that were written, as the report tells of them, and what was left out and why."""
-
-    files: tuple[dict[str, Any], ...]
-    left_out: tuple[str, ...]
-
-
 def clear(folder: Path) -> None:
     """Remove what an earlier run left."""
     for old in (*(folder / FOLDER).glob("*.txt"), *(folder / FOLDER).glob("*.json")):
@@ -49,10 +41,11 @@ def clear(folder: Path) -> None:
 
 def write(
     folder: Path, entries: Sequence[Candidate], count: int, listed: TestList, prior: dict[str, float]
-) -> WrittenCandidate:
+) -> dict[str, list[Any]]:
     """Write the first `count` different entries as `submissions/<i>_<name>.txt`, each with its params beside it.
 
-    An entry whose decisions equal those of one before it is left out, and the next takes its place.
+    An entry whose decisions equal those of one before it is left out, and the next takes its place. Returns what the
+    report tells: `files` that were written, and what was `left_out` and why.
     """
     here = folder / FOLDER
     taken: list[tuple[Candidate, NDArray[np.generic]]] = []
@@ -72,18 +65,12 @@ def write(
         run_folder.write_json(path.with_suffix(".json"), entry.params.as_json() | describe(prior, entry.test_from))
     if len(taken) < count:
         left_out.append(f"{count} were asked for, only {len(taken)} differ from each other")
-    return WrittenCandidate(
-        tuple(
-            {
-                "file": f"{FOLDER}/{i}_{entry.name}.txt",
-                "name": entry.name,
-                "what": entry.what,
-                "differs": _differing(own, taken[0][1]),
-            }
-            for i, (entry, own) in enumerate(taken, start=1)
-        ),
-        tuple(left_out),
-    )
+    files = [
+        {"file": f"{FOLDER}/{i}_{entry.name}.txt", "name": entry.name, "what": entry.what,
+         "differs": _differing(own, taken[0][1])}
+        for i, (entry, own) in enumerate(taken, start=1)
+    ]  # fmt: skip
+    return {"files": files, "left_out": left_out}
 
 
 def describe(prior: dict[str, float], test_from: str) -> dict[str, Any]:

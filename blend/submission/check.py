@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from blend.submission import formats
@@ -68,41 +69,29 @@ def parse_images(
 
 def parse_values(parts: list[tuple[str, str, str]], numbers: range, kind: Kind) -> list[Problem]:
     """Problems of the values. Most lines of a file share their text behind the name, so each text is judged once."""
-    judged: dict[str, str] = {}
-    results = []
-    for number, (image, comma, tail) in zip(numbers, parts, strict=True):
-        problem = judged.get(tail)
-        if problem is None:
-            problem = judged[tail] = kind.problem(tail)
-        if problem and (comma or image.strip()):
-            results.append((number, problem))
-    return results
+    judge = cache(kind.problem)
+    lines = zip(numbers, parts, strict=True)
+    return [(n, why) for n, (image, comma, tail) in lines if (why := judge(tail)) and (comma or image.strip())]
 
 
 CHUNK = 65_536
 """Lines that are taken apart at a time."""
+FIRST = 2
+"""The line of a template's first picture."""
 Problem = tuple[int, str]
 """(line, what is wrong); the header is line 1."""
 
 
-def compare_order(
-    result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int = 2
-) -> list[Problem]:
-    """Problems of the pictures `result` (on `lines`) against those of a template, whose first is on line `first`.
+class _Walk:
+    """One pass through the file with a finger in the template, which jumps ahead over what is missing.
 
     A template may name a picture several times; then so must the file. Neighbouring missing pictures are one problem,
     which names the line they belong before.
     """
-    if result == expected:
-        return []
-    return sorted(_Walk(result, lines, expected, first).problems())
 
-
-class _Walk:
-    """One pass through the file with a finger in the template, which jumps ahead over what is missing."""
-
-    def __init__(self, result: Sequence[str], lines: Sequence[int], expected: Sequence[str], first: int) -> None:
-        self.images, self.lines, self.expected, self.first = result, lines, expected, first
+    def __init__(self, images: Sequence[str], lines: Sequence[int], expected: Sequence[str]) -> None:
+        """The file's pictures, the lines that they are on, and those of the template, whose first is on line FIRST."""
+        self.images, self.lines, self.expected = images, lines, expected
         self.place: dict[str, int] = {}
         self.later: dict[str, list[int]] = {}
         for i, image in enumerate(expected):
@@ -121,7 +110,7 @@ class _Walk:
             elif problem := self._out_of_place(i, image, seen):
                 values.append((self.lines[i], problem))
             seen.setdefault(image, self.lines[i])
-        end = self.lines[-1] + 1 if len(self.lines) else self.first
+        end = self.lines[-1] + 1 if len(self.lines) else FIRST
         self.skipped.extend((place, end) for place in range(self.finger, len(self.expected)))
         return values + self._missing()
 
@@ -135,20 +124,16 @@ class _Walk:
                 self.finger += 1
                 return f"picture {image[:80]!r}, where the template has {here!r}"
             return f"picture {image[:80]!r} is not in the template"
-        ahead = self._next_place(image)
+        places = (self.place[image], *self.later.get(image, ()))
+        ahead = next((place for place in places if place >= self.finger), None)  # from the finger on
         if ahead is not None and here != following:
             self.skipped.extend((place, self.lines[i]) for place in range(self.finger, ahead))
             self.finger = ahead + 1
             return ""
-        line = (ahead if ahead is not None else self.place[image]) + self.first
+        line = (ahead if ahead is not None else self.place[image]) + FIRST
         if image in seen and image not in self.later:
             return f"picture {image!r} occurs again; it was on line {seen[image]}"
         return f"picture {image!r} comes too {'late' if ahead is None else 'early'}; the template has it on line {line}"
-
-    def _next_place(self, image: str) -> int | None:
-        """Where the template has the picture next, from the finger on."""
-        places = [self.place[image], *self.later.get(image, ())]
-        return next((place for place in places if place >= self.finger), None)
 
     def _missing(self) -> list[Problem]:
         """The skipped pictures that did not turn up elsewhere, neighbours together."""
@@ -238,9 +223,9 @@ def list_problems(path: Path, template: Template) -> list[Problem]:
         images += part
         at += where
         result += wrong + parse_values(parts, values, template.kind)
-    result += compare_order(images, at, template.images)
+    if images != template.images:
+        result += _Walk(images, at, template.images).problems()
     if not result:  # other decisions than those that were written are no less complete
-        run_folder.check_result(
-            path, "python -m blend.run writes it anew (a file of your own belongs in another folder)"
-        )
+        advice = "python -m blend.run writes it anew (a file of your own belongs in another folder)"
+        run_folder.check_result(path, advice)
     return sorted(result)

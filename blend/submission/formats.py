@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from blend.tasks.lookup import BLEND_TASKS
 from blend.tasks.protocol import Legal
-from heads.abaw.tasks import AU, MTL, MTL_SHORT, SUBTASKS, Task
+from heads.abaw.tasks import AU, MTL, MTL_SHORT, SUBTASKS
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,11 @@ class Kind:
         return text
 
 
-def _columns(task: Task) -> tuple[str, ...]:
-    """The columns behind the picture's."""
-    return tuple(task.list_header.split(",")[1:])
-
-
 _IN_MTL = tuple(legal for part in SUBTASKS.values() for legal in BLEND_TASKS[part.name].legal_texts)
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        *(Kind(name, _columns(item.task), item.legal_texts) for name, item in BLEND_TASKS.items()),
-        Kind(MTL, MTL_SHORT, _IN_MTL),
-    )
-}
+KINDS = {
+    name: Kind(name, tuple(item.task.list_header.split(",")[1:]), item.legal_texts)
+    for name, item in BLEND_TASKS.items()
+} | {MTL: Kind(MTL, MTL_SHORT, _IN_MTL)}
 """By name; `recognise` finds one by its header."""
 
 

@@ -27,15 +27,9 @@ def final_score(submission: Path, listed: TestList, truth: Path, task: Task) -> 
     """
     annotations = read.read_folder(truth, task)
     table = np.loadtxt(
-        submission,
-        delimiter=",",
-        comments=None,
-        skiprows=1,
-        usecols=range(1, 1 + task.columns),
-        ndmin=2,
-        dtype=np.float32,
-        encoding="utf-8",
-    )
+        submission, delimiter=",", comments=None, skiprows=1, usecols=range(1, 1 + task.columns), ndmin=2,
+        dtype=np.float32, encoding="utf-8",
+    )  # fmt: skip
     result = score(listed, task.as_truth(table), annotations, task)
     return {key: result[key] for key in ("score", "per_output", "frames")}
 

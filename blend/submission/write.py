@@ -39,9 +39,6 @@ def rows(listed: TestList, pool: Pool) -> NDArray[np.int64]:
 
 
 def check(path: Path, listed: TestList, task: Task) -> list[str]:
-    """Problems of a submission, each with its line number (the header is line 1); none: it is complete.
-
-    The same check as `python -m blend.check`.
-    """
+    """Problems of a submission as `python -m blend.check` finds them, each with its line; none: it is complete."""
     template = submission_check.Template(listed.path, KINDS[task.name], listed.header, listed.images)
     return [f"line {line}: {text}" for line, text in submission_check.list_problems(path, template)]

@@ -42,19 +42,19 @@ class Agreement:
 
     def outputs(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Correlations of each output of x with each of y, [C, C], or [D, C, C] for D draws of the groups [D, G]."""
-        drawn = self._drawn(weights)
-        n = np.maximum(drawn @ self.count, 1)[:, None]
-        mean_x, mean_y, square_x, square_y = np.moveaxis(np.einsum("dg,gsc->dsc", drawn, self.sums), 1, 0) / n
-        products = np.einsum("dg,gij->dij", drawn, self.products) / n[..., None]
+        drawn = np.ones(len(self.count)) if weights is None else weights
+        n = np.maximum(drawn @ self.count, 1)[..., None]
+        mean_x, mean_y, square_x, square_y = np.moveaxis(np.tensordot(drawn, self.sums, 1), -2, 0) / n
+        products = np.tensordot(drawn, self.products, 1) / n[..., None]
         spread_x, spread_y = _root(square_x - mean_x**2), _root(square_y - mean_y**2)
-        result = _ratio(products - mean_x[:, :, None] * mean_y[:, None, :], spread_x[:, :, None] * spread_y[:, None, :])
-        return result if weights is not None else result[0]
+        covariance = products - mean_x[..., :, None] * mean_y[..., None, :]
+        return _ratio(covariance, spread_x[..., :, None] * spread_y[..., None, :])
 
     def lags(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Correlation within videos at each of LAGS, [L], or [D, L]; highest at +5 where x comes 5 frames late."""
-        products, own_x, own_y = np.moveaxis(np.einsum("dg,gsl->dsl", self._drawn(weights), self.moved), 1, 0)
-        result = _ratio(products, _root(own_x) * _root(own_y))
-        return result if weights is not None else result[0]
+        drawn = np.ones(len(self.count)) if weights is None else weights
+        products, own_x, own_y = np.moveaxis(np.tensordot(drawn, self.moved, 1), -2, 0)
+        return _ratio(products, _root(own_x) * _root(own_y))
 
     def cosines(self) -> NDArray[np.float64]:
         """Correlation about the mean of the set, of all outputs together, in each video, [V]; 0 where x or y is 0."""
@@ -81,9 +81,6 @@ class Agreement:
         """How often each group is in each of `count` draws of as many groups, [count, G]."""
         groups = len(self.count)
         return rng.multinomial(groups, np.full(groups, 1 / groups), count).astype(np.float64)
-
-    def _drawn(self, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        return np.ones((1, len(self.count))) if weights is None else weights
 
 
 def agreement(

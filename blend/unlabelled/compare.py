@@ -39,21 +39,15 @@ def facts(validation: Pool, test: Pool, params: Params, seed: int) -> dict[str, 
 
 
 def shares(
-    validation: Pool,
-    test: Pool,
-    params: Params,
-    usual: NDArray[np.generic],
-    decided: NDArray[np.generic],
-    seed: int,
+    validation: Pool, test: Pool, params: Params, usual: NDArray[np.generic], decided: NDArray[np.generic], seed: int
 ) -> dict[str, Any]:
     """How decisions are spread on test, `decided` [T, ...], and on validation, `usual` (see `unlabelled_shares`)."""
     middle = np.concatenate([usual, decided]).astype(np.float64).mean(0)
-    weight = dict(zip(params.heads, params.weights, strict=True))
-    made = []
-    for pool, own in ((validation, usual), (test, decided)):
-        blended = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
-        made.append(unlabelled_shares.shares(pool, own, blended, middle))
-    return unlabelled_shares.compare(made[0], made[1], seed)
+    here, there = (
+        unlabelled_shares.shares(pool, own, combine.blend(pool, params), middle)
+        for pool, own in ((validation, usual), (test, decided))
+    )
+    return unlabelled_shares.compare(here, there, seed)
 
 
 def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list[str]]:
@@ -81,14 +75,9 @@ def of_heads(validation: Pool, test: Pool, seed: int) -> tuple[list[Fault], list
 
 
 def of_decisions(
-    validation: Pool | None,
-    test: Pool,
-    usual: NDArray[np.generic] | None,
-    decided: NDArray[np.generic],
-    heads: list[str],
-    seed: int,
-    rows: NDArray[np.bool_] | None = None,
-) -> list[Fault]:
+    validation: Pool | None, test: Pool, usual: NDArray[np.generic] | None, decided: NDArray[np.generic],
+    heads: list[str], seed: int, rows: NDArray[np.bool_] | None = None,
+) -> list[Fault]:  # fmt: skip
     """Faults of decisions on test, `decided` [T, ...], against the mean of some heads, at the frames `rows` [T] (None:
     all). `usual` are decisions of the same kind on validation, where there are any.
     """
@@ -111,10 +100,8 @@ def _against_others(
     validation: Pool, test: Pool, sums: tuple[NDArray[np.float32], NDArray[np.float32]], head: str, seed: int
 ) -> list[Fault]:
     """Faults of a head against the others; `sums` are those of all of them on both pools."""
-    (usual, before), (own, after) = (
-        (_scores(pool, head), total - standardise(_scores(pool, head), pool.present))
-        for pool, total in zip((validation, test), sums, strict=True)
-    )
+    usual, own = _scores(validation, head), _scores(test, head)
+    before, after = sums[0] - standardise(usual, validation.present), sums[1] - standardise(own, test.present)
     return unlabelled_faults.find(own, after, test, agreement(usual, before, validation), seed)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import t as student
 
 from blend.pool.pool import Pool
@@ -49,13 +51,9 @@ Fault = dict[str, Any]
 
 
 def find(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    test: Pool,
-    validation: Agreement | None,
-    seed: int,
+    x: NDArray[np.floating], y: NDArray[np.floating], test: Pool, validation: Agreement | None, seed: int,
     rows: NDArray[np.bool_] | None = None,
-) -> list[Fault]:
+) -> list[Fault]:  # fmt: skip
     """The faults of x against y, both [T, C] on the pool `test`, at the frames `rows` [T]; most serious first.
 
     `validation` is how the same two agree there, where that is known. Each fault has its `kind`, the correlation on
@@ -102,17 +100,15 @@ def _columns(
         expected = UNKNOWN if usual is None else usual[moved, moved].mean()
         sure = np.quantile(_gain(tables, moved, to), SURE) >= 0
         if sure and other >= max(RESTORED * expected, -own) and (usual is None or _gain(usual, moved, to) < 0):
-            results.append(
-                {
-                    "kind": "columns",
-                    "outputs": [names[c] for c in moved],
-                    "others": [names[c] for c in to[moved]],
-                    "own": float(own),
-                    "other": float(other),
-                    "usual": None if usual is None else float(expected),
-                }
-            )
+            about = {"outputs": [names[c] for c in moved], "others": [names[c] for c in to[moved]]}
+            results.append(_fault("columns", own, other, None if usual is None else expected, **about))
     return results
+
+
+def _fault(kind: str, own: float, other: float | None, usual: float | None, **about: Any) -> Fault:
+    """A fault with its correlations as plain numbers."""
+    numbers = {"own": own, "other": other, "usual": usual}
+    return {"kind": kind, **about} | {name: None if r is None else float(r) for name, r in numbers.items()}
 
 
 def _gain(table: NDArray[np.float64], moved: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -122,14 +118,8 @@ def _gain(table: NDArray[np.float64], moved: NDArray[np.int64], to: NDArray[np.i
 
 def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The cycles of a permutation [C] that are longer than one."""
-    left, result = set(np.flatnonzero(to != np.arange(len(to))).tolist()), []
-    while left:
-        ring = [left.pop()]
-        while (after := int(to[ring[-1]])) != ring[0]:
-            ring.append(after)
-        left -= set(ring)
-        result.append(np.sort(ring))
-    return result
+    count, ring = connected_components(coo_array((np.ones(len(to)), (np.arange(len(to)), to))))
+    return [np.flatnonzero(ring == number) for number in range(count) if (ring == number).sum() > 1]
 
 
 def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None) -> list[Fault]:
@@ -142,7 +132,7 @@ def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArr
     own, drawn, before = (_mean(item, there) for item in (table, tables, np.diag(expected)))
     if np.quantile(drawn, 1 - SURE) >= LOST * before:
         return []
-    return [{"kind": "order", "own": float(own), "other": None, "usual": None if usual is None else float(before)}]
+    return [_fault("order", own, None, None if usual is None else before)]
 
 
 def _mean(table: NDArray[np.float64], values: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -156,16 +146,8 @@ def _signs(
     """Single outputs that go against the reference."""
     own, high = np.diag(table), np.quantile(np.diagonal(tables, axis1=1, axis2=2), 1 - SURE, axis=0)
     expected = np.full(len(own), KNOWN) if usual is None else np.diag(usual)
-    return [
-        {
-            "kind": "sign",
-            "output": names[c],
-            "own": float(own[c]),
-            "other": None,
-            "usual": None if usual is None else float(expected[c]),
-        }
-        for c in np.flatnonzero((own < -KNOWN) & (high < 0) & (expected >= KNOWN))
-    ]
+    turned = np.flatnonzero((own < -KNOWN) & (high < 0) & (expected >= KNOWN))
+    return [_fault("sign", own[c], None, None if usual is None else expected[c], output=names[c]) for c in turned]
 
 
 def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement | None) -> list[Fault]:
@@ -182,25 +164,14 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
         line[best] < RESTORED * usual[still] or fisher(usual[best]) - fisher(usual[still]) > gain / 2
     ):
         return []
-    return [
-        {
-            "kind": "frames",
-            "lag": int(LAGS[best]),
-            "own": float(line[still]),
-            "other": float(line[best]),
-            "usual": None if usual is None else float(usual[still]),
-        }
-    ]
+    lag = int(LAGS[best])
+    return [_fault("frames", line[still], line[best], None if usual is None else usual[still], lag=lag)]
 
 
 def _videos(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    test: Pool,
-    rows: NDArray[np.bool_],
-    here: Agreement,
+    x: NDArray[np.floating], y: NDArray[np.floating], test: Pool, rows: NDArray[np.bool_], here: Agreement,
     validation: Agreement | None,
-) -> list[Fault]:
+) -> list[Fault]:  # fmt: skip
     """Videos whose scores are not what the reference lets expect: much farther off than in all the other videos, or
     as near to the reference's for another video as others are to their own.
     """
@@ -222,16 +193,8 @@ def _videos(
         like, near = _nearest(x, y, test, rows, here, v)
         foreign = np.log(near + TINY) <= min(usual_off.max(), off + np.log(HALF))
         if foreign or far > student.isf(VIDEO_LEVEL / len(judged), len(usual_off) - 1):
-            results.append(
-                {
-                    "kind": "video",
-                    "video": test.videos[v],
-                    "own": float(np.tanh(cosine)),
-                    "other": None,
-                    "usual": float(np.tanh(middle[0])),
-                    "like": test.videos[like] if foreign else None,
-                }
-            )
+            about = {"video": test.videos[v], "like": test.videos[like] if foreign else None}
+            results.append(_fault("video", np.tanh(cosine), None, np.tanh(middle[0]), **about))
     return results
 
 

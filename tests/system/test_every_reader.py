@@ -123,8 +123,7 @@ OWN = {
         blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write
         blend.report.schema.read blend.multitask.join blend.predict.folder.make
         blend.predict.folder._work blend.pool.networks.keep_networks blend.predict.source.find_faces
-        blend.submission.write.write blend.predict.trained._again blend.predict.trained._recorded_heads
-        blend.predict.trained._networks heads.data.lazy_block._read
+        blend.submission.write.write blend.predict.trained._json heads.data.lazy_block._read
         """,
     "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
         heads.train.model._read heads.data.arrays.read_npz heads.data.arrays.read_tensors heads.data.temporal.load
@@ -163,7 +162,7 @@ OWN = {
         """,
     "what comes at stdin, whose nasty bytes are tried in tests/extract/media/test_live.py": "extract.media.live._open",
     "opened by its reader before": """
-        extract.media.tables.parse_rows blend.predict.video_writer.of blend.submission.folder._frames_of
+        extract.media.tables.parse_rows blend.predict.video_writer._open_sound blend.submission.folder._frames_of
         """,
 }
 """Functions that open files that are no user's, or that another reader has looked at."""

@@ -1,6 +1,5 @@
 """report.html: the report as one page, of the HTML in templates/.
 
-cards.py: The page's first look: five numbers, what each means, and which of them leads.
 charts.py: Charts as inline SVG, drawn by matplotlib.
 charts_outputs.py: The report's charts with one small panel per unit, class or dimension.
 charts_scores.py: The report's charts of scores: leaderboard, score against k, weights, videos, the search.

@@ -7,20 +7,20 @@ text is not shrunk. Charts carry their numbers as tips, which tips.js shows at t
 from __future__ import annotations
 
 import io
-import json
 import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from blend.html import templates
 from blend.report.pointers import format_number, pointer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK, SOFT, LINE, PAPER = "#1b1f24", "#5d6673", "#d5d9e0", "#fefefe"
 SERIES = ("#2f62a8", "#b4531c", "#17766a", "#8a4a9e", "#7d6608", "#4b5563")
@@ -35,36 +35,16 @@ SMALL, WIDE, NARROW = (170, 138), (640, 320), 408
 FONT = 12
 """Pixels."""
 STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "report",
-    "text.parse_math": False,  # names may have dollars in them
-    "font.family": "sans-serif",
-    "font.size": FONT * 0.72,
-    "axes.unicode_minus": False,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlesize": FONT * 0.76,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 4.0,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": SOFT,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 0.0,
-    "text.color": INK,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.2,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "hatch.linewidth": 0.6,
-}
+    "svg.fonttype": "none", "svg.hashsalt": "report", "font.family": "sans-serif", "font.size": FONT * 0.72,
+    "text.color": INK, "text.parse_math": False,  # names may have dollars in them
+    "axes.unicode_minus": False, "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlesize": FONT * 0.76,
+    "axes.titlecolor": INK, "axes.titlelocation": "left", "axes.titlepad": 4.0,
+    "xtick.color": LINE, "xtick.labelcolor": SOFT, "xtick.major.size": 3.0,
+    "ytick.color": LINE, "ytick.labelcolor": SOFT, "ytick.major.size": 0.0,
+    "lines.linewidth": 1.4, "lines.markersize": 4.2, "hatch.linewidth": 0.6,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+}  # fmt: skip
 """matplotlib thinks in points: a pixel is 0.72 of one at 100 pixels to the inch."""
 
 
@@ -81,18 +61,11 @@ class Tip:
 
 
 def chart(
-    name: str,
-    says: str,
-    size: tuple[int, int],
-    draw: Callable[[Figure, Axes], Iterable[Tip] | None],
-    *,
-    left: int = 34,
-    bottom: int = 32,
-    top: int = 20,
-    right: int = 8,
-) -> Markup:
-    """An SVG element of `size` pixels: `draw` is given a figure and its one pair of axes, with these margins (pixels),
-    and returns the chart's tips. Of a WIDE one there are two, of which the page shows one.
+    name: str, says: str, size: tuple[int, int], draw: Callable[[Axes], Iterable[Tip]], *,
+    left: int, bottom: int, top: int, right: int = 8,
+) -> Markup:  # fmt: skip
+    """An SVG element of `size` pixels: `draw` is given axes with these margins (pixels), and returns the chart's tips.
+    Of a WIDE one there are two, of which the page shows one.
 
     `name` is unique on the page; `says` is read to those who do not see it.
     """
@@ -104,7 +77,7 @@ def chart(
 
 
 def _draw(
-    name: str, says: str, size: tuple[int, int], draw: Callable[[Figure, Axes], Iterable[Tip] | None],
+    name: str, says: str, size: tuple[int, int], draw: Callable[[Axes], Iterable[Tip]],
     margins: tuple[int, int, int, int], kind: str = "",
 ) -> Markup:  # fmt: skip
     import matplotlib
@@ -116,12 +89,10 @@ def _draw(
         warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
         place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
-        axes = figure.add_axes(place)
-        tips = list(draw(figure, axes) or ())
-        with io.StringIO() as out:
-            figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
-            text = out.getvalue()
-    return _inline(text, name, says, size, kind, _tell(axes, tips, height))
+        axes, out = figure.add_axes(place), io.StringIO()
+        tips = list(draw(axes))
+        figure.savefig(out, format="svg", dpi=100, metadata={"Date": None, "Creator": None, "Type": None})
+    return _inline(out.getvalue(), name, says, size, kind, _tell(axes, tips, height))
 
 
 def _tell(axes: Axes, tips: list[Tip], height: int) -> Markup:
@@ -135,10 +106,7 @@ def _tell(axes: Axes, tips: list[Tip], height: int) -> Markup:
         for tip, (x, y) in zip(tips, points, strict=True)
         if tip.number is not None and seen.contains(x, y)
     ]
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup('<script type="application/json">{}</script>').format(Markup(text))
+    return Markup('<script type="application/json">{}</script>').format(htmlsafe_json_dumps(rows, **templates.JSON))
 
 
 def _inline(text: str, name: str, says: str, size: tuple[int, int], kind: str, tips: Markup) -> Markup:

@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from blend.report.html import charts
 from blend.report.html.charts import INK, PAPER, SERIES, SOFT, Tip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SQUARE = (170, 178)
 MOST_FOLDS = 5
 """Folds with a curve of their own."""
 
 
-def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, told: str = "") -> Markup:
+def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, told: str) -> Markup:
     """F1 of one unit over the threshold; thin: of each fold's videos alone; ticks: thresholds found without a fold.
-    Tips call the unit `told`, where that is not its name.
+    Tips call the unit `told`.
     """
     cuts, f1 = curves["cuts"], curves["f1"][name]
     results = [curve[number] for curve in curves["found_without_fold"]]
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         for fold in curves["f1_of_folds"][:MOST_FOLDS]:
             axes.plot(cuts, fold[name], color=SOFT, linewidth=0.5, alpha=0.55)
         if results:
@@ -38,46 +36,34 @@ def threshold(number: int, name: str, curves: dict[str, Any], chosen: float, tol
         height = float(np.interp(chosen, cuts, f1))
         axes.plot([chosen], [height], "s", color=SERIES[1], markersize=4)
         axes.plot(results, [0.02] * len(results), "|", color=SERIES[1], markersize=6)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-        axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
-        axes.set_title(f"{name}  {_hundredths(chosen)}")
+        _square(axes, (0, 0.5, 1), f"{name}  {_hundredths(chosen)}")
         charts.grid(axes)
         place = ("threshold_curves", "f1", name)
         tips = [
-            Tip(cut, y, f"{told or name}, F1 at {cut:.2f}", y, (*place, i))
+            Tip(cut, y, f"{told}, F1 at {cut:.2f}", y, (*place, i))
             for i, (cut, y) in enumerate(zip(cuts, f1, strict=True))
         ]
-        return [Tip(chosen, height, f"{told or name}, threshold in use", chosen, ("thresholds", number)), *tips]
+        return [Tip(chosen, height, f"{told}, threshold in use", chosen, ("thresholds", number)), *tips]
 
     spread = f", from {min(results):.2f} to {max(results):.2f} over folds" if results else ""
     says = f"{name}: best F1 {max(f1):.2f}; chosen threshold {chosen:.2f}{spread}"
     return charts.chart(f"threshold{number}", says, charts.SMALL, draw, left=22, bottom=20, top=22)
 
 
-def reliability(number: int, name: str, bins: dict[str, Any], low: float, told: str = "") -> Markup:
-    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames. `told` is
-    as in `threshold`.
-    """
+def reliability(number: int, name: str, bins: dict[str, Any], low: float, told: str) -> Markup:
+    """Mean truth over mean prediction in bins; on the diagonal, predictions mean what they say. Area: frames."""
     p, t, n = bins["predicted"], bins["observed"], np.array(bins["frames"], float)
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         axes.plot([low, 1], [low, 1], color=SOFT, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.plot(p, t, color=SERIES[0], linewidth=1.1)
         for x, y, weight in zip(p, t, n / max(n.max(), 1), strict=True):
             size = 2 + 4 * float(np.sqrt(weight))
             axes.plot([x], [y], "o", color=SERIES[0], markersize=size, alpha=0.85, clip_on=False)
-        axes.set_xlim(low, 1)
-        axes.set_ylim(low, 1)
-        middle = (1 + low) / 2
-        ticks = [low, middle, 1]
-        axes.set_xticks(ticks, [charts.short(v) for v in ticks])
-        axes.set_yticks(ticks, [charts.short(v) for v in ticks])
-        axes.set_title(f"{name}  ±{_hundredths(bins['error'])}")
+        _square(axes, (low, (1 + low) / 2, 1), f"{name}  ±{_hundredths(bins['error'])}")
         charts.grid(axes, "both")
         return [
-            Tip(x, y, f"{told or name}, {bins['frames'][i]:,} frames predicted as {x:.2f}, observed", y, (*place, i))
+            Tip(x, y, f"{told}, {bins['frames'][i]:,} frames predicted as {x:.2f}, observed", y, (*place, i))
             for i, (x, y) in enumerate(zip(p, t, strict=True))
         ]
 
@@ -86,13 +72,13 @@ def reliability(number: int, name: str, bins: dict[str, Any], low: float, told: 
     return charts.chart(f"reliability{number}", says, SQUARE, draw, left=24, bottom=22, top=22)
 
 
-def density(name: str, title: str, cells: list[list[int]], across: str, up: str, diagonal: bool) -> Markup:
+def density(name: str, cells: list[list[int]], across: str, up: str, diagonal: bool) -> Markup:
     """Frames per cell of [-1, 1] x [-1, 1]: the darker, the more (by the square root)."""
     table = np.array(cells, float)
     side = len(table)
     shade = np.sqrt(table / max(table.max(), 1))
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         from matplotlib.collections import PolyCollection
         from matplotlib.colors import to_rgba
 
@@ -105,13 +91,9 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
             axes.plot([-1, 1], [-1, 1], color=SERIES[1], linewidth=0.9, linestyle=(0, (3, 2)))
         axes.axhline(0, color=SOFT, linewidth=0.5)
         axes.axvline(0, color=SOFT, linewidth=0.5)
-        axes.set_xlim(-1, 1)
-        axes.set_ylim(-1, 1)
-        axes.set_xticks([-1, 0, 1])
-        axes.set_yticks([-1, 0, 1])
+        _square(axes, (-1, 0, 1), name)
         axes.set_xlabel(across)
         axes.set_ylabel(up, labelpad=0)
-        axes.set_title(title)
         middle = [(i + 0.5) * 2 / side - 1 for i in range(side)]
         return [
             Tip(
@@ -121,14 +103,15 @@ def density(name: str, title: str, cells: list[list[int]], across: str, up: str,
             for i, j in zip(y, x, strict=True)
         ]  # fmt: skip
 
-    says = f"{title}: density of {up} against {across}, {int(table.sum()):,} frames"
+    says = f"{name}: density of {up} against {across}, {int(table.sum()):,} frames"
     return charts.chart(f"density-{name}", says, (232, 232), draw, left=38, bottom=36, top=22)
 
 
-def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -> Markup:
-    """Train (hollow) and validation (filled) side by side: (output, train, validation)."""
+def balance(rows: Sequence[tuple[str, float | None, float | None]]) -> Markup:
+    """How often each output occurs in train (hollow) and validation (filled): (output, train, validation)."""
+    what = "part of the annotated frames"
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         for i, (_, train, here) in enumerate(rows):
             if train is not None and here is not None:
                 axes.plot([train, here], [-i, -i], color=SOFT, linewidth=1)
@@ -138,8 +121,7 @@ def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -
                 axes.plot([here], [-i], "o", color=SERIES[0], markersize=5)
         axes.set_yticks([-i for i in range(len(rows))], [name for name, _, _ in rows])
         axes.tick_params("y", labelcolor=INK)
-        axes.set_ylim(-len(rows) + 0.5, 0.5)
-        axes.set_xlabel(what)
+        axes.set(ylim=(-len(rows) + 0.5, 0.5), xlabel=what)
         axes.spines["left"].set_visible(False)
         charts.score_ticks(axes, "x", 6)
         charts.grid(axes, "both")
@@ -159,18 +141,16 @@ def balance(rows: Sequence[tuple[str, float | None, float | None]], what: str) -
 
 def histogram(name: str, counts: dict[str, list[int]]) -> Markup:
     """va: shares of the frames in equal parts of [-1, 1], train (outline) and validation (filled)."""
-    shares = {part: _shares(values) for part, values in counts.items()}
+    shares = {part: np.array(values, float) / max(sum(values), 1) for part, values in counts.items()}
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         for part, values in shares.items():
             edges = np.linspace(-1, 1, len(values) + 1)
             if part == "validation":
                 axes.stairs(values, edges, fill=True, color=SERIES[0], alpha=0.35)
             else:
                 axes.stairs(values, edges, color=SERIES[1], linewidth=1.4, linestyle=(0, (4, 1.5)))
-        axes.set_xlim(-1, 1)
-        axes.set_ylim(0)
-        axes.set_title(name)
+        axes.set(xlim=(-1, 1), ylim=(0, None), title=name)
         charts.score_ticks(axes, "y", 4)
         charts.score_ticks(axes, "x", 5)
         charts.grid(axes)
@@ -188,10 +168,14 @@ def histogram(name: str, counts: dict[str, list[int]]) -> Markup:
     return charts.chart(f"balance-{name}", says, (charts.WIDE[0], 150), draw, left=34, bottom=22, top=22)
 
 
+def _square(axes: Axes, ticks: tuple[float, float, float], title: str) -> None:
+    """Both axes from the first tick to the last."""
+    ends, names = (ticks[0], ticks[-1]), [charts.short(tick) for tick in ticks]
+    axes.set(xlim=ends, ylim=ends, title=title)
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+
+
 def _hundredths(value: float) -> str:
     """.05, .50: always two digits."""
     return f"{value:.2f}".replace("0.", ".", 1)
-
-
-def _shares(values: list[int]) -> NDArray[np.float64]:
-    return np.array(values, float) / max(sum(values), 1)

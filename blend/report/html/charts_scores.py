@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from blend.report.schema import Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ROW = 34
 """Pixels of a leaderboard's row."""
@@ -26,24 +26,19 @@ BESIDE = ((9, 0), (-9, 0), (0, 11), (0, -11), (17, 11), (-17, 11), (17, -11), (-
 """Places of a number beside its point, pixels; the first that is free is taken."""
 APART = 12.0
 """Pixels between two numbers, at least."""
+LONGEST = 20
+"""Letters of a blend's shortened path."""
 
 
 def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
     """Dots for the scores of each row of `blend.report.leaderboard.board`, the best estimate filled."""
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         tips = []
         for i, row in enumerate(rows):
             y = -i
             axes.axhline(y, color=LINE, linewidth=0.7)
-            axes.annotate(
-                row["name"], (0, y), (1, 4), ("axes fraction", "data"), "offset points", color=INK, va="bottom",
-            )  # fmt: skip
-            if row["interval"] is not None:
-                axes.plot(row["interval"], [y, y], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
-                for end, bound in enumerate(row["interval"]):
-                    name = f"{row['name']}, 95 % interval {('from', 'to')[end]}"
-                    tips.append(Tip(bound, y, name, bound, (*row["from"]["interval"], end)))
+            tips += _band(axes, y, row["interval"], row["name"], row["from"]["interval"])
             for key, marker, face in (("plain", "|", SOFT), ("tuned", "o", PAPER), ("held_out", "o", SERIES[0])):
                 if row[key] is not None:
                     edge = SOFT if key == "plain" else SERIES[0]
@@ -51,11 +46,7 @@ def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
                     axes.plot([row[key]], [y], marker, markersize=size, color=edge, markerfacecolor=face)
                     name = f"{row['name']}, {key.replace('_', ' ')}"
                     tips.append(Tip(row[key], y, name, row[key], row["from"][key]))
-        axes.set_ylim(-len(rows) + 0.4, 0.75)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        charts.score_ticks(axes, "x", 6)
-        charts.grid(axes, "x")
+        _list(axes, [row["name"] for row in rows])
         return tips
 
     says = "Scores of every head and blend: " + "; ".join(
@@ -63,6 +54,25 @@ def leaderboard(rows: Sequence[dict[str, Any]]) -> Markup:
     )
     size = (charts.WIDE[0], ROW * len(rows) + 32)
     return charts.chart("leaderboard", says, size, draw, left=6, bottom=26, top=6)
+
+
+def _band(axes: Axes, y: float, interval: list[float] | None, name: str, place: tuple[str | int, ...]) -> list[Tip]:
+    """An interval as a band, with a tip at either end; none where there is none."""
+    if interval is None:
+        return []
+    axes.plot(interval, [y, y], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
+    ends = enumerate(zip(("from", "to"), interval, strict=True))
+    return [Tip(bound, y, f"{name}, 95 % interval {end}", bound, (*place, i)) for i, (end, bound) in ends]
+
+
+def _list(axes: Axes, names: Sequence[str]) -> None:
+    """Lines at 0, -1, ..., each with its name above, and scores below all of them."""
+    for i, name in enumerate(names):
+        axes.annotate(name, (0, -i), (1, 4), ("axes fraction", "data"), "offset points", color=INK, va="bottom")
+    axes.set(ylim=(-len(names) + 0.4, 0.75), yticks=[])
+    axes.spines["left"].set_visible(False)
+    charts.score_ticks(axes, "x", 6)
+    charts.grid(axes, "x")
 
 
 def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], label: str) -> Markup:
@@ -75,25 +85,21 @@ def against_k(name: str, ks: Sequence[int], lines: Sequence[dict[str, Any]], lab
     every = sorted({*ks, *(k for line in lines for k in line["k"])})
     at = {k: i for i, k in enumerate(every)}
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         for line in reversed(lines):  # the first on top
             points = [(at[k], s) for k, s in zip(line["k"], line["score"], strict=True) if s is not None]
             series = line["series"]
             colour = SERIES[series % len(SERIES)]
-            x, y = [p[0] for p in points], [p[1] for p in points]
             axes.plot(
-                x, y, color=colour, linestyle=DASHES[series], marker=MARKERS[series], markersize=3.0,
-                linewidth=1.9 if series == 0 else 1.2, markerfacecolor=PAPER if series else colour,
+                *np.array(points).reshape(-1, 2).T, color=colour, linestyle=DASHES[series], marker=MARKERS[series],
+                markersize=3.0, linewidth=1.9 if series == 0 else 1.2, markerfacecolor=PAPER if series else colour,
             )  # fmt: skip
-            if line["chosen"] in line["k"]:
-                score = line["score"][line["k"].index(line["chosen"])]
-                if score is not None:
-                    axes.plot([at[line["chosen"]]], [score], MARKERS[series], color=colour, markersize=6.5)
+            if (own := dict(points).get(at.get(line["chosen"]))) is not None:
+                axes.plot([at[line["chosen"]]], [own], MARKERS[series], color=colour, markersize=6.5)
         step = max(1, -(-len(every) // 12))
         axes.set_xticks(range(0, len(every), step), [str(k) for k in every[::step]])
-        axes.set_xlabel(label)
         charts.score_ticks(axes, count=7)
-        axes.set_ylim(*tops(lines))
+        axes.set(xlabel=label, ylim=tops(lines))
         charts.grid(axes)
         return [
             Tip(at[k], score, f"{line['name']}, k = {k}", score, (*line["place"], i) if "place" in line else ())
@@ -133,15 +139,14 @@ def bars(
 ) -> Markup:
     """Horizontal bars with the name above and the number behind each; `place`: where the report has them by name."""
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         largest = max([*values.values(), 1e-9])
         for i, (label, value) in enumerate(values.items()):
             axes.barh([-i], [value / largest], height=0.34, color=SERIES[series])
             axes.annotate(label, (0, -i), (0, 6), ("data", "data"), "offset points", color=INK, va="bottom")
             text = f"{value:.{digits}f}"
             axes.annotate(text, (value / largest, -i), (4, 0), "data", "offset points", color=SOFT, va="center")
-        axes.set_xlim(0, 1.16)
-        axes.set_ylim(-len(values) + 0.55, 0.8)
+        axes.set(xlim=(0, 1.16), ylim=(-len(values) + 0.55, 0.8))
         axes.axis("off")
         return [
             Tip(value / largest, -i, label, value, (*place, label) if place else ())
@@ -152,22 +157,17 @@ def bars(
     return charts.chart(name, heard, (charts.WIDE[0], 34 * len(values) + 8), draw, left=4, bottom=4, top=4)
 
 
-def shorten(names: Iterable[str], most: int = 20) -> dict[str, str]:
+def shorten(names: Iterable[str]) -> dict[str, str]:
     """Paths without the folders that all of them begin and end with, and without what is too long at their begin."""
     parts = {name: name.split("/") for name in names}
-    every = [*parts.values()]
-    first, last = _shared(every), _shared([item[::-1] for item in every])
-    results = {}
-    for name, item in parts.items():
-        text = "/".join(item[first : len(item) - last]) or name
-        results[name] = text if len(text) <= most else f"…{text[1 - most :]}"
-    return results
+    first, last = _shared(parts.values()), _shared(item[::-1] for item in parts.values())
+    texts = {name: "/".join(item[first : len(item) - last]) or name for name, item in parts.items()}
+    return {name: text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}" for name, text in texts.items()}
 
 
-def _shared(items: list[list[str]]) -> int:
+def _shared(items: Iterable[list[str]]) -> int:
     """How many parts all of them begin with."""
-    same = [len(set(column)) == 1 for column in zip(*items, strict=False)]
-    return same.index(False) if False in same else len(same)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*items, strict=False)))
 
 
 def differences(items: Sequence[dict[str, Any]]) -> Markup:
@@ -175,29 +175,17 @@ def differences(items: Sequence[dict[str, Any]]) -> Markup:
     named = [f"{item['of']} against {item['against']}" for item in items]
     short = shorten({name: None for item in items for name in (item["against"], item["of"])})
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         tips = []
         axes.axvline(0, color=SOFT, linewidth=0.9)
         for i, (item, name) in enumerate(zip(items, named, strict=True)):
-            place = ("differences", i)
-            axes.annotate(
-                f"{short[item['of']]} against {short[item['against']]}", (0, -i), (1, 5), ("axes fraction", "data"),
-                "offset points", color=INK, va="bottom",
-            )  # fmt: skip
-            if item["interval"] is not None:
-                axes.plot(item["interval"], [-i, -i], color=SERIES[0], linewidth=4, alpha=0.28, solid_capstyle="butt")
-                for end, bound in enumerate(item["interval"]):
-                    told = f"{name}, 95 % interval {('from', 'to')[end]}"
-                    tips.append(Tip(bound, -i, told, bound, (*place, "interval", end)))
+            tips += _band(axes, -i, item["interval"], name, ("differences", i, "interval"))
             if item["difference"] is not None:
                 axes.plot([item["difference"]], [-i], "o", color=SERIES[0])
-                tips.append(Tip(item["difference"], -i, name, item["difference"], (*place, "difference")))
-        axes.set_ylim(-len(items) + 0.4, 0.75)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
+                place = ("differences", i, "difference")
+                tips.append(Tip(item["difference"], -i, name, item["difference"], place))
+        _list(axes, [f"{short[item['of']]} against {short[item['against']]}" for item in items])
         axes.margins(0.06, None)
-        charts.score_ticks(axes, "x", 6)
-        charts.grid(axes, "x")
         return tips
 
     says = "Differences: " + "; ".join(
@@ -213,7 +201,9 @@ def videos(rows: Sequence[Video], metric: str) -> Markup:
     known = {row["video"]: (score, max(row["labelled"], 1)) for row in rows if (score := row["score"]) is not None}
     number_of = {row["video"]: i for i, row in enumerate(rows)}
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
+        from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
         worst = worst_of(rows)
         for name, (x, y) in known.items():
             number = worst.index(name) + 1 if name in worst else 0
@@ -221,12 +211,13 @@ def videos(rows: Sequence[Video], metric: str) -> Markup:
                 [x], [y], "s" if number else "o", color=SERIES[1] if number else SERIES[0], alpha=1 if number else 0.6,
                 markerfacecolor=PAPER if number else SERIES[0],
             )  # fmt: skip
-        axes.set_yscale("log")
+        axes.set(yscale="log", xlabel=f"{metric} within the video")
         axes.margins(0.06, 0.12)
-        axes.set_xlabel(f"{metric} within the video")
         axes.set_title("annotated frames", color=SOFT)
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         charts.score_ticks(axes, "x", 6)
-        _log_ticks(axes)
         charts.grid(axes, "both")
         _number(axes, [known.get(name) for name in worst])
         return [Tip(x, y, name, x, ("videos", number_of[name], "score")) for name, (x, y) in known.items()]
@@ -247,18 +238,7 @@ def _number(axes: Axes, points: Sequence[tuple[float, float] | None]) -> None:
         free = [spot for spot in BESIDE if all(np.hypot(*(at + spot - other)) > APART for other in taken)]
         spot = np.array(free[0] if free else BESIDE[0])
         taken.append(at + spot)
-        axes.annotate(
-            str(number), point, spot * 0.72, "data", "offset points", ha="center", va="center", color=INK,
-        )  # fmt: skip
-
-
-def _log_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.annotate(str(number), point, spot * 0.72, "data", "offset points", ha="center", va="center", color=INK)
 
 
 def worst_of(rows: Sequence[Video], count: int = WORST) -> list[str]:
@@ -270,19 +250,14 @@ def worst_of(rows: Sequence[Video], count: int = WORST) -> list[str]:
 STARTS = (("single heads", 2), ("equal weights", 3), ("greedy selection", 4), ("drawn", 0), ("refined", 1),
           ("grid", 0), ("given weights", 5))  # fmt: skip
 """Kinds of trials and their series."""
+KINDS = {None: "drawn", "equal": "equal weights", "greedy": "greedy selection", "refined": "refined", "grid": "grid",
+         "given": "given weights"}  # fmt: skip
+"""What a trial started as -> its kind; of the others, the names of heads, it is "single heads"."""
 
 
 def kind_of(start: str | None) -> str:
     """The kind of trial, as `STARTS` names it."""
-    if start is None:
-        return "drawn"
-    return {
-        "equal": "equal weights",
-        "greedy": "greedy selection",
-        "refined": "refined",
-        "grid": "grid",
-        "given": "given weights",
-    }.get(start, "single heads")
+    return KINDS.get(start, "single heads")
 
 
 def history(search: dict[str, Any]) -> Markup:
@@ -290,7 +265,7 @@ def history(search: dict[str, Any]) -> Markup:
     scores = np.array([np.nan if s is None else s for s in search["score"]])
     kinds = [kind_of(start) for start in search["start"]]
 
-    def draw(figure: Figure, axes: Axes) -> list[Tip]:
+    def draw(axes: Axes) -> list[Tip]:
         best = np.fmax.accumulate(scores)
         axes.step(np.arange(1, len(scores) + 1), best, where="post", color=INK, linewidth=1.2)
         for name, series in STARTS:

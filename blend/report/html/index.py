@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing_extensions import TypedDict
 
 from blend.report import pointers
 from blend.report.html import sections
-from blend.report.html.cards import list_cards
+from blend.report.leaderboard import list_cards
 from blend.report.schema import Baseline, Interval, Score, Way
 from extract import config as configs
 from extract.runtime import inputs, run_folder
@@ -39,26 +38,6 @@ ListedMultitask = TypedDict("ListedMultitask", {
 })  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A number as text, a note below it, and whether it leads on held-out videos."""
-
-    number: str = ""
-    note: str = ""
-    leads: bool = False
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A finished blend: what it is of, the link to its report, its numbers by COLUMNS, and when it was made."""
-
-    title: str
-    link: str
-    metric: str
-    cells: dict[str, Cell]
-    date: str
-
-
 def write(work: Path) -> None:
     """Write `<work>/index.html`, unless that is what it says already."""
     text = render(work)
@@ -71,18 +50,16 @@ def render(work: Path) -> str:
     """The page. Equal reports give equal bytes."""
     places = [place for place in (*NAMES, *SUBTASKS) if (work / "blend" / place).is_dir()]
     entries = {place: read(work / "blend" / place, place) for place in places}
-    return sections.render(
-        "index",
-        {},
-        title=f"Runs in {work.resolve().name}",
-        entries=[entry for entry in entries.values() if entry is not None],
-        unfinished=[place for place, entry in entries.items() if entry is None],
-        columns=COLUMNS,
-    )
+    finished = [entry for entry in entries.values() if entry is not None]
+    unfinished = [place for place, entry in entries.items() if entry is None]
+    title = f"Runs in {work.resolve().name}"
+    return sections.render("index", {}, title=title, entries=finished, unfinished=unfinished, columns=COLUMNS)
 
 
-def read(folder: Path, place: str) -> Entry | None:
-    """The blend of a task, by its folder; None where there is none that is finished and can be read."""
+def read(folder: Path, place: str) -> dict[str, Any] | None:
+    """The blend of a task, by its folder: what it is of, the link to its report, its numbers by COLUMNS, when it was
+    made. None where there is none that is finished and can be read.
+    """
     file, done = folder / "report.json", folder / run_folder.DONE
     try:
         inputs.need(done)
@@ -96,28 +73,27 @@ def read(folder: Path, place: str) -> Entry | None:
         return None  # somebody is making it, an older version has made it, or it is none of ours
     task = (SINGLE_TASKS | SUBTASKS).get(place)
     title = "Multi-task challenge" if task is None else task.title + (", its part" if task.within else "")
-    return Entry(title, quote(f"blend/{place}/report.html"), report["metric"], cells, date)
+    link = quote(f"blend/{place}/report.html")
+    return {"title": title, "link": link, "metric": report["metric"], "cells": cells, "date": date}
 
 
-def _cells(report: Any) -> dict[str, Cell]:
+def _cells(report: Any) -> dict[str, dict[str, Any]]:
+    """By column: a number as text, a note below it, and whether it leads on held-out videos."""
     return {
-        card.name: Cell(
-            pointers.format_number(pointers.value(report, pointers.pointer(*card.place)), 3),
-            pointers.plain(card.note, report, 3) if card.name in ("expected", "best head") else "",
-            card.leads,
-        )
+        card.name: {
+            "number": pointers.format_number(pointers.value(report, pointers.pointer(*card.place)), 3),
+            "note": pointers.plain(card.note, report, 3) if card.name in ("expected", "best head") else "",
+            "leads": card.leads,
+        }
         for card in list_cards(report)
     }
 
 
-def _multitask_cells(report: Mapping[str, Any]) -> dict[str, Cell]:
-    numbers = (report[key] for key in ("expected", "submitted", "best_heads", "equal", "test"))
-    result = {
-        name: Cell(pointers.format_number(number, 3))
-        for name, number in zip(COLUMNS, numbers, strict=True)
-        if number is not None
+def _multitask_cells(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    band = report["interval"]
+    notes = {"expected": f"95 % interval {band[0]:.3f} to {band[1]:.3f}"} if band is not None else {}
+    return {
+        column: {"number": pointers.format_number(report[key], 3), "note": notes.get(column, ""), "leads": False}
+        for column, key in zip(COLUMNS, ("expected", "submitted", "best_heads", "equal", "test"), strict=True)
+        if report[key] is not None
     }
-    if report["interval"] is not None and "expected" in result:
-        low, high = report["interval"]
-        result["expected"] = Cell(result["expected"].number, f"95 % interval {low:.3f} to {high:.3f}")
-    return result

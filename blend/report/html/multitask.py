@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
+
 from blend.report import unlabelled
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
 from blend.report.schema import MultitaskReport
@@ -15,20 +17,18 @@ WHOLE = "P_MTL"
 
 
 def places(report: MultitaskReport) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
-    """A line for each part, the last for the whole: its name, and where in the report its numbers stand."""
-    results = []
-    for name in report["parts"]:
-        part = ("parts", name)
-        test = (*part, "test", "score") if report["parts"][name]["test"] is not None else ()
-        results.append((name, _places(part, (*part, "best_head", "score"), test)))
-    whole = _places((), ("best_heads",), ("test",) if report["test"] is not None else ())
-    return [*results, (WHOLE, whole)]
+    """A line for each part, the last for the whole: its name, and where in the report the number of each column stands
+    (an empty path: there is no such number).
+    """
+    keys = {"equal": "equal", "blend": "submitted", "held out": "expected", "95 % interval": "interval"}
 
+    def line(at: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        tested = value(report, pointer(*at, "test")) is not None
+        columns = {column: (*at, key) for column, key in keys.items()}
+        return {"best head": (*at, *best), **columns, "test": (*at, *test) if tested else ()}
 
-def _places(at_: tuple[str, ...], best: tuple[str, ...], test: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """By column; an empty path: there is no such number."""
-    names = {"equal": "equal", "blend": "submitted", "held out": "expected", "95 % interval": "interval"}
-    return {"best head": best, **{column: (*at_, key) for column, key in names.items()}, "test": test}
+    parts = [(name, line(("parts", name), ("best_head", "score"), ("test", "score"))) for name in report["parts"]]
+    return [*parts, (WHOLE, line((), ("best_heads",), ("test",)))]
 
 
 def rows(report: MultitaskReport) -> list[tuple[str, ...]]:
@@ -84,24 +84,15 @@ def render(report: MultitaskReport) -> str:
     """The page: a table, and links to the parts' own reports."""
     from blend.report.html import sections
 
+    compared = [name for name, part in report["parts"].items() if (part["unlabelled_test"] or {}).get("shares")]
     return sections.render(
-        "multitask",
-        report,
-        title="Multi-task challenge",
-        header=HEADER,
-        rows=places(report),
-        lines=lines(report),
-        caveats=caveats(report),
-        compared=[name for name, part in report["parts"].items() if (part["unlabelled_test"] or {}).get("shares")],
-        faces=False,
-        scripts=[],
-    )
+        "multitask", report, title="Multi-task challenge", header=HEADER, rows=places(report), lines=lines(report),
+        caveats=caveats(report), compared=compared, faces=False, scripts=[],
+    )  # fmt: skip
 
 
 def show(report: MultitaskReport, folder: Path) -> None:
     """Print the table, what it means, and where the files are."""
-    from rich import box
-
     out = console()
     out.print(number_table(HEADER, rows(report), title=f"mtl: {report['metric']} on validation", box=box.SIMPLE))
     for line in lines(report):

@@ -19,7 +19,7 @@ from blend.report import pointers, published
 from blend.report.html import charts_outputs, charts_scores
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
-from blend.report.summary import TUNED_HERE
+from blend.report.summary import TUNED_HERE, mean_weights
 from heads.abaw.tasks import SINGLE_TASKS, Labels
 
 if TYPE_CHECKING:  # what makes them reads pictures and compiles kernels; index.html has neither
@@ -78,16 +78,11 @@ def scores(report: Report) -> Markup:
         ("all held-out videos together", (*path, "pooled"), ""),
         ("optimism", ("optimism",), "what is gained on the videos it was made from"),
     ]
+    chosen = next((row["name"] for row in rows if row["submitted"]), None)
     return render(
-        "scores",
-        report,
-        header=HEADER,
-        rows=[(row["name"], row["from"]) for row in rows],
-        chosen=next((row["name"] for row in rows if row["submitted"]), None),
-        chart=charts_scores.leaderboard(rows),
-        folds=folds,
-        tuned_here=TUNED_HERE if report["heads_tuned_here"] else "",
-    )
+        "scores", report, header=HEADER, rows=[(row["name"], row["from"]) for row in rows], chosen=chosen, folds=folds,
+        chart=charts_scores.leaderboard(rows), tuned_here=TUNED_HERE if report["heads_tuned_here"] else "",
+    )  # fmt: skip
 
 
 def smoothing(report: Report) -> Markup:
@@ -99,9 +94,8 @@ def smoothing(report: Report) -> Markup:
         title = "equal weights" if name == "equal" else name
         line = _line(title, heads["k"], values, series, report["baselines"][name]["k"])
         lines.append(line | {"place": ("heads_against_k", "score", name)})
-    label = f"k ({kernel}; {'sigma' if kernel == 'gaussian' else 'the mean over 2k + 1 frames'})"
-    if kernel == "median":
-        label = "k (median of 2k + 1 frames)"
+    means = {"gaussian": "gaussian; sigma", "median": "median of 2k + 1 frames"}
+    label = f"k ({means.get(kernel, f'{kernel}; the mean over 2k + 1 frames')})"
     chart = charts_scores.against_k("smoothing-chart", curve["k"], lines, label)
     return render("smoothing", report, lines=lines, chart=chart, published=_published(report, lines))
 
@@ -113,10 +107,8 @@ def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: Any)
 
 def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The published curves with ours beside them."""
-    videos = report["videos"]
-    curves = published.curves(
-        report["task"], [item["video"] for item in videos], sum(video["labelled"] for video in videos)
-    )
+    names, labelled = ([video[key] for video in report["videos"]] for key in ("video", "labelled"))
+    curves = published.curves(report["task"], names, sum(labelled))
     if not curves:
         return None
     theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
@@ -128,8 +120,7 @@ def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | 
 
 def weights(report: Report) -> Markup:
     """Bars, or a table where every output has weights of its own."""
-    mean = {head: sum(w) / len(w) if isinstance(w, list) else w for head, w in report["weights"].items()}
-    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+    ranked = mean_weights(report)
     each = any(isinstance(w, list) for w in report["weights"].values())
     shown = {head: w for head, w in ranked.items() if w > 0}
     place = () if each else ("weights",)
@@ -142,32 +133,24 @@ def search(report: Report) -> Markup:
     result = report["search"]
     if not result["score"]:
         return Markup()
-    matter = {name: share for name, share in (result["importance"] or {}).items() if share >= LEAST}
-    return render(
-        "search",
-        report,
-        kinds=charts_scores.kinds(result),
-        history=charts_scores.history(result),
-        importance=charts_scores.bars("importance-chart", "Importance", matter, 2, place=("search", "importance"))
-        if result["importance"]
-        else None,
-    )
+    importance = None
+    if result["importance"]:
+        matter = {name: share for name, share in result["importance"].items() if share >= LEAST}
+        importance = charts_scores.bars("importance-chart", "Importance", matter, 2, place=("search", "importance"))
+    history = charts_scores.history(result)
+    return render("search", report, kinds=charts_scores.kinds(result), history=history, importance=importance)
 
 
 def outputs(report: Report) -> Markup:
     """Score of every output, with the numbers that it has of its own, and the task's own pictures."""
     task = SINGLE_TASKS[report["task"]]
     return render(
-        "outputs",
-        report,
-        unit=task.unit,
+        "outputs", report, unit=task.unit, labels=task.labels, held_out=report["per_output_held_out"],
         names=[task.describe(name) for name in report["per_output"]],
         told=list(next(iter(report["decisions"].values()), {})),
-        labels=task.labels,
-        held_out=report["per_output_held_out"],
         own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
         charts=PICTURES[task.labels](report),
-    )
+    )  # fmt: skip
 
 
 def _thresholds(report: Report) -> list[Markup]:
@@ -175,9 +158,8 @@ def _thresholds(report: Report) -> list[Markup]:
     curves = report.get("threshold_curves")
     if curves is None or not report["thresholds"]:
         return []
-    chosen = enumerate(zip(report["per_output"], report["thresholds"], strict=True))
-    told = SINGLE_TASKS[report["task"]].describe
-    return [charts_outputs.threshold(i, name, curves, cut, told(name)) for i, (name, cut) in chosen]
+    chosen, told = zip(report["per_output"], report["thresholds"], strict=True), SINGLE_TASKS[report["task"]].describe
+    return [charts_outputs.threshold(i, name, curves, cut, told(name)) for i, (name, cut) in enumerate(chosen)]
 
 
 def _density(report: Report) -> list[Markup]:
@@ -188,7 +170,7 @@ def _density(report: Report) -> list[Markup]:
     across, up, *_ = report["per_output"]
     axes = {name: (across, up, False) for name in ("truth", "blend")}
     axes |= {name: ("truth", "blend", True) for name in report["per_output"]}
-    return [charts_outputs.density(name, name, cells[name], *of) for name, of in axes.items()]
+    return [charts_outputs.density(name, cells[name], *of) for name, of in axes.items()]
 
 
 PICTURES: dict[Labels, Callable[[Report], Any]] = {
@@ -202,11 +184,12 @@ PICTURES: dict[Labels, Callable[[Report], Any]] = {
 def reliability(report: Report) -> Markup:
     """Predicted against observed, per output."""
     bins = report["reliability"]
-    values = SINGLE_TASKS[report["task"]].is_regression
-    low = -1.0 if values else 0.0
-    told = SINGLE_TASKS[report["task"]].describe
-    drawn = [charts_outputs.reliability(i, name, item, low, told(name)) for i, (name, item) in enumerate(bins.items())]
-    return render("reliability", report, values=values, charts=drawn)
+    task = SINGLE_TASKS[report["task"]]
+    drawn = [
+        charts_outputs.reliability(i, name, item, float(task.lowest), task.describe(name))
+        for i, (name, item) in enumerate(bins.items())
+    ]
+    return render("reliability", report, values=task.is_regression, charts=drawn)
 
 
 def videos(report: Report, has_timeline: bool) -> Markup:
@@ -216,15 +199,12 @@ def videos(report: Report, has_timeline: bool) -> Markup:
     ranked = sorted(number, key=lambda name: (rows[number[name]]["influence"] or 0.0, name))
     people = [(entry["influence"] or 0.0, entry["person"], i) for i, entry in enumerate(report["people"] or [])]
     return render(
-        "videos",
-        report,
-        values=SINGLE_TASKS[report["task"]].is_regression,
-        chart=charts_scores.videos(rows, report["metric"]),
+        "videos", report, values=SINGLE_TASKS[report["task"]].is_regression,
+        chart=charts_scores.videos(rows, report["metric"]), ranked=[number[name] for name in ranked],
         worst=[number[name] for name in charts_scores.worst_of(rows)],
-        ranked=[number[name] for name in ranked],
         people=[(name, i) for _, name, i in sorted(people)],
         places={name: place for place, name in enumerate(sorted(number))} if has_timeline else None,
-    )
+    )  # fmt: skip
 
 
 def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Markup:
@@ -234,22 +214,19 @@ def timeline(report: Report, made: Timeline | None, faces: Faces | None) -> Mark
     names = made.about["names"]
     influence = {row["video"]: row["influence"] or 0.0 for row in report["videos"]}
     return render(
-        "timeline",
-        report,
-        values=SINGLE_TASKS[report["task"]].is_regression,
+        "timeline", report, values=SINGLE_TASKS[report["task"]].is_regression,
         about=made.about | {"faces": [list(frame) for frame in faces.frames] if faces is not None else None},
         ranked=sorted(range(len(names)), key=lambda v: (influence.get(names[v], 0.0), names[v])),
-        data=made.data,
-        strips=faces.strips if faces is not None else (),
-    )
+        data=made.data, strips=faces.strips if faces is not None else (),
+    )  # fmt: skip
 
 
 def data(report: Report) -> Markup:
     """Frames, gaps, invalid labels, and how often everything occurs in train and validation."""
     facts = report["data"]
     parts = [part for part in PARTS if facts[part] is not None]
-    values, here = SINGLE_TASKS[report["task"]].is_regression, facts["validation"]["outputs"]
-    if values:
+    task, here = SINGLE_TASKS[report["task"]], facts["validation"]["outputs"]
+    if task.is_regression:
         drawn = [
             charts_outputs.histogram(name, {part: facts[part]["outputs"][name]["frames"] for part in parts})
             for name in here
@@ -257,9 +234,9 @@ def data(report: Report) -> Markup:
     else:
         train = facts["train"]["outputs"] if facts["train"] else {name: {"rate": None} for name in here}
         rows = [(name, train[name]["rate"], item["rate"]) for name, item in here.items()]
-        drawn = [charts_outputs.balance(rows, "part of the annotated frames")]
-    names = {name: SINGLE_TASKS[report["task"]].describe(name) for name in here}
-    return render("data", report, values=values, parts=parts, charts=drawn, names=names)
+        drawn = [charts_outputs.balance(rows)]
+    names = {name: task.describe(name) for name in here}
+    return render("data", report, values=task.is_regression, parts=parts, charts=drawn, names=names)
 
 
 def unlabelled_test(report: Report) -> Markup:
@@ -272,10 +249,8 @@ def submission(report: Report) -> Markup:
     """What is handed in, and the other submissions."""
     sent, sure = report["submission"], report.get("filter")
     counts, path = sent["filled_by_head"], ("submission",)
-    rows: list[tuple[str, Any, int]] = []
-    if sure:
-        rows.append((f"{sure['head']} decides where it is above", ("filter", "t"), 3))
-    rows += [
+    rows: list[tuple[str, Any, int]] = [
+        *([(f"{sure['head']} decides where it is above", ("filter", "t"), 3)] if sure else []),
         ("lines, header included", (*path, "lines"), 3),
         ("frames", (*path, "frames"), 3),
         ("of these filled", (*path, "filled"), 3),

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from blend.pool.pool import Pool
 from extract.config import Corpus
@@ -45,13 +46,11 @@ def make(pool: Pool, corpus: Corpus) -> Faces | None:
     results = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
     if not any(strip for _, strip in results):
         return None
-    return Faces(tuple(chosen for chosen, _ in results), tuple(strip for _, strip in results))
+    return Faces(*zip(*results, strict=True))
 
 
 def _strip(video: VideoFolder, count: int) -> tuple[tuple[int, ...], str]:
     """(frame numbers, base64 JPEG of them side by side) of one video's folder."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         listed = video.list_frames()
     except InputError:

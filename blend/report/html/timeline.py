@@ -50,14 +50,10 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
     lines = Lines.of(pool, params, heads)
     stride, packed = _packed(pool, lines, budget)
     about = {
-        "outputs": list(pool.task.outputs),
-        "heads": [pool.heads[h] for h in heads],
-        "stride": stride,
-        "low": pool.task.lowest,
-        "thresholds": list(params.thresholds) if params.thresholds is not None else None,
-        "frames": [int(n) for n in np.diff(pool.offsets)],
-        "names": list(pool.videos),
-    }
+        "outputs": list(pool.task.outputs), "heads": [pool.heads[h] for h in heads], "stride": stride,
+        "low": pool.task.lowest, "thresholds": list(params.thresholds) if params.thresholds is not None else None,
+        "frames": np.diff(pool.offsets).tolist(), "names": list(pool.videos),
+    }  # fmt: skip
     return Timeline(about, tuple(base64.b64encode(item).decode("ascii") for item in packed))
 
 
@@ -90,12 +86,10 @@ class Lines:
             truth = np.full((len(decided), outputs), NOT_ANNOTATED, np.uint8)
             truth[rows] = np.rint((values.astype(np.float32) + 1) * 100)
             return Lines(np.asarray(decided, np.float32), pool.scores[list(heads)], truth, None, pool.present)
-        weight = dict(zip(params.heads, params.weights, strict=True))
-        blend = combine.scores(pool, [weight.get(head, 0.0) for head in pool.heads], params.kernel, params.k)
         truth = np.full((len(decided), outputs), UNKNOWN, np.uint8)
         truth[rows] = ON * task.as_columns(values, np.uint8)
         taken = np.asarray(task.as_columns(decided, np.uint8), np.uint8)
-        return Lines(blend, pool.scores[list(heads)], truth, taken, pool.present)
+        return Lines(combine.blend(pool, params), pool.scores[list(heads)], truth, taken, pool.present)
 
     def pack(self, first: int, last: int, stride: int, low: int) -> bytes:
         """Frames first .. last - 1, compressed: rows of bins, differences along time."""
@@ -112,8 +106,7 @@ class Lines:
         rows.append(_states(self.present[here, None].astype(np.uint8) * np.uint8(ON), starts))
         table = np.concatenate(rows)
         table[:, 1:] -= table[:, :-1].copy()  # modulo 256
-        pressed = zlib.compressobj(6, zlib.DEFLATED, 31)
-        return pressed.compress(table.tobytes()) + pressed.flush()
+        return zlib.compress(table.tobytes(), 6, wbits=31)
 
 
 def _packed(pool: Pool, lines: Lines, budget: int) -> tuple[int, list[bytes]]:

@@ -9,7 +9,7 @@ from extract.runtime.errors import Failed
 
 
 def test_the_face_moves_and_is_away_for_two_seconds_of_a_minute(tmp_path):
-    assert predict.make(tmp_path / "long.mp4", 60) == 60
+    predict.make(tmp_path / "long.mp4", 60)
     with av.open(str(tmp_path / "long.mp4")) as container:
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
         assert container.streams.video[0].average_rate == predict.RATE

@@ -346,7 +346,7 @@ def test_models_and_engines_are_loaded_with_the_first_video_only_and_engines_ane
             pd.testing.assert_frame_equal(table, first, check_exact=True)
     assert len(made) == 4
     with monkeypatch.context() as patch:
-        patch.setattr("blend.predict.features.check", lambda *given: 1 / 0)
+        patch.setattr("blend.predict.features.check_origin", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ready.predict(crops)
     pd.testing.assert_frame_equal(ready.predict(crops), first, check_exact=True)

@@ -7,15 +7,18 @@ import pytest
 
 from blend.report.html import charts, sections
 
+MARGINS = {"left": 34, "bottom": 32, "top": 20}
 
-def line(figure, axes):
+
+def line(axes):
     axes.plot([0, 1], [0.125, 0.987654], color=charts.SERIES[0], marker="s")
     axes.set_title("0.123456 <of> it")
     axes.annotate("0.987654", (0.5, 0.5))
+    return []
 
 
 def test_a_chart_is_well_formed_and_repeats_its_bytes():
-    svg = charts.chart("one", 'says "this" & that', (300, 200), line)
+    svg = charts.chart("one", 'says "this" & that', (300, 200), line, **MARGINS)
     root = ET.fromstring(svg)
     assert (root.get("width"), root.get("height")) == ("300", "200") and root.get("aria-label") == 'says "this" & that'
     texts = ["".join(node.itertext()) for node in root.iter("text")]
@@ -23,13 +26,14 @@ def test_a_chart_is_well_formed_and_repeats_its_bytes():
     assert not re.search(r"\d\.\d{3}", re.sub(r">[^<]*<", "><", svg)), "places have two"
     assert "font-family" not in svg and "font-size" in svg, "letters are the page's"
     assert "var(--s0)" in svg and charts.SERIES[0] not in svg
-    assert svg == charts.chart("one", 'says "this" & that', (300, 200), line)
+    assert svg == charts.chart("one", 'says "this" & that', (300, 200), line, **MARGINS)
 
 
 def test_two_charts_share_no_name():
-    ids = [re.findall(r' id="([^"]*)"', charts.chart(name, "", (200, 100), line)) for name in ("one", "two")]
+    svgs = [charts.chart(name, "", (200, 100), line, **MARGINS) for name in ("one", "two")]
+    ids = [re.findall(r' id="([^"]*)"', svg) for svg in svgs]
     assert ids[0] and not set(ids[0]) & set(ids[1])
-    svg = charts.chart("one", "", (200, 100), line)
+    svg = charts.chart("one", "", (200, 100), line, **MARGINS)
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', svg)) == set(ids[0])
 
 

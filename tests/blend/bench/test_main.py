@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.sweeps import sweep
 
-from blend.bench import __main__, measure, reference
+from blend.bench import __main__, reference
 from blend.bench import parts as bench_parts
 from blend.bench import pools as bench_pools
 from blend.search import objective
@@ -41,7 +41,7 @@ def test_pools_have_the_published_numbers_of_videos_and_frames_and_gaps(name):
 
 @pytest.mark.slow
 def test_every_part_runs_and_is_a_row_of_the_table():
-    found = measure.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
+    found = __main__.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
     rows = __main__.rows(found)
     assert [row[0].split(":")[0] for row in rows] == ["va", "va", "au", "memory, at most (va)"]
     assert "times" in rows[0][3] and all(len(row) == 4 for row in rows)
@@ -62,8 +62,8 @@ def test_the_search_is_timed_until_params_are_written(monkeypatch):
 
 def test_what_it_cannot_measure_is_one_line(tmp_path):
     with pytest.raises(InputError, match="--only pictures: no such part; there are au, expr, va, search, write"):
-        measure.main(("pictures",))
+        __main__.main(("pictures",))
     with pytest.raises(InputError, match="--scale 2: expected"):
-        measure.main(scale=2.0)
+        __main__.main(scale=2.0)
     with pytest.raises(InputError, match="no Parquet table"):
-        measure.main(("va",), tmp_path / "none.parquet", 0.01)
+        __main__.main(("va",), tmp_path / "none.parquet", 0.01)
