@@ -134,11 +134,8 @@ def fit(recipe: Recipe, stills: Stills) -> torch.nn.Module:
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-        seconds = time.monotonic() - began
-        print(
-            f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}: loss {np.mean(losses):.3f}, {seconds:.0f} s",
-            file=sys.stderr,
-        )
+        said = f"loss {np.mean(losses):.3f}, {time.monotonic() - began:.0f} s"
+        print(f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}: {said}", file=sys.stderr)
     return model.eval()
 
 
@@ -152,18 +149,10 @@ def save(model: torch.nn.Module, path: Path) -> None:
     with write_whole(path) as temporary, warnings.catch_warnings():
         # The exporter that traces keeps nn.Linear as the single closing Gemm; its deprecation notice is no news here.
         warnings.simplefilter("ignore")
+        plain, example = model.to(memory_format=torch.contiguous_format), torch.zeros(1, 3, 112, 112)  # type: ignore[call-overload]
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-        axes = {"input": {0: "batch"}, "output": {0: "batch"}}
-        example = torch.zeros(1, 3, 112, 112)
-        torch.onnx.export(
-            model.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            (example,),
-            str(temporary),
-            dynamo=False,
-            opset_version=17,
-            dynamic_axes=axes,
-            **names,
-        )
+        names["dynamic_axes"] = {"input": {0: "batch"}, "output": {0: "batch"}}
+        torch.onnx.export(plain, (example,), str(temporary), dynamo=False, opset_version=17, **names)
         last = onnx.load(temporary).graph.node[-1]
         if last.op_type != "Gemm":
             raise RuntimeError(f"{path}: the last node is {last.op_type}, expected Gemm; its input is the embedding")
