@@ -6,9 +6,7 @@ play other scenes, so this corpus knows nothing of the demo's test videos.
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from extract.config import Corpus, TaskPaths
@@ -55,16 +53,8 @@ def _render(frames: Path, videos: list[tuple[int, str]], processes: int) -> None
     todo = [(frames, *video) for video in videos if not (frames / _name(*video)).is_dir()]
     frames.mkdir(parents=True, exist_ok=True)
     with progress("render the videos", len(todo), "videos") as bar:
-        for _ in _rendered(todo, processes):
+        for _ in corpus.run_jobs(_video, todo, processes):
             bar.advance()
-
-
-def _rendered(todo: list[tuple[Path, int, str]], processes: int) -> Iterator[None]:
-    if processes == 1 or len(todo) < 2:
-        yield from map(_video, todo)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_video, todo)
 
 
 def _video(job: tuple[Path, int, str]) -> None:

@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,8 @@ def read(path: Path, code: str | None = None) -> list[dict[str, Any]]:
     wanted = code if code is not None else results[-1]["code"] if results else None
     kept = [line for line in results if line["code"] == wanted]
     if len(kept) < len(results):
-        print(
-            f"{path}: {len(results) - len(kept)} of {len(results)} results are of other code: not counted",
-            file=sys.stderr,
-        )
+        others = f"{len(results) - len(kept)} of {len(results)} results"
+        print(f"{path}: {others} are of other code: not counted", file=sys.stderr)
     return kept
 
 
@@ -114,6 +112,13 @@ def _begin() -> None:
 
     numba.set_num_threads(1)
     process.end_with_parent()
+
+
+def select(option: str, value: str, known: Collection[str]) -> list[str]:
+    """One of the known values of a command's option, or all. Raises InputError for another."""
+    if value not in (*known, "all"):
+        raise InputError(f"--{option} {value}: no such {option}; there are {', '.join(known)} and all")
+    return list(known) if value == "all" else [value]
 
 
 def code_of(module: str) -> str:
