@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from blend import single_task
-from blend.config import Config, SearchOptions
+from blend.config import Config, RunRequest
 from blend.pool import provenance
 from blend.report import schema
 from blend.report.html import multitask as multitask_page
@@ -32,60 +32,39 @@ from heads.abaw.tasks import MTL, SUBTASKS
 METRIC = "P_MTL = mean CCC + macro F1 + mean F1"
 
 
-def main(
-    config: Config,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> MultitaskReport:
+def main(config: Config, asked: RunRequest) -> MultitaskReport:
     """Blend each part into `<work>/blend/mtl/{va,expr,au}/`, then join them in `<work>/blend/mtl/`; returns the report.
 
-    `heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `predictions` has a folder for
-    each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError for bad
-    input.
+    `asked.heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `asked.predictions` has a
+    folder for each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError
+    for bad input.
     """
-    while (report := _run_once(config, work, seed, heads, predictions, submissions, options)) is None:
+    while (report := _run_once(config, asked)) is None:
         pass
     return report
 
 
-def _run_once(
-    config: Config,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> MultitaskReport | None:
+def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
     for place, part in SUBTASKS.items():
         step(place)
-        study = replace(options, study=f"{options.study}/{part.name}")
-        own = single_task.main(
-            config,
-            place,
-            work,
-            seed,
-            own_heads(heads, part.name),
-            own_predictions(predictions, part.name),
-            submissions,
-            study,
-        )
-        reports[part.name] = own
-    out = work / "blend" / MTL
-    paths = extract_run.resolve(config, work).corpus.task(MTL)
+        reports[part.name] = single_task.main(config, request_part(asked, place, part.name))
+    paths = extract_run.resolve(config, asked.work).corpus.task(MTL)
     with ExitStack() as hold:
-        for folder in (out, *(out / part for part in reports)):
+        for folder in (asked.out, *(asked.out / part for part in reports)):
             hold.enter_context(run_folder.hold_folder(folder))
-        if not all(_is_of(out / part, report) for part, report in reports.items()):
+        if not all(_is_of(asked.out / part, report) for part, report in reports.items()):
             return None
-        return _joined(out, paths.test, reports, seed, began)
+        return _joined(asked.out, paths.test, reports, asked.seed, began)
+
+
+def request_part(asked: RunRequest, place: str, part: str) -> RunRequest:
+    """What is asked for of one part. Raises InputError as `own_heads` and `own_predictions`."""
+    options = replace(asked.options, study=f"{asked.options.study}/{part}")
+    heads, predictions = own_heads(asked.heads, part), own_predictions(asked.predictions, part)
+    return replace(asked, task=place, heads=heads, predictions=predictions, options=options)
 
 
 def _is_of(folder: Path, report: Report) -> bool:
@@ -138,9 +117,8 @@ def join(parts: list[Path], header: str, out: Path) -> None:
                     raise RuntimeError(f"{out}: {image} and {rest} are on one line")
                 images.append(image)
                 handle.write(",".join((image, *values)) + "\n")
-        if problems := submission_check.list_problems(
-            temporary, submission_check.Template(out, KINDS[MTL], header, images)
-        ):
+        template = submission_check.Template(out, KINDS[MTL], header, images)
+        if problems := submission_check.list_problems(temporary, template):
             line, what = problems[0]
             raise RuntimeError(f"{out}: line {line}: {what}")
 

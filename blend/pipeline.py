@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from blend.config import Config, SearchOptions
+from blend.config import Config, RunRequest, SearchOptions
 from blend.crossfit import estimate
 from blend.crossfit.outcome import CROSS_FITTED, EQUAL, TUNED, BlendResult, ResultBuilder
 from blend.decision import combine
@@ -37,18 +37,10 @@ BLEND = "blend"
 RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 
-def run_blend(
-    config: Config,
-    sources: BlendInputs,
-    values: LoadedPools | None,
-    work: Path,
-    out: Path,
-    submissions: int,
-    options: SearchOptions,
-) -> tuple[Report, list[str]]:
-    """Write everything but DONE into `out`; returns the report and the results' names. `values`: as read before."""
+def run_blend(config: Config, sources: BlendInputs, values: LoadedPools, asked: RunRequest) -> tuple[Report, list[str]]:
+    """Write everything but DONE into the blend's folder; returns the report and the results' names."""
+    work, out, options = asked.work, asked.out, asked.options
     watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
-    values = values if values is not None else blend_inputs.load_pools(sources)
     target = blend_inputs.submission_pool(sources, values)
     watch.lap("reading")
     result = (search_shared if options.shared else _search_alone)(values.validation, sources, out, options)
@@ -63,7 +55,7 @@ def run_blend(
     submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources)
     watch.lap("estimate")
-    others = _write_alternatives(out, values, target, outcome, submissions, sources)
+    others = _write_alternatives(out, values, target, outcome, asked.submissions, sources)
     learnt_from_both = values.learnt_from_both if target is values.both else ()
     report = report_report.build(
         values.validation,
