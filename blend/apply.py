@@ -139,19 +139,12 @@ def main(
 def drop_unused(blend: Blend) -> Blend:
     """The blend of the heads that weigh something or decide something."""
     params = blend.params
-    kept = [
-        (head, weight)
+    kept = {
+        head: weight
         for head, weight in zip(params.heads, params.weights, strict=True)
-        if (any(weight) if isinstance(weight, tuple) else weight) or head in _named(params)
-    ]
-    values = replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
-    return replace(blend, params=values)
-
-
-def _named(params: Params) -> tuple[str, ...]:
-    """Heads that optional parts of the blend look at."""
-    chosen = getattr(params, "filter", None)
-    return (chosen[0],) if chosen else ()
+        if (any(weight) if isinstance(weight, tuple) else weight) or (params.filter and head == params.filter[0])
+    }
+    return replace(blend, params=replace(params, heads=tuple(kept), weights=tuple(kept.values())))
 
 
 EXAMPLES = """Examples:

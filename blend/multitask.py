@@ -131,16 +131,14 @@ def sum_reports(reports: dict[str, Report], seed: int) -> MultitaskReport:
     parts = {name: _part(report) for name, report in reports.items()}
     intervals = [interval for part in parts.values() if (interval := part["interval"]) is not None]
     sent = next(iter(reports.values()))["submission"]
+    summed = ("equal", "submitted", "searched", "expected", "cross_fitted")
+    sums: Any = {key: _sum([part[key] for part in parts.values()]) for key in summed}  # type: ignore[literal-required]
     tested = [test["score"] for part in parts.values() if (test := part["test"]) is not None]
     return {
         "task": MTL,
         "metric": METRIC,
         "best_heads": _sum([part["best_head"]["score"] for part in parts.values()]),
-        "equal": _sum([part["equal"] for part in parts.values()]),
-        "submitted": _sum([part["submitted"] for part in parts.values()]),
-        "searched": _sum([part["searched"] for part in parts.values()]),
-        "expected": _sum([part["expected"] for part in parts.values()]),
-        "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
+        **sums,
         "interval": [sum(side) for side in zip(*intervals, strict=True)] if len(intervals) == len(parts) else None,
         "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
         "test": _sum(tested) if len(tested) == len(parts) else None,
@@ -155,24 +153,12 @@ def sum_reports(reports: dict[str, Report], seed: int) -> MultitaskReport:
 def _part(report: Report) -> Part:
     crossed, heads = report["cross_fitted"], report["heads"]
     best = max(heads, key=lambda head: (heads[head] is not None, heads[head] or 0.0))
-    return {
-        "metric": report["metric"],
-        "select": report["select"],
-        "best_head": {"name": best, "score": heads[best]},
-        "equal": report["equal"],
-        "submitted": report["submitted"],
-        "searched": report["searched"],
-        "expected": report["expected"],
-        "cross_fitted": crossed["pooled"] if crossed is not None else None,
-        "optimism": report["optimism"],
-        "interval": report["interval"],
-        "ways": report["ways"],
-        "per_output": report["per_output"],
-        "frames": report["frames"],
-        "test": report["test"],
-        "unlabelled_test": report["unlabelled_test"],
-        "report": f"{report['task']}/report.json",
-    }
+    kept = ("metric", "select", "equal", "submitted", "searched", "expected", "optimism", "interval", "ways")
+    kept += ("per_output", "frames", "test", "unlabelled_test")
+    part: Any = {key: report[key] for key in kept}  # type: ignore[literal-required]
+    part["best_head"] = {"name": best, "score": heads[best]}
+    part["cross_fitted"] = crossed["pooled"] if crossed is not None else None
+    return part | {"report": f"{report['task']}/report.json"}  # type: ignore[no-any-return]
 
 
 def _sum(scores: list[float | None]) -> float | None:

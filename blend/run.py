@@ -213,7 +213,10 @@ def command(
         given = external.parse(predictions or [])
         names = _split_heads(heads)
         settings = extract_config.load(Config, config, overrides)
-        _check_storage(storage)  # not after hours
+        if storage:  # not after hours
+            from heads.tune import storage as tune_storage
+
+            tune_storage.parse(storage)
         folder = work or Path("runs") / settings.corpus.name
         if task == ALL and (given or study or names):
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
@@ -251,13 +254,6 @@ def _run_tasks(
         if shown_in is not None:
             _show(name, reports[name], shown_in)
     return reports, refused
-
-
-def _check_storage(storage: str) -> None:
-    if storage:
-        from heads.tune import storage as tune_storage
-
-        tune_storage.parse(storage)
 
 
 def _split_heads(heads: str | None) -> list[str] | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from blend.crossfit.estimate import CrossFit, evaluate, split
 from blend.crossfit.folded import LeftOut
 from blend.crossfit.solvers import NONE, Candidate, Heads, Options, Solution, Solver, average, make_solver, options
 from blend.decision import combine, fixed, smooth
-from blend.decision.params import Params
+from blend.decision.params import Params, as_weights
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
@@ -198,24 +199,13 @@ class Selection:
 
     def params(self, candidate: Candidate, solution: Solution) -> Params:
         """A solution as params of the whole pool: copies of heads weigh nothing."""
-        task, heads = self.pool.task, self.pool.heads
-        weights = tuple(
-            float(row[0]) if (row == row[0]).all() else tuple(float(w) for w in row) for row in solution.weights
-        )
-        optional = {
-            key: None if value is None else tuple(float(number) for number in value)
-            for key, value in (
-                ("thresholds", solution.thresholds),
-                ("bias", solution.bias),
-                ("scale", solution.scale),
-                ("shift", solution.shift),
-            )
-        }
-        sure = None if solution.sure is None else (candidate.filter, float(solution.sure))
-        spread = duplicates.expand_weights(self.whole, heads, weights)
-        return Params(
-            task.name, task.outputs, self.whole.heads, spread, candidate.kernel, candidate.k, **optional, filter=sure
-        )  # fmt: skip
+        task, whole = self.pool.task, self.whole
+        numbers = {key: getattr(solution, key) for key in ("thresholds", "bias", "scale", "shift")}
+        optional: dict[str, Any] = {key: tuple(x.tolist()) for key, x in numbers.items() if x is not None}
+        if solution.sure is not None:
+            optional["filter"] = candidate.filter, float(solution.sure)
+        weights = duplicates.expand_weights(whole, self.pool.heads, as_weights(solution.weights))
+        return Params(task.name, task.outputs, whole.heads, weights, candidate.kernel, candidate.k, **optional)
 
 
 class _Choice:
