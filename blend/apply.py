@@ -118,9 +118,8 @@ def main(
     results = {}
     for head in params.heads:
         again = external.find_files(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
-        values = external.read_external(
-            again or external.find_part(given[head], "val" if test is None else "test"), task
-        )
+        path = again or external.find_part(given[head], "val" if test is None else "test")
+        values = external.read_external(path, task)
         results[head] = external.select_videos(values, listed.names) if given[head].is_file() else values
     target = pool.for_test(task, results, listed, as_row(blend.prior, task))
     decided = combine.combine(target, params)

@@ -99,7 +99,7 @@ def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
     for task in tasks:  # before twenty seconds of calibration
         with _refusing(task, refused, len(tasks) > 1):
             parts[task] = _list_parts(config, replace(asked, task=task))
-    is_ours = blend_inputs.with_ours(config, asked.heads, asked.predictions)
+    is_ours = blend_inputs.with_ours(config, asked)
     steps = _plan_features(config, work) if parts and (is_ours or config.corpus.demo) else []
     is_ready = not any(step.missing for step in steps)
     for task, its in parts.items():
@@ -128,7 +128,7 @@ def _list_parts(config: Config, asked: RunRequest) -> list[RunRequest]:
         extract_run.resolve(config, asked.work).corpus.task(MTL)
         parts = [multitask.request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
     for part in parts:
-        if blend_inputs.with_ours(config, part.heads, part.predictions):
+        if blend_inputs.with_ours(config, part):
             heads_run.check_early(config, part.task, part.heads, "--heads")
     return parts
 
@@ -145,7 +145,7 @@ def _plan_task(config: Config, task: str, parts: Sequence[RunRequest], is_ready:
 
 def _plan_part(config: Config, asked: RunRequest, is_ready: bool) -> list[PlannedStep]:
     resolved = extract_run.resolve(config, asked.work)
-    if not blend_inputs.with_ours(config, asked.heads, asked.predictions):
+    if not blend_inputs.with_ours(config, asked):
         return [_plan_blend(resolved, asked, [], is_ready)]
     outdated = _list_heads(resolved, asked, is_ready)
     missing = [name for name, is_missing in outdated.items() if is_missing]
@@ -214,7 +214,7 @@ def _plan_blend(config: Config, asked: RunRequest, ours: list[str], is_ready: bo
     """The blend: finished only where its heads are, and nothing that it was made of has changed."""
     out, is_finished = asked.out, False
     if is_ready and (out / run_folder.DONE).exists():
-        sources = blend_inputs.find_inputs(config, asked.task, asked.work, asked.seed, asked.predictions, ours)
+        sources = blend_inputs.find_inputs(config, asked, ours)
         if sources is not None:
             is_finished = run_folder.is_done(out, run_folder.fingerprint(single_task.facts_of(sources, asked)))
     seconds = None if is_finished else _read_seconds(out)

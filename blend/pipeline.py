@@ -95,10 +95,8 @@ def _warn_of_folds(outcome: BlendResult, validation: Pool, wanted: int) -> None:
 
 def search_shared(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
     """The search with other processes: those started here, and whoever else shares the storage."""
-    task, settings = sources.task.name, sources.settings
-    where = shared_study.SharedStorage(
-        options.storage, out / "study.db", options.study, provenance.shared_facts(sources)
-    )
+    task, settings, facts = sources.task.name, sources.settings, provenance.shared_facts(sources)
+    where = shared_study.SharedStorage(options.storage, out / "study.db", options.study, facts)
     total = search.count(validation, settings, settings.trials)
     with progress(f"blend {task}: search, {options.workers} processes", total, "trials") as bar:
         return shared_search.run_shared(
@@ -157,11 +155,10 @@ def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Ca
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
     ranked = outcome.rank()
     alone = {name: way.params for name, way in outcome.baselines.items()}
+    best = f"the best single head, {ranked[0]}, with smoothing of its own"
     all_of = [
         *(Candidate(name, what[name], outcome.ways[name].params, target) for name in names),
-        Candidate(
-            "best_head", f"the best single head, {ranked[0]}, with smoothing of its own", alone[ranked[0]], target
-        ),
+        Candidate("best_head", best, alone[ranked[0]], target),
         Candidate(EQUAL, "equal weights, with smoothing of their own", alone[EQUAL], target),
     ]
     if values.both is not None:
@@ -185,9 +182,8 @@ def _score_on_test(
         return None
     from blend.submission.test_score import final_score
 
-    truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][
-        sources.task.within or sources.task.name
-    ]
+    name = sources.task.within or sources.task.name
+    truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][name]
     for entry in (others or {"files": []})["files"]:
         entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]
     return final_score(out / "submission.txt", values.listed, truth, sources.task)

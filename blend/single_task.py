@@ -36,15 +36,15 @@ def facts_of(sources: BlendInputs, asked: RunRequest) -> dict[str, Any]:
 
 def _run_once(config: Config, asked: RunRequest) -> Report | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
-    task, work, heads, given, out = asked.task, asked.work, asked.heads, asked.predictions, asked.out
+    out = asked.out
 
     def is_done(sources: BlendInputs) -> bool:
         return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources, asked)))
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        with _prepare_ahead(config, task, work) if blend_inputs.with_ours(config, heads, given) else nullcontext():
-            config, sources = blend_inputs.prepare_inputs(config, task, work, asked.seed, heads, given, hold)
+        with _prepare_ahead(config, asked.task, asked.work) if blend_inputs.with_ours(config, asked) else nullcontext():
+            config, sources = blend_inputs.prepare_inputs(config, asked, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
     if asked.options.storage and values is not None:

@@ -132,10 +132,8 @@ class Selection:
 
     def _way(self, params: Params, made: list[Params] | None, chosen: Candidate | None = None) -> SelectedBlend:
         self._parts = self._parts or [self.whole.select(fold) for fold in self.folds]
-        crossed = None
-        if made is not None:
-            whole, settings = self.whole, self.settings
-            crossed = evaluate(whole, self.folds, self._parts, made, settings, self.seed, self.test_groups)
+        known = self.settings, self.seed, self.test_groups
+        crossed = None if made is None else evaluate(self.whole, self.folds, self._parts, made, *known)
         score = number_or_none(self.whole.score(combine.combine(self.whole, params)))
         return SelectedBlend(params, score, crossed, chosen)
 
@@ -223,23 +221,16 @@ class _Choice:
         of them would then be chosen on nobody.
         """
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
-        result = Candidate(
-            kernels[0],
-            ks[0],
-            options.weights[0],
-            options.parts[0],
-            options.filters[0],
-            with_train=options.with_train[0],
-        )
+        usual = Candidate(kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0])
+        result = replace(usual, with_train=options.with_train[0])
         if len(self.folds) < 2 or len(self.selection.folds) < 3:
             return result
         result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in ks])
         result = self._best(result, [replace(result, weights=kind) for kind in options.weights], UNUSUAL)
         margin = MARGIN if options.parts[0] in NONE else UNUSUAL
         for part in options.parts:  # from few numbers to many
-            result = self._best(
-                result, [replace(result, part=part, strength=s) for s in options.strengths(part)], margin
-            )
+            tried = [replace(result, part=part, strength=s) for s in options.strengths(part)]
+            result = self._best(result, tried, margin)
         near = self._near(result.k)
         result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in near])
         result = self._best(result, [replace(result, filter=head) for head in options.filters])
@@ -301,10 +292,8 @@ class _Choice:
         if gain <= 0 or groups < 2:
             return False
         seed, task = search.derive(self.selection.seed, "pays"), self.selection.task
-        drawn = [
-            video_counts.draw(task, video_counts.sum_groups(table, self.groups), DRAWS, seed)
-            for table in (other, plain)
-        ]
+        summed = [video_counts.sum_groups(table, self.groups) for table in (other, plain)]
+        drawn = [video_counts.draw(task, table, DRAWS, seed) for table in summed]
         return gain > margin * float(np.nanstd(drawn[0] - drawn[1])) * math.sqrt(groups / (groups - 1))
 
 

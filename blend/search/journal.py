@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import optuna
@@ -71,9 +70,7 @@ class TrialJournal:
     def __enter__(self) -> TrialJournal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._storage is not None:
             _close(self._storage)
 
@@ -122,9 +119,8 @@ class TrialJournal:
             _close(storage)
         old = set_aside(self.path)
         Path(f"{self.path}-journal").unlink(missing_ok=True)
-        self.set_aside = (
-            f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
-        )
+        kept = f"it is kept as {old.name}, and the search begins anew"
+        self.set_aside = f"{self.path} was of another search ({reason}); {kept}"
         return None
 
     def _create(self, name: str, facts: dict[str, Any]) -> None:
@@ -183,9 +179,8 @@ def _insert(connection: sqlite3.Connection, study: int, trial: FrozenTrial) -> N
     """Write the rows that Optuna's `create_new_trial` writes of a finished trial, but for a sampler's notes: it asks
     some hundred questions for each, which cost more than the trial itself. Its value is finite.
     """
-    begun, ended = (
-        moment and moment.isoformat(" ", "microseconds") for moment in (trial.datetime_start, trial.datetime_complete)
-    )
+    moments = (trial.datetime_start, trial.datetime_complete)
+    begun, ended = (moment and moment.isoformat(" ", "microseconds") for moment in moments)
     row = connection.execute(
         "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)"
         " SELECT count(*), ?, ?, ?, ? FROM trials WHERE study_id = ?",

@@ -180,9 +180,7 @@ class Space(ABC):
     def complete(self, point: Point) -> Params:
         """A point with the numbers that follow from it: thresholds; bias and filter; scale and shift."""
         task = self.pool.task
-        numbers = {
-            key: tuple(np.asarray(x).tolist()) if key != "filter" else x for key, x in self._numbers(point).items()
-        }
+        numbers = {key: x if isinstance(x, tuple) else tuple(x.tolist()) for key, x in self._numbers(point).items()}
         return Params(task.name, task.outputs, self.pool.heads, point.weights, point.kernel, point.k, **numbers)
 
     @abstractmethod

@@ -140,18 +140,16 @@ def measure_seeds(data: Data, seeds: int, kept: Path) -> ScoresByHead:
 
 def facts(data: Data) -> dict[str, Any]:
     """What decides every score beside a head's settings and its seed: code, features and annotations."""
-    videos = sorted(video for annotation in data.annotations.values() for video in annotation)
+
+    def mark(item: Annotation) -> str:
+        return hashlib.sha256(item.values.tobytes() + item.valid.tobytes()).hexdigest()
+
+    videos, parts = sorted(video for group in data.annotations.values() for video in group), data.annotations.items()
     return {
         "task": data.task.name,
         "code": [run_folder.code_hash("blend", ("bench", "predict", "report")), code_mark()],
         "features": {network: feature_file.mark(data.work, network, videos) for network in data.networks},
-        "annotations": {
-            part: {
-                video: hashlib.sha256(item.values.tobytes() + item.valid.tobytes()).hexdigest()
-                for video, item in sorted(group.items())
-            }
-            for part, group in data.annotations.items()
-        },
+        "annotations": {part: {video: mark(item) for video, item in sorted(group.items())} for part, group in parts},
     }
 
 
@@ -211,20 +209,10 @@ def table(result: ScoresByHead) -> list[dict[str, Any]]:
         for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
             test = [score.test for score in by_seed]
             change = np.array(test) - plain
-            rows.append(
-                {
-                    "head": head,
-                    "variant": variant,
-                    "test": float(np.mean(test)),
-                    "spread": float(np.std(test)),
-                    "change": float(change.mean()),
-                    "lowest": float(change.min()),
-                    "highest": float(change.max()),
-                    "better": int((change > 0).sum()),
-                    "seeds": len(test),
-                    "by_seed": [score._asdict() for score in by_seed],
-                }
-            )
+            row = {"head": head, "variant": variant, "test": float(np.mean(test)), "spread": float(np.std(test))}
+            row |= {"change": float(change.mean()), "lowest": float(change.min()), "highest": float(change.max())}
+            row |= {"better": int((change > 0).sum()), "seeds": len(test)}
+            rows.append(row | {"by_seed": [score._asdict() for score in by_seed]})
     return rows
 
 

@@ -33,7 +33,11 @@ def make(folder: Path, processes: int = 2) -> Corpus:
     done = folder / run_folder.DONE
     if not (done.is_file() and done.read_text(encoding="utf-8") == VERSION + "\n"):
         with run_folder.hold_folder(folder):
-            _render(frames, [(seed, row.name) for seed, row in cast], processes)
+            frames.mkdir(parents=True, exist_ok=True)
+            todo = [(frames, seed, row.name) for seed, row in cast if not (frames / _name(seed, row.name)).is_dir()]
+            with progress("render the videos", len(todo), "videos") as bar:
+                for _ in corpus.run_jobs(_video, todo, processes):
+                    bar.advance()
             for task, paths in tasks.items():
                 for seed, row in cast:
                     if task in row.tasks:
@@ -48,16 +52,8 @@ def _name(seed: int, video: str) -> str:
     return f"s{seed}-{video}"
 
 
-def _render(frames: Path, videos: list[tuple[int, str]], processes: int) -> None:
-    """Render the missing videos, each beside `frames` and then moved there."""
-    todo = [(frames, *video) for video in videos if not (frames / _name(*video)).is_dir()]
-    frames.mkdir(parents=True, exist_ok=True)
-    with progress("render the videos", len(todo), "videos") as bar:
-        for _ in corpus.run_jobs(_video, todo, processes):
-            bar.advance()
-
-
 def _video(job: tuple[Path, int, str]) -> None:
+    """Render one video beside `frames` and move it there."""
     frames, seed, name = job
     beside = frames.parent / "rendered" / str(seed)
     beside.mkdir(parents=True, exist_ok=True)

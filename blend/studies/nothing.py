@@ -112,15 +112,10 @@ def row(task: str, videos: int, settings: str, result: Sequence[dict[str, Any]])
     held = np.array([entry["held"] or 0.0 for entry in result])
     test = np.array([element["test"] for element in result])
     mean, se = float((held - test).mean()), table.standard_error(held - test)
+    holds = abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se)
     facts = {"task": task, "videos": videos, "settings": settings, "draws": len(result)}
-    return facts | {
-        "held": float(held.mean()),
-        "test": float(test.mean()),
-        "error": mean,
-        "se": se,
-        "holds": abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se),
-        "k": float(np.median([item["k"] for item in result])),
-    }
+    facts |= {"held": float(held.mean()), "test": float(test.mean()), "error": mean, "se": se, "holds": holds}
+    return facts | {"k": float(np.median([item["k"] for item in result]))}
 
 
 def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:

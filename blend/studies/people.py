@@ -100,11 +100,8 @@ def measure(seed: int) -> dict[str, Any]:
         assert selected.crossed is not None and selected.crossed.pooled is not None
         theirs = [pool_of(new, learnt(made, [*made.features], new), None) for new in tests]
         reached = [there.score(combine.combine(there, selected.params)) for there in theirs]
-        results[way] = {
-            "estimate": selected.crossed.pooled,
-            "test": float(np.mean(reached)),
-            "warned": people is None and bool(alike(made)),
-        }
+        said = {"estimate": selected.crossed.pooled, "test": float(np.mean(reached))}
+        results[way] = said | {"warned": people is None and bool(alike(made))}
     return results
 
 

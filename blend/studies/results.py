@@ -82,6 +82,12 @@ def complete(
     """(job, results) of all jobs: those in the file first, then the others as they are made and appended, by `workers`
     processes. `work` is a function of a module's top level; its results do not depend on the number of processes.
     """
+
+    def keep(job: Job, result: Any) -> tuple[Job, Any]:
+        results = as_json_value(result)
+        append(path, job, code, results)
+        return job, results
+
     done = {json.dumps(line["job"], sort_keys=True): line["results"] for line in read(path, code)}
     todo = []
     for job in jobs:
@@ -90,18 +96,12 @@ def complete(
         else:
             todo.append(job)
     if workers == 1 or len(todo) < 2:
-        for job in todo:
-            results = as_json_value(work(job))
-            append(path, job, code, results)
-            yield job, results
+        yield from (keep(job, work(job)) for job in todo)
         return
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
     try:
         running = {processes.submit(work, job): job for job in todo}
-        for item in as_completed(running):
-            results = as_json_value(item.result())
-            append(path, running[item], code, results)
-            yield running[item], results
+        yield from (keep(running[item], item.result()) for item in as_completed(running))
     finally:
         processes.shutdown(cancel_futures=True)
 

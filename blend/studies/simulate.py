@@ -5,13 +5,14 @@
     python -m blend.studies.simulate --show FILE --markdown   the table of what is finished
 
 Validation goes through the same code as in blend.run; test sets of its population, of shifted ones and of other sizes
-are then scored (`blend.studies.kinds`).
+are then scored (`blend.studies.simulation`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,12 +82,10 @@ def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
         for kind in TEST_KINDS[job["of"]]:
             groups.setdefault((job["task"], job["size"], kind), []).extend(both)
     entries: dict[str, Any] = {}
-    for task in TASKS:
-        for size in draw.SIZES:
-            for kind in (kind for kinds in TEST_KINDS.values() for kind in kinds):
-                if (task, size, kind) in groups:
-                    line = table.summarise(task, kind, groups[task, size, kind])
-                    entries.setdefault(task, {}).setdefault(size, {})[kind] = line
+    for task, size, kind in product(TASKS, draw.SIZES, chain.from_iterable(TEST_KINDS.values())):
+        if (task, size, kind) in groups:
+            line = table.summarise(task, kind, groups[task, size, kind])
+            entries.setdefault(task, {}).setdefault(size, {})[kind] = line
     return entries
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from blend.config import Config
+from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.pool import pool
 from blend.studies import demo_corpus, results, split_corpus
@@ -40,7 +40,7 @@ from heads.train.provenance import code_mark
 def main(
     config: Config, task: str, work: Path, splits: int, seed: int, out: Path, heads: list[str] | None = None
 ) -> dict[str, Any]:
-    """The table (see `blend.studies.split_table.summarise`) of so many splits; `out` keeps every split's results.
+    """The table (see `summarise`) of so many splits; `out` keeps every split's results.
 
     `heads` names some of our heads; None: all that the config asks for. Raises InputError for bad input.
     """
@@ -83,7 +83,7 @@ def measure_split(config: Config, corpus: Labelled, work: Path, job: results.Job
     paths, truth = split_corpus.write(corpus, chosen, folder)
     split_corpus.link_features(work, folder)
     own = config.model_copy(update={"corpus": config.corpus.model_copy(update={task: paths})})
-    own, sources = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
+    own, sources = blend_inputs.prepare_inputs(own, RunRequest(task, folder, seed, job["heads"]))
     validation = blend_inputs.load_pools(sources).validation
     prior = pool.as_row(sources.prior, sources.task)
     entries = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}

@@ -27,6 +27,8 @@ from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Told how much is done, and how much there is in all."""
 
 VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
@@ -80,7 +82,7 @@ def has_sound(folder: Path) -> bool:
     return mark.is_file() and mark.read_text().split("\n") == [VERSION, SOUND, ""]
 
 
-def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2) -> None:
+def make(folder: Path, on_progress: Progress = lambda done, total: None, processes: int = 2) -> None:
     """Render and write whatever is missing of the corpus, `processes` videos at a time; `on_progress` is told (frames
     done, frames in all) after every video.
 
@@ -133,18 +135,17 @@ def clear_other_version(folder: Path, version: str, names: Iterable[str]) -> Non
         write_text(note, version + "\n")
 
 
-def _render_all(folder: Path, on_progress: Callable[[int, int], None] | None, processes: int) -> None:
+def _render_all(folder: Path, on_progress: Progress, processes: int) -> None:
     """Render the missing videos, one process per video at a time."""
     frames = paths(folder)["frames"]
     frames.mkdir(parents=True, exist_ok=True)
     todo = [row for row in DEMO_VIDEOS if not (frames / row.name).is_dir()]
     total = sum(row.frames for row in DEMO_VIDEOS)
     done = total - sum(row.frames for row in todo)
-    report = on_progress or (lambda _done, _total: None)
-    report(done, total)
+    on_progress(done, total)
     for name in run_jobs(render_video, [(frames, SEED, row.name) for row in todo], processes):
         done += plan.video(name).frames
-        report(done, total)
+        on_progress(done, total)
     # Other processes hold no lock on what a killed run left; complete ones have been renamed by now.
     for left in frames.glob(".*.partial"):
         shutil.rmtree(left, ignore_errors=True)

@@ -8,7 +8,6 @@ frequent, and the folder of Anger is misspelt among the synthetic ones.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
-from .corpus import clear_other_version, encode, replace_text, run_jobs
+from .corpus import Progress, clear_other_version, encode, replace_text, run_jobs
 from .identity import make_identity
 from .plan import NETWORK_SEEDS, SEED
 from .render import Renderer
@@ -76,9 +75,7 @@ def is_done(folder: Path, seed: int = SEED) -> bool:
     return mark.is_file() and mark.read_text() == VERSION.format(seed=seed) + "\n"
 
 
-def make(
-    folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2, seed: int = SEED
-) -> None:
+def make(folder: Path, on_progress: Progress = lambda done, total: None, processes: int = 2, seed: int = SEED) -> None:
     """Draw and write whatever is missing, in so many processes; `on_progress` is told (pictures done, pictures in all).
     Of another seed all people and poses are others.
 
@@ -92,16 +89,14 @@ def make(
         if is_done(folder, seed):
             return
         clear_other_version(folder, VERSION.format(seed=seed), [part.folder for part in PARTS.values()])
-        jobs = [
-            (folder, seed, part, rows[start : start + CHUNK])
-            for part in PARTS
-            for rows in [list_pictures(seed, part)]
-            for start in range(0, len(rows), CHUNK)
-        ]
-        done, report = 0, on_progress or (lambda _done, _total: None)
+        jobs = []
+        for part in PARTS:
+            rows = list_pictures(seed, part)
+            jobs += [(folder, seed, part, rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
+        done = 0
         for count in run_jobs(_draw_chunk, jobs, processes):
             done += count
-            report(done, size()[0])
+            on_progress(done, size()[0])
         listed = [(name, label) for name, label, _ in list_pictures(seed, "test")]
         where = paths(folder)
         for path, lines in (

@@ -16,7 +16,7 @@ from .dynamics import PROTOTYPES, FaceState, blend_units
 from .geometry import Pose
 from .identity import make_identity
 from .plan import NETWORK_SEEDS
-from .render import SIZE, Renderer
+from .render import Renderer
 
 CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
 """AffectNet's classes in the order of the networks' logits."""
@@ -108,13 +108,5 @@ def portraits(seed: int, per_person: int, roughness: float) -> Iterator[tuple[np
 
 def make_stills(first: int, people: int, per_person: int, roughness: float) -> Stills:
     """Draw `per_person` pictures of each of `people` identities, seeds `first`, `first + 1`, ..."""
-    total = people * per_person
-    images = np.empty((total, SIZE, SIZE, 3), np.uint8)
-    classes = np.empty(total, np.int64)
-    values = np.empty((total, 2), np.float32)
-    at = 0
-    for seed in range(first, first + people):
-        for image, label, value in portraits(seed, per_person, roughness):
-            images[at], classes[at], values[at] = image, label, value
-            at += 1
-    return Stills(images, classes, values)
+    drawn = [still for seed in range(first, first + people) for still in portraits(seed, per_person, roughness)]
+    return Stills(*(np.stack(column) for column in zip(*drawn, strict=True)))

@@ -91,10 +91,8 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
 def draw(first: int, people: int, per_person: int, roughness: float, processes: int = 2) -> Stills:
     """Draw stills in several processes; the result does not depend on their number."""
-    step = 50
-    jobs = [
-        (seed, min(step, first + people - seed), per_person, roughness) for seed in range(first, first + people, step)
-    ]
+    end, step = first + people, 50
+    jobs = [(seed, min(step, end - seed), per_person, roughness) for seed in range(first, end, step)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         parts = pool.starmap(make_stills, jobs)
         pool.close()
@@ -173,10 +171,8 @@ def measure(path: Path, stills: Stills) -> dict[str, float]:
     out = run(path, stills.images)
     scores = {"accuracy": float((out[:, :8].argmax(axis=1) == stills.classes).mean())}
     if out.shape[1] == 10:
-        scores |= {
-            "ccc_valence": ccc(stills.affect[:, 0], out[:, 8]),
-            "ccc_arousal": ccc(stills.affect[:, 1], out[:, 9]),
-        }
+        for column, name in enumerate(("valence", "arousal")):
+            scores[f"ccc_{name}"] = ccc(stills.affect[:, column], out[:, 8 + column])
     return scores
 
 
