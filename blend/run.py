@@ -213,24 +213,20 @@ def command(
         given = external.parse(predictions or [])
         names = _split_heads(heads)
         settings = extract_config.load(Config, config, overrides)
-        if storage:  # not after hours
-            from heads.tune import storage as tune_storage
-
-            tune_storage.parse(storage)
+        _check_storage(storage)  # not after hours
         folder = work or Path("runs") / settings.corpus.name
         if task == ALL and (given or study or names):
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
         tasks = find_tasks(task, settings)
+        asked: dict[str, Any] = {"heads": names, "predictions": given, "submissions": submissions}
         if dry_run:
-            asked = RunRequest(task, folder, seed, names, given, submissions, SearchOptions(timeout=timeout))
-            plans.show(plans.plan(settings, tasks, asked), as_json)
+            request = RunRequest(task, folder, seed, **asked, options=SearchOptions(timeout=timeout))
+            plans.show(plans.plan(settings, tasks, request), as_json)
             return
 
         def run_task(name: str) -> Report | MultitaskReport:
             options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
-            return main(
-                settings, name, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
-            )  # fmt: skip
+            return main(settings, name, folder, seed, **asked, options=options)
 
         with session.use_cluster(where, settings.cluster, folder):
             reports, refused = _run_tasks(tasks, run_task, None if as_json else folder)
@@ -254,6 +250,13 @@ def _run_tasks(
         if shown_in is not None:
             _show(name, reports[name], shown_in)
     return reports, refused
+
+
+def _check_storage(storage: str) -> None:
+    if storage:
+        from heads.tune import storage as tune_storage
+
+        tune_storage.parse(storage)
 
 
 def _split_heads(heads: str | None) -> list[str] | None:
