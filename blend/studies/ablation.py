@@ -55,12 +55,9 @@ HEADS: dict[str, Variants] = {
     "mlp": {"temporal columns": {"temporal": TEMPORAL}, "five seeds averaged": {"members": 5}},
 }
 """Head -> variant -> what it sets."""
-MORE: dict[str, dict[str, Variants]] = {
-    "va": {
-        "lightgbm": {"direct targets": DIRECT, "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL}}
-    }
-}
-"""The same of one task alone."""
+DIRECT_TOO = {"direct targets": DIRECT, "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL}}
+MORE: dict[tuple[str, str], Variants] = {("va", "lightgbm"): DIRECT_TOO}
+"""The same of one task alone, by task and head."""
 FILES = {"au": "mlp_all", "expr": "mlp_all", "va": "mlp"}
 """The standard mlp that takes all networks, by task."""
 BOTH = "train and validation"
@@ -155,7 +152,7 @@ def facts(data: Data) -> dict[str, Any]:
 
 def variants(data: Data, head: str) -> Variants:
     """What is tried with a head of the task: variant -> what it sets."""
-    return HEADS[head] | MORE.get(data.task.name, {}).get(head, {})
+    return HEADS[head] | MORE.get((data.task.name, head), {})
 
 
 def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
