@@ -118,9 +118,8 @@ def main(
     results = {}
     for head in params.heads:
         again = external.find_files(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
-        values = external.read_external(
-            again or external.find_part(given[head], "val" if test is None else "test"), task
-        )
+        path = again or external.find_part(given[head], "val" if test is None else "test")
+        values = external.read_external(path, task)
         results[head] = external.select_videos(values, listed.names) if given[head].is_file() else values
     target = pool.for_test(task, results, listed, as_row(blend.prior, task))
     decided = combine.combine(target, params)
@@ -139,19 +138,12 @@ def main(
 def drop_unused(blend: Blend) -> Blend:
     """The blend of the heads that weigh something or decide something."""
     params = blend.params
-    kept = [
-        (head, weight)
+    kept = {
+        head: weight
         for head, weight in zip(params.heads, params.weights, strict=True)
-        if (any(weight) if isinstance(weight, tuple) else weight) or head in _named(params)
-    ]
-    values = replace(params, heads=tuple(head for head, _ in kept), weights=tuple(weight for _, weight in kept))
-    return replace(blend, params=values)
-
-
-def _named(params: Params) -> tuple[str, ...]:
-    """Heads that optional parts of the blend look at."""
-    chosen = getattr(params, "filter", None)
-    return (chosen[0],) if chosen else ()
+        if (any(weight) if isinstance(weight, tuple) else weight) or (params.filter and head == params.filter[0])
+    }
+    return replace(blend, params=replace(params, heads=tuple(kept), weights=tuple(kept.values())))
 
 
 EXAMPLES = """Examples:

@@ -121,12 +121,11 @@ def _comparable(first: Run, other: Run) -> None:
             f"{lacks.name}: lacks the validation video {odd[0]!r} of {has.name} ({len(odd)} videos differ); only "
             "blends of the same videos can be compared"
         )
-    for name in sorted(names[0]):
-        if names[0][name]["truth"] != names[1][name]["truth"]:
-            raise InputError(
-                f"{other.name}: video {name!r} has other labels than in {first.name}; only blends of the same "
-                f"annotations can be compared"
-            )
+    if odd := sorted(name for name in names[0] if names[0][name]["truth"] != names[1][name]["truth"]):
+        raise InputError(
+            f"{other.name}: video {odd[0]!r} has other labels than in {first.name}; only blends of the same "
+            f"annotations can be compared"
+        )
 
 
 def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[str, Any]:
@@ -190,19 +189,10 @@ def _facts(run: Run, key: str) -> dict[str, Any]:
 
     report = run.report
     score = video_counts.number_or_none(float(video_counts.score(report["task"], tables(run.videos, key).sum(0))))
-    heads = [
-        head for head, weight in report["weights"].items() if (any(weight) if isinstance(weight, list) else weight)
-    ]
-    return {
-        "run": run.name,
-        "score": score,
-        "interval": report["interval"] if key == "counts" else None,
-        "submitted": report["submitted"],
-        "select": report["select"],
-        "kernel": report["kernel"],
-        "k": report["k"],
-        "heads": heads,
-    }
+    held_out = {"run": run.name, "score": score, "interval": report["interval"] if key == "counts" else None}
+    same = {name: report[name] for name in ("submitted", "select", "kernel", "k")}  # type: ignore[literal-required]
+    weigh = (head for head, each in report["weights"].items() if (any(each) if isinstance(each, list) else each))
+    return held_out | same | {"heads": list(weigh)}
 
 
 def verdict(item: dict[str, Any]) -> str:

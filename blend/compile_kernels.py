@@ -86,14 +86,9 @@ def compile_ahead(task: str, settings: BlendSettings) -> Iterator[None]:
     What goes wrong meanwhile is left to the blend, which compiles what is missing.
     """
     told = json.dumps({"task": task, "settings": settings.model_dump(mode="json")})
-    compiler = subprocess.Popen(
-        [sys.executable, "-m", "blend.compile_kernels"],
-        env=os.environ | process.python_path(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    command, environment = [sys.executable, "-m", "blend.compile_kernels"], os.environ | process.python_path()
+    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    compiler = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True, **quiet)
     assert compiler.stdin is not None
     try:
         with suppress(OSError):  # it has ended already
@@ -135,9 +130,8 @@ def make_pool(name: str) -> Pool:
     offsets = gap_filling.find_offsets([FRAMES] * VIDEOS)
     rows = np.arange(1, frames)
     heads, videos = (tuple(f"{kind}{i}" for i in range(n)) for kind, n in (("head", HEADS), ("video", VIDEOS)))
-    return Pool(
-        task, heads, videos, offsets, scores.astype(np.float32), np.ones(frames, bool), Truth(rows, truth[rows])
-    )
+    present, known = np.ones(frames, bool), Truth(rows, truth[rows])
+    return Pool(task, heads, videos, offsets, scores.astype(np.float32), present, known)
 
 
 if __name__ == "__main__":

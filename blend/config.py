@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -273,3 +274,23 @@ class SearchOptions:
 
 
 ONE_PROCESS = SearchOptions()
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a run is asked for, of one task or of one part of a challenge ("mtl/va")."""
+
+    task: str
+    work: Path
+    seed: int = 0
+    heads: list[str] | None = None
+    """Names of ours (["none"]: none); None: all."""
+    predictions: dict[str, Path] = field(default_factory=dict)
+    """Other people's heads."""
+    submissions: int = 1
+    options: SearchOptions = ONE_PROCESS
+
+    @property
+    def out(self) -> Path:
+        """The blend's folder."""
+        return self.work / "blend" / self.task

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blend import multitask, single_task
-from blend.config import Config
+from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from extract import run as extract_run
 from extract.audio import step as audio_step
@@ -49,19 +49,6 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `blend.run.main` is asked for, of one task or of one part of a challenge."""
-
-    task: str
-    work: Path
-    seed: int
-    heads: list[str] | None
-    predictions: dict[str, Path]
-    submissions: int
-    timeout: float | None
-
-
-@dataclass(frozen=True)
 class Plan:
     """All steps of a run, in order, tasks that are refused and why, bytes that are free where the run writes, and bytes
     that its heads hold at most (None: not known).
@@ -80,7 +67,7 @@ class Plan:
     @property
     def learning(self) -> int:
         """How many heads learn side by side at most."""
-        return _count_learning(self.steps)
+        return min(AT_ONCE, max((step.missing for step in self.steps if step.unit == "heads"), default=0))
 
     @property
     def seconds(self) -> float | None:
@@ -100,36 +87,27 @@ class Plan:
         return {"steps": [asdict(step) for step in self.steps], "refused": self.refused, **known}
 
 
-def plan(
-    config: Config,
-    tasks: Sequence[str],
-    work: Path,
-    seed: int = 0,
-    heads: list[str] | None = None,
-    predictions: dict[str, Path] | None = None,
-    submissions: int = 1,
-    timeout: float | None = None,
-) -> Plan:
-    """What `blend.run.main` would do for each of the tasks. Networks that lack features are tried on the first missing
-    pictures, CALIBRATION seconds in all.
+def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
+    """What `blend.run.main` would do for each of the tasks, of which all else is asked alike. Networks that lack
+    features are tried on the first missing pictures, CALIBRATION seconds in all.
 
     Raises InputError as the run would for a single task; of several, a task that is refused is named in the plan. What
     a step would find in files that are yet to be made, only the run itself finds.
     """
-    given, refused = predictions or {}, dict[str, str]()
-    parts: dict[str, list[Asked]] = {}
+    work, refused = asked.work, dict[str, str]()
+    parts: dict[str, list[RunRequest]] = {}
     for task in tasks:  # before twenty seconds of calibration
         with _refusing(task, refused, len(tasks) > 1):
-            parts[task] = _list_parts(config, Asked(task, work, seed, heads, given, submissions, timeout))
-    is_ours = blend_inputs.with_ours(config, heads, given)
+            parts[task] = _list_parts(config, replace(asked, task=task))
+    is_ours = blend_inputs.with_ours(config, asked)
     steps = _plan_features(config, work) if parts and (is_ours or config.corpus.demo) else []
     is_ready = not any(step.missing for step in steps)
     for task, its in parts.items():
         with _refusing(task, refused, len(tasks) > 1):
             steps += _plan_task(config, task, its, is_ready)
     there = next(folder for folder in (work, *work.absolute().parents) if folder.exists())
-    memory = _memory(config, work, steps) if is_ours else 0
-    return Plan(tuple(steps), refused, shutil.disk_usage(there).free, memory)
+    made = Plan(tuple(steps), refused, shutil.disk_usage(there).free, 0)
+    return replace(made, memory=_memory(config, work, made)) if is_ours else made
 
 
 @contextmanager
@@ -143,27 +121,19 @@ def _refusing(task: str, refused: dict[str, str], is_one_of_many: bool) -> Itera
         refused[task] = str(error)
 
 
-def _list_parts(config: Config, asked: Asked) -> list[Asked]:
+def _list_parts(config: Config, asked: RunRequest) -> list[RunRequest]:
     """A task, or the parts of the challenge, checked as the run checks them before it does anything."""
     parts = [asked]
     if asked.task == MTL:
         extract_run.resolve(config, asked.work).corpus.task(MTL)
-        parts = [
-            replace(
-                asked,
-                task=place,
-                heads=multitask.own_heads(asked.heads, part.name),
-                predictions=multitask.own_predictions(asked.predictions, part.name),
-            )
-            for place, part in SUBTASKS.items()
-        ]
+        parts = [multitask.request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
     for part in parts:
-        if blend_inputs.with_ours(config, part.heads, part.predictions):
+        if blend_inputs.with_ours(config, part):
             heads_run.check_early(config, part.task, part.heads, "--heads")
     return parts
 
 
-def _plan_task(config: Config, task: str, parts: Sequence[Asked], is_ready: bool) -> list[PlannedStep]:
+def _plan_task(config: Config, task: str, parts: Sequence[RunRequest], is_ready: bool) -> list[PlannedStep]:
     """Heads and blend of a task; of the challenge those of its parts, and the submission that joins them."""
     steps = [step for part in parts for step in _plan_part(config, part, is_ready)]
     if task != MTL:
@@ -173,9 +143,9 @@ def _plan_task(config: Config, task: str, parts: Sequence[Asked], is_ready: bool
     return [*steps, PlannedStep("blend mtl", str(out), int(not is_finished), int(is_finished), "submission")]
 
 
-def _plan_part(config: Config, asked: Asked, is_ready: bool) -> list[PlannedStep]:
+def _plan_part(config: Config, asked: RunRequest, is_ready: bool) -> list[PlannedStep]:
     resolved = extract_run.resolve(config, asked.work)
-    if not blend_inputs.with_ours(config, asked.heads, asked.predictions):
+    if not blend_inputs.with_ours(config, asked):
         return [_plan_blend(resolved, asked, [], is_ready)]
     outdated = _list_heads(resolved, asked, is_ready)
     missing = [name for name, is_missing in outdated.items() if is_missing]
@@ -224,7 +194,7 @@ def _measure_features(config: Config, work: Path, seeing: Sequence[registry.Netw
     return results
 
 
-def _list_heads(config: Config, asked: Asked, is_ready: bool) -> dict[str, bool]:
+def _list_heads(config: Config, asked: RunRequest, is_ready: bool) -> dict[str, bool]:
     """Head -> whether it is missing. Without all features nobody knows which a head may have: then all of them are."""
     if is_ready:
         return heads_run.list_outdated(config, asked.task, asked.work, asked.seed, asked.heads)
@@ -240,36 +210,27 @@ def _read_seconds(folder: Path) -> float | None:
         return None
 
 
-def _plan_blend(config: Config, asked: Asked, ours: list[str], is_ready: bool) -> PlannedStep:
+def _plan_blend(config: Config, asked: RunRequest, ours: list[str], is_ready: bool) -> PlannedStep:
     """The blend: finished only where its heads are, and nothing that it was made of has changed."""
-    out, is_finished = asked.work / "blend" / asked.task, False
+    out, is_finished = asked.out, False
     if is_ready and (out / run_folder.DONE).exists():
-        sources = blend_inputs.find_inputs(config, asked.task, asked.work, asked.seed, asked.predictions, ours)
+        sources = blend_inputs.find_inputs(config, asked, ours)
         if sources is not None:
-            facts = single_task.facts_of(sources, asked.submissions, asked.timeout)
-            is_finished = run_folder.is_done(out, run_folder.fingerprint(facts))
+            is_finished = run_folder.is_done(out, run_folder.fingerprint(single_task.facts_of(sources, asked)))
     seconds = None if is_finished else _read_seconds(out)
     return PlannedStep(f"blend {asked.task}", str(out), int(not is_finished), int(is_finished), "blend", seconds)
 
 
-def _count_learning(steps: Sequence[PlannedStep]) -> int:
-    """How many heads learn side by side at most."""
-    return min(AT_ONCE, max((step.missing for step in steps if step.unit == "heads"), default=0))
-
-
-def _memory(config: Config, work: Path, steps: Sequence[PlannedStep]) -> int | None:
+def _memory(config: Config, work: Path, planned: Plan) -> int | None:
     """Bytes that heads hold at most, as many as learn side by side, each with all features and stride 1."""
-    extracted = [step for step in steps if step.step == "extract"]
-    if any(step.missing and step.disk is None for step in extracted):
+    if planned.disk is None:
         return None
     there = sum(
         path.stat().st_size
         for name in dict.fromkeys(config.features.networks)
         for path in (work / "features" / name).glob("*.safetensors")
     )
-    return int(
-        _count_learning(steps) * (LIBRARIES_MEMORY + ROWS_MEMORY * (there + sum(step.disk or 0 for step in extracted)))
-    )
+    return int(planned.learning * (LIBRARIES_MEMORY + ROWS_MEMORY * (there + planned.disk)))
 
 
 def show(planned: Plan, as_json: bool = False) -> None:

@@ -163,15 +163,11 @@ def main(root: Path, out: Path, name: str) -> Layout:
         raise InputError(f"{out}: is there already; give another --out, or remove it")
     layout = find_layout(root.resolve())
     if not layout.frames and not layout.annotations:
-        raise InputError(
-            f"{root}: found neither frames <video>/00001.jpg nor annotations; "
-            + (
-                f"of the raw videos in {layout.videos[0]} make crops first: affect-heads extract --videos "
-                f"{layout.videos[0]} --out FOLDER"
-                if layout.videos
-                else "name the folder that holds them"
-            )
-        )
+        advice = "name the folder that holds them"
+        if layout.videos:
+            raw = layout.videos[0]
+            advice = f"of the raw videos in {raw} make crops first: affect-heads extract --videos {raw} --out FOLDER"
+        raise InputError(f"{root}: found neither frames <video>/00001.jpg nor annotations; {advice}")
     run_folder.write_text(out, write_config(layout, name))
     return layout
 

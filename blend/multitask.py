@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from blend import single_task
-from blend.config import Config, SearchOptions
+from blend.config import Config, RunRequest
 from blend.pool import provenance
 from blend.report import schema
 from blend.report.html import multitask as multitask_page
@@ -32,60 +32,39 @@ from heads.abaw.tasks import MTL, SUBTASKS
 METRIC = "P_MTL = mean CCC + macro F1 + mean F1"
 
 
-def main(
-    config: Config,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> MultitaskReport:
+def main(config: Config, asked: RunRequest) -> MultitaskReport:
     """Blend each part into `<work>/blend/mtl/{va,expr,au}/`, then join them in `<work>/blend/mtl/`; returns the report.
 
-    `heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `predictions` has a folder for
-    each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError for bad
-    input.
+    `asked.heads` names some of ours, for all parts or as "va/NAME" for one; each folder of `asked.predictions` has a
+    folder for each part that it predicts. Leaves submission.txt, report.json, report.html and DONE. Raises InputError
+    for bad input.
     """
-    while (report := _run_once(config, work, seed, heads, predictions, submissions, options)) is None:
+    while (report := _run_once(config, asked)) is None:
         pass
     return report
 
 
-def _run_once(
-    config: Config,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> MultitaskReport | None:
+def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
     for place, part in SUBTASKS.items():
         step(place)
-        study = replace(options, study=f"{options.study}/{part.name}")
-        own = single_task.main(
-            config,
-            place,
-            work,
-            seed,
-            own_heads(heads, part.name),
-            own_predictions(predictions, part.name),
-            submissions,
-            study,
-        )
-        reports[part.name] = own
-    out = work / "blend" / MTL
-    paths = extract_run.resolve(config, work).corpus.task(MTL)
+        reports[part.name] = single_task.main(config, request_part(asked, place, part.name))
+    paths = extract_run.resolve(config, asked.work).corpus.task(MTL)
     with ExitStack() as hold:
-        for folder in (out, *(out / part for part in reports)):
+        for folder in (asked.out, *(asked.out / part for part in reports)):
             hold.enter_context(run_folder.hold_folder(folder))
-        if not all(_is_of(out / part, report) for part, report in reports.items()):
+        if not all(_is_of(asked.out / part, report) for part, report in reports.items()):
             return None
-        return _joined(out, paths.test, reports, seed, began)
+        return _joined(asked.out, paths.test, reports, asked.seed, began)
+
+
+def request_part(asked: RunRequest, place: str, part: str) -> RunRequest:
+    """What is asked for of one part. Raises InputError as `own_heads` and `own_predictions`."""
+    options = replace(asked.options, study=f"{asked.options.study}/{part}")
+    heads, predictions = own_heads(asked.heads, part), own_predictions(asked.predictions, part)
+    return replace(asked, task=place, heads=heads, predictions=predictions, options=options)
 
 
 def _is_of(folder: Path, report: Report) -> bool:
@@ -138,9 +117,8 @@ def join(parts: list[Path], header: str, out: Path) -> None:
                     raise RuntimeError(f"{out}: {image} and {rest} are on one line")
                 images.append(image)
                 handle.write(",".join((image, *values)) + "\n")
-        if problems := submission_check.list_problems(
-            temporary, submission_check.Template(out, KINDS[MTL], header, images)
-        ):
+        template = submission_check.Template(out, KINDS[MTL], header, images)
+        if problems := submission_check.list_problems(temporary, template):
             line, what = problems[0]
             raise RuntimeError(f"{out}: line {line}: {what}")
 
@@ -153,16 +131,14 @@ def sum_reports(reports: dict[str, Report], seed: int) -> MultitaskReport:
     parts = {name: _part(report) for name, report in reports.items()}
     intervals = [interval for part in parts.values() if (interval := part["interval"]) is not None]
     sent = next(iter(reports.values()))["submission"]
+    summed = ("equal", "submitted", "searched", "expected", "cross_fitted")
+    sums: Any = {key: _sum([part[key] for part in parts.values()]) for key in summed}  # type: ignore[literal-required]
     tested = [test["score"] for part in parts.values() if (test := part["test"]) is not None]
     return {
         "task": MTL,
         "metric": METRIC,
         "best_heads": _sum([part["best_head"]["score"] for part in parts.values()]),
-        "equal": _sum([part["equal"] for part in parts.values()]),
-        "submitted": _sum([part["submitted"] for part in parts.values()]),
-        "searched": _sum([part["searched"] for part in parts.values()]),
-        "expected": _sum([part["expected"] for part in parts.values()]),
-        "cross_fitted": _sum([part["cross_fitted"] for part in parts.values()]),
+        **sums,
         "interval": [sum(side) for side in zip(*intervals, strict=True)] if len(intervals) == len(parts) else None,
         "interval_of": "the parts' test sets; their intervals added, which is rather too wide",
         "test": _sum(tested) if len(tested) == len(parts) else None,
@@ -177,24 +153,12 @@ def sum_reports(reports: dict[str, Report], seed: int) -> MultitaskReport:
 def _part(report: Report) -> Part:
     crossed, heads = report["cross_fitted"], report["heads"]
     best = max(heads, key=lambda head: (heads[head] is not None, heads[head] or 0.0))
-    return {
-        "metric": report["metric"],
-        "select": report["select"],
-        "best_head": {"name": best, "score": heads[best]},
-        "equal": report["equal"],
-        "submitted": report["submitted"],
-        "searched": report["searched"],
-        "expected": report["expected"],
-        "cross_fitted": crossed["pooled"] if crossed is not None else None,
-        "optimism": report["optimism"],
-        "interval": report["interval"],
-        "ways": report["ways"],
-        "per_output": report["per_output"],
-        "frames": report["frames"],
-        "test": report["test"],
-        "unlabelled_test": report["unlabelled_test"],
-        "report": f"{report['task']}/report.json",
-    }
+    kept = ("metric", "select", "equal", "submitted", "searched", "expected", "optimism", "interval", "ways")
+    kept += ("per_output", "frames", "test", "unlabelled_test")
+    part: Any = {key: report[key] for key in kept}  # type: ignore[literal-required]
+    part["best_head"] = {"name": best, "score": heads[best]}
+    part["cross_fitted"] = crossed["pooled"] if crossed is not None else None
+    return part | {"report": f"{report['task']}/report.json"}  # type: ignore[no-any-return]
 
 
 def _sum(scores: list[float | None]) -> float | None:

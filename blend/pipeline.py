@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from blend.config import Config, SearchOptions
+from blend.config import Config, RunRequest, SearchOptions
 from blend.crossfit import estimate
 from blend.crossfit.outcome import CROSS_FITTED, EQUAL, TUNED, BlendResult, ResultBuilder
 from blend.decision import combine
@@ -37,18 +37,10 @@ BLEND = "blend"
 RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 
-def run_blend(
-    config: Config,
-    sources: BlendInputs,
-    values: LoadedPools | None,
-    work: Path,
-    out: Path,
-    submissions: int,
-    options: SearchOptions,
-) -> tuple[Report, list[str]]:
-    """Write everything but DONE into `out`; returns the report and the results' names. `values`: as read before."""
+def run_blend(config: Config, sources: BlendInputs, values: LoadedPools, asked: RunRequest) -> tuple[Report, list[str]]:
+    """Write everything but DONE into the blend's folder; returns the report and the results' names."""
+    work, out, options = asked.work, asked.out, asked.options
     watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
-    values = values if values is not None else blend_inputs.load_pools(sources)
     target = blend_inputs.submission_pool(sources, values)
     watch.lap("reading")
     result = (search_shared if options.shared else _search_alone)(values.validation, sources, out, options)
@@ -63,7 +55,7 @@ def run_blend(
     submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources)
     watch.lap("estimate")
-    others = _write_alternatives(out, values, target, outcome, submissions, sources)
+    others = _write_alternatives(out, values, target, outcome, asked.submissions, sources)
     learnt_from_both = values.learnt_from_both if target is values.both else ()
     report = report_report.build(
         values.validation,
@@ -103,10 +95,8 @@ def _warn_of_folds(outcome: BlendResult, validation: Pool, wanted: int) -> None:
 
 def search_shared(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
     """The search with other processes: those started here, and whoever else shares the storage."""
-    task, settings = sources.task.name, sources.settings
-    where = shared_study.SharedStorage(
-        options.storage, out / "study.db", options.study, provenance.shared_facts(sources)
-    )
+    task, settings, facts = sources.task.name, sources.settings, provenance.shared_facts(sources)
+    where = shared_study.SharedStorage(options.storage, out / "study.db", options.study, facts)
     total = search.count(validation, settings, settings.trials)
     with progress(f"blend {task}: search, {options.workers} processes", total, "trials") as bar:
         return shared_search.run_shared(
@@ -165,11 +155,10 @@ def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Ca
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
     ranked = outcome.rank()
     alone = {name: way.params for name, way in outcome.baselines.items()}
+    best = f"the best single head, {ranked[0]}, with smoothing of its own"
     all_of = [
         *(Candidate(name, what[name], outcome.ways[name].params, target) for name in names),
-        Candidate(
-            "best_head", f"the best single head, {ranked[0]}, with smoothing of its own", alone[ranked[0]], target
-        ),
+        Candidate("best_head", best, alone[ranked[0]], target),
         Candidate(EQUAL, "equal weights, with smoothing of their own", alone[EQUAL], target),
     ]
     if values.both is not None:
@@ -193,9 +182,8 @@ def _score_on_test(
         return None
     from blend.submission.test_score import final_score
 
-    truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][
-        sources.task.within or sources.task.name
-    ]
+    name = sources.task.within or sources.task.name
+    truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][name]
     for entry in (others or {"files": []})["files"]:
         entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]
     return final_score(out / "submission.txt", values.listed, truth, sources.task)

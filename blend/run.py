@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import typer
 
 from blend import dry_run as plans
-from blend import single_task
-from blend.config import ONE_PROCESS, Config, SearchOptions
+from blend import multitask, single_task
+from blend.config import ONE_PROCESS, Config, RunRequest, SearchOptions
 from blend.pool import external
 from blend.report.run_report import RunReport
 from blend.report.schema import MultitaskReport, Report
@@ -52,15 +52,12 @@ def main(
     the same predictions, annotations, settings and seed is not touched. For "mtl" that is done for each of its parts,
     "mtl/va" and so on (blend.multitask). Raises InputError for bad input.
     """
+    asked = RunRequest(task, work, seed, heads, predictions or {}, submissions, options)
     if task == MTL:
-        from blend import multitask
-
         with steps("blend mtl", tuple(SUBTASKS)):
-            report: Report | MultitaskReport = multitask.main(
-                config, work, seed, heads, predictions or {}, submissions, options
-            )
+            report: Report | MultitaskReport = multitask.main(config, asked)
     else:
-        report = single_task.main(config, task, work, seed, heads, predictions or {}, submissions, options)
+        report = single_task.main(config, asked)
     from blend.report.html import index
 
     index.write(work)
@@ -221,15 +218,15 @@ def command(
         if task == ALL and (given or study or names):
             raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
         tasks = find_tasks(task, settings)
+        asked: dict[str, Any] = {"heads": names, "predictions": given, "submissions": submissions}
         if dry_run:
-            plans.show(plans.plan(settings, tasks, folder, seed, names, given, submissions, timeout), as_json)
+            request = RunRequest(task, folder, seed, **asked, options=SearchOptions(timeout=timeout))
+            plans.show(plans.plan(settings, tasks, request), as_json)
             return
 
         def run_task(name: str) -> Report | MultitaskReport:
             options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
-            return main(
-                settings, name, folder, seed, heads=names, predictions=given, submissions=submissions, options=options
-            )  # fmt: skip
+            return main(settings, name, folder, seed, **asked, options=options)
 
         with session.use_cluster(where, settings.cluster, folder):
             reports, refused = _run_tasks(tasks, run_task, None if as_json else folder)
@@ -299,9 +296,10 @@ def find_tasks(task: str, config: Config) -> list[str]:
 
 def _show(task: str, report: Any, folder: Path) -> None:
     from blend.report import summary
-    from blend.report.html import index, multitask
+    from blend.report.html import index
+    from blend.report.html import multitask as multitask_page
 
-    (multitask if task == MTL else summary).show(report, folder / "blend" / task)
+    (multitask_page if task == MTL else summary).show(report, folder / "blend" / task)
     print(folder / index.FILE)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blend import compile_kernels
-from blend.config import Config, SearchOptions
+from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.pool import networks, provenance
 from blend.pool.inputs import BlendInputs
@@ -19,58 +19,40 @@ from extract.runtime.progress import step, steps
 from heads.abaw.tasks import find
 
 
-def main(
-    config: Config,
-    task: str,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    predictions: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> Report:
+def main(config: Config, asked: RunRequest) -> Report:
     """Blend one task, or one part of the multi-task challenge ("mtl/va"), into `<work>/blend/<task>/`; returns the
-    report. Arguments as of `blend.run.main`. Raises InputError for bad input.
+    report. Raises InputError for bad input.
     """
-    with steps(f"blend {task}", ("extract", "heads", "blend")):
-        while (report := _run_once(config, task, work, seed, heads, predictions, submissions, options)) is None:
+    with steps(f"blend {asked.task}", ("extract", "heads", "blend")):
+        while (report := _run_once(config, asked)) is None:
             pass
         return report
 
 
-def facts_of(sources: BlendInputs, submissions: int, timeout: float | None) -> dict[str, Any]:
+def facts_of(sources: BlendInputs, asked: RunRequest) -> dict[str, Any]:
     """All that decides what a blend's folder holds."""
-    return provenance.all_facts(sources) | {"submissions": submissions, "timeout": timeout}
+    return provenance.all_facts(sources) | {"submissions": asked.submissions, "timeout": asked.options.timeout}
 
 
-def _run_once(
-    config: Config,
-    task: str,
-    work: Path,
-    seed: int,
-    heads: list[str] | None,
-    given: dict[str, Path],
-    submissions: int,
-    options: SearchOptions,
-) -> Report | None:
+def _run_once(config: Config, asked: RunRequest) -> Report | None:
     """The blend of heads that are up to date; None where it was finished and then, before it was read, another's."""
-    out = work / "blend" / task
+    out = asked.out
 
     def is_done(sources: BlendInputs) -> bool:
-        return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources, submissions, options.timeout)))
+        return run_folder.is_done(out, run_folder.fingerprint(facts_of(sources, asked)))
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        with _prepare_ahead(config, task, work) if blend_inputs.with_ours(config, heads, given) else nullcontext():
-            config, sources = blend_inputs.prepare_inputs(config, task, work, seed, heads, given, hold)
+        with _prepare_ahead(config, asked.task, asked.work) if blend_inputs.with_ours(config, asked) else nullcontext():
+            config, sources = blend_inputs.prepare_inputs(config, asked, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
-    if options.storage and values is not None:
+    if asked.options.storage and values is not None:
         from blend import pipeline
 
         # not holding the folder: another may help from there
-        pipeline.search_shared(values.validation, sources, out, options)
-    facts = facts_of(sources, submissions, options.timeout)
+        pipeline.search_shared(values.validation, sources, out, asked.options)
+    facts = facts_of(sources, asked)
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(out):
         networks.keep_networks(out, config)
@@ -80,7 +62,7 @@ def _run_once(
             return None
         from blend import pipeline
 
-        report, results = pipeline.run_blend(config, sources, values, work, out, submissions, options)
+        report, results = pipeline.run_blend(config, sources, values, asked)
         run_folder.finish(out, mark, facts, results)
         return report
 

@@ -36,14 +36,19 @@ def match_moments(
     if isinstance(scale, np.ndarray):
         factor = scale
     elif scale:
-        usable = (variance > 1e-12) & (truth_variance > 1e-12)
-        factor = np.where(usable, np.sqrt(truth_variance / np.where(usable, variance, 1)), 1.0)
-        factor = np.clip(factor, 1 / LARGEST, LARGEST)
+        factor = stretch(variance, truth_variance)
     if isinstance(shift, np.ndarray):
         return factor, shift
     if isinstance(scale, np.ndarray) and not shift:
         return factor, np.zeros(len(sums))
     return factor, (truth_mean if shift else mean) - factor * mean
+
+
+def stretch(variance: NDArray[np.float64], truth_variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What gives a blend the truth's standard deviation, [C]; 1 where one of them is constant."""
+    usable = (variance > 1e-12) & (truth_variance > 1e-12)
+    factor = np.where(usable, np.sqrt(truth_variance / np.where(usable, variance, 1)), 1.0)
+    return np.clip(factor, 1 / LARGEST, LARGEST)
 
 
 def moments_per_group(

@@ -82,12 +82,11 @@ def evaluate(
         scores.append(number_or_none(part.score(own)) if len(part.known.rows) else None)
     decided = np.empty((pool.scores.shape[1], *pieces[0].shape[1:]), pieces[0].dtype)
     for held, own in zip(folds, pieces, strict=True):
-        decided[_rows(pool, held)] = own
+        decided[pool.rows_of(held)] = own
     pooled = number_or_none(pool.score(decided))
     table, frames = by_group(pool, count_decisions(pool, decided))
-    bounds = interval.interval(
-        pool.task.name, table, frames, pooled, settings.draws, search.derive(seed, "interval"), test_groups
-    )
+    draw_seed = search.derive(seed, "interval")
+    bounds = interval.interval(pool.task.name, table, frames, pooled, settings.draws, draw_seed, test_groups)
     return CrossFit(tuple(tuple(fold) for fold in folds), tuple(result), tuple(scores), pooled, bounds)
 
 
@@ -113,8 +112,9 @@ def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
     """Videos -> at most `folds` folds of whole recordings and people that resemble each other in size and in what is
     annotated (heads.data.splits.folds).
     """
+    annotated = np.bincount(pool.video_of, minlength=len(pool.videos)) > 0
     fold_seed = search.derive(seed, "folds")
-    return by_video.folds(pool.videos, _content(pool), _annotated(pool), folds, fold_seed, pool.person_of)
+    return by_video.folds(pool.videos, _content(pool), annotated, folds, fold_seed, pool.person_of)
 
 
 def _content(pool: Pool) -> NDArray[np.float64]:
@@ -122,11 +122,3 @@ def _content(pool: Pool) -> NDArray[np.float64]:
     truth, videos = pool.known, len(pool.videos)
     columns = [np.ones(len(truth.rows)), *np.abs(pool.task.as_columns(truth.values)).T]
     return np.stack([np.bincount(pool.video_of, weights=column, minlength=videos) for column in columns], axis=1)
-
-
-def _annotated(pool: Pool) -> NDArray[np.bool_]:
-    return np.bincount(pool.video_of, minlength=len(pool.videos)) > 0
-
-
-def _rows(pool: Pool, videos: Sequence[int]) -> NDArray[np.int64]:
-    return np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in videos])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -59,12 +59,11 @@ class FoldedPool(ABC):
         self.video_weight = (frames / TYPICAL) ** -power
         self.weight = self.video_weight[self.video_of].astype(np.float32)
         numbers = range(len(self.folds))
-        self.subsets: list[LeftOut] = [
-            left for n in range(3) for left in combinations(numbers, n) if n < len(self.folds)
-        ]
+        sizes = range(min(3, len(self.folds)))
+        self.subsets: list[LeftOut] = [left for n in sizes for left in combinations(numbers, n)]
         self._keep = np.array([[f not in left for f in numbers] for left in self.subsets], np.float64)
-        self._smoothed: dict[tuple[str, int], NDArray[np.float32]] = {}
-        self._parts: dict[tuple[str, int, bytes], NDArray[np.float64]] = {}
+        self._kept: dict[tuple[Any, ...], NDArray[Any]] = {}
+        """What is made once, by what it is and what it is of."""
         self._weights: dict[tuple[str, int, tuple[int, ...], bool], dict[LeftOut, NDArray[np.float64]]] = {}
 
     def videos(self, left_out: LeftOut) -> list[int]:
@@ -79,13 +78,11 @@ class FoldedPool(ABC):
         """Scores of each head at the rows looked at, [H, N, C]; k may be one per output."""
         if isinstance(k, tuple):
             return np.stack([self.smooth(kernel, item)[:, :, c] for c, item in enumerate(k)], axis=2)
-        if (kernel, k) not in self._smoothed:
+        if (key := ("smoothed", kernel, k)) not in self._kept:
             scores, offsets = self.pool.scores, self.pool.offsets
             seen = self.pool.seen if kernel == "median" else None
-            self._smoothed[kernel, k] = np.stack(
-                [smooth.smooth(own, offsets, kernel, k, seen)[self.rows] for own in scores]
-            )
-        return self._smoothed[kernel, k]
+            self._kept[key] = np.stack([smooth.smooth(own, offsets, kernel, k, seen)[self.rows] for own in scores])
+        return self._kept[key]
 
     def blend(self, kernel: str, k: int | tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """The smoothed blend at the rows looked at, [N, C]; weights [H, C]."""
@@ -95,11 +92,11 @@ class FoldedPool(ABC):
 
     def parts(self, kernel: str, k: int, weights: NDArray[np.float64]) -> dict[LeftOut, NDArray[np.float64]]:
         """Score of each output [C] on each subset; weights [H] sum to 1. An undefined CCC counts as 0."""
-        key = kernel, k, np.round(weights, 9).tobytes()
-        if key not in self._parts:
+        key = "parts", kernel, k, np.round(weights, 9).tobytes()
+        if key not in self._kept:
             tables = self._count(kernel, k, np.asarray(weights, np.float64), (0,), 0.0)
-            self._parts[key] = self._scores(tables, self._keep)[:, 0]
-        return dict(zip(self.subsets, self._parts[key], strict=True))
+            self._kept[key] = self._scores(tables, self._keep)[:, 0]
+        return dict(zip(self.subsets, self._kept[key], strict=True))
 
     @abstractmethod
     def _count(
@@ -126,13 +123,7 @@ class FoldedPool(ABC):
     def _find_weights(
         self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
     ) -> NDArray[np.float64]:
-        """Weights on each subset, [S, H, C]."""
-        return self._select_greedily(kernel, k, subsets, heads, each)
-
-    def _select_greedily(
-        self, kernel: str, k: int, subsets: Sequence[LeftOut], heads: tuple[int, ...], each: bool
-    ) -> NDArray[np.float64]:
-        """Ensemble selection with replacement (Caruana et al., ICML 2004) on each subset, [S, H, C].
+        """Weights on each subset, [S, H, C]: ensemble selection with replacement (Caruana et al., ICML 2004).
 
         Always ROUNDS rounds: to end at the first that does not gain leaves one or two heads where the score is jagged;
         for au that gave less on test, elsewhere neither is better (`blend/studies/README.md`). Subsets that chose the
@@ -207,21 +198,14 @@ class FoldedRegression(FoldedPool):
 
     rows_taken = 3 * ROWS
 
-    def __init__(
-        self, pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None, power: float = POWER
-    ) -> None:
-        super().__init__(pool, folds, rows, power)
-        self._tables: dict[tuple[str, int], NDArray[np.float64]] = {}
-        self._of_folds: dict[tuple[str, int], NDArray[np.float64]] = {}
-
     def moments(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float64]:
         """Sums per video, [V, C, H + 2, H + 2]: products of the heads' scores, the truth and 1, in this order."""
         if isinstance(k, tuple):
             return np.stack([self.moments(kernel, item)[:, c] for c, item in enumerate(k)], axis=1)
-        if (kernel, k) not in self._tables:
+        if (key := ("moments", kernel, k)) not in self._kept:
             whole = self.smooth(kernel, k)
-            self._tables[kernel, k] = affine.moments_per_group(whole, self.truth, self.video_of, len(self.pool.videos))
-        return self._tables[kernel, k]
+            self._kept[key] = affine.moments_per_group(whole, self.truth, self.video_of, len(self.pool.videos))
+        return self._kept[key]
 
     def sums(self, kernel: str, k: int | tuple[int, ...], left_out: LeftOut) -> NDArray[np.float64]:
         """The weighted sum of the moments of a subset's videos, [C, H + 2, H + 2]."""
@@ -232,12 +216,12 @@ class FoldedRegression(FoldedPool):
         self, kernel: str, k: int, weights: NDArray[np.float64], heads: tuple[int, ...], step: float
     ) -> NDArray[np.float64]:
         outputs = len(self.pool.task.outputs)
-        if (kernel, k) not in self._of_folds:
+        if (key := ("moments of folds", kernel, k)) not in self._kept:
             moments = self.moments(kernel, k) * self.video_weight[:, None, None, None]
-            self._of_folds[kernel, k] = np.stack([moments[fold].sum(0) for fold in self.folds])
+            self._kept[key] = np.stack([moments[fold].sum(0) for fold in self.folds])
         tried = [weights + step * np.eye(len(weights))[head] for head in heads]
         each = [np.broadcast_to(row[:, None], (len(row), outputs)) for row in tried]
-        sums, one, none = self._of_folds[kernel, k], np.ones(outputs), np.zeros(outputs)
+        sums, one, none = self._kept[key], np.ones(outputs), np.zeros(outputs)
         return np.stack([tables_of_moments(sums, row, one, none) for row in each])
 
     def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:

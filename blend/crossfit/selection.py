@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from blend.crossfit.estimate import CrossFit, evaluate, split
 from blend.crossfit.folded import LeftOut
 from blend.crossfit.solvers import NONE, Candidate, Heads, Options, Solution, Solver, average, make_solver, options
 from blend.decision import combine, fixed, smooth
-from blend.decision.params import Params
+from blend.decision.params import Params, as_weights
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
@@ -131,10 +132,8 @@ class Selection:
 
     def _way(self, params: Params, made: list[Params] | None, chosen: Candidate | None = None) -> SelectedBlend:
         self._parts = self._parts or [self.whole.select(fold) for fold in self.folds]
-        crossed = None
-        if made is not None:
-            whole, settings = self.whole, self.settings
-            crossed = evaluate(whole, self.folds, self._parts, made, settings, self.seed, self.test_groups)
+        known = self.settings, self.seed, self.test_groups
+        crossed = None if made is None else evaluate(self.whole, self.folds, self._parts, made, *known)
         score = number_or_none(self.whole.score(combine.combine(self.whole, params)))
         return SelectedBlend(params, score, crossed, chosen)
 
@@ -198,24 +197,13 @@ class Selection:
 
     def params(self, candidate: Candidate, solution: Solution) -> Params:
         """A solution as params of the whole pool: copies of heads weigh nothing."""
-        task, heads = self.pool.task, self.pool.heads
-        weights = tuple(
-            float(row[0]) if (row == row[0]).all() else tuple(float(w) for w in row) for row in solution.weights
-        )
-        optional = {
-            key: None if value is None else tuple(float(number) for number in value)
-            for key, value in (
-                ("thresholds", solution.thresholds),
-                ("bias", solution.bias),
-                ("scale", solution.scale),
-                ("shift", solution.shift),
-            )
-        }
-        sure = None if solution.sure is None else (candidate.filter, float(solution.sure))
-        spread = duplicates.expand_weights(self.whole, heads, weights)
-        return Params(
-            task.name, task.outputs, self.whole.heads, spread, candidate.kernel, candidate.k, **optional, filter=sure
-        )  # fmt: skip
+        task, whole = self.pool.task, self.whole
+        numbers = {key: getattr(solution, key) for key in ("thresholds", "bias", "scale", "shift")}
+        optional: dict[str, Any] = {key: tuple(x.tolist()) for key, x in numbers.items() if x is not None}
+        if solution.sure is not None:
+            optional["filter"] = candidate.filter, float(solution.sure)
+        weights = duplicates.expand_weights(whole, self.pool.heads, as_weights(solution.weights))
+        return Params(task.name, task.outputs, whole.heads, weights, candidate.kernel, candidate.k, **optional)
 
 
 class _Choice:
@@ -233,23 +221,16 @@ class _Choice:
         of them would then be chosen on nobody.
         """
         kernels, ks, options = self.selection.settings.kernels, self.selection.ks, self.options
-        result = Candidate(
-            kernels[0],
-            ks[0],
-            options.weights[0],
-            options.parts[0],
-            options.filters[0],
-            with_train=options.with_train[0],
-        )
+        usual = Candidate(kernels[0], ks[0], options.weights[0], options.parts[0], options.filters[0])
+        result = replace(usual, with_train=options.with_train[0])
         if len(self.folds) < 2 or len(self.selection.folds) < 3:
             return result
         result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in ks])
         result = self._best(result, [replace(result, weights=kind) for kind in options.weights], UNUSUAL)
         margin = MARGIN if options.parts[0] in NONE else UNUSUAL
         for part in options.parts:  # from few numbers to many
-            result = self._best(
-                result, [replace(result, part=part, strength=s) for s in options.strengths(part)], margin
-            )
+            tried = [replace(result, part=part, strength=s) for s in options.strengths(part)]
+            result = self._best(result, tried, margin)
         near = self._near(result.k)
         result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in near])
         result = self._best(result, [replace(result, filter=head) for head in options.filters])
@@ -311,10 +292,8 @@ class _Choice:
         if gain <= 0 or groups < 2:
             return False
         seed, task = search.derive(self.selection.seed, "pays"), self.selection.task
-        drawn = [
-            video_counts.draw(task, video_counts.sum_groups(table, self.groups), DRAWS, seed)
-            for table in (other, plain)
-        ]
+        summed = [video_counts.sum_groups(table, self.groups) for table in (other, plain)]
+        drawn = [video_counts.draw(task, table, DRAWS, seed) for table in summed]
         return gain > margin * float(np.nanstd(drawn[0] - drawn[1])) * math.sqrt(groups / (groups - 1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,8 @@ class Solver(ABC):
     def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
         self.folded, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
         self.given = given or FixedNumbers()
+        self._kept: dict[tuple[Any, ...], NDArray[Any]] = {}
+        """What candidates share: counts of the videos' scores, free biases."""
 
     def solve(
         self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
@@ -168,10 +170,6 @@ class MultilabelSolver(Solver):
         if not isinstance(settings.thresholds, str):
             return "given"
         return "fixed" if settings.thresholds == "fixed" else "exact"
-
-    def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
-        super().__init__(folded, seed, exactly, given)
-        self._kept: dict[tuple[str, Any, bytes], threshold_rules.Counts] = {}
 
     def _counts(self, candidate: Candidate, weights: NDArray[np.float64]) -> threshold_rules.Counts:
         key = candidate.kernel, candidate.k, weights.tobytes()
@@ -234,11 +232,10 @@ class MulticlassSolver(Solver):
         """No bias."""
         return "off"
 
-    def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
-        super().__init__(folded, seed, exactly, given)
-        assert isinstance(self.pool.blend_task, Multiclass)
-        self.kind = self.pool.blend_task
-        self._free: dict[tuple[str, Any, bytes, LeftOut], NDArray[np.float64]] = {}
+    @property
+    def kind(self) -> Multiclass:
+        """What decides and counts."""
+        return cast(Multiclass, self.pool.blend_task)
 
     def solve(
         self, candidate: Candidate, left_out: LeftOut, heads: Heads, weights: NDArray[np.float64] | None = None
@@ -263,9 +260,9 @@ class MulticlassSolver(Solver):
         if candidate.part == "prior":
             return Solution(weights, bias=class_bias.prior(blended, truth, weight))
         key = candidate.kernel, candidate.k, weights.tobytes(), left_out
-        if key not in self._free:
-            self._free[key] = class_bias.coordinate_ascent(blended, truth, weight)
-        added = self._free[key]
+        if key not in self._kept:
+            self._kept[key] = class_bias.coordinate_ascent(blended, truth, weight)
+        added = self._kept[key]
         if candidate.part == "pulled":
             added = class_bias.shrink(added, truth, self.folded.groups[self.folded.video_of[inside]])
         return Solution(weights, bias=added)

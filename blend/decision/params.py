@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blend.decision import smooth
 from blend.tasks.lookup import key_owners
 from extract.runtime import file_names, limits
@@ -64,6 +67,11 @@ class Params:
         are none, not finite or out of range.
         """
         return _Reader(table, where).params()
+
+
+def as_weights(table: NDArray[np.float64]) -> tuple[float | tuple[float, ...], ...]:
+    """Weights [H, C] as `Params` has them: one number for a head whose outputs agree."""
+    return tuple(float(row[0]) if (row == row[0]).all() else tuple(row.tolist()) for row in table)
 
 
 class _Reader:

@@ -67,11 +67,7 @@ def _executor(process: int, count: int) -> ThreadPoolExecutor:
 
 
 def smooth(
-    values: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    kernel: str,
-    k: int,
-    seen: NDArray[np.bool_] | None = None,
+    values: NDArray[np.float32], offsets: NDArray[np.int64], kernel: str, k: int, seen: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
     """Smooth every video of [T, C] with `kernel` of KERNELS and k >= 0 (frames); k = 0 changes nothing. `seen` as in
     `blend_and_smooth`.

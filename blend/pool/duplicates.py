@@ -39,7 +39,7 @@ def drop_duplicates_without(pool: Pool, folds: Sequence[Sequence[int]]) -> dict[
     """Numbers of the heads that are no copies of earlier ones on the videos outside a fold, for each fold; None: on all
     videos.
     """
-    rows = [np.concatenate([np.arange(pool.offsets[v], pool.offsets[v + 1]) for v in fold]) for fold in folds]
+    rows = [pool.rows_of(fold) for fold in folds]
     marks = [[hashlib.blake2b(np.ascontiguousarray(own[at]).data).digest() for at in rows] for own in pool.scores]
     results: dict[int | None, tuple[int, ...]] = {}
     for without in (None, *range(len(folds))):
@@ -77,6 +77,6 @@ def to_search(pool: Pool, settings: BlendSettings) -> tuple[Pool, BlendSettings]
     """The pool of distinct heads, and settings that name no other. Where weights are given nothing is searched among
     heads: the pool as it is, so that the blend is the one that is written.
     """
-    return (
-        (pool, settings) if settings.weights is not None else (drop_duplicates(pool), rename_duplicates(pool, settings))
-    )
+    if settings.weights is not None:
+        return pool, settings
+    return drop_duplicates(pool), rename_duplicates(pool, settings)

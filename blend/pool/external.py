@@ -124,14 +124,14 @@ def _read_text(path: Path, task: Task) -> Predictions:
     if not body:
         raise InputError(f"{path}: nothing behind the first line {header[:80]!r}")
     if "video" in names and "frame" in names:
-        return predictions.check_rows(path, task, *_table(path, task, names, body))
+        return predictions.check_rows(path, task, *_join(_table(path, task, names, body)))
     if names[0] in IMAGE_COLUMNS and task.stills:
         raise InputError(
             f"{path}: line 1 is {header[:80]!r}, expected a table with the columns video, frame, "
             f"{', '.join(task.outputs)}: a submission says nothing of how sure it is, and knows no validation pictures"
         )
     if names[0] in IMAGE_COLUMNS:
-        return predictions.check_rows(path, task, *_pictures(path, task, names, body))
+        return predictions.check_rows(path, task, *_join(_pictures(path, task, names, body)))
     raise InputError(
         f"{path}: line 1 is {header[:80]!r}, expected a header that begins with video,frame "
         f"or {IMAGE_COLUMN}; a table of predictions or an official submission file"
@@ -139,9 +139,10 @@ def _read_text(path: Path, task: Task) -> Predictions:
 
 
 Columns = tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float32]]
+"""Videos, frames and scores [n, outputs] of some lines."""
 
 
-def _table(path: Path, task: Task, names: list[str], body: memoryview) -> Columns:
+def _table(path: Path, task: Task, names: list[str], body: memoryview) -> Iterator[Columns]:
     """CSV with the columns of the Parquet files; a column without a name (an index) is left out."""
     import pyarrow as pa
 
@@ -151,7 +152,6 @@ def _table(path: Path, task: Task, names: list[str], body: memoryview) -> Column
     if len(first) == len(names):
         truths = [name for name, cell in zip(names, first, strict=True) if cell.strip().lower() in ("true", "false")]
         kinds |= dict.fromkeys(set(truths) & set(task.outputs), pa.bool_())
-    videos, frames, scores = [], [], []
     known: dict[str, str] = {}
     row = 2
     for batch in _parse(path, [name or f"#{i}" for i, name in enumerate(names)], kinds, body):
@@ -161,18 +161,22 @@ def _table(path: Path, task: Task, names: list[str], body: memoryview) -> Column
                 raise InputError(f"{path}: line {empty + row}: column {name!r} is empty")
         coded = batch["video"].dictionary_encode()
         words = [known.setdefault(word, word) for word in coded.dictionary.to_pylist()]
-        videos.append(np.array([None, *words], object)[1:][coded.indices.to_numpy()])
-        frames.append(predictions.check_frames(path, batch["frame"].to_numpy(), row, "line"))
-        scores.append(_scores(batch, list(task.outputs)))
+        videos = np.array([None, *words], object)[1:][coded.indices.to_numpy()]
+        frames = predictions.check_frames(path, batch["frame"].to_numpy(), row, "line")
+        yield videos, frames, _scores(batch, list(task.outputs))
         row += batch.num_rows
-    return np.concatenate(videos), np.concatenate(frames), np.concatenate(scores)
+
+
+def _join(batches: Iterator[Columns]) -> Columns:
+    videos, frames, scores = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return videos, frames, scores
 
 
 def _first_line(body: memoryview) -> str:
     return next(io.BytesIO(body[: 1 << 16])).decode(errors="replace").rstrip("\n")
 
 
-def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Columns:
+def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Iterator[Columns]:
     """Lines `video/00001.jpg,values`: one value per output, or for expr the number of one class."""
     import pyarrow as pa
 
@@ -185,7 +189,6 @@ def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Col
     columns = ["class"] if hard else names[1:]
     if hard and tuple(names[1:]) != task.outputs:
         raise InputError(f"{path}: line 1 names the classes in another order, so a class's number means nothing")
-    videos, frames, scores = [], [], []
     row = 2
     kinds = {"image": pa.string()} | dict.fromkeys(columns, pa.float64())
     for batch in _parse(path, ["image", *columns], kinds, body):
@@ -200,11 +203,8 @@ def _pictures(path: Path, task: Task, names: list[str], body: memoryview) -> Col
             result = _one_hot(path, task, result[:, 0], placed, row)
         elif tuple(columns) != task.outputs:
             result = result[:, [columns.index(output) for output in task.outputs]]
-        videos.append(np.array(placed[0], object))
-        frames.append(placed[1].astype(np.int64))
-        scores.append(result)
+        yield np.array(placed[0], object), placed[1].astype(np.int64), result
         row += len(images)
-    return np.concatenate(videos), np.concatenate(frames), np.concatenate(scores)
 
 
 def _one_hot(

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
-def find_offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
+def find_offsets(lengths: ArrayLike) -> NDArray[np.int64]:
     """Where each video begins, and the total at the end: [V] lengths -> [V + 1]."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))])
 
@@ -27,10 +27,9 @@ def fill(frames: NDArray[np.int32], scores: NDArray[np.float32], length: int) ->
     """
     at = np.arange(1, length + 1)
     right = np.searchsorted(frames, at)
-    left = np.clip(
-        np.where((right < len(frames)) & (frames[np.minimum(right, len(frames) - 1)] == at), right, right - 1), 0, None
-    )
-    right = np.minimum(right, len(frames) - 1)
+    last = len(frames) - 1
+    known = (right <= last) & (frames[np.minimum(right, last)] == at)
+    left, right = np.maximum(np.where(known, right, right - 1), 0), np.minimum(right, last)
     span = (frames[right] - frames[left]).astype(np.float64)
     weight = np.divide(at - frames[left], span, out=np.zeros(length), where=span > 0)[:, None]
     return ((1 - weight) * scores[left] + weight * scores[right]).astype(np.float32)
@@ -55,11 +54,10 @@ def dense(
         part = out[offsets[i] : offsets[i + 1]]
         if video in result and len(result[video][0]) and in_time:
             part[:] = fill(*result[video], len(part))
-        elif video in result:
-            part[:] = prior
+            continue
+        part[:] = prior
+        if video in result:
             part[result[video][0] - 1] = result[video][1]
-        else:
-            part[:] = prior
     return out
 
 

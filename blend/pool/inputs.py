@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.config import BlendSettings, Config
+from blend.config import BlendSettings, Config, RunRequest
 from blend.pool import external
 from blend.pool.pool import as_row
 from extract import run as extract_run
@@ -76,11 +76,7 @@ class BlendInputs:
         Raises InputError where val or test predictions are missing.
         """
         if head in self.theirs:
-            return (
-                external.find_files(self.theirs[head], part)
-                if part in OPTIONAL
-                else external.find_part(self.theirs[head], part)
-            )
+            return (external.find_files if part in OPTIONAL else external.find_part)(self.theirs[head], part)
         path = self.ours[head] / f"{part}.parquet"
         return path if part not in OPTIONAL or path.exists() else None
 
@@ -106,77 +102,57 @@ class LoadedPools:
     """
 
 
-def prepare_inputs(
-    config: Config,
-    task: str,
-    work: Path,
-    seed: int,
-    names: list[str] | None,
-    given: dict[str, Path],
-    hold: ExitStack | None = None,
-) -> tuple[Config, BlendInputs]:
-    """Bring our heads up to date (`names`: only these, ["none"]: none) and find everything else.
+def prepare_inputs(config: Config, asked: RunRequest, hold: ExitStack | None = None) -> tuple[Config, BlendInputs]:
+    """Bring our heads up to date and find everything else.
 
     Returns the config with the corpus's paths filled in. Until `hold` is closed nobody changes our heads. Raises
     InputError for bad input.
     """
-    facts = find(task)
-    if with_ours(config, names, given):
-        folders = heads_run.main(config, task, work, seed, names, hold, "--heads")
+    task, work, folders = asked.task, asked.work, dict[str, Path]()
+    if with_ours(config, asked):
+        folders = heads_run.main(config, task, work, asked.seed, asked.heads, hold, "--heads")
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     else:
-        folders = {}
         config = extract_run.main(config, work) if config.corpus.demo else config
-        prior = _prior_without_ours(config, facts)
-    return config, _gather(config, facts, seed, folders, given, prior)
+        prior = _prior_without_ours(config, find(task))
+    return config, _gather(config, asked, folders, prior)
 
 
-def find_inputs(
-    config: Config, task: str, work: Path, seed: int, given: dict[str, Path], ours: Sequence[str]
-) -> BlendInputs | None:
+def find_inputs(config: Config, asked: RunRequest, ours: Sequence[str]) -> BlendInputs | None:
     """The same of heads that are finished; makes and waits for nothing. None where something is not there yet.
 
     `ours` are the names of our heads; the config has the corpus's paths filled in.
     """
-    facts = find(task)
+    task, work = asked.task, asked.work
     if not ours:
-        return _gather(config, facts, seed, {}, given, _prior_without_ours(config, facts))
+        return _gather(config, asked, {}, _prior_without_ours(config, find(task)))
     try:
         prior = inputs.parse_json((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return _gather(config, facts, seed, {name: head_folder(work, task, name) for name in ours}, given, prior)
+    return _gather(config, asked, {name: head_folder(work, task, name) for name in ours}, prior)
 
 
-def with_ours(config: Config, names: list[str] | None, given: dict[str, Path]) -> bool:
+def with_ours(config: Config, asked: RunRequest) -> bool:
     """Whether any of our heads is in the blend. Raises InputError where nobody's would be."""
-    if names is None and given and not config.features.networks:
+    if asked.heads is None and asked.predictions and not config.features.networks:
         return False  # nothing of ours can be trained without features
-    if names == NONE and not given:
+    if asked.heads == NONE and not asked.predictions:
         raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
-    return names != NONE
+    return asked.heads != NONE
 
 
-def _gather(
-    config: Config, facts: Task, seed: int, folders: dict[str, Path], given: dict[str, Path], prior: dict[str, Any]
-) -> BlendInputs:
+def _gather(config: Config, asked: RunRequest, folders: dict[str, Path], prior: dict[str, Any]) -> BlendInputs:
     """Everything of a blend whose heads are there. Raises InputError for other people's head of the name of ours."""
+    facts, given, seed = find(asked.task), asked.predictions, asked.seed
     if both := sorted(set(folders) & set(given)):
         raise InputError(f"--predictions {both[0]}=...: one of our heads has this name; choose another")
-    paths = config.corpus.task(facts.place)
-    return BlendInputs(
-        facts,
-        paths,
-        folders,
-        given,
-        {name: float(prior[name]) for name in facts.outputs},
-        "validation" if paths.train is None else "train",
-        getattr(config.blend, facts.name),
-        seed,
-        config.corpus.missing_videos,
-        *_who(config, facts),
-    )
+    paths, settings = config.corpus.task(facts.place), getattr(config.blend, facts.name)
+    numbers = {name: float(prior[name]) for name in facts.outputs}
+    prior_from, missing = "validation" if paths.train is None else "train", config.corpus.missing_videos
+    who = _who(config, facts)
+    return BlendInputs(facts, paths, folders, given, numbers, prior_from, settings, seed, missing, *who)
 
 
 def _who(config: Config, task: Task) -> tuple[dict[str, str] | None, dict[str, str] | None]:
@@ -224,14 +200,11 @@ def load_pools(sources: BlendInputs) -> LoadedPools:
     listed = test_list.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
     results = {head: _read(sources, head, "test", lengths, annotations) for head in sources.heads}
-    target = pool.for_test(task, results, listed, prior, sources.theirs, sources.people_elsewhere)
+    of_test = (listed, prior, sources.theirs, sources.people_elsewhere)
+    target = pool.for_test(task, results, *of_test)
     _check_faceless(sources, target, paths.test)
-    again = {
-        head: _read(sources, head, BOTH, lengths) for head in sources.heads if sources.file(head, BOTH) is not None
-    }
-    both = (
-        pool.for_test(task, results | again, listed, prior, sources.theirs, sources.people_elsewhere) if again else None
-    )
+    again = {head: _read(sources, head, BOTH, lengths) for head in sources.heads if sources.file(head, BOTH)}
+    both = pool.for_test(task, results | again, *of_test) if again else None
     alike = (validation.people is None) == (target.people is None)
     groups = int(target.groups.max()) + 1 if alike else None
     return LoadedPools(validation, target, listed, "test", both, tuple(again), train, groups)
@@ -275,11 +248,9 @@ def submission_pool(sources: BlendInputs, values: LoadedPools) -> Pool:
         return values.target
     lacking = sorted(set(sources.heads) - set(values.learnt_from_both))
     if lacking:
-        print(
-            f'test_from = "train+val": {", ".join(lacking)} {"has" if len(lacking) == 1 else "have"} no '
-            f"{BOTH} predictions (set refit_val = true for our heads); their ordinary ones are taken",
-            file=sys.stderr,
-        )
+        who = f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'}"
+        advice = "(set refit_val = true for our heads); their ordinary ones are taken"
+        print(f'test_from = "train+val": {who} no {BOTH} predictions {advice}', file=sys.stderr)
     return values.both if values.both is not None else values.target
 
 
@@ -332,22 +303,16 @@ def hash_inputs(sources: BlendInputs) -> dict[str, Any]:
     """Of all files that the blend is made of."""
     test, heads = sources.paths.test, sources.heads
     of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    out_of_fold, train = {head: _hash(sources.file(head, OOF)) for head in heads}, sources.paths.train
+    may_look = None not in out_of_fold.values()  # at train's annotations
     return {
         "heads": {head: _hash(sources.file(head, "val")) for head in heads},
         "annotations": _hash_annotations(sources.paths.val, sources.task),
         "test_list": run_folder.file_hash(test) if test else None,
         "test": of_test if test else None,
-        "out_of_fold": {head: _hash(sources.file(head, OOF)) for head in heads},
-        "train": _train(sources),
+        "out_of_fold": out_of_fold,
+        "train": _hash_annotations(train, sources.task) if train is not None and may_look else None,
     }
-
-
-def _train(sources: BlendInputs) -> str | None:
-    """Train's annotations, where a blend may look at them."""
-    train = sources.paths.train
-    if train is None or any(sources.file(head, OOF) is None for head in sources.heads):
-        return None
-    return _hash_annotations(train, sources.task)
 
 
 def _hash_annotations(folder: Path, task: Task) -> str:

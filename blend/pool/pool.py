@@ -103,11 +103,13 @@ class Pool:
             return dict.fromkeys(self.heads, 0)
         return {head: int((~own[rows]).sum()) for head, own in zip(self.heads, self.own, strict=True)}
 
+    def rows_of(self, videos: Sequence[int]) -> NDArray[np.int64]:
+        """The frames of some videos, one after the other."""
+        return np.concatenate([np.arange(self.offsets[v], self.offsets[v + 1]) for v in videos])
+
     def select(self, keep: Sequence[int]) -> Pool:
         """The pool of some videos (rising numbers), as if the others had never been there."""
-        pieces = [np.arange(self.offsets[v], self.offsets[v + 1]) for v in keep]
-        rows = np.concatenate(pieces)
-        offsets = gap_filling.find_offsets([len(piece) for piece in pieces])
+        rows, offsets = self.rows_of(keep), gap_filling.find_offsets(np.diff(self.offsets)[list(keep)])
         truth = None
         if self.truth is not None:
             kept = np.isin(self.video_of, keep)
@@ -149,9 +151,8 @@ def for_validation(
         [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(pool.videos)]
     )
     if not len(rows):
-        raise InputError(
-            f"{where}: not one validly annotated frame in {len(lengths)} videos; nothing to choose a blend by"
-        )
+        what = f"not one validly annotated frame in {len(lengths)} videos"
+        raise InputError(f"{where}: {what}; nothing to choose a blend by")
     values = np.concatenate([annotations[video].values[annotations[video].valid] for video in pool.videos])
     who = None if people is None else tuple(people.get(video, "") for video in pool.videos)
     return replace(pool, truth=Truth(rows, values), people=who)
@@ -214,10 +215,8 @@ def _pool(
     for h, head in enumerate(heads):
         scores[h] = gap_filling.dense(videos, last, result[head].videos, prior, not task.stills)
         own[h] = gap_filling.present(videos, last, result[head].videos)
-    faceless = tuple(video for video in videos if video not in seen)
-    return Pool(
-        task, heads, tuple(videos), gap_filling.find_offsets(last), scores, np.asarray(own.all(0)), None, faceless, own
-    )
+    faceless, offsets = tuple(video for video in videos if video not in seen), gap_filling.find_offsets(last)
+    return Pool(task, heads, tuple(videos), offsets, scores, np.asarray(own.all(0)), None, faceless, own)
 
 
 def _check_videos(result: Predictions, what: str, lengths: dict[str, int], unknown: str) -> None:

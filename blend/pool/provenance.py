@@ -25,6 +25,7 @@ def search_facts(sources: BlendInputs) -> dict[str, Any]:
     known = sources.hashes or blend_inputs.hash_inputs(sources)
     of_selection = {"select", "folds", "select_folds", "fold_trials", "draws", "out_of_fold"}
     drop = of_selection | {"test_from", "missing_frames", "thumbnails"}
+    people = [sources.people, sources.people_elsewhere]
     return {
         "task": sources.task.name,
         "seed": sources.seed,
@@ -32,11 +33,7 @@ def search_facts(sources: BlendInputs) -> dict[str, Any]:
         "heads": known["heads"],
         "prior": sources.prior,
         "annotations": known["annotations"],
-        **(
-            {}
-            if sources.people is None
-            else {"people": run_folder.fingerprint([sources.people, sources.people_elsewhere])}
-        ),
+        **({} if sources.people is None else {"people": run_folder.fingerprint(people)}),
         "code": [run_folder.code_hash("blend", (*MEASURES, *AFTER_THE_SEARCH)), code_mark()],
         "versions": {name: version(name) for name in ("numpy", "numba", "optuna")},
     }

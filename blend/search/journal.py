@@ -15,16 +15,18 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.pool import NullPool
 
 from extract.runtime.run_folder import set_aside
 from heads.tune.storage import make_sqlite, refuse_if_closed
 from heads.tune.study import HASH, content_hash, differences, find_damaged
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial
 
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
@@ -68,16 +70,12 @@ class TrialJournal:
     def __enter__(self) -> TrialJournal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._storage is not None:
             _close(self._storage)
 
     def trials(self) -> list[FrozenTrial]:
         """Finished trials, first to last."""
-        from optuna.trial import TrialState
-
         assert self._storage is not None
         result = self._storage.get_all_trials(self._study, states=(TrialState.COMPLETE,))
         for trial in result:
@@ -121,14 +119,12 @@ class TrialJournal:
             _close(storage)
         old = set_aside(self.path)
         Path(f"{self.path}-journal").unlink(missing_ok=True)
-        self.set_aside = (
-            f"{self.path} was of another search ({reason}); it is kept as {old.name}, and the search begins anew"
-        )
+        kept = f"it is kept as {old.name}, and the search begins anew"
+        self.set_aside = f"{self.path} was of another search ({reason}); {kept}"
         return None
 
     def _create(self, name: str, facts: dict[str, Any]) -> None:
         """Make the study whole: a kill leaves no half-made one."""
-        from optuna.study import StudyDirection
 
         def make(place: Path) -> None:
             storage = _storage(place)
@@ -170,12 +166,7 @@ def describe_differences(there: Any, here: dict[str, Any]) -> str:
 def _storage(path: Path) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations between Optuna and SQLAlchemy that we cannot act on
-        import optuna
-        from optuna.storages import RDBStorage
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        from sqlalchemy.pool import NullPool
-
         # the path is given to SQLite itself: in a URL, a folder's ? or { would mean something
         return RDBStorage("sqlite://", engine_kwargs={"creator": partial(_connect, path), "poolclass": NullPool})
 
@@ -188,11 +179,8 @@ def _insert(connection: sqlite3.Connection, study: int, trial: FrozenTrial) -> N
     """Write the rows that Optuna's `create_new_trial` writes of a finished trial, but for a sampler's notes: it asks
     some hundred questions for each, which cost more than the trial itself. Its value is finite.
     """
-    from optuna.distributions import distribution_to_json
-
-    begun, ended = (
-        moment and moment.isoformat(" ", "microseconds") for moment in (trial.datetime_start, trial.datetime_complete)
-    )
+    moments = (trial.datetime_start, trial.datetime_complete)
+    begun, ended = (moment and moment.isoformat(" ", "microseconds") for moment in moments)
     row = connection.execute(
         "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)"
         " SELECT count(*), ?, ?, ?, ? FROM trials WHERE study_id = ?",

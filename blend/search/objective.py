@@ -204,9 +204,7 @@ class _Regression:
         if isinstance(scale, tuple):
             factor = np.array(scale)
         elif scale:
-            known = (spread > 1e-12) & (self.variance > 1e-12)
-            factor = np.where(known, np.sqrt(self.variance / np.where(known, spread, 1)), 1.0)
-            factor = np.clip(factor, 1 / affine.LARGEST, affine.LARGEST)
+            factor = affine.stretch(spread, self.variance)
         if isinstance(moved, tuple):
             mean = factor * (mean + self.mean) + np.array(moved) - self.mean
         elif moved:

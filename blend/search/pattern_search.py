@@ -8,7 +8,7 @@ numbers of their own are moved all at once, and each keeps its move if it gained
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,33 +167,18 @@ def _take(state: State, tried: State, field: str, group: NDArray[np.int64]) -> S
 
 
 def _same(item: State, other: State) -> bool:
-    return all(
-        np.array_equal(getattr(item, f), getattr(other, f)) for f in ("weights", "k", "thresholds", "bias")
-    ) and (item.tau == other.tau and item.sure == other.sure)
+    return all(np.array_equal(getattr(item, field.name), getattr(other, field.name)) for field in fields(State))
 
 
 def _state(point: Point, plan: Plan) -> State:
     weights = np.stack([np.broadcast_to(np.asarray(w, np.float64), plan.outputs) for w in point.weights])
-    return State(
-        weights.copy(),
-        np.broadcast_to(np.asarray(point.k, np.int64), plan.outputs).copy(),
-        None if point.thresholds is None else np.array(point.thresholds),
-        None if point.bias is None else np.array(point.bias),
-        point.tau,
-        point.sure,
-    )
+    k = np.broadcast_to(np.asarray(point.k, np.int64), plan.outputs).copy()
+    thresholds, bias = (None if x is None else np.array(x) for x in (point.thresholds, point.bias))
+    return State(weights, k, thresholds, bias, point.tau, point.sure)
 
 
 def _point(state: State, kernel: str, plan: Plan) -> Point:
-    weights: tuple[float | tuple[float, ...], ...] = tuple(
-        tuple(row.tolist()) if plan.each_weights else float(row[0]) for row in state.weights
-    )
-    return Point(
-        weights,
-        kernel,
-        tuple(state.k.tolist()) if plan.each_k else int(state.k[0]),
-        None if state.thresholds is None else tuple(state.thresholds.tolist()),
-        state.tau,
-        None if state.bias is None else tuple(state.bias.tolist()),
-        state.sure,
-    )
+    weights = tuple(tuple(row.tolist()) if plan.each_weights else float(row[0]) for row in state.weights)
+    k = tuple(state.k.tolist()) if plan.each_k else int(state.k[0])
+    thresholds, bias = (None if x is None else tuple(x.tolist()) for x in (state.thresholds, state.bias))
+    return Point(weights, kernel, k, thresholds, state.tau, bias, state.sure)

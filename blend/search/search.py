@@ -15,9 +15,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, create_trial
 
 from blend.config import BlendSettings
 from blend.decision import combine, smooth
@@ -25,15 +27,11 @@ from blend.decision.params import Params
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import grid, objective
+from blend.search.journal import Trials
 from blend.search.objective import Point
 from blend.search.pattern_search import PatternSearch
 from blend.search.space import as_drawn, attributes, make_space
 from extract.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from blend.search.journal import Trials
 
 GREEDY_ROUNDS = 12
 RESCORED = 10
@@ -133,8 +131,6 @@ class _Search:
     """One search over the distinct heads of a pool."""
 
     def __init__(self, whole: Pool, settings: BlendSettings, seed: int, journal: Trials | None) -> None:
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.whole, self.seed, self.journal = whole, seed, journal
         self.pool, self.settings = duplicates.to_search(whole, settings)
@@ -157,7 +153,8 @@ class _Search:
                 late, first_refined = True, i
                 total = len(names) + refine(i - len(names), self.settings)
             if i == first_refined:
-                refiner = self._refiner()
+                best = max(self.made, key=lambda trial: trial.score).point  # the earlier of equals
+                refiner = PatternSearch(best, self.score.parts(best), self.space.plan)
             asked = refiner.ask() if refiner is not None else None
             if i < len(done):
                 frozen = self._known(done[i], len(names) <= i < first_refined, derive(self.seed, i))
@@ -175,8 +172,6 @@ class _Search:
 
     def run_grid(self, on_trial: Callable[[], None], until: float | None = None) -> SearchResult:
         """Every point of the grid, in order."""
-        from optuna.trial import create_trial
-
         done = self.journal.trials() if self.journal is not None else []
         late = False
         for i, (start, point) in enumerate(grid.points(self.space)):
@@ -197,7 +192,10 @@ class _Search:
     def _make(self, i: int, names: list[tuple[str, int]], asked: Point | None) -> FrozenTrial:
         if i < len(names):
             return self._start(*names[i])
-        return self._drawn(derive(self.seed, i)) if asked is None else self._asked(asked)
+        if asked is not None:
+            parts = self.score.parts(asked)
+            return self._add({}, float(parts.mean()), attributes(asked) | {PARTS: parts.tolist()})
+        return self._ask(derive(self.seed, i), lambda chosen: self.score.score(self.space.point(chosen)))
 
     def _known(self, frozen: FrozenTrial, drawn: bool, seed: int) -> FrozenTrial:
         """Take in a finished trial of the journal, without what Optuna's CMA-ES keeps beside it: a pickle, and the file
@@ -223,8 +221,6 @@ class _Search:
         return self._add(chosen, self.score.score(self.space.point(chosen)), {"start": name})
 
     def _add(self, chosen: dict[str, Any], value: float, notes: dict[str, Any]) -> FrozenTrial:
-        from optuna.trial import create_trial
-
         space = self.space.distributions() if chosen else {}
         self.study.add_trial(create_trial(params=chosen, distributions=space, value=value, user_attrs=notes))
         return self.study.get_trials(deepcopy=False)[-1]
@@ -247,13 +243,8 @@ class _Search:
             chosen[best] += 1
         return [float(c) for c in chosen / chosen.max()]
 
-    def _drawn(self, seed: int) -> FrozenTrial:
-        return self._ask(seed, lambda chosen: self.score.score(self.space.point(chosen)))
-
     def _ask(self, seed: int, score: Callable[[dict[str, Any]], float]) -> FrozenTrial:
         """A trial that the sampler draws, with its score."""
-        import optuna
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
             if self.settings.sampler == "cmaes":
@@ -264,21 +255,11 @@ class _Search:
         self.study.tell(trial, score(trial.params))
         return self.study.get_trials(deepcopy=False)[-1]
 
-    def _refiner(self) -> PatternSearch:
-        """Around the best so far, the earlier of equals."""
-        best = max(self.made, key=lambda trial: trial.score)
-        return PatternSearch(best.point, self.score.parts(best.point), self.space.plan)
-
-    def _asked(self, point: Point) -> FrozenTrial:
-        parts = self.score.parts(point)
-        return self._add({}, float(parts.mean()), attributes(point) | {PARTS: parts.tolist()})
-
     def _choose(self, refiner: PatternSearch | None, late: bool) -> SearchResult:
         """The best trial by the official score; the earlier of equals. Unless time was short, it ends the journal."""
         ranked = sorted(range(len(self.made)), key=lambda i: (-self.made[i].score, i))
-        compared = [
-            i for i, trial in enumerate(self.made) if trial.start not in (None, "grid") and trial.k == 0
-        ]  # what the report compares with
+        # what the report compares with
+        compared = [i for i, trial in enumerate(self.made) if trial.start not in (None, "grid") and trial.k == 0]
         least = self.made[ranked[0]].score - CLOSE if self.space.is_official else -np.inf
         points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared}) if self.made[i].score >= least]
         points += [refiner.best] if refiner is not None else []
@@ -303,8 +284,6 @@ class _Search:
         """The chosen blend with all numbers of params.json. Where trials score the official way but for rounding, it is
         the best of them, be it by the last digit: so Optuna's `study.best_params` are these numbers.
         """
-        from optuna.trial import create_trial
-
         named, ranges = self.space.all_parameters(point, chosen)
         highest = max(trial.score for trial in self.made)
         value = max(score, float(np.nextafter(highest, np.inf))) if self.space.is_official else score

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial
 
 from blend.config import BlendSettings
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
+from blend.search.processes import WorkerPool
 from blend.search.shared_study import SharedStorage
 from extract.jobs import session
 from extract.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
 
 
 def run_shared(
@@ -34,8 +33,6 @@ def run_shared(
     """
     if settings.sampler != "tpe":
         raise InputError(f'blend.{pool.task.name}.sampler: {settings.sampler!r} is for one process; take "tpe"')
-    from blend.search.processes import WorkerPool
-
     study, aside = where.open_or_set_aside()
     if aside:
         print(aside, file=sys.stderr)

@@ -13,17 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from blend.search.journal import damage, is_choice, mark_choice, seal
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import set_aside
 from heads.tune.storage import retry_locked
 from heads.tune.study import Study
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
 
 HEARTBEAT = 60
 """Asked for by the storage; trials here are finished when they get there, and have none."""
@@ -62,8 +61,6 @@ class SharedStudy:
     """Finished trials in a storage that others write to as well."""
 
     def __init__(self, study: Study) -> None:
-        import optuna
-
         self._kept, self._checked = study, 0
         name = study.storage.get_study_name_from_id(study.id)
         self._study = optuna.load_study(study_name=name, storage=study.storage)  # reads only what is new
@@ -85,8 +82,6 @@ class SharedStudy:
         """All that were made. Raises InputError for one that is not what was written; a trial is read, and looked at,
         once.
         """
-        from optuna.trial import TrialState
-
         result = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if why := damage(result[self._checked :]):
             raise InputError(f"study {self._study.study_name!r} is {why}; name another with --study")

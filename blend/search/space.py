@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, create_trial
 
 from blend.calibrate import affine, class_bias, threshold, threshold_rules
 from blend.config import BlendSettings
 from blend.decision import combine, fixed
-from blend.decision.params import Params
+from blend.decision.params import Params, as_weights
 from blend.pool.pool import Pool
 from blend.search.objective import Extras, Point
 from blend.search.pattern_search import Plan
 from blend.tasks.multilabel import DEFAULT_THRESHOLD
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import Labels
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
 
 BIAS = 3.0
 TAU = 1.5
@@ -46,7 +44,8 @@ class Space(ABC):
     def __init__(self, pool: Pool, settings: BlendSettings) -> None:
         self.pool, self.settings, self.task = pool, settings, pool.task.name
         self.widest = settings.widest(self.task)
-        self.weights, self.k = _rows(fixed.weights(pool, settings)), fixed.k(settings)
+        given = fixed.weights(pool, settings)
+        self.weights, self.k = None if given is None else as_weights(given), fixed.k(settings)
         self.extras = self._extras()
 
     @abstractmethod
@@ -82,8 +81,6 @@ class Space(ABC):
 
     def distributions(self) -> dict[str, Any]:
         """Optuna's names and ranges."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
         results: dict[str, Any] = {}
         if self.weights is None:
             results |= {f"w {head}": FloatDistribution(0.0, 1.0) for head in self.pool.heads}
@@ -161,8 +158,6 @@ class Space(ABC):
 
     def _ranges(self, numbers: dict[str, Any]) -> dict[str, Any]:
         """A range for each number: what it is drawn from, where it lies in that."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
         drawn, ranges = self.distributions(), {}
         for name, value in numbers.items():
             known = drawn.get(name) or drawn.get(name.rpartition(" ")[0])
@@ -185,8 +180,8 @@ class Space(ABC):
     def complete(self, point: Point) -> Params:
         """A point with the numbers that follow from it: thresholds; bias and filter; scale and shift."""
         task = self.pool.task
-        base = Params(task.name, task.outputs, self.pool.heads, point.weights, point.kernel, point.k)
-        return _with(base, **self._numbers(point))
+        numbers = {key: x if isinstance(x, tuple) else tuple(x.tolist()) for key, x in self._numbers(point).items()}
+        return Params(task.name, task.outputs, self.pool.heads, point.weights, point.kernel, point.k, **numbers)
 
     @abstractmethod
     def _numbers(self, point: Point) -> dict[str, Any]:
@@ -203,13 +198,10 @@ class MultilabelSpace(Space):
 
     @property
     def is_official(self) -> bool:
-        """See Space.is_official."""
         return self.rule not in ("bootstrap", "pulled", "plug-in", "pulled-plug-in")
 
     def own_distributions(self) -> dict[str, Any]:
         """Thresholds, where they are drawn."""
-        from optuna.distributions import FloatDistribution
-
         drawn = self.pool.task.outputs if self.rule == "search" else ()
         return {f"threshold {name}": FloatDistribution(0.0, 1.0) for name in drawn}
 
@@ -241,13 +233,10 @@ class MulticlassSpace(Space):
 
     @property
     def is_official(self) -> bool:
-        """See Space.is_official."""
         return self.settings.bias != "pulled"
 
     def own_distributions(self) -> dict[str, Any]:
         """The bias, or the strength of the logit adjustment; how sure the filter's head must be."""
-        from optuna.distributions import FloatDistribution
-
         drawn = self.pool.task.outputs if self.bias == "free" else ()
         result = {"tau": FloatDistribution(0.0, TAU)} if self.bias == "prior" else {}
         result |= {f"bias {name}": FloatDistribution(-BIAS, BIAS) for name in drawn}
@@ -277,7 +266,6 @@ class RegressionSpace(Space):
 
     @property
     def is_official(self) -> bool:
-        """See Space.is_official."""
         return not (self.extras.scale or self.extras.shift)
 
     def _numbers(self, point: Point) -> dict[str, Any]:
@@ -303,24 +291,11 @@ def make_space(pool: Pool, settings: BlendSettings) -> Space:
     return SPACES[pool.task.labels](pool, settings)
 
 
-def _rows(weights: NDArray[np.float64] | None) -> tuple[float | tuple[float, ...], ...] | None:
-    """[H, C] as `Params` has it: one number for a head whose outputs agree."""
-    if weights is None:
-        return None
-    return tuple(float(row[0]) if (row == row[0]).all() else tuple(row.tolist()) for row in weights)
-
-
 def _by_output(name: str, value: Any, outputs: tuple[str, ...]) -> dict[str, Any]:
     """A number under its name; one per output under the name and the output's."""
     if not isinstance(value, tuple):
         return {name: value}
     return {f"{name} {output}": number for output, number in zip(outputs, value, strict=True)}
-
-
-def _with(params: Params, **numbers: Any) -> Params:
-    return replace(
-        params, **{key: tuple(value.tolist() if hasattr(value, "tolist") else value) for key, value in numbers.items()}
-    )
 
 
 def attributes(point: Point) -> dict[str, Any]:
@@ -339,8 +314,6 @@ def as_drawn(trial: FrozenTrial, ranges: dict[str, Any]) -> FrozenTrial:
 def _with_parameters(
     trial: FrozenTrial, params: dict[str, Any], ranges: dict[str, Any], notes: dict[str, Any]
 ) -> FrozenTrial:
-    from optuna.trial import create_trial
-
     result = create_trial(
         params=params, distributions=ranges, value=trial.value, user_attrs=notes, system_attrs=trial.system_attrs
     )

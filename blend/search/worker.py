@@ -18,21 +18,24 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numba
 import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from blend.config import BlendSettings
+from blend.decision import smooth
 from blend.pool.pool import Pool, Truth
-from blend.search import search
+from blend.search import objective, search
 from blend.search.shared_study import SharedStorage
-from blend.search.space import as_drawn
+from blend.search.space import as_drawn, make_space
 from extract.runtime import errors, process
 from heads.abaw.tasks import find
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
 
 SECONDS_BETWEEN_SYNCS = 0.5
 
@@ -56,12 +59,6 @@ def work(
     seconds: float,
 ) -> None:
     """Draw and score, and now and then hand over what was made and take in what others have made."""
-    import numba
-
-    from blend.decision import smooth
-    from blend.search import objective
-    from blend.search.space import make_space
-
     numba.set_num_threads(min(threads, numba.get_num_threads()))
     until = time.monotonic() + seconds
     space = make_space(pool, settings)
@@ -83,8 +80,6 @@ class Drawer:
     """A sampler in memory, and the trials it has made since they were last handed over."""
 
     def __init__(self, space: dict[str, BaseDistribution], seed: int) -> None:
-        import optuna
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE
             sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
@@ -110,8 +105,6 @@ ARRAYS = ("offsets", "scores", "present", "own")
 
 def pack_search(pool: Pool, settings: BlendSettings, seed: int, where: SharedStorage, wanted: int) -> bytes:
     """What a process needs to know: arrays and text, nothing that could run."""
-    from safetensors.numpy import save
-
     arrays = {name: getattr(pool, name) for name in ARRAYS if getattr(pool, name) is not None}
     if pool.truth is not None:
         arrays |= {"rows": pool.truth.rows, "values": pool.truth.values}
@@ -128,8 +121,6 @@ def pack_search(pool: Pool, settings: BlendSettings, seed: int, where: SharedSto
 
 def unpack_search(path: Path) -> tuple[Pool, BlendSettings, int, SharedStorage, int]:
     """The inverse of `pack_search`."""
-    from safetensors import safe_open
-
     with safe_open(path, framework="numpy") as handle:
         about = json.loads(handle.metadata()["about"])
         arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118

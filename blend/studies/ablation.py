@@ -15,13 +15,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
 
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool import pool
+from blend.pool.pool import Pool
+from blend.search import search
 from extract import config as extract_config
 from extract import run as extract_run
+from extract.demo.corpus import paths
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
@@ -32,12 +38,10 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS, Task
 from heads.config import Spec
 from heads.data import feature_file
+from heads.data.predictions import Predictions
 from heads.train import fit
 from heads.train.model import Model
 from heads.train.provenance import code_mark
-
-if TYPE_CHECKING:
-    from blend.decision.params import Params
 
 PLAIN: dict[str, Any] = {"networks": "all", "temporal": [], "refit_val": False}
 """What all heads here have in common, whatever their file says."""
@@ -51,15 +55,9 @@ HEADS: dict[str, Variants] = {
     "mlp": {"temporal columns": {"temporal": TEMPORAL}, "five seeds averaged": {"members": 5}},
 }
 """Head -> variant -> what it sets."""
-MORE: dict[str, dict[str, Variants]] = {
-    "va": {
-        "lightgbm": {
-            "direct targets": DIRECT,
-            "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL},
-        }
-    }
-}
-"""The same of one task alone."""
+DIRECT_TOO = {"direct targets": DIRECT, "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL}}
+MORE: dict[tuple[str, str], Variants] = {("va", "lightgbm"): DIRECT_TOO}
+"""The same of one task alone, by task and head."""
 FILES = {"au": "mlp_all", "expr": "mlp_all", "va": "mlp"}
 """The standard mlp that takes all networks, by task."""
 BOTH = "train and validation"
@@ -87,22 +85,32 @@ class Data:
     networks: tuple[str, ...]
     annotations: Mapping[str, dict[str, Annotation]]
 
+    def make_pool(self, results: dict[str, Predictions], part: str) -> Pool:
+        """A part's frames as blend sees them: dense, gaps filled, with their truth."""
+        prior = pool.as_row(heads_run.prior(self.annotations["train"], self.task), self.task)
+        return pool.for_validation(self.task, results, self.annotations[part], prior, part)
+
+
+def read_demo(config: heads_config.Config, task: str, work: Path, study: str) -> Data:
+    """The demo with its features, which are made where they are missing, and the truth of its test split.
+
+    Raises InputError, for `study`, for a corpus whose test truth is not known.
+    """
+    if not config.corpus.demo:
+        raise InputError(f"blend.studies.{study}: only the demo's test truth is known; leave --config out")
+    config = extract_run.main(config, work)
+    where = paths(extract_run.corpus_folder(work))
+    folders = {"train": where[task]["train"], "val": where[task]["val"], "test": where["truth"][task]}
+    annotations = {part: read.read_folder(folder, TASKS[task]) for part, folder in folders.items()}
+    return Data(work, TASKS[task], tuple(config.features.networks), annotations)
+
 
 def main(config: heads_config.Config, task: str, work: Path, seeds: int) -> list[dict[str, Any]]:
     """The table's rows (see `table`). What was measured before with the same code and settings is not made again.
 
     Raises InputError for a corpus whose test truth is not known.
     """
-    if not config.corpus.demo:
-        raise InputError("blend.studies.ablation: only the demo's test truth is known; leave --config out")
-    from extract.demo.corpus import paths
-
-    config = extract_run.main(config, work)
-    where = paths(extract_run.corpus_folder(work))
-    folders = {**{part: where[task][part] for part in ("train", "val")}, "test": where["truth"][task]}
-    annotations = {part: read.read_folder(folder, TASKS[task]) for part, folder in folders.items()}
-    data = Data(work, TASKS[task], tuple(config.features.networks), annotations)
-    return table(measure_seeds(data, seeds, work / "ablation" / f"{task}.json"))
+    return table(measure_seeds(read_demo(config, task, work, "ablation"), seeds, work / "ablation" / f"{task}.json"))
 
 
 def measure_seeds(data: Data, seeds: int, kept: Path) -> ScoresByHead:
@@ -129,24 +137,22 @@ def measure_seeds(data: Data, seeds: int, kept: Path) -> ScoresByHead:
 
 def facts(data: Data) -> dict[str, Any]:
     """What decides every score beside a head's settings and its seed: code, features and annotations."""
-    videos = sorted(video for annotation in data.annotations.values() for video in annotation)
+
+    def mark(item: Annotation) -> str:
+        return hashlib.sha256(item.values.tobytes() + item.valid.tobytes()).hexdigest()
+
+    videos, parts = sorted(video for group in data.annotations.values() for video in group), data.annotations.items()
     return {
         "task": data.task.name,
         "code": [run_folder.code_hash("blend", ("bench", "predict", "report")), code_mark()],
         "features": {network: feature_file.mark(data.work, network, videos) for network in data.networks},
-        "annotations": {
-            part: {
-                video: hashlib.sha256(item.values.tobytes() + item.valid.tobytes()).hexdigest()
-                for video, item in sorted(group.items())
-            }
-            for part, group in data.annotations.items()
-        },
+        "annotations": {part: {video: mark(item) for video, item in sorted(group.items())} for part, group in parts},
     }
 
 
 def variants(data: Data, head: str) -> Variants:
     """What is tried with a head of the task: variant -> what it sets."""
-    return HEADS[head] | MORE.get(data.task.name, {}).get(head, {})
+    return HEADS[head] | MORE.get((data.task.name, head), {})
 
 
 def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
@@ -167,45 +173,29 @@ def scores(data: Data, item: Spec, seed: int, both: bool) -> list[Score]:
     """
     prepared = fit.prepare_train(data.work, item.sources, item.settings, data.annotations["train"], data.task, seed)
     model, _, _ = fit.fit(prepared, prepared.part, seed)
-    val, params = choose_params(data, model)
-    results = [Score(score_part(data, model, "test", params), val)]
+    val, params = choose_params(_pool(data, model, "val"))
+    results = [Score(_score(_pool(data, model, "test"), params), val)]
     if both:
         everything = {**data.annotations["train"], **data.annotations["val"]}
         again = fit.prepare_train(data.work, item.sources, item.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
-        results.append(Score(score_part(data, fit.as_model(again, model.head), "test", params), None))
+        results.append(Score(_score(_pool(data, fit.as_model(again, model.head), "test"), params), None))
     return results
 
 
-def choose_params(data: Data, model: Model) -> tuple[float, Params]:
-    """The best score on validation, and what reaches it: the k of box smoothing and (au) the thresholds."""
-    from blend.search import search
-
-    whole = _pool(data, model, "val")
-    tried = [search.params(whole, [1.0], "box", k) for k in KS]
-    return max(((_score(whole, params), params) for params in tried), key=lambda item: item[0])
+def choose_params(values: Pool) -> tuple[float, Params]:
+    """A head's best score on these videos, and what reaches it: the k of box smoothing and (au) the thresholds."""
+    tried = [search.params(values, [1.0], "box", k) for k in KS]
+    return max(((_score(values, params), params) for params in tried), key=lambda item: item[0])
 
 
-def score_part(data: Data, model: Model, part: str, params: Params) -> float:
-    """The official score of a part, smoothed and decided so."""
-    return _score(_pool(data, model, part), params)
+def _pool(data: Data, model: Model, part: str) -> Pool:
+    return data.make_pool({"head": model.predict_videos(data.work, data.annotations[part])}, part)
 
 
-def _pool(data: Data, model: Model, part: str) -> Any:
-    """A part's frames as blend sees them: dense, gaps filled, with their truth."""
-    from blend.pool import pool
-
-    known = heads_run.prior(data.annotations["train"], data.task)
-    prior = np.array([known[name] for name in data.task.outputs], np.float32)
-    result = model.predict_videos(data.work, data.annotations[part])
-    return pool.for_validation(data.task, {"head": result}, data.annotations[part], prior, part)
-
-
-def _score(whole: Any, params: Params) -> float:
-    from blend.decision import combine
-
-    score = whole.score(combine.combine(whole, params))
-    return float(score) if np.isfinite(score) else 0.0
+def _score(values: Pool, params: Params) -> float:
+    """The official score; 0 where it is not defined."""
+    return float(np.nan_to_num(values.score(combine.combine(values, params))))
 
 
 def table(result: ScoresByHead) -> list[dict[str, Any]]:
@@ -216,20 +206,10 @@ def table(result: ScoresByHead) -> list[dict[str, Any]]:
         for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
             test = [score.test for score in by_seed]
             change = np.array(test) - plain
-            rows.append(
-                {
-                    "head": head,
-                    "variant": variant,
-                    "test": float(np.mean(test)),
-                    "spread": float(np.std(test)),
-                    "change": float(change.mean()),
-                    "lowest": float(change.min()),
-                    "highest": float(change.max()),
-                    "better": int((change > 0).sum()),
-                    "seeds": len(test),
-                    "by_seed": [score._asdict() for score in by_seed],
-                }
-            )
+            row = {"head": head, "variant": variant, "test": float(np.mean(test)), "spread": float(np.std(test))}
+            row |= {"change": float(change.mean()), "lowest": float(change.min()), "highest": float(change.max())}
+            row |= {"better": int((change > 0).sum()), "seeds": len(test)}
+            rows.append(row | {"by_seed": [score._asdict() for score in by_seed]})
     return rows
 
 

@@ -6,9 +6,7 @@ play other scenes, so this corpus knows nothing of the demo's test videos.
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from extract.config import Corpus, TaskPaths
@@ -35,7 +33,11 @@ def make(folder: Path, processes: int = 2) -> Corpus:
     done = folder / run_folder.DONE
     if not (done.is_file() and done.read_text(encoding="utf-8") == VERSION + "\n"):
         with run_folder.hold_folder(folder):
-            _render(frames, [(seed, row.name) for seed, row in cast], processes)
+            frames.mkdir(parents=True, exist_ok=True)
+            todo = [(frames, seed, row.name) for seed, row in cast if not (frames / _name(seed, row.name)).is_dir()]
+            with progress("render the videos", len(todo), "videos") as bar:
+                for _ in corpus.run_jobs(_video, todo, processes):
+                    bar.advance()
             for task, paths in tasks.items():
                 for seed, row in cast:
                     if task in row.tasks:
@@ -50,24 +52,8 @@ def _name(seed: int, video: str) -> str:
     return f"s{seed}-{video}"
 
 
-def _render(frames: Path, videos: list[tuple[int, str]], processes: int) -> None:
-    """Render the missing videos, each beside `frames` and then moved there."""
-    todo = [(frames, *video) for video in videos if not (frames / _name(*video)).is_dir()]
-    frames.mkdir(parents=True, exist_ok=True)
-    with progress("render the videos", len(todo), "videos") as bar:
-        for _ in _rendered(todo, processes):
-            bar.advance()
-
-
-def _rendered(todo: list[tuple[Path, int, str]], processes: int) -> Iterator[None]:
-    if processes == 1 or len(todo) < 2:
-        yield from map(_video, todo)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_video, todo)
-
-
 def _video(job: tuple[Path, int, str]) -> None:
+    """Render one video beside `frames` and move it there."""
     frames, seed, name = job
     beside = frames.parent / "rendered" / str(seed)
     beside.mkdir(parents=True, exist_ok=True)

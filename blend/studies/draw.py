@@ -66,9 +66,8 @@ def _sets(task: str, size: str, of: str, number: int, seed: int, which: int) -> 
     start = [seed, number, sorted(population.OFFICIAL).index(task), list(SIZES).index(size), which]
     if of != "same":
         kind = {"heavy": population.HEAVY, "people": population.PEOPLE}[of]
-        own = population.draw(
-            task, videos, np.random.default_rng([*start, list(population.TEST_KINDS).index(of)]), kind
-        )
+        rng = np.random.default_rng([*start, list(population.TEST_KINDS).index(of)])
+        own = population.draw(task, videos, rng, kind)
         return {"validation": own, of: own}
     triple, own = _triple(task, videos, np.random.default_rng(start))
     shifted = population.draw(task, videos, np.random.default_rng(start), population.SHIFTS[task])

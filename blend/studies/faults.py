@@ -13,22 +13,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from blend.studies import results
+from blend.studies.simulation import population, table
+from blend.unlabelled import compare as unlabelled
 from extract.runtime import cli, errors
-from extract.runtime.console import console
-from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from blend.decision.params import Params
-    from blend.pool.pool import Pool
 
 FAULTS = ("columns", "argmin", "frames", "video")
 LATE = 5
@@ -47,38 +46,29 @@ def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     (`false_faults`, `false_shares`), by fault and place in how many it was seen (`seen`), and in how many of all faulty
     heads another head was named, too (`blamed`).
     """
-    import numpy as np
-
-    from blend.studies.simulation import population
-    from blend.unlabelled import compare as unlabelled
-
-    results: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
-    results["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
+    counts: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
+    counts["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
     with progress(f"{task}, {videos} videos", draws, "draws") as bar:
         for number in range(draws):
             rng = np.random.default_rng([seed, videos, number])
             pair = population.draw(task, videos, rng), population.draw(task, videos, rng)
             params = _params(pair[0], KS[number % len(KS)])
             honest = unlabelled.facts(*pair, params, number)
-            results["false_faults"] += bool(honest["faults"])
-            results["false_shares"] += any(item["outside"] for item in honest["shares"]["statistics"].values())
+            counts["false_faults"] += bool(honest["faults"])
+            counts["false_shares"] += any(item["outside"] for item in honest["shares"]["statistics"].values())
             for fault in FAULTS:
-                results["seen"]["decisions"][fault] += _decisions(*pair, params, fault, rng)
+                counts["seen"]["decisions"][fault] += _decisions(*pair, params, fault, rng)
                 named, blamed = _head(*pair, fault, rng)
-                results["seen"]["head"][fault] += named
-                results["blamed"] += blamed
+                counts["seen"]["head"][fault] += named
+                counts["blamed"] += blamed
             bar.advance()
-    return results
+    return counts
 
 
 def _params(validation: Pool, k: int) -> Params:
     """Equal weights; a unit is decided as often as it is annotated."""
-    import numpy as np
-
-    from blend.decision import combine
-
     task, heads = validation.task, validation.heads
-    params = combine.Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
+    params = Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
     if not task.is_multilabel:
         return params
     scores, rates = combine.scores(validation, params.weights, "box", k), validation.known.values.mean(0)
@@ -87,9 +77,6 @@ def _params(validation: Pool, k: int) -> Params:
 
 
 def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np.random.Generator) -> bool:
-    from blend.decision import combine
-    from blend.unlabelled import compare as unlabelled
-
     usual, decided = (combine.combine(pool, params) for pool in (validation, test))
     if fault == "argmin" and test.task.is_multiclass:
         wrong = combine.scores(test, params.weights, params.kernel, params.k).argmin(1).astype(decided.dtype)
@@ -100,8 +87,6 @@ def _decisions(validation: Pool, test: Pool, params: Params, fault: str, rng: np
 
 def _head(validation: Pool, test: Pool, fault: str, rng: np.random.Generator) -> tuple[bool, bool]:
     """Whether the head with the fault was named, and whether another one was."""
-    from blend.unlabelled import compare as unlabelled
-
     wrong, scores = int(rng.integers(len(test.heads))), test.scores.copy()
     scores[wrong] = plant(scores[wrong], test, fault, rng)
     faults, _ = unlabelled.of_heads(validation, replace(test, scores=scores), 0)
@@ -111,8 +96,6 @@ def _head(validation: Pool, test: Pool, fault: str, rng: np.random.Generator) ->
 
 def plant(x: NDArray[Any], pool: Pool, fault: str, rng: np.random.Generator) -> NDArray[Any]:
     """Scores [T, C] or decisions of a pool with a fault; which columns or videos, `rng` says."""
-    import numpy as np
-
     offsets, outputs = pool.offsets, len(pool.task.outputs)
     if fault == "columns":
         a, b = rng.choice(outputs, 2, replace=False)
@@ -147,23 +130,18 @@ def command(
 ) -> None:
     """Count warnings of what the unlabelled test says, honest and with planted faults, on made videos."""
     with errors.exits():
-        if task not in (*TASKS, "all"):
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
-        result = main(list(TASKS) if task == "all" else [task], videos or [6, 20, 60], draws, seed)
+        result = main(results.select("task", task, TASKS), videos or [6, 20, 60], draws, seed)
         if as_json:
             print(json.dumps(result, indent=2))
             return
-        from rich.table import Table
-
-        table = Table(
-            "task", "videos", "honest: faults, shares", *(f"{p}: {f}" for p in WHERE for f in FAULTS), "blamed"
-        )
+        planted = [f"{place}: {fault}" for place in WHERE for fault in FAULTS]
+        cells = []
         for name, by_size in result.items():
             for size, item in by_size.items():
                 seen = [f"{item['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
                 honest = f"{item['false_faults']}, {item['false_shares']} of {draws}"
-                table.add_row(name, size, honest, *seen, f"{item['blamed']} of {draws * len(FAULTS)}")
-        console().print(table)
+                cells.append([name, size, honest, *seen, f"{item['blamed']} of {draws * len(FAULTS)}"])
+        table.show(["task", "videos", "honest: faults, shares", *planted, "blamed"], cells)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import NormalDist
 from typing import Annotated, Any
@@ -19,9 +20,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from blend.config import BlendSettings
+from blend.crossfit.selection import Selection
+from blend.decision import combine
+from blend.pool import gap_filling
+from blend.pool.pool import Pool, Truth
 from blend.studies import results
+from blend.studies.simulation import table
 from extract.runtime import cli, errors
-from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
 
@@ -44,16 +50,12 @@ HEADER = ("task, videos", "settings", "draws", "cross-fitted", "test", "estimate
 
 def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -> list[dict[str, Any]]:
     """A row for each task, number of videos and settings (see `row`); `out` keeps every draw."""
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {key: [] for key in product(tasks, VIDEOS, SETTINGS)}
     jobs = [
         {"study": "nothing", "task": task, "videos": videos, "settings": settings, "number": number, "seed": seed}
         for number in range(draws)
-        for task in tasks
-        for videos in VIDEOS
-        for settings in SETTINGS
+        for task, videos, settings in groups
     ]
-    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {
-        (task, videos, settings): [] for task in tasks for videos in VIDEOS for settings in SETTINGS
-    }
     code = results.code_of("blend.studies.nothing")
     with progress("nothing", len(jobs), "draws") as bar:
         for job, result in results.complete(out, jobs, measure_draw, code, workers):
@@ -64,49 +66,35 @@ def main(tasks: Sequence[str], draws: int, seed: int, workers: int, out: Path) -
 
 def measure_draw(job: results.Job) -> dict[str, Any]:
     """One draw: the default's cross-fitted estimate, and what its blend scores on fresh sets on the average."""
-    from blend.config import BlendSettings
-    from blend.crossfit.selection import Selection
-    from blend.decision import combine
-
     task, videos = job["task"], job["videos"]
     start = [job["seed"], job["number"], sorted(TASKS).index(task), videos]
     settings = BlendSettings(draws=100, k_max=20, **SETTINGS[job["settings"]])
     way = Selection(draw(task, videos, np.random.default_rng(start)), settings, job["number"]).select()
-    assert way is not None and way.crossed is not None
+    assert way.crossed is not None
     rng = np.random.default_rng([*start, 1])
     fresh = [draw(task, videos, rng) for _ in range(FRESH // videos)]
     scores = [float(np.nan_to_num(item.score(combine.combine(item, way.params)))) for item in fresh]
-    k = way.params.k
-    return {"held": way.crossed.pooled, "test": float(np.mean(scores)), "k": float(np.mean(k))}
+    return {"held": way.crossed.pooled, "test": float(np.mean(scores)), "k": float(np.mean(way.params.k))}
 
 
-def draw(task: str, videos: int, rng: np.random.Generator) -> Any:
-    """Videos whose heads know nothing of the truth: a blend.pool.pool.Pool of HEADS heads."""
-    from blend.pool import gap_filling
-    from blend.pool.pool import Pool, Truth
-
+def draw(task: str, videos: int, rng: np.random.Generator) -> Pool:
+    """Videos whose heads, HEADS of them, know nothing of the truth."""
     facts = TASKS[task]
     frames, outputs = videos * FRAMES, len(facts.outputs)
     signal = _drift(rng.standard_normal((videos, FRAMES, outputs)))
     result = _drift(rng.standard_normal((HEADS * videos, FRAMES, outputs))).reshape(HEADS, frames, outputs)
     signal = signal.reshape(frames, outputs)
-    if TASKS[task].is_multilabel:
+    if facts.is_multilabel:
         truth: NDArray[np.generic] = (signal > NormalDist().inv_cdf(1 - RATE)).astype(np.uint8)
         scores = 1 / (1 + np.exp(-result))
-    elif TASKS[task].is_multiclass:
+    elif facts.is_multiclass:
         truth = signal.argmax(1).astype(np.int8)
         scores = np.exp(result) / np.exp(result).sum(-1, keepdims=True)
     else:
         truth, scores = np.tanh(0.4 * signal).astype(np.float32), np.tanh(0.4 * result)
-    return Pool(
-        facts,
-        tuple(f"head{h}" for h in range(HEADS)),
-        tuple(f"video{v:02d}" for v in range(videos)),
-        gap_filling.find_offsets([FRAMES] * videos),
-        scores.astype(np.float32),
-        np.ones(frames, bool),
-        Truth(np.arange(frames), truth),
-    )
+    heads, names = tuple(f"head{h}" for h in range(HEADS)), tuple(f"video{v:02d}" for v in range(videos))
+    offsets, known = gap_filling.find_offsets([FRAMES] * videos), Truth(np.arange(frames), truth)
+    return Pool(facts, heads, names, offsets, scores.astype(np.float32), np.ones(frames, bool), known)
 
 
 def _drift(noise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,25 +109,16 @@ def row(task: str, videos: int, settings: str, result: Sequence[dict[str, Any]])
     """The estimate's mean error over draws, its standard error, and whether it is within two of them of 0 and smaller
     than BOUND. A draw whose estimate is not defined counts as an estimate of 0, as an undefined test score does.
     """
-    from blend.studies.splits import error
-
     held = np.array([entry["held"] or 0.0 for entry in result])
     test = np.array([element["test"] for element in result])
-    mean, se = float((held - test).mean()), error(held - test)
+    mean, se = float((held - test).mean()), table.standard_error(held - test)
+    holds = abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se)
     facts = {"task": task, "videos": videos, "settings": settings, "draws": len(result)}
-    return facts | {
-        "held": float(held.mean()),
-        "test": float(test.mean()),
-        "error": mean,
-        "se": se,
-        "holds": abs(mean) < BOUND and (se is None or abs(mean) <= 2 * se),
-        "k": float(np.median([item["k"] for item in result])),
-    }
+    facts |= {"held": float(held.mean()), "test": float(test.mean()), "error": mean, "se": se, "holds": holds}
+    return facts | {"k": float(np.median([item["k"] for item in result]))}
 
 
 def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
-    from blend.studies.simulation import table
-
     cells = [
         [f"{entry['task']}, {entry['videos']}", entry["settings"], str(entry["draws"]), f"{entry['held']:.3f}",
          f"{entry['test']:.3f}", table.format_signed({"signed": entry["error"], "se": entry["se"]})
@@ -173,9 +152,7 @@ def command(
 ) -> None:
     """Compare the estimate with the truth where heads know nothing."""
     with errors.exits():
-        if task not in (*TASKS, "all"):
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)} and all")
-        rows = main(list(TASKS) if task == "all" else [task], draws, seed, workers, out)
+        rows = main(results.select("task", task, TASKS), draws, seed, workers, out)
         if as_json:
             print(json.dumps(results.as_json_value(rows), indent=2, allow_nan=False))
         else:

@@ -28,9 +28,9 @@ from blend.config import BlendSettings
 from blend.crossfit import selection
 from blend.decision import combine
 from blend.pool import pool
+from blend.studies.simulation import table
 from extract.features import store
 from extract.runtime import cli, errors
-from extract.runtime.console import console
 from extract.runtime.progress import progress
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
@@ -97,16 +97,11 @@ def measure(seed: int) -> dict[str, Any]:
         people = made.people if way == "person" else None
         own = pool_of(made, out_of_fold(made, people, seed), people)
         selected = selection.Selection(own, SETTINGS, seed).select()
-        assert selected is not None and selected.crossed is not None and selected.crossed.pooled is not None
-        reached = []
-        for new in tests:
-            there = pool_of(new, learnt(made, [*made.features], new), None)
-            reached.append(there.score(combine.combine(there, selected.params)))
-        results[way] = {
-            "estimate": selected.crossed.pooled,
-            "test": float(np.mean(reached)),
-            "warned": people is None and bool(alike(made)),
-        }
+        assert selected.crossed is not None and selected.crossed.pooled is not None
+        theirs = [pool_of(new, learnt(made, [*made.features], new), None) for new in tests]
+        reached = [there.score(combine.combine(there, selected.params)) for there in theirs]
+        said = {"estimate": selected.crossed.pooled, "test": float(np.mean(reached))}
+        results[way] = said | {"warned": people is None and bool(alike(made))}
     return results
 
 
@@ -174,20 +169,16 @@ def summarise(draws: list[dict[str, Any]]) -> dict[str, Any]:
     for way in WAYS:
         estimate, test = (np.array([draw[way][key] for draw in draws]) for key in ("estimate", "test"))
         error = estimate - test
-        results[way] = {
-            "estimate": float(estimate.mean()),
-            "test": float(test.mean()),
-            "error": float(error.mean()),
-            "standard_error": float(error.std(ddof=1) / np.sqrt(len(error))),
-            "warned": sum(draw[way]["warned"] for draw in draws),
-        }
+        means = {"estimate": float(estimate.mean()), "test": float(test.mean()), "error": float(error.mean())}
+        warned = sum(draw[way]["warned"] for draw in draws)
+        results[way] = means | {"standard_error": table.standard_error(error), "warned": warned}
     return results
 
 
 def main(draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
     """Measure so many draws; see `summarise`."""
+    results = []
     with progress("people", draws, "draws") as bar:
-        results = []
         for number in range(draws):
             results.append(measure(1000 * seed + number))
             bar.advance()
@@ -196,22 +187,14 @@ def main(draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> None:
     """Print a row for each way, and what was warned of."""
-    from rich.table import Table
-
-    table = Table("folds by", "estimate", "test on new people", "error", "in standard errors", "warned")
+    cells = []
     for way in WAYS:
         row = result[way]
         error, deviation = row["error"], row["standard_error"]
         told = f"{row['warned']} of {result['draws']}" if way == "video" else ""
-        table.add_row(
-            way,
-            f"{row['estimate']:.4f}",
-            f"{row['test']:.4f}",
-            f"{error:+.4f} ± {deviation:.4f}",
-            f"{error / deviation:+.1f}",
-            told,
-        )
-    console().print(table)
+        numbers = (f"{row['estimate']:.4f}", f"{row['test']:.4f}", f"{error:+.4f} ± {deviation:.4f}")
+        cells.append([way, *numbers, f"{error / deviation:+.1f}", told])
+    table.show(("folds by", "estimate", "test on new people", "error", "in standard errors", "warned"), cells)
     print(f"warned where every video is of another person: {result['false_alarms']} of {result['draws']}")
 
 
@@ -232,8 +215,8 @@ def command(
         result = main(draws, seed)
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
-            return
-        show(result)
+        else:
+            show(result)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from blend.studies.simulation.table import markdown, standard_error
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.pretrain import __main__ as pretraining
@@ -131,13 +132,9 @@ def embed(model: torch.nn.Module, network: Network, data: Pictures) -> tuple[NDA
 
 def summarise(scores: NDArray[np.float64]) -> dict[str, Any]:
     """A task's line of the table, of scores [seeds, 2]: random, pre-trained."""
-    gains = scores[:, 1] - scores[:, 0]
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-    random, pretrained = scores.mean(0).tolist()
-    return {
-        "random": random, "pretrained": pretrained, "gain": float(gains.mean()), "se": error,
-        "by_seed": scores.tolist(),
-    }  # fmt: skip
+    gains, (random, pretrained) = scores[:, 1] - scores[:, 0], scores.mean(0).tolist()
+    facts = {"random": random, "pretrained": pretrained, "gain": float(gains.mean())}
+    return facts | {"se": standard_error(gains), "by_seed": scores.tolist()}
 
 
 EXAMPLES = """Examples:
@@ -166,14 +163,11 @@ def command(
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return
-        start, between, end = ("| ", " | ", " |") if as_markdown else ("", "  ", "")
-        lines = [("task", "random", "pre-trained", "gain")]
+        header, lines = ("task", "random", "pre-trained", "gain"), []
         for task, line in result.items():
             error = "" if line["se"] is None else f" ± {line['se']:.3f}"
             lines.append((task, f"{line['random']:.3f}", f"{line['pretrained']:.3f}", f"{line['gain']:+.3f}{error}"))
-        if as_markdown:
-            lines.insert(1, ("---",) * 4)
-        print("\n".join(start + between.join(line) + end for line in lines))
+        print(markdown(header, lines) if as_markdown else "\n".join(map("  ".join, [header, *lines])))
 
 
 if __name__ == "__main__":

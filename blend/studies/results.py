@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,8 @@ def read(path: Path, code: str | None = None) -> list[dict[str, Any]]:
     wanted = code if code is not None else results[-1]["code"] if results else None
     kept = [line for line in results if line["code"] == wanted]
     if len(kept) < len(results):
-        print(
-            f"{path}: {len(results) - len(kept)} of {len(results)} results are of other code: not counted",
-            file=sys.stderr,
-        )
+        others = f"{len(results) - len(kept)} of {len(results)} results"
+        print(f"{path}: {others} are of other code: not counted", file=sys.stderr)
     return kept
 
 
@@ -84,6 +82,12 @@ def complete(
     """(job, results) of all jobs: those in the file first, then the others as they are made and appended, by `workers`
     processes. `work` is a function of a module's top level; its results do not depend on the number of processes.
     """
+
+    def keep(job: Job, result: Any) -> tuple[Job, Any]:
+        results = as_json_value(result)
+        append(path, job, code, results)
+        return job, results
+
     done = {json.dumps(line["job"], sort_keys=True): line["results"] for line in read(path, code)}
     todo = []
     for job in jobs:
@@ -92,18 +96,12 @@ def complete(
         else:
             todo.append(job)
     if workers == 1 or len(todo) < 2:
-        for job in todo:
-            results = as_json_value(work(job))
-            append(path, job, code, results)
-            yield job, results
+        yield from (keep(job, work(job)) for job in todo)
         return
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
     try:
         running = {processes.submit(work, job): job for job in todo}
-        for item in as_completed(running):
-            results = as_json_value(item.result())
-            append(path, running[item], code, results)
-            yield running[item], results
+        yield from (keep(running[item], item.result()) for item in as_completed(running))
     finally:
         processes.shutdown(cancel_futures=True)
 
@@ -114,6 +112,13 @@ def _begin() -> None:
 
     numba.set_num_threads(1)
     process.end_with_parent()
+
+
+def select(option: str, value: str, known: Collection[str]) -> list[str]:
+    """One of the known values of a command's option, or all. Raises InputError for another."""
+    if value not in (*known, "all"):
+        raise InputError(f"--{option} {value}: no such {option}; there are {', '.join(known)} and all")
+    return list(known) if value == "all" else [value]
 
 
 def code_of(module: str) -> str:

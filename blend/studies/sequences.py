@@ -12,32 +12,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from blend import apply, compare, run
 from blend.config import Config
-from blend.studies.ablation import KS
+from blend.crossfit import estimate
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from blend.studies.ablation import KS, Data, choose_params, read_demo
 from extract import config as extract_config
-from extract import run as extract_run
 from extract.audio import step as audio_step
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import config as heads_config
 from heads import run as heads_run
-from heads.abaw import read
-from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS, Task
 from heads.data import predictions
-
-if TYPE_CHECKING:
-    from blend.decision.params import Params
-    from blend.pool.pool import Pool
 
 ENCODERS = ("sequence", "encoders", "fusion")
 """Standard heads that run on request."""
@@ -58,60 +55,36 @@ Scores = tuple[float, float]
 """Cross-fitted on validation, and on test."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """One task of the demo: the truth of "val" and "test" by video, and what a frame without a face is taken for."""
-
-    task: Task
-    truth: Mapping[str, dict[str, Annotation]]
-    prior: NDArray[np.float32]
-
-
 def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, list[Scores]], dict[str, Any]]:
     """Each entry of NAMES -> its scores by seed; and what the blend of all gains on test, as `compare.gain`.
 
     Raises InputError for a corpus whose test truth is not known.
     """
-    if not config.corpus.demo:
-        raise InputError("blend.studies.sequences: only the demo's test truth is known; leave --config out")
-    from extract.demo.corpus import paths
-
     heard = _with(config, task, [*config.features.networks, audio_step.NAME], ["fusion"])
-    extract_run.main(heard, work)
-    where = paths(extract_run.corpus_folder(work))
-    truth = {
-        part: read.read_folder(folder, TASKS[task])
-        for part, folder in (("val", where[task]["val"]), ("test", where["truth"][task]))
-    }
-    known = heads_run.prior(read.read_folder(where[task]["train"], TASKS[task]), TASKS[task])
-    data = Data(TASKS[task], truth, np.array([known[name] for name in TASKS[task].outputs], np.float32))
+    data = read_demo(heard, task, work, "sequences")
     tabular = [name for name in heads_config.standard(task) if name not in ENCODERS]
     seen = _with(config, task, config.features.networks, [*tabular, *ENCODERS])
     results: dict[str, list[Scores]] = {name: [] for name in NAMES}
     with progress(f"encoders {task}", seeds, "seeds") as bar:
         for seed in range(seeds):
-            for name, scores in _of_seed(data, seen, heard, work, seed).items():
+            for name, scores in _of_seed(data, seen, heard, seed).items():
                 results[name].append(scores)
             bar.advance()
-    return results, _gain(data, work, seeds)
+    return results, _gain(data, seeds)
 
 
 def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
     """The config with other networks and heads."""
-    section = {task: {"use": use, **getattr(config.heads, task).overrides}}
-    return config.model_copy(
-        update={
-            "features": config.features.model_copy(update={"networks": list(networks)}),
-            "heads": config.heads.model_validate(section),
-        }
-    )
+    features = config.features.model_copy(update={"networks": list(networks)})
+    heads = config.heads.model_validate({task: {"use": use, **getattr(config.heads, task).overrides}})
+    return config.model_copy(update={"features": features, "heads": heads})
 
 
-def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> dict[str, Scores]:
+def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Scores]:
     """All scores of one seed, in work folders of its own that share the corpus and its features."""
-    task, folder = data.task.name, work / "sequences" / str(seed)
-    ours = heads_run.main(seen, task, _beside(work, folder / "seen"), seed)
-    sound = heads_run.main(heard, task, _beside(work, folder / "heard"), seed)["fusion"]
+    task, folder = data.task.name, data.work / "sequences" / str(seed)
+    ours = heads_run.main(seen, task, _beside(data.work, folder / "seen"), seed)
+    sound = heads_run.main(heard, task, _beside(data.work, folder / "heard"), seed)["fusion"]
     alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
     tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
     best = max(tabular, key=lambda name: alone[name][0])
@@ -124,8 +97,6 @@ def _of_seed(data: Data, seen: Config, heard: Config, work: Path, seed: int) -> 
 
 def _blended(data: Data, seen: Config, folder: Path, seed: int, trained: Mapping[str, Path], **given: Any) -> Scores:
     """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
-    from blend import run
-
     task = data.task.name
     facts = {
         "heads": {name: _hashes(head) for name, head in trained.items()},
@@ -143,12 +114,8 @@ def _blended(data: Data, seen: Config, folder: Path, seed: int, trained: Mapping
 
 def _counts(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
     """A blend's per-video counts (blend.calibrate.video_counts) of the test videos, from its params.json."""
-    from blend import apply
-    from blend.crossfit.estimate import count_decisions
-    from blend.decision import combine
-
     test = _pool(data, heads, "test")
-    results: list[Any] = count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
+    results: list[Any] = estimate.count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
     return results
 
 
@@ -157,16 +124,14 @@ def _scores_of(folder: Path, task: str, heard: bool) -> Path:
     return folder / f"{task}-{'with' if heard else 'without'}.json"
 
 
-def _gain(data: Data, work: Path, seeds: int) -> dict[str, Any]:
+def _gain(data: Data, seeds: int) -> dict[str, Any]:
     """What the blends of all gain over those of the tabular heads, over the seeds and draws of the test videos."""
-    from blend import compare
-
     tables: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
     for seed in range(seeds):
         for heard, table in tables.items():
-            kept = _scores_of(work / "sequences" / str(seed), data.task.name, heard)
+            kept = _scores_of(data.work / "sequences" / str(seed), data.task.name, heard)
             table.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
-    labelled = [int(data.truth["test"][video].valid.sum()) for video in sorted(data.truth["test"])]
+    labelled = [int(item.valid.sum()) for _, item in sorted(data.annotations["test"].items())]
     return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
 
 
@@ -200,42 +165,27 @@ def _alone(data: Data, head: Path, seed: int) -> Scores:
     mark = run_folder.fingerprint([_hashes(head), KS, FOLDS, seed])
     if (known := _kept(head / "alone.json", mark)) is not None:
         return known
-    from blend.crossfit import estimate
-
     val, test = (_pool(data, {"head": head}, part) for part in ("val", "test"))
     decided, truth = [], []
     folds = estimate.split(val, FOLDS, seed)
     for fold in folds:
         rest = val.select(sorted(video for other in folds for video in other if other is not fold))
         held = val.select(fold)
-        decided.append(_decided(held, _chosen(rest)))
+        decided.append(_decided(held, choose_params(rest)[1]))
         truth.append(held.known.values)
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
-    final = data.task.score(test.known.values, _decided(test, _chosen(val)))
+    final = data.task.score(test.known.values, _decided(test, choose_params(val)[1]))
     return _keep(head / "alone.json", mark, (float(crossed), float(final)))
 
 
 def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
     """Heads' frames as blend sees them, with their truth."""
-    from blend.pool import pool
-
     results = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
-    return pool.for_validation(data.task, results, data.truth[part], data.prior, part)
-
-
-def _chosen(values: Pool) -> Params:
-    """The k of box smoothing, and for au the thresholds, that are best on these videos."""
-    from blend.decision import combine
-    from blend.search import search
-
-    tried = [search.params(values, [1.0], "box", k) for k in KS]
-    return max(tried, key=lambda params: values.score(combine.combine(values, params)))
+    return data.make_pool(results, part)
 
 
 def _decided(values: Pool, params: Params) -> NDArray[np.generic]:
     """Decisions of the annotated frames."""
-    from blend.decision import combine
-
     return combine.combine(values, params)[values.known.rows]
 
 

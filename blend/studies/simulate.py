@@ -5,26 +5,27 @@
     python -m blend.studies.simulate --show FILE --markdown   the table of what is finished
 
 Validation goes through the same code as in blend.run; test sets of its population, of shifted ones and of other sizes
-are then scored (`blend.studies.kinds`).
+are then scored (`blend.studies.simulation`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from blend.studies import results
+from blend.studies import draw, results
+from blend.studies.simulation import table
 from blend.studies.simulation.population import CHECKING_SEED, SETTING_SEED, TEST_KINDS
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
 
-SIZES = ("fewest", "few", "official")
 TRIALS = 40
 """Trials of each search: the starts, then a few; more change little on so few videos."""
 OUT = Path("runs/studies/simulate.jsonl")
@@ -62,8 +63,6 @@ def main(
 
 def pair(job: results.Job) -> list[dict[str, Any]]:
     """One pair of draws."""
-    from blend.studies import draw
-
     return draw.pair(**job)
 
 
@@ -78,31 +77,24 @@ def read_finished(path: Path) -> dict[str, Any]:
 
 def _tables(made: list[tuple[results.Job, Any]]) -> dict[str, Any]:
     """Pairs in order of their numbers, whichever was finished first, and lines in the order of tasks, sizes, kinds."""
-    from blend.studies.simulation import table
-
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for job, both in sorted(made, key=lambda item: item[0]["number"]):
         for kind in TEST_KINDS[job["of"]]:
             groups.setdefault((job["task"], job["size"], kind), []).extend(both)
     entries: dict[str, Any] = {}
-    for task in TASKS:
-        for size in SIZES:
-            for kind in (kind for kinds in TEST_KINDS.values() for kind in kinds):
-                if (task, size, kind) in groups:
-                    line = table.summarise(task, kind, groups[task, size, kind])
-                    entries.setdefault(task, {}).setdefault(size, {})[kind] = line
+    for task, size, kind in product(TASKS, draw.SIZES, chain.from_iterable(TEST_KINDS.values())):
+        if (task, size, kind) in groups:
+            line = table.summarise(task, kind, groups[task, size, kind])
+            entries.setdefault(task, {}).setdefault(size, {})[kind] = line
     return entries
 
 
 def _print(result: dict[str, Any], as_markdown: bool) -> None:
-    from blend.studies.simulation import table
-
-    tables = [
+    for header, cells in (
         (table.ESTIMATES, table.estimates(result)),
         (table.SCORES, table.scores(result)),
         (table.PARTS, table.parts(result)),
-    ]
-    for header, cells in tables:
+    ):
         if cells and as_markdown:
             print(table.markdown(header, cells) + "\n")
         elif cells:
@@ -130,8 +122,7 @@ def command(
     ] = "all",
     draws: Annotated[int, typer.Option(help="Draws for each task, size and population.", min=2)] = 200,
     seed: Annotated[
-        int,
-        typer.Option(help=f"{CHECKING_SEED} checks; {SETTING_SEED} is for setting constants.", min=0),
+        int, typer.Option(help=f"{CHECKING_SEED} checks; {SETTING_SEED} is for setting constants.", min=0)
     ] = CHECKING_SEED,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     trials: Annotated[int, typer.Option(help="Trials of each search.", min=1)] = TRIALS,
@@ -146,23 +137,13 @@ def command(
         if show is not None:
             result = read_finished(show)
         else:
-            tasks, sizes, kinds = (
-                _asked("task", task, TASKS),
-                _asked("size", size, SIZES),
-                _asked("kind", kind, TEST_KINDS),
-            )
+            tasks, sizes = results.select("task", task, TASKS), results.select("size", size, draw.SIZES)
+            kinds = results.select("kind", kind, TEST_KINDS)
             result = main(tasks, sizes, kinds, draws, seed, workers, trials, out, parts)
         if as_json:
             print(json.dumps(results.as_json_value(result), indent=2, allow_nan=False))
         else:
             _print(result, as_markdown)
-
-
-def _asked(option: str, value: str, known: Sequence[str] | dict[str, Any]) -> list[str]:
-    """One of the known values, or all."""
-    if value not in (*known, "all"):
-        raise InputError(f"--{option} {value}: no such {option}; there are {', '.join(known)} and all")
-    return list(known) if value == "all" else [value]
 
 
 if __name__ == "__main__":

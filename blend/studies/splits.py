@@ -17,34 +17,39 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from blend.config import Config
-from blend.studies import results
+from blend.config import Config, RunRequest
+from blend.pool import inputs as blend_inputs
+from blend.pool import pool
+from blend.studies import demo_corpus, results, split_corpus
 from blend.studies.simulation import table
-from blend.studies.simulation.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from blend.studies.simulation.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS, measure
+from blend.studies.split_corpus import Labelled
 from extract import config as extract_config
 from extract import run as extract_run
-from extract.runtime import cli, errors
+from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
+from heads.abaw import read
 from heads.abaw.tasks import TASKS
+from heads.data import people, predictions
+from heads.train.provenance import code_mark
 
 
 def main(
     config: Config, task: str, work: Path, splits: int, seed: int, out: Path, heads: list[str] | None = None
 ) -> dict[str, Any]:
-    """The table (see `blend.studies.split_table.summarise`) of so many splits; `out` keeps every split's results.
+    """The table (see `summarise`) of so many splits; `out` keeps every split's results.
 
     `heads` names some of our heads; None: all that the config asks for. Raises InputError for bad input.
     """
-    from blend.studies import demo_corpus, split_corpus
-
     if config.corpus.demo:
         config = config.model_copy(update={"corpus": demo_corpus.make(work / "corpus")})
     corpus = split_corpus.read(config, TASKS[task])
     config = extract_run.main(config, work)
     jobs = [facts(config, corpus, task, seed, number, heads) for number in range(splits)]
-    code = _code()
+    code = run_folder.fingerprint([results.code_of("blend.studies.splits"), code_mark()])
 
     def measure_job(job: results.Job) -> dict[str, Any]:
         return measure_split(config, corpus, work, job)
@@ -57,10 +62,8 @@ def main(
     return summarise(task, made)
 
 
-def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads: list[str] | None) -> results.Job:
+def facts(config: Config, corpus: Labelled, task: str, seed: int, number: int, heads: list[str] | None) -> results.Job:
     """What a split is of: another corpus or other settings are other splits."""
-    from extract.runtime import run_folder
-
     sources = {
         "annotations": {video: run_folder.file_hash(path) for video, path in corpus.files.items()},
         "people": corpus.groups,
@@ -68,33 +71,19 @@ def facts(config: Config, corpus: Any, task: str, seed: int, number: int, heads:
         "heads": getattr(config.heads, task).model_dump(mode="json"),
         "blend": getattr(config.blend, task).model_dump(mode="json"),
     }
-    return {
-        "study": "splits",
-        "corpus": config.corpus.name,
-        "task": task,
-        "number": number,
-        "seed": seed,
-        "heads": heads,
-        "made_of": run_folder.fingerprint(sources),
-    }
+    asked = {"study": "splits", "corpus": config.corpus.name, "task": task, "number": number, "seed": seed}
+    return asked | {"heads": heads, "made_of": run_folder.fingerprint(sources)}
 
 
-def measure_split(config: Config, corpus: Any, work: Path, job: results.Job) -> dict[str, Any]:
+def measure_split(config: Config, corpus: Labelled, work: Path, job: results.Job) -> dict[str, Any]:
     """One split: its heads, every way to a blend, and their scores on the third part."""
-    from blend.pool import inputs as blend_inputs
-    from blend.pool import pool
-    from blend.studies import split_corpus
-    from blend.studies.simulation.measure import measure
-    from heads.abaw import read
-    from heads.data import people, predictions
-
     task, seed = job["task"], job["seed"]
     folder = work / "splits" / task / f"{seed}-{job['number']}"
     chosen = split_corpus.parts(corpus, seed, job["number"])
     paths, truth = split_corpus.write(corpus, chosen, folder)
     split_corpus.link_features(work, folder)
     own = config.model_copy(update={"corpus": config.corpus.model_copy(update={task: paths})})
-    own, sources = blend_inputs.prepare_inputs(own, task, folder, seed, job["heads"], {})
+    own, sources = blend_inputs.prepare_inputs(own, RunRequest(task, folder, seed, job["heads"]))
     validation = blend_inputs.load_pools(sources).validation
     prior = pool.as_row(sources.prior, sources.task)
     entries = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}
@@ -107,13 +96,6 @@ def measure_split(config: Config, corpus: Any, work: Path, job: results.Job) -> 
     }  # fmt: skip
     scores = measure(validation, {"test": test}, sources.settings, seed, folded=False)
     return scores | {"parts": counts, "heads": sorted(sources.ours)}
-
-
-def _code() -> str:
-    from extract.runtime import run_folder
-    from heads.train.provenance import code_mark
-
-    return run_folder.fingerprint([results.code_of("blend.studies.splits"), code_mark()])
 
 
 EXAMPLES = """Examples:
@@ -154,9 +136,8 @@ def command(
         result = main(settings, task, folder, splits, seed, kept, names)
         if as_json:
             print(json.dumps(results.as_json_value(result), indent=2, allow_nan=False))
-            return
-
-        show(result, as_markdown)
+        else:
+            show(result, as_markdown)
 
 
 SLACK = 0.005
@@ -191,7 +172,7 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "mean": float(values.mean()),
                 "spread": float(values.std(ddof=1)) if len(values) > 1 else None,
                 "under": float((default - values).mean()),
-                "se": error(default - values),
+                "se": table.standard_error(default - values),
                 "better": int((default > values).sum()),
             }
             for way, values in test.items()
@@ -210,33 +191,20 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _errors(results: Sequence[dict[str, Any]], way: str, key: str, test: Any) -> dict[str, Any] | None:
+def _errors(results: Sequence[dict[str, Any]], way: str, key: str, test: NDArray[np.float64]) -> dict[str, Any] | None:
     said = [result["said"][way][key] for result in results]
-    values = np.array([np.nan if item is None else item for item in said]) - test
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return None
-    facts = {"signed": float(known.mean()), "absolute": float(np.abs(known).mean())}
-    return facts | {"se": error(known), "draws": len(known)}
-
-
-def error(values: Any) -> float | None:
-    """Standard error of the mean over splits."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return table.errors(np.array([np.nan if item is None else item for item in said]) - test, paired=False)
 
 
 def claims(result: dict[str, Any]) -> dict[str, bool]:
     """What should be true of the table -> whether it is."""
+    text = "the default's mean test score is not below that of {} by more than {}"
     held = {
-        f"the default's mean test score is not below that of {WAYS[way]} by more than {SLACK}": result["ways"][way][
-            "under"
-        ]
-        >= -SLACK
+        text.format(WAYS[way], SLACK): result["ways"][way]["under"] >= -SLACK
         for way in (BEST_HEAD, PLAIN, SMOOTHED, EQUAL, TUNED)
     }
-    return held | {
-        f"the interval holds the test score in {HELD:.0%} or more": result["inside"] >= HELD * result["known"]
-    }
+    inside = result["inside"] >= HELD * result["known"]
+    return held | {f"the interval holds the test score in {HELD:.0%} or more": inside}
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:

@@ -90,10 +90,8 @@ def _measure(folder: Path, seed: int, recipe: Mapping[str, Any]) -> dict[str, Sc
             scored.append(float("nan") if result is None else result)
         return scored[0], scored[1]
 
-    listed = test_list.read(where[TASK]["test"], find(TASK))
-    submitted = final_score(
-        folder / LARGE / "blend" / TASK / "submission.txt", listed, where["truth"][TASK], find(TASK)
-    )
+    sent, listed = folder / LARGE / "blend" / TASK / "submission.txt", test_list.read(where[TASK]["test"], find(TASK))
+    submitted = final_score(sent, listed, where["truth"][TASK], find(TASK))
     return {
         "pretrained": score({(LARGE, PRETRAINED): 1}),
         "heads": score({(SMALL, HEADS): 1}),

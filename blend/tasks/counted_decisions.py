@@ -34,12 +34,8 @@ class CountedDecisions(BlendTask):
         """Precision, recall, and the part of the frames that show an output (`occurrence`) and where it is decided."""
         right, decided, shown = self.hits(table)
         with np.errstate(divide="ignore", invalid="ignore"):
-            columns = {
-                "precision": right / decided,
-                "recall": right / shown,
-                "occurrence": shown / frames,
-                "decided": decided / frames,
-            }
+            columns = {"precision": right / decided, "recall": right / shown}
+            columns |= {"occurrence": shown / frames, "decided": decided / frames}
         return {name: {key: float(x[c]) for key, x in columns.items()} for c, name in enumerate(self.task.outputs)}
 
     def table_as_json(self, table: Table) -> list[list[Any]]:

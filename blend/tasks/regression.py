@@ -97,13 +97,8 @@ class Regression(BlendTask):
         spread = std_t * std_p
         with np.errstate(divide="ignore", invalid="ignore"):
             correlation = np.where(spread > 1e-12, (tp - t * p) / spread, np.nan)
-        columns = {
-            "correlation": correlation,
-            "mean, truth": t,
-            "mean, decided": p,
-            "spread, truth": std_t,
-            "spread, decided": std_p,
-        }
+        columns = {"correlation": correlation, "mean, truth": t, "mean, decided": p}
+        columns |= {"spread, truth": std_t, "spread, decided": std_p}
         return {name: {key: float(x[c]) for key, x in columns.items()} for c, name in enumerate(self.task.outputs)}
 
     def statistics(self, decided: Array, middle: Floats) -> tuple[Array, tuple[str, ...]]:

@@ -2,8 +2,3 @@
 
 It lets a machine without data and without a network run the whole pipeline on pictures.
 """
-
-from .corpus import is_done, make, paths
-from .plan import DEMO_VIDEOS
-
-__all__ = ["DEMO_VIDEOS", "is_done", "make", "paths"]

@@ -41,14 +41,10 @@ def _units(aus: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def expression_scores(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Score the six basic expressions.
+    """Scores [N, 6] of Anger, Disgust, Fear, Happiness, Sadness, Surprise; around 1 is a clear case.
 
-    Args:
-        aus: Intensities [N, 12] in [0, 1].
-        side: Left-right imbalance of the mouth [N] in [-1, 1]; 0 is symmetric.
-
-    Returns:
-        Scores [N, 6] in the order Anger, Disgust, Fear, Happiness, Sadness, Surprise. Around 1 is a clear case.
+    `aus` are intensities [N, 12] in [0, 1], `side` is the left-right imbalance of the mouth [N] in [-1, 1]; 0 is
+    symmetric. So everywhere below.
     """
     u = _units(np.asarray(aus, dtype=np.float64))
     tight = np.maximum(u[23], u[24])
@@ -63,17 +59,10 @@ def expression_scores(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def expression(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Name the expression of every frame by the best rule.
+    """The expression of every frame by the best rule: class numbers [N], int64, 0 Neutral ... 7 Other.
 
     Neutral asks for calm brows, cheeks and lip corners only: parted lips (AU25) and narrowed eyes (AU7) are part of
     speaking and of looking into the light, in the real corpus too.
-
-    Args:
-        aus: Intensities [N, 12] in [0, 1].
-        side: Imbalance of the mouth [N] in [-1, 1].
-
-    Returns:
-        Class numbers [N], int64, 0 Neutral ... 7 Other.
     """
     aus = np.asarray(aus, dtype=np.float64)
     scores = expression_scores(aus, np.asarray(side))
@@ -84,86 +73,41 @@ def expression(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def valence_arousal(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Derive valence and arousal.
+    """Valence and arousal, [N, 2] in (-1, 1).
 
     Valence rises with a two-sided smile and falls with lowered brows, a raised lip without a smile, lowered corners and
     raised inner brows. Arousal rises with everything that opens or tenses the face and falls with lowered corners.
-
-    Args:
-        aus: Intensities [N, 12] in [0, 1].
-        side: Imbalance of the mouth [N] in [-1, 1].
-
-    Returns:
-        [N, 2] in (-1, 1): valence, arousal.
     """
     u = _units(np.asarray(aus, dtype=np.float64))
     smile = u[12] * (1 - 0.9 * np.abs(side))
     calm_lip = np.clip(1 - 1.4 * smile, 0, 1)
-    valence = (
-        0.1
-        + 0.85 * smile
-        + 0.2 * u[6] * smile
-        - 0.6 * u[4]
-        - 0.35 * u[10] * calm_lip
-        - 0.7 * u[15]
-        - 0.25 * np.maximum(u[1] - u[2], 0)
-        - 0.3 * np.maximum(u[23], u[24])
-    )
-    arousal = (
-        -0.05
-        + 0.60 * u[2]
-        + 0.40 * u[4]
-        + 0.35 * u[6]
-        + 0.15 * u[7]
-        + 0.30 * u[12]
-        + 0.20 * u[25]
-        + 0.70 * u[26]
-        + 0.30 * u[23]
-        - 0.60 * u[15]
-        - 0.55 * np.maximum(u[1] - u[2], 0)
-    )
+    inner_brows = np.maximum(u[1] - u[2], 0)
+    valence = 0.1 + 0.85 * smile + 0.2 * u[6] * smile - 0.6 * u[4] - 0.35 * u[10] * calm_lip - 0.7 * u[15]
+    valence = valence - 0.25 * inner_brows - 0.3 * np.maximum(u[23], u[24])
+    arousal = -0.05 + 0.60 * u[2] + 0.40 * u[4] + 0.35 * u[6] + 0.15 * u[7] + 0.30 * u[12] + 0.20 * u[25]
+    arousal = arousal + 0.70 * u[26] + 0.30 * u[23] - 0.60 * u[15] - 0.55 * inner_brows
     return np.tanh(np.stack([valence, arousal], axis=1))
 
 
 def wander(rng: np.random.Generator, frames: int, width: int, scale: float, memory: float) -> np.ndarray:
-    """Noise that drifts: a first-order process with a given spread and memory.
+    """Noise that drifts: a first-order process [frames, width] of independent columns, float64.
 
-    Args:
-        rng: Source of randomness.
-        frames: Number of steps N.
-        width: Number of independent columns W.
-        scale: Standard deviation at every step.
-        memory: Frames after which the correlation has fallen to 1/e.
-
-    Returns:
-        [N, W] float64.
+    `scale` is the standard deviation at every step; after `memory` frames the correlation has fallen to 1/e.
     """
     keep = float(np.exp(-1.0 / memory))
     kicks = rng.standard_normal((frames, width)) * scale
-    out = np.empty((frames, width))
-    now = kicks[0]
-    for i in range(frames):
-        now = now if i == 0 else keep * now + np.sqrt(1 - keep * keep) * kicks[i]
-        out[i] = now
-    return out
+    for i in range(1, frames):
+        kicks[i] = keep * kicks[i - 1] + np.sqrt(1 - keep * keep) * kicks[i]
+    return kicks
 
 
 def delay(values: np.ndarray, lag: int) -> np.ndarray:
     """Shift values [N, ...] later by `lag` frames; the first value fills the start."""
-    rows = np.maximum(np.arange(len(values)) - lag, 0)
-    return values[rows]
+    return values[np.maximum(np.arange(len(values)) - lag, 0)]
 
 
 def annotate_units(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
-    """Label the units of every frame present (1) or absent (0), as a careful but human coder would.
-
-    Args:
-        rng: Source of randomness.
-        aus: True intensities [N, 12] in [0, 1].
-
-    Returns:
-        int64 [N, 12] of 0 and 1.
-    """
+    """Label the units of every frame present (1) or absent (0), as a careful but human coder would: int64 [N, 12]."""
     perceived = delay(aus, int(rng.integers(0, 3)))
     strictness = rng.normal(0.0, 0.03, size=aus.shape[1])  # a coder has habits, the same through a video
     noise = wander(rng, len(aus), aus.shape[1], scale=0.06, memory=8)
@@ -171,15 +115,8 @@ def annotate_units(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
 
 
 def annotate_expression(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Label the expression of every frame with a lag of 2 to 8 frames and noise that flips doubtful frames.
-
-    Args:
-        rng: Source of randomness.
-        aus: True intensities [N, 12] in [0, 1].
-        side: Imbalance of the mouth [N] in [-1, 1].
-
-    Returns:
-        int64 [N] in 0..7.
+    """Label the expression of every frame, int64 [N] in 0..7, with a lag of 2 to 8 frames and noise that flips doubtful
+    frames.
     """
     lag = int(rng.integers(2, 9))
     noise = wander(rng, len(aus), aus.shape[1], scale=0.07, memory=15)
@@ -187,15 +124,8 @@ def annotate_expression(rng: np.random.Generator, aus: np.ndarray, side: np.ndar
 
 
 def annotate_affect(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Trace valence and arousal as with a joystick: late, smoothed, drifting, in steps of 0.001.
-
-    Args:
-        rng: Source of randomness.
-        aus: True intensities [N, 12] in [0, 1].
-        side: Imbalance of the mouth [N] in [-1, 1].
-
-    Returns:
-        float64 [N, 2] in [-1, 1]: valence, arousal.
+    """Trace valence and arousal as with a joystick, float64 [N, 2] in [-1, 1]: late, smoothed, drifting, in steps of
+    0.001.
     """
     target = delay(valence_arousal(aus, side), int(rng.integers(3, 10)))
     trace = np.empty_like(target)
@@ -208,11 +138,7 @@ def annotate_affect(rng: np.random.Generator, aus: np.ndarray, side: np.ndarray)
 
 
 def unlabelled_frames(rng: np.random.Generator, frames: int, share: float) -> np.ndarray:
-    """Choose stretches of 3 to 15 frames that nobody labelled; at least about `share` of all frames.
-
-    Returns:
-        bool [N], True where the label is missing.
-    """
+    """Stretches of 3 to 15 frames that nobody labelled, bool [N]; at least about `share` of all frames."""
     missing = np.zeros(frames, dtype=bool)
     while missing.mean() < share:
         start = int(rng.integers(0, frames))

@@ -166,11 +166,8 @@ class Canvas:
         self._spots.append((x, y, rx, ry, amount))
 
     def shade(self, skin: Curve, light: tuple[float, float]) -> None:
-        """Apply all spots and lines to the skin in an outline, with the roundness of the head and the light.
-
-        Args:
-            skin: Outline of the skin.
-            light: Change of brightness across the face towards the right and towards the bottom.
+        """Apply all spots and lines to the skin in an outline, with the roundness of the head and the light: the change
+        of brightness across the face towards the right and towards the bottom.
         """
         self._steps.append((Canvas._shade, skin, (light,)))
 

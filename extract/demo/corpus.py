@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,8 @@ from .plan import DEMO_VIDEOS, SEED, DemoVideo
 from .render import Renderer
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Told how much is done, and how much there is in all."""
 
 VERSION = f"demo corpus 2, seed {SEED}"
 """Written into DONE. Raise the number with every change that alters a picture: other versions are made anew."""
@@ -45,12 +47,10 @@ _LIST_ENDINGS = {"au": ",", "expr": ",", "va": ",0,0"}
 
 
 def paths(folder: Path) -> dict:
-    """Name the parts of a corpus in `folder`, whether made or not.
-
-    Returns:
-        `frames` (folder of videos), `videos` (folder of their sound), `fps`; `au`, `expr` and `va`, each with `train`
-        and `val` (annotation folders) and `test` (official list); `mtl` likewise, with files for folders; `truth` with
-        the folder (for `mtl` the file) of the test annotations of each task, for final scoring only.
+    """Name the parts of a corpus in `folder`, whether made or not: `frames` (folder of videos), `videos` (folder of
+    their sound), `fps`; `au`, `expr` and `va`, each with `train` and `val` (annotation folders) and `test` (official
+    list); `mtl` likewise, with files for folders; `truth` with the folder (for `mtl` the file) of the test annotations
+    of each task, for final scoring only.
     """
     folder = Path(folder)
     out: dict = {"frames": folder / "cropped_aligned", "videos": folder / "sound", "fps": sound.FPS, "truth": {}}
@@ -82,15 +82,11 @@ def has_sound(folder: Path) -> bool:
     return mark.is_file() and mark.read_text().split("\n") == [VERSION, SOUND, ""]
 
 
-def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2) -> None:
-    """Render and write whatever is missing of the corpus.
+def make(folder: Path, on_progress: Progress = lambda done, total: None, processes: int = 2) -> None:
+    """Render and write whatever is missing of the corpus, `processes` videos at a time; `on_progress` is told (frames
+    done, frames in all) after every video.
 
     Two callers at once are fine: the second waits, then finds the corpus done.
-
-    Args:
-        folder: Where the corpus goes; made if missing.
-        on_progress: Called with (frames done, frames in all) after every video.
-        processes: How many videos are rendered at the same time; the bytes do not depend on it.
     """
     folder = Path(folder)
     if is_done(folder):
@@ -99,11 +95,10 @@ def make(folder: Path, on_progress: Callable[[int, int], None] | None = None, pr
     with FileLock(folder / ".lock"):
         if is_done(folder):
             return
-        _clear_other_version(folder)
+        clear_other_version(folder, VERSION, ["cropped_aligned", "sound", MULTI_TASK, *CHALLENGES.values()])
         _render_all(folder, on_progress, processes)
         _write_texts(folder)
-        sweep(folder / "DONE")
-        write_text(folder / "DONE", f"{VERSION}\n{ANNOTATIONS}\n")
+        replace_text(folder / "DONE", f"{VERSION}\n{ANNOTATIONS}\n")
 
 
 def make_sound(folder: Path) -> None:
@@ -118,41 +113,42 @@ def make_sound(folder: Path) -> None:
             sweep(path)
             with write_whole(path) as temporary:
                 temporary.write_bytes(sound.encode(sound.render(SEED, rows)))
-        sweep(home / "DONE")
-        write_text(home / "DONE", f"{VERSION}\n{SOUND}\n")
+        replace_text(home / "DONE", f"{VERSION}\n{SOUND}\n")
 
 
-def _clear_other_version(folder: Path) -> None:
-    """Remove what another version left, complete or not, and note the version we are about to write."""
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in place of whatever a killed process left of it."""
+    sweep(path)
+    write_text(path, text)
+
+
+def clear_other_version(folder: Path, version: str, names: Iterable[str]) -> None:
+    """Remove what another version left of the folders `names` and of test, complete or not, and note the version that
+    is about to be written.
+    """
     note = folder / ".version"
-    if not note.is_file() or note.read_text().strip() != VERSION:
+    if not note.is_file() or note.read_text().strip() != version:
         (folder / "DONE").unlink(missing_ok=True)
-        for name in ("cropped_aligned", "test_set", "test_truth", "sound", MULTI_TASK, *CHALLENGES.values()):
+        for name in (*names, "test_set", "test_truth"):
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
-        write_text(note, VERSION + "\n")
+        write_text(note, version + "\n")
 
 
-def _render_all(folder: Path, on_progress: Callable[[int, int], None] | None, processes: int) -> None:
+def _render_all(folder: Path, on_progress: Progress, processes: int) -> None:
     """Render the missing videos, one process per video at a time."""
     frames = paths(folder)["frames"]
     frames.mkdir(parents=True, exist_ok=True)
     todo = [row for row in DEMO_VIDEOS if not (frames / row.name).is_dir()]
     total = sum(row.frames for row in DEMO_VIDEOS)
     done = total - sum(row.frames for row in todo)
-    report = on_progress or (lambda _done, _total: None)
-    report(done, total)
-    for name in _rendered(frames, [row.name for row in todo], processes):
+    on_progress(done, total)
+    for name in run_jobs(render_video, [(frames, SEED, row.name) for row in todo], processes):
         done += plan.video(name).frames
-        report(done, total)
+        on_progress(done, total)
     # Other processes hold no lock on what a killed run left; complete ones have been renamed by now.
     for left in frames.glob(".*.partial"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _rendered(frames: Path, names: list[str], processes: int) -> Iterator[str]:
-    """Yield the name of every video as soon as it is in place."""
-    return run_jobs(render_video, [(frames, SEED, name) for name in names], processes)
 
 
 def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
@@ -195,13 +191,8 @@ def pictures(seed: int, name: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def render_video(job: tuple[Path, int, str]) -> str:
-    """Write one video's pictures and move them into place.
-
-    Args:
-        job: Folder of all videos, seed of the corpus, name of the video.
-
-    Returns:
-        The name.
+    """Write one video's pictures and move them into place. `job` is the folder of all videos, the corpus's seed and the
+    video's name, which is returned.
     """
     frames, seed, name = job
     # The process id keeps us apart from an orphan of a killed run that is still busy with the same video.
@@ -209,10 +200,7 @@ def render_video(job: tuple[Path, int, str]) -> str:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for number, image in pictures(seed, name):
-        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not ok:
-            raise RuntimeError(f"OpenCV could not encode frame {number} of {name}")
-        (partial / f"{number:05d}.jpg").write_bytes(data.tobytes())
+        (partial / f"{number:05d}.jpg").write_bytes(encode(image, f"frame {number} of {name}"))
     try:
         os.replace(partial, frames / name)
     except OSError:
@@ -220,6 +208,14 @@ def render_video(job: tuple[Path, int, str]) -> str:
             raise
         shutil.rmtree(partial)  # somebody was faster, with the same bytes
     return name
+
+
+def encode(image: np.ndarray, what: object) -> bytes:
+    """A picture as JPEG. Raises RuntimeError, which names it as `what`, where OpenCV fails."""
+    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise RuntimeError(f"OpenCV could not encode {what}")
+    return data.tobytes()
 
 
 def annotation_text(seed: int, name: str, task: str) -> str:
@@ -241,19 +237,15 @@ def _write_texts(folder: Path) -> None:
         rows = [row for row in DEMO_VIDEOS if task in row.tasks]
         for row in rows:
             home = where["truth"][task] if row.part == "test" else where[task][row.part]
-            sweep(home / f"{row.name}.txt")
-            write_text(home / f"{row.name}.txt", annotation_text(SEED, row.name, task))
+            replace_text(home / f"{row.name}.txt", annotation_text(SEED, row.name, task))
         listed = [_listed(row, task) for row in rows if row.part == "test"]
-        sweep(where[task]["test"])
-        write_text(where[task]["test"], f"image_location,{HEADERS[task]}\n" + "".join(listed))
+        replace_text(where[task]["test"], f"image_location,{HEADERS[task]}\n" + "".join(listed))
     for part in plan.PARTS:
         rows = [row for row in DEMO_VIDEOS if row.part == part]
         path = where["truth"]["mtl"] if part == "test" else where["mtl"][part]
-        sweep(path)
-        write_text(path, f"{multitask.HEADER}\n" + "".join(multitask.write_annotation(SEED, row) for row in rows))
-    sweep(where["mtl"]["test"])
+        replace_text(path, f"{multitask.HEADER}\n" + "".join(multitask.write_annotation(SEED, row) for row in rows))
     listed = [multitask.write_list(row) for row in DEMO_VIDEOS if row.part == "test"]
-    write_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
+    replace_text(where["mtl"]["test"], f"{multitask.LIST_HEADER}\n" + "".join(listed))
 
 
 def _listed(row: DemoVideo, task: str) -> str:

@@ -95,15 +95,7 @@ def drift(rng: np.random.Generator, frames: int, width: int, memory: float, soft
 
 
 def time_course(frames: int, onset: float, apex: float, offset: float, end: float) -> np.ndarray:
-    """One unit's course: rises from `onset` to `apex`, holds, falls from `offset` to `end`.
-
-    Args:
-        frames: Length of the course N.
-        onset, apex, offset, end: Frame positions in rising order.
-
-    Returns:
-        [N] in [0, 1].
-    """
+    """One unit's course, [frames] in [0, 1]: rises from `onset` to `apex`, holds, falls from `offset` to `end`."""
     t = np.arange(frames, dtype=np.float64)
     up = smoothstep((t - onset) / max(apex - onset, 1e-6))
     return up * (1 - smoothstep((t - offset) / max(end - offset, 1e-6)))
@@ -117,25 +109,15 @@ class Tracks:
     side: np.ndarray  # [N]
     states: tuple[FaceState, ...]
 
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.states)
-
 
 def play(
     rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play expressions one after the other over talking lips, narrowed eyes and other habits.
+    """Play expressions one after the other over talking lips, narrowed eyes and other habits: intensities [frames, 12]
+    in [0, 1] and imbalance of the mouth [frames] in [-1, 1].
 
-    Args:
-        rng: Source of randomness.
-        frames: Length of the video N.
-        episodes: Names of `PROTOTYPES`, in order, with "/2" behind for a given variant. Calm ones and smiles
-            last longest.
-        asymmetry: Habitual imbalance of this person's mouth.
-
-    Returns:
-        Intensities [N, 12] in [0, 1] and imbalance [N] in [-1, 1].
+    `episodes` are names of `PROTOTYPES`, in order, with "/2" behind for a given variant; calm ones and smiles last
+    longest. `asymmetry` is the habitual imbalance of this person's mouth.
     """
     cards = [name.partition("/") for name in episodes]
     long = {"Neutral": 1.0, "Happiness": 1.15, "Sadness": 0.9, "Surprise": 0.95, "Other": 1.1}
@@ -172,12 +154,8 @@ def _habits(rng: np.random.Generator, aus: np.ndarray) -> np.ndarray:
     jaw = talking * np.clip(0.3 * beat - 0.05, 0, 0.35)
     # Nobody talks with pressed lips: tight lips close the mouth.
     tight = np.clip(1.4 * np.maximum(aus[:, column("AU24")], 0.6 * aus[:, column("AU23")]), 0, 1)
-    for name, course in (
-        ("AU25", lips * (1 - tight)),
-        ("AU7", squint),
-        ("AU10", lift * (1 - tight)),
-        ("AU26", jaw * (1 - tight)),
-    ):
+    courses = {"AU25": lips * (1 - tight), "AU7": squint, "AU10": lift * (1 - tight), "AU26": jaw * (1 - tight)}
+    for name, course in courses.items():
         aus[:, column(name)] = np.maximum(aus[:, column(name)], course)
     return aus
 
@@ -207,17 +185,8 @@ def _blinks(rng: np.random.Generator, frames: int) -> np.ndarray:
 def animate(
     rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float = 0.0, occluded: bool = False
 ) -> Tracks:
-    """Make a video's motion.
-
-    Args:
-        rng: Source of randomness; the same state gives the same motion.
-        frames: Number of frames N.
-        episodes: Names of `PROTOTYPES` to play in order.
-        asymmetry: Habitual imbalance of the mouth.
-        occluded: Whether something passes before the face once.
-
-    Returns:
-        N frames of motion.
+    """Make a video's motion; arguments as of `play`, `occluded`: something passes before the face once. The same state
+    of `rng` gives the same motion.
     """
     aus, side = play(rng, frames, episodes, asymmetry)
     yaw, pitch, roll, scale, dx, dy, gaze_x, gaze_y = drift(rng, frames, 8, memory=45).T

@@ -67,22 +67,14 @@ def line_eye(canvas: Canvas, who: Identity, state: FaceState, way: int) -> None:
     cheek, squint, age = state.au(6), state.au(7), who.age
     crease_y = EYE_Y - max(up, 0.02) - 0.045 + 0.012 * squint
     x = np.array([-0.8, -0.3, 0.3, 0.95]) * half
-    canvas.line(
-        np.stack([way * (centre + x), crease_y + np.array([0.03, 0, 0, 0.035])], axis=1),
-        0.35 + 0.2 * age + 0.15 * squint,
-        0.014,
-    )
+    crease = np.stack([way * (centre + x), crease_y + np.array([0.03, 0, 0, 0.035])], axis=1)
+    canvas.line(crease, 0.35 + 0.2 * age + 0.15 * squint, 0.014)
     canvas.spot(way * (centre - 0.10), EYE_Y - 0.05, 0.10, 0.09, -0.16 - 0.08 * state.au(4))
     canvas.spot(way * centre, EYE_Y - 0.13, 0.16, 0.05, 0.06)
     # AU7 bunches the lower lid, AU6 lifts the whole cheek up to it and folds the outer corner.
-    pouch = 0.16 + 0.25 * age + 0.45 * squint + 0.5 * cheek
-    canvas.line(
-        np.stack(
-            [way * (centre + np.array([-0.9, 0, 0.9]) * half), EYE_Y + low + np.array([0.045, 0.065, 0.03])], axis=1
-        ),
-        pouch,
-        0.016,
-    )
+    x = way * (centre + np.array([-0.9, 0, 0.9]) * half)
+    pouch = np.stack([x, EYE_Y + low + np.array([0.045, 0.065, 0.03])], axis=1)
+    canvas.line(pouch, 0.16 + 0.25 * age + 0.45 * squint + 0.5 * cheek, 0.016)
     canvas.spot(way * (centre + 0.06), 0.13 - 0.13 * cheek, 0.15, 0.10, 0.05 + 0.28 * cheek)
     canvas.spot(way * (centre + 0.08), 0.30 - 0.08 * cheek, 0.17, 0.07, -0.04 - 0.16 * cheek)
     feet = 0.12 * max(age - 0.4, 0) + 0.6 * cheek + 0.1 * squint
@@ -121,9 +113,8 @@ def line_brow(canvas: Canvas, who: Identity, state: FaceState) -> None:
     for row, y in enumerate((-0.60, -0.69, -0.78)):
         fade = 1 - 0.25 * row
         rest = 0.3 * max(age - 0.35, 0)
-        canvas.line(
-            np.array([[-0.22, y + 0.015], [0, y - 0.02 * item], [0.22, y + 0.015]]), fade * (rest + 0.6 * item), 0.018
-        )
+        middle = np.array([[-0.22, y + 0.015], [0, y - 0.02 * item], [0.22, y + 0.015]])
+        canvas.line(middle, fade * (rest + 0.6 * item), 0.018)
         for way in (-1, 1):
             side = np.array([[0.24, y + 0.01], [0.38, y - 0.015], [0.52, y + 0.04]]) * [way, 1]
             canvas.line(side, fade * (0.8 * rest + 0.6 * two), 0.018)
@@ -161,12 +152,7 @@ def line_nose(canvas: Canvas, who: Identity, state: FaceState) -> None:
         # The fold from the wing of the nose: AU10 makes it deep and square at the top, AU12 draws it round the mouth.
         pull = smile * max(0.0, 1 - max(0.0, -way * state.side))
         depth = 0.08 + 0.24 * who.age + 0.36 * lip + 0.33 * pull + 0.12 * cheek
-        fold = np.array(
-            [
-                [0.17 * wide, y - 0.03],
-                [0.27 + 0.05 * lip + 0.07 * pull, y + 0.06 - 0.03 * lip],
-                [0.35 + 0.12 * pull, MOUTH_Y - 0.06],
-            ]
-        )
+        side = [0.27 + 0.05 * lip + 0.07 * pull, y + 0.06 - 0.03 * lip]
+        fold = np.array([[0.17 * wide, y - 0.03], side, [0.35 + 0.12 * pull, MOUTH_Y - 0.06]])
         canvas.line(fold * [way, 1], min(depth, 0.6), 0.026)
         canvas.spot(way * (0.30 + 0.06 * pull), y + 0.03, 0.09, 0.07, 0.16 * lip + 0.14 * pull)

@@ -64,18 +64,10 @@ class Pose:
     dy: float = 0.0
 
     def project(self, points: Points, lift: float | np.ndarray = 0.0) -> Points:
-        """Place face points on the canvas.
+        """Place face points [K, 2] on the canvas: pixels [K, 2], float64.
 
         The face is a shallow ellipsoid: points near its middle are closer to the viewer and move further when the head
-        turns.
-
-        Args:
-            points: Face units [K, 2].
-            lift: How far the points stand out of that surface, for instance 0.2 for the tip of the nose; a number, or
-                [K].
-
-        Returns:
-            Canvas pixels [K, 2], float64.
+        turns. `lift`, a number or [K], is how far points stand out of it, for instance 0.2 for the tip of the nose.
         """
         points = np.asarray(points, dtype=np.float64)
         x, y = points[:, 0], points[:, 1]

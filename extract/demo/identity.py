@@ -90,14 +90,7 @@ def _hair(rng: np.random.Generator, age: float, dark: bool) -> Colour:
 
 
 def make_identity(seed: int) -> Identity:
-    """Draw one person.
-
-    Args:
-        seed: Any non-negative integer; the same seed gives the same person.
-
-    Returns:
-        The person.
-    """
+    """Draw one person; the same seed, any integer >= 0, gives the same one."""
     rng = np.random.default_rng([0xFACE, seed])
 
     def ratio(spread: float) -> float:

@@ -97,24 +97,10 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -
     drop = jaw_drop(state)
     for side, corner in ((-1, m.upper[0]), (1, m.upper[-1])):
         pull = smile * max(0.0, 1 - max(0.0, -side * state.side))
-        canvas.line(
-            np.array(
-                [
-                    corner + np.array([side * 0.015, -0.02 * pull]),
-                    corner + np.array([side * 0.05, 0.035 - 0.07 * pull + 0.06 * sad]),
-                ]
-            ),
-            0.15 + 0.25 * pull + 0.35 * sad + 0.3 * press + 0.25 * tight,
-            0.024,
-        )
+        fold = corner + np.array([[side * 0.015, -0.02 * pull], [side * 0.05, 0.035 - 0.07 * pull + 0.06 * sad]])
+        canvas.line(fold, 0.15 + 0.25 * pull + 0.35 * sad + 0.3 * press + 0.25 * tight, 0.024)
         # AU15 pulls a pouch down beside the chin.
-        droop = np.array(
-            [
-                corner + np.array([side * 0.03, 0.05]),
-                corner + np.array([side * 0.055, 0.13]),
-                corner + np.array([side * 0.02, 0.20]),
-            ]
-        )
+        droop = corner + np.array([[side * 0.03, 0.05], [side * 0.055, 0.13], [side * 0.02, 0.20]])
         canvas.line(droop, 0.08 * who.age + 0.30 * sad, 0.022)
         x, y = corner[0] + side * 0.07, corner[1] + 0.02
         canvas.spot(x, y, 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
@@ -126,9 +112,8 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -
     for side in (-1, 1):  # pressed or tightened lips push the skin out above and below
         canvas.spot(side * 0.12, top[1] - 0.05, 0.08, 0.03, 0.26 * press + 0.12 * tight)
         canvas.spot(side * 0.12, base[1] + 0.03, 0.08, 0.03, 0.24 * press + 0.12 * tight)
-        canvas.line(
-            np.array([[side * 0.15, base[1] + 0.09], [side * 0.06, base[1] + 0.065]]), 0.45 * press + 0.3 * sad, 0.02
-        )
+        bulge = np.array([[side * 0.15, base[1] + 0.09], [side * 0.06, base[1] + 0.065]])
+        canvas.line(bulge, 0.45 * press + 0.3 * sad, 0.02)
     if drop > 0.05:  # hollow cheeks of an open jaw
         for side in (-1, 1):
             canvas.spot(side * 0.47, 0.45, 0.08, 0.18, -0.9 * drop)

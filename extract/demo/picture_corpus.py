@@ -8,8 +8,6 @@ frequent, and the folder of Anger is misspelt among the synthetic ones.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +15,7 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
-from extract.runtime.run_folder import sweep, write_text
-
-from .corpus import JPEG_QUALITY, run_jobs
+from .corpus import Progress, clear_other_version, encode, replace_text, run_jobs
 from .identity import make_identity
 from .plan import NETWORK_SEEDS, SEED
 from .render import Renderer
@@ -79,16 +75,11 @@ def is_done(folder: Path, seed: int = SEED) -> bool:
     return mark.is_file() and mark.read_text() == VERSION.format(seed=seed) + "\n"
 
 
-def make(
-    folder: Path, on_progress: Callable[[int, int], None] | None = None, processes: int = 2, seed: int = SEED
-) -> None:
-    """Draw and write whatever is missing. Two callers at once are fine: the second waits, then finds all of it done.
+def make(folder: Path, on_progress: Progress = lambda done, total: None, processes: int = 2, seed: int = SEED) -> None:
+    """Draw and write whatever is missing, in so many processes; `on_progress` is told (pictures done, pictures in all).
+    Of another seed all people and poses are others.
 
-    Args:
-        folder: Where the corpus goes; made if missing.
-        on_progress: Called with (pictures done, pictures in all).
-        processes: How many processes draw; the bytes do not depend on it.
-        seed: Of another seed all people and poses are others.
+    Two callers at once are fine: the second waits, then finds all of it done.
     """
     folder = Path(folder)
     if is_done(folder, seed):
@@ -97,27 +88,23 @@ def make(
     with FileLock(folder / ".lock"):
         if is_done(folder, seed):
             return
-        _clear_other_version(folder, seed)
-        jobs = [
-            (folder, seed, part, rows[start : start + CHUNK])
-            for part in PARTS
-            for rows in [list_pictures(seed, part)]
-            for start in range(0, len(rows), CHUNK)
-        ]
-        done, report = 0, on_progress or (lambda _done, _total: None)
+        clear_other_version(folder, VERSION.format(seed=seed), [part.folder for part in PARTS.values()])
+        jobs = []
+        for part in PARTS:
+            rows = list_pictures(seed, part)
+            jobs += [(folder, seed, part, rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
+        done = 0
         for count in run_jobs(_draw_chunk, jobs, processes):
             done += count
-            report(done, size()[0])
+            on_progress(done, size()[0])
         listed = [(name, label) for name, label, _ in list_pictures(seed, "test")]
         where = paths(folder)
         for path, lines in (
             (where["lsd"]["test"], [f"{name}," for name, _ in listed]),
             (where["truth"]["lsd"], [f"{name},{label}" for name, label in listed]),
         ):
-            sweep(path)
-            write_text(path, "\n".join([HEADER, *lines]) + "\n")
-        sweep(folder / "DONE")
-        write_text(folder / "DONE", VERSION.format(seed=seed) + "\n")
+            replace_text(path, "\n".join([HEADER, *lines]) + "\n")
+        replace_text(folder / "DONE", VERSION.format(seed=seed) + "\n")
 
 
 def list_pictures(seed: int, part: str) -> list[tuple[str, int, int]]:
@@ -154,24 +141,8 @@ def _draw_chunk(job: tuple[Path, int, str, list[tuple[str, int, int]]]) -> int:
         path = folder / about.folder / name
         if path.exists():
             continue
-        ok, data = cv2.imencode(
-            ".jpg", draw(seed, person, label, about.synthetic), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        )
-        if not ok:
-            raise RuntimeError(f"OpenCV could not encode {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        beside.write_bytes(data.tobytes())
+        beside.write_bytes(encode(draw(seed, person, label, about.synthetic), path))
         os.replace(beside, path)
     return len(rows)
-
-
-def _clear_other_version(folder: Path, seed: int) -> None:
-    """Remove what another version left, complete or not, and note the version we are about to write."""
-    note, version = folder / ".version", VERSION.format(seed=seed) + "\n"
-    if note.is_file() and note.read_text() == version:
-        return
-    (folder / "DONE").unlink(missing_ok=True)
-    for name in (*(part.folder for part in PARTS.values()), "test_set", "test_truth"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    write_text(note, version)

@@ -79,17 +79,7 @@ DEMO_VIDEOS = _cast()
 
 # How often each expression is played in every seven videos, five episodes a video. The variants of an expression take
 # turns, so that every part of the corpus sees every class and every unit, the rare ones in two videos or so.
-_PLAYED = {
-    "Neutral": 8,
-    "Happiness": 7,
-    "Sadness": 4,
-    "Surprise": 2,
-    "Anger": 2,
-    "Disgust": 2,
-    "Fear": 2,
-    "Other": 7,
-    "Contempt": 1,
-}
+_PLAYED = dict(Neutral=8, Happiness=7, Sadness=4, Surprise=2, Anger=2, Disgust=2, Fear=2, Other=7, Contempt=1)
 _DECK = [f"{name}/{i % len(PROTOTYPES[name])}" for name, times in _PLAYED.items() for i in range(times)]
 _EPISODES = 5
 
@@ -124,10 +114,8 @@ def who(seed: int, name: str) -> Identity:
 
 def motion(seed: int, name: str) -> Tracks:
     """How the person in a video moves."""
-    row = video(name)
-    return animate(
-        stream(seed, name, "motion"), row.frames, episodes(seed, name), who(seed, name).asymmetry, row.occluded
-    )
+    row, plays, rng = video(name), episodes(seed, name), stream(seed, name, "motion")
+    return animate(rng, row.frames, plays, who(seed, name).asymmetry, row.occluded)
 
 
 def has_face(row: DemoVideo) -> np.ndarray:
@@ -139,17 +127,11 @@ def has_face(row: DemoVideo) -> np.ndarray:
 
 
 def annotation(seed: int, name: str, task: str) -> np.ndarray:
-    """The annotator's file of one video.
+    """The annotator's file of one video, a row per frame: "au" int64 [N, 12] of 0, 1, -1; "expr" int64 [N, 1] of 0..7,
+    -1; "va" float64 [N, 2] in [-1, 1] or -5.
 
-    Args:
-        seed: The corpus's seed.
-        name: A video.
-        task: "au" (int64 [N, 12] of 0, 1, -1), "expr" (int64 [N, 1] of 0..7, -1) or "va" (float64 [N, 2] in [-1, 1]
-            or -5).
-
-    Returns:
-        One row per frame. Unlabelled rows hold -1, or -5 for "va". In one part in five of the frames without a face
-        the annotator could tell nothing either.
+    Unlabelled rows hold -1, or -5 for "va". In one part in five of the frames without a face the annotator could tell
+    nothing either.
     """
     row, tracks = video(name), motion(seed, name)
     rng = stream(seed, name, task)
@@ -161,9 +143,7 @@ def annotation(seed: int, name: str, task: str) -> np.ndarray:
         values = affect.annotate_affect(rng, tracks.aus, tracks.side)
     else:
         raise ValueError(f"got task {task!r}, expected one of {TASKS}")
-    missing = (
-        affect.unlabelled_frames(rng, row.frames, row.unlabelled) if row.unlabelled else np.zeros(row.frames, bool)
-    )
+    missing = affect.unlabelled_frames(rng, row.frames, row.unlabelled)
     missing |= ~has_face(row) & (rng.random(row.frames) < 0.2)
     values[missing] = affect.UNLABELLED_AFFECT if task == "va" else affect.UNLABELLED_CLASS
     return values if task == "va" else values.astype(np.int64)

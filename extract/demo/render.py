@@ -43,20 +43,13 @@ def _background(who: Identity) -> np.ndarray:
 
 
 class Renderer:
-    """Draws one person; keeps what is the same in all frames.
-
-    Args:
-        who: The person.
-    """
+    """Draws one person; keeps what is the same in all frames: the background, the grain of the skin, hair, glasses."""
 
     def __init__(self, who: Identity) -> None:
-        """Prepare the background and the grain of the skin."""
         self.who = who
         self._room = _background(who)
-        grain: np.ndarray = (
-            np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2)).astype(np.float32)
-        )
-        grain = cv2.GaussianBlur(grain, (3, 3), 0.8)
+        rough = np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2))
+        grain = cv2.GaussianBlur(rough.astype(np.float32), (3, 3), 0.8)
         wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
         self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
@@ -67,15 +60,7 @@ class Renderer:
             self._glasses(self._front)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
-        """Draw one frame.
-
-        Args:
-            state: Units, pose, light and defects of the frame.
-            rng: Source of the sensor noise.
-
-        Returns:
-            uint8 [112, 112, 3], blue-green-red.
-        """
+        """Draw one frame, uint8 [112, 112, 3], blue-green-red; `rng` is for the sensor noise."""
         who = self.who
         canvas = Canvas(self._room, state.pose)
         canvas.repeat(self._backdrop)
@@ -109,21 +94,17 @@ class Renderer:
         who = self.who
         dark = scale_colour(who.hair, 0.8)
         if who.hair_style == "long":
-            canvas.fill(
-                mirror(np.array([[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]])), dark
-            )
+            hair = [[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]]
+            canvas.fill(mirror(np.array(hair)), dark)
         elif who.hair_style != "bald":
-            canvas.fill(
-                mirror(np.array([[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]])), dark
-            )
+            hair = [[0, -1.2], [0.55, -1.08], [0.86, -0.6], [0.84, -0.1], [0.4, 0.0], [0, 0.0]]
+            canvas.fill(mirror(np.array(hair)), dark)
         if who.hair_style == "bun":
             canvas.disc(0, -1.16, 0.3, 0.2, dark)
         neck = scale_colour(who.skin, 0.66)
         canvas.fill(np.array([[-0.42, 0.5], [0.42, 0.5], [0.46, 1.4], [-0.46, 1.4]]), neck, smooth=False)
-        canvas.fill(
-            np.array([[-1.4, 1.4], [-0.9, 1.08], [-0.4, 0.98], [0, 1.12], [0.4, 0.98], [0.9, 1.08], [1.4, 1.4]]),
-            who.shirt,
-        )
+        shoulders = [[-1.4, 1.4], [-0.9, 1.08], [-0.4, 0.98], [0, 1.12], [0.4, 0.98], [0.9, 1.08], [1.4, 1.4]]
+        canvas.fill(np.array(shoulders), who.shirt)
         for way in (-1, 1):
             canvas.disc(way * 0.77 * who.face_width, -0.04, 0.10, 0.2, scale_colour(who.skin, 0.82))
             canvas.disc(way * 0.79 * who.face_width, -0.03, 0.05, 0.12, scale_colour(who.skin, 0.62))
@@ -140,17 +121,11 @@ class Renderer:
             canvas.tint(canvas.outline(ring), rosy, 0.4 + 0.2 * who.makeup, soften=15)
         if who.beard:
             drop = jaw_drop(state)
-            beard = [
-                [0.0, 0.40],
-                [0.26, 0.42],
-                [0.42, 0.5],
-                [0.66 * who.jaw_width, 0.30],
-                [0.56 * who.jaw_width, 0.66 + 0.6 * drop],
-            ]
-            beard += [[0.3 * who.jaw_width, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
-            canvas.tint(
-                canvas.outline(mirror(np.array(beard))), scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9
-            )
+            jaw = who.jaw_width
+            beard = [[0.0, 0.40], [0.26, 0.42], [0.42, 0.5], [0.66 * jaw, 0.30], [0.56 * jaw, 0.66 + 0.6 * drop]]
+            beard += [[0.3 * jaw, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
+            outline = canvas.outline(mirror(np.array(beard)))
+            canvas.tint(outline, scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9)
 
     def _hair(self, canvas: Canvas) -> None:
         """Draw the hair before the forehead."""
@@ -161,30 +136,19 @@ class Renderer:
         line = {"short": 0.20, "fringe": 0.42, "parted": 0.16, "long": 0.17, "bun": 0.14}[style] + top
         low = {"short": -0.42, "fringe": -0.3, "parted": -0.3, "long": 0.35, "bun": -0.3}[style]
         wide = 0.78 * who.face_width
-        inner = [
-            [-wide + 0.07, low],
-            [-wide + 0.12, line + 0.22],
-            [-0.38, line + 0.02],
-            [0.0, line],
-            [0.38, line + 0.02],
-        ]
+        front = [[-0.38, line + 0.02], [0.0, line], [0.38, line + 0.02]]
         if style == "parted":
-            inner[2:5] = [[-0.45, line + 0.20], [-0.2, line + 0.02], [0.42, line + 0.10]]
-        inner += [[wide - 0.12, line + 0.22], [wide - 0.07, low]]
-        outer = [
-            [wide + 0.06, low],
-            [wide + 0.06, -0.62],
-            [0.52, top - 0.1],
-            [0, top - 0.19],
-            [-0.52, top - 0.1],
-            [-wide - 0.06, -0.62],
-            [-wide - 0.06, low],
-        ]
-        canvas.fill(np.array(inner + outer), who.hair)
+            front = [[-0.45, line + 0.20], [-0.2, line + 0.02], [0.42, line + 0.10]]
+        left, right = (
+            [[-wide + 0.07, low], [-wide + 0.12, line + 0.22]],
+            [[wide - 0.12, line + 0.22], [wide - 0.07, low]],
+        )
+        outer = [[wide + 0.06, low], [wide + 0.06, -0.62], [0.52, top - 0.1], [0, top - 0.19]]
+        outer += [[-0.52, top - 0.1], [-wide - 0.06, -0.62], [-wide - 0.06, low]]
+        canvas.fill(np.array(left + front + right + outer), who.hair)
         for start in (-0.5, -0.2, 0.1, 0.4):  # strands of light
-            strand = np.array(
-                [[start, line - 0.02], [start * 1.1 + 0.03, (line + top) / 2 - 0.05], [start * 0.9 + 0.1, top - 0.1]]
-            )
+            middle = [start * 1.1 + 0.03, (line + top) / 2 - 0.05]
+            strand = np.array([[start, line - 0.02], middle, [start * 0.9 + 0.1, top - 0.1]])
             canvas.stroke(strand, scale_colour(who.hair, 1.25), 0.02)
 
     def _glasses(self, canvas: Canvas) -> None:
@@ -227,11 +191,9 @@ def _occlude(canvas: Canvas, who: Identity, thing: Occluder) -> None:
             finger = np.array([[x - 0.06, 0.2], [x - 0.055, -0.25], [x, -0.33], [x + 0.055, -0.25], [x + 0.06, 0.2]])
             canvas.fill(finger @ turn + at, scale_colour(who.skin, 0.97))
     elif thing.kind == "microphone":
-        canvas.fill(
-            np.array([[-0.06, 0.1], [0.06, 0.1], [0.08, 1.2], [-0.08, 1.2]]) @ turn + at, (40, 40, 42), smooth=False
-        )
+        handle = np.array([[-0.06, 0.1], [0.06, 0.1], [0.08, 1.2], [-0.08, 1.2]])
+        canvas.fill(handle @ turn + at, (40, 40, 42), smooth=False)
         canvas.disc(thing.x, thing.y, 0.15 * thing.size, 0.17 * thing.size, (62, 62, 66))
     else:
-        canvas.fill(
-            np.array([[-0.13, -2.5], [0.13, -2.5], [0.13, 2.5], [-0.13, 2.5]]) @ turn + at, (90, 105, 110), smooth=False
-        )
+        bar = np.array([[-0.13, -2.5], [0.13, -2.5], [0.13, 2.5], [-0.13, 2.5]])
+        canvas.fill(bar @ turn + at, (90, 105, 110), smooth=False)

@@ -25,23 +25,18 @@ LOUDNESS, NOISE = -30.0, -62.0
 """Decibels below full scale: of a calm voice, and of the background."""
 
 
-def track_name(video: str) -> str:
-    """The name of a video's sound: that of the video without its side."""
-    return strip_side(video)
-
-
 def tracks(rows: tuple[DemoVideo, ...]) -> dict[str, list[DemoVideo]]:
-    """Name of each sound track -> the videos that it belongs to, in their order."""
+    """Name of each sound track, that of a video without its side -> the videos that it belongs to, in their order."""
     results: dict[str, list[DemoVideo]] = {}
     for row in rows:
-        results.setdefault(track_name(row.name), []).append(row)
+        results.setdefault(strip_side(row.name), []).append(row)
     return results
 
 
 def render(seed: int, rows: list[DemoVideo]) -> np.ndarray:
     """The sound of the videos of one track together: int16 [samples] at RATE, as long as the longest."""
     voices = [_voice(seed, row) for row in rows]
-    rng = plan.stream(seed, track_name(rows[0].name), "background")
+    rng = plan.stream(seed, strip_side(rows[0].name), "background")
     out = _gain(NOISE) * rng.standard_normal(max(map(len, voices)))
     for voice in voices:
         out[: len(voice)] += voice

@@ -16,10 +16,13 @@ from .dynamics import PROTOTYPES, FaceState, blend_units
 from .geometry import Pose
 from .identity import make_identity
 from .plan import NETWORK_SEEDS
-from .render import SIZE, Renderer
+from .render import Renderer
 
 CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
 """AffectNet's classes in the order of the networks' logits."""
+
+BESIDE = {"AU25": (0.5, 0.9), "AU7": (0.3, 0.7), "AU10": (0.25, 0.6), "AU26": (0.15, 0.5), "AU6": (0.15, 0.6)}
+"""Units that go with any expression: how often, and the most intense."""
 
 HELD_OUT = NETWORK_SEEDS + 500_000
 """Identities from this seed on are never trained on."""
@@ -39,11 +42,8 @@ class Stills:
 
 
 def still_class(aus: np.ndarray, side: float) -> int | None:
-    """Class of one posed face by the stated rules; None for what AffectNet has no name for.
-
-    Args:
-        aus: Intensities [12] in [0, 1].
-        side: Imbalance of the mouth in [-1, 1]. A one-sided raised lip corner is contempt.
+    """Class of one posed face, of intensities [12], by the stated rules; a one-sided raised lip corner is contempt.
+    None for what AffectNet has no name for.
     """
     name = affect.EXPRESSIONS[int(affect.expression(aus[None], np.array([side]))[0])]
     if name != "Other":
@@ -59,13 +59,7 @@ def pose_face(rng: np.random.Generator, wanted: int, asymmetry: float) -> tuple[
         variants = PROTOTYPES[name]
         aus = blend_units(variants[int(rng.integers(len(variants)))]) * rng.uniform(0.65, 1.1)
         aus = aus * rng.uniform(0.75, 1.2, len(aus))
-        for unit, often, most in (
-            ("AU25", 0.5, 0.9),
-            ("AU7", 0.3, 0.7),
-            ("AU10", 0.25, 0.6),
-            ("AU26", 0.15, 0.5),
-            ("AU6", 0.15, 0.6),
-        ):
+        for unit, (often, most) in BESIDE.items():
             if rng.random() < often:
                 aus[affect.column(unit)] = max(aus[affect.column(unit)], rng.uniform(0.1, most))
         aus = np.clip(aus, 0, 1)
@@ -114,13 +108,5 @@ def portraits(seed: int, per_person: int, roughness: float) -> Iterator[tuple[np
 
 def make_stills(first: int, people: int, per_person: int, roughness: float) -> Stills:
     """Draw `per_person` pictures of each of `people` identities, seeds `first`, `first + 1`, ..."""
-    total = people * per_person
-    images = np.empty((total, SIZE, SIZE, 3), np.uint8)
-    classes = np.empty(total, np.int64)
-    values = np.empty((total, 2), np.float32)
-    at = 0
-    for seed in range(first, first + people):
-        for image, label, value in portraits(seed, per_person, roughness):
-            images[at], classes[at], values[at] = image, label, value
-            at += 1
-    return Stills(images, classes, values)
+    drawn = [still for seed in range(first, first + people) for still in portraits(seed, per_person, roughness)]
+    return Stills(*(np.stack(column) for column in zip(*drawn, strict=True)))

@@ -91,10 +91,8 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
 def draw(first: int, people: int, per_person: int, roughness: float, processes: int = 2) -> Stills:
     """Draw stills in several processes; the result does not depend on their number."""
-    step = 50
-    jobs = [
-        (seed, min(step, first + people - seed), per_person, roughness) for seed in range(first, first + people, step)
-    ]
+    end, step = first + people, 50
+    jobs = [(seed, min(step, end - seed), per_person, roughness) for seed in range(first, end, step)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         parts = pool.starmap(make_stills, jobs)
         pool.close()
@@ -134,11 +132,8 @@ def fit(recipe: Recipe, stills: Stills) -> torch.nn.Module:
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-        seconds = time.monotonic() - began
-        print(
-            f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}: loss {np.mean(losses):.3f}, {seconds:.0f} s",
-            file=sys.stderr,
-        )
+        said = f"loss {np.mean(losses):.3f}, {time.monotonic() - began:.0f} s"
+        print(f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}: {said}", file=sys.stderr)
     return model.eval()
 
 
@@ -152,18 +147,10 @@ def save(model: torch.nn.Module, path: Path) -> None:
     with write_whole(path) as temporary, warnings.catch_warnings():
         # The exporter that traces keeps nn.Linear as the single closing Gemm; its deprecation notice is no news here.
         warnings.simplefilter("ignore")
+        plain, example = model.to(memory_format=torch.contiguous_format), torch.zeros(1, 3, 112, 112)  # type: ignore[call-overload]
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-        axes = {"input": {0: "batch"}, "output": {0: "batch"}}
-        example = torch.zeros(1, 3, 112, 112)
-        torch.onnx.export(
-            model.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            (example,),
-            str(temporary),
-            dynamo=False,
-            opset_version=17,
-            dynamic_axes=axes,
-            **names,
-        )
+        names["dynamic_axes"] = {"input": {0: "batch"}, "output": {0: "batch"}}
+        torch.onnx.export(plain, (example,), str(temporary), dynamo=False, opset_version=17, **names)
         last = onnx.load(temporary).graph.node[-1]
         if last.op_type != "Gemm":
             raise RuntimeError(f"{path}: the last node is {last.op_type}, expected Gemm; its input is the embedding")
@@ -184,10 +171,8 @@ def measure(path: Path, stills: Stills) -> dict[str, float]:
     out = run(path, stills.images)
     scores = {"accuracy": float((out[:, :8].argmax(axis=1) == stills.classes).mean())}
     if out.shape[1] == 10:
-        scores |= {
-            "ccc_valence": ccc(stills.affect[:, 0], out[:, 8]),
-            "ccc_arousal": ccc(stills.affect[:, 1], out[:, 9]),
-        }
+        for column, name in enumerate(("valence", "arousal")):
+            scores[f"ccc_{name}"] = ccc(stills.affect[:, column], out[:, 8 + column])
     return scores
 
 

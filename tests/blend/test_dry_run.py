@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from blend import dry_run
-from blend.config import Config
+from blend.config import Config, RunRequest
 from blend.dry_run import Plan, PlannedStep
 from extract import config as extract_config
 from extract import run as extract_run
@@ -108,7 +108,7 @@ def test_nothing_is_made_rendered_or_fetched(tmp_path, monkeypatch):
     demo = extract_config.load(Config, extract_config.DEFAULT, [])
     (tmp_path / "a").mkdir()
     for heads in (None, ["none"]):
-        planned = dry_run.plan(demo, ["va"], tmp_path / "work", heads=heads, predictions={"a": tmp_path / "a"})
+        planned = dry_run.plan(demo, ["va"], RunRequest("va", tmp_path / "work", 0, heads, {"a": tmp_path / "a"}))
         assert [step.missing > 0 for step in planned.steps] == [True] * (5 if heads is None else 4)
     frames = tmp_path / "frames" / "v"
     frames.mkdir(parents=True)
@@ -124,7 +124,7 @@ def test_nothing_is_made_rendered_or_fetched(tmp_path, monkeypatch):
 def test_the_demo_is_planned_before_it_is_drawn(tmp_path):
     settings = extract_config.load(Config, extract_config.DEFAULT, [])
     heads = ["va/lightgbm-demo_enet", "expr/lama", "au/mlp_all"]
-    planned = dry_run.plan(settings, ["mtl"], tmp_path / "work", heads=heads)
+    planned = dry_run.plan(settings, ["mtl"], RunRequest("mtl", tmp_path / "work", heads=heads))
     parts = [f"{step} mtl/{part}" for part in ("va", "expr", "au") for step in ("heads", "blend")]
     assert [step.step for step in planned.steps] == ["draw", "extract", "extract", *parts, "blend mtl"]
     assert planned.steps[0].makes == "the demo corpus" and planned.seconds is planned.disk is planned.memory is None
@@ -133,7 +133,7 @@ def test_the_demo_is_planned_before_it_is_drawn(tmp_path):
 
 def test_of_several_tasks_one_that_is_refused_is_named_after_the_others(few_videos, tmp_path, capsys):
     settings = extract_config.load(Config, few_videos, ['corpus.au.val="/nowhere"'])
-    planned = dry_run.plan(settings, ["au", "va"], tmp_path / "work")
+    planned = dry_run.plan(settings, ["au", "va"], RunRequest("all", tmp_path / "work"))
     assert [step.step for step in planned.steps] == ["extract", "heads va", "blend va"]
     with pytest.raises(InputError, match="au: /nowhere"):
         dry_run.show(planned)

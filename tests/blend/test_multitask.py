@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from blend import multitask, run
-from blend.config import ONE_PROCESS, Config
+from blend.config import Config, RunRequest
 from blend.submission import check as submission_check
 from blend.submission.test_score import final_score
 from extract.runtime.errors import InputError
@@ -257,7 +257,7 @@ def test_a_part_alone_is_a_task(challenge):
 def test_a_corpus_without_the_challenge(challenge):
     config = Config.model_validate({"corpus": {"name": "c"}, "features": {"networks": ["n"]}})
     with pytest.raises(InputError, match=r"has no task 'mtl': add a section \[corpus\.mtl\]"):
-        multitask.main(config, challenge.work, 0, None, {}, 1, ONE_PROCESS)
+        multitask.main(config, RunRequest("mtl", challenge.work))
 
 
 def test_parts_that_are_not_of_the_same_pictures_are_a_bug_and_not_a_file(tmp_path):

@@ -177,7 +177,8 @@ def test_a_script_of_three_lines_needs_no_guard_for_the_processes_that_render_th
         "from pathlib import Path\n"
         "from extract.demo import corpus\n"
         "print('begins', flush=True)\n"
-        "print(sorted(corpus._rendered(Path.cwd(), [row.name for row in corpus.DEMO_VIDEOS[:2]], 2)))\n"
+        "jobs = [(Path.cwd(), corpus.SEED, row.name) for row in corpus.DEMO_VIDEOS[:2]]\n"
+        "print(sorted(corpus.run_jobs(corpus.render_video, jobs, 2)))\n"
     )
     run_by = [sys.executable, str(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

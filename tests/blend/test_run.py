@@ -15,6 +15,7 @@ import pytest
 from support.sweeps import sweep
 
 from blend import run
+from blend.config import RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.report import pointers
 from blend.submission import write as submission
@@ -80,16 +81,16 @@ def test_people_of_validation_are_left_out_of_train(make_corpus):
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v + 3}\n" for v in range(5)))
     config = corpus.config()
     config = config.model_copy(update={"corpus": config.corpus.model_copy(update={"people": table})})
-    sources = blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]
+    sources = blend_inputs.prepare_inputs(config, RunRequest("va", corpus.work))[1]
     some = blend_inputs.load_pools(sources)
     assert some.train.videos == ("train2", "train3"), "train0 and train1 are of people of val3 and val4"
     assert some.validation.people == ("p0", "p1", "p2", "p3", "p4") and some.train.people == ("p5", "p6")
     assert some.test_groups is None, "who is in test is not told: recordings are no people"
     table.write_text(table.read_text() + "test0,q\ntest1,q\ntest2,r\n")
-    some = blend_inputs.load_pools(blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1])
+    some = blend_inputs.load_pools(blend_inputs.prepare_inputs(config, RunRequest("va", corpus.work))[1])
     assert some.test_groups == 2 and some.target.people == ("q", "q", "r")
     table.write_text("video,person\n" + "".join(f"val{v},p{v}\ntrain{v},p{v}\n" for v in range(5)))
-    assert blend_inputs.load_pools(blend_inputs.prepare_inputs(config, "va", corpus.work, 0, None, {})[1]).train is None
+    assert blend_inputs.load_pools(blend_inputs.prepare_inputs(config, RunRequest("va", corpus.work))[1]).train is None
 
 
 def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_corpus):

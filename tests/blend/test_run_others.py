@@ -14,7 +14,7 @@ from support.sweeps import sweep
 from typer.testing import CliRunner
 
 from blend import run
-from blend.config import Config
+from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from extract import config as configs
 from extract import run as extract_run
@@ -87,7 +87,9 @@ def test_validation_annotations_and_predictions_are_enough(make_team):
 
         def gathered(team=team, name=name):
             settings = configs.load(Config, team.config)
-            return blend_inputs.prepare_inputs(settings, name, team.folder / "work", 0, ["none"], team.theirs)[1]
+            return blend_inputs.prepare_inputs(
+                settings, RunRequest(name, team.folder / "work", 0, ["none"], team.theirs)
+            )[1]
 
         assert gathered().prior_from == "train"
         shutil.rmtree(team.folder / "train")

@@ -115,9 +115,9 @@ OWN = {
         extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole
         extract.runtime.run_folder.log_file extract.runtime.run_folder.results extract.demo.corpus.is_done
         extract.demo.corpus.has_sound extract.demo.picture_corpus.is_done
-        extract.demo.picture_corpus._clear_other_version extract.enlarge._check_made_by
+        extract.enlarge._check_made_by
         extract.networks.facts.read_folds
-        extract.demo.corpus._clear_other_version heads.run._keep_prior heads.run._facts
+        extract.demo.corpus.clear_other_version heads.run._keep_prior heads.run._facts
         heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of
         blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write

@@ -118,12 +118,13 @@ def test_broken_pictures_are_named_left_out_and_counted(faces, work):
 
 
 def test_a_picture_without_a_prediction_is_no_mix_of_its_neighbours(faces, work):
+    from blend.config import RunRequest
     from blend.pool import inputs
 
     own = config(faces)
     prior = json.loads((work / "heads" / "lsd" / "prior.json").read_text())
     names = ["lightgbm-demo_mt_enet", "pretrained-demo_mt_enet"]
-    target = inputs.load_pools(inputs.find_inputs(own, "lsd", work, 0, {}, names)).target
+    target = inputs.load_pools(inputs.find_inputs(own, RunRequest("lsd", work), names)).target
     [row] = np.flatnonzero(~target.present)
     np.testing.assert_allclose(target.scores[:, row], [[prior[name] for name in find("lsd").outputs]] * 2, atol=1e-6)
 

@@ -9,8 +9,8 @@ MAKE_IT = {"extract/demo/corpus.py", "extract/demo/picture_corpus.py"}
 HANDS_IT_OVER = "blend/pipeline.py"
 """To `blend.submission.test_score`, after the submission is written."""
 READERS = {"blend/studies/ablation.py", "blend/studies/sequences.py", "blend/studies/synthetic.py"}
-TRUTH = re.compile(r'(?:where|\.paths\(.*\))\["truth"\]')
-"""What asks an embedded corpus for where its truth is."""
+TRUTH = re.compile(r'(?:where|\.paths\(.*\))\["truth"\]|= read_demo\(')
+"""What asks an embedded corpus for where its truth is, or is given it read."""
 
 
 def test_the_readers_of_test_truth_are_counted_and_named():

@@ -75,9 +75,7 @@ def measure(
     made = {name: way.params for name, way in ways.items()} | {PLAIN: _plain(validation)}
     if parts:
         for part, keys in PARTS[validation.task.name].items():
-            result = Selection(validation, settings.model_copy(update=keys), seed).select()
-            assert result is not None
-            made[f"part {part}"] = result.params
+            made[f"part {part}"] = Selection(validation, settings.model_copy(update=keys), seed).select().params
     chosen = ways[CROSS_FITTED].params
     return {
         "videos": len(validation.videos),
@@ -122,7 +120,6 @@ def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> SelectedBlend:
     mean = duplicates.drop_duplicates(pool).scores.mean(0, keepdims=True, dtype=np.float32)
     item = replace(pool, heads=("equal",), scores=mean, own=None)
     way = Selection(item, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
-    assert way is not None
     return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from blend.crossfit import interval
 from blend.studies.simulation.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from extract.runtime.console import console
 from heads.abaw.tasks import TASKS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
@@ -38,12 +40,8 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
         "draws": len(results),
         "videos": [min(videos), max(videos)],
         "test": {
-            way: {
-                "mean": float(values.mean()),
-                "under": float((default - values).mean()),
-                "se": error(default - values),
-            }
-            for way, values in test.items()
+            way: {"mean": float(x.mean()), "under": float((default - x).mean()), "se": error(default - x)}
+            for way, x in test.items()
         },
         "said": {
             way: _estimates(task, [_said(task, kind, entry, way) for entry in results], _tests(kind, results, way))
@@ -86,19 +84,23 @@ def _estimates(task: str, said: list[dict[str, Any]], tests: list[list[float]]) 
     }
 
 
-def errors(values: NDArray[np.float64]) -> dict[str, Any] | None:
+def errors(values: NDArray[np.float64], paired: bool = True) -> dict[str, Any] | None:
     """Mean, mean size and standard error of what is known of values [draws]; None where nothing is."""
     known = values[np.isfinite(values)]
     if not len(known):
         return None
     facts = {"signed": float(known.mean()), "absolute": float(np.abs(known).mean())}
-    return facts | {"se": error(known), "draws": len(known)}
+    return facts | {"se": (error if paired else standard_error)(known), "draws": len(known)}
 
 
 def error(values: NDArray[np.float64]) -> float | None:
     """Standard error of the mean, from the means of pairs (of single values where their number is odd)."""
-    pairs = values.reshape(-1, 2).mean(1) if len(values) % 2 == 0 else values
-    return float(pairs.std(ddof=1) / np.sqrt(len(pairs))) if len(pairs) > 1 else None
+    return standard_error(values.reshape(-1, 2).mean(1) if len(values) % 2 == 0 else values)
+
+
+def standard_error(values: NDArray[np.float64]) -> float | None:
+    """Standard error of the mean of independent values; None for a single one."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
@@ -106,9 +108,8 @@ def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
     said, result = line["said"], {}
     if kind == "same":
         held, own = said[CROSS_FITTED]["held"]["signed"], said[TUNED]["own"]["signed"]
-        result["the cross-fitted estimate's mean error is at most a third of the tuned score's"] = (
-            abs(held) <= abs(own) / 3
-        )
+        text = "the cross-fitted estimate's mean error is at most a third of the tuned score's"
+        result[text] = abs(held) <= abs(own) / 3
         low, high = COVERED
         inside = said[CROSS_FITTED]["inside"]
         result[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
@@ -130,15 +131,8 @@ def list_broken_claims(result: dict[str, Any]) -> list[str]:
     ]
 
 
-ESTIMATES = (
-    "task, validation videos",
-    "test",
-    "tuned score's error",
-    "cross-fitted estimate's error",
-    "mean size, tuned / cross-fitted",
-    "95 % held test",
-    "width",
-)
+ESTIMATES = ("task, validation videos", "test", "tuned score's error", "cross-fitted estimate's error")
+ESTIMATES += ("mean size, tuned / cross-fitted", "95 % held test", "width")
 SCORES = ("task, validation videos", "test", "plain", "smoothed", "equal", "best head", "tuned", "default")
 """Ways in the order of measure.WAYS."""
 
@@ -151,17 +145,8 @@ def estimates(result: dict[str, Any]) -> list[list[str]]:
         held, inside = default["held"], default["inside"]
         size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
         share = f"{100 * inside:.1f} %" + ("" if COVERED[0] <= inside <= COVERED[1] else "*")
-        made.append(
-            [
-                _which(task, size, line),
-                kind,
-                format_signed(own),
-                format_signed(held),
-                size_of,
-                share,
-                f"{default['width']:.3f}",
-            ]
-        )
+        cells = (format_signed(own), format_signed(held), size_of, share, f"{default['width']:.3f}")
+        made.append([_which(task, size, line), kind, *cells])
     return made
 
 
@@ -224,10 +209,6 @@ def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 def show(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """A table for people."""
-    from rich.table import Table
-
-    from extract.runtime.console import console
-
     table = Table(*header)
     for line in cells:
         table.add_row(*line)

@@ -11,7 +11,7 @@ import pytest
 
 from blend import compare, run
 from blend.calibrate import video_counts
-from blend.config import BlendSettings
+from blend.config import BlendSettings, RunRequest
 from blend.config import Config as BlendConfig
 from blend.crossfit import estimate
 from blend.pool import inputs as blend_inputs
@@ -155,7 +155,7 @@ def test_a_blend_goes_by_the_table_and_is_made_anew_where_it_changes(make_corpus
         return asked.model_copy(update={"corpus": asked.corpus.model_copy(update={"people": table})})
 
     def facts(*told):
-        return provenance.all_facts(blend_inputs.prepare_inputs(config(*told), "va", corpus.work, 0, None, {})[1])
+        return provenance.all_facts(blend_inputs.prepare_inputs(config(*told), RunRequest("va", corpus.work))[1])
 
     without, known = facts(None), facts("AABBC")
     assert "people" not in without and known.keys() - without.keys() == {"people"}

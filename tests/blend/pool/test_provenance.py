@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from blend import run
+from blend.config import RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.pool import provenance
 from extract.runtime import run_folder
@@ -123,7 +124,7 @@ def test_a_folder_that_was_finished_and_is_anothers_when_it_is_held_is_made_anew
 
 def test_files_that_are_written_while_they_are_read_are_read_again(make_corpus, monkeypatch):
     corpus = make_corpus("va")
-    _, sources = blend_inputs.prepare_inputs(corpus.config(), "va", corpus.work, 0, None, {})
+    _, sources = blend_inputs.prepare_inputs(corpus.config(), RunRequest("va", corpus.work))
     pools, reads = blend_inputs.load_pools, []
 
     def read(sources):

@@ -52,16 +52,18 @@ def data(tmp_path: Path) -> ours.Data:
             truth[part][f"{part}{v}"] = Annotation(f"{part}{v}", values, rng.random(80) < 0.9)
             found[f"{part}{v}"] = (np.arange(1, 81, dtype=np.int32), noisy)
         predictions.write(tmp_path / f"{part}.parquet", Predictions(VA.outputs, found))
-    return ours.Data(VA, truth, np.zeros(2, np.float32))
+    return ours.Data(tmp_path, VA, (), truth | {"train": truth["val"]})
 
 
 def test_a_head_alone_is_smoothed_as_other_videos_say(data: ours.Data, tmp_path: Path) -> None:
     def smoothed(part: str, video: str, k: int) -> np.ndarray:
         scores = predictions.read(tmp_path / f"{part}.parquet", VA).videos[video][1].astype(np.float64)
-        return np.array([scores[max(0, t - k) : t + k + 1].mean(0) for t in range(80)])[data.truth[part][video].valid]
+        return np.array([scores[max(0, t - k) : t + k + 1].mean(0) for t in range(80)])[
+            data.annotations[part][video].valid
+        ]
 
     def score(part: str, videos: list[str], ks: list[int]) -> float:
-        truth = [data.truth[part][v].values[data.truth[part][v].valid] for v in videos]
+        truth = [data.annotations[part][v].values[data.annotations[part][v].valid] for v in videos]
         found = [smoothed(part, v, k) for v, k in zip(videos, ks, strict=True)]
         return float(metrics.ccc_per_dimension(np.concatenate(truth), np.concatenate(found)).mean())
 
@@ -89,7 +91,7 @@ def test_thresholds_of_units_are_chosen_too(tmp_path: Path) -> None:
         found[f"v{v}"] = (np.arange(1, 61, dtype=np.int32), (0.1 + 0.1 * values).astype(np.float32))
     for part in ("val", "test"):
         predictions.write(tmp_path / f"{part}.parquet", Predictions(au.outputs, found))
-    data = ours.Data(au, {"val": truth, "test": truth}, np.zeros(12, np.float32))
+    data = ours.Data(tmp_path, au, (), dict.fromkeys(("train", "val", "test"), truth))
     assert ours._alone(data, tmp_path, 0) == (1.0, 1.0), "all below 0.5, and yet told apart"
 
 
@@ -128,13 +130,13 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     monkeypatch.setattr(
         ours, "_alone", lambda data, where, seed: (0.9 if where.parts[-2] == "heard" else crossed[where.name], 0.0)
     )
-    found = ours._of_seed(ours.Data(VA, {}, np.zeros(2, np.float32)), seen, heard, tmp_path, 7)
+    found = ours._of_seed(ours.Data(tmp_path, VA, (), {}), seen, heard, 7)
     expected = {"tabular": 0.6, "sequence": 0.5, "encoders": 0.55, "fusion": 0.4, "fusion_sound": 0.9}
     assert {name: scores[0] for name, scores in found.items()} == expected | {"without": 0.1, "with": 0.2}
     sound = tmp_path / "sequences" / "7" / "heard" / "fusion"
     assert blended == [{"heads": ["mlp", "lama"]}, {"predictions": {"fusion_sound": sound}}]
     assert list(found) == list(ours.NAMES)
-    again = ours._of_seed(ours.Data(VA, {}, np.zeros(2, np.float32)), seen, heard, tmp_path, 7)
+    again = ours._of_seed(ours.Data(tmp_path, VA, (), {}), seen, heard, 7)
     assert again == found and len(blended) == 2, "what is known is not blended again"
     kept = {
         way: json.loads((tmp_path / "sequences" / "7" / f"va-{way}.json").read_text()) for way in ("with", "without")
@@ -161,6 +163,6 @@ def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and
             kept = {"mark": "", "cross_fitted": 0.0, "test": 0.0, "counts": tables[way].tolist()}
             (tmp_path / "sequences" / str(seed)).mkdir(parents=True, exist_ok=True)
             (tmp_path / "sequences" / str(seed) / f"va-{way}.json").write_text(json.dumps(kept))
-    gain = ours._gain(data, tmp_path, 2)
+    gain = ours._gain(data, 2)
     assert gain["difference"] == pytest.approx(scores["with"] - scores["without"], abs=1e-9) and gain["difference"] > 0
     assert gain["interval"][0] < gain["difference"] < gain["interval"][1]

@@ -155,7 +155,8 @@ def test_two_processes_write_what_the_renderer_draws(tmp_path):
     frames.mkdir()
     # Workers import afresh and see the real cast: take its shortest videos, then compare with this process's pictures.
     names = ["demo-12", "demo-08"]
-    assert sorted(corpus._rendered(frames, names, processes=2)) == sorted(names)
+    jobs = [(frames, plan.SEED, name) for name in names]
+    assert sorted(corpus.run_jobs(corpus.render_video, jobs, processes=2)) == sorted(names)
     for number, image in list(corpus.pictures(plan.SEED, "demo-12"))[::40]:
         data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, corpus.JPEG_QUALITY])[1].tobytes()
         assert (frames / "demo-12" / f"{number:05d}.jpg").read_bytes() == data

@@ -36,7 +36,7 @@ def test_same_seed_same_motion_other_seed_other_motion():
 
 def test_motion_is_smooth_and_in_range_and_matches_the_states():
     tracks = animate(np.random.default_rng(2), 250, ["Happiness", "Surprise", "Other", "Anger", "Neutral"])
-    assert len(tracks) == 250 and tracks.aus.shape == (250, 12)
+    assert len(tracks.states) == 250 and tracks.aus.shape == (250, 12)
     assert tracks.aus.min() >= 0 and tracks.aus.max() <= 1
     without_talk = np.delete(tracks.aus, [column("AU25"), column("AU26")], axis=1)
     assert np.abs(np.diff(without_talk, axis=0)).max() < 0.45
