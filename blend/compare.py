@@ -229,7 +229,7 @@ def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     return results
 
 
-def what_is_compared(result: dict[str, Any]) -> str:
+def describe_decisions(result: dict[str, Any]) -> str:
     """Of which decisions the scores are, in words."""
     if result["compared"] == "held_out":
         return "Compared are held-out scores: each video is decided by a blend that was made without it."
@@ -247,7 +247,7 @@ def show(result: dict[str, Any]) -> None:
     """Print the runs as a table, and every difference in words."""
     out = console()
     out.print(number_table(COLUMNS, rows(result), title=_title(result)))
-    out.print(what_is_compared(result))
+    out.print(describe_decisions(result))
     for entry in result["differences"]:
         out.print(verdict(entry))
 
@@ -260,7 +260,7 @@ def render(result: dict[str, Any]) -> str:
         "compare",
         result,
         title=_title(result),
-        what=what_is_compared(result),
+        what=describe_decisions(result),
         header=COLUMNS,
         rows=rows(result),
         chart=charts_scores.differences(result["differences"]),

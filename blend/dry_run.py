@@ -198,7 +198,7 @@ def _list_heads(config: Config, asked: RunRequest, is_ready: bool) -> dict[str, 
     """Head -> whether it is missing. Without all features nobody knows which a head may have: then all of them are."""
     if is_ready:
         return heads_run.list_outdated(config, asked.task, asked.work, asked.seed, asked.heads)
-    possible = heads_config.possible(config, find(asked.task).name, asked.heads or ())
+    possible = heads_config.list_possible_heads(config, find(asked.task).name, asked.heads or ())
     return {name: True for name in possible if not asked.heads or name in asked.heads}
 
 

@@ -269,9 +269,9 @@ def _split_heads(heads: str | None) -> list[str] | None:
 
 def _print_json(reports: Mapping[str, Mapping[str, Any]], folder: Path, by_task: bool) -> None:
     """The main numbers of each task's report, by task or of the only one."""
-    from blend.report.summary import brief
+    from blend.report.summary import summarise_briefly
 
-    said = {name: brief(report, folder / "blend" / name) for name, report in reports.items()}
+    said = {name: summarise_briefly(report, folder / "blend" / name) for name, report in reports.items()}
     shown = said if by_task else next(iter(said.values()))
     print(json.dumps(shown, indent=2, allow_nan=False, ensure_ascii=False))
 

@@ -153,4 +153,4 @@ def main(told: dict[str, Any], say: Any) -> None:
 
 if __name__ == "__main__":
     with errors.exits():
-        main(process.job(), process.own_stdout())
+        main(process.job(), process.reserve_stdout())

@@ -118,7 +118,7 @@ def _list_pictures(folder: Path, out: Path) -> list[str]:
 
 
 def _hash(network: Path) -> str:
-    inputs.need(network, "network", "expected an ONNX file, a checkpoint (.pth) of SRVGGNetCompact, or lanczos")
+    inputs.require_file(network, "network", "expected an ONNX file, a checkpoint (.pth) of SRVGGNetCompact, or lanczos")
     return file_hash(network)
 
 
@@ -206,12 +206,12 @@ def _only_output(path: Path) -> str:
     """The name of an ONNX file's output. Raises InputError where it has several, or is none."""
     import onnx
 
-    from extract.networks.checkpoints import why_unreadable
+    from extract.networks.checkpoints import explain_unreadable
 
     try:
         names = [output.name for output in onnx.load(path, load_external_data=False).graph.output]
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({why_unreadable(path, error)})") from error
+        raise InputError(f"{path}: not an ONNX network ({explain_unreadable(path, error)})") from error
     if len(names) != 1:
         raise InputError(f"{path}: has the outputs {', '.join(names)}; name the enlarged picture with --output")
     return names[0]

@@ -34,7 +34,8 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     listed in `<work>/features/<network>/failures.json`. Raises InputError for frames, networks or a store that cannot
     be used; videos finished before that stay.
     """
-    weights.need(check_networks(config, work), config.features.weights)  # minutes of rendering must not end at a typo
+    # minutes of rendering must not end at a typo
+    weights.fetch_missing(check_networks(config, work), config.features.weights)
     if config.corpus.demo:
         _render(config, work, sound=bool(audio_step.names(config, work)))
     config = resolve(config, work)

@@ -132,7 +132,7 @@ def _read_head(config: Config, entry: str, task: str, name: str) -> HeadSettings
     return read_head(entry, task, getattr(config.heads, task).overrides.get(name, {}), place)
 
 
-def possible(config: Config, task: str, asked: Collection[str] = ()) -> dict[str, str]:
+def list_possible_heads(config: Config, task: str, asked: Collection[str] = ()) -> dict[str, str]:
     """Names of the heads that the config asks for, if features allow -> their names without a network's."""
     results: dict[str, str] = {}
     for name, settings in list_heads(config, task, asked):

@@ -81,7 +81,9 @@ def check_early(
     for part in SUBTASKS if task in SUBTASKS else (task,):
         heads_config.list_heads(config, find(part).name, only or ())
     config.refuse_template(facts.place.partition("/")[0])
-    heads_config.refuse_unknown(heads_config.possible(config, facts.name, only or ()), facts.name, only, option)
+    heads_config.refuse_unknown(
+        heads_config.list_possible_heads(config, facts.name, only or ()), facts.name, only, option
+    )
     extract_run.resolve(config, Path()).corpus.task(facts.place)  # before minutes of rendering
     return None if config.corpus.demo else head_inputs.read(config, facts)
 
@@ -97,7 +99,7 @@ def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[s
 def _choose(config: Config, facts: Task, work: Path, only: list[str] | None, option: str) -> list[Spec]:
     """The heads that are asked for. Raises InputError for one that there is not."""
     specs = heads_config.plan(config, facts.name, work, only or ())
-    bases = heads_config.possible(config, facts.name, only or ())
+    bases = heads_config.list_possible_heads(config, facts.name, only or ())
     there = {spec.name: bases.get(spec.name, spec.name) for spec in specs}
     heads_config.refuse_unknown(there, facts.name, only, option)
     return [spec for spec in specs if not only or spec.name in only]

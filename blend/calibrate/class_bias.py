@@ -64,11 +64,11 @@ def coordinate_ascent(
     bias = np.zeros(scores.shape[1])
     reached = macro_f1(scores, truth, bias, weight)
     logs = np.log(np.maximum(scores, 1e-12)).astype(np.float32)
-    grid, along = np.linspace(-LIMIT, LIMIT, STEPS), _along(len(bias))
+    grid, score_biases = np.linspace(-LIMIT, LIMIT, STEPS), _score_biases(len(bias))
     for _ in range(SWEEPS):
         before = reached
         for c in range(len(bias)):
-            values = along(logs, truth, weight, bias, c, grid)
+            values = score_biases(logs, truth, weight, bias, c, grid)
             best = int(np.argmax(values))
             if values[best] > reached + 1e-12:
                 bias[c], reached = grid[best], float(values[best])
@@ -108,11 +108,11 @@ def confusion(scores, truth, factor, weight):  # type: ignore[no-untyped-def]
 
 
 @cache
-def _along(classes: int) -> Callable[..., NDArray[np.float64]]:
+def _score_biases(classes: int) -> Callable[..., NDArray[np.float64]]:
     """The kernel for so many classes: a number that is known when it is compiled saves a fifth of its time."""
 
     @njit(cache=True)
-    def along(logs, truth, weight, bias, c, grid):  # type: ignore[no-untyped-def]
+    def score_biases(logs, truth, weight, bias, c, grid):  # type: ignore[no-untyped-def]
         """Weighted macro F1 for every value in `grid` of class c's bias. From some value on a frame becomes c."""
         steps, width = len(grid), grid[1] - grid[0]
         moves = np.zeros((steps + 1, classes, 2))  # [first step that takes it, from class, truly so]
@@ -147,4 +147,4 @@ def _along(classes: int) -> Callable[..., NDArray[np.float64]]:
             values[s] = total / classes
         return values
 
-    return along  # type: ignore[no-any-return]
+    return score_biases  # type: ignore[no-any-return]

@@ -46,10 +46,10 @@ def interval(
     if not len(drawn) or np.ptp(drawn) < 1e-12:
         return None
     kind = BLEND_TASKS[task]
-    free = kind.unbound(drawn)
+    free = kind.to_line(drawn)
     tails = np.quantile(free, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - free.mean()
     both = np.sqrt(1 + len(table) / (test_groups or len(table)))
-    low, high = kind.bound(kind.unbound(centre) + both * SHORTFALL * widen_factor(task, frames) * tails)
+    low, high = kind.bound(kind.to_line(centre) + both * SHORTFALL * widen_factor(task, frames) * tails)
     return float(min(low, centre)), float(max(high, centre))
 
 
@@ -57,8 +57,8 @@ def resize(task: str, bounds: tuple[float, float], centre: float, groups: int, t
     """An `interval` around `centre` that is for a test set of as many groups, for one of `test_groups`."""
     factor = np.sqrt((1 + groups / test_groups) / 2)
     kind = BLEND_TASKS[task]
-    at = kind.unbound(centre)
-    low, high = kind.bound(at + factor * (kind.unbound(bounds) - at))
+    at = kind.to_line(centre)
+    low, high = kind.bound(at + factor * (kind.to_line(bounds) - at))
     return float(min(low, centre)), float(max(high, centre))
 
 

@@ -165,7 +165,7 @@ class Selection:
             self._from_train[key] = (finisher if exactly else solver).solve(candidate, (), heads, weights)
         return average([result, self._from_train[key]])
 
-    def held(self, candidate: Candidate, without: int | None = None) -> video_counts.Table:
+    def decide_held_out(self, candidate: Candidate, without: int | None = None) -> video_counts.Table:
         """Tables [V, ...] of all videos, each decided with what was found on the other folds, never on `without`'s.
 
         Those of the fold `without` are 0.
@@ -278,7 +278,7 @@ class _Choice:
 
     def _held(self, candidate: Candidate) -> video_counts.Table:
         """Tables of the visible videos."""
-        return self.selection.held(candidate, self.without)[self.videos]
+        return self.selection.decide_held_out(candidate, self.without)[self.videos]
 
     def _score(self, table: video_counts.Table) -> float:
         return float(np.nan_to_num(video_counts.score(self.selection.task, table.sum(0))))

@@ -93,7 +93,7 @@ def read_external(path: Path, task: Task) -> Predictions:
     its values in each line; a class's number becomes 1 for that class and 0 for the others, as do hard 0/1 units.
     Raises InputError that names the file, and the line, or video and frame, of the first problem.
     """
-    inputs.need(path)
+    inputs.require_file(path)
     run_folder.check_result(path, "make it anew; a file of your own belongs in another folder")
     try:
         with open(path, "rb") as handle:

@@ -97,7 +97,7 @@ class Pool:
         """The official score of decisions on all T frames, over the annotated ones."""
         return self.task.score(self.known.values, decided[self.known.rows])
 
-    def filled(self, rows: NDArray[np.int64]) -> dict[str, int]:
+    def count_filled(self, rows: NDArray[np.int64]) -> dict[str, int]:
         """Of these frames, how many each head has no prediction of its own for."""
         if self.own is None:
             return dict.fromkeys(self.heads, 0)

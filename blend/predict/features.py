@@ -10,7 +10,7 @@ from typing import Any
 
 from blend.pool.networks import CHECKSUM, FILE, SECTIONS, _distrust
 from blend.predict.source import DetectedFaces, VideoSource
-from blend.predict.trained import TrainedBlend, hearing_networks, repair_advice
+from blend.predict.trained import TrainedBlend, list_audio_networks, repair_advice
 from extract import config as configs
 from extract import run as extract_run
 from extract.config import Config
@@ -35,7 +35,7 @@ def extract(
     without it, and where the features differ in kind from those that the heads learnt from.
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [*map(str, result.crops)]}
-    hear = hearing_networks(networks) & {*networks["features"]["networks"]}
+    hear = list_audio_networks(networks) & {*networks["features"]["networks"]}
     needed = hear & {network for item in trained for network in item.needed}
     if needed and clip.is_folder:
         raise InputError(
@@ -81,7 +81,7 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
             for name, section in _on_record(item).items():
                 sections[name] = {**sections.get(name, {}), **section}
     wanted = sorted({network for entry in trained for network in entry.networks})
-    known = {*NETWORKS, *sections["networks"], *hearing_networks(sections)}
+    known = {*NETWORKS, *sections["networks"], *list_audio_networks(sections)}
     if unknown := [(item, network) for item in trained for network in item.networks if network not in known]:
         item, network = unknown[0]
         if provenance.is_imported(item.work, network):

@@ -99,7 +99,7 @@ def find(name: str, config: Path | None) -> tuple[list[TrainedBlend], dict[str, 
         )
     network = registry.find(name, known)
     tasks = _tasks(network)
-    weights.need([network], known.features.weights)
+    weights.fetch_missing([network], known.features.weights)
     own = run_folder.file_hash(network.path) if network.path is not None else ""
     sections = video_features.read_sections(known)
     sections["features"] = {**sections["features"], "networks": [name]}

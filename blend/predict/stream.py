@@ -175,7 +175,7 @@ class LivePredictor:
         Raises InputError where one of them needs sound, or frames that are still to come.
         """
         from blend.predict import features as video_features
-        from blend.predict.trained import hearing_networks
+        from blend.predict.trained import list_audio_networks
         from extract import config as configs
         from extract.engines.create import EngineCache
         from extract.faces.detector import yunet
@@ -190,7 +190,7 @@ class LivePredictor:
         if people is not None:
             self.follower = NumberedFaces(Tracker(people.min_score, people.min_size), people.at_once)
         self.detect = yunet(predictor.detector, people.min_size) if people else yunet(predictor.detector)
-        seen = [name for name in sections["features"]["networks"] if name not in hearing_networks(sections)]
+        seen = [name for name in sections["features"]["networks"] if name not in list_audio_networks(sections)]
         sections = {**sections, "features": {**sections["features"], "networks": seen}}
         config = configs.check(configs.Config, {"corpus": {"name": "stream"}, **sections}, "the stream's networks")
         self.networks = PictureNetworks(config, EngineCache())
@@ -261,10 +261,10 @@ def _round(value: Any) -> Any:
 
 def _refuse_sound(trained: list[TrainedBlend], sections: Mapping[str, Any]) -> None:
     """Raise InputError for a blend whose heads cannot do without sound."""
-    from blend.predict.trained import hearing_networks
+    from blend.predict.trained import list_audio_networks
 
     for item in trained:
-        if needed := sorted(hearing_networks(sections) & item.needed):
+        if needed := sorted(list_audio_networks(sections) & item.needed):
             raise InputError(
                 f"{item.folder}: its heads read {needed[0]!r}, which hears, and a stream is only seen; blend heads "
                 f"that see, or predict the video as a file"
@@ -292,7 +292,7 @@ class Person:
 
         self.trained, self.classes, self.last = trained, classes, 0
         models = [model for item in trained for model in item.models.values() if hasattr(model, "temporal")]
-        self._memory: FrameMemory = causal.needed_memory(models)
+        self._memory: FrameMemory = causal.create_memory(models)
         self._reach = [smooth.reach(item.params.kernel, item.params.k) for item in trained]
         self._scores: list[dict[int, dict[str, NDArray[np.float32]]]] = [{} for _ in trained]
 

@@ -128,7 +128,7 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def hearing_networks(sections: Mapping[str, Any]) -> set[str]:
+def list_audio_networks(sections: Mapping[str, Any]) -> set[str]:
     """The names of what hears, by the sections of a config."""
     return {AUDIO, *(sections.get(AUDIO) or {})}
 
@@ -138,7 +138,7 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     know the networks of one's own: those that were fine-tuned here say themselves what they know.
     """
     sections, items, notes = sections or {}, [*trained], []
-    own, hear = sections.get("networks") or {}, hearing_networks(sections)
+    own, hear = sections.get("networks") or {}, list_audio_networks(sections)
     wanted = {name for item in items for name in item.networks} & own.keys() - hear
     paths = {name: own[name].get("path") for name in sorted(wanted) if isinstance(own[name], dict)}
     facts = {name: network_facts.read(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
@@ -198,13 +198,13 @@ def _parts(folder: Path) -> list[Path]:
 def _read(folder: Path) -> TrainedBlend:
     if not (folder / PARAMS).is_file():
         if (folder / PARAMS).exists():
-            inputs.need(folder / PARAMS)
+            inputs.require_file(folder / PARAMS)
         there = sorted(path.parent for path in folder.glob(f"**/{PARAMS}"))[:3] if folder.is_dir() else []
         hint = f"; did you mean {there[0]}?" if there else "; python -m blend.run --task au makes one"
         raise InputError(f"{folder}: no blend here (no {PARAMS}){hint}")
     for path in folder.iterdir():
         if not path.is_dir():
-            inputs.need(path)
+            inputs.require_file(path)
     place, work = _place(folder)
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)

@@ -98,7 +98,7 @@ def frames(pool: Pool) -> FrameCounts:
     return {
         "labelled": labelled, "with_features": present, "filled": labelled - present, "videos": len(pool.videos),
         "people": len(np.unique(pool.groups[np.unique(pool.video_of)])), "people_known": pool.people is not None,
-        "videos_without_face": list(pool.without_face), "filled_by_head": pool.filled(pool.known.rows),
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_filled(pool.known.rows),
     }  # fmt: skip
 
 
@@ -110,8 +110,8 @@ def describe_submission(
     return {
         "path": "submission.txt", "from": source, "lines": len(listed.images) + 1, "frames": len(listed.images),
         "filled": int((~pool.present[rows]).sum()), "videos": len(listed.names),
-        "videos_without_face": list(pool.without_face), "filled_by_head": pool.filled(rows), "test_from": test_from,
-        "learnt_from_train_and_val": list(learnt_from_both),
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_filled(rows),
+        "test_from": test_from, "learnt_from_train_and_val": list(learnt_from_both),
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def sentences(report: Report) -> list[str]:
 def lines(report: Report) -> Iterator[str]:
     """The same, with places in the report (`blend.report.pointers.ref`) where the numbers go."""
     sent, chosen = report["submission"], report["select"]
-    yield from few_people(report)
+    yield from warn_of_few_people(report)
     yield (
         f"The blend, {WAYS[chosen]}, reaches a {report['metric']} of {ref('submitted')} on the validation videos it "
         f"was made from."
@@ -72,7 +72,7 @@ def lines(report: Report) -> Iterator[str]:
         yield f"No face was found in {', '.join(faceless)}: predicted from the {of} prior."
 
 
-def few_people(report: Mapping[str, Any]) -> list[str]:
+def warn_of_few_people(report: Mapping[str, Any]) -> list[str]:
     """That the numbers are of these people, where they are few; nothing else may be read before it."""
     frames = report["frames"]
     if frames["people"] >= FEW_PEOPLE:
@@ -186,7 +186,7 @@ def show(report: Report, folder: Path) -> None:
 FILES = ("submission.txt", "params.json", "report.json", "report.html", "study.db", "networks.json")
 
 
-def brief(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def summarise_briefly(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The scores of a report, a task's or the whole challenge's (None: undefined), and files of its folder, by name.
 
     `expected` is the cross-fitted score, which is what to expect on test, with its 95 % interval; `submitted` is the

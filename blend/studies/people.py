@@ -92,16 +92,16 @@ def measure(seed: int) -> dict[str, Any]:
     made = corpus(rng)
     tests = [corpus(rng, name=f"t{number}p") for number in range(TESTS)]
     apart = corpus(rng, PEOPLE * VIDEOS, 1, name="a")
-    results: dict[str, Any] = {"false_alarm": bool(alike(apart))}
+    results: dict[str, Any] = {"false_alarm": bool(find_alike(apart))}
     for way in WAYS:
         people = made.people if way == "person" else None
         own = pool_of(made, out_of_fold(made, people, seed), people)
         selected = selection.Selection(own, SETTINGS, seed).select()
         assert selected.crossed is not None and selected.crossed.pooled is not None
-        theirs = [pool_of(new, learnt(made, [*made.features], new), None) for new in tests]
+        theirs = [pool_of(new, learn_scores(made, [*made.features], new), None) for new in tests]
         reached = [there.score(combine.combine(there, selected.params)) for there in theirs]
         said = {"estimate": selected.crossed.pooled, "test": float(np.mean(reached))}
-        results[way] = said | {"warned": people is None and bool(alike(made))}
+        results[way] = said | {"warned": people is None and bool(find_alike(made))}
     return results
 
 
@@ -111,12 +111,12 @@ def out_of_fold(made: Corpus, people: Mapping[str, str] | None, seed: int) -> di
     results: dict[str, dict[str, NDArray[np.float32]]] = {head: {} for head in HEADS}
     for held in folds:
         rest = [video for video in made.features if video not in held]
-        for head, scores in learnt(made, rest, made, held).items():
+        for head, scores in learn_scores(made, rest, made, held).items():
             results[head] |= scores
     return results
 
 
-def learnt(
+def learn_scores(
     made: Corpus, videos: list[str], of: Corpus, wanted: list[str] | None = None
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
     """Head -> video -> scores of the `wanted` videos (None: all) of a corpus, learnt from some `videos` of `made`."""
@@ -151,7 +151,7 @@ def pool_of(
     return pool.for_validation(VA, results, annotations(made), np.zeros(2, np.float32), people=people)
 
 
-def alike(made: Corpus) -> tuple[resemblance.Pair, ...]:
+def find_alike(made: Corpus) -> tuple[resemblance.Pair, ...]:
     """The pairs of videos that look like one person's, from features on disk as `blend.run` has them."""
     with tempfile.TemporaryDirectory() as folder:
         frames = np.arange(1, FRAMES + 1, dtype=np.int32)

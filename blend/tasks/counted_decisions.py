@@ -42,7 +42,7 @@ class CountedDecisions(BlendTask):
         """Whole numbers."""
         return [[int(x) for x in row] for row in table]
 
-    def unbound(self, score: ArrayLike) -> Floats:
+    def to_line(self, score: ArrayLike) -> Floats:
         """The logit."""
         inside = np.clip(score, EDGE, 1 - EDGE)
         return np.log(inside / (1 - inside))

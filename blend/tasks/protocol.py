@@ -89,12 +89,12 @@ class BlendTask(ABC):
     # The scale of scores
 
     @abstractmethod
-    def unbound(self, score: ArrayLike) -> Floats:
+    def to_line(self, score: ArrayLike) -> Floats:
         """Scores on a scale without ends."""
 
     @abstractmethod
     def bound(self, free: ArrayLike) -> Floats:
-        """The inverse of `unbound`."""
+        """The inverse of `to_line`."""
 
     # What labels, scores and decisions look like
 

@@ -69,7 +69,7 @@ class Regression(BlendTask):
         """Every digit."""
         return [[float(x) for x in row] for row in table]
 
-    def unbound(self, score: ArrayLike) -> Floats:
+    def to_line(self, score: ArrayLike) -> Floats:
         """Fisher's z (atanh)."""
         return np.arctanh(np.clip(score, EDGE - 1, 1 - EDGE))
 

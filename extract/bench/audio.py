@@ -58,7 +58,7 @@ def main(frames: int, fps: Fraction, variable: bool, seed: int) -> Taken:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "video.mp4"
         exact = [Fraction(round(t * synthetic.TICK.denominator), synthetic.TICK.denominator) for t in times]
-        sound = synthetic.clicks(list(clicks), float(times[-1]) + 1)
+        sound = synthetic.make_clicks(list(clicks), float(times[-1]) + 1)
         synthetic.write_video(path, exact, sound)
         del sound
         with multiprocessing.get_context("spawn").Pool(1) as pool:

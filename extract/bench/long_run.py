@@ -53,7 +53,7 @@ class LongRun:
     per_cpu_second: tuple[float, ...]
 
     @property
-    def beside_network(self) -> int:
+    def peak_without_network(self) -> int:
         """Peak without the network's part."""
         return self.peak - self.network
 
@@ -193,7 +193,7 @@ def table(result: LongRun) -> str:
         f"| {k}. tenth | {rate:.1f} | {cpu:.1f} |"
         for k, (rate, cpu) in enumerate(zip(result.rates, result.per_cpu_second, strict=True), 1)
     ]
-    fits = "under" if result.beside_network < LIMIT else "NOT under"
+    fits = "under" if result.peak_without_network < LIMIT else "NOT under"
     return "\n".join(
         [
             f"{result.frames:,} crops in {result.videos} videos",
@@ -204,7 +204,7 @@ def table(result: LongRun) -> str:
             f"last tenth to first: {result.rates[-1] / result.rates[0]:.2f}; per processor second "
             f"{result.per_cpu_second[-1] / result.per_cpu_second[0]:.2f}",
             f"resident at most: {result.peak / 1e6:,.0f} MB in all processes, of which the network "
-            f"{result.network / 1e6:,.0f} MB; the rest is {result.beside_network / 1e6:,.0f} MB, {fits} "
+            f"{result.network / 1e6:,.0f} MB; the rest is {result.peak_without_network / 1e6:,.0f} MB, {fits} "
             f"{LIMIT / 1e6:,.0f} MB",
         ]
     )

@@ -183,7 +183,7 @@ def _one_thread() -> None:
 
 def pictures(seed: int, name: str) -> Iterator[tuple[int, np.ndarray]]:
     """Draw a video: (1-based frame number, uint8 [112, 112, 3] blue-green-red) of every frame that has a face."""
-    row, renderer, tracks = plan.video(name), Renderer(plan.who(seed, name)), plan.motion(seed, name)
+    row, renderer, tracks = plan.video(name), Renderer(plan.identity(seed, name)), plan.motion(seed, name)
     face = plan.has_face(row)
     for i, state in enumerate(tracks.states):
         if face[i]:

@@ -107,7 +107,7 @@ def stream(seed: int, name: str, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode()), zlib.crc32(purpose.encode())])
 
 
-def who(seed: int, name: str) -> Identity:
+def identity(seed: int, name: str) -> Identity:
     """The person in a video; both halves of a `_left` / `_right` pair are different people."""
     return make_identity(int(stream(seed, name, "identity").integers(NETWORK_SEEDS)))
 
@@ -115,7 +115,7 @@ def who(seed: int, name: str) -> Identity:
 def motion(seed: int, name: str) -> Tracks:
     """How the person in a video moves."""
     row, plays, rng = video(name), episodes(seed, name), stream(seed, name, "motion")
-    return animate(rng, row.frames, plays, who(seed, name).asymmetry, row.occluded)
+    return animate(rng, row.frames, plays, identity(seed, name).asymmetry, row.occluded)
 
 
 def has_face(row: DemoVideo) -> np.ndarray:

@@ -69,13 +69,13 @@ def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:
     """
     import onnx
 
-    inputs.need(path, "network")
+    inputs.require_file(path, "network")
     try:
         model = onnx.load(path)
         graph = model.graph
         assert graph.input and graph.output
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({checkpoints.why_unreadable(path, error)})") from error
+        raise InputError(f"{path}: not an ONNX network ({checkpoints.explain_unreadable(path, error)})") from error
     network_check.check_sizes(path, model)
     if network.section == "networks":
         network_check.check_input(path, graph, network)

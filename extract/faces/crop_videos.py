@@ -106,7 +106,7 @@ def crop_files(
     if todo:
         detect = yunet(detector, people.min_size) if people else yunet(detector)
         claims = locks.Claims(out / ".crops" / "locks")
-        frames = {clip.video: video.stated_frames(clip.file) for clip in todo}
+        frames = {clip.video: video.read_frame_count(clip.file) for clip in todo}
         with progress("crop faces", 2 * sum(frames.values()), "frames", parts=2) as bar:
             for clip in locks.take_turns(todo, claims, is_done, lambda clip: bar.advance(2 * frames[clip.video])):
                 if clip is not None:

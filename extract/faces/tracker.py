@@ -50,12 +50,12 @@ class Person:
         self._speed = np.zeros(2)
         self.look = look
 
-    def expected(self, frame: int) -> NDArray[np.float64]:
+    def predict_box(self, frame: int) -> NDArray[np.float64]:
         """The box [4] where the face is expected in a later frame."""
         centre = self._centre + self._speed * (frame - self.frame)
         return np.concatenate([centre - self._size / 2, self._size])
 
-    def forgotten(self, frame: int) -> bool:
+    def is_forgotten(self, frame: int) -> bool:
         """Whether not seen for too long; one who was there but for a moment is soon forgotten."""
         return self.missed >= 2 and frame - self.frame > (MEMORY if self.hits >= SHORTEST else SHORTEST)
 
@@ -118,7 +118,7 @@ class Tracker:
         for person, i in pairs:
             person.update(now, detections[rows[i], :4], looks[rows[i]])
             results[rows[i]] = person
-        self._people = [person for person in self._people if not person.forgotten(now)]
+        self._people = [person for person in self._people if not person.is_forgotten(now)]
         for row in rows:
             if results[row] is None and score[row] >= self.min_score:
                 results[row] = Person(now, detections[row, :4], looks[row], self._began)
@@ -135,7 +135,7 @@ class Tracker:
 
         if not self._people or not len(boxes):
             return []
-        expected = np.array([person.expected(self._frame) for person in self._people])
+        expected = np.array([person.predict_box(self._frame) for person in self._people])
         unseen = np.array([self._frame - person.frame - 1 for person in self._people])[:, None]
         cost = distances(expected, boxes)
         near = cost < np.minimum(NEAR + PATIENCE * unseen, FARTHEST)

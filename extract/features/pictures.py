@@ -31,7 +31,7 @@ class PictureNetworks:
         """Load them. Raises InputError for a network that is unknown, or whose weights cannot be had or run."""
         settings = config.features
         networks = [registry.find(name, config) for name in settings.networks]
-        weights.need(networks, settings.weights)
+        weights.fetch_missing(networks, settings.weights)
         self.classes = {network.name: network.classes or () for network in networks}
         """What each network's logits stand for, where that is known."""
         self.about = {n.name: NetworkStep(n, (), Path(), settings, "", False).describe() for n in networks}

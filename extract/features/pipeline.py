@@ -64,7 +64,7 @@ class _Open:
         self.left = count
         self._lock = threading.Lock()  # results arrive on the engine's threads, failures on ours
 
-    def arrived(self, row: int, outputs: Outputs) -> None:
+    def store_row(self, row: int, outputs: Outputs) -> None:
         with np.errstate(over="ignore"):  # infinite then, and refused as such
             for kind, array in self.arrays.items():
                 array[row] = outputs[kind]
@@ -72,7 +72,7 @@ class _Open:
         with self._lock:
             self.left -= 1
 
-    def failed(self, path: Path, error: images.UnreadablePicture) -> None:
+    def note_failure(self, path: Path, error: images.UnreadablePicture) -> None:
         self.failures.append(Failure(path, str(error), error.passing))
         with self._lock:
             self.left -= 1
@@ -109,9 +109,9 @@ def extract(
         if row == 0:
             engine.begin_video()
         try:
-            engine.submit(decoded.result(), lambda outputs: video.arrived(row, outputs))
+            engine.submit(decoded.result(), lambda outputs: video.store_row(row, outputs))
         except images.UnreadablePicture as error:
-            video.failed(path, error)
+            video.note_failure(path, error)
         advance(1)
         write_complete()
 

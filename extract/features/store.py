@@ -122,7 +122,7 @@ def read(source: Path) -> VideoFeatures:
     """Read one video's features. Raises InputError for a missing or damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    inputs.need(source, "feature file", "run python -m extract.run first")
+    inputs.require_file(source, "feature file", "run python -m extract.run first")
     try:
         with safe_open(source, framework="numpy") as handle:
             known = read_metadata(handle)

@@ -25,7 +25,7 @@ from extract.config import ClusterSettings
 from extract.jobs import job as cluster_jobs
 from extract.jobs import record as cluster_record
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
-from extract.jobs.record import Record, bad_input, without_worker
+from extract.jobs.record import Record, bad_input, result_without_worker
 from extract.runtime.errors import Failed, InputError, warn
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Cluster:
 
         future = self.client.submit(
             start,
-            job.sent(threads),
+            job.as_message(threads),
             self._expected,
             self._topic,
             key=f"affect-heads-{job.name}-{os.urandom(6).hex()}",
@@ -298,7 +298,7 @@ class Dispatcher:
                 self._ended(item, result)
         elif "started" in said["news"]:
             item.started = item.started or ours
-            self._record.started(item.job, said["by"])
+            self._record.note_start(item.job, said["by"])
         else:
             self._on_news(item.job, said["news"])
 
@@ -323,7 +323,7 @@ class Dispatcher:
             if isinstance(error, KilledWorker):
                 self._lost(item, why)
             else:
-                self._ended(item, without_worker(why))
+                self._ended(item, result_without_worker(why))
         elif status == "cancelled":
             self._look()
             raise Failed(f"the scheduler {self._cluster.where} has dropped {item.job.name}; the same command goes on")
@@ -333,8 +333,8 @@ class Dispatcher:
         if self._record.starts(item.job) < MOST_STARTS:
             self._submit(item)
         else:
-            self._record.failed(item.job, without_worker(why), why)
-            self._give_up(item, without_worker(why))
+            self._record.note_failure(item.job, result_without_worker(why), why)
+            self._give_up(item, result_without_worker(why))
 
     def _ended(self, item: PendingJob, result: dict[str, Any]) -> None:
         """A job's process has ended: done, bad input, or once more elsewhere. Bad input is believed when another worker
@@ -348,12 +348,12 @@ class Dispatcher:
             if (after := self._on_end(job, result)) is not None:
                 self._add(after)
         elif "refused" in result:
-            self._record.failed(job, result, result["refused"])
+            self._record.note_failure(job, result, result["refused"])
             self._cluster.refuse(result)
             self._submit(item)
         else:
             said = bad_input(result)
-            self._record.failed(job, result, said or " ".join(result["tail"][-1:]))
+            self._record.note_failure(job, result, said or " ".join(result["tail"][-1:]))
             item.failures.append(result)
             with self._answering():
                 rest = self._untried(item, self._cluster.workers())
@@ -368,7 +368,7 @@ class Dispatcher:
                 self._give_up(item, result)
 
     def _give_up(self, item: PendingJob, result: dict[str, Any]) -> None:
-        self._record.given_up(item.job, item.failures or [result])
+        self._record.note_loss(item.job, item.failures or [result])
         del self._open[item.job.name]
 
 

@@ -113,7 +113,7 @@ def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
             from extract.jobs import worker as cluster_worker
         except ImportError as error:
             return f"it cannot import the project ({error}); install the same version there"
-        return str(cluster_worker.differs(expected))
+        return str(cluster_worker.find_difference(expected))
 
     answers = client.run(look, expected, on_error="return")
     results = {address: said for address, said in answers.items() if not isinstance(said, OSError)}

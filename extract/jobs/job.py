@@ -44,7 +44,7 @@ class Job:
     imports: tuple[str, ...] = ()
     """Modules that it has in common with other jobs: here one process imports them for all (fork_server)."""
 
-    def sent(self, threads: int) -> dict[str, Any]:
+    def as_message(self, threads: int) -> dict[str, Any]:
         """What a worker is told."""
         return {
             "name": self.name,

@@ -31,7 +31,7 @@ def bad_input(result: dict[str, Any]) -> str:
     return said[-1] if said and result["code"] == 2 else ""
 
 
-def without_worker(why: str) -> dict[str, Any]:
+def result_without_worker(why: str) -> dict[str, Any]:
     """A result that no worker told."""
     return {"worker": "?", "address": "", "host": "?", "code": None, "tail": [why], "seconds": 0.0}
 
@@ -48,7 +48,7 @@ class Record:
     def _of(self, job: Job) -> dict[str, Any]:
         return self._jobs.setdefault(job.name, {"job": job.name, "starts": [], "failures": []})
 
-    def started(self, job: Job, worker: str) -> None:
+    def note_start(self, job: Job, worker: str) -> None:
         """A worker has begun it. More starts than failures and an end: a worker was lost."""
         self._of(job)["starts"].append(worker)
 
@@ -60,11 +60,11 @@ class Record:
         """It has ended well."""
         self._of(job).update({key: result[key] for key in ("worker", "host", "seconds")})
 
-    def failed(self, job: Job, result: dict[str, Any], why: str) -> None:
+    def note_failure(self, job: Job, result: dict[str, Any], why: str) -> None:
         """It has failed on a worker."""
         self._of(job)["failures"].append({"worker": result["worker"], "host": result["host"], "why": why})
 
-    def given_up(self, job: Job, failures: list[dict[str, Any]]) -> None:
+    def note_loss(self, job: Job, failures: list[dict[str, Any]]) -> None:
         """It has failed too often."""
         self._of(job)  # it may never have begun
         self._lost.append((job, failures))

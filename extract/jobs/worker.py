@@ -47,7 +47,7 @@ def facts() -> dict[str, str]:
     return results
 
 
-def differs(expected: dict[str, Any]) -> str:
+def find_difference(expected: dict[str, Any]) -> str:
     """What is other here than where the run was started; empty: nothing. `expected` has `facts`, and `token` with its
     `secret`: a file of the work folder and what stands in it.
     """
@@ -69,15 +69,15 @@ def differs(expected: dict[str, Any]) -> str:
 def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, Any]:
     """Run a job's process to its end; what it says on stdout, one JSON object a line, goes to the topic.
 
-    `job` is `extract.jobs.job.Job.sent`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the `tail`
-    of the log and the `last` news, told to the topic, too, or `refused` with the reason. Where the client has given the
+    `job` is `extract.jobs.job.Job.as_message`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the
+    `tail` of the log and the `last` news, told to the topic, too, or `refused` with the reason. Where the client has given the
     job up, or this worker closes, the process is ended: then there is `unwanted`, and no word to the topic.
     """
     from distributed import get_worker
 
     worker = get_worker()
     here = {"worker": str(worker.name), "address": worker.address, "host": platform.node()}
-    if reason := differs(expected):
+    if reason := find_difference(expected):
         return here | {"refused": reason}
     key, began = worker.get_current_task(), time.monotonic()
 

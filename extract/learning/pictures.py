@@ -105,7 +105,7 @@ def write_failures(folder: Path, reasons: Mapping[str, str], sizes: Mapping[str,
     write_json(folder / FAILURES, {path: {"why": why, "bytes": sizes[path]} for path, why in reasons.items()})
 
 
-def were_mended(folder: Path) -> bool:
+def has_mended_pictures(folder: Path) -> bool:
     """Whether a picture that a finished network was made without is another file now."""
     failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
     return any(inputs.file_size(Path(path)) != failure["bytes"] for path, failure in failures.items())

@@ -104,7 +104,7 @@ def _read_chain(path: Path, network: Network) -> tuple[torch.nn.Module, int]:
     try:
         graph = onnx.load(path).graph
     except Exception as error:  # protobuf raises its own kinds for foreign bytes
-        raise InputError(f"{path}: not an ONNX network ({checkpoints.why_unreadable(path, error)})") from None
+        raise InputError(f"{path}: not an ONNX network ({checkpoints.explain_unreadable(path, error)})") from None
     arrays = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
     layers: list[Any] = []
     current, width = next((value.name for value in graph.input if value.name not in arrays), ""), 0

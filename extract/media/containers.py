@@ -165,7 +165,7 @@ class Watch:
         usual = float(np.median(intervals)) if len(intervals) else 0.0
         return usual, bool((np.abs(intervals - usual) <= MILLISECOND_CLOCK).all())
 
-    def lost(self, format: str, stated: int) -> str:
+    def describe_loss(self, format: str, stated: int) -> str:
         """What is missing between the frames, as text, or empty. `format` is FFmpeg's name, `stated` its frame count.
 
         An AVI states how many frames there are; those that its recorder dropped take no bytes, lost ones do. MPEG

@@ -15,7 +15,7 @@ TICK = Fraction(1, 120_000)
 """Divides every usual frame rate."""
 
 
-def clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> NDArray[np.float32]:
+def make_clicks(times: Sequence[float], seconds: float, rate: int = RATE, length: float = 0.004) -> NDArray[np.float32]:
     """Silence with a short 3 kHz burst centred on each of the times: float32 [samples]."""
     samples = np.zeros(round(seconds * rate), np.float32)
     for time in times:

@@ -55,7 +55,7 @@ def find(source: Path) -> list[Path]:
         if inner := sorted(path.name for path in source.iterdir() if path.is_dir() and path.name[0] != "."):
             warn(f"{source}: folders in it are not looked into: {', '.join(inner[:10])}")
         return files
-    inputs.need(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
+    inputs.require_file(source, "table", f"expected a file ending in {' or '.join(SUFFIXES)}, or a folder of them")
     if source.suffix.lower() not in SUFFIXES:
         raise InputError(f"{source}: expected a table ending in {' or '.join(SUFFIXES)}")
     return [source]
@@ -66,7 +66,7 @@ def read_columns(path: Path) -> Table:
     import pyarrow as pa
 
     csv_file = path.suffix.lower() == ".csv"
-    inputs.need(path, "table")
+    inputs.require_file(path, "table")
     try:
         if not csv_file:
             with open_parquet(path) as file:
@@ -99,7 +99,7 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(inputs.need(path, "table"), **options)
+    file = pq.ParquetFile(inputs.require_file(path, "table"), **options)
     if file.schema_arrow.names.count(text) == 1 and pa.types.is_string(file.schema_arrow.field(text).type):
         file.close()
         file = pq.ParquetFile(path, read_dictionary=[text], **options)

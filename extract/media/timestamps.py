@@ -38,17 +38,17 @@ def picture_times(path: Path) -> NDArray[np.float64]:
         with streams.open_container(path) as container:
             if (stream := streams.film(container)) is None:
                 return np.empty(0)
-            times = stated_times(container, stream)
+            times = read_stated_times(container, stream)
         if times is not None:
-            first = decoded_times(path, LOOKED_AT)
+            first = decode_times(path, LOOKED_AT)
             if len(first) == min(len(times), LOOKED_AT) and np.allclose(first, times[: len(first)], rtol=0, atol=1e-6):
                 return times
-        return decoded_times(path)
+        return decode_times(path)
     except (av.FFmpegError, OSError, ValueError):
         return np.empty(0)
 
 
-def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
+def read_stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
     """The times that the packets state; None where the decoder may give other pictures than there are packets."""
     import av
 
@@ -73,7 +73,7 @@ def stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None:
     return np.asarray(np.sort(np.array(stamps, np.int64)) * float(stream.time_base), np.float64)
 
 
-def decoded_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
+def decode_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
     """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
     with streams.open_container(path) as container:
         if (stream := streams.film(container)) is None or not streams.codec(stream):

@@ -73,7 +73,7 @@ def list_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(results.items()))
 
 
-def stated_frames(path: Path) -> int:
+def read_frame_count(path: Path) -> int:
     """How many frames the file says it has; 0 where it does not say or cannot be opened. For progress only."""
     import av
 
@@ -130,7 +130,7 @@ def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np
         yield pixels
     if not count:
         raise BrokenVideo(f"no frame can be decoded{': ' + decoded.reason if decoded.reason else ''}")
-    if not decoded.reason and (lost := decoded.watch.lost(container.format.name, stream.frames)):
+    if not decoded.reason and (lost := decoded.watch.describe_loss(container.format.name, stream.frames)):
         raise BrokenVideo(lost)
     end = seconds + 1 / rate
     if reason := decoded.reason or _short(path, container, stream, decoded.watch, end):

@@ -128,7 +128,7 @@ def _read(checkpoint: Path) -> Any:
     """What a checkpoint of any of torch's formats holds: tensors and plain values as they are, all else as shells."""
     import torch
 
-    inputs.need(checkpoint, "checkpoint")
+    inputs.require_file(checkpoint, "checkpoint")
     try:
         records = torch._C.PyTorchFileReader(str(checkpoint)).get_all_records()
     except (RuntimeError, UnicodeDecodeError):  # no zip file, or a damaged one
@@ -145,7 +145,7 @@ def _read(checkpoint: Path) -> Any:
             warnings.simplefilter("ignore")  # that the source of a module's classes is not here
             return torch.load(checkpoint, map_location="cpu", weights_only=False, pickle_module=shells)
     except Exception as error:  # any damage a file can have
-        why = why_unreadable(checkpoint, error)
+        why = explain_unreadable(checkpoint, error)
         raise InputError(f"{checkpoint}: cannot be read as a PyTorch checkpoint ({why})") from None
 
 
@@ -270,7 +270,7 @@ def export(
         )  # fmt: skip
 
 
-def why_unreadable(path: Path, error: Exception) -> str:
+def explain_unreadable(path: Path, error: Exception) -> str:
     """Why a file could not be loaded as ONNX, in the words of its user."""
     try:
         with open(path, "rb") as handle:

@@ -56,7 +56,7 @@ def verify_given(path: Path, network: Network) -> None:
     verify(path, network)
 
 
-def need(networks: Iterable[Network], given: Path | None) -> None:
+def fetch_missing(networks: Iterable[Network], given: Path | None) -> None:
     """Fetch what is not at hand. Raises InputError with where to put each missing file; `given` is features.weights."""
     lacking = [network for network in networks if not is_at_hand(network)]
     for network in lacking:

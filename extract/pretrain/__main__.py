@@ -43,7 +43,7 @@ def main(config: Config, name: str, work: Path, faces: Path | None = None, seed:
     settings = names.find_section(config, "pretrain", config.pretrain, name, PretrainSettings())
     place = f"{config.place(f'pretrain.{name}')}: pretrain.{name}"
     size = autoencoder.describe(settings, place)
-    autoencoder.need_transformers()
+    autoencoder.require_transformers()
     if faces is None:
         config.refuse_template()
         config = extract_run.prepare_corpus(config, work)
@@ -54,7 +54,7 @@ def main(config: Config, name: str, work: Path, faces: Path | None = None, seed:
     mark = _fingerprint(settings, learnt, held, seed)
     folder = work / "networks" / name
     with run_folder.hold_folder(folder):
-        if not redo and run_folder.is_done(folder, mark) and not pictures.were_mended(folder):
+        if not redo and run_folder.is_done(folder, mark) and not pictures.has_mended_pictures(folder):
             return folder
         from extract.pretrain import train as training
 

@@ -55,7 +55,7 @@ def describe(settings: PretrainSettings, place: str) -> Encoder:
     return result
 
 
-def need_transformers() -> None:
+def require_transformers() -> None:
     """Raise InputError where transformers is not installed."""
     if importlib.util.find_spec("transformers") is None:
         raise InputError(f"a masked autoencoder needs transformers: {INSTALL}")

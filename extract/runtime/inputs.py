@@ -58,7 +58,7 @@ def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
     return ""
 
 
-def need(path: Path, what: str = "file", advice: str = "", largest: int | None = None) -> Path:
+def require_file(path: Path, what: str = "file", advice: str = "", largest: int | None = None) -> Path:
     """The path itself. Raises InputError, which ends with `advice`, where there is a `problem`."""
     if why := problem(path, what, largest):
         raise InputError(f"{path}: {why}{'; ' * bool(advice)}{advice}")
@@ -67,7 +67,7 @@ def need(path: Path, what: str = "file", advice: str = "", largest: int | None =
 
 def read_bytes(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
     """A file's bytes. Raises InputError where there is a `problem`, and for a git-lfs pointer."""
-    need(path, what, advice, largest)
+    require_file(path, what, advice, largest)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -49,7 +49,7 @@ def job() -> dict[str, Any]:
     return results
 
 
-def own_stdout() -> Callable[[dict[str, Any]], None]:
+def reserve_stdout() -> Callable[[dict[str, Any]], None]:
     """Keep stdout for news: whatever libraries print goes to stderr. Returns how to tell them, one JSON line each."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -166,7 +166,7 @@ class Display:
         self._since = now
         return dict(self._took)
 
-    def ended(self, task: Any) -> None:
+    def end(self, task: Any) -> None:
         """A piece of work is finished: its bar stays until there are too many."""
         self._finished.append(task)
         while len(self._finished) > KEPT:
@@ -229,7 +229,7 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
             shown.close()
         finally:
             if here is not None and bar is not None:
-                here.ended(shown._task)
+                here.end(shown._task)
 
 
 @contextmanager

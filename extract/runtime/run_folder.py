@@ -109,7 +109,7 @@ def fingerprint(value: Any) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes, read in bounded memory. Raises InputError for what is no file."""
-    inputs.need(path)
+    inputs.require_file(path)
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -29,7 +29,7 @@ class BlockScales(Strict):
     """Temporal columns of whatever."""
 
     @staticmethod
-    def alike(times: float) -> BlockScales:
+    def same(times: float) -> BlockScales:
         """All but an embedding's `times` as large."""
         return BlockScales(logits=times, va=times, table=times, temporal=times)
 

@@ -54,7 +54,7 @@ class World:
     outputs: NDArray[np.float32]
 
     @staticmethod
-    def of(seed: int) -> World:
+    def from_seed(seed: int) -> World:
         """The world of a seed."""
         rng = np.random.default_rng(seed)
 
@@ -117,7 +117,7 @@ def make(work: Path, frames: Path | None, scale: float, seed: int) -> Path:
     parts, source = choose(frames, scale, seed)
     mark = fingerprint(["bench corpus 1", source, scale, seed])
     _own(work, mark, parts)
-    world = World.of(seed)
+    world = World.from_seed(seed)
     _room(work, parts)
     every = [(part, video, numbers) for part, videos in parts.items() for video, numbers in videos.items()]
     missing = [(part, video, numbers) for part, video, numbers in every if not _is_there(work, part, video, mark)]

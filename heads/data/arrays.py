@@ -52,7 +52,7 @@ def finite(arrays: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[
     return dict(arrays)
 
 
-def need_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+def require_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
     """Raise ValueError where an array is missing or of another shape: before anything is made as large as it says."""
     for name, shape in shapes.items():
         result = arrays[name].shape if name in arrays else None

@@ -49,7 +49,7 @@ def _opened(path: Path) -> Iterator[Any]:
     """A feature file as safetensors has it. Raises InputError for one that is missing or, as it is read, damaged."""
     from safetensors import SafetensorError, safe_open
 
-    inputs.need(path, "feature file", "run python -m extract.run again")
+    inputs.require_file(path, "feature file", "run python -m extract.run again")
     try:
         with safe_open(path, framework="numpy") as handle:
             yield handle

@@ -97,7 +97,7 @@ def read_table(path: Path) -> dict[str, str]:
     Raises InputError, with line (CSV, the header is line 1) or row (Parquet), for a file that is missing, no such
     table or empty, a cell that is, and a video that is given twice with two people.
     """
-    inputs.need(path, "table", f"expected columns {VIDEO},{PERSON} (.csv or .parquet): {REMEDY}")
+    inputs.require_file(path, "table", f"expected columns {VIDEO},{PERSON} (.csv or .parquet): {REMEDY}")
     rows = {".csv": _of_csv, ".parquet": _of_parquet}.get(path.suffix.lower())
     if rows is None:
         raise InputError(f"{path}: ends in {path.suffix!r}; expected a table that ends in .csv or .parquet: {REMEDY}")

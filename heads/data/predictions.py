@@ -101,7 +101,7 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     """The columns (video [N], frame [N], scores [N, outputs]) as arrays, with their names and types checked."""
     import pyarrow as pa
 
-    inputs.need(path, "prediction file")
+    inputs.require_file(path, "prediction file")
     try:
         with tables.open_parquet(path, "video") as file:
             table = file.read()

@@ -44,7 +44,7 @@ class Source:
     """Frames and videos may lack the network: its columns are 0 there, and so is one more, PRESENT, elsewhere 1."""
 
     @staticmethod
-    def of(raw: Mapping[str, Any]) -> Source:
+    def from_json(raw: Mapping[str, Any]) -> Source:
         """A source that was written as JSON. Raises InputError or ValueError for what `asdict` does not give."""
         network, kinds, beside, optional = raw["network"], raw["kinds"], raw["beside"], raw.get("optional", False)
         for kind in (*kinds, *beside):

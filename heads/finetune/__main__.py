@@ -104,7 +104,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
 
     facts, recipe, name = job.task, job.recipe, job.name
     mark = _fingerprint(job, data)
-    if not job.redo and run_folder.is_done(folder, mark) and not pictures.were_mended(folder):
+    if not job.redo and run_folder.is_done(folder, mark) and not pictures.has_mended_pictures(folder):
         return folder
     network_facts.folds_file(job.folder / f"{name}.onnx").unlink(missing_ok=True)  # they will not belong together
     run_folder.begin(folder)

@@ -16,7 +16,7 @@ SECONDS_BETWEEN_REPORTS = 0.2
 
 def _report_progress() -> OnProgress:
     """Keep stdout for progress: whatever libraries print goes to stderr. Returns how to report progress."""
-    tell, said = process.own_stdout(), -SECONDS_BETWEEN_REPORTS
+    tell, said = process.reserve_stdout(), -SECONDS_BETWEEN_REPORTS
 
     def report(done: float, note: str) -> None:
         nonlocal said

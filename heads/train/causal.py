@@ -70,7 +70,7 @@ class FrameMemory:
                 blocks.append(Block(source.network, PRESENT, np.full((len(numbers), 1), float(there), np.float32)))
         return replace(bare({"stream": numbers}), blocks=tuple(blocks))
 
-    def chosen(self, rows: Rows) -> NDArray[np.bool_]:
+    def choose(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of these rows are of the even choice: mask [N]."""
         return np.isin(rows.frame, [*self._chosen])
 
@@ -79,7 +79,7 @@ def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[
     """What a model says of the last frame [outputs], as if the video ended there."""
     rows = memory.rows(model.sources, model.columns, classes)
     settings, columns = model.head.settings.relative, model.temporal
-    even = memory.chosen(rows)  # the last frames, all of which are kept for windows, have no more weight than others
+    even = memory.choose(rows)  # the last frames, all of which are kept for windows, have no more weight than others
     if (extend := relative.extender(settings, columns, Path(), model.sources, rows.videos, None, even)) is not None:
         rows = extend(rows)
     rows = hide_beside(rows, model.sources)
@@ -87,7 +87,7 @@ def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[
     return result
 
 
-def needed_memory(models: Iterable[Model]) -> FrameMemory:
+def create_memory(models: Iterable[Model]) -> FrameMemory:
     """An empty memory of what these models take for one frame."""
     reach, choice = 0, 0
     for model in models:

@@ -55,7 +55,7 @@ def memory(work: Path, networks: Iterable[str]) -> int:
 
 def main(told: dict[str, Any], say: Any) -> None:
     """Make a head, unless another process has. Raises as `train.main`, and Failed where features are not seen here."""
-    job = Job.of(told)
+    job = Job.from_json(told)
     with run_folder.hold_folder(job.folder):
         if run_folder.is_done(job.folder, job.mark):
             return
@@ -72,4 +72,4 @@ def main(told: dict[str, Any], say: Any) -> None:
 
 if __name__ == "__main__":
     with errors.exits():
-        main(process.job(), process.own_stdout())
+        main(process.job(), process.reserve_stdout())

@@ -5,7 +5,7 @@ or by person where people are known.
     model, facts = fit(prepared, prepared.part, seed)
     predictions = model.predict_videos(work, other_videos)
 
-For folds, `prepared.within(videos)` learns temporal columns from these videos alone; no features are copied.
+For folds, `prepared.restrict_to(videos)` learns temporal columns from these videos alone; no features are copied.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class TrainData:
     """What makes the temporal columns of other videos: `temporal.add(rows)`."""
     people: People = NOBODY
 
-    def within(self, videos: NDArray[np.bool_]) -> TrainData:
+    def restrict_to(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
 
         `part` is cut from these videos. Columns that nothing is learnt for, and the features, are shared.

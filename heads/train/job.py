@@ -80,10 +80,10 @@ class Job:
     @staticmethod
     def read(path: Path) -> Job:
         """Read a job that `write` wrote."""
-        return Job.of(json.loads(path.read_text(encoding="utf-8")))
+        return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
 
     @staticmethod
-    def of(told: dict[str, Any]) -> Job:
+    def from_json(told: dict[str, Any]) -> Job:
         """The job that `as_json` told."""
         return TypeAdapter(Job).validate_python(told)
 

@@ -151,7 +151,7 @@ def _read(folder: Path) -> Model:
     head = kind(SINGLE_TASKS[about["task"]], check(kind.Settings, about["settings"], folder / "model.json"))
     head.load(folder)
     temporal = TemporalColumns.load(folder)
-    if not (sources := tuple(Source.of(source) for source in about["sources"])):
+    if not (sources := tuple(Source.from_json(source) for source in about["sources"])):
         raise ValueError("model.json: no sources")
     return Model(head, sources, temporal, tuple(columns), f"{folder}: ")
 

@@ -68,7 +68,7 @@ def _fold(
     """Learn from the other videos, predict these, and finish the fold's folder."""
     run_folder.begin(folder)
     rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
-    part = prepared.within(rest)
+    part = prepared.restrict_to(rest)
     model, facts, dev_score = fit.fit(part, part.part, part.seed, tell)
     result = model.predict_videos(part.work, videos, people=part.people.persons)
     predictions.write(folder / OOF, result)

@@ -133,7 +133,7 @@ class Trial:
             inside = labelled.take(np.flatnonzero(rest[labelled.rows.video]))
             part = fit.split_train_dev(inside, self.prepared.task, self.prepared.seed, self.prepared.settings.stride)
             return replace(self.prepared, labelled=labelled, part=part, temporal=columns)
-        fold = self.prepared.within(rest)
+        fold = self.prepared.restrict_to(rest)
         kept = sum(_bytes(labelled) for labelled, _ in self.kept.values())
         if fold.temporal.components and kept + _bytes(fold.labelled) <= MOST_KEPT:
             self.kept[number] = fold.labelled, fold.temporal

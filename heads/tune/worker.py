@@ -281,7 +281,7 @@ class Worker:
 
 if __name__ == "__main__":
     with errors.exits():
-        job, say = Job(**process.job()), process.own_stdout()
+        job, say = Job(**process.job()), process.reserve_stdout()
         study = job.open()
         say({"over": Worker(job, study, say).run()})
         study.close()

@@ -24,7 +24,7 @@ def test_a_row_loads_and_says_what_was_published(name):
     config = configs.load(Config, path)
     settings = config.blend.lsd
     assert settings.weights == {NAMES[head]: weight for head, weight in FILES[name].items()}
-    assert set(settings.weights) <= set(heads_config.possible(config, "lsd"))
+    assert set(settings.weights) <= set(heads_config.list_possible_heads(config, "lsd"))
     assert (settings.select, settings.bias, settings.filter) == ("tuned", "off", "off")
     assert tuple(config.networks["ft_lsd"].classes) == find("lsd").outputs
     recipe, usual = config.finetune["ft_lsd"], Recipe()

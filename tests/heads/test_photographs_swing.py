@@ -149,7 +149,7 @@ def test_five_bags_by_recording_gain_less_than_02(photographs: Photographs, name
             def scores(
                 without: list[str], seed: int = seed, prepared: TrainData = prepared, rows: Any = rows
             ) -> Scores:
-                inside = prepared.within(~np.isin(prepared.labelled.rows.videos, without))
+                inside = prepared.restrict_to(~np.isin(prepared.labelled.rows.videos, without))
                 return fit.fit(inside, inside.part, seed)[0].head.predict(rows)
 
             one[held] = scores(fold)

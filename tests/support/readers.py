@@ -335,7 +335,7 @@ def binaries() -> list[Reader]:
         Reader("boxes of people by number", "x.boxes.parquet", seeds.whole_file(
             lambda path: boxes.write_people(path, [sighting(2), sighting(3)]), "x.parquet"), boxes.read_people),
         Reader("network", "mine.onnx", seeds.network(), run_network,
-               "extract.engines.graph.expose extract.networks.checkpoints.why_unreadable "
+               "extract.engines.graph.expose extract.networks.checkpoints.explain_unreadable "
                "extract.engines.check.takes_whole_numbers"),
         *(Reader(f"{name} checkpoint", "mine.pt", seeds.checkpoint(zipped),
                  functools.partial(checkpoints.read_state, trusted=True), "extract.networks.checkpoints._read")
@@ -352,10 +352,10 @@ def binaries() -> list[Reader]:
                        ("ts", seeds.clip("mpegts", "mpeg2video")),
                        ("gif", seeds.clip("gif", "gif"))):  # fmt: skip
         rows.append(Reader(f"{name} film", f"x.{name}", made, film,
-                           "extract.media.video.stated_frames extract.media.video.read "
+                           "extract.media.video.read_frame_count extract.media.video.read "
                            "extract.media.video._read_with_opencv extract.media.containers.cut_short "
                            "extract.media.timestamps.read_frame_times "
-                           "extract.media.timestamps.picture_times extract.media.timestamps.decoded_times "
+                           "extract.media.timestamps.picture_times extract.media.timestamps.decode_times "
                 "extract.media.streams.open_container"))  # fmt: skip
     rows += [
         Reader(f"{name} sound", f"x.{name}", seeds.clip(name, "mpeg4", sound),
@@ -367,7 +367,7 @@ def binaries() -> list[Reader]:
 
 def film(path: Path) -> int:
     """A video as the commands read it."""
-    assert video.stated_frames(path) >= 0
+    assert video.read_frame_count(path) >= 0
     timestamps.read_frame_times(path, 8)
     timestamps.picture_times(path)
     return exhaust(video.read(path))

@@ -109,7 +109,7 @@ OPENERS = {
 """What opens a file; names with a dot are looked for as they stand, others as whatever is before them."""
 OWN = {
     "its own results": """
-        heads.finetune.__main__.command extract.pretrain.__main__.command extract.learning.pictures.were_mended
+        heads.finetune.__main__.command extract.pretrain.__main__.command extract.learning.pictures.has_mended_pictures
         extract.learning.pictures.print_failures extract.learning.export.export_module
         extract.runtime.inputs.load_json
         extract.features.provenance.redo_since extract.features.pictures.run extract.runtime.run_folder.write_whole

@@ -62,7 +62,7 @@ def read(folder: Path, place: str) -> dict[str, Any] | None:
     """
     file, done = folder / "report.json", folder / run_folder.DONE
     try:
-        inputs.need(done)
+        inputs.require_file(done)
         run_folder.check_result(file, "")
         report = run_folder.read_json(file, "")
         configs.check(ListedMultitask if place == MTL else Listed, report, file, strict=True)

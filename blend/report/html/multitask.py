@@ -9,7 +9,7 @@ from rich import box
 from blend.report import unlabelled
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
 from blend.report.schema import MultitaskReport
-from blend.report.summary import few_people
+from blend.report.summary import warn_of_few_people
 from extract.runtime.console import console, number_table
 
 HEADER = ("", "best head", "equal", "blend", "held out", "95 % interval", "test")
@@ -64,7 +64,7 @@ def _few_people(report: MultitaskReport) -> list[str]:
     said: dict[str, list[str]] = {}
     texts = {}
     for name, part in report["parts"].items():
-        for text in few_people(part):
+        for text in warn_of_few_people(part):
             said.setdefault(plain(text, part), []).append(name)
             texts[plain(text, part)] = move(text, "parts", name)
     whole = [*report["parts"]]

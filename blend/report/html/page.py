@@ -31,9 +31,9 @@ def render(report: Report, timeline: Timeline | None = None, faces: Faces | None
         ("data", "Data", sections.data(report)),
         ("unlabelled", "Test", sections.unlabelled_test(report)),
         ("submission", "Submission", sections.submission(report)),
-        ("made", "Making", sections.made(report)),
+        ("made", "Making", sections.describe_making(report)),
     ]
-    first = summary.few_people(report)  # nothing else may be read before it
+    first = summary.warn_of_few_people(report)  # nothing else may be read before it
     short = [summary.describe_inputs(report), *summary.describe_drop(report)]
     return sections.render(
         "page", report, title=f"{task.title or task.name}{corpus}", cards=list_cards(report), first=first, short=short,

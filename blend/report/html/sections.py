@@ -264,7 +264,7 @@ def submission(report: Report) -> Markup:
     return render("submission", report, rows=rows)
 
 
-def made(report: Report) -> Markup:
+def describe_making(report: Report) -> Markup:
     """When and how the report was made, what heads took, and the whole config."""
     facts = report["made"]
     if facts is None:

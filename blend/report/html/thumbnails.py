@@ -60,7 +60,7 @@ def _strip(video: VideoFolder, count: int) -> tuple[tuple[int, ...], str]:
     shown, numbers = [], []
     for i in picked:
         try:
-            with images.open_picture(inputs.need(video.folder / listed.names[i])) as picture:
+            with images.open_picture(inputs.require_file(video.folder / listed.names[i])) as picture:
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
                 shown.append(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
                 numbers.append(int(listed.numbers[i]))

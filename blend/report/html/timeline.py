@@ -47,7 +47,7 @@ def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
     """The timeline of params.json's blend and of the heads that are best on held-out videos."""
     params = outcome.chosen.params
     heads = shown_heads(pool, outcome)
-    lines = Lines.of(pool, params, heads)
+    lines = Lines.from_pool(pool, params, heads)
     stride, packed = _packed(pool, lines, budget)
     about = {
         "outputs": list(pool.task.outputs), "heads": [pool.heads[h] for h in heads], "stride": stride,
@@ -77,7 +77,7 @@ class Lines:
     present: NDArray[np.bool_]
 
     @staticmethod
-    def of(pool: Pool, params: Params, heads: Sequence[int]) -> Lines:
+    def from_pool(pool: Pool, params: Params, heads: Sequence[int]) -> Lines:
         """Of a pool with truth and a blend."""
         task, outputs = pool.task, len(pool.task.outputs)
         decided = combine.combine(pool, params)

@@ -219,7 +219,7 @@ class _Draw:
         result += root(facts.noise_drift) * _drift(self.per_frame(), self.offsets, facts.memory)
         return result + root(1 - facts.noise_video - facts.noise_drift) * self.per_frame()
 
-    def seen(self, signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def observe(self, signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The signal as each head sees it, through common noise and its own, and the noise's standard deviations."""
         facts = self.facts
         sigma = np.array(facts.noise, np.float32)
@@ -251,7 +251,7 @@ def _au(made: _Draw) -> Pool:
     apart = made.latent(shared) - np.array([NormalDist().inv_cdf(1 - rate) for rate in RATES], np.float32)
     sigma, errors = np.array(made.facts.noise, np.float32), made.constant_errors()
     scores = []
-    for head, x, error in zip(made.facts.heads, made.seen(np.tanh(apart)), errors, strict=True):
+    for head, x, error in zip(made.facts.heads, made.observe(np.tanh(apart)), errors, strict=True):
         known_prior = 0.5 * head.calibrated * np.log(rates / (1 - rates))
         scores.append(_sigmoid(2 * head.steep * x / (1 + (sigma * head.noise) ** 2) + error + known_prior))
     return made.pool(scores, (apart > 0).astype(np.uint8))
@@ -262,7 +262,7 @@ def _expr(made: _Draw) -> Pool:
     clear = _softmax(1.5 * levels) * CERTAINTY
     sigma, errors = np.array(made.facts.noise, np.float32), made.constant_errors()
     scores = []
-    for head, x, error in zip(made.facts.heads, made.seen(clear), errors, strict=True):
+    for head, x, error in zip(made.facts.heads, made.observe(clear), errors, strict=True):
         known_prior = (0.2 + 0.6 * head.calibrated) * np.log(np.array(PRIOR, np.float32))
         scores.append(_softmax(1.3 * head.steep * x / (sigma * head.noise) ** 2 + error + known_prior))
     return made.pool(scores, levels.argmax(1).astype(np.int8))
@@ -273,7 +273,7 @@ def _va(made: _Draw) -> Pool:
     latent, errors = made.latent(made.per_video()), made.constant_errors()
     scores = [
         np.clip(mean + error + spread * head.steep * x, -1, 1)
-        for head, x, error in zip(made.facts.heads, made.seen(latent), errors, strict=True)
+        for head, x, error in zip(made.facts.heads, made.observe(latent), errors, strict=True)
     ]
     return made.pool(scores, np.tanh(mean + 1.1 * spread * latent).astype(np.float32))
 

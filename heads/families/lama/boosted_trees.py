@@ -48,7 +48,7 @@ class Forest:
     """[classes + 1]: where each class's trees start."""
 
     @staticmethod
-    def of(text: str) -> Forest | None:
+    def from_text(text: str) -> Forest | None:
         """The trees of a booster's text (`Booster.model_to_string`); None of a kind that these tables are not for.
 
         These are trees of more than 16 leaves, many columns, categories, zeros or NaN taken for missing, linear leaves.

@@ -98,7 +98,7 @@ class Plan:
     taken: float = 0.0
     """Seconds on one thread that the first fits should have taken; 0: not known."""
 
-    def kept(self, timeout: float, took: float, threads: int) -> float:
+    def reserve_prediction(self, timeout: float, took: float, threads: int) -> float:
         """Seconds at the end of the limit in which nothing is learnt any more: for predicting.
 
         `took` are the seconds since the fit began: where the first fits took longer than they should have, other work

@@ -112,7 +112,7 @@ class Lama(Head):
         took = threads() * (time.monotonic() - asked) / max(1, len(best))
         self.models, self.scorers = [fitted.model for fitted in best], None
         result = self._plan(best, few, most, data, took)
-        until -= result.kept(self.settings.timeout, time.monotonic() - began, threads())
+        until -= result.reserve_prediction(self.settings.timeout, time.monotonic() - began, threads())
         plan = list(result.rows)
         again = [i for i in every if plan[i] > few]
         late = []

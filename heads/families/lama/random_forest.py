@@ -24,7 +24,7 @@ class Forests:
     """Each forest's arrays (NODES), base64; `value` [nodes, outputs] is what a leaf says."""
 
     @staticmethod
-    def of(columns: list[int], models: list[Any], kind: str) -> Forests:
+    def from_models(columns: list[int], models: list[Any], kind: str) -> Forests:
         """The forests of fitted scikit-learn models; `kind` is LightAutoML's task."""
         return Forests(
             columns, [encode([_tree(estimator.tree_, kind) for estimator in model.estimators_]) for model in models]

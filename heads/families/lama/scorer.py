@@ -92,7 +92,7 @@ class Boosters:
 
     def _read_model(self, text: str) -> Scores:
         booster_text.check(text, "a head of family lama", len(self.columns))
-        if (forest := Forest.of(text)) is not None:
+        if (forest := Forest.from_text(text)) is not None:
             return lambda x: link(self.link, forest.raw(x))
         booster = booster_text.booster(text)
         return lambda x: np.asarray(booster.predict(x, num_threads=1), np.float64).reshape(len(x), -1)
@@ -112,7 +112,7 @@ class TreeSums:
     link: str
 
     @staticmethod
-    def of(columns: list[int], library: str, task: str, models: list[Any]) -> TreeSums:
+    def from_models(columns: list[int], library: str, task: str, models: list[Any]) -> TreeSums:
         """The boosters of fitted models; `library` is a key of boosters.SUMS, `task` LightAutoML's."""
         read = boosters.of_xgboost if library == "xgb" else boosters.of_catboost
         folds, bases = zip(*map(read, models), strict=True)
@@ -198,9 +198,9 @@ def _part(automl: Any, pipe: Any, algorithm: Any) -> Part:
         return Boosters(_columns(algorithm.features, ""), texts, _link_of(texts[0]))
     if ours == "rf":  # what it fills in is for features that are not finite, and there are none
         columns = _columns(algorithm.features, "fillnamed__fillinf__")
-        return Forests.of(columns, algorithm.models, automl.task.name)
+        return Forests.from_models(columns, algorithm.models, automl.task.name)
     if ours in boosters.SUMS:
-        return TreeSums.of(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
+        return TreeSums.from_models(_columns(algorithm.features, ""), ours, automl.task.name, algorithm.models)
     raise NotPlain(name)
 
 

@@ -21,7 +21,7 @@ from extract.runtime import run_folder
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
-from heads.data.arrays import need_shapes, read_npz, write_npz
+from heads.data.arrays import read_npz, require_shapes, write_npz
 from heads.data.table import Labelled, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
@@ -63,7 +63,7 @@ class Mlp(Head):
         self.moments = None
         if self.settings.standardise:
             mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
-            scales = self.settings.scales or scaling.BlockScales.alike(self.settings.logits_times)
+            scales = self.settings.scales or scaling.BlockScales.same(self.settings.logits_times)
             self.moments = (mean, deviation / scaling.block_scales(train.rows, scales))
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
@@ -117,7 +117,7 @@ class Mlp(Head):
         expected = {f"{member}.{i}": shape for member in range(members) for i, shape in enumerate(shapes)}
         moments = ("mean", "deviation") if self.settings.standardise else ()
         expected |= dict.fromkeys(("embedding", *moments), (self.width,))
-        need_shapes(arrays, expected, "weights.npz")
+        require_shapes(arrays, expected, "weights.npz")
         self.moments = (arrays["mean"], arrays["deviation"]) if moments else None
         self.embedding = arrays["embedding"]
         self.models = []

@@ -21,7 +21,7 @@ from extract.runtime import run_folder
 from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, share_progress
-from heads.data.arrays import need_shapes, read_tensors, write_tensors
+from heads.data.arrays import read_tensors, require_shapes, write_tensors
 from heads.data.table import Labelled, Rows
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Sequence(Head):
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each column, as the features are standardised with."""
         mean, deviation = scaling.moments(rows)
-        return mean, deviation / scaling.block_scales(rows, scaling.BlockScales.alike(self.settings.logits_times))
+        return mean, deviation / scaling.block_scales(rows, scaling.BlockScales.same(self.settings.logits_times))
 
     def _shapes(self) -> list[Shape]:
         """Of each encoder: all seeds of the first shape, then of the next."""
@@ -227,7 +227,7 @@ class Sequence(Head):
         self.epochs, self.parts = about["epochs"], tuple(sequence_network.Stream(**raw) for raw in about["streams"])
         arrays = read_tensors(folder / "encoders.safetensors")
         self.moments = arrays["mean"], arrays["deviation"]
-        need_shapes(arrays, dict.fromkeys(("mean", "deviation"), (len(self.moments[0]),)), "encoders.safetensors")
+        require_shapes(arrays, dict.fromkeys(("mean", "deviation"), (len(self.moments[0]),)), "encoders.safetensors")
         sequence_network.check_streams(self.parts, len(self.moments[0]))
         encoders = len({name.partition(".")[0] for name in arrays} - {"mean", "deviation"})
         if len(self.settings.shapes) * self.settings.members != encoders:
@@ -239,7 +239,7 @@ class Sequence(Head):
             if layers != shape.layers:
                 raise ValueError(f"encoders.safetensors: {layers} layers, expected {shape.layers}")
             sizes = {"layers.0.linear1.weight": (shape.feedforward, shape.width)}
-            need_shapes(own, sizes | {"out.weight": (len(self.task.outputs), shape.width)}, "encoders.safetensors")
+            require_shapes(own, sizes | {"out.weight": (len(self.task.outputs), shape.width)}, "encoders.safetensors")
             model = sequence_network.build(self.parts, shape, len(self.task.outputs), self.moments, 0)
             moments = {name: torch.from_numpy(arrays[name]) for name in ("mean", "deviation")}
             model.load_state_dict({name: torch.from_numpy(values) for name, values in own.items()} | moments)

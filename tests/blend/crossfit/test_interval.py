@@ -33,8 +33,8 @@ def test_widening_with_few_and_unequal_groups(task):
 def test_scales_without_ends_and_back(task):
     low = -1.0 if task == "va" else 0.0
     scores = np.linspace(low + 0.01, 0.99, 50)
-    np.testing.assert_allclose(BLEND_TASKS[task].bound(BLEND_TASKS[task].unbound(scores)), scores, atol=1e-12)
-    assert np.isfinite(BLEND_TASKS[task].unbound(np.array([low, 1.0]))).all()
+    np.testing.assert_allclose(BLEND_TASKS[task].bound(BLEND_TASKS[task].to_line(scores)), scores, atol=1e-12)
+    assert np.isfinite(BLEND_TASKS[task].to_line(np.array([low, 1.0]))).all()
 
 
 def table_of(task, rng, groups):
@@ -117,8 +117,8 @@ def test_bounds_equal_a_bootstrap_by_hand(task):
     near = interval.interval(task, table, frames, centre, 4000, 3, test_groups=10**9)
     resized = interval.resize(task, (low, high), centre, 40, 10**9)
     np.testing.assert_allclose(resized, near, atol=1e-6)
-    free_width = np.diff(BLEND_TASKS[task].unbound(np.array([low, high])))[0]
-    near_width = np.diff(BLEND_TASKS[task].unbound(np.array(near)))[0]
+    free_width = np.diff(BLEND_TASKS[task].to_line(np.array([low, high])))[0]
+    near_width = np.diff(BLEND_TASKS[task].to_line(np.array(near)))[0]
     assert near_width == pytest.approx(free_width / np.sqrt(2), rel=1e-6)
 
 

@@ -104,7 +104,7 @@ def test_other_peoples_heads_must_have_the_videos_of_all_but_ours_may_lack_a_fac
     annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
     whole, part = made(a=[1], b=[2]), made(a=[1])
     pool = pools.for_validation(VA, {"ours": part, "theirs": whole}, annotations, PRIOR, external=["theirs"])
-    assert pool.without_face == () and pool.filled(np.arange(8)) == {"ours": 7, "theirs": 6}
+    assert pool.without_face == () and pool.count_filled(np.arange(8)) == {"ours": 7, "theirs": 6}
     np.testing.assert_array_equal(pool.scores[0, 4:], np.tile(PRIOR, (4, 1)))
     with pytest.raises(InputError, match="head 'theirs' lack the video 'b', which head 'ours' has; give it at least"):
         pools.for_validation(VA, {"ours": whole, "theirs": part}, annotations, PRIOR, external=["theirs"])
@@ -124,7 +124,7 @@ def test_filled_frames_are_counted_per_head_and_selected_with_their_videos():
     annotations = {"a": annotation("a", 4), "b": annotation("b", 3)}
     found = {"x": made(a=[1, 2], b=[1, 2, 3]), "y": made(a=[4], b=[2])}
     pool = pools.for_validation(VA, found, annotations, PRIOR)
-    assert pool.filled(np.arange(7)) == {"x": 2, "y": 5}
-    assert pool.filled(np.array([3, 5])) == {"x": 1, "y": 0}
-    assert pool.select([1]).filled(np.arange(3)) == {"x": 0, "y": 2}
+    assert pool.count_filled(np.arange(7)) == {"x": 2, "y": 5}
+    assert pool.count_filled(np.array([3, 5])) == {"x": 1, "y": 0}
+    assert pool.select([1]).count_filled(np.arange(3)) == {"x": 0, "y": 2}
     np.testing.assert_array_equal(pool.present, pool.own.all(0))

@@ -9,7 +9,7 @@ def test_main_numbers_and_files_that_are_there(make_corpus, monkeypatch):
     corpus = make_corpus("va")
     report = run.main(corpus.config(), "va", corpus.work, submissions=2)
     folder = corpus.work / "blend" / "va"
-    found = summary.brief(report, folder)
+    found = summary.summarise_briefly(report, folder)
     assert found["expected"] == report["cross_fitted"]["pooled"] == report["ways"]["cross_fitted"]["cross_fitted"]
     assert found["submitted"] == report["ways"]["cross_fitted"]["tuned"]
     assert found["searched"] == report["ways"]["tuned"]["tuned"] != found["submitted"]
@@ -18,7 +18,7 @@ def test_main_numbers_and_files_that_are_there(make_corpus, monkeypatch):
     assert found["best_head"]["score"] == max(report["heads"].values())
     assert {"submission.txt", "params.json", "report.html", "submissions/1_cross_fitted.txt"} <= set(found["files"])
     (folder / "report.html").unlink()
-    assert "report.html" not in summary.brief(report, folder)["files"]
+    assert "report.html" not in summary.summarise_briefly(report, folder)["files"]
 
 
 def test_what_cannot_be_scored_is_none(tmp_path):
@@ -32,7 +32,7 @@ def test_what_cannot_be_scored_is_none(tmp_path):
         "equal": None,
     }
     report |= {"heads": {"a": None}, "test": None, "seed": 0, "seconds": 1.0, "submissions": None}
-    found = summary.brief(report, tmp_path)
+    found = summary.summarise_briefly(report, tmp_path)
     assert found["expected"] is None and found["best_head"] is None and found["files"] == {}
 
 
@@ -47,6 +47,6 @@ def test_the_multi_task_report_has_its_parts(tmp_path):
         "seconds": 1.0,
         "submissions": [{"file": "submissions/1.txt"}],
     }
-    found = summary.brief(report | {"parts": {"va": part, "expr": part, "au": part}}, tmp_path)
+    found = summary.summarise_briefly(report | {"parts": {"va": part, "expr": part, "au": part}}, tmp_path)
     assert found["expected"] == 0.9 and found["test"] == 0.8 and found["best_head"]["score"] == 1.1
     assert found["parts"]["au"] == part

@@ -82,13 +82,13 @@ def test_a_click_is_where_it_was():
     """The energy's centre in time, on frames a millisecond apart."""
     times = np.arange(0, 3, 0.001)
     for click in (0.4, 1.23456, 2.5):
-        energy = vectors(synthetic.clicks([click], 3, RATE), times)[:, :BANDS].sum(1)
+        energy = vectors(synthetic.make_clicks([click], 3, RATE), times)[:, :BANDS].sum(1)
         assert (energy * times).sum() / energy.sum() == pytest.approx(click, abs=0.001)
 
 
 def test_sound_that_begins_late_or_pauses_stays_where_it_belongs():
     times = np.arange(0, 4, 0.001)
-    click = synthetic.clicks([0.25], 0.5, RATE)
+    click = synthetic.make_clicks([0.25], 0.5, RATE)
     late = vectors(click, times, start=2 * RATE)[:, :BANDS].sum(1)
     assert (late * times).sum() / late.sum() == pytest.approx(2.25, abs=0.001)
     blocks = [(0, click), (3 * RATE, click)]
@@ -100,7 +100,7 @@ def test_sound_that_begins_late_or_pauses_stays_where_it_belongs():
 
 def test_a_long_pause_costs_little_memory():
     """Half an hour: 46 MB of log-mels, were they all kept."""
-    click = synthetic.clicks([0.1], 0.2, RATE)
+    click = synthetic.make_clicks([0.1], 0.2, RATE)
     tracemalloc.start()
     found = audio_step.LogMel().listen([(0, click), (1800 * RATE, click)], np.array([0.1, 900.0, 1800.1]))["embedding"]
     peak = tracemalloc.get_traced_memory()[1]
@@ -110,7 +110,7 @@ def test_a_long_pause_costs_little_memory():
 
 
 def test_sound_before_time_0_is_heard_by_no_frame_but_those_near():
-    found = vectors(synthetic.clicks([0.1], 0.3, RATE), [0.0, 0.6], start=-RATE // 2)
+    found = vectors(synthetic.make_clicks([0.1], 0.3, RATE), [0.0, 0.6], start=-RATE // 2)
     assert found[0, BANDS : 2 * BANDS].max() > 0 and not found[1].any()
 
 

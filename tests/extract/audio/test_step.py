@@ -90,7 +90,7 @@ def test_a_sound_file_beside_a_video_keeps_the_times_of_the_pictures(tmp_path):
     times = [Fraction(k, 25) for k in range(52 * 25)]
     (tmp_path / "videos").mkdir()
     pictures = synthetic.write_video(tmp_path / "videos" / "v.mp4", times, None)
-    write_sound(tmp_path / "videos" / "v.wav", synthetic.clicks([50.0], 52, length=0.1))
+    write_sound(tmp_path / "videos" / "v.wav", synthetic.make_clicks([50.0], 52, length=0.1))
     (tmp_path / "crops" / "v").mkdir(parents=True)
     (tmp_path / "crops" / "v" / "00001.jpg").touch()
     run.main(settings(tmp_path), tmp_path / "work")

@@ -31,7 +31,7 @@ def test_the_cast_has_the_documented_size_and_oddities():
 
 
 def test_everyone_in_the_corpus_is_a_stranger_to_the_networks_and_to_each_other():
-    people = [plan.who(plan.SEED, r.name) for r in plan.DEMO_VIDEOS]
+    people = [plan.identity(plan.SEED, r.name) for r in plan.DEMO_VIDEOS]
     assert len({p.seed for p in people}) == 28
     assert max(p.seed for p in people) < plan.NETWORK_SEEDS
 

@@ -66,7 +66,7 @@ def test_what_a_worker_is_told_is_absolute_and_plain(tmp_path, monkeypatch):
     import json
 
     monkeypatch.chdir(tmp_path)
-    told = Job("a", "timeit", ("-n", "1"), Path("logs/a.txt"), Needs(gpu=True), stdin="{}").sent(3)
+    told = Job("a", "timeit", ("-n", "1"), Path("logs/a.txt"), Needs(gpu=True), stdin="{}").as_message(3)
     assert json.loads(json.dumps(told)) == told
     assert told["log"] == str(tmp_path / "logs" / "a.txt") and told["cwd"] == str(tmp_path)
     assert told["threads"] == 3 and told["gpu"] is True

@@ -52,24 +52,24 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 def told(work: Path, statement: str, threads: int = 1, *, gpu: bool = False, stdin: str = "") -> dict:
     arguments = ("-n", "1", "-r", "1", statement)
-    return Job("some", "timeit", arguments, work / "logs" / "some.txt", Needs(gpu=gpu), {"OWN": "1"}, stdin).sent(
+    return Job("some", "timeit", arguments, work / "logs" / "some.txt", Needs(gpu=gpu), {"OWN": "1"}, stdin).as_message(
         threads
     )
 
 
 def test_a_worker_like_this_one_belongs_and_any_other_does_not(expected, tmp_path):
-    assert cluster_worker.differs(expected) == ""
+    assert cluster_worker.find_difference(expected) == ""
     facts = expected["facts"]
     assert facts["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}" and len(facts["affect-heads"]) == 12
     other = expected | {"facts": facts | {"affect-heads": "0" * 12}}
-    assert "another version of the project, code " + facts["affect-heads"] in cluster_worker.differs(other)
-    assert "the run has " + "0" * 12 in cluster_worker.differs(other)
+    assert "another version of the project, code " + facts["affect-heads"] in cluster_worker.find_difference(other)
+    assert "the run has " + "0" * 12 in cluster_worker.find_difference(other)
     other = expected | {"facts": facts | {"numpy": "0.1"}}
-    assert cluster_worker.differs(other).startswith(f"it has another numpy, {facts['numpy']} in ")
+    assert cluster_worker.find_difference(other).startswith(f"it has another numpy, {facts['numpy']} in ")
     (tmp_path / "token").write_text("of another run")
-    assert "is another folder than the run's" in cluster_worker.differs(expected)
+    assert "is another folder than the run's" in cluster_worker.find_difference(expected)
     (tmp_path / "token").unlink()
-    assert f"does not see the work folder {tmp_path} (No such file" in cluster_worker.differs(expected)
+    assert f"does not see the work folder {tmp_path} (No such file" in cluster_worker.find_difference(expected)
 
 
 def test_a_worker_that_does_not_belong_runs_nothing(worker, expected, tmp_path):

@@ -206,20 +206,20 @@ def watch(times, packets):
 def test_a_gap_counts_in_matroska_only_where_bytes_are_lost_and_always_in_program_streams():
     times = [k / 25 for k in [*range(200), *range(210, 400)]]
     even = [(k, 10) for k in range(len(times))]
-    assert watch(times, even).lost("matroska,webm", 0) == ""
-    assert "lacks about 10 frames behind frame 200 (8.0 s)" in watch(times, even).lost("mpeg", 0)
+    assert watch(times, even).describe_loss("matroska,webm", 0) == ""
+    assert "lacks about 10 frames behind frame 200 (8.0 s)" in watch(times, even).describe_loss("mpeg", 0)
     holed = [(k, 5000 if k == 200 else 10) for k in range(len(times))]
-    assert "lacks about 10 frames behind frame 200" in watch(times, holed).lost("matroska,webm", 0)
+    assert "lacks about 10 frames behind frame 200" in watch(times, holed).describe_loss("matroska,webm", 0)
     elsewhere = [(k, 5000 if k == 20 else 10) for k in range(len(times))]
-    assert watch(times, elsewhere).lost("matroska,webm", 0) == ""
-    assert watch(times, holed).lost("mov,mp4,m4a,3gp,3g2,mj2", 0) == ""
+    assert watch(times, elsewhere).describe_loss("matroska,webm", 0) == ""
+    assert watch(times, holed).describe_loss("mov,mp4,m4a,3gp,3g2,mj2", 0) == ""
 
 
 def test_film_pulled_down_to_television_has_uneven_times_and_lacks_nothing():
     times = np.cumsum([0.0, *([1 / 30, 1 / 20] * 100)]).tolist()
-    assert watch(times, [(k, 0) for k in range(len(times))]).lost("mpeg", 0) == ""
+    assert watch(times, [(k, 0) for k in range(len(times))]).describe_loss("mpeg", 0) == ""
 
 
 def test_no_frame_and_one_frame_lack_nothing():
-    assert containers.Watch().lost("mpeg", 0) == ""
-    assert watch([0.0], [(0, 0)]).lost("matroska,webm", 0) == ""
+    assert containers.Watch().describe_loss("mpeg", 0) == ""
+    assert watch([0.0], [(0, 0)]).describe_loss("matroska,webm", 0) == ""

@@ -52,7 +52,7 @@ def test_times_of_pictures_and_clicks(tmp_path, name, variable):
     """Clicks at pictures' times come out at pictures' times, to a small part of a frame."""
     times = frame_times(RATES[name], variable)
     at = [float(times[len(times) * part // 8]) for part in (1, 4, 7)]
-    path = synthetic.write_video(tmp_path / "v.mp4", times, synthetic.clicks(at, 4.5))
+    path = synthetic.write_video(tmp_path / "v.mp4", times, synthetic.make_clicks(at, 4.5))
     found = picture_times(path)
     np.testing.assert_allclose(found, np.array(times, float), atol=0.001)
     np.testing.assert_allclose(peaks(heard(path), 16_000, 3), at, atol=0.001)
@@ -74,7 +74,7 @@ def test_other_containers(tmp_path, ending, codec, sound, fps):
     times = frame_times(Fraction(25), False)
     at = [float(times[k]) for k in (20, 50, 80)]
     path = synthetic.write_video(
-        tmp_path / f"v{ending}", times, synthetic.clicks(at, 4.5), codec=codec, sound=sound, fps=fps
+        tmp_path / f"v{ending}", times, synthetic.make_clicks(at, 4.5), codec=codec, sound=sound, fps=fps
     )
     found = picture_times(path)
     assert len(found) == len(times) == len(list(video.read(path)))
@@ -83,7 +83,7 @@ def test_other_containers(tmp_path, ending, codec, sound, fps):
 
 def test_sound_that_begins_later_than_the_pictures(tmp_path):
     times = frame_times(Fraction(25), False)
-    path = synthetic.write_video(tmp_path / "v.mkv", times, synthetic.clicks([0.5, 1.5], 2), begins=1.25,
+    path = synthetic.write_video(tmp_path / "v.mkv", times, synthetic.make_clicks([0.5, 1.5], 2), begins=1.25,
                                    sound="pcm_s16le")  # fmt: skip
     np.testing.assert_allclose(peaks(heard(path), 16_000, 2), [1.75, 2.75], atol=0.001)
 
@@ -93,7 +93,7 @@ def test_a_pause_in_the_sound_is_a_gap_and_not_a_shift(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         for begins in (0.0, 2.0):
-            samples = synthetic.clicks([0.5], 1, 16_000)
+            samples = synthetic.make_clicks([0.5], 1, 16_000)
             for start in range(0, len(samples), 1000):
                 frame = av.AudioFrame.from_ndarray(
                     (samples[None, start : start + 1000] * 32767).astype(np.int16), format="s16", layout="mono"
@@ -139,7 +139,7 @@ def test_what_cannot_be_heard_says_why(tmp_path):
 def test_a_cut_file_is_heard_up_to_the_cut(tmp_path):
     at = [0.5, 3.5]
     whole = synthetic.write_video(
-        tmp_path / "v.mkv", frame_times(Fraction(25), False), synthetic.clicks(at, 4), sound="pcm_s16le"
+        tmp_path / "v.mkv", frame_times(Fraction(25), False), synthetic.make_clicks(at, 4), sound="pcm_s16le"
     )
     data = whole.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])

@@ -111,7 +111,7 @@ def test_a_name_like_a_protocol_is_a_file(tmp_path, monkeypatch):
         Path(name).write_bytes(data)
         means, broken = read(name)
         assert (len(means), broken) == (4, None), name
-        assert video.stated_frames(Path(name)) == 4
+        assert video.read_frame_count(Path(name)) == 4
         assert timestamps.read_frame_times(Path(name), 4)[1][3] == pytest.approx(3 / 25)
         assert len(timestamps.picture_times(Path(name))) == 4
 
@@ -134,7 +134,7 @@ def test_thumbnails_and_covers_are_not_the_film(tmp_path):
         means, broken = read(path)
         assert (len(means), broken) == (12, None), name
         np.testing.assert_allclose(means, range(40, 100, 5), atol=4)
-        assert video.stated_frames(path) == len(timestamps.read_frame_times(path, 12)[1]) == 12
+        assert video.read_frame_count(path) == len(timestamps.read_frame_times(path, 12)[1]) == 12
         assert len(timestamps.picture_times(path)) == 12
 
 

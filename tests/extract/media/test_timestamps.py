@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from extract.media import timestamps, video
-from extract.media.timestamps import decoded_times, picture_times
+from extract.media.timestamps import decode_times, picture_times
 
 MPEGTS_PACKET = 188
 
@@ -50,7 +50,7 @@ def packets_of(path):
 def stated(path):
     container, stream = opened(path)
     with container:
-        return timestamps.stated_times(container, stream)
+        return timestamps.read_stated_times(container, stream)
 
 
 OPEN = "open-gop=1:keyint=26:min-keyint=1:scenecut=0:b-adapt=0:bframes=3"
@@ -69,7 +69,7 @@ HEVC = {"preset": "ultrafast", "x265-params": f"{OPEN}:log-level=0"}
 )
 def test_packets_of_whole_streams_are_trusted_and_right(tmp_path, name, codec, options):
     path = write(tmp_path / name, codec, **options)
-    for found in (stated(path), decoded_times(path), picture_times(path)):
+    for found in (stated(path), decode_times(path), picture_times(path)):
         np.testing.assert_allclose(found, np.arange(100) / 25, atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_pictures_of_two_fields_are_decoded(tmp_path):
 
 def test_packets_that_the_decoder_contradicts_are_not_trusted(tmp_path, monkeypatch):
     path = write(tmp_path / "v.mp4", "libx264")
-    monkeypatch.setattr(timestamps, "stated_times", lambda container, stream: np.arange(200) / 50)
+    monkeypatch.setattr(timestamps, "read_stated_times", lambda container, stream: np.arange(200) / 50)
     np.testing.assert_allclose(picture_times(path), np.arange(100) / 25, atol=1e-6)
 
 

@@ -169,10 +169,10 @@ def test_memory_holds_one_frame_at_a_time(tmp_path):
 
 
 def test_stated_frames_are_about_right_and_never_fail(tmp_path):
-    assert video.stated_frames(encode(tmp_path / "a.mp4", greys(48))) == 48
-    assert abs(video.stated_frames(encode(tmp_path / "a.webm", greys(48), "libvpx")) - 48) <= 1
+    assert video.read_frame_count(encode(tmp_path / "a.mp4", greys(48))) == 48
+    assert abs(video.read_frame_count(encode(tmp_path / "a.webm", greys(48), "libvpx")) - 48) <= 1
     (tmp_path / "b.mp4").write_bytes(b"x")
-    assert video.stated_frames(tmp_path / "b.mp4") == 0
+    assert video.read_frame_count(tmp_path / "b.mp4") == 0
 
 
 def test_files_are_listed_by_name_and_strangers_left_out_with_one_warning(tmp_path, capsys):

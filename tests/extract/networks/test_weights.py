@@ -84,10 +84,10 @@ def test_every_file_that_is_missing_is_named_and_where_to_say_where_they_are(sou
     path.unlink()
     rows = [row, replace(NETWORKS["enet_b2_8"], url=path.as_uri()), NETWORKS["demo_enet"]]
     with pytest.raises(InputError) as raised:
-        weights.need(rows, tmp_path / "given")
+        weights.fetch_missing(rows, tmp_path / "given")
     said = str(raised.value)
     assert f"missing, too: {weights.cache() / 'enet_b2_8.onnx'}" in said and "demo_enet" not in said
     assert (
         "(features.weights)" in said and f"{tmp_path / 'given'} (features.weights) has no enet_b0_8_va_mtl.onnx" in said
     )
-    weights.need([NETWORKS["demo_enet"]], None)
+    weights.fetch_missing([NETWORKS["demo_enet"]], None)

@@ -238,7 +238,7 @@ def test_unreadable_pictures_are_named_left_out_and_counted(tmp_path, capsys):
     found = json.loads(said.out)
     assert found["unreadable"] == 4 and Path(found["section"]).is_file() and Path(found["report"]).is_file()
     assert all(str(path) in said.err for path in broken) and "4 pictures could not be read" in said.err
-    assert pictures.were_mended(tmp_path / "w" / "networks" / "m") is False
+    assert pictures.has_mended_pictures(tmp_path / "w" / "networks" / "m") is False
     assert run_command("--frames", tmp_path / "frames", "--work", tmp_path / "w") == 1
     shown = capsys.readouterr().out
     assert "by the mean picture: " in shown and "m.toml" in shown

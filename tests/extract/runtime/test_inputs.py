@@ -29,7 +29,7 @@ def test_what_is_no_file_is_said_and_never_opened(tmp_path):
 
 def test_need_ends_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"x: no such file; make it$"):
-        inputs.need(tmp_path / "x", advice="make it")
+        inputs.require_file(tmp_path / "x", advice="make it")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])

@@ -49,10 +49,10 @@ def test_moments_are_those_of_the_powered_columns():
 
 def test_columns_beside_an_embedding_come_out_larger_and_alone_they_do_not():
     some = rows(("logits", "embedding"))
-    found = scaling.block_scales(some, scaling.BlockScales.alike(4))
+    found = scaling.block_scales(some, scaling.BlockScales.same(4))
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.where(scaling.embedding_columns(some), 1, 4))
-    assert (scaling.block_scales(rows(("logits",)), scaling.BlockScales.alike(4)) == 1).all()
+    assert (scaling.block_scales(rows(("logits",)), scaling.BlockScales.same(4)) == 1).all()
 
 
 @pytest.mark.parametrize("kinds", [("logits", "embedding"), ("embedding",), ("logits",)])

@@ -30,13 +30,13 @@ def contents(work: Path) -> dict[str, bytes]:
 
 
 def test_states_are_autoregressive_around_a_videos_own_offset() -> None:
-    state, drive = bench_corpus.states(World.of(0), "some", 40_000)
+    state, drive = bench_corpus.states(World.from_seed(0), "some", 40_000)
     centred = state - state.mean(0)
     np.testing.assert_allclose(centred.std(0), 1, atol=0.15)
     follows = (centred[1:] * centred[:-1]).mean(0) / centred.var(0)
     np.testing.assert_allclose(follows, bench_corpus.MEMORY, atol=0.01)
     assert drive.shape == (40_000, 12)
-    other, _ = bench_corpus.states(World.of(0), "other", 100)
+    other, _ = bench_corpus.states(World.from_seed(0), "other", 100)
     assert not np.array_equal(other, state[:100])
 
 

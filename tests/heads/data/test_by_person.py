@@ -58,7 +58,7 @@ def test_dev_slices_and_those_inside_folds_hold_whole_people(tiny: Corpus) -> No
         for held in tune_trial.folds(annotations, AU, 3, seed, PEOPLE):
             out = np.isin(ready.labelled.rows.videos, held)
             assert not {PEOPLE.get(v) for v in held} & {PEOPLE[v] for v in PEOPLE if v not in held}
-            some.append(ready.within(~out).part)
+            some.append(ready.restrict_to(~out).part)
         for part in some:
             assert len(part.dev) and not who(part.train) & who(part.dev)
     alone = prepared(tiny, None)
@@ -199,7 +199,7 @@ def test_heads_are_made_anew_where_people_change_and_only_then(
     refit = marks(PEOPLE | {"v0": "Zoe", "v1": "Zoe"}, "heads.au.lightgbm.refit_val=true")
     assert marks(PEOPLE | {"v0": "Zoe", "v1": "Yan"}, "heads.au.lightgbm.refit_val=true") != refit
     job = jobs[0]
-    assert Job.of(json.loads(json.dumps(job.as_json()))) == job and job.people.groups is not None
+    assert Job.from_json(json.loads(json.dumps(job.as_json()))) == job and job.people.groups is not None
     assert marks(None) == plain and all(job.people.groups is None for job in jobs)
 
 

@@ -92,7 +92,7 @@ def test_columns_of_a_frame_are_those_of_a_video_that_ends_there(
 ) -> None:
     sources = (Source("one", ("logits",), ("embedding",)), Source("two", ("embedding",)))
     head = model(write(tmp_path / "whole", FRAMES), given, tables, sources)
-    memory = causal.needed_memory([head])
+    memory = causal.create_memory([head])
     for count, frame in enumerate(FRAMES, 1):
         memory.add(frame, features(frame))
         now = causal.predict_last(head, memory, CLASSES)
@@ -130,7 +130,7 @@ def test_after_thinning_what_is_relative_is_still_close_to_the_whole_recording(t
 def test_an_optional_network_that_a_stream_lacks_is_absent_as_in_a_video_without(tmp_path: Path) -> None:
     sources = (Source("one", ("logits",)), Source("two", ("embedding",), optional=True))
     head = model(write(tmp_path / "whole", [1, 2]), {}, [], sources)
-    memory = causal.needed_memory([head])
+    memory = causal.create_memory([head])
     memory.add(1, {"one": features(1)["one"]})
     np.testing.assert_allclose(
         causal.predict_last(head, memory, CLASSES), [*features(1)["one"]["logits"], 0, 0, 0, 0, 0], rtol=1e-6

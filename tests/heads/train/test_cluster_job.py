@@ -73,7 +73,7 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
     jobs = [job(tmp_path, "boosted", "lightgbm"), job(tmp_path, "deep", "sequence")]
 
     def finish(one) -> None:
-        told = Job.of(json.loads(one.stdin))
+        told = Job.from_json(json.loads(one.stdin))
         run_folder.begin(told.folder)
         run_folder.finish(told.folder, told.mark, {}, [])
 
@@ -84,7 +84,7 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
     assert [one.name for one in machines.sent] == ["head-au-boosted", "head-au-deep"]
     assert [one.needs.gpu for one in machines.sent] == [False, True]
     for one, ours in zip(machines.sent, jobs, strict=True):
-        told = Job.of(json.loads(one.stdin))
+        told = Job.from_json(json.loads(one.stdin))
         assert told.paths == TaskPaths(train=tmp_path / "annotations" / "train", val=tmp_path / "annotations" / "val")
         assert told.mark == ours.mark and told.settings == ours.settings and told.sources == ours.sources
         assert "CUDA_VISIBLE_DEVICES" not in one.environment and one.environment["PYTHONHASHSEED"] == "0"

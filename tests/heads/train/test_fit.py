@@ -66,7 +66,12 @@ def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) 
 
 def test_slices_are_views(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
-    parts = (prepared.part.train, prepared.part.dev, prepared.part.both, prepared.within(np.arange(6) < 4).part.train)
+    parts = (
+        prepared.part.train,
+        prepared.part.dev,
+        prepared.part.both,
+        prepared.restrict_to(np.arange(6) < 4).part.train,
+    )
     for part in parts:
         for block, whole in zip(part.rows.blocks, prepared.labelled.rows.blocks, strict=True):
             assert block.values is whole.values or block.kind == temporal.KIND
@@ -113,7 +118,7 @@ def test_other_videos_get_the_same_columns(tiny: Corpus) -> None:
 def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES, seed=3)
     inside = np.array([True, True, False, True, False, True])
-    fold = prepared.within(inside)
+    fold = prepared.restrict_to(inside)
     videos = [name for name, some in zip(prepared.labelled.rows.videos, inside, strict=True) if some]
     alone = fit.prepare_train(
         tiny.work,
@@ -154,7 +159,7 @@ def test_nothing_labelled_is_said(tiny: Corpus) -> None:
     with pytest.raises(InputError, match="none of its annotated frames has features of one"):
         fit.prepare_train(tiny.work, PLAIN, settings(), unknown, VA)
     with pytest.raises(InputError, match="none of its annotated frames"):
-        prepare(tiny).within(np.zeros(6, bool))
+        prepare(tiny).restrict_to(np.zeros(6, bool))
 
 
 def test_official_scores_of_raw_scores() -> None:

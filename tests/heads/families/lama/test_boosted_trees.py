@@ -25,7 +25,7 @@ def booster(objective: str, columns: int = 5, rounds: int = 12, n: int = 600, **
 @pytest.mark.parametrize("leaves", [2, 7, 16])
 def test_scores_are_lightgbms_to_the_bit(objective: str, leaves: int) -> None:
     trained, x = booster(objective, num_leaves=leaves)
-    forest = Forest.of(trained.model_to_string())
+    forest = Forest.from_text(trained.model_to_string())
     assert forest is not None
     rng = np.random.default_rng(1)
     on_thresholds = rng.choice(forest.thresholds, (300, x.shape[1])).astype(np.float32)
@@ -36,14 +36,14 @@ def test_scores_are_lightgbms_to_the_bit(objective: str, leaves: int) -> None:
 
 def test_early_stopped_boosters_and_columns_that_no_tree_uses() -> None:
     trained, x = booster("binary", columns=8, rounds=30, feature_fraction=0.3)
-    forest = Forest.of(trained.model_to_string(num_iteration=2))
+    forest = Forest.from_text(trained.model_to_string(num_iteration=2))
     assert forest is not None and len(forest.columns) < 8 and len(forest.leaves) == 2
     np.testing.assert_array_equal(forest.raw(x)[:, 0], trained.predict(x, raw_score=True, num_iteration=2))
 
 
 def test_trees_without_a_split_are_constants() -> None:
     trained, x = booster("regression", min_data_in_leaf=600)
-    forest = Forest.of(trained.model_to_string())
+    forest = Forest.from_text(trained.model_to_string())
     assert forest is not None and not len(forest.columns)
     np.testing.assert_array_equal(forest.raw(x)[:, 0], trained.predict(x, raw_score=True))
 
@@ -53,7 +53,7 @@ def test_trees_without_a_split_are_constants() -> None:
 )
 def test_other_kinds_of_trees_are_not_taken(more: dict[str, Any]) -> None:
     trained, _ = booster("regression", **more)
-    assert Forest.of(trained.model_to_string()) is None
+    assert Forest.from_text(trained.model_to_string()) is None
 
 
 def test_categories_are_not_taken() -> None:
@@ -61,12 +61,12 @@ def test_categories_are_not_taken() -> None:
     x = rng.integers(0, 9, (600, 1)).astype(np.float32)
     data = lightgbm.Dataset(x, np.isin(x[:, 0], [1, 4, 8]) + rng.normal(size=600), categorical_feature=[0])
     trained = lightgbm.train({"verbosity": -1, "num_threads": 1}, data, 3)
-    assert Forest.of(trained.model_to_string()) is None
+    assert Forest.from_text(trained.model_to_string()) is None
 
 
 def test_too_few_columns_are_an_error_not_a_read_past_the_end() -> None:
     trained, x = booster("binary")
-    forest = Forest.of(trained.model_to_string())
+    forest = Forest.from_text(trained.model_to_string())
     assert forest is not None
     with pytest.raises(IndexError, match="look at column 4 of 2"):
         forest.raw(x[:, :2])

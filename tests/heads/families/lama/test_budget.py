@@ -84,12 +84,14 @@ def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
 
 def test_what_is_kept_free_for_predicting_grows_on_a_busy_machine_and_is_never_most_of_the_limit() -> None:
     plan = lama_plan.Plan([9000], predicting=10.0, taken=12.0)
-    assert plan.kept(60, took=3.0, threads=1) == 10.0
-    assert plan.kept(60, took=3.0, threads=2) == 5.0
+    assert plan.reserve_prediction(60, took=3.0, threads=1) == 10.0
+    assert plan.reserve_prediction(60, took=3.0, threads=2) == 5.0
     quick = lama_plan.QUICK_START + 12.0 / 2
-    assert plan.kept(60, took=3 * quick, threads=2) == pytest.approx(15.0)
-    assert plan.kept(60, took=50 * quick, threads=2) == lama_plan.MOST_FOR_PREDICTING * 60
-    assert lama_plan.Plan([9000], 10.0).kept(60, took=50.0, threads=2) == 5.0, "what it should have taken is not known"
+    assert plan.reserve_prediction(60, took=3 * quick, threads=2) == pytest.approx(15.0)
+    assert plan.reserve_prediction(60, took=50 * quick, threads=2) == lama_plan.MOST_FOR_PREDICTING * 60
+    assert lama_plan.Plan([9000], 10.0).reserve_prediction(60, took=50.0, threads=2) == 5.0, (
+        "what it should have taken is not known"
+    )
 
 
 def test_by_the_clock_rows_double_as_long_as_there_is_time() -> None:

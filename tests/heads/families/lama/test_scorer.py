@@ -190,7 +190,7 @@ def test_no_file_of_catboost_or_xgboost_is_opened_to_predict(library: str, monke
     else:
         model = module.train({"objective": "binary:logistic", "nthread": 1}, module.DMatrix(given.x, given.label), 9)
         expected = model.predict(module.DMatrix(unseen()))
-    part = lama_scorer.TreeSums.of([0, 1, 2, 3], library, "binary", [model])
+    part = lama_scorer.TreeSums.from_models([0, 1, 2, 3], library, "binary", [model])
     text = json.dumps([{"kind": "sums", "share": 1.0, **vars(part)}]).encode()
     monkeypatch.setitem(sys.modules, module.__name__, None)
     found = lama_scorer.loads(text)(unseen())[:, 0]

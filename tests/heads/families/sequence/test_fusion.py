@@ -152,7 +152,7 @@ def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: 
     sources = (Source("one", ("embedding",)), Source("two", ("embedding",), optional=True))
     asked = settings(optional=["two"], temporal=temporal, epochs=1)
     prepared = fit.prepare_train(corpus.work, sources, asked, annotations, TASKS["au"])
-    fold = prepared.within(np.arange(6) != 3)
+    fold = prepared.restrict_to(np.arange(6) != 3)
     assert fold.labelled.rows.columns == prepared.labelled.rows.columns
     assert len(prepared.labelled.rows.columns) == 12 + 12 + 1 + 2 + 2
     model, facts, _ = fit.fit(fold, fold.part, 0)
