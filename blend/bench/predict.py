@@ -25,6 +25,7 @@ from blend.predict import trained
 from blend.predict.trained import MODEL
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import Failed
+from extract.runtime.memory import Peak
 from extract.runtime.process import python_path
 
 RATE, WIDTH, HEIGHT = 25, 320, 240
@@ -34,14 +35,12 @@ SIDE = 112
 VIDEO = "demo-01"
 
 
-def main(blends: list[Path], minutes: float, detector: Path | None, scratch: Path | None = None) -> dict[str, Any]:
+def main(blends: list[Path], minutes: float, detector: Path | None) -> dict[str, Any]:
     """Make the video, predict it in a process of its own, look at its memory. Returns figures: frames, seconds, the
     peak in 10^9 bytes, the sizes of what came out in bytes, and the part of the time that hashing the models takes.
     Raises Failed where predicting fails.
     """
-    from extract.runtime.memory import Peak
-
-    with tempfile.TemporaryDirectory(dir=scratch) as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frames = round(60 * minutes * RATE)
         make(folder / "long.mp4", frames)
