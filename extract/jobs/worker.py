@@ -70,8 +70,8 @@ def run(job: dict[str, Any], expected: dict[str, Any], topic: str) -> dict[str, 
     """Run a job's process to its end; what it says on stdout, one JSON object a line, goes to the topic.
 
     `job` is `extract.jobs.job.Job.as_message`. Returns `worker`, `address`, `host`, and either `seconds`, `code`, the
-    `tail` of the log and the `last` news, told to the topic, too, or `refused` with the reason. Where the client has given the
-    job up, or this worker closes, the process is ended: then there is `unwanted`, and no word to the topic.
+    `tail` of the log and the `last` news, told to the topic, too, or `refused` with the reason. Where the client has
+    given the job up, or this worker closes, the process is ended: then there is `unwanted`, and no word to the topic.
     """
     from distributed import get_worker
 
