@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.bench.fixtures import NETWORK, make_crops, random_network
+from extract.engines import onnx_session
+from extract.engines.graph import Outputs
+from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
+from extract.engines.openvino_engine import OpenVinoEngine
 from extract.features import pipeline, store
+from extract.media import images
 from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD
+from extract.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,16 +42,28 @@ WAYS = {
     "d": "our engine alone, ready pixels",
 }
 Way = Callable[[], object]
+OPERATIONS = 2 * 0.39e9
+"""Of one picture of 224 pixels: a multiply and an add for each of 0.39 billion (Tan and Le, "EfficientNet", 2019)."""
+CORES_OF_PROCESSOR = 128
+"""Float32 units of a multiprocessor: NVIDIA's compute capability 8.6, 8.9 and 9.0."""
+COMPARED = 100
+"""Pictures on which two engines' outputs are compared."""
 
 
-def main(pictures: int = 512, repeats: int = 5, seed: int = 0) -> dict[str, float]:
+def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cpu") -> dict[str, float]:
     """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c); under
     "checking" the part of (c)'s time that hashing takes, when written and when read.
+
+    With `device` "cuda", ours runs there: "difference" is then the largest of its outputs from the CPU engine's, in
+    units of the largest output, and "peak" the part of the GPU's float32 operations that (d) uses. Raises InputError
+    where there is no GPU that ONNX Runtime can use.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = make_crops(folder / "crops" / "video", pictures, seed)
-        ways = _ways(folder, job)
+        module, file = random_network(folder, 0)
+        engine = create_engine(file, device)
+        ways = _ways(job, module, file, engine, folder)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for round_ in range(repeats + 1):
             for way, run in ways.items():
@@ -56,23 +74,54 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0) -> dict[str, floa
         made = store.read(folder / STORE)
         arrays = [made.frame, *(getattr(made, kind) for kind in made.has())]
         hashing = statistics.median(timeit.repeat(lambda: [*map(store.array_hash, arrays)], number=1, repeat=9))
+        difference = compare_engines(create_engine(file, "cpu"), engine, job) if device == "cuda" else None
     took = {way: statistics.median(values) for way, values in seconds.items()}
     rates = {way: pictures / median for way, median in took.items()}
     return (
         rates
         | {f"c/{way}": rates["c"] / rates[way] for way in rates if way != "c"}
         | {"checking": 2 * hashing / took["c"]}
+        | ({"difference": difference} if difference is not None else {})
+        | ({"peak": rates["d"] * OPERATIONS / most} if device == "cuda" and (most := find_peak()) else {})
     )
 
 
-def _ways(folder: Path, job: pipeline.Job) -> dict[str, Way]:
-    from extract.engines.openvino_engine import OpenVinoEngine
-    from extract.media.images import read
+def create_engine(file: Path, device: str) -> pipeline.Engine:
+    """Our engine of a device, "cpu" or "cuda". Raises InputError for another one, or a GPU that cannot be used."""
+    if device == "cpu":
+        return OpenVinoEngine(file, NETWORK)
+    if device != "cuda" or onnx_session.find_device() != "cuda":
+        what = "no such device" if device != "cuda" else "ONNX Runtime finds no GPU that it can use"
+        raise InputError(f"--device {device}: {what}; expected cpu, or cuda where there is one")
+    return OnnxRuntimeEngine(file, NETWORK, "fp32", "cuda")
 
-    module, file = random_network(folder, 0)
+
+def compare_engines(one: pipeline.Engine, other: pipeline.Engine, job: pipeline.Job) -> float:
+    """The largest difference of two engines' outputs on some pictures, in units of the largest output."""
+    results: dict[pipeline.Engine, list[Outputs]] = {one: [], other: []}
+    for name in job.frames.names[:COMPARED]:
+        picture = images.read(job.folder / name, NETWORK.size, NETWORK.colour)
+        for engine, rows in results.items():  # one at a time: results come in any order
+            engine.begin_video()
+            engine.submit(picture, rows.append)
+            engine.flush()
+    pairs = [(a[kind], b[kind]) for a, b in zip(*results.values(), strict=True) for kind in a]
+    return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12)) for a, b in pairs)
+
+
+def find_peak() -> float:
+    """Float32 operations that the first GPU can do per second; 0 where torch does not tell."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0.0
+    facts = torch.cuda.get_device_properties(0)
+    return 2.0 * CORES_OF_PROCESSOR * facts.multi_processor_count * getattr(facts, "clock_rate", 0) * 1000
+
+
+def _ways(job: pipeline.Job, module: Any, file: Path, engine: pipeline.Engine, folder: Path) -> dict[str, Way]:
     paths = [job.folder / name for name in job.frames.names]
-    engine = OpenVinoEngine(file, NETWORK)
-    ready = [read(path, NETWORK.size, NETWORK.colour) for path in paths]
+    ready = [images.read(path, NETWORK.size, NETWORK.colour) for path in paths]
 
     def ours() -> None:
         def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:

@@ -46,8 +46,6 @@ FORMAT = 2
 """Of bench.json: figures of another one are measured again."""
 TREES = 20
 """Of lightgbm per unit, at most."""
-LEAST_RATIO, MOST_GB, MOST_OVER = 0.7, {"mlp": 8.0, "lightgbm": 10.0}, 1.2
-"""What is asked of the heads: rows/s beside bare `model.fit`, memory in GB, seconds beside the time limit."""
 
 
 def main(

@@ -44,7 +44,7 @@ def test_every_part_runs_and_is_a_row_of_the_table():
     found = __main__.main(("va", "write"), None, scale=0.01, rounds=3, seed=1)
     rows = __main__.rows(found)
     assert [row[0].split(":")[0] for row in rows] == ["va", "va", "au", "memory, at most (va)"]
-    assert "times" in rows[0][3] and all(len(row) == 4 for row in rows)
+    assert "times" in rows[0][2] and all(len(row) == 3 for row in rows)
     assert found["va"]["times_faster"] == pytest.approx(found["va"]["reference_ms"] / found["va"]["ms"])
     assert found["va"]["gigabytes"] > 0 and found["write"]["pictures"] == round(0.01 * 729_736)
 
@@ -57,7 +57,7 @@ def test_the_search_is_timed_until_params_are_written(monkeypatch):
     assert 0 < found["checking_seconds"] < 0.02 * found["report_seconds"]
     assert 0 < found["search_seconds"] < found["seconds"] < found["report_seconds"]
     rows = __main__.rows({"search": found})
-    assert [row[2] for row in rows] == ["<= 30 s", "", "< 2%", "< 3 GB"] and "40 trials" in rows[0][0]
+    assert len(rows) == 4 and rows[2][2].endswith("of these seconds") and "40 trials" in rows[0][0]
 
 
 def test_what_it_cannot_measure_is_one_line(tmp_path):

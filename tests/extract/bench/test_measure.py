@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from extract.bench import fixtures, measure
+from extract.runtime.errors import InputError
 
 
 @pytest.mark.slow
@@ -17,3 +20,35 @@ def test_the_generated_crops_are_the_same_every_time(tmp_path):
     for name in ("one", "two"):
         fixtures.make_crops(tmp_path / name, 2, seed=3)
     assert (tmp_path / "one" / "00002.jpg").read_bytes() == (tmp_path / "two" / "00002.jpg").read_bytes()
+
+
+def test_a_device_that_is_none_or_not_here_is_one_line(monkeypatch):
+    monkeypatch.setattr(measure.onnx_session, "find_device", lambda: "cpu")
+    for device, said in (("tpu", "no such device"), ("cuda", "ONNX Runtime finds no GPU that it can use")):
+        with pytest.raises(InputError, match=f"^--device {device}: {said}; expected cpu, or cuda where there is one$"):
+            measure.create_engine(Path("none"), device)
+
+
+def test_two_engines_agree_or_the_difference_is_told(tmp_path, monkeypatch):
+    """The GPU's engine on ONNX Runtime's CPU provider: a GPU is not needed to compare."""
+    pytest.importorskip("onnxruntime", reason="the extra [gpu]")
+    monkeypatch.setattr(measure.onnx_session, "find_device", lambda: "cuda")
+    monkeypatch.setitem(measure.onnx_session.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(measure.OnnxRuntimeEngine, "__init__", on_cpu(measure.OnnxRuntimeEngine.__init__))
+    job = fixtures.make_crops(tmp_path / "video", 3, seed=3)
+    _, file = fixtures.random_network(tmp_path, 0)
+    one, other = (measure.create_engine(file, device) for device in ("cpu", "cuda"))
+    assert 0 < measure.compare_engines(one, other, job) < 1e-4
+    assert measure.compare_engines(one, measure.create_engine(file, "cpu"), job) == 0
+    changed = replaced_head(tmp_path, 1)
+    assert measure.compare_engines(one, measure.create_engine(changed, "cpu"), job) > 1e-2
+
+
+def on_cpu(init):
+    return lambda self, path, network, precision, device: init(self, path, network, precision, "cpu")
+
+
+def replaced_head(folder: Path, seed: int) -> Path:
+    """The network of another seed."""
+    (folder / "other").mkdir()
+    return fixtures.random_network(folder / "other", seed)[1]

@@ -37,4 +37,4 @@ def test_figures_for_people() -> None:
     assert rows["GPU: an epoch of 1,000,000 rows, a look at dev"] == "81 s, 3 s"
     assert rows["GPU: rows/s of processor time"] == "6,789"
     assert rows["GPU: a run of 20 epochs would take"] == "28 min"
-    assert rows["GPU: memory of all processes (asked for: under 6 GB)"] == "not known here"
+    assert rows["GPU: memory of all processes"] == "not known here"
