@@ -41,8 +41,7 @@ def main(
         environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)}
         measured, gigabytes = run_child(f"sequence, {device}", ["-c", CHILD, str(work), device], environment)
         results[device] = measured and measured | {"gigabytes": gigabytes}
-        if measured is not None:
-            run_folder.write_json(work / "bench_sequence.json", results)
+        run_folder.write_json(work / "bench_sequence.json", results)
     return results
 
 
