@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces.tracking import MEMORY
+from extract.faces.steady_boxes import MEMORY
 from extract.media.live import LiveFrame, LiveVideo, is_stream
 from extract.runtime.errors import InputError, hide_password
 

@@ -17,8 +17,8 @@ import typer
 from numpy.typing import NDArray
 
 from extract.bench import crowd
+from extract.faces.steady_boxes import Follower, overlaps
 from extract.faces.tracker import NOBODY, Tracker
-from extract.faces.tracking import Follower, overlaps
 from extract.runtime import cli, errors
 
 Frame = tuple[NDArray[np.int64], NDArray[np.float64]]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces import tracking
+from extract.faces import steady_boxes
 from extract.faces.detector import Detect
 from extract.faces.people import PeopleFollower, PeopleOptions, Sighting, measure_sharpness
 from extract.media import video
@@ -56,7 +56,7 @@ def crop_video(
     None), and everybody's boxes by frame. Of a file that changes meanwhile no frame counts as read: boxes and frames
     may not belong together. Raises OSError where the folders cannot be written.
     """
-    follower, width, people = tracking.Follower(), 0, list[Boxes]()
+    follower, width, people = steady_boxes.Follower(), 0, list[Boxes]()
 
     def add(frame: int, pixels: NDArray[np.uint8]) -> None:
         nonlocal width
@@ -64,7 +64,7 @@ def crop_video(
         width = pixels.shape[1]
 
     def choose() -> dict[Path, Boxes]:
-        people.extend(tracking.choose(follower.tracks(), len(folders), width))
+        people.extend(steady_boxes.choose(follower.tracks(), len(folders), width))
         return dict(zip(folders, people, strict=True))
 
     return _make(file, add, choose, size, advance), people

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces import tracking
+from extract.faces import steady_boxes
 from extract.networks import weights
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
@@ -42,7 +42,7 @@ def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
     path = path or weights.find(DETECTOR)
     weights.verify(path, DETECTOR)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 notes a default it ignores
-    model = cv2.FaceDetectorYN.create(str(path), "", (DETECT_SIDE, DETECT_SIDE), tracking.KEEP_SCORE, 0.3, 500)
+    model = cv2.FaceDetectorYN.create(str(path), "", (DETECT_SIDE, DETECT_SIDE), steady_boxes.KEEP_SCORE, 0.3, 500)
     cv2.utils.logging.setLogLevel(level)
 
     def detect(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

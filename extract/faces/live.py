@@ -11,12 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces import tracking
+from extract.faces import steady_boxes
+from extract.faces.steady_boxes import MEMORY, SIZE_SIGMA, START_SCORE, Track
 from extract.faces.tracker import Tracker
-from extract.faces.tracking import MEMORY, SIZE_SIGMA, START_SCORE, Track
 
 REACH = round(4 * SIZE_SIGMA)
-"""Frames back that a box is smoothed over, as `tracking.smooth` cuts its kernel off."""
+"""Frames back that a box is smoothed over, as `steady_boxes.smooth` cuts its kernel off."""
 Face = tuple[int, NDArray[np.float64]]
 """A person's number, from 1, and the smoothed box [4] in the frame: x, y, width, height in pixels."""
 
@@ -50,7 +50,7 @@ class RecentBoxes:
         self._frames, self._boxes = [*self._frames, frame], [*self._boxes, box]
         while self._frames[0] < frame - REACH:
             del self._frames[0], self._boxes[0]
-        return tracking.smooth(Track(np.array(self._frames), np.array(self._boxes)))[-1]
+        return steady_boxes.smooth(Track(np.array(self._frames), np.array(self._boxes)))[-1]
 
 
 class LargestFace:
@@ -65,7 +65,7 @@ class LargestFace:
 
     def update(self, frame: int, detections: NDArray[np.float64], pixels: NDArray[np.uint8]) -> list[Face]:
         """As `FaceFollower.update`; no face or one."""
-        detections = detections[detections[:, 4] >= tracking.KEEP_SCORE]
+        detections = detections[detections[:, 4] >= steady_boxes.KEEP_SCORE]
         if self._person is not None and frame - self._person.frame > MEMORY and self._missed >= 2:
             self._person = None
         row = _largest(detections) if self._person is None else _same(self._person.box, detections)
@@ -82,7 +82,7 @@ def _same(box: NDArray[np.float64], detections: NDArray[np.float64]) -> int | No
     """Which detection is the person who was at `box`."""
     if not len(detections):
         return None
-    closeness = tracking.closeness(box[None], detections[:, :4])[0]
+    closeness = steady_boxes.closeness(box[None], detections[:, :4])[0]
     return int(closeness.argmax()) if closeness.max() > 0 else None
 
 

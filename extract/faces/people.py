@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces import tracking
+from extract.faces import steady_boxes
+from extract.faces.steady_boxes import KEEP_SCORE, SHORTEST, START_SCORE, Track
 from extract.faces.tracker import MIN_SIZE, Person, Tracker
-from extract.faces.tracking import KEEP_SCORE, SHORTEST, START_SCORE, Track
 from extract.runtime.errors import InputError
 
 MOST = 100
@@ -91,7 +91,7 @@ class PeopleFollower:
                 continue
             for frame in track.frame[free]:
                 taken[int(frame)] = taken.get(int(frame), 0) + 1
-            box, score, roll = tracking.smooth(track), values[:, 0], measure_roll(values[:, 1:])
+            box, score, roll = steady_boxes.smooth(track), values[:, 0], measure_roll(values[:, 1:])
             results.append(Sighting(track.frame[free], box[free], *(v[free].astype(np.float32) for v in (score, roll))))
         return sorted(results, key=lambda person: (person.frame[0], person.box[0, 0]))
 

@@ -12,7 +12,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces.tracking import KEEP_SCORE, NEAR, OVERLAP, SHORTEST, START_SCORE, distances, overlaps
+from extract.faces.steady_boxes import KEEP_SCORE, NEAR, OVERLAP, SHORTEST, START_SCORE, distances, overlaps
 
 MIN_SIZE = 30.0
 """Pixels of a face's box (root of its area) from which it is looked at: smaller ones say little about affect."""

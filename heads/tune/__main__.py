@@ -16,6 +16,7 @@ from extract.runtime.errors import InputError, did_you_mean
 from heads import config as heads_config
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.config import Config
+from heads.tune import retry
 from heads.tune import study as tune_study
 from heads.tune import trial as tune_trial
 from heads.tune.search import FOLDS, HEARTBEAT, SearchRequest, SearchResult, main
@@ -111,8 +112,8 @@ def _print(result: SearchResult, search: SearchRequest) -> None:
         out.print(f"{best.value:.4f} {score_of}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"best config: {result.folder / heads_config.BEST}", soft_wrap=True)
     out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
-    if given_up := tune_study.list_given_up(result.trials):
-        out.print(f"{given_up} draws ended their process {tune_study.MOST_ATTEMPTS} times and were given up")
+    if given_up := retry.list_given_up(result.trials):
+        out.print(f"{given_up} draws ended their process {retry.MOST_ATTEMPTS} times and were given up")
     if len(finished) < search.trials:
         out.print("the same command goes on from there")
 

@@ -21,6 +21,7 @@ import numpy as np
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import fingerprint
 from heads.search_space import Leaf
+from heads.tune import retry
 from heads.tune import storage as tune_storage
 from heads.tune.storage import Guard, retry_locked
 
@@ -31,12 +32,10 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """User attribute of a study: what decides its scores."""
-WORKER, RETRY_OF, ATTEMPT, ERROR, FREED = "worker", "retry_of", "attempt", "error", "freed"
-"""User attributes of trials."""
+WORKER = "worker"
+"""User attribute of a trial that was begun."""
 HASH = "hash"
 """User attribute of a finished trial: of all that it says, so that what is changed in the storage is not believed."""
-MOST_ATTEMPTS = 5
-"""Parameters whose process died so often (too little memory, mostly) are not tried again."""
 STARTUP_TRIALS = 5
 """Trials that must be complete before any is pruned."""
 
@@ -128,7 +127,7 @@ class Study:
             with self.guard():
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    optuna.storages.fail_stale_trials(self._optuna)  # those whose process is silent: see `list_lost`
+                    optuna.storages.fail_stale_trials(self._optuna)  # those whose process is silent: see `retry`
                 trials = self.trials()
                 finished = len(list_finished(trials))
                 running = sum(trial.state is TrialState.RUNNING for trial in trials)
@@ -150,12 +149,10 @@ class Study:
         """Create a waiting trial: its parameters and what it is about in one transaction."""
         from optuna.trial import TrialState, create_trial
 
-        if lost := list_lost(trials):
-            params = lost[0].params
-            freed = FREED in lost[0].user_attrs
-            about = {RETRY_OF: lost[0].number, ATTEMPT: lost[0].user_attrs.get(ATTEMPT, 1) + (not freed)}
+        if lost := retry.list_lost(trials):
+            params, about = lost[0].params, retry.describe(lost[0])
         else:
-            draws = sum(RETRY_OF not in trial.user_attrs for trial in trials)
+            draws = sum(retry.RETRY_OF not in trial.user_attrs for trial in trials)
             params = start if start is not None and draws == 0 else draw(trials, space, seed, draws)
             about = {}
         among = {leaf.key: leaf.distribution() for leaf in space}
@@ -201,7 +198,7 @@ class Study:
             return retry_locked(lambda: self.storage.get_trial(trial.id)).state is state  # perhaps our own lost answer
 
     def fail(self, trial: int, about: dict[str, Any]) -> None:
-        """Give a trial up, unless it is finished; `about` become user attributes, such as ERROR."""
+        """Give a trial up, unless it is finished; `about` become user attributes, such as retry.ERROR."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -220,7 +217,7 @@ class Study:
         """
         for trial in self.trials():
             if trial.state.name == "RUNNING" and worker in (None, trial.user_attrs.get(WORKER)):
-                self.fail(trial._trial_id, {FREED: "stopped"} if freed else {})
+                self.fail(trial._trial_id, {retry.FREED: "stopped"} if freed else {})
 
 
 def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: int) -> dict[str, Any]:
@@ -259,30 +256,6 @@ def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial with the highest score, the earlier of equals."""
     complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
     return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
-
-
-def list_dead(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that died on the way: no error of their own, and not retried yet."""
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-    dead = [t for t in trials if t.state.name == "FAIL" and ERROR not in t.user_attrs]
-    return [trial for trial in dead if trial.number not in retried]
-
-
-def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that are to be retried: they have not ended their process too often.
-
-    Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
-    transaction: killed before each of its five calls of the storage in turn, it lost the parameters in three, and the
-    next draw was another one. What is read off the trials anew at every claim cannot be lost. It also would count being
-    stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
-    """
-    attempts = ((trial, trial.user_attrs.get(ATTEMPT, 1)) for trial in list_dead(trials))
-    return [trial for trial, number in attempts if FREED in trial.user_attrs or number < MOST_ATTEMPTS]
-
-
-def list_given_up(trials: list[FrozenTrial]) -> int:
-    """How many draws ended their process too often to be retried."""
-    return len(list_dead(trials)) - len(list_lost(trials))
 
 
 def differences(there: Any, here: Any, key: str = "") -> list[str]:

@@ -36,7 +36,8 @@ from heads.data.table import Source
 from heads.train import fit
 from heads.train.fit import NothingToLearn, TrainData
 from heads.tune import trial as tune_trial
-from heads.tune.study import ERROR, FREED, ClaimedTrial, Study
+from heads.tune.retry import ERROR, FREED
+from heads.tune.study import ClaimedTrial, Study
 
 if TYPE_CHECKING:
     from optuna.trial import TrialState

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from extract.faces import live, tracking
+from extract.faces import live, steady_boxes
 from extract.faces.live import LargestFace, NumberedFaces
+from extract.faces.steady_boxes import Follower
 from extract.faces.tracker import Tracker
-from extract.faces.tracking import Follower
 
 PIXELS = np.zeros((9, 9, 3), np.uint8)
 
@@ -24,7 +24,7 @@ def test_each_box_is_the_last_one_of_a_film_that_ends_there():
     for frame, detection in enumerate(detections, 1):
         follower.add(frame, detection[None])
         [(number, box)] = person.update(frame, detection[None], PIXELS)
-        [whole] = tracking.choose(follower.tracks(), 1, 640)
+        [whole] = steady_boxes.choose(follower.tracks(), 1, 640)
         assert number == 1
         np.testing.assert_allclose(box, whole[frame], atol=1e-9)
     assert len(person._person._frames) <= live.REACH + 1, "memory is bounded"
@@ -38,9 +38,9 @@ def test_the_person_is_kept_beside_a_larger_one_until_gone_and_the_next_has_anot
     for frame in range(2, 10):
         [(number, box)] = person.update(frame, np.stack([large, small]), PIXELS)
         assert number == 1 and box[0] < 60
-    missed = [person.update(frame, large[None], PIXELS) for frame in range(10, 10 + tracking.MEMORY)]
-    assert missed == [[]] * tracking.MEMORY, "no box where the person is not seen"
-    [(number, box)] = person.update(10 + tracking.MEMORY, np.stack([small, large]), PIXELS)
+    missed = [person.update(frame, large[None], PIXELS) for frame in range(10, 10 + steady_boxes.MEMORY)]
+    assert missed == [[]] * steady_boxes.MEMORY, "no box where the person is not seen"
+    [(number, box)] = person.update(10 + steady_boxes.MEMORY, np.stack([small, large]), PIXELS)
     assert number == 2 and box[0] > 290, "the largest is next"
     assert person.update(40, np.empty((0, 5)), PIXELS) == []
 
@@ -48,9 +48,9 @@ def test_the_person_is_kept_beside_a_larger_one_until_gone_and_the_next_has_anot
 def test_a_person_back_within_the_memory_is_the_same():
     person, face = LargestFace(), moving(1)[0]
     assert person.update(1, face[None], PIXELS)[0][0] == 1
-    for frame in range(2, 1 + tracking.MEMORY):
+    for frame in range(2, 1 + steady_boxes.MEMORY):
         assert person.update(frame, np.empty((0, 5)), PIXELS) == []
-    assert person.update(1 + tracking.MEMORY, face[None], PIXELS)[0][0] == 1
+    assert person.update(1 + steady_boxes.MEMORY, face[None], PIXELS)[0][0] == 1
 
 
 @pytest.mark.parametrize("apart", [1, 7, 40])

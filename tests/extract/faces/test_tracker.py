@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from extract.faces import tracker as tracking
+from extract.faces.steady_boxes import KEEP_SCORE, SHORTEST
 from extract.faces.tracker import MEMORY, CutDetector, Tracker
-from extract.faces.tracking import KEEP_SCORE, SHORTEST
 
 
 def face(x, y=50.0, size=40.0, score=0.95):

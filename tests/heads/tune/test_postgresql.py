@@ -19,7 +19,8 @@ from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.search_space import leaves
 from heads.tune import storage as tune_storage
-from heads.tune.study import RETRY_OF, ClaimedTrial, Study, list_finished, list_lost
+from heads.tune.retry import RETRY_OF, list_lost
+from heads.tune.study import ClaimedTrial, Study, list_finished
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[3]

@@ -30,8 +30,9 @@ from heads.train import processes
 from heads.tune import __main__
 from heads.tune import search as tune_search
 from heads.tune import storage as tune_storage
+from heads.tune.retry import RETRY_OF
 from heads.tune.search import SearchRequest, SearchResult
-from heads.tune.study import RETRY_OF, find_best, list_finished
+from heads.tune.study import find_best, list_finished
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from extract.runtime.errors import InputError
 from heads.search_space import leaves
+from heads.tune import retry
 from heads.tune import study as tune_study
 from heads.tune.study import ClaimedTrial, Study
 
@@ -114,27 +115,27 @@ def test_killed_between_any_two_steps_of_a_claim(study: Study, monkeypatch: pyte
 
 def test_parameters_that_end_their_process_again_and_again_are_given_up(study: Study) -> None:
     params = []
-    for _ in range(tune_study.MOST_ATTEMPTS + 1):
+    for _ in range(retry.MOST_ATTEMPTS + 1):
         params.append(claim(study).params)
         study.release("me", False)
-    assert params[0] == params[tune_study.MOST_ATTEMPTS - 1] != params[tune_study.MOST_ATTEMPTS]
-    assert tune_study.list_given_up(study.trials()) == 1
+    assert params[0] == params[retry.MOST_ATTEMPTS - 1] != params[retry.MOST_ATTEMPTS]
+    assert retry.list_given_up(study.trials()) == 1
 
 
 def test_being_stopped_is_no_attempt(study: Study) -> None:
     params = []
-    for _ in range(2 * tune_study.MOST_ATTEMPTS):
+    for _ in range(2 * retry.MOST_ATTEMPTS):
         params.append(claim(study).params)
         study.release("me", True)
-    assert all(each == params[0] for each in params) and tune_study.list_given_up(study.trials()) == 0
+    assert all(each == params[0] for each in params) and retry.list_given_up(study.trials()) == 0
 
 
 def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(study: Study) -> None:
     first = claim(study, 1)
-    study.fail(first.id, {tune_study.ERROR: "ValueError: no"})
+    study.fail(first.id, {retry.ERROR: "ValueError: no"})
     second = claim(study, 1)
     assert second.params != first.params and study.finish(second, TrialState.COMPLETE, 0.1)
-    assert study.claim(1, "me", SPACE, None, 0) == "enough" and tune_study.list_given_up(study.trials()) == 0
+    assert study.claim(1, "me", SPACE, None, 0) == "enough" and retry.list_given_up(study.trials()) == 0
 
 
 def test_pruning_is_by_the_median_at_the_same_fold(study: Study) -> None:

@@ -20,6 +20,7 @@ from extract.runtime.errors import Failed, InputError
 from heads.data import feature_file
 from heads.families.lightgbm_head import LightGbm
 from heads.search_space import leaves
+from heads.tune import retry
 from heads.tune import study as tune_study
 from heads.tune import worker as tune_worker
 from heads.tune.processes import WorkerPool
@@ -141,7 +142,7 @@ def test_an_error_is_the_trials_own_and_the_next_is_done(
     assert worker.run() == "enough"
     assert {"trial": 0, "error": "ZeroDivisionError: no rows left"} in told
     first = worker.study.trials()[0]
-    assert first.state.name == "FAIL" and "ZeroDivisionError" in first.user_attrs[tune_study.ERROR]
+    assert first.state.name == "FAIL" and "ZeroDivisionError" in first.user_attrs[retry.ERROR]
 
 
 def test_bad_input_stops_and_its_parameters_are_tried_again_when_it_is_mended(

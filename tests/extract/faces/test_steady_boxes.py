@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from extract.faces import tracking
-from extract.faces.tracking import KEEP_SCORE, MEMORY, SHORTEST, START_SCORE, Follower, Track
+from extract.faces import steady_boxes
+from extract.faces.steady_boxes import KEEP_SCORE, MEMORY, SHORTEST, START_SCORE, Follower, Track
 
 
 def follow(frames):
@@ -28,14 +28,14 @@ def test_overlaps_equal_counting_pixels():
         return {(i, j) for i in range(x, x + w) for j in range(y, y + h)}
 
     expected = [[len(pixels(p) & pixels(q)) / len(pixels(p) | pixels(q)) for q in b] for p in a]
-    np.testing.assert_allclose(tracking.overlaps(a, b), expected)
+    np.testing.assert_allclose(steady_boxes.overlaps(a, b), expected)
 
 
 def test_a_moving_face_is_one_track_and_a_gap_gets_no_box():
     seen = {frame: [face(0.8 * frame)] for frame in range(1, 60) if not 20 <= frame < 19 + MEMORY}
     (track,) = follow(seen | {frame: [] for frame in range(20, 19 + MEMORY)})
     assert track.frame.tolist() == sorted(seen)
-    boxes = tracking.choose([track], 1, 640)[0]
+    boxes = steady_boxes.choose([track], 1, 640)[0]
     assert sorted(boxes) == sorted(seen)
 
 
@@ -71,7 +71,7 @@ def test_a_face_in_every_frame_of_a_video_of_one_or_two_frames_is_a_face():
     for count in range(1, SHORTEST):
         (track,) = follow({frame: [face(50)] for frame in range(1, count + 1)})
         assert track.frame.tolist() == list(range(1, count + 1))
-        assert sorted(tracking.choose([track], 1, 640)[0]) == track.frame.tolist()
+        assert sorted(steady_boxes.choose([track], 1, 640)[0]) == track.frame.tolist()
     assert follow({1: [face(50)], 2: []}) == []
 
 
@@ -87,39 +87,39 @@ def chosen_x(boxes):
 def test_the_largest_face_wins_and_nobody_else_fills_its_short_gaps():
     near = make([*range(1, 20), *range(25, 40)], 100, size=80)
     far = make(range(1, 60), 400, size=30)
-    (boxes,) = tracking.choose([near, far], 1, 640)
+    (boxes,) = steady_boxes.choose([near, far], 1, 640)
     assert chosen_x(boxes) == {frame: 100 for frame in near.frame} | {frame: 400 for frame in range(40, 60)}
 
 
 def test_two_people_are_left_and_right_and_tracks_behind_a_cut_join_the_nearer():
     right, left = make(range(1, 50), 400), make(range(5, 45), 100)
     right_later, left_later = make(range(60, 80), 380), make(range(60, 70), 130)
-    boxes = tracking.choose([right, left, right_later, left_later], 2, 640)
+    boxes = steady_boxes.choose([right, left, right_later, left_later], 2, 640)
     assert set(chosen_x(boxes[0]).values()) == {100, 130} and set(chosen_x(boxes[1]).values()) == {400, 380}
     assert sorted(boxes[0]) == [*range(5, 45), *range(60, 70)]
 
 
 def test_two_people_were_seen_together_rather_than_one_of_them_twice():
     long, again, beside = make(range(1, 100), 100), make(range(120, 200), 130), make(range(1, 30), 500)
-    boxes = tracking.choose([long, again, beside], 2, 640)
+    boxes = steady_boxes.choose([long, again, beside], 2, 640)
     assert sorted(boxes[0]) == [*range(1, 100), *range(120, 200)] and sorted(boxes[1]) == [*range(1, 30)]
 
 
 @pytest.mark.parametrize(("x", "side"), [(50, 0), (500, 1)])
 def test_one_person_where_two_are_asked_for_has_a_side(x, side):
-    boxes = tracking.choose([make(range(1, 9), x)], 2, 640)
+    boxes = steady_boxes.choose([make(range(1, 9), x)], 2, 640)
     assert len(boxes[side]) == 8 and boxes[1 - side] == {}
 
 
 def test_no_tracks_no_boxes():
-    assert tracking.choose([], 1, 640) == [{}] and tracking.choose([], 2, 640) == [{}, {}]
+    assert steady_boxes.choose([], 1, 640) == [{}] and steady_boxes.choose([], 2, 640) == [{}, {}]
 
 
 def test_smoothing_removes_jitter():
     rng = np.random.default_rng(2)
     steady = np.tile([100.0, 60.0, 40.0, 50.0], (300, 1))
     track = Track(np.arange(300), steady + rng.normal(scale=2, size=steady.shape))
-    smooth = tracking.smooth(track)
+    smooth = steady_boxes.smooth(track)
     before, after = np.abs(np.diff(track.box, axis=0)).mean(0), np.abs(np.diff(smooth, axis=0)).mean(0)
     assert (after < before / 4).all()
     np.testing.assert_allclose(smooth[:, 2:].mean(0), [40, 50], atol=0.3)
@@ -129,14 +129,14 @@ def test_smoothing_keeps_steady_motion_to_the_ends_and_across_gaps():
     frame = np.array([*range(1, 30), *range(40, 60)])
     x = 10 + 3.0 * frame
     box = np.stack([x, 200 - x, np.full(len(x), 40.0), np.full(len(x), 50.0)], 1)
-    np.testing.assert_allclose(tracking.smooth(Track(frame, box)), box, rtol=1e-9)
+    np.testing.assert_allclose(steady_boxes.smooth(Track(frame, box)), box, rtol=1e-9)
 
 
 def test_smoothing_equals_weighted_least_squares():
     rng = np.random.default_rng(3)
     frame = np.sort(rng.choice(60, 25, replace=False))
     values = rng.normal(size=(25, 2))
-    for i, row in enumerate(tracking._gaussian(frame, values, 3.0)):
+    for i, row in enumerate(steady_boxes._gaussian(frame, values, 3.0)):
         at = frame - frame[i]
         weight = np.sqrt(np.exp(-0.5 * (at / 3.0) ** 2)) * (np.abs(at) <= 12)
         line = np.linalg.lstsq(weight[:, None] * np.stack([np.ones(25), at], 1), weight[:, None] * values)[0]
@@ -145,4 +145,4 @@ def test_smoothing_equals_weighted_least_squares():
 
 def test_a_track_of_one_frame_smooths_to_itself():
     track = make([7], 100)
-    np.testing.assert_allclose(tracking.smooth(track), track.box)
+    np.testing.assert_allclose(steady_boxes.smooth(track), track.box)
