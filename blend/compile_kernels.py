@@ -69,13 +69,13 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
 
 
 def are_compiled() -> bool:
-    """Whether numba has kept one of the kernels that every blend needs, of this very code: another task's blend, or
-    another Python's, has not compiled all, and the rest is compiled when it is needed.
+    """Whether numba has kept any kernel of this very code: which ones a blend needs hangs on its task, its smoothing
+    and its number of frames; what is still missing is compiled when it is needed.
     """
     from blend.decision import kernels
 
     source = Path(kernels.__file__)
-    kept = Path(kernels.smooth.stats.cache_path).glob(f"{source.stem}.smooth-*.nbi")
+    kept = Path(kernels.smooth.stats.cache_path).glob(f"{source.stem}.*.nbi")
     return any(path.stat().st_mtime >= source.stat().st_mtime for path in kept)
 
 
