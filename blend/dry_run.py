@@ -88,8 +88,9 @@ class Plan:
 
 
 def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
-    """What `blend.run.main` would do for each of the tasks, of which all else is asked alike. Networks that lack
-    features are tried on the first missing pictures, CALIBRATION seconds in all.
+    """What `blend.run.main` would do for each of the tasks, of which all else is asked alike.
+
+    Networks that lack features are tried on the first missing pictures, CALIBRATION seconds in all.
 
     Raises InputError as the run would for a single task; of several, a task that is refused is named in the plan. What
     a step would find in files that are yet to be made, only the run itself finds.

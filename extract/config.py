@@ -126,8 +126,9 @@ class Corpus(Strict):
         return bool(self.frames or self.stills)
 
     def task(self, name: str) -> TaskPaths:
-        """The paths of a task, or of a part of the multi-task challenge ("mtl/va"). Raises InputError where there are
-        none.
+        """The paths of a task, or of a part of the multi-task challenge ("mtl/va").
+
+        Raises InputError where there are none.
         """
         name = name.partition("/")[0]
         paths: TaskPaths | None = getattr(self, name)
@@ -212,9 +213,10 @@ class AudioSettings(Strict):
 
 
 class PretrainSettings(Strict):
-    """[pretrain.<name>]: a masked autoencoder and how it learns. Defaults are a ViT-Ti of 8-pixel patches at 112
-    pixels, and MAE's recipe (He et al., CVPR 2022), but for fewer epochs, smaller batches and plain pixels, as the
-    winner of ABAW-5.
+    """[pretrain.<name>]: a masked autoencoder and how it learns.
+
+    Defaults are a ViT-Ti of 8-pixel patches at 112 pixels, and MAE's recipe (He et al., CVPR 2022), but for fewer
+    epochs, smaller batches and plain pixels, as the winner of ABAW-5.
     """
 
     size: int = Field(default=112, gt=0, le=limits.SIDE)
@@ -320,8 +322,9 @@ C = TypeVar("C", bound=Config)
 
 
 def load(kind: type[C], path: Path, overrides: list[str] | None = None) -> C:
-    """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings). Relative
-    paths are relative to the file; of `extends = "other.toml"` come the keys that it does not have.
+    """Read a TOML config as `kind`, with `key.path=value` overrides (TOML values; bare words are strings).
+
+    Relative paths are relative to the file; of `extends = "other.toml"` come the keys that it does not have.
 
     Raises InputError that names file and key: for no TOML, unknown keys (the known ones are listed), missing or wrong
     values.
@@ -369,8 +372,10 @@ def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[
 def check(
     kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str], strict: bool | None = None
 ) -> S:
-    """Validate a table as `kind`, a model or a TypedDict. Raises InputError with the first problem, behind `where`,
-    which may hang on the key. `strict`: no text stands for a number (None: as the model says).
+    """Validate a table as `kind`, a model or a TypedDict.
+
+    Raises InputError with the first problem, behind `where`, which may hang on the key. `strict`: no text stands for a
+    number (None: as the model says).
     """
     try:
         return TypeAdapter(kind).validate_python(raw, strict=strict)

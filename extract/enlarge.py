@@ -171,8 +171,9 @@ class ByNetwork:
         self._sizes: dict[int, Any] = {}
 
     def submit(self, pixels: Pixels, done: Done) -> None:
-        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread. Raises UnreadablePicture
-        for one that is not square, InputError where the network gives no larger picture.
+        """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread.
+
+        Raises UnreadablePicture for one that is not square, InputError where the network gives no larger picture.
         """
         height, width = pixels.shape[:2]
         if height != width:
@@ -218,8 +219,9 @@ def _only_output(path: Path) -> str:
 
 
 def as_pixels(row: NDArray[np.float32], size: int, path: Path, is_grey: bool = False) -> NDArray[np.uint8]:
-    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ... Raises
-    InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
+    """What a network gives, flat, of a picture of `size` pixels -> uint8 [s size, s size, 3], s = 1, 2, ...
+
+    Raises InputError for another number of values, and, of a picture that `is_grey`, for values far above 1.
     """
     times = round((len(row) / 3) ** 0.5 / size)
     if not times or len(row) != 3 * (times * size) ** 2:

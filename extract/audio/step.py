@@ -92,8 +92,10 @@ class Job:
 
 
 def jobs(corpus: Corpus, frames: Mapping[str, int | None]) -> list[Job]:
-    """Of every video its file, and the last frame with a face in `frames`. Raises InputError where corpus.videos is not
-    given, and where more videos than corpus.missing_videos allows have no file.
+    """Of every video its file, and the last frame with a face in `frames`.
+
+    Raises InputError where corpus.videos is not given, and where more videos than corpus.missing_videos allows have no
+    file.
     """
     if not corpus.videos:
         raise InputError(

@@ -191,8 +191,9 @@ def pictures(seed: int, name: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def render_video(job: tuple[Path, int, str]) -> str:
-    """Write one video's pictures and move them into place. `job` is the folder of all videos, the corpus's seed and the
-    video's name, which is returned.
+    """Write one video's pictures and move them into place.
+
+    `job` is the folder of all videos, the corpus's seed and the video's name, which is returned.
     """
     frames, seed, name = job
     # The process id keeps us apart from an orphan of a killed run that is still busy with the same video.

@@ -185,8 +185,9 @@ def _blinks(rng: np.random.Generator, frames: int) -> np.ndarray:
 def animate(
     rng: np.random.Generator, frames: int, episodes: Sequence[str], asymmetry: float = 0.0, occluded: bool = False
 ) -> Tracks:
-    """Make a video's motion; arguments as of `play`, `occluded`: something passes before the face once. The same state
-    of `rng` gives the same motion.
+    """Make a video's motion; arguments as of `play`, `occluded`: something passes before the face once.
+
+    The same state of `rng` gives the same motion.
     """
     aus, side = play(rng, frames, episodes, asymmetry)
     yaw, pitch, roll, scale, dx, dy, gaze_x, gaze_y = drift(rng, frames, 8, memory=45).T

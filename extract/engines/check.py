@@ -77,8 +77,9 @@ def check_input(path: Path, graph: GraphProto, network: Network) -> None:
 
 
 def check_sizes(path: Path, model: ModelProto) -> None:
-    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes. What
-    cannot be told without a picture counts as 1; files that are large themselves are not looked through.
+    """Raise InputError for a graph that makes larger tensors than any network: a few bytes can ask for gigabytes.
+
+    What cannot be told without a picture counts as 1; files that are large themselves are not looked through.
     """
     import onnx
 

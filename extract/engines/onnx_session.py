@@ -49,8 +49,9 @@ def find_device() -> str:
 
 
 def open_session(model: ModelProto, device: str, precision: str) -> InferenceSession:
-    """A session of a graph on "cuda" or "cpu", in "fp32" (no TF32) or "bf16" (TF32 on the GPU). Raises InputError where
-    ONNX Runtime is not installed, or cannot use the GPU.
+    """A session of a graph on "cuda" or "cpu", in "fp32" (no TF32) or "bf16" (TF32 on the GPU).
+
+    Raises InputError where ONNX Runtime is not installed, or cannot use the GPU.
     """
     try:
         import onnxruntime

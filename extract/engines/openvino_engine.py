@@ -66,8 +66,9 @@ class OpenVinoEngine(Engine):
     """Runs one network on CPU; results come in any order, on threads of the engine's."""
 
     def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
-        """Compile for "fp32" or "bf16"; `threads` None means every core. Raises InputError for an input that is not [N,
-        channels, size, size].
+        """Compile for "fp32" or "bf16"; `threads` None means every core.
+
+        Raises InputError for an input that is not [N, channels, size, size].
         """
         import openvino as ov
 

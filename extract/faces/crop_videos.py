@@ -131,8 +131,9 @@ def _crop(
 
 
 def _is_done(clip: Clip, settings: dict[str, Any], began: float, redo: bool) -> bool:
-    """True if nothing is left to do; a file of which no frame can be read is tried once in every run. Raises InputError
-    where crops are there that were made otherwise.
+    """True if nothing is left to do; a file of which no frame can be read is tried once in every run.
+
+    Raises InputError where crops are there that were made otherwise.
     """
     record, there = _record(clip), all(target.is_dir() for target in clip.targets())
     if not record:

@@ -29,8 +29,9 @@ Advance = Callable[[int], None]
 
 
 def crop(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """The square around a box [x, y, width, height], with MARGIN, as [size, size, 3]; black outside the frame. Cut at
-    fractions of pixels and resized bilinearly with antialiasing, as PIL does.
+    """The square around a box [x, y, width, height], with MARGIN, as [size, size, 3]; black outside the frame.
+
+    Cut at fractions of pixels and resized bilinearly with antialiasing, as PIL does.
     """
     from PIL import Image
 

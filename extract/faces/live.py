@@ -54,9 +54,10 @@ class RecentBoxes:
 
 
 class LargestFace:
-    """Follows the largest face, until that is gone; then the largest again, as another person. A face counts from its
-    first sure detection on; of a file, three make one. A person may go undetected for MEMORY frames, and is looked for
-    twice at least: of a slow stream few frames are seen.
+    """Follows the largest face, until that is gone; then the largest again, as another person.
+
+    A face counts from its first sure detection on; of a file, three make one. A person may go undetected for MEMORY
+    frames, and is looked for twice at least: of a slow stream few frames are seen.
     """
 
     def __init__(self) -> None:

@@ -155,8 +155,9 @@ class _Lane:
 
 
 def smooth(track: Track) -> NDArray[np.float64]:
-    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter. It is
-    centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
+    """A track's boxes [N, 4], centre and (log) size smoothed over time with a Gaussian: crops do not jitter.
+
+    It is centred, so that steady motion is kept as it is, and weighs by frame number, so gaps do no harm.
     """
     centre = track.box[:, :2] + track.box[:, 2:] / 2
     centre = _gaussian(track.frame, centre, POSITION_SIGMA)

@@ -16,8 +16,10 @@ OnProgress = Callable[[int], None]
 
 
 class FeatureStep(ABC, Generic[J]):
-    """The videos of `jobs` through one network. `version` is that of an embedded corpus, else empty. A kind of network
-    says what is current (`is_current`), what a video costs (`size`, in `unit`s) and how it is made.
+    """The videos of `jobs` through one network.
+
+    `version` is that of an embedded corpus, else empty. A kind of network says what is current (`is_current`), what a
+    video costs (`size`, in `unit`s) and how it is made.
     """
 
     unit = "videos"

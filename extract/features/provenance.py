@@ -45,8 +45,9 @@ def describe_engine(engine: str) -> dict[str, str]:
 
 
 def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, str]:
-    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons. `corpus` is
-    the version of an embedded corpus, whose pictures change under the same names; else empty.
+    """What to remember of one video: its pictures, and the unreadable ones with their sizes and reasons.
+
+    `corpus` is the version of an embedded corpus, whose pictures change under the same names; else empty.
     """
     sizes = [AGAIN if failure.passing else inputs.file_size(failure.path) for failure in failures]
     names = [failure.path.relative_to(job.folder).as_posix() for failure in failures]
@@ -55,8 +56,9 @@ def describe_video(job: Job, failures: list[Failure], corpus: str) -> dict[str, 
 
 
 def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool:
-    """True if the video is done: same pictures by name, and none that could not be read was replaced since. Others are
-    not noticed (`--redo` is for them). Raises InputError where the file was made by other weights or other
+    """True if the video is done: same pictures by name, and none that could not be read was replaced since.
+
+    Others are not noticed (`--redo` is for them). Raises InputError where the file was made by other weights or other
     preprocessing.
     """
     there = store.read_about(path)

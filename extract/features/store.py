@@ -67,8 +67,9 @@ def path(work: Path, network: str, video: str) -> Path:
 
 
 def write(target: Path, features: VideoFeatures, metadata: dict[str, str]) -> None:
-    """Write one video's features atomically; the same arrays and metadata give the same bytes. The metadata get a hash
-    of each array (`arrays`), of all of them (`content`), and of the metadata (`checksum`).
+    """Write one video's features atomically; the same arrays and metadata give the same bytes.
+
+    The metadata get a hash of each array (`arrays`), of all of them (`content`), and of the metadata (`checksum`).
     """
     from safetensors.numpy import save
 

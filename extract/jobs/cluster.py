@@ -337,8 +337,9 @@ class Dispatcher:
             self._give_up(item, result_without_worker(why))
 
     def _ended(self, item: PendingJob, result: dict[str, Any]) -> None:
-        """A job's process has ended: done, bad input, or once more elsewhere. Bad input is believed when another worker
-        says the same, or there is no other: one may lack rights, or space.
+        """A job's process has ended: done, bad input, or once more elsewhere.
+
+        Bad input is believed when another worker says the same, or there is no other: one may lack rights, or space.
         """
         job = item.job
         if result.get("code") == 0:

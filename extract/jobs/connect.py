@@ -104,8 +104,9 @@ def _wait(client: Client, where: str, batch: Batch | None) -> None:
 
 
 def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
-    """Raise InputError unless every worker has the project as it is here and sees the work folder. One that is lost
-    while it is looked at is none: whatever takes its place is looked at by its first job.
+    """Raise InputError unless every worker has the project as it is here and sees the work folder.
+
+    One that is lost while it is looked at is none: whatever takes its place is looked at by its first job.
     """
 
     def look(expected: dict[str, Any]) -> str:  # sent by value: a worker may not have the project at all

@@ -97,8 +97,9 @@ def _is_ready(file: int, milliseconds: int | None) -> bool:
 
 
 class ForkServer:
-    """A process that makes `imports` when its first job comes, and forks for every one. What libraries say meanwhile
-    stands in the first job's log; an import that fails is left to the jobs.
+    """A process that makes `imports` when its first job comes, and forks for every one.
+
+    What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs.
     """
 
     def __init__(self, imports: Sequence[str], environment: Mapping[str, str]) -> None:

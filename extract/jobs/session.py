@@ -36,8 +36,9 @@ def current_cluster() -> Cluster | None:
 
 @contextmanager
 def use_cluster(where: str, settings: ClusterSettings, work: Path) -> Iterator[None]:
-    """Let the steps inside the block use a cluster: "local", "dask://HOST:PORT" or "slurm". Raises InputError for any
-    other, for a scheduler that does not answer, for workers that do not belong to the run.
+    """Let the steps inside the block use a cluster: "local", "dask://HOST:PORT" or "slurm".
+
+    Raises InputError for any other, for a scheduler that does not answer, for workers that do not belong to the run.
     """
     global _current
     if where == LOCAL:

@@ -48,8 +48,9 @@ def facts() -> dict[str, str]:
 
 
 def find_difference(expected: dict[str, Any]) -> str:
-    """What is other here than where the run was started; empty: nothing. `expected` has `facts`, and `token` with its
-    `secret`: a file of the work folder and what stands in it.
+    """What is other here than where the run was started; empty: nothing.
+
+    `expected` has `facts`, and `token` with its `secret`: a file of the work folder and what stands in it.
     """
     mine = facts()
     for name, there in expected["facts"].items():

@@ -66,8 +66,9 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def load_beside(onnx: Path) -> torch.nn.Module | None:
-    """The encoder whose weights lie beside a network's ONNX file, as that says; None where it says nothing. Raises
-    InputError for weights that are not there, or other ones.
+    """The encoder whose weights lie beside a network's ONNX file, as that says; None where it says nothing.
+
+    Raises InputError for weights that are not there, or other ones.
     """
     told = (network_facts.read(onnx) or {}).get(KEY)
     if told is None:

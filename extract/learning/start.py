@@ -72,8 +72,9 @@ def _find_published(name: str, network: Network, given: Path | None) -> Start:
 
 
 def build(start: Start) -> tuple[torch.nn.Module, int]:
-    """The body, which gives an embedding, in evaluation mode, and the embedding's width. Raises InputError for a
-    checkpoint that does not fit, and for an ONNX file that is no plain chain.
+    """The body, which gives an embedding, in evaluation mode, and the embedding's width.
+
+    Raises InputError for a checkpoint that does not fit, and for an ONNX file that is no plain chain.
     """
     network = start.network
     if start.path.suffix.lower() not in CHECKPOINTS:

@@ -25,8 +25,9 @@ class Files:
 
 
 def list_files(folders: list[Path]) -> dict[str, Files]:
-    """Name without extension -> video and sound file of that name, over one or several folders. Raises InputError where
-    a folder cannot be read or none holds such a file, and where two would be one video's.
+    """Name without extension -> video and sound file of that name, over one or several folders.
+
+    Raises InputError where a folder cannot be read or none holds such a file, and where two would be one video's.
     """
     results: dict[str, Files] = {}
     for folder in folders:
@@ -57,8 +58,9 @@ def list_files(folders: list[Path]) -> dict[str, Files]:
 
 
 def find(name: str, files: dict[str, Files]) -> Files:
-    """The files that hold a video's pictures and its sound, which may be one; None where there is none. `_left` and
-    `_right` take from the whole video what they have not of their own.
+    """The files that hold a video's pictures and its sound, which may be one; None where there is none.
+
+    `_left` and `_right` take from the whole video what they have not of their own.
     """
     own, shared = files.get(name, Files()), files.get(strip_side(name), Files())
     video = own.video or shared.video

@@ -53,8 +53,10 @@ class VideoFolder:
 
 
 def list_videos(roots: Sequence[Path]) -> dict[str, Path]:
-    """Video name -> folder of crops, sorted by name, over one or several roots. Raises InputError where a root is
-    missing or holds no folder, a link in it leads nowhere, and where two roots hold the same video.
+    """Video name -> folder of crops, sorted by name, over one or several roots.
+
+    Raises InputError where a root is missing or holds no folder, a link in it leads nowhere, and where two roots hold
+    the same video.
     """
     results: dict[str, Path] = {}
     for root in roots:

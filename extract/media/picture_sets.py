@@ -28,8 +28,9 @@ EXPECTED = "expected a folder that holds a folder of pictures for each class"
 
 
 def list_corpus(corpus: Corpus) -> dict[str, VideoFolder]:
-    """All videos of a corpus, by name: those of `corpus.frames`, and the sets of its tasks on single pictures. Raises
-    InputError as `frames.list_videos`, `list_folder` and `list_pictures`, and for two of one name.
+    """All videos of a corpus, by name: those of `corpus.frames`, and the sets of its tasks on single pictures.
+
+    Raises InputError as `frames.list_videos`, `list_folder` and `list_pictures`, and for two of one name.
     """
     results = {video: VideoFolder(folder) for video, folder in list_videos(corpus.frames).items()}
     for paths in corpus.stills:
@@ -91,8 +92,10 @@ def list_classes(root: Path) -> dict[str, list[str]]:
 
 
 def list_pictures(path: Path, folder: Path, missing: float) -> dict[str, VideoFolder]:
-    """The sets of a test list's pictures, which lie in `folder`. Raises InputError for a list that cannot be read, a
-    folder that is none, and where more than the part `missing` of the pictures is not there.
+    """The sets of a test list's pictures, which lie in `folder`.
+
+    Raises InputError for a list that cannot be read, a folder that is none, and where more than the part `missing` of
+    the pictures is not there.
     """
     images, _ = read_list(path)
     if not os.path.isdir(folder):
@@ -112,8 +115,9 @@ def list_pictures(path: Path, folder: Path, missing: float) -> dict[str, VideoFo
 
 
 def read_list(path: Path) -> tuple[list[str], list[str]]:
-    """The pictures of a test list, and what stands behind the comma of each; the header is left out. Raises InputError
-    for a file that is missing or empty, and as `check_listed`.
+    """The pictures of a test list, and what stands behind the comma of each; the header is left out.
+
+    Raises InputError for a file that is missing or empty, and as `check_listed`.
     """
     _, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
     lines = [line.decode().strip().partition(",") for line in io.BytesIO(body)]

@@ -38,8 +38,9 @@ class Heard:
 
 
 def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
-    """Decode a file's first sound stream at `rate` Hz, the mean of its channels. Raises Unreadable before the first
-    block.
+    """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
+
+    Raises Unreadable before the first block.
 
     Blocks, of about a second, come in order, do not overlap, and may leave gaps: for packets that cannot be decoded,
     and behind a place where the clock begins anew. These are counted in `heard`.

@@ -31,9 +31,10 @@ def open_container(path: Path) -> Any:
 
 
 def film(container: Any) -> Any:
-    """The picture stream of an open PyAV container that is the film; None where there is none. The first that is no
-    cover or thumbnail: neither marked so, nor one picture beside a stream of more, nor in a still picture's codec
-    beside a film's.
+    """The picture stream of an open PyAV container that is the film; None where there is none.
+
+    The first that is no cover or thumbnail: neither marked so, nor one picture beside a stream of more, nor in a still
+    picture's codec beside a film's.
     """
     import av
 

@@ -38,8 +38,9 @@ def write_video(
     rate: int = RATE,
     fps: Fraction | None = None,
 ) -> Path:
-    """A video with a picture at each of the times and mono sound that begins at `begins` seconds. `fps`: the rate that
-    the stream is said to have; its ticks are then one a frame.
+    """A video with a picture at each of the times and mono sound that begins at `begins` seconds.
+
+    `fps`: the rate that the stream is said to have; its ticks are then one a frame.
     """
     import av
 

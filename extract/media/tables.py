@@ -92,9 +92,10 @@ def read_columns(path: Path) -> Table:
 
 
 def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
-    """An open Parquet file; a long string that the column `text` repeats will be in memory once. Raises InputError for
-    more rows than limits.ROWS, and where it unpacks to more than limits.CELL_BYTES and limits.UNPACKED times its size:
-    on disk, a constant column takes a few bytes.
+    """An open Parquet file; a long string that the column `text` repeats will be in memory once.
+
+    Raises InputError for more rows than limits.ROWS, and where it unpacks to more than limits.CELL_BYTES and
+    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -213,8 +214,9 @@ def read(
 
 
 def as_numbers(column: Any) -> NDArray[Any]:
-    """pyarrow's numbers, an array or one in chunks, as numpy's: read-only, one chunk without a copy. `to_numpy`, for
-    columns with gaps, imports pandas, which takes longer than to read a small corpus.
+    """pyarrow's numbers, an array or one in chunks, as numpy's: read-only, one chunk without a copy.
+
+    `to_numpy`, for columns with gaps, imports pandas, which takes longer than to read a small corpus.
     """
     chunks = getattr(column, "chunks", [column])
     if column.null_count or not len(column):
@@ -224,8 +226,10 @@ def as_numbers(column: Any) -> NDArray[Any]:
 
 
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
-    """A column as strings [n], None where it is empty; equal ones are one object. Raises InputError with the row (the
-    column's first is row `first`) for one that is not UTF-8: Parquet's strings are not checked when they are read.
+    """A column as strings [n], None where it is empty; equal ones are one object.
+
+    Raises InputError with the row (the column's first is row `first`) for one that is not UTF-8: Parquet's strings are
+    not checked when they are read.
     """
     import pyarrow as pa
 

@@ -211,8 +211,10 @@ def _decoded(packet: Any) -> list[Any]:
 
 
 class FrameConverter:
-    """Gives the pixels of a video's frames upright. A frame whose side data were looked at is in a circle with them,
-    and not free before garbage is collected: so they are looked at once, and where the rotation is another one.
+    """Gives the pixels of a video's frames upright.
+
+    A frame whose side data were looked at is in a circle with them, and not free before garbage is collected: so they
+    are looked at once, and where the rotation is another one.
     """
 
     def __init__(self) -> None:

@@ -66,8 +66,9 @@ def write_folds(path: Path, corpus: str, folds: Sequence[Fold]) -> None:
 
 
 def read_folds(path: Path) -> tuple[str, list[Fold]]:
-    """The corpus whose videos have networks of their own, and these; "" and none where there are no folds. Raises
-    InputError for a fold that is not there, or belongs to another network.
+    """The corpus whose videos have networks of their own, and these; "" and none where there are no folds.
+
+    Raises InputError for a fold that is not there, or belongs to another network.
     """
     place = folds_file(path)
     if not place.exists():

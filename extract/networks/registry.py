@@ -109,8 +109,9 @@ DEMO = frozenset(name for name, network in NETWORKS.items() if network.path is n
 
 
 def find(name: str, config: Config) -> Network:
-    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS. Raises InputError where
-    there is no such network (the known ones are listed) or its facts contradict each other.
+    """The network called `name`: the config's own [networks.<name>], else a row of NETWORKS.
+
+    Raises InputError where there is no such network (the known ones are listed) or its facts contradict each other.
     """
     if name not in config.networks:
         if name in NETWORKS:

@@ -28,8 +28,9 @@ RATIO = math.log(4 / 3)
 
 
 def list_pictures(roots: list[Path], stride: int) -> Pictures:
-    """Every stride-th picture of each folder in and below the roots, by sorted names. Raises InputError for a root that
-    is no folder, and where there is no picture.
+    """Every stride-th picture of each folder in and below the roots, by sorted names.
+
+    Raises InputError for a root that is no folder, and where there is no picture.
     """
     folders, video, names = [], [], []
     seen: set[str] = set()
@@ -51,8 +52,9 @@ def list_pictures(roots: list[Path], stride: int) -> Pictures:
 
 
 def hold_out(pictures: Pictures, settings: PretrainSettings, seed: int, place: str) -> tuple[Pictures, Pictures]:
-    """What is learnt from, and what is only reconstructed: whole folders, the two people of a video together. Raises
-    InputError where there are too few.
+    """What is learnt from, and what is only reconstructed: whole folders, the two people of a video together.
+
+    Raises InputError where there are too few.
     """
     if settings.held_out_by == "picture":
         groups, kind = np.arange(len(pictures)), "pictures"

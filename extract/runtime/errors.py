@@ -21,9 +21,10 @@ PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EIS
 
 
 class InputError(Exception):
-    """The user's input is wrong. The text is one line: which file, which line or frame, what was found, what was
-    expected, what to do. Line ends in what libraries say, or stood in the file, are blanks; of a long text the middle
-    is left out.
+    """The user's input is wrong.
+
+    The text is one line: which file, which line or frame, what was found, what was expected, what to do. Line ends in
+    what libraries say, or stood in the file, are blanks; of a long text the middle is left out.
     """
 
     def __init__(self, text: str) -> None:
@@ -50,8 +51,10 @@ def did_you_mean(result: object, known: Iterable[str]) -> str:
 
 
 def hide_password(url: str) -> str:
-    """An address without its user, password and the query's values: messages are copied to others. Passwords may hold
-    any sign: where a `?`, nothing is left but the kind of address. What is no address stays as it is.
+    """An address without its user, password and the query's values: messages are copied to others.
+
+    Passwords may hold any sign: where a `?`, nothing is left but the kind of address. What is no address stays as it
+    is.
     """
     scheme, mark, rest = url.partition("://")
     if not mark:

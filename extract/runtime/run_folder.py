@@ -33,9 +33,10 @@ LEFT = (".part", ".part-journal")
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place. Its
-    name is random, so two processes that write the same file never mix their bytes. Raises InputError when the folder
-    cannot be written or the disk is full.
+    """Give a temporary path beside `path`; when the block ends well, flush it to disk and rename it into place.
+
+    Its name is random, so two processes that write the same file never mix their bytes. Raises InputError when the
+    folder cannot be written or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
@@ -154,8 +155,9 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
 
 
 def check_result(path: Path, advice: str) -> None:
-    """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written. A
-    file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
+    """Raise InputError, which ends with `advice`, for a result of a finished folder that is not what was written.
+
+    A file beside (or above) which no DONE lies, or one that does not know it, is anybody's.
     """
     here = path.parent.resolve()  # a result may be a link
     for folder in (here, here.parent):
@@ -181,8 +183,9 @@ def results(folder: Path) -> tuple[str, dict[str, str]]:
 
 
 def begin(folder: Path) -> None:
-    """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes. Only while
-    holding the folder (`hold_folder`), or one that no other process uses.
+    """Open a folder for (new) results: what was finished there no longer counts, what was half-written goes.
+
+    Only while holding the folder (`hold_folder`), or one that no other process uses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -211,9 +214,10 @@ def lock_of(path: Path, shared: bool = False) -> FileLock:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder: a second process that wants it waits, and says so; a killed one frees it at once. Whoever holds it
-    may hold it once more. One that we may not write is not held: only what is finished in it can be used. Raises
-    InputError where the folder cannot be made, or its file system has no locks.
+    """Hold a folder: a second process that wants it waits, and says so; a killed one frees it at once.
+
+    Whoever holds it may hold it once more. One that we may not write is not held: only what is finished in it can be
+    used. Raises InputError where the folder cannot be made, or its file system has no locks.
     """
     if folder.is_dir() and not os.access(folder, os.W_OK):
         yield

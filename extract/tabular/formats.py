@@ -47,8 +47,10 @@ CLOCKS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user asks for; None and () leave it to the format. Columns are patterns like AU*; `columns` become the
-    embedding. `first_frame` is the number that the table gives to a video's first frame.
+    """What the user asks for; None and () leave it to the format.
+
+    Columns are patterns like AU*; `columns` become the embedding. `first_frame` is the number that the table gives to a
+    video's first frame.
     """
 
     format: str | None = None

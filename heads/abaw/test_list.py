@@ -108,8 +108,9 @@ def place(images: list[str]) -> tuple[list[str], NDArray[np.int32]] | None:
 
 
 def number_videos(path: Path, videos: list[str]) -> tuple[list[str], NDArray[np.int32]]:
-    """The different videos of some lines, sorted, and of each line the number of its video. Raises InputError, with the
-    first line of it, for a video whose name cannot become a file.
+    """The different videos of some lines, sorted, and of each line the number of its video.
+
+    Raises InputError, with the first line of it, for a video whose name cannot become a file.
     """
     number = {name: i for i, name in enumerate(sorted(set(videos)))}
     for name in number:

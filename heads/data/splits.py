@@ -84,8 +84,9 @@ def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: i
 def dev_videos(
     counts: NDArray[np.float64], frames: NDArray[np.int64], seed: int, of: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """Choose about SHARE of the videos [V] for the dev slice: the best of DRAWS seeded random draws. With `of` [V],
-    the number of each video's group, about SHARE of the groups: whole ones.
+    """Choose about SHARE of the videos [V] for the dev slice: the best of DRAWS seeded random draws.
+
+    With `of` [V], the number of each video's group, about SHARE of the groups: whole ones.
 
     Best means: every label that occurs in two videos or more occurs on both sides, then label rates and the number of
     frames nearest to the whole. counts [V, K] are label counts and frames [V] labelled frames per video; videos

@@ -21,8 +21,9 @@ Hashes = dict[str, Any]
 
 
 def hash_inputs(paths: TaskPaths, task: Task) -> Hashes:
-    """Of the annotations and of the test list. Raises InputError for a folder that has none; whether there must be one
-    to learn from is for corpus_checks to say.
+    """Of the annotations and of the test list.
+
+    Raises InputError for a folder that has none; whether there must be one to learn from is for corpus_checks to say.
     """
     folders = {"val": paths.val} if paths.train is None else {"train": paths.train, "val": paths.val}
     hashes: Hashes = {part: labels.hash_files(folder, task) for part, folder in folders.items()}
@@ -51,8 +52,9 @@ PARTS = {"train": "the training annotations", "val": "the validation annotations
 
 
 def describe_changes(seen: Hashes, paths: TaskPaths, task: Task, work: Path, test: bool) -> str:
-    """What of a head's inputs is no longer what was `seen`, in words; "" where all is. Without `test`, the test list
-    and its features do not count.
+    """What of a head's inputs is no longer what was `seen`, in words; "" where all is.
+
+    Without `test`, the test list and its features do not count.
     """
     now = hash_inputs(paths, task)
     for part, name in PARTS.items():

@@ -83,7 +83,7 @@ def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None
     monkeypatch.setattr(kernels, "__file__", str(source))
     monkeypatch.setattr(type(kernels.smooth), "stats", type("Stats", (), {"cache_path": str(tmp_path)}))
     assert not compile_kernels.are_compiled()
-    (kept := tmp_path / "kernels.smooth-22.py311.nbi").write_text("")
+    (kept := tmp_path / "kernels.smooth_and_count-30.py311.nbi").write_text("")
     assert compile_kernels.are_compiled()
     os.utime(kept, (1, 1))
     assert not compile_kernels.are_compiled()

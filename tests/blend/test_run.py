@@ -252,7 +252,9 @@ def test_all_tasks_are_those_that_the_corpus_has_annotations_of(make_corpus, tmp
         run.find_tasks("all", bare)
     asked = []
     monkeypatch.setattr(run, "main", lambda config, task, *_, **__: asked.append(task) or {"task": task})
-    monkeypatch.setattr("blend.report.summary.brief", lambda report, folder: report | {"folder": folder.name})
+    monkeypatch.setattr(
+        "blend.report.summary.summarise_briefly", lambda report, folder: report | {"folder": folder.name}
+    )
     run.command("all", work=tmp_path, as_json=True)
     assert asked == ["au", "expr", "va"]
     assert json.loads(capsys.readouterr().out) == {name: {"task": name, "folder": name} for name in asked}

@@ -45,6 +45,7 @@ MEASURED = {
     "blend.bench": ((), {"au": {"ms": 1.5}}),
     "blend.bench.predict": (("--blend", "runs"), {"frames": 7}),
     "blend.bench.report": ((), {"frames": 7, "opens": None}),
+    "blend.bench.scale": ((), {"check": [{"workers": 1, "ratio": 1.0}]}),
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),

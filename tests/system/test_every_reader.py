@@ -138,7 +138,7 @@ OWN = {
         heads.families.lama.boosters.of_catboost
         """,
     "between processes": """
-        extract.jobs.worker.differs extract.runtime.process.job extract.jobs.local.read_log
+        extract.jobs.worker.find_difference extract.runtime.process.job extract.jobs.local.read_log
         blend.search.worker.unpack_search blend.predict.trained._quiet
         """,
     "the system's": "extract.runtime.memory.most_resident",

@@ -40,7 +40,7 @@ def test_one_class_is_moved_to_its_best_value(seed):
     added = np.random.default_rng(seed).normal(size=8)
     grid = np.linspace(-class_bias.LIMIT, class_bias.LIMIT, class_bias.STEPS)
     c = seed % 8
-    values = class_bias._along(8)(np.log(scores), truth, np.ones(len(truth), np.float32), added, c, grid)
+    values = class_bias._score_biases(8)(np.log(scores), truth, np.ones(len(truth), np.float32), added, c, grid)
     for g in range(0, len(grid), 7):
         moved = added.copy()
         moved[c] = grid[g] + 1e-6  # a frame whose margin is met becomes c

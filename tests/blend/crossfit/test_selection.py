@@ -68,8 +68,11 @@ def changed(pool, videos, rng):
     return replace(pool, truth=Truth(pool.known.rows, values))
 
 
-@pytest.mark.parametrize("pools", sweep([4, 20], [4]))
-@pytest.mark.parametrize("name", TASKS)
+FEW = [("au", 4), ("expr", 8), ("va", 8)]
+"""Pools of each task by default: as many as choices of every kind want."""
+
+
+@pytest.mark.parametrize(("name", "pools"), sweep([*FEW, *((name, 20) for name in TASKS)], FEW))
 def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name, pools):
     """Wild labels in one fold after another: its choice and its params are equal to the bit, and others are not."""
     rng, others, chosen = np.random.default_rng(0), 0, []
