@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes run the tests (`-n 2`), a file stays on one of them, for its fixtures, and the users of
+    """Where several processes run the tests (`-n 3`), a file stays on one of them, for its fixtures, and the users of
     the demo all on the same one.
     """
     from xdist.scheduler import LoadScopeScheduling

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from blend.pool import gap_filling
 from blend.pool import pool as pools
@@ -18,8 +19,17 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import SINGLE_TASKS
 from heads.data import predictions
 
+DRAWN = ("report", "predict", "test_compare.py")
+"""Folders and files whose tests look at charts; elsewhere a blend's page has an empty one in their place."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUALITY = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+
+
+@pytest.fixture(autouse=True)
+def empty_charts(request, monkeypatch):
+    """matplotlib takes seconds of each blend; tests of blends' numbers and files do without."""
+    if not {*DRAWN} & {*request.path.parts}:
+        monkeypatch.setattr("blend.report.html.charts._draw", lambda name, *_: Markup("<svg></svg>"))
 
 
 def drifting(task, rng, length, quality, heads):

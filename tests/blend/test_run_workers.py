@@ -54,6 +54,7 @@ def report_of(work, task):
     return json.loads((work / "blend" / task / "report.json").read_text())
 
 
+@pytest.mark.slow
 def test_four_workers_the_command_killed_and_started_again(make_corpus):
     corpus = make_corpus("va")
     alone = run.main(corpus.config(trials=150, fold_trials=1, folds=2), "va", corpus.work)

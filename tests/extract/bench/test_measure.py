@@ -29,6 +29,7 @@ def test_a_device_that_is_none_or_not_here_is_one_line(monkeypatch):
             measure.create_engine(Path("none"), device)
 
 
+@pytest.mark.slow
 def test_two_engines_agree_or_the_difference_is_told(tmp_path, monkeypatch):
     """The GPU's engine on ONNX Runtime's CPU provider: a GPU is not needed to compare."""
     pytest.importorskip("onnxruntime", reason="the extra [gpu]")
