@@ -23,6 +23,8 @@ from support.ports import free_ports
 
 DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
 """Files whose tests work in the demo's folder."""
+TOGETHER = ("tests/blend/predict/", "tests/system/test_cluster")
+"""Beginnings of paths whose files share a fixture that takes long: trained blends, a small corpus on a scheduler."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,15 +34,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes run the tests (`-n 3`), a file stays on one of them, for its fixtures, and the users of
-    the demo all on the same one.
+    """Where several processes run the tests (`-n 3`), a file stays on one of them, for its fixtures, and so do the
+    users of the demo, and files that share what takes long.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "demo" if file.rpartition("/")[2] in DEMO_USERS else file
+            if file.rpartition("/")[2] in DEMO_USERS:
+                return "demo"
+            return next((start for start in TOGETHER if file.startswith(start)), file)
 
     return ByFile(config, log)
 

@@ -102,6 +102,7 @@ def test_whoever_learns_the_heads_anew_at_whatever_moment_the_blend_is_its_own(p
     assert blended(pair) != undisturbed and holds_what_it_says(pair, files(pair, 1))
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_finished_and_is_anothers_when_it_is_held_is_made_anew(pair, monkeypatch):
     config, out = pair.config(**QUICK), pair.work / "blend" / "va"
     run.main(config, "va", pair.work, seed=1)

@@ -15,6 +15,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_prints_writes_and_goes_on(tmp_path):
     """Two processes give what one gives, whatever was there before."""
     out = tmp_path / "out.jsonl"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from extract.features import store
 from extract.runtime.errors import InputError
@@ -40,7 +41,9 @@ SETTINGS = {
     "fusion": SMALL | {"shapes": [[1, 2]], "members": 2},
 }
 CASES = [(name, task) for name in SETTINGS for task in TASKS if (name, task) != ("pretrained", "au")]
-pytestmark = pytest.mark.parametrize(("name", "task"), CASES, ids=["-".join(case) for case in CASES])
+QUICK = [case for case in CASES if case[0] not in ("lama", "sequence", "fusion") or case[1] == "au"]
+"""Libraries and encoders that take seconds each stand for all tasks under -m slow."""
+pytestmark = pytest.mark.parametrize(("name", "task"), sweep(CASES, QUICK), ids=["-".join(case) for case in CASES])
 
 
 def make(name: str, task: str) -> Head:

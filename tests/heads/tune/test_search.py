@@ -91,6 +91,7 @@ def straight(tiny: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
     return corpus, search(corpus)
 
 
+@pytest.mark.slow
 def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
     corpus: Corpus, straight: tuple[Corpus, SearchResult]
 ) -> None:

@@ -53,6 +53,7 @@ def test_every_algorithm_that_was_asked_for_is_in_the_report() -> None:
     assert facts["learnt_rows"] == {"valence": 80, "arousal": 80} and facts["out_of_time"] == []
 
 
+@pytest.mark.slow
 def test_rows_are_thinned_evenly_to_the_limit() -> None:
     data = va_data()
     facts = head("va", max_rows=30, use_algos=[["linear_l2"]]).fit(data, nothing(data), 0)
