@@ -18,8 +18,10 @@ import numpy as np
 if TYPE_CHECKING:
     import simpy
 
-PIECES = 4
-"""In so many a job's pictures are read: the first is waited for, the others come while it works."""
+PIECES = 8
+"""In so many a job works: how busy its node is counts from piece to piece. The first piece's pictures are waited for, the
+others are read while it works.
+"""
 SECONDS_UNTIL_NOTICED = 30.0
 """A lost worker is missed by its heartbeats: this long after it is gone, its jobs are given to others."""
 
@@ -160,13 +162,12 @@ class _Cluster:
         """A job's start, then its work in pieces; the next piece is read meanwhile."""
         yield self.clock.timeout(task.start * self._slower(node, slots) / self.speed[node])
         reads = task.frames * self.machines.frame / self.machines.disk
-        pieces = PIECES if reads else 1
-        read = self.clock.process(self._read(reads / pieces))
-        for left in reversed(range(pieces)):
+        read = self.clock.process(self._read(reads / PIECES))
+        for left in reversed(range(PIECES)):
             yield read
-            if left:
-                read = self.clock.process(self._read(reads / pieces))
-            yield self.clock.timeout(task.seconds / pieces * self._slower(node, slots) / self.speed[node])
+            if left and reads:
+                read = self.clock.process(self._read(reads / PIECES))
+            yield self.clock.timeout(task.seconds / PIECES * self._slower(node, slots) / self.speed[node])
 
     def _slower(self, node: int, slots: int) -> float:
         """How much longer work takes beside the node's busy slots: 1 where this one is alone."""

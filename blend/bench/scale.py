@@ -30,7 +30,7 @@ NETWORKS, HEADS, THREADS = 6, 12, 4
 NODES = (1, 4, 16, 64)
 TROUBLE = Disturbances(spread=0.1, stragglers=0.05, failures=0.02)
 """Nodes of unlike speed, one of twenty half as fast, a failure in fifty node hours."""
-DRAWS = 5
+DRAWS = 3
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ def test_beside_a_second_job_each_is_slower():
     assert simulate([Stage("one", [Task(10.0, 2.0)])], machines, CALM).seconds == pytest.approx(12)
 
 
+def test_a_long_job_is_quicker_once_it_is_alone():
+    """Both are half as fast until the short one ends at 20 s; then the long one has 90 s of work left."""
+    result = simulate([Stage("all", [Task(100.0), Task(10.0)])], Machines(1, 2, slowdown=2.0), CALM)
+    assert result.seconds == pytest.approx(110, rel=0.05)
+
+
 def test_a_slow_disk_is_the_bound():
     tasks = [Task(1.0, 0.0, 10_000)] * 16
     result = simulate([Stage("read", tasks)], Machines(8, 2, disk=1e6, frame=1000), CALM)
