@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import simpy
 
 PIECES = 8
-"""In so many a job works: how busy its node is counts from piece to piece. The first piece's pictures are waited for, the
-others are read while it works.
+"""In so many a job works: how busy its node is counts from piece to piece. The first piece's pictures are waited for,
+the others are read while it works.
 """
 SECONDS_UNTIL_NOTICED = 30.0
 """A lost worker is missed by its heartbeats: this long after it is gone, its jobs are given to others."""
