@@ -64,10 +64,10 @@ def prepare_corpus(folder: Path, lengths: Sequence[int], network: str, seed: int
     environment = os.environ | python_path()
     if "networks" in settings:
         environment[weights.CACHE_VARIABLE] = str(folder / "cache")
-    first = folder / "first" / "video0000"
-    first.parent.mkdir()
-    first.symlink_to(folder / "crops" / "video0000")
-    time_commands(folder, environment, 1, ["--set", f"corpus.frames={first.parent}"])
+    single = folder / "single" / "video0000"  # one picture is enough for the conversion
+    single.mkdir(parents=True)
+    (single / "00001.jpg").hardlink_to(folder / "crops" / "video0000" / "00001.jpg")
+    time_commands(folder, environment, 1, ["--set", f"corpus.frames={single.parent}"])
     return environment
 
 
