@@ -112,7 +112,7 @@ def _print(result: SearchResult, search: SearchRequest) -> None:
         out.print(f"{best.value:.4f} {score_of}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"best config: {result.folder / heads_config.BEST}", soft_wrap=True)
     out.print(f"{len(finished)} of {search.trials} trials are finished, {pruned} of them pruned")
-    if given_up := retry.list_given_up(result.trials):
+    if given_up := retry.count_given_up(result.trials):
         out.print(f"{given_up} draws ended their process {retry.MOST_ATTEMPTS} times and were given up")
     if len(finished) < search.trials:
         out.print("the same command goes on from there")

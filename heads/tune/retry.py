@@ -42,6 +42,6 @@ def describe(lost: FrozenTrial) -> dict[str, int]:
     return {RETRY_OF: lost.number, ATTEMPT: lost.user_attrs.get(ATTEMPT, 1) + (not freed)}
 
 
-def list_given_up(trials: list[FrozenTrial]) -> int:
+def count_given_up(trials: list[FrozenTrial]) -> int:
     """How many draws ended their process too often to be retried."""
     return len(list_dead(trials)) - len(list_lost(trials))

@@ -119,7 +119,7 @@ def test_parameters_that_end_their_process_again_and_again_are_given_up(study: S
         params.append(claim(study).params)
         study.release("me", False)
     assert params[0] == params[retry.MOST_ATTEMPTS - 1] != params[retry.MOST_ATTEMPTS]
-    assert retry.list_given_up(study.trials()) == 1
+    assert retry.count_given_up(study.trials()) == 1
 
 
 def test_being_stopped_is_no_attempt(study: Study) -> None:
@@ -127,7 +127,7 @@ def test_being_stopped_is_no_attempt(study: Study) -> None:
     for _ in range(2 * retry.MOST_ATTEMPTS):
         params.append(claim(study).params)
         study.release("me", True)
-    assert all(each == params[0] for each in params) and retry.list_given_up(study.trials()) == 0
+    assert all(each == params[0] for each in params) and retry.count_given_up(study.trials()) == 0
 
 
 def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(study: Study) -> None:
@@ -135,7 +135,7 @@ def test_a_trial_with_an_error_of_its_own_is_not_retried_and_does_not_count(stud
     study.fail(first.id, {retry.ERROR: "ValueError: no"})
     second = claim(study, 1)
     assert second.params != first.params and study.finish(second, TrialState.COMPLETE, 0.1)
-    assert study.claim(1, "me", SPACE, None, 0) == "enough" and retry.list_given_up(study.trials()) == 0
+    assert study.claim(1, "me", SPACE, None, 0) == "enough" and retry.count_given_up(study.trials()) == 0
 
 
 def test_pruning_is_by_the_median_at_the_same_fold(study: Study) -> None:
