@@ -27,15 +27,17 @@ class NotFinite(Exception):
     """A loss or a gradient is not finite; the text says which. No parameter was changed."""
 
 
-def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, radius: float) -> float:
-    """One step on one batch; returns its loss. `radius` 0 is the optimiser alone.
+def take_step(add_gradients: Callable[[], float], optimiser: torch.optim.Optimizer, radius: float) -> float:
+    """One step on one batch; returns its loss, which `add_gradients` gives (`add_gradient`, or `add_in_parts`).
+    `radius` 0 is the optimiser alone.
 
     SAM: the gradient is taken at p + e, where e = gradient * radius / norm, and the step is made from p (exactly: a
     copy is kept). Raises NotFinite before anything is changed.
     """
     import torch
 
-    loss = _compute_gradient(compute_loss, optimiser)
+    optimiser.zero_grad()
+    loss = add_gradients()
     learning = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
     norm = _compute_norm(learning)
     if radius:
@@ -44,7 +46,8 @@ def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.O
             for parameter in learning:
                 parameter.add_(parameter.grad * (radius / (norm + TINY)))
         try:
-            _compute_gradient(compute_loss, optimiser)
+            optimiser.zero_grad()
+            add_gradients()
             _compute_norm(learning)
         finally:
             with torch.no_grad():
@@ -54,13 +57,42 @@ def take_step(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.O
     return loss
 
 
-def _compute_gradient(compute_loss: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer) -> float:
-    """The loss, and its gradient in the parameters."""
-    optimiser.zero_grad()
-    loss = compute_loss()
+def add_gradient(loss: torch.Tensor) -> float:
+    """Add a loss's gradient to that of its parameters; returns its value. Raises NotFinite."""
     if not math.isfinite(value := float(loss.detach())):
         raise NotFinite(f"the loss is {value}")
     loss.backward()
+    return value
+
+
+def add_in_parts(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    pictures: torch.Tensor,
+    truth: torch.Tensor,
+    size: int,
+    is_mean: bool,
+) -> float:
+    """The same for the loss of what `predict` gives for pictures [N, ...], with memory for `size` of them.
+
+    Where the loss is a mean over pictures, the parts' are added. Otherwise (CCC) all outputs come first, without a
+    gradient: that of the loss in the outputs then goes through each part, at the cost of a second forward pass
+    (Gao et al., "Scaling deep contrastive learning batch size", RepL4NLP 2021). The network must treat each picture
+    by itself: no BatchNorm that follows the batch.
+    """
+    import torch
+
+    parts = list(zip(pictures.split(size), truth.split(size), strict=True))
+    if len(parts) == 1:
+        return add_gradient(loss(predict(pictures), truth))
+    if is_mean:
+        return sum(add_gradient(loss(predict(x), true) * (len(x) / len(pictures))) for x, true in parts)
+    with torch.no_grad():
+        outputs = torch.cat([predict(x) for x, _ in parts])
+    value = add_gradient(loss(outputs.requires_grad_(), truth))
+    assert outputs.grad is not None
+    for (x, _), gradient in zip(parts, outputs.grad.split(size), strict=True):
+        predict(x).backward(gradient)
     return value
 
 
@@ -100,12 +132,14 @@ def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Op
 
 
 def no_room_error(
-    key: str, compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int
+    key: str, compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, at_once: int
 ) -> InputError:
-    """What to raise where a GPU has no room for a batch, by its key in a config: says which would fit, by trying."""
-    fits = find_batch(compute, optimiser, batch)
-    advice = f"{key} = {fits} fits" if fits else "not even one picture fits"
-    return InputError(f"{key} = {batch}: the GPU has no room for it; {advice}")
+    """What to raise where a GPU has no room for so many pictures at once: says which value of a config's `key` fits,
+    by trying.
+    """
+    fits = find_batch(compute, optimiser, at_once)
+    advice = f"{key} = {fits} fits" if fits else "not even one fits"
+    return InputError(f"{key.rpartition('.')[0]}: the GPU has no room for {at_once} pictures at once; {advice}")
 
 
 def create_optimiser(

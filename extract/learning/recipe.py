@@ -7,11 +7,14 @@ linear head), but for BatchNorm, which stays frozen, and for the epoch, chosen o
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from extract.config import Strict
+
+ON_CPU = 16
+"""Pictures at once on a CPU: EfficientNet-B0 at 224 pixels needs 6.5 GB for 64, below 3 GB for 16."""
 
 
 class Recipe(Strict):
@@ -26,6 +29,10 @@ class Recipe(Strict):
     head_rate: float = Field(default=1e-3, gt=0)
     """Learning rate of those."""
     batch: int = Field(default=64, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Pictures of a batch that are in memory at once, with all that their gradient needs: the step is the same but for
+    roundings. Without it: 16 on a CPU, all on a GPU, and all where BatchNorm follows the batch (`frozen_norm` false).
+    """
     sam: float = Field(default=0.05, ge=0)
     """Radius of sharpness-aware minimisation: two passes a step; 0 is Adam alone, one pass."""
     decay: float = Field(default=0.0, ge=0)
@@ -57,3 +64,18 @@ class Recipe(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: autocast, on CUDA alone."""
+
+    @model_validator(mode="after")
+    def _refuse_parts(self) -> Self:
+        if self.micro_batch is not None and self.micro_batch < self.batch and not self.frozen_norm:
+            raise ValueError(
+                f"micro_batch = {self.micro_batch} of batch = {self.batch}, but with frozen_norm = false BatchNorm "
+                f"needs the whole batch at once; leave micro_batch out"
+            )
+        return self
+
+    def count_at_once(self, device: str) -> int:
+        """How many pictures of a batch are in memory at once on a device, "cpu" or "cuda"."""
+        if self.micro_batch is not None:
+            return min(self.micro_batch, self.batch)
+        return min(ON_CPU, self.batch) if device == "cpu" and self.frozen_norm else self.batch

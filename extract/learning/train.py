@@ -93,6 +93,8 @@ class _Learner:
         self.network = FineTunedNetwork(body, width, len(target.outputs), target.labels, run.recipe.bounded)
         self.network.to(self.device)
         self.loss = losses.create_loss(target, run.recipe.smoothing, self.device)
+        self.loss_is_mean = target.labels != "regression"
+        self.at_once = run.recipe.count_at_once(self.device)
         self.position, self.unreadable = Position(run.mark), Unreadable()
         self.optimiser = self._create_optimiser(0)
 
@@ -149,7 +151,11 @@ class _Learner:
         truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[chosen])).to(self.device)
         try:
             here.loss_sum += optimiser.take_step(
-                lambda: self.loss(self._outputs(x)[1], truth), self.optimiser, run.recipe.sam
+                lambda: optimiser.add_in_parts(
+                    lambda part: self._outputs(part)[1], self.loss, x, truth, self.at_once, self.loss_is_mean
+                ),
+                self.optimiser,
+                run.recipe.sam,
             )
         except optimiser.NotFinite as error:
             raise checkpoint.not_finite_error(
@@ -237,10 +243,11 @@ class _Learner:
         return InputError(f"{path}: {reasons[path]}; too few of {len(rows)} pictures can be read: replace them")
 
     def _no_room_error(self) -> InputError:
-        """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
+        """What to raise where a GPU has no room for the pictures at once: says how many fit, by trying fewer."""
         recipe, size = self.run.recipe, self.run.start.network.size
 
         def compute(n: int) -> torch.Tensor:
             return self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum()
 
-        return optimiser.no_room_error(f"finetune.{self.run.name}.batch", compute, self.optimiser, recipe.batch)
+        key = "micro_batch" if recipe.frozen_norm else "batch"
+        return optimiser.no_room_error(f"finetune.{self.run.name}.{key}", compute, self.optimiser, self.at_once)

@@ -167,7 +167,9 @@ class _Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = compute_rate(s, here.epoch * steps + here.step, steps)
         try:
-            here.loss_sum += optimiser.take_step(lambda: self._run_model(x, noise).loss.float(), self.optimiser, 0.0)
+            here.loss_sum += optimiser.take_step(
+                lambda: optimiser.add_gradient(self._run_model(x, noise).loss.float()), self.optimiser, 0.0
+            )
         except optimiser.NotFinite as error:
             raise checkpoint.not_finite_error(
                 error, f"pretrain.{run.name}", here, steps, s.rate, run.folder / CHECKPOINT

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from extract.learning import optimiser
+from extract.learning import losses, optimiser
 from extract.learning.network import Chain, FineTunedNetwork
-from extract.learning.optimiser import NotFinite, create_optimiser, take_step
+from extract.learning.optimiser import NotFinite, add_gradient, add_in_parts, create_optimiser, take_step
 from extract.networks import checkpoints
 
 MATRIX = np.diag([3.0, 1.0, 0.2])
@@ -37,7 +37,7 @@ def test_steps_are_those_computed_by_hand(radius):
         return 0.5 * p @ matrix @ p
 
     for _ in range(4):
-        take_step(loss, adam, radius)
+        take_step(lambda: add_gradient(loss()), adam, radius)
     found = torch.cat(parts).detach().numpy()
     np.testing.assert_allclose(found, adam_by_hand(begin, 4, 0.1, radius), rtol=1e-9)
 
@@ -46,13 +46,47 @@ def test_a_loss_that_is_not_finite_changes_nothing():
     p = torch.nn.Parameter(torch.tensor([1.0]))
     adam = torch.optim.Adam([p], lr=0.1)
     with pytest.raises(NotFinite, match="the loss is nan"):
-        take_step(lambda: (p * float("nan")).sum(), adam, 0.05)
+        take_step(lambda: add_gradient((p * float("nan")).sum()), adam, 0.05)
     calls = iter([1.0, float("nan")])  # only at the end of SAM's climb
     with pytest.raises(NotFinite):
-        take_step(lambda: (p * next(calls)).sum(), adam, 0.05)
+        take_step(lambda: add_gradient((p * next(calls)).sum()), adam, 0.05)
     with pytest.raises(NotFinite, match="norm is inf"):
-        take_step(lambda: (p - 1).sqrt().sum(), adam, 0.0)
+        take_step(lambda: add_gradient((p - 1).sqrt().sum()), adam, 0.0)
     assert p.item() == 1.0 and not adam.state
+
+
+@pytest.mark.parametrize("labels", ["multiclass", "multilabel", "regression"])
+@pytest.mark.parametrize("size", [3, 4, 11, 20])
+def test_the_gradient_in_parts_is_that_of_the_whole_batch(labels, size):
+    """Of 11 pictures: the last part smaller, and none left over; CCC, too, which no part knows by itself."""
+    torch.manual_seed(size)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2)).double()
+    x = torch.randn(11, 6, dtype=torch.float64)
+    truth = torch.randint(0, 2, (11,) if labels == "multiclass" else (11, 2))
+    truth = torch.rand(11, 2, dtype=torch.float64) if labels == "regression" else truth
+    weights = np.array([1.0, 3.0] if labels == "multiclass" else [[1.0, 2.0], [3.0, 0.5]], np.float32)
+    loss = losses.create_loss(losses.Target("t", labels, ("a", "b"), weights), 0.1, "cpu")
+    whole = loss(network(x), truth)
+    wanted = torch.autograd.grad(whole, list(network.parameters()))
+    seen = []
+
+    def predict(part):
+        seen.append(len(part))
+        return network(part)
+
+    value = add_in_parts(predict, loss, x, truth, size, is_mean=labels != "regression")
+    assert max(seen) == min(size, 11)
+    assert value == pytest.approx(whole.item(), rel=1e-9)
+    for parameter, gradient in zip(network.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
+
+
+def test_a_part_that_is_not_finite_is_named():
+    p = torch.nn.Parameter(torch.ones(1))
+    x = torch.tensor([[1.0], [float("nan")]])
+    for is_mean in (True, False):
+        with pytest.raises(NotFinite, match="the loss is nan"):
+            add_in_parts(lambda part: part * p, lambda y, t: (y - t).mean(), x, torch.zeros(2, 1), 1, is_mean)
 
 
 def wrap(arch):

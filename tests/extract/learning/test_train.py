@@ -232,7 +232,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(cor
     run = run_on(corpus, tmp_path, save_every=1)
     learner, made = train._Learner(run), itertools.count(1)
     plain = learner.loss
-    learner.loss = lambda outputs, truth: plain(outputs, truth) * (float("nan") if next(made) > 5 else 1)
+    learner.loss = lambda outputs, truth: plain(outputs, truth) * (float("nan") if next(made) > 10 else 1)
     monkeypatch.setattr(train, "_Learner", lambda _: learner)
     text = (
         r"finetune\.ft: the loss is nan at step 3 of 4 in epoch 1, expected a finite number: lower finetune\.ft\.rate"
@@ -245,7 +245,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(cor
     assert all(torch.isfinite(value).all() for value in learner.network.state_dict().values())
 
 
-def test_a_gpu_without_room_says_which_batch_would_fit(corpus, tmp_path, monkeypatch):
+def test_a_gpu_without_room_says_how_many_pictures_would_fit(corpus, tmp_path, monkeypatch):
     run = run_on(corpus, tmp_path)
     learner = train._Learner(run)
     learner.begin()
@@ -257,9 +257,9 @@ def test_a_gpu_without_room_says_which_batch_would_fit(corpus, tmp_path, monkeyp
         return plain(x)
 
     monkeypatch.setattr(learner, "_outputs", outputs)
-    with pytest.raises(
-        InputError, match=re.escape("batch = 20: the GPU has no room for it; finetune.ft.batch = 5 fits")
-    ):
+    learner.at_once = 20
+    said = "finetune.ft: the GPU has no room for 20 pictures at once; finetune.ft.micro_batch = 5 fits"
+    with pytest.raises(InputError, match=re.escape(said)):
         learner._learn_batch(np.zeros((20, 3, 32, 32), np.float32), np.arange(20), 4)
     with pytest.raises(InputError, match="torch finds no CUDA device"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -214,7 +214,7 @@ def test_a_gpu_without_room_says_which_batch_would_fit(faces, tmp_path, monkeypa
         return plain(x, noise)
 
     monkeypatch.setattr(learner, "_run_model", run_model)
-    said = re.escape("pretrain.m.batch = 30: the GPU has no room for it; pretrain.m.batch = 7 fits")
+    said = re.escape("pretrain.m: the GPU has no room for 30 pictures at once; pretrain.m.batch = 7 fits")
     with pytest.raises(InputError, match=said):
         learner.learn_epoch(None)
 
