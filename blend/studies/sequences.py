@@ -11,7 +11,7 @@ test split, which only the demo has, and nothing is chosen by them. Whatever is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +23,9 @@ from blend import apply, compare, run
 from blend.config import Config
 from blend.crossfit import estimate
 from blend.decision import combine
-from blend.decision.params import Params
-from blend.pool.pool import Pool
-from blend.studies.ablation import KS, Data, choose_params, read_demo
+from blend.studies import demo_scores
+from blend.studies.ablation import Data, read_demo
+from blend.studies.demo_scores import Scores
 from extract import config as extract_config
 from extract.audio import step as audio_step
 from extract.runtime import cli, errors, run_folder
@@ -34,7 +34,6 @@ from extract.runtime.progress import progress
 from heads import config as heads_config
 from heads import run as heads_run
 from heads.abaw.tasks import TASKS, Task
-from heads.data import predictions
 
 ENCODERS = ("sequence", "encoders", "fusion")
 """Standard heads that run on request."""
@@ -49,10 +48,6 @@ NAMES = {
     "without": "blend of the tabular heads",
     "with": "blend of all",
 }
-FOLDS = 5
-
-Scores = tuple[float, float]
-"""Cross-fitted on validation, and on test."""
 
 
 def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, list[Scores]], dict[str, Any]]:
@@ -60,10 +55,10 @@ def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, l
 
     Raises InputError for a corpus whose test truth is not known.
     """
-    heard = _with(config, task, [*config.features.networks, audio_step.NAME], ["fusion"])
+    heard = demo_scores.choose_heads(config, task, [*config.features.networks, audio_step.NAME], ["fusion"])
     data = read_demo(heard, task, work, "sequences")
     tabular = [name for name in heads_config.standard(task) if name not in ENCODERS]
-    seen = _with(config, task, config.features.networks, [*tabular, *ENCODERS])
+    seen = demo_scores.choose_heads(config, task, config.features.networks, [*tabular, *ENCODERS])
     results: dict[str, list[Scores]] = {name: [] for name in NAMES}
     with progress(f"encoders {task}", seeds, "seeds") as bar:
         for seed in range(seeds):
@@ -73,19 +68,12 @@ def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, l
     return results, _gain(data, seeds)
 
 
-def _with(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
-    """The config with other networks and heads."""
-    features = config.features.model_copy(update={"networks": list(networks)})
-    heads = config.heads.model_validate({task: {"use": use, **getattr(config.heads, task).overrides}})
-    return config.model_copy(update={"features": features, "heads": heads})
-
-
 def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Scores]:
     """All scores of one seed, in work folders of its own that share the corpus and its features."""
     task, folder = data.task.name, data.work / "sequences" / str(seed)
-    ours = heads_run.main(seen, task, _beside(data.work, folder / "seen"), seed)
-    sound = heads_run.main(heard, task, _beside(data.work, folder / "heard"), seed)["fusion"]
-    alone = {name: _alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
+    ours = heads_run.main(seen, task, demo_scores.share_features(data.work, folder / "seen"), seed)
+    sound = heads_run.main(heard, task, demo_scores.share_features(data.work, folder / "heard"), seed)["fusion"]
+    alone = {name: demo_scores.score_alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
     tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
     best = max(tabular, key=lambda name: alone[name][0])
     blended = {
@@ -99,22 +87,22 @@ def _blended(data: Data, seen: Config, folder: Path, seed: int, trained: Mapping
     """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
     task = data.task.name
     facts = {
-        "heads": {name: _hashes(head) for name, head in trained.items()},
+        "heads": {name: demo_scores.hash_predictions(head) for name, head in trained.items()},
         "settings": getattr(seen.blend, task).model_dump(mode="json"),
         "code": run_folder.code_hash("blend", ("bench", "predict", "report")),
         "seed": seed,
     }
     mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in trained)
-    if (known := _kept(kept, mark)) is None:
+    if (known := demo_scores.find_kept(kept, mark)) is None:
         report = run.main(seen, task, folder / "seen", seed, **given)
         counts = _counts(data, trained, folder / "seen" / "blend" / task / "params.json")
-        known = _keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
+        known = demo_scores.keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
     return known
 
 
 def _counts(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
     """A blend's per-video counts (blend.calibrate.video_counts) of the test videos, from its params.json."""
-    test = _pool(data, heads, "test")
+    test = demo_scores.read_pool(data, heads, "test")
     results: list[Any] = estimate.count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
     return results
 
@@ -133,60 +121,6 @@ def _gain(data: Data, seeds: int) -> dict[str, Any]:
             table.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
     labelled = [int(item.valid.sum()) for _, item in sorted(data.annotations["test"].items())]
     return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
-
-
-def _hashes(head: Path) -> list[str]:
-    """What a head has predicted."""
-    return [run_folder.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
-
-
-def _kept(path: Path, mark: str) -> Scores | None:
-    """Scores that were kept under this mark."""
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
-
-
-def _keep(path: Path, mark: str, scores: Scores, **more: Any) -> Scores:
-    run_folder.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1], **more})
-    return scores
-
-
-def _beside(work: Path, folder: Path) -> Path:
-    """A work folder with the features and the corpus of another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("features", "corpus"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to((work / name).resolve(), target_is_directory=True)
-    return folder
-
-
-def _alone(data: Data, head: Path, seed: int) -> Scores:
-    """A finished head's cross-fitted and test scores, kept in its folder."""
-    mark = run_folder.fingerprint([_hashes(head), KS, FOLDS, seed])
-    if (known := _kept(head / "alone.json", mark)) is not None:
-        return known
-    val, test = (_pool(data, {"head": head}, part) for part in ("val", "test"))
-    decided, truth = [], []
-    folds = estimate.split(val, FOLDS, seed)
-    for fold in folds:
-        rest = val.select(sorted(video for other in folds for video in other if other is not fold))
-        held = val.select(fold)
-        decided.append(_decided(held, choose_params(rest)[1]))
-        truth.append(held.known.values)
-    crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
-    final = data.task.score(test.known.values, _decided(test, choose_params(val)[1]))
-    return _keep(head / "alone.json", mark, (float(crossed), float(final)))
-
-
-def _pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
-    """Heads' frames as blend sees them, with their truth."""
-    results = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
-    return data.make_pool(results, part)
-
-
-def _decided(values: Pool, params: Params) -> NDArray[np.generic]:
-    """Decisions of the annotated frames."""
-    return combine.combine(values, params)[values.known.rows]
 
 
 def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """`python -m extract.bench --learning`: pictures/s of fine-tuning beside a bare torch loop on ready tensors.
 
 Both learn tf_efficientnet_b0 with random weights by the published recipe (SAM around Adam, 224 pixels). Ours reads JPEG
-files, mirrors, normalises and writes checkpoints; the bare loop has one batch in memory and nothing else to do. Each
-works in a process of its own, in turn, so that memory is of one alone.
+files, mirrors, normalises and writes checkpoints; the bare loop has one batch in memory and nothing else to do. Both
+work through a batch in the same parts (on these CPUs that was quicker than 64 pictures at once), each in a process of
+its own, in turn, so that memory is of one alone.
 """
 
 from __future__ import annotations
@@ -123,17 +124,22 @@ def learn_ready_tensors(run: Run) -> float:
     truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[:batch])).to(device)
     entropy = torch.nn.CrossEntropyLoss(label_smoothing=run.recipe.smoothing)
 
+    parts = list(zip(*(t.split(run.recipe.count_at_once(device)) for t in (x, truth)), strict=True))
+
+    def compute_gradient() -> None:
+        adam.zero_grad()
+        for part, true in parts:
+            (entropy(network(part)[1], true) * (len(part) / batch)).backward()
+
     def step() -> None:
         parameters = list(network.parameters())
-        adam.zero_grad()
-        entropy(network(x)[1], truth).backward()
+        compute_gradient()
         before = [p.detach().clone() for p in parameters]
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters]))
         with torch.no_grad():
             for p in parameters:
                 p.add_(p.grad * (radius / norm))
-        adam.zero_grad()
-        entropy(network(x)[1], truth).backward()
+        compute_gradient()
         with torch.no_grad():
             for p, value in zip(parameters, before, strict=True):
                 p.copy_(value)

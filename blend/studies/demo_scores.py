@@ -1,0 +1,89 @@
+"""Scores of heads and blends on the demo, whose test truth is known, kept beside what they are of; for studies.
+
+Cross-fitted scores are of held-out videos of five folds. Nothing is chosen by test scores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blend.config import Config
+from blend.crossfit import estimate
+from blend.decision import combine
+from blend.decision.params import Params
+from blend.pool.pool import Pool
+from blend.studies.ablation import KS, Data, choose_params
+from extract.runtime import run_folder
+from heads.data import predictions
+
+FOLDS = 5
+
+Scores = tuple[float, float]
+"""Cross-fitted on validation, and on test."""
+
+
+def choose_heads(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
+    """The config with other networks and heads."""
+    features = config.features.model_copy(update={"networks": list(networks)})
+    heads = config.heads.model_validate({task: {"use": use, **getattr(config.heads, task).overrides}})
+    return config.model_copy(update={"features": features, "heads": heads})
+
+
+def share_features(work: Path, folder: Path) -> Path:
+    """A work folder with the features and the corpus of another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("features", "corpus"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((work / name).resolve(), target_is_directory=True)
+    return folder
+
+
+def score_alone(data: Data, head: Path, seed: int) -> Scores:
+    """A finished head's cross-fitted and test scores, kept in its folder."""
+    mark = run_folder.fingerprint([hash_predictions(head), KS, FOLDS, seed])
+    if (known := find_kept(head / "alone.json", mark)) is not None:
+        return known
+    val, test = (read_pool(data, {"head": head}, part) for part in ("val", "test"))
+    decided, truth = [], []
+    folds = estimate.split(val, FOLDS, seed)
+    for fold in folds:
+        rest = val.select(sorted(video for other in folds for video in other if other is not fold))
+        held = val.select(fold)
+        decided.append(_decided(held, choose_params(rest)[1]))
+        truth.append(held.known.values)
+    crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
+    final = data.task.score(test.known.values, _decided(test, choose_params(val)[1]))
+    return keep(head / "alone.json", mark, (float(crossed), float(final)))
+
+
+def read_pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
+    """Heads' frames as blend sees them, with their truth."""
+    results = {name: predictions.read(head / f"{part}.parquet", data.task) for name, head in heads.items()}
+    return data.make_pool(results, part)
+
+
+def _decided(values: Pool, params: Params) -> NDArray[np.generic]:
+    """Decisions of the annotated frames."""
+    return combine.combine(values, params)[values.known.rows]
+
+
+def hash_predictions(head: Path) -> list[str]:
+    """What a head has predicted."""
+    return [run_folder.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
+
+
+def find_kept(path: Path, mark: str) -> Scores | None:
+    """Scores that were kept under this mark."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None
+
+
+def keep(path: Path, mark: str, scores: Scores, **more: Any) -> Scores:
+    run_folder.write_json(path, {"mark": mark, "cross_fitted": scores[0], "test": scores[1], **more})
+    return scores

@@ -1,0 +1,158 @@
+"""What a network fine-tuned on the demo's training videos is worth: alone, and in a blend beside the standard heads.
+
+    python -m blend.studies.finetuned --task expr
+
+Of each seed: a linear head on the embedding of the network as it was, the outputs of the fine-tuned one (at its best
+epoch, chosen on held-out videos of train), the blend of the standard heads on the networks as they ship, and that blend
+with the fine-tuned outputs as one more head. Cross-fitted scores are of held-out videos of validation; test scores need
+the truth of a test split, which only the demo has, and nothing is chosen by them. What is finished is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from blend import run
+from blend.config import Config
+from blend.studies import demo_scores
+from blend.studies.ablation import Data, read_demo
+from blend.studies.demo_scores import Scores
+from extract import config as extract_config
+from extract.learning import names
+from extract.runtime import cli, errors, run_folder
+from extract.runtime.errors import InputError
+from extract.runtime.progress import progress
+from heads import run as heads_run
+from heads.abaw.tasks import TASKS, Task
+from heads.finetune import __main__ as finetune
+
+NETWORK = "demo_mt_enet"
+TUNED = "tuned"
+"""The fine-tuned network, and the head of its outputs."""
+RECIPE = {"stride": 2}
+NAMES = {
+    "frozen": "linear head on the frozen network",
+    "tuned": "fine-tuned network alone",
+    "without": "blend of the standard heads",
+    "with": "the same with the fine-tuned network",
+}
+Result = tuple[dict[str, Scores], float]
+"""Scores by NAMES, and the seconds that fine-tuning took."""
+
+
+def main(config: Config, task: str, network: str, work: Path, seeds: int) -> list[Result]:
+    """Of each seed the scores by NAMES, and the seconds of fine-tuning. Raises InputError for a corpus whose test truth
+    is not known, and as `heads.finetune`.
+    """
+    section = {TUNED: config.finetune.get(TUNED, finetune.Recipe(**RECIPE))}
+    config = config.model_copy(update={"finetune": section})
+    data = read_demo(config, task, work, "finetuned")
+    results = []
+    with progress(f"finetuned {task}", seeds, "seeds") as bar:
+        for seed in range(seeds):
+            results.append(_measure(data, config, network, seed))
+            bar.advance()
+    return results
+
+
+def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
+    """One seed, in work folders of its own that share the corpus and its features."""
+    task = data.task.name
+    home = data.work / "finetuned" / f"{network}-{seed}"
+    folder = demo_scores.share_features(data.work, home / "seen")
+    seconds = _fine_tune(config, task, network, folder, seed)
+    tuned = _predict(config, task, folder, home / task, seed)
+    linear = demo_scores.choose_heads(config, task, [network], ["linear"])
+    [frozen] = heads_run.main(linear, task, demo_scores.share_features(data.work, home / "frozen"), seed).values()
+    scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
+    for name, given in (("without", {}), ("with", {TUNED: tuned})):
+        settings = getattr(config.blend, task).model_dump(mode="json")
+        ours = {head: demo_scores.hash_predictions(path) for head, path in given.items()}
+        code = [run_folder.code_hash(package) for package in ("extract", "heads")]
+        mark = run_folder.fingerprint([ours, settings, code, run_folder.code_hash("blend", ("bench", "report")), seed])
+        kept = home / f"{task}-{name}.json"
+        if (known := demo_scores.find_kept(kept, mark)) is None:
+            report: Any = run.main(config, task, folder, seed, predictions=given)
+            known = demo_scores.keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]))
+        scores[name] = known
+    return {name: scores[name] for name in NAMES}, seconds
+
+
+def _fine_tune(config: Config, task: str, network: str, folder: Path, seed: int) -> float:
+    """Fine-tune, unless it is done; the seconds that it took, which are kept beside it."""
+    began = time.perf_counter()
+    learnt = finetune.main(config, task, network, TUNED, folder, seed)
+    mark, kept = (learnt / run_folder.DONE).read_text(encoding="utf-8"), folder / f"{task}-seconds.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if known.get("mark") != mark:
+        known = {"mark": mark, "seconds": time.perf_counter() - began}
+        run_folder.write_json(kept, known)
+    return float(known["seconds"])
+
+
+def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> Path:
+    """The head of the fine-tuned network's outputs, of which nothing is learnt."""
+    kind = "va" if TASKS[task].labels == "regression" else "logits"
+    text = f'family = "pretrained"\nnetworks = "each"\ninputs = ["{kind}"]\n'
+    run_folder.write_text(folder / f"{TUNED}.toml", text)
+    own = demo_scores.choose_heads(
+        names.add_learnt(config, TUNED, work), task, [TUNED], [str(folder / f"{TUNED}.toml")]
+    )
+    [head] = heads_run.main(own, task, folder, seed).values()
+    return head
+
+
+def as_markdown(task: Task, results: list[Result]) -> str:
+    """Means over the seeds and the deviation between them, as a table for a README; then what the blend gains."""
+    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
+    for name, title in NAMES.items():
+        columns = np.array([scores[name] for scores, _ in results]).T
+        lines.append(f"| {title} | {' | '.join(f'{c.mean():.3f} ± {c.std():.3f}' for c in columns)} |")
+    gains = ", ".join(f"{scores['with'][1] - scores['without'][1]:+.3f}" for scores, _ in results)
+    took = ", ".join(f"{seconds:.0f}" for _, seconds in results)
+    return "\n".join([*lines, f"\nBlend with less without, test, by seed: {gains}; fine-tuning took {took} s"])
+
+
+def as_json(task: Task, results: list[Result]) -> Mapping[str, Any]:
+    """The same as values."""
+    scores = {
+        name: [dict(zip(("cross_fitted", "test"), scores[name], strict=True)) for scores, _ in results]
+        for name in NAMES
+    }  # fmt: skip
+    return {"task": task.name, "metric": task.metric, "scores": scores, "seconds": [took for _, took in results]}
+
+
+EXAMPLES = """Examples:
+
+python -m blend.studies.finetuned --task expr
+
+python -m blend.studies.finetuned --task au --seeds 1 --set finetune.tuned.stride=4"""
+
+
+def command(
+    task: Annotated[str, typer.Option(help="au, expr or va.")],
+    network: Annotated[str, typer.Option(help="Which network is fine-tuned.")] = NETWORK,
+    seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 3,
+    config: cli.ConfigFile = extract_config.DEFAULT,
+    work: cli.Work = None,
+    overrides: cli.Overrides = None,
+    json_wanted: cli.AsJson = False,
+) -> None:
+    """Measure on the demo what a fine-tuned network is worth, alone and in a blend."""
+    with errors.exits():
+        if task not in TASKS:
+            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+        settings = extract_config.load(Config, config, overrides)
+        results = main(settings, task, network, work or Path("runs") / settings.corpus.name, seeds)
+        print(json.dumps(as_json(TASKS[task], results), indent=2) if json_wanted else as_markdown(TASKS[task], results))
+
+
+if __name__ == "__main__":
+    cli.start(command, EXAMPLES)
