@@ -2,8 +2,10 @@
 
 ablation.py: What temporal columns.
 demo_corpus.py: A larger demo corpus, every video of it labelled.
+demo_scores.py: Scores of heads and blends on the demo.
 draw.py: One pair of draws of `blend.studies.simulate`: two sets of videos, each in turn validation and test.
 faults.py: How often `blend.unlabelled` warns of made predictions of test.
+finetuned.py: What a network fine-tuned on the demo's training videos is worth.
 nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
 people.py: What the table of people is worth.
 pretraining.py: What pre-training without labels is worth to a linear layer.

@@ -120,7 +120,7 @@ def as_markdown(task: Task, results: list[Result]) -> str:
     return "\n".join([*lines, f"\nBlend with less without, test, by seed: {gains}; fine-tuning took {took} s"])
 
 
-def as_json(task: Task, results: list[Result]) -> Mapping[str, Any]:
+def describe(task: Task, results: list[Result]) -> Mapping[str, Any]:
     """The same as values."""
     scores = {
         name: [dict(zip(("cross_fitted", "test"), scores[name], strict=True)) for scores, _ in results]
@@ -143,7 +143,7 @@ def command(
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
     overrides: cli.Overrides = None,
-    json_wanted: cli.AsJson = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Measure on the demo what a fine-tuned network is worth, alone and in a blend."""
     with errors.exits():
@@ -151,7 +151,7 @@ def command(
             raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
         settings = extract_config.load(Config, config, overrides)
         results = main(settings, task, network, work or Path("runs") / settings.corpus.name, seeds)
-        print(json.dumps(as_json(TASKS[task], results), indent=2) if json_wanted else as_markdown(TASKS[task], results))
+        print(json.dumps(describe(TASKS[task], results), indent=2) if as_json else as_markdown(TASKS[task], results))
 
 
 if __name__ == "__main__":

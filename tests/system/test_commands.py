@@ -16,6 +16,7 @@ import pytest
 import typer
 from support.sweeps import sweep
 
+from blend.studies import finetuned
 from extract.bench import audio
 from extract.jobs.fork_server import can_fork
 
@@ -47,6 +48,7 @@ MEASURED = {
     "blend.bench.report": ((), {"frames": 7, "opens": None}),
     "blend.bench.scale": ((), {"check": [{"workers": 1, "ratio": 1.0}]}),
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
+    "blend.studies.finetuned": (("--task", "va"), [({name: (0.5, 0.25) for name in finetuned.NAMES}, 60.0)]),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.pretraining": ((), {"va": {"gain": 0.25}}),

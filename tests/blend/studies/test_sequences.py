@@ -10,15 +10,11 @@ import numpy as np
 import pytest
 
 from blend.config import Config
-from blend.crossfit import estimate
+from blend.studies import demo_scores
 from blend.studies import sequences as ours
 from extract.config import load
 from extract.runtime.errors import InputError
-from heads.abaw import metrics
-from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
-from heads.data import predictions
-from heads.data.predictions import Predictions
 
 VA = TASKS["va"]
 
@@ -40,61 +36,6 @@ def test_only_the_demo_has_a_known_test_truth(tmp_path: Path) -> None:
         ours.main(load(Config, tmp_path / "own.toml", None), "va", tmp_path, 1)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> ours.Data:
-    """Five videos of validation and two of test, and a head that says the truth with noise."""
-    rng, truth = np.random.default_rng(0), {}
-    for part, videos in (("val", 5), ("test", 2)):
-        truth[part], found = {}, {}
-        for v in range(videos):
-            values = np.tanh(np.cumsum(0.3 * rng.normal(size=(80, 2)), 0)).astype(np.float32)
-            noisy = np.clip(values + 0.4 * rng.normal(size=values.shape), -1, 1).astype(np.float32)
-            truth[part][f"{part}{v}"] = Annotation(f"{part}{v}", values, rng.random(80) < 0.9)
-            found[f"{part}{v}"] = (np.arange(1, 81, dtype=np.int32), noisy)
-        predictions.write(tmp_path / f"{part}.parquet", Predictions(VA.outputs, found))
-    return ours.Data(tmp_path, VA, (), truth | {"train": truth["val"]})
-
-
-def test_a_head_alone_is_smoothed_as_other_videos_say(data: ours.Data, tmp_path: Path) -> None:
-    def smoothed(part: str, video: str, k: int) -> np.ndarray:
-        scores = predictions.read(tmp_path / f"{part}.parquet", VA).videos[video][1].astype(np.float64)
-        return np.array([scores[max(0, t - k) : t + k + 1].mean(0) for t in range(80)])[
-            data.annotations[part][video].valid
-        ]
-
-    def score(part: str, videos: list[str], ks: list[int]) -> float:
-        truth = [data.annotations[part][v].values[data.annotations[part][v].valid] for v in videos]
-        found = [smoothed(part, v, k) for v, k in zip(videos, ks, strict=True)]
-        return float(metrics.ccc_per_dimension(np.concatenate(truth), np.concatenate(found)).mean())
-
-    def best(videos: list[str]) -> int:
-        return max(ours.KS, key=lambda k: score("val", videos, [k] * len(videos)))
-
-    names = [f"val{v}" for v in range(5)]
-    folds = estimate.split(ours._pool(data, {"head": tmp_path}, "val"), 5, 3)
-    held = {names[v]: best([n for i, n in enumerate(names) if i not in fold]) for fold in folds for v in fold}
-    crossed, test = ours._alone(data, tmp_path, 3)
-    assert crossed == pytest.approx(score("val", names, [held[name] for name in names]), abs=1e-6)
-    assert test == pytest.approx(score("test", ["test0", "test1"], [best(names)] * 2), abs=1e-6)
-    kept = json.loads((tmp_path / "alone.json").read_text())
-    assert (kept["cross_fitted"], kept["test"]) == (crossed, test)
-    (tmp_path / "alone.json").write_text(json.dumps(kept | {"test": 0.25}))
-    assert ours._alone(data, tmp_path, 3)[1] == 0.25, "what is known is not computed again"
-    assert ours._alone(data, tmp_path, 4)[1] == test, "other folds"
-
-
-def test_thresholds_of_units_are_chosen_too(tmp_path: Path) -> None:
-    au, rng, truth, found = TASKS["au"], np.random.default_rng(1), {}, {}
-    for v in range(4):
-        values = (rng.random((60, 12)) < 0.3).astype(np.uint8)
-        truth[f"v{v}"] = Annotation(f"v{v}", values, np.ones(60, bool))
-        found[f"v{v}"] = (np.arange(1, 61, dtype=np.int32), (0.1 + 0.1 * values).astype(np.float32))
-    for part in ("val", "test"):
-        predictions.write(tmp_path / f"{part}.parquet", Predictions(au.outputs, found))
-    data = ours.Data(tmp_path, au, (), dict.fromkeys(("train", "val", "test"), truth))
-    assert ours._alone(data, tmp_path, 0) == (1.0, 1.0), "all below 0.5, and yet told apart"
-
-
 def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,8 +43,8 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     from heads import run as heads_run
 
     config = load(Config, Path(__file__).parents[3] / "configs" / "demo.toml", ["heads.va.mlp.epochs=3"])
-    seen = ours._with(config, "va", config.features.networks, ["mlp", "lama", *ours.ENCODERS])
-    heard = ours._with(config, "va", [*config.features.networks, "audio"], ["fusion"])
+    seen = demo_scores.choose_heads(config, "va", config.features.networks, ["mlp", "lama", *ours.ENCODERS])
+    heard = demo_scores.choose_heads(config, "va", [*config.features.networks, "audio"], ["fusion"])
     assert heard.features.networks == ["demo_enet", "demo_mt_enet", "audio"] and heard.heads.va.use == ["fusion"]
     assert seen.heads.va.overrides == {"mlp": {"epochs": 3}} and config.heads.va.use is None
     (tmp_path / "features").mkdir()
@@ -128,7 +69,9 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
     monkeypatch.setattr(ours, "_counts", lambda data, heads, params: [[[float(len(heads))]]])
     crossed = {"mlp": 0.3, "lama": 0.6, "sequence": 0.5, "encoders": 0.55, "fusion": 0.4}
     monkeypatch.setattr(
-        ours, "_alone", lambda data, where, seed: (0.9 if where.parts[-2] == "heard" else crossed[where.name], 0.0)
+        demo_scores,
+        "score_alone",
+        lambda data, where, seed: (0.9 if where.parts[-2] == "heard" else crossed[where.name], 0.0),
     )
     found = ours._of_seed(ours.Data(tmp_path, VA, (), {}), seen, heard, 7)
     expected = {"tabular": 0.6, "sequence": 0.5, "encoders": 0.55, "fusion": 0.4, "fusion_sound": 0.9}
@@ -151,7 +94,7 @@ def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and
     from blend.decision import combine
 
     blend = {"task": "va", "outputs": ["valence", "arousal"], "heads": ["a"], "weights": {"a": 1.0}, "kernel": "box"}
-    some = ours._pool(data, {"a": tmp_path}, "test")
+    some = demo_scores.read_pool(data, {"a": tmp_path}, "test")
     tables, scores = {}, {}
     for way, k in (("with", 3), ("without", 0)):
         params = blend | {"k": k, "prior": {"valence": 0.0, "arousal": 0.0}}
