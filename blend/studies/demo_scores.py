@@ -35,10 +35,10 @@ def choose_heads(config: Config, task: str, networks: Iterable[str], use: list[s
     return config.model_copy(update={"features": features, "heads": heads})
 
 
-def share_features(work: Path, folder: Path) -> Path:
-    """A work folder with the features and the corpus of another."""
+def share(work: Path, folder: Path, names: Iterable[str] = ("corpus", "features")) -> Path:
+    """A work folder with the corpus, and the features, of another."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("features", "corpus"):
+    for name in names:
         if not (folder / name).exists():
             (folder / name).symlink_to((work / name).resolve(), target_is_directory=True)
     return folder

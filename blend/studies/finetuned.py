@@ -66,11 +66,11 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     """One seed, in work folders of its own that share the corpus and its features."""
     task = data.task.name
     home = data.work / "finetuned" / f"{network}-{seed}"
-    folder = demo_scores.share_features(data.work, home / "seen")
+    folder = demo_scores.share(data.work, home / "seen")
     seconds = _fine_tune(config, task, network, folder, seed)
     tuned = _predict(config, task, folder, home / task, seed)
     linear = demo_scores.choose_heads(config, task, [network], ["linear"])
-    [frozen] = heads_run.main(linear, task, demo_scores.share_features(data.work, home / "frozen"), seed).values()
+    [frozen] = heads_run.main(linear, task, demo_scores.share(data.work, home / "frozen"), seed).values()
     scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
     for name, given in (("without", {}), ("with", {TUNED: tuned})):
         settings = getattr(config.blend, task).model_dump(mode="json")

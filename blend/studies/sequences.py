@@ -71,8 +71,8 @@ def main(config: Config, task: str, work: Path, seeds: int) -> tuple[dict[str, l
 def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Scores]:
     """All scores of one seed, in work folders of its own that share the corpus and its features."""
     task, folder = data.task.name, data.work / "sequences" / str(seed)
-    ours = heads_run.main(seen, task, demo_scores.share_features(data.work, folder / "seen"), seed)
-    sound = heads_run.main(heard, task, demo_scores.share_features(data.work, folder / "heard"), seed)["fusion"]
+    ours = heads_run.main(seen, task, demo_scores.share(data.work, folder / "seen"), seed)
+    sound = heads_run.main(heard, task, demo_scores.share(data.work, folder / "heard"), seed)["fusion"]
     alone = {name: demo_scores.score_alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
     tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
     best = max(tabular, key=lambda name: alone[name][0])

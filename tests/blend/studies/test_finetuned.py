@@ -53,6 +53,8 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         [entry] = config.heads.au.use or []
         [network] = config.features.networks
         done.append(("train", Path(entry).name, network))
+        assert (work / "corpus").resolve() == tmp_path / "corpus"
+        assert (work / "features").is_symlink() is (network != "tuned"), "features of its own"
         if network == "tuned":
             assert config.networks["tuned"].path.name == "tuned.onnx"
             assert 'inputs = ["logits"]' in Path(entry).read_text(encoding="utf-8")
