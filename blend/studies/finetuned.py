@@ -101,10 +101,9 @@ def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> 
     """The head of the fine-tuned network's outputs, of which nothing is learnt."""
     kind = "va" if TASKS[task].labels == "regression" else "logits"
     text = f'family = "pretrained"\nnetworks = "each"\ninputs = ["{kind}"]\n'
-    run_folder.write_text(folder / f"{TUNED}.toml", text)
-    own = demo_scores.choose_heads(
-        names.add_learnt(config, TUNED, work), task, [TUNED], [str(folder / f"{TUNED}.toml")]
-    )
+    file = demo_scores.share(work, folder, ["corpus"]) / f"{TUNED}.toml"
+    run_folder.write_text(file, text)
+    own = demo_scores.choose_heads(names.add_learnt(config, TUNED, work), task, [TUNED], [str(file)])
     [head] = heads_run.main(own, task, folder, seed).values()
     return head
 

@@ -2,13 +2,15 @@
 
 va: valence and arousal straight from a network that has them ("VA only"). expr: the softmax of a network's own logits,
 put into the task's order by the names of its classes; Contempt stands as Other ("pre-trained logits"). lsd: the same,
-over the logits of its six classes. Of several networks the mean. With `other = "mlp"` an mlp decides what is Other and
+over the logits of its six classes. au: the sigmoid of a network's logits that are called as the units, which a network
+fine-tuned for au has. Of several networks the mean. With `other = "mlp"` an mlp decides what is Other and
 the softmax chooses among the other seven classes: the published rule, by which the networks' classes need no Other at
 all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +59,7 @@ class OtherMlp(MlpSettings):
 
 
 class PretrainedSettings(HeadSettings):
-    """Settings of a pretrained head: `inputs` va for va, logits (and embedding, for the mlp) for expr."""
+    """Settings of a pretrained head: `inputs` va for va, logits for expr (and embedding, for the mlp) and au."""
 
     family: Literal["pretrained"] = "pretrained"
     other: Literal["contempt", "mlp"] = "contempt"
@@ -78,9 +80,10 @@ ABSENT = -1
 
 
 def match_outputs(block: Block, task: Task) -> list[int]:
-    """The task's output that each column of logits stands for, ABSENT for an expression that the task does not have.
+    """The task's output that each column of logits stands for, ABSENT for one that the task does not have.
 
-    Raises InputError for classes unknown or of other kind, and where none is an output of the task.
+    Raises InputError for classes unknown or of other kind, where none is an output of the task, and where an action
+    unit is missing.
     """
     if not block.names:
         raise InputError(
@@ -89,6 +92,14 @@ def match_outputs(block: Block, task: Task) -> list[int]:
             f"--redo once, or leave the network out of this head's networks"
         )
     names = [name.removeprefix(f"{block.kind}.") for name in block.names]
+    if task.is_multilabel:
+        columns = [_find_unit(name, task) for name in names]
+        if missing := [unit for number, unit in enumerate(task.outputs) if number not in columns]:
+            raise InputError(
+                f"network {block.network!r}: no logit is called {missing[0]!r}; found {', '.join(names)}, expected all "
+                f"of {', '.join(task.outputs)}; leave the network out of this head's networks"
+            )
+        return columns
     strange = [name for name in names if name.lower() not in MEANS]
     if strange:
         raise InputError(
@@ -99,16 +110,26 @@ def match_outputs(block: Block, task: Task) -> list[int]:
     return [outputs.get(MEANS[name.lower()], ABSENT) for name in names]
 
 
+def _find_unit(name: str, task: Task) -> int:
+    """The number of an action unit, however its name is written: AU1, au01, AU 1; ABSENT for another one."""
+    digits = re.fullmatch(r"au[ _]?0*(\d+)", name.lower())
+    unit = f"AU{digits[1]}" if digits else name
+    return task.outputs.index(unit) if unit in task.outputs else ABSENT
+
+
 def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[str, tuple[str, ...]]:
     """The networks and their kinds of features without logits of which nobody knows what they stand for.
 
     Heads for each or all networks pass over these; a head that names such a network is told why it cannot have it.
     """
-    if not SINGLE_TASKS[task].is_multiclass:
+    facts = SINGLE_TASKS[task]
+    if facts.is_regression:
         return has
 
     def understood(network: str) -> bool:
-        names = feature_file.class_names(store.path(work, network, store.videos(work, network)[0]))
+        names = feature_file.class_names(store.path(work, network, store.videos(work, network)[0])) or ()
+        if facts.is_multilabel:
+            return {_find_unit(name, facts) for name in names} >= set(range(len(facts.outputs)))
         return bool(names) and all(name.lower() in MEANS for name in names)
 
     return {
@@ -125,8 +146,6 @@ class Pretrained(Head):
 
     def __init__(self, task: Task, settings: PretrainedSettings) -> None:
         super().__init__(task, settings)
-        if task.is_multilabel:
-            raise InputError("heads of family 'pretrained' are for expr and va: the networks know no action units")
         if settings.other == "mlp" and task.is_multiclass and OTHER not in task.outputs:
             raise InputError(
                 f"a pretrained head of task {task.name!r}: other = 'mlp', but none of its classes is Other"
@@ -138,7 +157,7 @@ class Pretrained(Head):
         blocks = self._blocks(train.rows)
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
         self.prepare(train.rows)
-        if self.task.is_multiclass:
+        if not self.task.is_regression:
             said = {output for block in blocks for output in match_outputs(block, self.task)}
             facts["classes_without_a_logit"] = [name for i, name in enumerate(self.task.outputs) if i not in said]
         if self.mlp is not None:
@@ -148,8 +167,10 @@ class Pretrained(Head):
 
     def prepare(self, rows: Rows) -> None:
         """See which networks' logits are probabilities already: all that predicting without an mlp needs to know."""
-        if self.task.is_multiclass:
-            self.ready = {block.network: _are_probabilities(_chunks(rows, block)) for block in self._blocks(rows)}
+        if not self.task.is_regression:
+            self.ready = {
+                block.network: _are_probabilities(_chunks(rows, block), self.task) for block in self._blocks(rows)
+            }
 
     def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit."""
@@ -187,7 +208,7 @@ class Pretrained(Head):
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
-        from scipy.special import softmax
+        from scipy.special import expit, softmax
 
         if self.task.is_regression:
             return values.astype(np.float64)
@@ -199,12 +220,14 @@ class Pretrained(Head):
         if block.network not in self.ready:
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
         values = values.astype(np.float64)
+        if self.task.is_multilabel:
+            return (values if self.ready[block.network] else expit(values)) @ np.eye(len(self.task.outputs))[outputs]
         chances = values + 1e-12 if self.ready[block.network] else softmax(values, axis=1)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(self.task.outputs))[outputs]
 
     def save(self, folder: Path) -> None:
         """See Head.save: which networks' logits were probabilities already, and the mlp in a folder of its own."""
-        run_folder.write_json(folder / "pretrained.json", self.ready if self.task.is_multiclass else {})
+        run_folder.write_json(folder / "pretrained.json", {} if self.task.is_regression else self.ready)
         if self.mlp is not None:
             (folder / "mlp").mkdir(exist_ok=True)
             self.mlp.save(folder / "mlp")
@@ -229,8 +252,12 @@ def _chunks(rows: Rows, block: Block) -> Iterable[NDArray[np.float32]]:
     return replace(rows, blocks=(block,)).chunks()
 
 
-def _are_probabilities(chunks: Iterable[NDArray[np.float32]]) -> bool:
-    """Whether "logits" are a softmax's output already, as in many tables: none negative, each row's sum 1."""
+def _are_probabilities(chunks: Iterable[NDArray[np.float32]], task: Task) -> bool:
+    """Whether "logits" are a softmax's or sigmoid's output already, as in many tables: none negative, and each row's
+    sum 1, or none above 1.
+    """
+    if task.is_multilabel:
+        return all((chunk >= 0).all() and (chunk <= 1).all() for chunk in chunks)
     return all((chunk >= 0).all() and np.allclose(chunk.sum(1), 1, atol=1e-2) for chunk in chunks)
 
 

@@ -43,7 +43,8 @@ def fitted(some: Rows, task: str = "expr", **settings: object) -> Pretrained:
     head = Pretrained(
         TASKS[task], PretrainedSettings.model_validate({"inputs": ["logits"], "family": "pretrained", **settings})
     )
-    truth = np.zeros((N, 2), np.float32) if task == "va" else (np.arange(N) % 8).astype(np.int8)
+    shapes = {"va": np.zeros((N, 2), np.float32), "au": np.zeros((N, 12), np.uint8)}
+    truth = shapes.get(task, (np.arange(N) % 8).astype(np.int8))
     labelled = Labelled(some, truth)
     head.fit(labelled, labelled.take(np.empty(0, np.int64)), seed=0)
     return head
@@ -101,9 +102,38 @@ def test_va_comes_straight_from_the_network_within_its_range():
     np.testing.assert_array_equal(fitted(some, "va", inputs=["va"]).predict(some), np.clip(values, -1, 1))
 
 
+UNITS = TASKS["au"].outputs
+
+
+@pytest.mark.parametrize("spelt", ["{}", "{:0>2}", "unit"], ids=["AU1", "au_01", "with others"])
+def test_action_units_are_a_networks_own_sigmoids_however_it_calls_and_orders_them(spelt: str, tmp_path: Path):
+    order = np.random.default_rng(4).permutation(12)
+    names = [UNITS[i] for i in order]
+    names = [f"au_{name[2:]:0>2}" for name in names] if spelt == "{:0>2}" else names
+    names = ["AU9", *names, "AU45"] if spelt == "unit" else names  # other networks know more
+    some = rows(logits(tuple(names)))
+    head = fitted(some, "au")
+    raw = some.batch()[:, 1:-1] if spelt == "unit" else some.batch()
+    expected = np.empty((N, 12))
+    expected[:, order] = 1 / (1 + np.exp(-raw.astype(np.float64)))
+    np.testing.assert_allclose(head.predict(some), expected, rtol=1e-6, atol=1e-7)
+    head.save(tmp_path)
+    again = Pretrained(TASKS["au"], head.settings)
+    again.load(tmp_path)
+    np.testing.assert_array_equal(again.predict(some), head.predict(some))
+
+
+def test_action_units_that_are_probabilities_already_stay_as_they_are():
+    chances = np.random.default_rng(2).random((N, 12)).astype(np.float32)
+    some = rows(Block("table", "logits", chances, tuple(f"logits.{name}" for name in UNITS)))
+    np.testing.assert_allclose(fitted(some, "au").predict(some), chances, atol=1e-7)
+
+
 def test_what_it_cannot_do_is_said():
-    with pytest.raises(InputError, match="no action units"):
-        Pretrained(TASKS["au"], PretrainedSettings(inputs=["logits"]))
+    with pytest.raises(
+        InputError, match=r"'net': no logit is called 'AU1'; found happy, sad, expected all of AU1, AU2"
+    ):
+        fitted(rows(logits(("happy", "sad"))), "au")
     with pytest.raises(InputError, match=r"'net'.*what its 3 logits stand for; give classes"):
         fitted(rows(Block("net", "logits", np.ones((N, 3), np.float32))))
     with pytest.raises(InputError, match="class 'calm' is no expression"):
