@@ -1,14 +1,17 @@
-"""What pre-training without labels is worth to a linear layer: a masked autoencoder's encoder before and after it.
+"""What pre-training without labels is worth: a masked autoencoder's encoder before, after, and fine-tuned.
 
     python -m blend.studies.pretraining --seeds 3
 
-The autoencoder learns from drawn pictures of people who are not in the corpus. A regression on its frozen embeddings
-learns the corpus's tasks from train; its penalty is chosen on held-out videos of train, its score is validation's.
+The autoencoder learns from drawn pictures of people who are in no video. A linear layer on its frozen patches, averaged
+over each quarter of the face, then learns a task from the training videos; its penalty is chosen on held-out ones of
+them, its score is that of validation. So does one on the encoder as it was drawn, and one on the embedding of the
+demo's own network, which has learnt from such pictures with labels. Last, the pre-trained encoder is fine-tuned.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,42 +19,54 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from blend.studies import demo_corpus
 from blend.studies.simulation.table import markdown, standard_error
 from extract import config as extract_config
-from extract import run as extract_run
+from extract.learning import names
+from extract.learning.recipe import Recipe
+from extract.networks import registry
+from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD, Network
 from extract.pretrain import __main__ as pretraining
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import TASKS, Task
 from heads.config import Config
+from heads.finetune import __main__ as finetune
 
 if TYPE_CHECKING:
     import torch
 
-    from extract.learning.pictures import Pictures
-    from extract.networks.registry import Network
+    from extract.learning.pictures import LabelledPictures, Pictures
 
 CONFIG = extract_config.CONFIGS / "mae.toml"
 STRIDE = 5
 """Every so-manieth frame is learnt from, and scored."""
+RECIPE = {"stride": STRIDE, "dev_stride": STRIDE, "layer_decay": 0.65, "decay": 0.05, "rate": 1e-3}
+"""Of fine-tuning: MAE's decays; the rate was set on held-out videos of train, of seed 0."""
+LABELLED = "demo_enet"
+WAYS = {"random": "random", "pretrained": "pre-trained", "fine_tuned": "pre-trained, fine-tuned", LABELLED: LABELLED}
+Embed = Callable[["Pictures"], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""Pictures -> embeddings of those that can be read, and which rows they are."""
 
 
 def main(config: Config, name: str, work: Path, seeds: int, people: int, per_person: int) -> dict[str, Any]:
-    """{task: {"random", "pretrained": mean scores, "gain", "se", "by_seed": [[random, pre-trained], ...]}} for the
-    autoencoder of [pretrain.<name>]. Raises InputError for bad input.
+    """{task: {way of WAYS: mean score, "gain" of pre-training, "se", "by_seed": [scores by way]}} for the autoencoder
+    of [pretrain.<name>]. Of the embedded corpus the labels are those of `demo_corpus`. Raises InputError for bad input.
     """
     if name not in config.pretrain:
         raise InputError(f"--name {name}: no section [pretrain.{name}]; there are {', '.join(config.pretrain)}")
-    config = extract_run.prepare_corpus(config, work)
+    if config.corpus.demo:
+        config = config.model_copy(update={"corpus": demo_corpus.make(work / "videos")})
     faces = draw_faces(work / "faces", people, per_person)
-    scores = []
+    scores: dict[str, list[list[float]]] = {task: [] for task in TASKS}
     settings = config.pretrain[name].model_copy(update={"stride": 1})  # portraits, not neighbours in a video
     for seed in range(seeds):
         own = config.model_copy(update={"pretrain": {f"{name}_{seed}": settings}})
         folder = pretraining.main(own, f"{name}_{seed}", work, faces, seed)
-        scores.append(compare(own, f"{name}_{seed}", folder, seed))
-    return {task: summarise(np.array([score[task] for score in scores])) for task in TASKS}
+        for task in TASKS:
+            scores[task].append(compare(own, TASKS[task], f"{name}_{seed}", folder, seed))
+    return {task: summarise(np.array(scores[task])) for task in TASKS}
 
 
 def draw_faces(folder: Path, people: int, per_person: int) -> Path:
@@ -72,13 +87,14 @@ def draw_faces(folder: Path, people: int, per_person: int) -> Path:
     return folder
 
 
-def compare(config: Config, name: str, folder: Path, seed: int) -> dict[str, list[float]]:
-    """Of each task the scores of a linear layer on the encoder as it was drawn, and as it was pre-trained."""
+def compare(config: Config, task: Task, name: str, folder: Path, seed: int) -> list[float]:
+    """A task's score by each of WAYS, with the autoencoder that pre-training has left in its folder."""
     import torch
 
-    from extract.learning import encoder
-    from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD, Network
+    from extract.learning import encoder, start
     from extract.pretrain import autoencoder
+    from heads import corpus_checks
+    from heads.finetune import corpus
 
     settings = config.pretrain[name]
     torch.manual_seed(seed)
@@ -86,22 +102,36 @@ def compare(config: Config, name: str, folder: Path, seed: int) -> dict[str, lis
     after = encoder.load_beside(folder / f"{name}.onnx")
     assert after is not None, "pre-training has left it"
     network = Network(name, settings.size, IMAGENET_MEAN, IMAGENET_STD, "rgb", None, None, False, "")
-    return {task: [score_linear(config, task, model, network, seed) for model in (before, after)] for task in TASKS}
+    labelled = start.find(LABELLED, config)
 
-
-def score_linear(config: Config, name: str, model: torch.nn.Module, network: Network, seed: int) -> float:
-    """The validation score of a task by a regression on a model's embeddings."""
-    from extract.learning import linear_start, losses
-    from extract.learning.recipe import Recipe
-    from heads import corpus_checks
-    from heads.base import selection
-    from heads.finetune import corpus
-
-    task = TASKS[name]
     data = corpus.read(config, task, Recipe(stride=STRIDE, dev_stride=STRIDE), seed)[0]
     pictures, _ = corpus.list_pictures(config.corpus, corpus_checks.read(config, task)[0]["val"], task)
     val = pictures.take(np.arange(len(pictures)) % STRIDE == 0)
-    train, dev, held = ((*embed(model, network, part), part.truth) for part in (data.train, data.dev, val))
+    probes = [(lambda x, model=model: average_quarters(model, x), network) for model in (before, after)]
+    probes.append((start.build(labelled)[0], labelled.network))
+    linear = [score_linear(task, data, val, lambda some, p=probe: embed(p[0], p[1], some)) for probe in probes]
+    tuned = score_fine_tuned(config, task, name, folder.parents[1], val, seed)
+    return [linear[0], linear[1], tuned, linear[2]]
+
+
+def average_quarters(model: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """The mean of a vision transformer's patches in each quarter of the picture [N, 4 * width]: where brows, and where
+    the corners of a mouth move is lost in the mean over all. A middle row of patches is in both halves.
+    """
+    from torch.nn import functional
+
+    patches = model.forward_features(pictures)[:, model.num_prefix_tokens :]
+    side = int(patches.shape[1] ** 0.5)
+    grid = patches.transpose(1, 2).unflatten(2, (side, side))
+    return functional.adaptive_avg_pool2d(grid, 2).flatten(1)
+
+
+def score_linear(task: Task, data: Any, val: LabelledPictures, embed_pictures: Embed) -> float:
+    """The validation score of a regression on embeddings of `data`, training pictures of heads.finetune.corpus."""
+    from extract.learning import linear_start, losses
+    from heads.base import selection
+
+    train, dev, held = ((*embed_pictures(part), part.truth) for part in (data.train, data.dev, val))
     best, result = -np.inf, 0.0
     for penalty in linear_start.PENALTIES:
         fitted = linear_start.fit(train[0], train[2][train[1]], data.target, True, penalty)
@@ -116,7 +146,31 @@ def score_linear(config: Config, name: str, model: torch.nn.Module, network: Net
     return result
 
 
-def embed(model: torch.nn.Module, network: Network, data: Pictures) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def score_fine_tuned(config: Config, task: Task, name: str, work: Path, val: LabelledPictures, seed: int) -> float:
+    """The validation score of what fine-tuning the pre-trained network makes, as an engine runs it."""
+    from extract.engines import create
+    from extract.learning import losses
+    from extract.media import images
+    from heads.base import selection
+
+    tuned = f"{name}_{task.name}"
+    config = config.model_copy(update={"finetune": {tuned: Recipe.model_validate(RECIPE)}})
+    folder = finetune.main(config, task.name, name, tuned, work, seed)
+    network = registry.find(tuned, names.add_learnt(config, tuned, work))
+    engine = create.create("openvino", folder / f"{tuned}.onnx", network, "fp32")
+    kind = "va" if task.is_regression else "logits"
+    with progress(f"score {tuned}", len(val), "pictures") as bar:
+        outputs = []
+        for row in range(len(val)):
+            outputs.append(engine.run(images.read(val.path(row), network.size, network.colour))[kind])
+            bar.advance()
+    predicted = losses.compute_scores(task.labels, np.stack(outputs).reshape(len(val), -1))
+    return float(selection.selection_score(task, val.truth, predicted))
+
+
+def embed(
+    model: Callable[[torch.Tensor], torch.Tensor], network: Network, data: Pictures
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Embeddings [n, D] of the pictures that can be read, and which rows they are."""
     import torch
 
@@ -131,9 +185,9 @@ def embed(model: torch.nn.Module, network: Network, data: Pictures) -> tuple[NDA
 
 
 def summarise(scores: NDArray[np.float64]) -> dict[str, Any]:
-    """A task's line of the table, of scores [seeds, 2]: random, pre-trained."""
-    gains, (random, pretrained) = scores[:, 1] - scores[:, 0], scores.mean(0).tolist()
-    facts = {"random": random, "pretrained": pretrained, "gain": float(gains.mean())}
+    """A task's line of the table, of scores [seeds, WAYS]."""
+    gains = scores[:, 1] - scores[:, 0]
+    facts = dict(zip(WAYS, scores.mean(0).tolist(), strict=True)) | {"gain": float(gains.mean())}
     return facts | {"se": standard_error(gains), "by_seed": scores.tolist()}
 
 
@@ -155,7 +209,7 @@ def command(
     as_markdown: cli.AsMarkdown = False,
     as_json: cli.AsJson = False,
 ) -> None:
-    """Compare a linear layer on a pre-trained encoder with one on a random encoder, for every task."""
+    """Compare a linear layer on a pre-trained encoder with one on a random encoder, and fine-tuning, for every task."""
     with errors.exits():
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
@@ -163,10 +217,10 @@ def command(
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return
-        header, lines = ("task", "random", "pre-trained", "gain"), []
+        header, lines = ("task", *WAYS.values(), "gain of pre-training"), []
         for task, line in result.items():
             error = "" if line["se"] is None else f" ± {line['se']:.3f}"
-            lines.append((task, f"{line['random']:.3f}", f"{line['pretrained']:.3f}", f"{line['gain']:+.3f}{error}"))
+            lines.append((task, *(f"{line[way]:.3f}" for way in WAYS), f"{line['gain']:+.3f}{error}"))
         print(markdown(header, lines) if as_markdown else "\n".join(map("  ".join, [header, *lines])))
 
 

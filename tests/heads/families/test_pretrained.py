@@ -130,9 +130,7 @@ def test_action_units_that_are_probabilities_already_stay_as_they_are():
 
 
 def test_what_it_cannot_do_is_said():
-    with pytest.raises(
-        InputError, match="no logit is called 'AU1'; found happy, sad, expected all of AU1, AU2"
-    ):
+    with pytest.raises(InputError, match="no logit is called 'AU1'; found happy, sad, expected all of AU1, AU2"):
         fitted(rows(logits(("happy", "sad"))), "au")
     with pytest.raises(InputError, match=r"'net'.*what its 3 logits stand for; give classes"):
         fitted(rows(Block("net", "logits", np.ones((N, 3), np.float32))))
