@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from blend.config import Config, RunRequest, SearchOptions
-from blend.crossfit import estimate
+from blend.crossfit import estimate, fold_process
+from blend.crossfit.fold_process import FoldProcess
 from blend.crossfit.outcome import CROSS_FITTED, EQUAL, TUNED, BlendResult, ResultBuilder
 from blend.decision import combine
 from blend.pool import inputs as blend_inputs
@@ -39,6 +40,16 @@ RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 def run_blend(config: Config, sources: BlendInputs, values: LoadedPools, asked: RunRequest) -> tuple[Report, list[str]]:
     """Write everything but DONE into the blend's folder; returns the report and the results' names."""
+    if asked.options.shared or asked.options.timeout is not None:  # others search too; how many trials is not known yet
+        return _run(config, sources, values, asked, None)
+    known = values.validation, sources.settings, sources.seed
+    with fold_process.begin(*known, estimate.split(known[0], known[1].folds, known[2])) as helper:
+        return _run(config, sources, values, asked, helper)
+
+
+def _run(
+    config: Config, sources: BlendInputs, values: LoadedPools, asked: RunRequest, helper: FoldProcess | None
+) -> tuple[Report, list[str]]:
     work, out, options = asked.work, asked.out, asked.options
     watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
     target = blend_inputs.submission_pool(sources, values)
@@ -53,7 +64,7 @@ def run_blend(config: Config, sources: BlendInputs, values: LoadedPools, asked: 
     about = alternatives.describe(sources.prior, sources.settings.test_from)
     run_folder.write_json(out / "params.json", params.as_json() | about)
     submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
-    outcome = _cross_fitted(finding, sources)
+    outcome = _cross_fitted(finding, sources, helper)
     watch.lap("estimate")
     others = _write_alternatives(out, values, target, outcome, asked.submissions, sources)
     learnt_from_both = values.learnt_from_both if target is values.both else ()
@@ -123,13 +134,13 @@ def _as_long(sources: BlendInputs, result: SearchResult, options: SearchOptions)
     return replace(sources, settings=sources.settings.model_copy(update={"fold_trials": most}))
 
 
-def _cross_fitted(finding: ResultBuilder, sources: BlendInputs) -> BlendResult:
+def _cross_fitted(finding: ResultBuilder, sources: BlendInputs, helper: FoldProcess | None) -> BlendResult:
     """The same search inside the folds, and what heads are worth alone."""
     validation, settings = finding.pool, sources.settings
     folds = min(settings.folds, len(validation.videos))
     total = folds * search.count(validation, settings, estimate.fold_trials(settings))
     with progress(f"blend {sources.task.name}: cross-fit", total, "trials") as bar:
-        return finding.finish(bar.advance)
+        return finding.finish(bar.advance, helper)
 
 
 def _write_alternatives(

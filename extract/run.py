@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, TypeVar
@@ -37,7 +39,10 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     # minutes of rendering must not end at a typo
     weights.fetch_missing(check_networks(config, work), config.features.weights)
     if config.corpus.demo:
-        _render(config, work, sound=bool(audio_step.names(config, work)))
+        engines = engines or EngineCache()
+        heard = audio_step.names(config, work)
+        alone = heard or redo or config.corpus.demo is not True or session.current_cluster() is not None
+        _render(config, work, bool(heard), lambda: None if alone else _extract_rendered(config, work, engines))
     config = resolve(config, work)
     steps = list_steps(config, work, redo, engines)
     if (machines := session.current_cluster()) is not None:
@@ -140,15 +145,32 @@ def _refuse_without_features(config: Config, work: Path) -> None:
             )
 
 
-def _render(config: Config, work: Path, sound: bool) -> None:
-    """Render what is missing of the embedded corpus, `sound` where it is heard."""
+VIDEOS_AT_A_TIME = 8
+"""Rendered videos that wait for the networks together: what is done already is looked through each time."""
+
+
+def _extract_rendered(config: Config, work: Path, engines: EngineCache) -> None:
+    """Make the features of what is rendered so far. A corpus's pictures are drawn by processes that the networks can
+    share the cores with: they leave some time unused, and so do those that draw.
+    """
+    for part in list_steps(resolve(config, work), work, engines=engines):
+        part.make_of(part.todo(), lambda _: None)  # type: ignore[arg-type]  # seen videos alone
+
+
+def _render(config: Config, work: Path, sound: bool, on_videos: Callable[[], None] = lambda: None) -> None:
+    """Render what is missing of the embedded corpus, `sound` where it is heard; `on_videos` is called now and then
+    while others are being rendered.
+    """
     corpus = embedded_corpus(config)
     if not corpus.is_done(corpus_folder(work)):
         with progress("render the demo corpus", total=0, unit="frames") as bar:
+            calls = itertools.count()
 
             def on_progress(done: int, total: int) -> None:
                 bar.total = total
                 bar.advance(done - bar.done)
+                if next(calls) % VIDEOS_AT_A_TIME == VIDEOS_AT_A_TIME - 1 and done < total:
+                    on_videos()
 
             corpus.make(corpus_folder(work), on_progress)
     if sound and hasattr(corpus, "make_sound"):

@@ -17,6 +17,7 @@ from blend.calibrate import video_counts
 from blend.calibrate.video_counts import number_or_none
 from blend.config import BlendSettings
 from blend.crossfit import interval
+from blend.crossfit.fold_process import FoldProcess, search_fold
 from blend.decision import combine
 from blend.decision.combine import Params
 from blend.pool.pool import Pool
@@ -45,21 +46,33 @@ def cross_fit(
     seed: int,
     on_trial: Callable[[], None] = lambda: None,
     test_groups: int | None = None,
+    helper: FoldProcess | None = None,
 ) -> CrossFit | None:
     """Search inside each fold's complement, decide the fold. None for a single annotated recording: nothing is left
     to search on.
 
-    Five folds, or as many as there are annotated recordings if that is fewer.
+    Five folds, or as many as there are annotated recordings if that is fewer. `helper` does what it can of the
+    searches.
     """
     folds = split(pool, settings.folds, seed)
     if len(folds) < 2:
         return None
-    results = []
-    for number, held in enumerate(folds):
-        rest = pool.select([v for v in range(len(pool.videos)) if v not in held])
-        seed_of_fold = search.derive(seed, "fold", number)
-        results.append(search.search(rest, settings, fold_trials(settings), seed_of_fold, None, on_trial).params)
-    return evaluate(pool, folds, [pool.select(fold) for fold in folds], results, settings, seed, test_groups)
+    results: dict[int, Params] = {}
+
+    def search_here(number: int) -> None:
+        results[number] = search_fold(pool, settings, seed, number, folds[number], on_trial=on_trial)
+
+    for number in range(len(folds)):
+        if helper is None or helper.take(number):
+            search_here(number)
+    for number, found in helper.results() if helper is not None else ():
+        results[number] = found
+        for _ in range(search.count(pool, settings, fold_trials(settings))):
+            on_trial()
+    for number in set(range(len(folds))) - results.keys():  # the helper was lost
+        search_here(number)
+    found_by_fold = [results[number] for number in range(len(folds))]
+    return evaluate(pool, folds, [pool.select(fold) for fold in folds], found_by_fold, settings, seed, test_groups)
 
 
 def evaluate(

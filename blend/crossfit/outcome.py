@@ -10,6 +10,7 @@ import numpy as np
 from blend.calibrate import video_counts
 from blend.config import BlendSettings
 from blend.crossfit import estimate
+from blend.crossfit.fold_process import FoldProcess
 from blend.crossfit.selection import SelectedBlend, Selection
 from blend.decision import combine
 from blend.decision.params import Params
@@ -73,9 +74,9 @@ class ResultBuilder:
         """Those of the way that settings ask for."""
         return self.search.params if self._selected is None else self._selected.params
 
-    def finish(self, on_trial: Callable[[], None] = lambda: None) -> BlendResult:
-        """Cross-fit the search (which calls `on_trial`), and see what heads are worth alone."""
-        crossed = estimate.cross_fit(self.pool, self.settings, self.seed, on_trial, self.test_groups)
+    def finish(self, on_trial: Callable[[], None] = lambda: None, helper: FoldProcess | None = None) -> BlendResult:
+        """Cross-fit the search (which calls `on_trial`, and may have a helper), and see what heads are worth alone."""
+        crossed = estimate.cross_fit(self.pool, self.settings, self.seed, on_trial, self.test_groups, helper)
         score = self.pool.score(combine.combine(self.pool, self.search.params))
         tuned = SelectedBlend(self.search.params, video_counts.number_or_none(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()

@@ -9,17 +9,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
 import cv2
 import numpy as np
 from filelock import FileLock
 
+from extract.runtime.process import hidden_script
 from extract.runtime.run_folder import sweep, write_text, write_whole
 
 from . import affect, multitask, plan, sound
@@ -157,23 +155,12 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], processes: 
         yield from map(function, jobs)
         return
     # Spawned, not forked: the caller may hold threads of other libraries.
-    with _hidden_script():
+    with hidden_script():
         pool = multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _one_thread)
     with pool:
         yield from pool.imap_unordered(function, jobs)
         pool.close()
         pool.join()
-
-
-@contextmanager
-def _hidden_script() -> Iterator[None]:
-    """Let processes that are spawned not run the caller's script once more: it may be three lines without a guard."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
 
 
 def _one_thread() -> None:

@@ -1,6 +1,6 @@
 """Jobs with the same heavy imports: a process of Python makes these once, and forks for each job.
 
-    server = ForkServer(("tensorflow", "keras"), environment)
+    server = ForkServer(("torch", "heads.families.mlp.network:load"), environment)
     process = server.start(command, environment, stdin, stdout, log)
 
 What a job does stays in its own process: its memory, its threads, its log, its end. Nothing but imports may have run
@@ -97,7 +97,8 @@ def _is_ready(file: int, milliseconds: int | None) -> bool:
 
 
 class ForkServer:
-    """A process that makes `imports` when its first job comes, and forks for every one.
+    """A process that makes `imports` (modules, or "module:function", a function that imports) when its first job comes,
+    and forks for every one.
 
     What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs.
     """
@@ -161,11 +162,13 @@ def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | No
             return None
         if imports:
             os.dup2(files[2], 2)
+            gc.disable()  # nothing of what is imported is ever garbage
             for name in imports:
                 with suppress(Exception, SystemExit):
-                    importlib.import_module(name)
+                    _import(name)
             imports = ()
             gc.freeze()  # pages that no collection writes into stay shared
+            gc.enable()
         sys.stdout.flush()
         sys.stderr.flush()
         if not (pid := os.fork()):
@@ -183,6 +186,14 @@ def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | No
             os.close(file)
         _tell(files[3], pid)
         children[os.pidfd_open(pid)] = pid, files[3]
+
+
+def _import(name: str) -> None:
+    """Import a module; of "module:function", call the function, which imports more."""
+    module, _, function = name.partition(":")
+    imported = importlib.import_module(module)
+    if function:
+        getattr(imported, function)()
 
 
 def _tell(status: int, number: int) -> None:

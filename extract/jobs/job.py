@@ -42,7 +42,7 @@ class Job:
     stdin: str = ""
     """A first line of its stdin."""
     imports: tuple[str, ...] = ()
-    """Modules that it has in common with other jobs: here one process imports them for all (fork_server)."""
+    """What it imports as other jobs do: here one process does so for all (fork_server.ForkServer)."""
 
     def as_message(self, threads: int) -> dict[str, Any]:
         """What a worker is told."""

@@ -107,8 +107,8 @@ class Head(ABC):
     in_time: ClassVar[bool] = False
     """Whether its score of a frame hangs on the frames around it, beyond what its columns do."""
     imports: ClassVar[tuple[str, ...]] = ()
-    """Libraries that take seconds to import, and may be forked then: before they are used they work in no thread and
-    ask for no device.
+    """Libraries that take seconds to import (or "module:function", which imports them), and may be forked then: before
+    they are used they work in no thread and ask for no device.
     """
     gpu: ClassVar[bool] = False
     """Whether it learns on a GPU where there is one; other families never see one."""

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -212,3 +213,15 @@ def test_without_frames_and_features_the_command_does_not_say_that_there_are_som
     assert (
         ended.value.code == 2 and said.out == "" and "corpus.frames is missing" in said.err and "'nobody'" in said.err
     )
+
+
+def test_rendered_videos_are_handed_over_some_at_a_time(tmp_path, monkeypatch):
+    def make(folder, on_progress):
+        for done in range(21):  # before the first video, too
+            on_progress(done, 20)
+
+    drawn = SimpleNamespace(is_done=lambda folder: False, make=make)
+    monkeypatch.setattr(run, "embedded_corpus", lambda config: drawn)
+    calls = []
+    run._render(SimpleNamespace(), tmp_path, False, lambda: calls.append(1))
+    assert len(calls) == 2, "after 8 and 16 calls; what the last ones leave is done afterwards, with a bar"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,30 @@ from numpy.typing import NDArray
 
 NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
 """What a finished algorithm is called inside LightAutoML."""
+
+UNUSED = ("lightautoml.ml_algo.dl_model", "lightautoml.ml_algo.icl", "torch._dynamo")
+"""LightAutoML's neural networks, torch's compiler: their imports take a third as long as all fits of the demo."""
+
+
+class _Unused(ModuleType):
+    """Stands for a module that no algorithm of ours uses. Classes are taken from it, and never called; torch asks its
+    compiler to leave functions as they are.
+    """
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+    @staticmethod
+    def disable(function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
+        """The function."""
+        return function
+
+
+def spare_imports() -> None:
+    """Let a process that does nothing but fit do without the imports of UNUSED."""
+    sys.modules.update({name: _Unused(name) for name in UNUSED if name not in sys.modules})
 
 
 @contextmanager

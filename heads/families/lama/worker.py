@@ -7,6 +7,7 @@ Orders and answers are pickles on one connection. When its other end closes, who
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
@@ -15,6 +16,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 from heads.families.lama import fit as lama_fit
+from heads.families.lama.library import spare_imports
 
 
 def main(connection: Connection) -> None:
@@ -29,8 +31,12 @@ def main(connection: Connection) -> None:
             os._exit(0)
 
     threading.Thread(target=receive, daemon=True).start()
+    spare_imports()
+    gc.disable()  # nothing of what is imported is ever garbage
     with lama_fit.lightautoml():
         import lightautoml.automl.presets.tabular_presets  # noqa: F401  (seconds, better spent while data are read)
+    gc.enable()
+    gc.freeze()
     while True:
         order = orders.get()
         try:

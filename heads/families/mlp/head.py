@@ -32,7 +32,7 @@ class Mlp(Head):
     """One or several Keras networks of one shape; their scores are averaged."""
 
     Settings = MlpSettings
-    imports = ("tensorflow", "keras")
+    imports = ("heads.families.mlp.network:load",)
     settings: MlpSettings
 
     def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:

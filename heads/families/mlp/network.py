@@ -7,6 +7,7 @@ cross-entropy weighted per unit. VA: one linear layer + tanh, loss 1 - (CCC_V + 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,22 @@ ACTIVATIONS = {"multilabel": "sigmoid", "multiclass": "softmax", "regression": "
 TINY = 1e-7
 
 
+UNUSED = ("matplotlib", "sklearn")
+"""Keras imports them where they are installed, for what no head does: half as long again."""
+
+
+def load() -> None:
+    """Import TensorFlow and Keras, the latter as if UNUSED were not installed."""
+    hidden = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: there is no such module
+    try:
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 def tensorflow() -> Any:
     """TensorFlow, quiet and deterministic. Each op runs on one thread; ops that do not wait for each other may run on
     several (heads.base.threads), so their number does not change a bit of the result.
@@ -30,6 +47,7 @@ def tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # two heads at once must not fight for one GPU's memory
+    load()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")

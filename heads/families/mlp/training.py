@@ -89,24 +89,31 @@ class Training:
             wide = [tf.cast(part, tf.float32) for part in parts]
             return model(wide[0] if len(wide) == 1 else tf.concat(wide, 1), training=True)
 
+        def step(i: Any, parts: Any, truth: Any) -> None:
+            shares = zip(*(tf.split(part[i], halves) for part in parts), strict=True)
+            with tf.GradientTape() as tape:
+                out = tf.concat([scores(share) for share in shares], 0)
+                loss = mlp_network.create_loss(
+                    task, mlp_network.targets(task, truth[i]), out, mlp_network.weigh(task, truth[i], by_label)
+                )
+                if model.losses:
+                    loss += tf.add_n(model.losses)
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, variables), variables)
+
         @tf.function(
             input_signature=[
                 [tf.TensorSpec([None, batch, b.values.shape[1]], b.values.dtype) for b in rows.blocks],
                 tf.TensorSpec([None, batch, *self.train.truth.shape[1:]], self.train.truth.dtype),
-            ]
+            ],
+            autograph=False,  # to rewrite Keras's Python takes as long as to trace it
         )
         def learn(parts: Any, truth: Any) -> None:
-            for i in tf.range(tf.shape(truth)[0]):
-                shares = zip(*(tf.split(part[i], halves) for part in parts), strict=True)
-                with tf.GradientTape() as tape:
-                    out = tf.concat([scores(share) for share in shares], 0)
-                    loss = mlp_network.create_loss(
-                        task, mlp_network.targets(task, truth[i]), out, mlp_network.weigh(task, truth[i], by_label)
-                    )
-                    if model.losses:
-                        loss += tf.add_n(model.losses)
-                variables = model.trainable_variables
-                optimizer.apply(tape.gradient(loss, variables), variables)
+            def body(i: Any) -> tuple[Any]:
+                step(i, parts, truth)
+                return (i + 1,)
+
+            tf.while_loop(lambda i: i < tf.shape(truth)[0], body, [tf.constant(0)])
 
         return learn.get_concrete_function()
 

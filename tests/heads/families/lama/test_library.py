@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
 import warnings
 
 import numpy as np
@@ -25,3 +27,18 @@ def test_numpy_and_warnings_are_as_they_were_also_after_a_failure() -> None:
 def test_columns_are_numbered() -> None:
     frame = lama_library.as_frame(np.arange(6, dtype=np.float32).reshape(2, 3))
     assert list(frame.columns) == ["f0", "f1", "f2"] and frame["f2"].tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("name", lama_library.UNUSED)
+def test_what_is_left_out_of_imports_is_there(name: str) -> None:
+    assert importlib.util.find_spec(name) is not None, "another version has it elsewhere: nothing is spared any more"
+
+
+def test_what_a_process_does_without_leaves_functions_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    for name in lama_library.UNUSED:
+        sys.modules.pop(name, None)
+    lama_library.spare_imports()
+    left = [sys.modules[name] for name in lama_library.UNUSED]
+    assert all(module.disable(len, True, wrapping=False) is len for module in left)
+    assert isinstance(left[0].TorchModel, type)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -37,3 +40,10 @@ def test_labels_get_their_weights() -> None:
     au, by_side = rng.integers(0, 2, (30, 12)).astype(np.uint8), rng.random((2, 12)).astype(np.float32)
     expected = [[by_side[au[i, j], j] for j in range(12)] for i in range(30)]
     np.testing.assert_array_equal(mlp_network.weigh(TASKS["au"], au, by_side), expected)
+
+
+def test_keras_comes_without_what_no_head_uses() -> None:
+    said = "import sys; from heads.families.mlp import network; network.load(); print(*network.UNUSED, *sys.modules)"
+    found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=120).stdout
+    assert {"keras", "tensorflow"} <= {*found.split()}
+    assert all(found.split().count(name) == 1 for name in mlp_network.UNUSED), "named once, as UNUSED, never imported"
