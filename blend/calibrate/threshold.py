@@ -23,8 +23,9 @@ FINE = 1 << 20
 """Multiplying a float32 by a power of two is exact, so `_code` keeps the order of the scores."""
 FINER = 1 << 10
 """Bins in which an open span is counted again."""
-SORTED = 4096
+SORTED = 256
 """So few scores are sorted at once: faster than counting them again."""
+ONE, ONES, TOP = np.uint64(1), np.uint64(0x0101010101010101), np.uint64(56)
 TILE = 64
 """Frames whose bins are found at a time."""
 
@@ -88,7 +89,7 @@ def find_cuts(
     smooth.run(lambda lot: _gather(*flat, offsets, lots[lot], spans, values, known, at[lot]), len(lots))
 
     def look_inside(lot: int) -> None:
-        _look_inside(values, known, begin, at[-1], spans, above, reached, code, lowest, lot, len(lots))
+        _look_inside(values, known, begin, at[-1], spans, above, reached, lowest, lot, len(lots))
 
     smooth.run(look_inside, len(lots))
     return reached, code, lowest
@@ -126,7 +127,7 @@ def _find_spans(counts, reached, code, spans, above, at):  # type: ignore[no-unt
                 off[b] += counts[lot, c, 0, b]
                 on[b] += counts[lot, c, 1, b]
             above[c, 2] += on[b]
-        reached[c], edge, first, last = _open_span(off, on, above[c], 0.0)
+        reached[c], edge, first, last = _open_span(off, on, above[c], 0.0, False)
         code[c], spans[c, 0], spans[c, 1] = edge * width, first * width, last * width
         for lot in range(lots):
             at[lot, c] = total
@@ -136,10 +137,10 @@ def _find_spans(counts, reached, code, spans, above, at):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
+def _open_span(off, on, above, reached, ties):  # type: ignore[no-untyped-def]
     """-> (F1, edge, first, last): the best of `reached` and of the cuts at lower edges of bins, the higher of equals
-    (-1: none beats it), and the bins in which a cut might beat that. `off` and `on` count in bins; `above` holds the
-    (hits, taken) above them, which become those above the span, and how often the unit occurs.
+    (-1: none beats it), and the bins in which a cut might beat that, or with `ties` equal it. `off` and `on` count in
+    bins; `above` holds the (hits, taken) above them, which become those above the span, and how often the unit occurs.
     """
     edge, first, last = -1, 0, 0
     hits, taken, occurs = above[0], above[1], above[2]
@@ -152,7 +153,8 @@ def _open_span(off, on, above, reached):  # type: ignore[no-untyped-def]
                 reached, edge = f1, b
     hits, taken, occurs = above[0], above[1], above[2]
     for b in range(len(on) - 1, -1, -1):
-        if on[b] > 0 and 2.0 * (hits + on[b]) / (taken + on[b] + occurs) > reached:
+        bound = 2.0 * (hits + on[b]) / (taken + on[b] + occurs) if on[b] > 0 else 0.0
+        if bound > reached or (ties and bound == reached):
             if last == 0:
                 last, above[0], above[1] = b + 1, hits, taken
             first = b
@@ -175,18 +177,24 @@ def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type:
         if first == last:
             low[i] = np.inf
     flags = np.zeros(size, np.uint8)
-    eights = flags.view(np.uint64)
+    eights, places = flags.view(np.uint64), np.empty(size // 8 + 1, np.int64)
     for v in videos:
         for a in range(offsets[v] * channels, offsets[v + 1] * channels, size):
             b = min(a + size, offsets[v + 1] * channels)
             for i in range(b - a, size):
                 flags[i] = 0
             _flag(scores[a:b], low, high, flags)
-            for j in range(len(eights)):
-                if eights[j] == 0:
-                    continue
-                for i in range(8 * j, 8 * j + 8):
-                    if flags[i] and labels[a + i] <= 1:
+            groups = 0
+            for j in range(len(eights)):  # listed before they are looked at: a branch here is foreseen badly
+                places[groups] = j
+                groups += eights[j] != 0
+            for j in places[:groups]:
+                left = eights[j]
+                while left:
+                    below = (left & (~left + ONE)) - ONE  # all bits below the lowest that is set
+                    i = 8 * j + np.int64(((below & ONES) * ONES) >> TOP)
+                    left &= left - ONE
+                    if labels[a + i] < ABSENT:
                         c = unit[i]
                         values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
                         at[c] += 1
@@ -199,13 +207,13 @@ def _flag(scores, low, high, flags):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _look_inside(values, labels, begin, end, spans, above, reached, code, lowest, start, step):  # type: ignore[no-untyped-def]
+def _look_inside(values, labels, begin, end, spans, above, reached, lowest, start, step):  # type: ignore[no-untyped-def]
     for c in range(start, len(reached), step):
-        _inside(values, labels, begin[c], end[c], spans, above, reached, code, lowest, c)
+        _inside(values, labels, begin[c], end[c], spans, above, reached, lowest, c)
 
 
 @njit(cache=True)
-def _inside(values, labels, begin, end, spans, above, reached, code, lowest, c):  # type: ignore[no-untyped-def]
+def _inside(values, labels, begin, end, spans, above, reached, lowest, c):  # type: ignore[no-untyped-def]
     """Go on inside the open span of unit c: count its scores, values[begin:end], again where they are many, then sort
     what is still open.
     """
@@ -215,19 +223,15 @@ def _inside(values, labels, begin, end, spans, above, reached, code, lowest, c):
         while (last - first) >> shift > FINER:
             shift += 1
         bins = ((last - first - 1) >> shift) + 1
-        off, on = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+        counts = np.zeros((2, bins), np.int64)
         for i in range(begin, end):
-            b = (_code(values[i]) - first) >> shift
-            on[b] += labels[i]
-            off[b] += 1 - labels[i]
-        reached[c], edge, low, high = _open_span(off, on, above[c], reached[c])
-        if edge >= 0:
-            code[c] = first + (edge << shift)
+            counts[labels[i], (_code(values[i]) - first) >> shift] += 1
+        low, high = _open_span(counts[0], counts[1], above[c], reached[c], True)[2:]
         n = begin
         for i in range(begin, end):  # what is still open moves to the front
-            if low <= (_code(values[i]) - first) >> shift < high:
-                values[n], labels[n] = values[i], labels[i]
-                n += 1
+            at = (_code(values[i]) - first) >> shift
+            values[n], labels[n] = values[i], labels[i]
+            n += (low <= at) & (at < high)
         end = n
     _sort_down(values[begin:end], labels[begin:end])
     hits, taken, occurs = above[c, 0], above[c, 1], above[c, 2]

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from extract.runtime import process
 
 AHEAD = 64
 """Decoded pictures that may wait for the network: 64 x 260 x 260 x 3 bytes are 13 MB."""
+LOT = 8
+"""Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding."""
+Decoded = NDArray[np.uint8] | images.UnreadablePicture
 
 
 def cores() -> int:
@@ -95,7 +99,7 @@ def extract(
     """
     network = engine.network
     on_the_way: deque[_Open] = deque()
-    decoding: deque[tuple[_Open, int, Path, Future[NDArray[np.uint8]]]] = deque()
+    decoding: deque[tuple[_Open, int, list[Path], Future[list[Decoded]]]] = deque()
 
     def write_complete() -> None:
         while on_the_way and not on_the_way[0].left:
@@ -104,15 +108,19 @@ def extract(
             check_values(features, network.name, video.job.video)
             write(video.job, features, video.failures)
 
+    def decode(paths: list[Path]) -> list[Decoded]:
+        return [_decode(path, network.size, network.colour) for path in paths]
+
     def submit_oldest() -> None:
-        video, row, path, decoded = decoding.popleft()
-        if row == 0:
+        video, first, paths, decoded = decoding.popleft()
+        if first == 0:
             engine.begin_video()
-        try:
-            engine.submit(decoded.result(), lambda outputs: video.store_row(row, outputs))
-        except images.UnreadablePicture as error:
-            video.note_failure(path, error)
-        advance(1)
+        for row, (path, picture) in enumerate(zip(paths, decoded.result(), strict=True), first):
+            if isinstance(picture, images.UnreadablePicture):
+                video.note_failure(path, picture)
+            else:
+                engine.submit(picture, partial(video.store_row, row))
+            advance(1)
         write_complete()
 
     def finish() -> None:
@@ -129,12 +137,19 @@ def extract(
                     finish()
                     continue
                 on_the_way.append(video := _Open(job, engine.widths))
-                for row, name in enumerate(job.frames.names):
-                    path = job.folder / name
-                    decoding.append((video, row, path, pool.submit(images.read, path, network.size, network.colour)))
-                    if len(decoding) >= AHEAD:
+                for first in range(0, len(job.frames.names), LOT):
+                    paths = [job.folder / name for name in job.frames.names[first : first + LOT]]
+                    decoding.append((video, first, paths, pool.submit(decode, paths)))
+                    if len(decoding) >= AHEAD // LOT:
                         submit_oldest()
             finish()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _decode(path: Path, size: int, colour: str) -> Decoded:
+    try:
+        return images.read(path, size, colour)
+    except images.UnreadablePicture as error:
+        return error

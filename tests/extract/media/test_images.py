@@ -142,3 +142,13 @@ def test_a_picture_that_is_a_program_is_none(tmp_path, monkeypatch):
     )
     with pytest.raises(images.UnreadablePicture, match="no picture; it begins with b'%!PS"):
         images.read(tmp_path / "00001.jpg", 8, "rgb")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("edge", [1, 2, 3, 56, 112, 113])
+def test_twice_the_size_is_what_pil_makes_of_it_to_the_byte(edge, mode):
+    values = np.random.default_rng(edge).integers(0, 256, (edge, edge, 3)[: 2 + (mode == "RGB")], np.uint8)
+    picture = Image.fromarray(values)
+    expected = np.asarray(picture.resize((2 * edge, 2 * edge), Image.Resampling.BILINEAR))
+    fitted = images.fit(picture, 2 * edge, "rgb" if mode == "RGB" else "grey")
+    np.testing.assert_array_equal(fitted.reshape(expected.shape), expected)
