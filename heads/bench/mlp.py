@@ -1,10 +1,10 @@
-"""What `heads.bench` runs in processes of their own for the AU mlp: our epoch, and Keras's bare `model.fit`.
+"""What `heads.bench` runs in processes of their own for the AU mlp and tabm: our epoch, and Keras's bare `model.fit`.
 
-    python -m heads.bench.mlp ours|bare WORK
+    python -m heads.bench.mlp ours|tabm|bare WORK
 
-Both learn 1280-128-12 by the published loss in batches of 512. Ours is a whole head as heads.run makes it, from the
-feature store to validation's predictions, with one epoch at full size; bare is one float32 array in memory. The result
-is one JSON object on stdout.
+Ours is the mlp, 1280-128-12 by the published loss in batches of 512: a whole head as heads.run makes it, from the
+feature store to validation's predictions, with one epoch at full size. tabm is likewise, with its defaults and one
+epoch. Bare is the mlp from one float32 array in memory. The result is one JSON object on stdout.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from heads.bench.corpus import NETWORK
 from heads.data import table
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp.settings import MlpSettings
+from heads.families.tabm.settings import TabmSettings
 from heads.train import fit
 
 BATCH = 512
@@ -39,16 +42,18 @@ LEAST_OURS = 100_000
 TASK = TASKS["au"]
 SOURCES = (table.Source(NETWORK, ("embedding",)),)
 SETTINGS = MlpSettings(inputs=["embedding"], hidden=128, batch=BATCH, epochs=1, refit=False)
+TABM = TabmSettings(inputs=["embedding"], epochs=1, refit=False)
 
 
-def measure_ours(work: Path) -> dict[str, Any]:
+def measure_ours(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) -> dict[str, Any]:
     """Rows/s of an epoch (without compiling and dev's scores), seconds of all, and validation's score."""
     began = time.perf_counter()
     train = read.read_folder(work / "annotations" / "train", TASK)
-    prepared = fit.prepare_train(work, SOURCES, SETTINGS, train, TASK, thin=True)
-    rows = len(prepared.part.train) // BATCH * BATCH
+    prepared = fit.prepare_train(work, SOURCES, settings, train, TASK, thin=True)
+    rows = min(len(prepared.part.train), getattr(settings, "epoch_rows", len(prepared.part.train)))
+    rows -= rows % settings.batch
     epochs = max(1, LEAST_OURS // rows)
-    prepared = replace(prepared, settings=SETTINGS.model_copy(update={"epochs": epochs}))
+    prepared = replace(prepared, settings=settings.model_copy(update={"epochs": epochs}))
     at: dict[str, float] = {}
 
     def note(_done: float, what: str) -> None:
@@ -56,8 +61,10 @@ def measure_ours(work: Path) -> dict[str, Any]:
 
     model, facts, _ = fit.fit(prepared, prepared.part, 0, note)
     del prepared
-    names = [f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 1)]
-    seconds = statistics.median(at[f"{name}, dev"] - at[name] for name in names)
+    at[f"epoch {epochs + 1} of {epochs}"] = learnt = time.perf_counter()
+    names = [f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 2)]
+    seconds = statistics.median(at[f"{name}, dev"] - at[name] for name in names[:-1])
+    look = statistics.median(at[after] - at[f"{name}, dev"] for name, after in pairwise(names))
     val = read.read_folder(work / "annotations" / "val", TASK)
     result = model.predict_videos(work, val).videos
     truth = np.concatenate([val[video].values[frames - 1] for video, (frames, _) in result.items()])
@@ -65,6 +72,10 @@ def measure_ours(work: Path) -> dict[str, Any]:
     return {
         "rows_per_second": rows / seconds,
         "rows": rows,
+        "epoch_seconds": seconds,
+        "dev_seconds": look,
+        "reading_seconds": at[names[0]] - began,
+        "predicting_seconds": time.perf_counter() - learnt,
         "seconds": time.perf_counter() - began,
         "parameters": facts["parameters"],
         "val_score": TASK.score(truth, scores >= 0.5),
@@ -103,4 +114,5 @@ def measure_keras(work: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"ours": measure_ours, "bare": measure_keras}[sys.argv[1]](Path(sys.argv[2]))))
+    parts = {"ours": measure_ours, "tabm": partial(measure_ours, settings=TABM), "bare": measure_keras}
+    print(json.dumps(parts[sys.argv[1]](Path(sys.argv[2]))))
