@@ -31,6 +31,7 @@ def list_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(("mlp: rows/s in an epoch", ours, f"bare model.fit: {bare}; {m['ratio']:.2f} times"))
     if m := result.get("tabm"):
         rows.append(("tabm: rows/s in an epoch", f"{m['rows_per_second']:,.0f}", f"{m['rows']:,} rows an epoch"))
+        rows.append(("tabm: rows/s of processor time", f"{m['rows_per_processor_second']:,.0f}", ""))
         rows.append((f"tabm: a run of {m['epochs']} epochs and the refit, at most", f"{m['run_seconds']:,.0f} s", ""))
     labels = {"tabm": "tabm, one epoch, no refit"}
     for name in ("mlp", "lightgbm", "linear", "tabm"):

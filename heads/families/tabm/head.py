@@ -22,7 +22,7 @@ from heads.data.table import Labelled, Rows
 from heads.families.tabm.settings import TabmSettings
 
 if TYPE_CHECKING:
-    from heads.families.tabm.network import Shape, TabM
+    from heads.families.tabm.network import TabM
 
 
 class Tabm(Head):
@@ -64,17 +64,11 @@ class Tabm(Head):
         sequence_training.quiet_torch()
         mean, deviation = scaling.moments(train.rows)
         moments = mean, deviation / scaling.block_scales(train.rows, self.settings.scales)
-        model = tabm_network.build(train.rows.width, self._shape(), len(self.task.outputs), moments, seed)
+        model = tabm_network.build(train.rows.width, self.settings, len(self.task.outputs), moments, seed)
         training = tabm_training.Training(self.task, self.settings, model, train, self.epochs, seed)
         results = training.run(dev, self.best, on_progress)
         self.model = training.model
         return results
-
-    def _shape(self) -> Shape:
-        from heads.families.tabm.network import Shape
-
-        s = self.settings
-        return Shape(s.members, s.blocks, s.hidden, s.dropout)
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the members' mean."""
@@ -100,9 +94,9 @@ class Tabm(Head):
 
         arrays = read_tensors(folder / "tabm.safetensors")
         width, outputs = len(arrays["mean"]), len(self.task.outputs)
-        require_shapes(arrays, tabm_network.sizes(width, self._shape(), outputs), "tabm.safetensors")
+        require_shapes(arrays, tabm_network.sizes(width, self.settings, outputs), "tabm.safetensors")
         moments = arrays["mean"], arrays["deviation"]
-        self.model = tabm_network.build(width, self._shape(), outputs, moments, 0)
+        self.model = tabm_network.build(width, self.settings, outputs, moments, 0)
         self.model.load_state_dict({name: torch.from_numpy(values) for name, values in arrays.items()})
 
     def check(self, columns: Sequence[str]) -> None:

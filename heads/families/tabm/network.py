@@ -7,7 +7,7 @@ own, s * (W (r * x)) + b, and its own output layer. r of the first layer begins 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tabm
 import torch
@@ -16,15 +16,8 @@ from torch import Tensor, nn
 from heads.families.sequence.layers import Dropout
 from heads.families.sequence.network import Moments
 
-
-@dataclass(frozen=True)
-class Shape:
-    """How large a network is; `blocks` hidden layers of `hidden` units."""
-
-    members: int
-    blocks: int
-    hidden: int
-    dropout: float = 0.0
+if TYPE_CHECKING:
+    from heads.families.tabm.settings import TabmSettings
 
 
 class TabM(nn.Module):
@@ -33,15 +26,15 @@ class TabM(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, shape: Shape, outputs: int, moments: Moments) -> None:
+    def __init__(self, width: int, settings: TabmSettings, outputs: int, moments: Moments) -> None:
         super().__init__()
         for name, values in zip(("mean", "deviation"), moments, strict=True):
             self.register_buffer(name, torch.from_numpy(values))
-        k, hidden = shape.members, shape.hidden
+        k, hidden = settings.members, settings.hidden
         first = tabm.LinearBatchEnsemble(width, hidden, k=k, scaling_init=("random-signs", "ones"))
-        later = [tabm.LinearBatchEnsemble(hidden, hidden, k=k, scaling_init="ones") for _ in range(1, shape.blocks)]
+        later = [tabm.LinearBatchEnsemble(hidden, hidden, k=k, scaling_init="ones") for _ in range(1, settings.blocks)]
         self.layers = nn.ModuleList([first, *later])
-        self.dropout = Dropout(shape.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.out = tabm.LinearEnsemble(hidden, outputs, k=k)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,18 +57,18 @@ def _widest(x: Tensor, layer: tabm.LinearBatchEnsemble) -> Tensor:
     return (x @ own.T).unflatten(1, layer.s.shape) * layer.s + layer.bias
 
 
-def build(width: int, shape: Shape, outputs: int, moments: Moments, seed: int) -> TabM:
+def build(width: int, settings: TabmSettings, outputs: int, moments: Moments, seed: int) -> TabM:
     """A new network: the same seed gives the same weights. The process's own random numbers are left as they were."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TabM(width, shape, outputs, moments)
+        return TabM(width, settings, outputs, moments)
 
 
-def sizes(width: int, shape: Shape, outputs: int) -> dict[str, tuple[int, ...]]:
+def sizes(width: int, settings: TabmSettings, outputs: int) -> dict[str, tuple[int, ...]]:
     """The shape of each of its arrays, by name."""
-    k, hidden = shape.members, shape.hidden
+    k, hidden = settings.members, settings.hidden
     result: dict[str, tuple[int, ...]] = {"mean": (width,), "deviation": (width,)}
-    for i in range(shape.blocks):
+    for i in range(settings.blocks):
         columns = hidden if i else width
         result |= {f"layers.{i}.weight": (hidden, columns), f"layers.{i}.r": (k, columns)}
         result |= {f"layers.{i}.s": (k, hidden), f"layers.{i}.bias": (k, hidden)}

@@ -16,7 +16,7 @@ class TabmSettings(HeadSettings):
     family: Literal["tabm"] = "tabm"
     members: int = Field(default=32, ge=1)
     """Networks in one."""
-    blocks: int = Field(default=2, ge=1)
+    blocks: int = Field(default=2, ge=1, le=16)
     """Hidden layers."""
     hidden: int = Field(default=128, ge=1)
     """Units of each."""

@@ -53,9 +53,8 @@ def fitted(data: Labelled, **given: Any) -> tuple[Tabm, dict[str, Any]]:
 def training(data: Labelled, epochs: int = 4, **given: Any) -> tabm_training.Training:
     sequence_training.quiet_torch()
     own, width = settings(**given), data.rows.width
-    shape = tabm_network.Shape(own.members, own.blocks, own.hidden, own.dropout)
     moments = np.zeros(width, np.float32), np.ones(width, np.float32)
-    return tabm_training.Training(AU, own, tabm_network.build(width, shape, 12, moments, 0), data, epochs, 1)
+    return tabm_training.Training(AU, own, tabm_network.build(width, own, 12, moments, 0), data, epochs, 1)
 
 
 def learnt() -> list[torch.Tensor]:

@@ -14,14 +14,14 @@ from heads.base import selection
 from heads.families.sequence.layers import generators
 from heads.families.tabm import network as tabm_network
 from heads.families.tabm import training as tabm_training
-from heads.families.tabm.network import Shape
+from heads.families.tabm.settings import TabmSettings
 
-SHAPE = Shape(members=3, blocks=3, hidden=6, dropout=0.5)
+SETTINGS = TabmSettings(inputs=["logits"], members=3, blocks=3, hidden=6, dropout=0.5)
 MOMENTS = np.linspace(-1, 1, 5, dtype=np.float32), np.linspace(0.5, 2, 5, dtype=np.float32)
 
 
 def build(seed: int = 0) -> tabm_network.TabM:
-    return tabm_network.build(5, SHAPE, 2, MOMENTS, seed).eval()
+    return tabm_network.build(5, SETTINGS, 2, MOMENTS, seed).eval()
 
 
 def rows(n: int = 7) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_a_seed_is_the_same_network_and_leaves_the_processs_numbers_alone() -> N
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["layers.0.weight"], third["layers.0.weight"])
-    assert {name: tuple(value.shape) for name, value in first.items()} == tabm_network.sizes(5, SHAPE, 2)
+    assert {name: tuple(value.shape) for name, value in first.items()} == tabm_network.sizes(5, SETTINGS, 2)
 
 
 def test_members_drop_different_units() -> None:
