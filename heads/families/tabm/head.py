@@ -72,19 +72,13 @@ class Tabm(Head):
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
         """See Head.predict: the members' mean."""
-        from heads.families.sequence import training as sequence_training
         from heads.families.tabm import training as tabm_training
 
-        sequence_training.quiet_torch()
-        model = self.model.to(sequence_training.device())
-        scores = tabm_training.predict_rows(model, self.task, rows)
-        model.to("cpu")
-        return scores
+        return tabm_training.predict_rows(self.model, self.task, rows)
 
     def save(self, folder: Path) -> None:
         """Weights and moments as one safetensors file."""
-        arrays = {name: value.numpy() for name, value in self.model.state_dict().items()}
-        write_tensors(folder / "tabm.safetensors", arrays)
+        write_tensors(folder / "tabm.safetensors", {k: v.cpu().numpy() for k, v in self.model.state_dict().items()})
 
     def load(self, folder: Path) -> None:
         """See Head.load."""

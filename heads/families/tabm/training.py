@@ -1,7 +1,7 @@
 """How a TabM network learns: some rows of train each epoch, the best epoch chosen on dev rows.
 
-Every member has a loss of its own, that of the task, and their mean is what is learnt by. On the CPU a batch is cut in
-two shares that may run side by side, one thread each: what comes out does not hang on how many threads there are.
+Every member has the task's loss, and their mean is learnt by. On the CPU a batch is cut in two shares that may run side
+by side, one thread each: what comes out does not hang on how many threads there are.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ WORTH_SHARING = 2**25
 
 def predict_rows(model: TabM, task: Task, rows: Rows) -> NDArray[np.float32]:
     """The mean of the members' scores, float32 [N, outputs]."""
-    where = model.mean.device
-    model.eval()
+    sequence_training.quiet_torch()
+    where = sequence_training.device()
+    model.to(where).eval()
 
     def piece(x: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -109,7 +110,6 @@ class Training:
         )
         if kept is not None:
             self.model.load_state_dict(kept)
-        self.model.to("cpu")
         return best, reached
 
     def _learn(self, pool: ThreadPoolExecutor, x: Tensor, truth: Tensor) -> None:
