@@ -4,7 +4,7 @@ abaw/: The challenge's facts: tasks, official files and scores. Knows no head.
 base/: What every head is and shares.
 bench/: What heads cost at the size of Aff-Wild2.
 data/: Rows of features with their labels, splits of videos, and prediction files.
-families/: The families of heads: LightGBM, pre-trained, Keras MLPs, linear maps, sequence encoders, LightAutoML.
+families/: The families of heads: LightGBM, pre-trained, Keras MLPs, linear maps, TabM, sequence encoders, LightAutoML.
 finetune/: `python -m heads.finetune`: a network learns from the training videos.
 train/: One head, from its inputs to its finished folder.
 tune/: Searching a head's settings, in many processes on many machines.

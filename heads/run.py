@@ -31,6 +31,7 @@ LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
     "lightgbm": ("lightgbm",),
     "linear": ("scipy",),
+    "tabm": ("tabm", "torch"),
     "lama": ("lightautoml", "lightgbm", "torch", "pandas"),
     "pretrained": ("tensorflow", "keras"),
     "sequence": ("torch",),

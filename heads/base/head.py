@@ -157,6 +157,7 @@ FAMILIES = {
     "mlp": "heads.families.mlp.head:Mlp",
     "lightgbm": "heads.families.lightgbm_head:LightGbm",
     "linear": "heads.families.linear.head:LinearHead",
+    "tabm": "heads.families.tabm.head:Tabm",
     "lama": "heads.families.lama.head:Lama",
     "pretrained": "heads.families.pretrained:Pretrained",
     "sequence": "heads.families.sequence.head:Sequence",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from heads.abaw.tasks import Task
-from heads.base.head import class_weights, unit_weights
+from heads.base.head import OnProgress, class_weights, unit_weights
 
+T = TypeVar("T")
 SELECTION = {"multilabel": "dev mean average precision", "multiclass": "dev macro F1", "regression": "dev mean CCC"}
 """By kind of labels."""
 LOOKS = 50
@@ -54,3 +58,27 @@ def average_precision(truth: NDArray[np.generic], scores: NDArray[np.floating]) 
     hits = np.cumsum(truth[order], dtype=np.float64)[ends]
     recall = np.append((hits / hits[-1])[::-1], 0.0)
     return float(max(0.0, -np.sum(np.diff(recall) * (hits / (ends + 1))[::-1])))
+
+
+def best_epoch(
+    epochs: int,
+    learn: Callable[[], None],
+    score: Callable[[], float] | None,
+    weights: Callable[[], T],
+    on_progress: OnProgress,
+) -> tuple[int, float | None, T | None]:
+    """Learn for so many epochs; returns the one that `score` says is best, its score, and the `weights` it had.
+
+    Without dev rows (`score` is None) the last epoch is the best, and score and weights are None.
+    """
+    best: tuple[float, int, T | None] = (-np.inf, epochs, None)
+    every = max(1, epochs // LOOKS)
+    for epoch in range(1, epochs + 1):
+        on_progress((epoch - 1) / epochs, f"epoch {epoch} of {epochs}")
+        learn()
+        if score is not None and (epoch % every == 0 or epoch == epochs):
+            on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
+            if (result := score()) > best[0]:
+                best = (result, epoch, weights())
+        on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
+    return best[1], None if score is None else float(best[0]), best[2]

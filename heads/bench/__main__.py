@@ -29,9 +29,15 @@ def list_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
             for rates in m["each"]
         )
         rows.append(("mlp: rows/s in an epoch", ours, f"bare model.fit: {bare}; {m['ratio']:.2f} times"))
-    for name in ("mlp", "lightgbm"):
+    if m := result.get("tabm"):
+        rows.append(("tabm: rows/s in an epoch", f"{m['rows_per_second']:,.0f}", f"{m['rows']:,} rows an epoch"))
+        rows.append(("tabm: rows/s of processor time", f"{m['rows_per_processor_second']:,.0f}", ""))
+        rows.append((f"tabm: a run of {m['epochs']} epochs and the refit, at most", f"{m['run_seconds']:,.0f} s", ""))
+    labels = {"tabm": "tabm, one epoch, no refit"}
+    for name in ("mlp", "lightgbm", "linear", "tabm"):
         if m := result.get(name):
-            label = name if name == "mlp" else f"{name}, {m['most_trees']} trees a unit at most, then the refit"
+            trees = f"{name}, {m.get('most_trees')} trees a unit at most, then the refit"
+            label = trees if name == "lightgbm" else labels.get(name, name)
             rows.append((f"{label}: memory of all processes", memory(m), ""))
             busy = f"{m['processor_seconds']:,.0f} s of a processor" if "processor_seconds" in m else ""
             rows.append((f"{label}: the whole head", f"{m['seconds']:,.0f} s", busy))
@@ -53,6 +59,8 @@ EXAMPLES = """Examples:
 python -m heads.bench --scale 0.01                        all parts in small, to see that they work
 
 python -m heads.bench --scale 1 --only mlp,lightgbm       two parts at full size (4.7 GB on disk)
+
+python -m heads.bench --scale 1 --only linear,tabm
 
 python -m heads.bench --scale 1 --only lama --limits 60"""
 

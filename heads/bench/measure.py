@@ -31,9 +31,10 @@ from extract.runtime.process import python_path
 from heads.abaw.tasks import TASKS
 from heads.base import threads
 from heads.bench import corpus as bench_corpus
+from heads.families.tabm.settings import TabmSettings
 from heads.train import processes
 
-PARTS = ("mlp", "lightgbm", "lama")
+PARTS = ("mlp", "lightgbm", "lama", "linear", "tabm")
 REAL_FRAMES = Path("../shared/data/affwild2_frames/frames.parquet")
 Scale = Annotated[float, typer.Option(help="Part of Aff-Wild2's frames, up to 1.")]
 FramesTable = Annotated[
@@ -74,6 +75,13 @@ def main(
     if "lightgbm" in only:
         results["lightgbm"] = lightgbm(config, work, trees, seed)
         run_folder.write_json(path, results)
+    if "linear" in only:
+        kept = ("rows", "columns", "val_score", "learnt_rows", "penalty")
+        results["linear"] = _head(config, work, "linear", {"inputs": ["embedding", "logits", "va"]}, seed, kept)
+        run_folder.write_json(path, results)
+    if "tabm" in only:
+        results["tabm"] = tabm(work)
+        run_folder.write_json(path, results)
     for limit in limits if "lama" in only else ():
         results.setdefault("lama", {})[str(limit)] = lama(config, work, limit, seed)
         run_folder.write_json(path, results)
@@ -104,6 +112,18 @@ def mlp(work: Path, rounds: int) -> dict[str, Any]:
         "gigabytes": None if None in memory else max(memory),
         **{key: ours[-1][key] for key in ("rows", "seconds", "val_score", "parameters")},
     }
+
+
+def tabm(work: Path) -> dict[str, Any]:
+    """One epoch, a look at dev and validation's predictions, and the seconds of a run of as many as are usual, all of
+    them learnt twice: the refit ends with the best epoch.
+    """
+    learning = threads.ENVIRONMENT | {threads.VARIABLE: str(processes.CORES)}
+    result, gigabytes = run_child("tabm", ["-m", "heads.bench.mlp", "tabm", str(work)], learning)
+    epochs = int(TabmSettings.model_fields["epochs"].default)
+    once = result["reading_seconds"] + result["predicting_seconds"]
+    most = once + epochs * (2 * result["epoch_seconds"] + result["dev_seconds"])
+    return {"gigabytes": gigabytes, "epochs": epochs, "run_seconds": most, **result}
 
 
 def run_child(what: str, arguments: list[str], environment: dict[str, str]) -> tuple[Any, float | None]:

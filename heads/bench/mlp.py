@@ -1,10 +1,10 @@
-"""What `heads.bench` runs in processes of their own for the AU mlp: our epoch, and Keras's bare `model.fit`.
+"""What `heads.bench` runs in processes of their own for the AU mlp and tabm: our epoch, and Keras's bare `model.fit`.
 
-    python -m heads.bench.mlp ours|bare WORK
+    python -m heads.bench.mlp ours|tabm|bare WORK
 
-Both learn 1280-128-12 by the published loss in batches of 512. Ours is a whole head as heads.run makes it, from the
-feature store to validation's predictions, with one epoch at full size; bare is one float32 array in memory. The result
-is one JSON object on stdout.
+Ours is the mlp, 1280-128-12 by the published loss in batches of 512: a whole head as heads.run makes it, from the
+feature store to validation's predictions, with one epoch at full size. tabm is likewise, with its defaults and one
+epoch. Bare is the mlp from one float32 array in memory. The result is one JSON object on stdout.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heads.abaw import read
 from heads.abaw.tasks import TASKS
@@ -27,6 +30,7 @@ from heads.bench.corpus import NETWORK
 from heads.data import table
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp.settings import MlpSettings
+from heads.families.tabm.settings import TabmSettings
 from heads.train import fit
 
 BATCH = 512
@@ -39,36 +43,50 @@ LEAST_OURS = 100_000
 TASK = TASKS["au"]
 SOURCES = (table.Source(NETWORK, ("embedding",)),)
 SETTINGS = MlpSettings(inputs=["embedding"], hidden=128, batch=BATCH, epochs=1, refit=False)
+TABM = TabmSettings(inputs=["embedding"], epochs=1, refit=False)
 
 
-def measure_ours(work: Path) -> dict[str, Any]:
+def measure_ours(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) -> dict[str, Any]:
     """Rows/s of an epoch (without compiling and dev's scores), seconds of all, and validation's score."""
     began = time.perf_counter()
     train = read.read_folder(work / "annotations" / "train", TASK)
-    prepared = fit.prepare_train(work, SOURCES, SETTINGS, train, TASK, thin=True)
-    rows = len(prepared.part.train) // BATCH * BATCH
-    epochs = max(1, LEAST_OURS // rows)
-    prepared = replace(prepared, settings=SETTINGS.model_copy(update={"epochs": epochs}))
-    at: dict[str, float] = {}
+    prepared = fit.prepare_train(work, SOURCES, settings, train, TASK, thin=True)
+    rows = min(len(prepared.part.train), getattr(settings, "epoch_rows", len(prepared.part.train)))
+    rows -= rows % settings.batch
+    epochs = 1 if settings is TABM else max(1, LEAST_OURS // rows)
+    prepared = replace(prepared, settings=settings.model_copy(update={"epochs": epochs}))
+    at: dict[str, NDArray[np.float64]] = {}
 
     def note(_done: float, what: str) -> None:
-        at.setdefault(what, time.perf_counter())
+        at.setdefault(what, _clocks())
 
     model, facts, _ = fit.fit(prepared, prepared.part, 0, note)
     del prepared
-    names = [f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 1)]
-    seconds = statistics.median(at[f"{name}, dev"] - at[name] for name in names)
+    at[f"epoch {epochs + 1} of {epochs}"] = learnt = _clocks()
+    names = [f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 2)]
+    seconds, worked = np.median([at[f"{name}, dev"] - at[name] for name in names[:-1]], 0).tolist()
+    look, _ = np.median([at[after] - at[f"{name}, dev"] for name, after in pairwise(names)], 0).tolist()
     val = read.read_folder(work / "annotations" / "val", TASK)
     result = model.predict_videos(work, val).videos
     truth = np.concatenate([val[video].values[frames - 1] for video, (frames, _) in result.items()])
     scores = np.concatenate([group for _, group in result.values()])
     return {
         "rows_per_second": rows / seconds,
+        "rows_per_processor_second": rows / worked,
         "rows": rows,
+        "epoch_seconds": seconds,
+        "dev_seconds": look,
+        "reading_seconds": float(at[names[0]][0]) - began,
+        "predicting_seconds": time.perf_counter() - float(learnt[0]),
         "seconds": time.perf_counter() - began,
         "parameters": facts["parameters"],
         "val_score": TASK.score(truth, scores >= 0.5),
     }
+
+
+def _clocks() -> NDArray[np.float64]:
+    """Seconds of the clock, and of processors in this process."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def measure_keras(work: Path) -> dict[str, Any]:
@@ -103,4 +121,5 @@ def measure_keras(work: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"ours": measure_ours, "bare": measure_keras}[sys.argv[1]](Path(sys.argv[2]))))
+    parts = {"ours": measure_ours, "tabm": partial(measure_ours, settings=TABM), "bare": measure_keras}
+    print(json.dumps(parts[sys.argv[1]](Path(sys.argv[2]))))

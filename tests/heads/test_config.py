@@ -120,14 +120,14 @@ def test_what_temporal_columns_are_of_is_needed_as_inputs_are(corpus: Corpus) ->
     [
         (
             '[heads.au]\nuse = ["forest"]',
-            "no standard head of task 'au' is called 'forest'; the standard ones are encoders",
+            "no standard head of task 'au' is called 'forest'; the standard ones are bigru, encoders",
         ),
         ('[heads.au]\nuse = ["gone.toml"]', r"gone\.toml: no such head file"),
         ("[heads.au]\nuse = []", "name at least one head"),
         ('[heads.au]\nuse = ["mlp", "mlp"]', "two heads of heads.au.use are called 'mlp-one'"),
         ("[heads.au.mlp]\nspeed = 3", "corpus.toml: heads.au.mlp: unknown key 'speed'; known keys there: .*dropout"),
         ("[heads.au.mlp]\nepochs = 0", "key 'epochs': Input should be greater than or equal to 1"),
-        ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, encoders"),
+        ("[heads.au.forest]\nepochs = 3", "unknown key 'heads.au.forest'; known there: use, bigru, encoders"),
         ("[heads.au]\nmlp = 3", "key 'heads.au.mlp': found 3, expected a table of settings"),
         ("[heads.au.mlp]\nfamily = 'svm'", "no family of heads is called 'svm'"),
         ("[heads.pain]\nuse = ['mlp']", "unknown key 'heads.pain'; known keys there: au, expr, lsd, va"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heads.abaw.tasks import Task
 from heads.base.head import OnProgress
-from heads.base.selection import LOOKS, label_weights, selection_score
+from heads.base.selection import best_epoch, label_weights, selection_score
 from heads.data.table import Labelled, Rows, read_ahead
 from heads.families.mlp import network as mlp_network
 
@@ -60,20 +60,16 @@ class Training:
 
         Without dev rows the last epoch is the best, and its score None.
         """
-        best: tuple[float, int, Any] = (-np.inf, epochs, None)
-        every = max(1, epochs // LOOKS)
-        for epoch in range(1, epochs + 1):
-            on_progress((epoch - 1) / epochs, f"epoch {epoch} of {epochs}")
-            self.epoch()
-            if len(dev) and (epoch % every == 0 or epoch == epochs):
-                on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
-                score = selection_score(self.task, dev.truth, predict_rows(self.model, dev.rows))
-                if score > best[0]:
-                    best = (score, epoch, self.model.get_weights())
-            on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
-        if best[2] is not None:
-            self.model.set_weights(best[2])
-        return best[1], float(best[0]) if len(dev) else None
+
+        def score() -> float:
+            return selection_score(self.task, dev.truth, predict_rows(self.model, dev.rows))
+
+        best, reached, weights = best_epoch(
+            epochs, self.epoch, score if len(dev) else None, self.model.get_weights, on_progress
+        )
+        if weights is not None:
+            self.model.set_weights(weights)
+        return best, reached
 
     def _compiled(self, total: int) -> Any:
         """The compiled steps: (features per block [k, batch, D], truth [k, batch, ...]) -> None, k steps."""

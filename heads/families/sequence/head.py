@@ -1,9 +1,11 @@
-"""The sequence family: a Transformer encoder over the features of consecutive frames, in torch.
+"""The sequence family: an encoder over the features of consecutive frames, in torch.
 
 As published (Nguyen et al., ABAW-5, arXiv 2303.09293): frozen features of consecutive frames -> linear layer -> encoder
 of N layers and h heads -> one output per frame; the mean of several encoders is better than each. `shapes` are the
-(N, h) of one head, `members` the seeds of each shape: their mean is one head. Added: positions by real frame numbers,
-predictions of overlapping clips averaged, augmentation of features, the best epoch chosen on by-video dev rows.
+(N, h) of one head, `members` the seeds of each shape: their mean is one head. Dilated convolutions and a bidirectional
+GRU are other kinds of encoders, as many winners' ensembles have them beside a Transformer. Added: positions by real
+frame numbers, predictions of overlapping clips averaged, augmentation of features, the best epoch chosen on by-video
+dev rows.
 """
 
 from __future__ import annotations
@@ -26,24 +28,33 @@ from heads.data.table import Labelled, Rows
 
 if TYPE_CHECKING:
     from heads.families.sequence.augment import Augmentation
-    from heads.families.sequence.network import Encoder, Shape, Stream
+    from heads.families.sequence.layers import Shape
+    from heads.families.sequence.network import Encoder, Stream
     from heads.families.sequence.training import Training, TrainingConfig
+
+
+MOST_LAYERS = 12
+"""Of a tcn: the next would look beyond any clip."""
 
 
 class SequenceSettings(HeadSettings):
     """Settings of a sequence head."""
 
     family: Literal["sequence", "fusion"] = "sequence"
+    kind: Literal["transformer", "tcn", "bigru"] = "transformer"
+    """What looks at other frames: attention; a dilated temporal convolutional network, which knows only distances in
+    time, and sees 4 * 2 ** layers - 3 frames (253 with six layers); or a bidirectional GRU, which knows their order.
+    """
     shapes: list[tuple[int, int]] = Field(default=[(4, 4)], min_length=1)
-    """(layers, attention heads) of each encoder; their scores are averaged."""
+    """(layers, attention heads) of each encoder; their scores are averaged. Other kinds have no heads: 1."""
     members: int = Field(default=1, ge=1)
     """Encoders of each shape, with different seeds."""
     width: int = Field(default=256, ge=2)
     """Of what each stream of columns is projected to; for `sequence`, which has one, the encoder's width."""
     feedforward: int = Field(default=1024, ge=1)
-    """Units between the two linear layers of an encoder layer."""
+    """Units between the two linear layers of a Transformer's layer."""
     norm_first: bool = True
-    """Normalise before attention, not behind it."""
+    """Normalise before attention, not behind it; other kinds always do."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     clip: int = Field(default=100, ge=2, le=4096)
     """Frames that look at each other."""
@@ -83,6 +94,10 @@ class SequenceSettings(HeadSettings):
     @model_validator(mode="after")
     def _divisible(self) -> SequenceSettings:
         for layers, heads in self.shapes:
+            if self.kind != "transformer" and (heads != 1 or self.width % 2):
+                raise ValueError(f"a {self.kind} has shapes [layers, 1] and an even width, not [{layers}, {heads}]")
+            if self.kind == "tcn" and layers > MOST_LAYERS:
+                raise ValueError(f"a tcn of {layers} layers: {MOST_LAYERS} see 16,381 frames")
             if layers < 1 or heads < 1 or self.width % heads:
                 raise ValueError(
                     f"shapes are [layers, heads], 1 or more, and the heads divide the width {self.width}; [{layers}, "
@@ -167,12 +182,12 @@ class Sequence(Head):
 
     def _shapes(self) -> list[Shape]:
         """Of each encoder: all seeds of the first shape, then of the next."""
-        from heads.families.sequence.network import Shape
+        from heads.families.sequence.layers import Shape
 
         s = self.settings
         width = s.width * len(self.parts)
         return [
-            Shape(layers, heads, width, s.feedforward, s.clip, s.dropout, s.norm_first)
+            Shape(layers, heads, width, s.feedforward, s.clip, s.dropout, s.norm_first, s.kind)
             for layers, heads in s.shapes
             for _ in range(s.members)
         ]
@@ -221,6 +236,7 @@ class Sequence(Head):
         """See Head.load."""
         import torch
 
+        from heads.families.sequence import layers as sequence_layers
         from heads.families.sequence import network as sequence_network
 
         about = run_folder.read_json(folder / "sequence.json", "make the head anew")
@@ -238,8 +254,10 @@ class Sequence(Head):
             layers = len({name.split(".")[1] for name in own if name.startswith("layers.")})
             if layers != shape.layers:
                 raise ValueError(f"encoders.safetensors: {layers} layers, expected {shape.layers}")
-            sizes = {"layers.0.linear1.weight": (shape.feedforward, shape.width)}
-            require_shapes(own, sizes | {"out.weight": (len(self.task.outputs), shape.width)}, "encoders.safetensors")
+            name, size = sequence_layers.largest(shape)
+            require_shapes(
+                own, {name: size, "out.weight": (len(self.task.outputs), shape.width)}, "encoders.safetensors"
+            )
             model = sequence_network.build(self.parts, shape, len(self.task.outputs), self.moments, 0)
             moments = {name: torch.from_numpy(arrays[name]) for name in ("mean", "deviation")}
             model.load_state_dict({name: torch.from_numpy(values) for name, values in own.items()} | moments)

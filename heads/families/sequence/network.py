@@ -1,4 +1,4 @@
-"""The network of sequence heads: columns -> projection -> Transformer encoder -> one output per frame.
+"""The network of sequence heads: columns -> projection -> encoder over time -> one output per frame.
 
 Only heads that run import this module: it loads torch. Each stream of columns has a projection of its own, and their
 outputs stand side by side, one half or third of the encoder's width each (Zhang et al., arXiv 2303.10849, concatenate
@@ -8,7 +8,6 @@ streams); with one stream it is a linear layer before an encoder (Nguyen et al.,
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heads.abaw.tasks import Task
+from heads.families.sequence import layers as sequence_layers
+from heads.families.sequence.layers import Dropout, Shape
 
 Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Mean and standard deviation of each column."""
@@ -44,40 +45,6 @@ def check_streams(streams: Sequence[Stream], width: int) -> None:
         raise ValueError("no streams")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How large an encoder is; `width` is that of the whole encoder, a multiple of `heads` and of the streams."""
-
-    layers: int
-    heads: int
-    width: int
-    feedforward: int
-    length: int
-    dropout: float = 0.0
-    norm_first: bool = True
-
-
-generators = threading.local()
-"""`generators.current`: where this thread's dropout draws from. Shares of a batch run side by side, each with its own,
-so what is dropped does not hang on which is first.
-"""
-
-
-class Dropout(nn.Module):
-    """Dropout that draws from this thread's generator."""
-
-    def __init__(self, part: float) -> None:
-        super().__init__()
-        self.part = part
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Leave out `part` of the values while learning, and enlarge the rest."""
-        if not self.training or not self.part:
-            return x
-        kept = torch.empty_like(x).bernoulli_(1 - self.part, generator=generators.current)
-        return x * kept / (1 - self.part)
-
-
 class Encoder(nn.Module):
     """Features [clips, length, columns] -> outputs [clips, length, outputs], before the task's sigmoid or softmax."""
 
@@ -97,8 +64,8 @@ class Encoder(nn.Module):
             {str(i): torch.zeros(share) for i, stream in enumerate(streams) if stream.present is not None}
         )
         self.dropout = Dropout(shape.dropout)
-        self.layers = nn.ModuleList(_layer(shape) for _ in range(shape.layers))
-        self.norm = nn.LayerNorm(shape.width) if shape.norm_first else nn.Identity()
+        self.layers = nn.ModuleList(sequence_layers.create(shape, i) for i in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width) if shape.norm_first or shape.kind != "transformer" else nn.Identity()
         self.out = nn.Linear(shape.width, outputs)
 
     def standardise(self, x: Tensor) -> Tensor:
@@ -117,20 +84,12 @@ class Encoder(nn.Module):
                 has = x[..., stream.present : stream.present + 1] > 0.5
                 part = torch.where(has, part, self.absent[str(i)].to(part.dtype))
             parts.append(part)
-        result = self.dropout(torch.cat(parts, -1) + self.places)
+        result = torch.cat(parts, -1)
+        result = self.dropout(result + self.places if self.shape.kind == "transformer" else result)
         for layer in self.layers:
             result = layer(result, src_key_padding_mask=~there)
         outputs: Tensor = self.out(self.norm(result))
         return outputs.float()
-
-
-def _layer(shape: Shape) -> nn.TransformerEncoderLayer:
-    """PyTorch's layer, its dropouts replaced by ours; attention weights are not dropped."""
-    layer = nn.TransformerEncoderLayer(
-        shape.width, shape.heads, shape.feedforward, 0.0, "gelu", batch_first=True, norm_first=shape.norm_first
-    )
-    layer.dropout, layer.dropout1, layer.dropout2 = (Dropout(shape.dropout) for _ in range(3))  # type: ignore[assignment]
-    return layer
 
 
 def _places(length: int, width: int) -> Tensor:

@@ -25,7 +25,8 @@ from heads.data.table import Labelled, Rows
 from heads.families.sequence import clips as sequence_clips
 from heads.families.sequence.augment import Augmentation, augment
 from heads.families.sequence.clips import PADDING
-from heads.families.sequence.network import Encoder, activate, compute_loss, generators
+from heads.families.sequence.layers import generators
+from heads.families.sequence.network import Encoder, activate, compute_loss
 
 WORTH_SHARING = 2**18
 """Values in a layer of a batch from which the batch is cut in two shares."""
@@ -136,36 +137,37 @@ class Training:
         """Learn for `epochs` and go back to the best one by dev's `mlp_train.selection_score`; returns (best epoch, its
         score). Dev is predicted without overlap. Without dev rows the last epoch is the best, and its score None.
         """
-        best: tuple[float, int, Any] = (-np.inf, epochs, None)
-        every = max(1, epochs // selection.LOOKS)
-        for epoch in range(1, epochs + 1):
-            on_progress((epoch - 1) / epochs, f"epoch {epoch} of {epochs}")
-            self.epoch()
-            if len(dev) and (epoch % every == 0 or epoch == epochs):
-                on_progress((epoch - 0.5) / epochs, f"epoch {epoch} of {epochs}, dev")
-                result = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
-                score = selection.selection_score(self.task, dev.truth, result)
-                if score > best[0]:
-                    best = (score, epoch, {name: value.clone() for name, value in self.model.state_dict().items()})
-            on_progress(epoch / epochs, f"epoch {epoch} of {epochs}")
-        if best[2] is not None:
-            self.model.load_state_dict(best[2])
+
+        def score() -> float:
+            result = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
+            return selection.selection_score(self.task, dev.truth, result)
+
+        def weights() -> dict[str, Tensor]:
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+        best, reached, kept = selection.best_epoch(
+            epochs, self.epoch, score if len(dev) else None, weights, on_progress
+        )
+        if kept is not None:
+            self.model.load_state_dict(kept)
         self.model.to("cpu")
-        return best[1], float(best[0]) if len(dev) else None
+        return best, reached
 
     def _learn(self, pool: ThreadPoolExecutor, at: sequence_clips.Plan, x: NDArray[np.float32]) -> None:
         """One step. The loss is of the whole batch: only passing forward and back is shared."""
         cuts = np.array_split(np.arange(len(at)), min(self.shares, len(at)))
-        forward = list(pool.map(lambda i: self._forward(i, at[cuts[i]], x[cuts[i]]), range(len(cuts))))
-        outputs = torch.cat([result.detach()[there] for result, there in forward]).requires_grad_()
-        rows = np.concatenate([at[cut][there.cpu().numpy()] for cut, (_, there) in zip(cuts, forward, strict=True)])
-        truth = torch.from_numpy(self.train.truth[rows]).to(self.device)
-        (slope,) = torch.autograd.grad(compute_loss(self.task, outputs, truth, self.by_label), outputs)
-        slopes = torch.split(slope, [int(there.sum()) for _, there in forward])
-        back = list(pool.map(self._backward, forward, slopes))
-        for parameter, parts in zip(self.parameters, zip(*back, strict=True), strict=True):
-            results = [part for part in parts if part is not None]
-            parameter.grad = sum(results[1:], start=results[0]) if results else None
+        places: list[Tensor] = [torch.empty(0)] * len(cuts)
+
+        def forward(share: int) -> Tensor:
+            result, places[share] = self._forward(share, at[cuts[share]], x[cuts[share]])
+            return result[places[share]]
+
+        def loss(outputs: Tensor) -> Tensor:
+            rows = np.concatenate([at[cut][there.cpu().numpy()] for cut, there in zip(cuts, places, strict=True)])
+            truth = torch.from_numpy(self.train.truth[rows]).to(self.device)
+            return compute_loss(self.task, outputs, truth, self.by_label)
+
+        set_gradients(pool, self.parameters, len(cuts), forward, loss)
         torch.nn.utils.clip_grad_norm_(self.parameters, STEEPEST)
         self.steps += 1
         for group in self.optimizer.param_groups:
@@ -182,11 +184,28 @@ class Training:
             features, there = augment(features, there, self.course.augmentation, self.model.streams, generator)
             return self.model(features, there), there
 
-    def _backward(self, forward: tuple[Tensor, Tensor], slope: Tensor) -> Sequence[Tensor | None]:
-        result, there = forward
-        whole = torch.zeros_like(result)
-        whole[there] = slope
-        return torch.autograd.grad(result, self.parameters, whole, allow_unused=True)
+
+def set_gradients(
+    pool: ThreadPoolExecutor,
+    parameters: Sequence[Tensor],
+    shares: int,
+    forward: Callable[[int], Tensor],
+    loss: Callable[[Tensor], Tensor],
+) -> None:
+    """Set the gradient of a batch's loss, whose outputs are those of its shares, one behind the other: of the whole
+    batch is the loss alone, passing forward and back is done share by share, side by side.
+    """
+    outputs = list(pool.map(forward, range(shares)))
+    whole = torch.cat([result.detach() for result in outputs]).requires_grad_()
+    (slope,) = torch.autograd.grad(loss(whole), whole)
+    slopes = torch.split(slope, [len(result) for result in outputs])
+
+    def backward(result: Tensor, own: Tensor) -> Sequence[Tensor | None]:
+        return torch.autograd.grad(result, parameters, own, allow_unused=True)
+
+    for parameter, parts in zip(parameters, zip(*pool.map(backward, outputs, slopes), strict=True), strict=True):
+        results = [part for part in parts if part is not None]
+        parameter.grad = sum(results[1:], start=results[0]) if results else None
 
 
 def steps_per_epoch(rows: Rows, length: int, course: TrainingConfig) -> int:

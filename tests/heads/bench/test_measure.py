@@ -26,6 +26,12 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     assert lama["complete"] and not lama["out_of_time"] and not lama["constant_outputs"]
     assert lama["ratio"] == pytest.approx(lama["seconds"] / 200)
     assert lama["learning_seconds"] < lama["seconds"] < lama["command_seconds"]
+    found = measure.main(tmp_path, 0.01, only=("linear", "tabm"))
+    linear, tabm = found["linear"], found["tabm"]
+    assert linear["columns"] == 1290 and linear["learnt_rows"] == linear["rows"]["train"] + linear["rows"]["dev"]
+    assert tabm["rows"] % 256 == 0 and tabm["rows"] <= linear["rows"]["train"] and tabm["epochs"] == 20
+    assert tabm["run_seconds"] > 40 * tabm["epoch_seconds"] and tabm["rows_per_second"] > 0
+    assert min(linear["val_score"], tabm["val_score"]) > 0.45
     rows = __main__.list_rows(found)
     finished = [row[1:] for row in rows if row[0] == "lama, limit 200 s: both algorithms finished in"]
     assert finished == [("12 outputs", "12 outputs")]
@@ -39,6 +45,15 @@ def test_what_was_measured_stands_beside_what_it_is_compared_with() -> None:
     assert rows["mlp: rows/s in an epoch"] == ("50 (40 to 70, 3 rounds)", bare)
     assert rows["mlp: memory of all processes"] == ("7.90 GB", "")
     boosted = {"gigabytes": None, "seconds": 3.0, "most_trees": 20}
+    tabm = {"rows_per_second": 2000.0, "rows_per_processor_second": 1000.0, "rows": 50_000, "epochs": 20} | {
+        "run_seconds": 900.0,
+        "gigabytes": 5.0,
+        "seconds": 60.0,
+    }
+    rows = {row[0]: row[1:] for row in __main__.list_rows({"tabm": tabm})}
+    assert rows["tabm: rows/s in an epoch"] == ("2,000", "50,000 rows an epoch")
+    assert rows["tabm: a run of 20 epochs and the refit, at most"] == ("900 s", "")
+    assert rows["tabm, one epoch, no refit: the whole head"] == ("60 s", "")
     rows = {row[0]: row[1:] for row in __main__.list_rows({"lightgbm": boosted})}
     what = "lightgbm, 20 trees a unit at most, then the refit: memory of all processes"
     assert rows[what] == ("not known here", "")

@@ -35,22 +35,30 @@ SETTINGS = {
     "mlp": {"inputs": ["logits"], "hidden": 4, "epochs": 3, "dropout": 0.3, "input_dropout": 0.2},
     "lightgbm": {"inputs": ["logits"], "trees": 8, "trees_without_dev": 4, "min_data_in_leaf": 3},
     "linear": {"inputs": ["logits"], "penalties": [0.1, 0.01], "choose_folds": 2},
+    "tabm": {"inputs": ["logits"], "members": 3, "hidden": 4, "epochs": 3, "batch": 16, "learning_rate": 0.02},
     "lama": {"inputs": ["logits"], "trees": 4, "cv": 2, "penalties": [0.1]},
     "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 3}},
     "sequence": SMALL | {"shapes": [[1, 2], [1, 1]], "noise": 0.1, "masked": 0.1, "dropped": 0.1},
+    "sequence/tcn": SMALL | {"kind": "tcn", "shapes": [[2, 1]], "noise": 0.1, "dropped": 0.1},
+    "sequence/bigru": SMALL | {"kind": "bigru", "shapes": [[1, 1]], "noise": 0.1, "dropped": 0.1},
     "fusion": SMALL | {"shapes": [[1, 2]], "members": 2},
 }
+"""By family, or `<family>/<what is special>`."""
 NAMED = ("pretrained", "au")
 """Needs logits that are called as the units are: see test_pretrained."""
 CASES = [(name, task) for name in SETTINGS for task in TASKS if (name, task) != NAMED]
-QUICK = [case for case in CASES if case[0] not in ("lama", "sequence", "fusion") or case[1] == "au"]
+QUICK = [case for case in CASES if case[0].partition("/")[0] not in ("lama", "sequence", "fusion") or case[1] == "au"]
 """Libraries and encoders that take seconds each stand for all tasks under -m slow."""
 pytestmark = pytest.mark.parametrize(("name", "task"), sweep(CASES, QUICK), ids=["-".join(case) for case in CASES])
 
 
-def make(name: str, task: str) -> Head:
-    kind = family(name)
-    return kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name]}))
+def family_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def make(name: str, task: str, **more: Any) -> Head:
+    kind, own = family(family_of(name)), SETTINGS[name] | more
+    return kind(TASKS[task], kind.Settings.model_validate({"family": family_of(name), **own}))
 
 
 def rows(videos: int, frames: int = 12, seed: int = 0) -> Rows:
@@ -101,8 +109,8 @@ def check_scores(task: str, scores: np.ndarray, n: int) -> None:
 
 
 def test_it_is_registered(name: str, task: str) -> None:
-    assert set(SETTINGS) == set(FAMILIES)
-    assert make(name, task).settings.family == name
+    assert set(map(family_of, SETTINGS)) == set(FAMILIES)
+    assert make(name, task).settings.family == family_of(name)
 
 
 def test_scores_are_right_in_shape_and_range_and_same_seed_gives_the_same_bits_also_when_saved(
@@ -227,16 +235,16 @@ def test_it_learns_something(name: str, task: str) -> None:
         pytest.skip("it does not learn, but predicts what the network says")
     whole = rows(10, frames=30, seed=3)
     labels = Labelled(whole, truth(TASKS[task], whole))
-    kind = family(name)
     more = {
         "mlp": {"epochs": 150, "learning_rate": 0.02, "dropout": 0.0, "input_dropout": 0.0, "hidden": 8},
         "lightgbm": {"trees": 60},
         "linear": {},
+        "tabm": {"epochs": 80, "hidden": 8},
         "lama": {"trees": 20},
         "sequence": {"epochs": 60, "learning_rate": 0.01, "dropout": 0.0, "width": 16, "shapes": [[1, 2]]},
         "fusion": {"epochs": 60, "learning_rate": 0.01, "dropout": 0.0, "width": 16, "members": 1},
-    }[name]
-    head = kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name], **more}))
+    }[family_of(name)]
+    head = make(name, task, **{key: value for key, value in more.items() if "/" not in name or key != "shapes"})
     head.fit(labels.take(whole.video < 6), labels.take((whole.video >= 6) & (whole.video < 8)), seed=0)
     held = labels.take(whole.video >= 8)
     scores = head.predict(held.rows)

@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lightgbm": {"inputs": ["logits"], "trees": 3, "trees_without_dev": 3, "min_data_in_leaf": 3},
     "linear": {"inputs": ["logits"], "penalties": [0.1]},
     "lama": {"inputs": ["logits"], "trees": 3, "cv": 2, "penalties": [0.1]},
+    "tabm": {"inputs": ["logits"], "members": 2, "hidden": 3, "epochs": 1},
     "sequence": ENCODER,
     "fusion": ENCODER | {"networks": "all"},
 }
@@ -320,17 +321,36 @@ def of_sequence() -> Iterator[tuple[str, Change]]:
     yield "an array more", arrays(file, lambda v: v.update({"0.evil": v["mean"]}))
 
 
+def of_kinds() -> Iterator[tuple[str, Change]]:
+    """An encoder of another kind than its weights, and one that is too large."""
+    yield from key("model.json", "settings.kind", "tcn", "bigru", "lstm", None)
+    for kind in ("tcn", "bigru"):
+        other = {"kind": kind, "shapes": [[1, 1]]}
+        yield f"a {kind} of a Transformer", edit("model.json", lambda t, o=other: t["settings"].update(o))
+    yield "a tcn of many layers", edit("model.json", lambda t: t["settings"].update(kind="tcn", shapes=[[10**9, 1]]))
+    yield "a wide gru", edit("model.json", lambda t: t["settings"].update(kind="bigru", shapes=[[1, 1]], width=10**6))
+
+
+def of_tabm() -> Iterator[tuple[str, Change]]:
+    for name in ("members", "hidden", "blocks"):
+        yield from key("model.json", f"settings.{name}", 10**7, 1)
+    file = "tabm.safetensors"
+    yield from each_array(file, "mean", "deviation", "layers.0.weight", "layers.0.r", "layers.1.s", "out.bias")
+    yield "an array more", arrays(file, lambda v: v.update({"evil": v["mean"]}))
+
+
 Changes = Callable[[], Iterator[tuple[str, Change]]]
 CASES: dict[str, tuple[dict[str, Any], tuple[Changes, ...]]] = {
     "mlp": ({}, (of_any_family, of_more_columns, of_mlp)),
     "lightgbm": ({}, (of_any_family, of_more_columns, of_lightgbm)),
+    "tabm": ({}, (of_any_family, of_more_columns, of_tabm)),
     "linear": (
         {},
         (of_any_family, of_more_columns, lambda: each_array("linear.safetensors", "coefficients", "intercept")),
     ),
     "lama": ({"use_algos": [["linear_l2"]]}, (of_any_family, of_lama, of_trees)),
     "lama of boosters": ({"use_algos": [["lgb"]]}, (of_boosters,)),
-    "sequence": ({}, (of_any_family, of_more_columns, of_sequence)),
+    "sequence": ({}, (of_any_family, of_more_columns, of_sequence, of_kinds)),
     "fusion": ({}, (of_any_family, of_more_columns, of_sequence)),
 }
 

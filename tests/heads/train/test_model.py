@@ -118,6 +118,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "mlp": {"inputs": ["logits?", "va?"], "hidden": 4, "epochs": 2},
     "lightgbm": LIGHTGBM,
     "linear": {"inputs": ["logits?", "va?"], "penalties": [0.1]},
+    "tabm": {"inputs": ["logits?", "va?"], "members": 3, "hidden": 4, "epochs": 2},
     "lama": {"inputs": ["logits?", "va?"], "trees": 4, "cv": 2, "penalties": [0.1]},
     "pretrained": {"inputs": ["logits?", "va?"], "other": "mlp", "mlp": {"hidden": 4, "epochs": 2}},
     "sequence": ENCODER,

@@ -123,6 +123,10 @@ def test_only_families_that_read_in_order_leave_rows_on_disk(corpus: Any, monkey
         ({"overlap": 1.0}, "overlap"),
         ({"clip": 1}, "clip"),
         ({"hidden": 3}, "hidden"),
+        ({"kind": "lstm"}, "kind"),
+        ({"kind": "tcn"}, r"a tcn has shapes \[layers, 1\] and an even width, not \[1, 2\]"),
+        ({"kind": "bigru", "shapes": [[1, 1]], "width": 9}, "an even width"),
+        ({"kind": "tcn", "shapes": [[13, 1]]}, "a tcn of 13 layers: 12 see 16,381 frames"),
     ],
 )
 def test_settings_that_do_not_fit(given: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -13,11 +13,14 @@ from heads.abaw import metrics
 from heads.abaw.tasks import TASKS
 from heads.base import selection
 from heads.families.mlp import network as mlp_network
+from heads.families.sequence import layers as sequence_layers
 from heads.families.sequence import network as sequence_network
-from heads.families.sequence.network import Dropout, Shape, Stream, generators
+from heads.families.sequence.layers import Dropout, Shape, generators
+from heads.families.sequence.network import Stream
 
 SHAPE = Shape(layers=2, heads=2, width=8, feedforward=16, length=12, dropout=0.3)
 STREAMS = (Stream("one", 0, 5), Stream("two", 5, 9, 9))
+KINDS = ("transformer", "tcn", "bigru")
 MOMENTS = np.linspace(-1, 1, 10, dtype=np.float32), np.linspace(0.5, 2, 10, dtype=np.float32)
 
 
@@ -55,8 +58,9 @@ def test_it_is_pytorchs_encoder_over_the_frames_that_are_there(norm_first: bool)
             torch.testing.assert_close(found[clip, there[clip]], model.out(model.norm(whole)), atol=1e-5, rtol=0)
 
 
-def test_neither_padding_nor_neighbours_nor_what_is_absent_change_anything() -> None:
-    model = build()
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_padding_nor_neighbours_nor_what_is_absent_change_anything(kind: str) -> None:
+    model = build(kind=kind)
     with torch.no_grad():
         model.absent["1"].normal_()
     x, there = clips()
@@ -71,6 +75,83 @@ def test_neither_padding_nor_neighbours_nor_what_is_absent_change_anything() -> 
         other = x.clone()
         other[1] += 1
         assert torch.equal(model(other, there)[0][there[0]], before[0][there[0]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clip_that_ends_early_is_a_shorter_clip(kind: str) -> None:
+    x, there = clips()
+    long, short = build(kind=kind, length=20), build(kind=kind)
+    padded, nobody = torch.full((4, 8, 10), 7.0), torch.zeros(4, 8, dtype=torch.bool)
+    with torch.no_grad():
+        found = long(torch.cat([x, padded], 1), torch.cat([there, nobody], 1))[:, :12]
+        torch.testing.assert_close(found[there], short(x, there)[there], atol=1e-6, rtol=1e-5)
+
+
+def test_a_tcn_sees_253_frames_with_six_layers_and_all_of_them_alike_wherever_they_are() -> None:
+    model = build(kind="tcn", layers=6, length=600)
+    x, there = torch.randn(1, 600, 10, generator=torch.Generator().manual_seed(1)), torch.ones(1, 600, dtype=torch.bool)
+    x[..., 9] = 1
+    other = x.clone()
+    other[0, 300] += 50
+    with torch.no_grad():
+        before = model(x, there)[0]
+        changed = (model(other, there)[0] != before).any(1).nonzero()[:, 0]
+        moved = model(x.roll(40, 1), there)[0]
+    assert changed.min() == 300 - 126 and changed.max() == 300 + 126
+    torch.testing.assert_close(moved[200:470], before[160:430], atol=1e-5, rtol=0)
+
+
+def test_a_layer_of_a_tcn_is_what_its_weights_say_and_a_missing_frame_is_zeros() -> None:
+    layer = sequence_layers.Convolution(replace(SHAPE, kind="tcn"), 2).eval()
+    x, there = torch.randn(3, 12, 8), clips()[1][:3]
+    with torch.no_grad():
+        found, known = layer(x, ~there), layer.norm(x) * there[..., None]
+        for at in range(12):
+            around = layer.convolution.bias.clone().repeat(3, 1)
+            for tap, place in enumerate(range(at - 4, at + 5, 2)):
+                if 0 <= place < 12:
+                    around += known[:, place] @ layer.convolution.weight[:, :, tap].T
+            gelu = 0.5 * around * (1 + torch.erf(around / 2**0.5))
+            torch.testing.assert_close(found[:, at], x[:, at] + layer.mix(gelu), atol=1e-5, rtol=1e-5)
+
+
+def test_a_gru_runs_over_the_frames_that_are_there_alone() -> None:
+    layer = sequence_layers.Recurrence(replace(SHAPE, kind="bigru")).eval()
+    x, there = torch.randn(4, 12, 8), clips()[1]
+    gru = dict(layer.gru.named_parameters())
+
+    def run(frames: torch.Tensor, way: str) -> torch.Tensor:
+        """One direction, by the equations."""
+        state, states = torch.zeros(4), []
+        for frame in frames:
+            of_x = gru[f"weight_ih_l0{way}"] @ frame + gru[f"bias_ih_l0{way}"]
+            of_h = gru[f"weight_hh_l0{way}"] @ state + gru[f"bias_hh_l0{way}"]
+            reset, update = ((of_x + of_h)[:8].sigmoid()).split(4)
+            new = (of_x[8:] + reset * of_h[8:]).tanh()
+            state = (1 - update) * new + update * state
+            states.append(state)
+        return torch.stack(states)
+
+    with torch.no_grad():
+        found = layer(x, ~there)
+        for clip in range(4):
+            own = x[clip, there[clip]]
+            both = torch.cat([run(layer.norm(own), ""), run(layer.norm(own).flip(0), "_reverse").flip(0)], 1)
+            torch.testing.assert_close(found[clip, there[clip]], own + both, atol=1e-5, rtol=1e-5)
+
+
+def test_a_bigru_with_its_ways_exchanged_sees_a_clip_backwards() -> None:
+    layer = sequence_layers.Recurrence(replace(SHAPE, kind="bigru")).eval()
+    x, there = torch.randn(4, 12, 8), clips()[1]
+    with torch.no_grad():
+        before = (layer(x, ~there) - x)[there]
+        weights = {name: value.clone() for name, value in layer.gru.state_dict().items()}
+        for name in [name for name in weights if not name.endswith("_reverse")]:
+            layer.gru.state_dict()[name].copy_(weights[f"{name}_reverse"])
+            layer.gru.state_dict()[f"{name}_reverse"].copy_(weights[name])
+        after = (layer(x.flip(1), ~there.flip(1)).flip(1) - x)[there]
+    torch.testing.assert_close(after.roll(4, 1), before, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(after, before, atol=1e-2)
 
 
 def test_a_frame_is_told_from_the_next_by_its_place_and_nothing_else() -> None:

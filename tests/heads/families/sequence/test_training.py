@@ -16,11 +16,13 @@ from heads.data.table import Block, Labelled, Rows
 from heads.families.sequence import network as sequence_network
 from heads.families.sequence import training as sequence_training
 from heads.families.sequence.augment import Augmentation
-from heads.families.sequence.network import Shape, Stream
+from heads.families.sequence.layers import Kind, Shape
+from heads.families.sequence.network import Stream
 from heads.families.sequence.training import Training, TrainingConfig
 
 ROOT = Path(__file__).parents[4]
 AU = TASKS["au"]
+KINDS: tuple[Kind, ...] = ("transformer", "tcn", "bigru")
 COURSE = TrainingConfig(4, 3, 0.01, 0.01, 1.0, 1, 0.5, Augmentation(0.2, 0.2, 0.2))
 SHAPE = Shape(2, 2, 16, 32, 10, 0.2)
 
@@ -53,17 +55,20 @@ def learnt(shape: Shape = SHAPE) -> sequence_network.Encoder:
     return training.model
 
 
-def test_the_same_seed_learns_the_same_bits_and_dropout_is_on() -> None:
-    assert same(learnt(), learnt())
-    assert not same(learnt(), learnt(replace(SHAPE, dropout=0.0)))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_learns_the_same_bits_and_dropout_is_on(kind: Kind) -> None:
+    shape = replace(SHAPE, kind=kind)
+    assert same(learnt(shape), learnt(shape))
+    assert not same(learnt(shape), learnt(replace(shape, dropout=0.0)))
 
 
-def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_of_a_batch_learn_what_the_whole_batch_learns(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without anything random, but for the order in which numbers are added up."""
     gradients, plain = [], replace(COURSE, augmentation=Augmentation(), batch=50)
     for worth in (1, 2**40):
         monkeypatch.setattr(sequence_training, "WORTH_SHARING", worth)
-        training = Training(AU, model(shape=replace(SHAPE, dropout=0.0)), plain, labelled(), seed=1)
+        training = Training(AU, model(shape=replace(SHAPE, dropout=0.0, kind=kind)), plain, labelled(), seed=1)
         assert training.shares == (2 if worth == 1 else 1)
         training.epoch()
         assert training.steps == 1
@@ -74,12 +79,13 @@ def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_two_threads_change_no_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_threads_change_no_bit(kind: Kind, tmp_path: Path) -> None:
     code = f"""
 import sys, torch; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from heads.families.sequence import training; training.WORTH_SHARING = 1; training.quiet_torch()
 import test_training as here
-found = here.learnt()
+found = here.learnt(here.replace(here.SHAPE, kind={kind!r}))
 scores = training.predict_rows(found, here.AU, here.labelled(seed=1).rows, here.COURSE)
 torch.save([*found.parameters(), torch.from_numpy(scores)], sys.argv[1])
 """
@@ -109,9 +115,9 @@ def test_on_a_gpu_attention_is_left_no_kind_that_adds_up_in_any_order(monkeypatc
         torch.use_deterministic_algorithms(deterministic, warn_only=warns)
 
 
-@pytest.mark.parametrize("step", [1, 3])
-def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step: int) -> None:
-    rows, network = labelled().rows, model().eval()
+@pytest.mark.parametrize(("step", "kind"), [(1, "transformer"), (3, "transformer"), (3, "tcn"), (1, "bigru")])
+def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step: int, kind: Kind) -> None:
+    rows, network = labelled().rows, model(shape=replace(SHAPE, kind=kind)).eval()
     found = sequence_training.predict_rows(network, AU, rows, replace(COURSE, step=step))
     x = network.standardise(torch.from_numpy(rows.batch()))
     total, weighed = np.zeros((len(rows), 12)), np.zeros(len(rows))
@@ -137,8 +143,9 @@ def test_predictions_are_the_weighted_mean_of_the_clips_that_a_frame_is_in(step:
     np.testing.assert_allclose(found, total / weighed[:, None], atol=1e-5)
 
 
-def test_predictions_do_not_hang_on_batches_other_videos_or_memory() -> None:
-    data, network = labelled().rows, model()
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_do_not_hang_on_batches_other_videos_or_memory(kind: Kind) -> None:
+    data, network = labelled().rows, model(shape=replace(SHAPE, kind=kind))
     whole = sequence_training.predict_rows(network, AU, data, COURSE)
     for batch in (1, 2, 50):
         found = sequence_training.predict_rows(network, AU, data, replace(COURSE, batch=batch))
