@@ -35,7 +35,7 @@ from heads.finetune import __main__ as finetune
 
 NETWORK = "demo_mt_enet"
 TUNED = "tuned"
-"""The fine-tuned network, and the head of its outputs."""
+"""The head of the fine-tuned network's outputs, and how its recipe is called: [finetune.tuned]."""
 RECIPE = {"stride": 2}
 NAMES = {
     "frozen": "linear head on the frozen network",
@@ -43,15 +43,15 @@ NAMES = {
     "without": "blend of the standard heads",
     "with": "the same with the fine-tuned network",
 }
-Result = tuple[dict[str, Scores], float]
-"""Scores by NAMES, and the seconds that fine-tuning took."""
+Result = tuple[dict[str, Scores], float | None]
+"""Scores by NAMES, and the seconds that fine-tuning took, where they are known."""
 
 
 def main(config: Config, task: str, network: str, work: Path, seeds: int) -> list[Result]:
     """Of each seed the scores by NAMES, and the seconds of fine-tuning. Raises InputError for a corpus whose test truth
     is not known, and as `heads.finetune`.
     """
-    section = {TUNED: config.finetune.get(TUNED, finetune.Recipe(**RECIPE))}
+    section = {_name(task): config.finetune.get(TUNED, finetune.Recipe(**RECIPE))}
     config = config.model_copy(update={"finetune": section})
     data = read_demo(config, task, work, "finetuned")
     results = []
@@ -72,11 +72,11 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     linear = demo_scores.choose_heads(config, task, [network], ["linear"])
     [frozen] = heads_run.main(linear, task, demo_scores.share(data.work, home / "frozen"), seed).values()
     scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
+    standard = heads_run.main(config, task, folder, seed)
     for name, given in (("without", {}), ("with", {TUNED: tuned})):
+        heads = {head: demo_scores.hash_predictions(path) for head, path in {**standard, **given}.items()}
         settings = getattr(config.blend, task).model_dump(mode="json")
-        ours = {head: demo_scores.hash_predictions(path) for head, path in given.items()}
-        code = [run_folder.code_hash(package) for package in ("extract", "heads")]
-        mark = run_folder.fingerprint([ours, settings, code, run_folder.code_hash("blend", ("bench", "report")), seed])
+        mark = run_folder.fingerprint([heads, settings, run_folder.code_hash("blend", ("bench", "report")), seed])
         kept = home / f"{task}-{name}.json"
         if (known := demo_scores.find_kept(kept, mark)) is None:
             report: Any = run.main(config, task, folder, seed, predictions=given)
@@ -85,26 +85,35 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     return {name: scores[name] for name in NAMES}, seconds
 
 
-def _fine_tune(config: Config, task: str, network: str, folder: Path, seed: int) -> float:
-    """Fine-tune, unless it is done; the seconds that it took, which are kept beside it."""
+def _name(task: str) -> str:
+    """Of the network: each task's is kept."""
+    return f"{TUNED}_{task}"
+
+
+def _fine_tune(config: Config, task: str, network: str, folder: Path, seed: int) -> float | None:
+    """Fine-tune, unless it is done; the seconds that it took, kept beside it. None where a killed process began it."""
+    name, kept = _name(task), folder / f"{task}-seconds.json"
+    done = folder / "networks" / name / run_folder.DONE
+    before = done.read_bytes() if done.exists() else None
+    resumed = before is None and done.parent.exists()
     began = time.perf_counter()
-    learnt = finetune.main(config, task, network, TUNED, folder, seed)
-    mark, kept = (learnt / run_folder.DONE).read_text(encoding="utf-8"), folder / f"{task}-seconds.json"
-    known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    if known.get("mark") != mark:
-        known = {"mark": mark, "seconds": time.perf_counter() - began}
-        run_folder.write_json(kept, known)
-    return float(known["seconds"])
+    finetune.main(config, task, network, name, folder, seed)
+    if done.read_bytes() != before:
+        run_folder.write_json(kept, {"seconds": None if resumed else time.perf_counter() - began})
+    took = json.loads(kept.read_text(encoding="utf-8"))["seconds"] if kept.exists() else None
+    return None if took is None else float(took)
 
 
 def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> Path:
     """The head of the fine-tuned network's outputs, of which nothing is learnt."""
     kind = "va" if TASKS[task].labels == "regression" else "logits"
     text = f'family = "pretrained"\nnetworks = "each"\ninputs = ["{kind}"]\n'
-    file = demo_scores.share(work, folder, ["corpus"]) / f"{TUNED}.toml"
-    run_folder.write_text(file, text)
-    own = demo_scores.choose_heads(names.add_learnt(config, TUNED, work), task, [TUNED], [str(file)])
-    [head] = heads_run.main(own, task, folder, seed).values()
+    network = run_folder.file_hash(work / "networks" / _name(task) / f"{_name(task)}.onnx")
+    place = demo_scores.share(work, folder / network[:12], ["corpus"])  # features are of one network's weights
+    run_folder.write_text(place / f"{TUNED}.toml", text)
+    own = names.add_learnt(config, _name(task), work)
+    own = demo_scores.choose_heads(own, task, [_name(task)], [str(place / f"{TUNED}.toml")])
+    [head] = heads_run.main(own, task, place, seed).values()
     return head
 
 
@@ -115,7 +124,7 @@ def as_markdown(task: Task, results: list[Result]) -> str:
         columns = np.array([scores[name] for scores, _ in results]).T
         lines.append(f"| {title} | {' | '.join(f'{c.mean():.3f} ± {c.std():.3f}' for c in columns)} |")
     gains = ", ".join(f"{scores['with'][1] - scores['without'][1]:+.3f}" for scores, _ in results)
-    took = ", ".join(f"{seconds:.0f}" for _, seconds in results)
+    took = ", ".join("?" if seconds is None else f"{seconds:.0f}" for _, seconds in results)
     return "\n".join([*lines, f"\nBlend with less without, test, by seed: {gains}; fine-tuning took {took} s"])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,12 +161,14 @@ def score_fine_tuned(config: Config, task: Task, name: str, work: Path, val: Lab
     engine = create.create("openvino", folder / f"{tuned}.onnx", network, "fp32")
     kind = "va" if task.is_regression else "logits"
     with progress(f"score {tuned}", len(val), "pictures") as bar:
-        outputs = []
+        outputs, rows = [], []
         for row in range(len(val)):
-            outputs.append(engine.run(images.read(val.path(row), network.size, network.colour))[kind])
+            with suppress(images.UnreadablePicture):
+                outputs.append(engine.run(images.read(val.path(row), network.size, network.colour))[kind])
+                rows.append(row)
             bar.advance()
-    predicted = losses.compute_scores(task.labels, np.stack(outputs).reshape(len(val), -1))
-    return float(selection.selection_score(task, val.truth, predicted))
+    predicted = losses.compute_scores(task.labels, np.stack(outputs).reshape(len(rows), -1))
+    return float(selection.selection_score(task, val.truth[rows], predicted))
 
 
 def embed(

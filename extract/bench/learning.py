@@ -124,7 +124,9 @@ def learn_ready_tensors(run: Run) -> float:
     truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[:batch])).to(device)
     entropy = torch.nn.CrossEntropyLoss(label_smoothing=run.recipe.smoothing)
 
-    parts = list(zip(*(t.split(run.recipe.count_at_once(device)) for t in (x, truth)), strict=True))
+    parts = list(
+        zip(*(t.split(run.recipe.count_at_once(device, follows_batch=False)) for t in (x, truth)), strict=True)
+    )
 
     def compute_gradient() -> None:
         adam.zero_grad()

@@ -35,9 +35,12 @@ class FineTunedNetwork(nn.Module):
         if head_alone:
             self.body.eval()
         elif frozen_norm:
-            for layer in self.body.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
+            for layer in self.list_batch_norms():
+                layer.eval()
+
+    def list_batch_norms(self) -> list[nn.Module]:
+        """The layers that follow the batch's statistics while they learn."""
+        return [layer for layer in self.body.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
 
     def compute_depths(self) -> dict[str, int]:
         """Depth of every parameter: 0 the stem, 1, 2, ... the blocks, and behind them the output layer, with what

@@ -76,9 +76,9 @@ def add_in_parts(
     """The same for the loss of what `predict` gives for pictures [N, ...], with memory for `size` of them.
 
     Where the loss is a mean over pictures, the parts' are added. Otherwise (CCC) all outputs come first, without a
-    gradient: that of the loss in the outputs then goes through each part, at the cost of a second forward pass
-    (Gao et al., "Scaling deep contrastive learning batch size", RepL4NLP 2021). The network must treat each picture
-    by itself: no BatchNorm that follows the batch.
+    gradient: that of the loss in the outputs then goes through each part, at the cost of a second forward pass that
+    drops what the first did (Gao et al., "Scaling deep contrastive learning batch size", RepL4NLP 2021). The network
+    must treat each picture by itself: no BatchNorm that follows the batch.
     """
     import torch
 
@@ -87,13 +87,33 @@ def add_in_parts(
         return add_gradient(loss(predict(pictures), truth))
     if is_mean:
         return sum(add_gradient(loss(predict(x), true) * (len(x) / len(pictures))) for x, true in parts)
+    states, first = [], []
     with torch.no_grad():
-        outputs = torch.cat([predict(x) for x, _ in parts])
-    value = add_gradient(loss(outputs.requires_grad_(), truth))
+        for x, _ in parts:
+            states.append(_draws())
+            first.append(predict(x))
+    outputs = torch.cat(first).requires_grad_()
+    value = add_gradient(loss(outputs, truth))
     assert outputs.grad is not None
-    for (x, _), gradient in zip(parts, outputs.grad.split(size), strict=True):
+    for (x, _), gradient, state in zip(parts, outputs.grad.split(size), states, strict=True):
+        _draw_again(state)
         predict(x).backward(gradient)
     return value
+
+
+def _draws() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The states of torch's random generators: dropout and stochastic depth draw from them."""
+    import torch
+
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def _draw_again(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
+    import torch
+
+    torch.set_rng_state(state[0])
+    if state[1]:
+        torch.cuda.set_rng_state_all(state[1])
 
 
 def _compute_norm(parameters: list[torch.nn.Parameter]) -> torch.Tensor:

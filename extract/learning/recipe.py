@@ -7,9 +7,9 @@ linear head), but for BatchNorm, which stays frozen, and for the epoch, chosen o
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from extract.config import Strict
 
@@ -65,17 +65,12 @@ class Recipe(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: autocast, on CUDA alone."""
 
-    @model_validator(mode="after")
-    def _refuse_parts(self) -> Self:
-        if self.micro_batch is not None and self.micro_batch < self.batch and not self.frozen_norm:
-            raise ValueError(
-                f"micro_batch = {self.micro_batch} of batch = {self.batch}, but with frozen_norm = false BatchNorm "
-                f"needs the whole batch at once; leave micro_batch out"
-            )
-        return self
-
-    def count_at_once(self, device: str) -> int:
-        """How many pictures of a batch are in memory at once on a device, "cpu" or "cuda"."""
+    def count_at_once(self, device: str, follows_batch: bool) -> int:
+        """How many pictures of a batch are in memory at once on a device, "cpu" or "cuda"; all of them for a network
+        whose BatchNorm follows the batch.
+        """
+        if follows_batch:
+            return self.batch
         if self.micro_batch is not None:
             return min(self.micro_batch, self.batch)
-        return min(ON_CPU, self.batch) if device == "cpu" and self.frozen_norm else self.batch
+        return min(ON_CPU, self.batch) if device == "cpu" else self.batch

@@ -94,7 +94,14 @@ class _Learner:
         self.network.to(self.device)
         self.loss = losses.create_loss(target, run.recipe.smoothing, self.device)
         self.loss_is_mean = target.labels != "regression"
-        self.at_once = run.recipe.count_at_once(self.device)
+        follows_batch = not run.recipe.frozen_norm and bool(self.network.list_batch_norms())
+        self.at_once = run.recipe.count_at_once(self.device, follows_batch)
+        if run.recipe.micro_batch is not None and self.at_once > run.recipe.micro_batch:
+            key = f"finetune.{run.name}"
+            raise InputError(
+                f"{key}.micro_batch = {run.recipe.micro_batch} of {run.recipe.batch}, but with {key}.frozen_norm = "
+                f"false the network's BatchNorm follows the whole batch; leave one of them out"
+            )
         self.position, self.unreadable = Position(run.mark), Unreadable()
         self.optimiser = self._create_optimiser(0)
 
@@ -249,5 +256,5 @@ class _Learner:
         def compute(n: int) -> torch.Tensor:
             return self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum()
 
-        key = "micro_batch" if recipe.frozen_norm else "batch"
+        key = "batch" if self.at_once == recipe.batch and not recipe.frozen_norm else "micro_batch"
         return optimiser.no_room_error(f"finetune.{self.run.name}.{key}", compute, self.optimiser, self.at_once)

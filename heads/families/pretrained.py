@@ -94,6 +94,11 @@ def match_outputs(block: Block, task: Task) -> list[int]:
     names = [name.removeprefix(f"{block.kind}.") for name in block.names]
     if task.is_multilabel:
         columns = [_find_unit(name, task) for name in names]
+        if twice := next((unit for number, unit in enumerate(task.outputs) if columns.count(number) > 1), None):
+            raise InputError(
+                f"network {block.network!r}: two logits are called {twice!r} ({', '.join(names)}), expected one; "
+                f"correct classes in [networks.{block.network}]"
+            )
         if missing := [unit for number, unit in enumerate(task.outputs) if number not in columns]:
             raise InputError(
                 f"network {block.network!r}: no logit is called {missing[0]!r}; found {', '.join(names)}, expected all "
@@ -146,9 +151,9 @@ class Pretrained(Head):
 
     def __init__(self, task: Task, settings: PretrainedSettings) -> None:
         super().__init__(task, settings)
-        if settings.other == "mlp" and task.is_multiclass and OTHER not in task.outputs:
+        if settings.other == "mlp" and not task.is_regression and OTHER not in task.outputs:
             raise InputError(
-                f"a pretrained head of task {task.name!r}: other = 'mlp', but none of its classes is Other"
+                f"a pretrained head of task {task.name!r}: other = 'mlp', but none of its outputs is Other"
             )
         self.mlp = Mlp(task, settings.mlp) if task.is_multiclass and settings.other == "mlp" else None
 

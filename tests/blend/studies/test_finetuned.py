@@ -43,29 +43,29 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         done.append(("learn", task, network, config.finetune[name].stride, seed))
         folder = work / "networks" / name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "tuned.toml").write_text(
-            "[networks.tuned]\npath = 'tuned.onnx'\nsize = 8\nmean = [0.0]\nstd = [1.0]\nlogits = 'logits'\n"
+        (folder / f"{name}.toml").write_text(
+            f"[networks.{name}]\npath = '{name}.onnx'\nsize = 8\nmean = [0.0]\nstd = [1.0]\nlogits = 'logits'\n"
         )
-        run_folder.write_text(folder / "DONE", f"{seed}")
+        (folder / f"{name}.onnx").write_text(f"{task} {seed} {config.finetune[name].stride}")
+        run_folder.write_text(folder / "DONE", f"{task} {seed} {config.finetune[name].stride}")
         return folder
 
     def train(config: Config, task: str, work: Path, seed: int) -> dict[str, Path]:
-        [entry] = config.heads.au.use or []
-        [network] = config.features.networks
-        done.append(("train", Path(entry).name, network))
+        use, networks = getattr(config.heads, task).use, config.features.networks
+        done.append(("train", *(Path(entry).name for entry in use or ["standard"]), *networks))
         assert (work / "corpus").resolve() == tmp_path / "corpus"
-        assert (work / "features").is_symlink() is (network != "tuned"), "features of its own"
-        if network == "tuned":
-            assert config.networks["tuned"].path.name == "tuned.onnx"
-            assert 'inputs = ["logits"]' in Path(entry).read_text(encoding="utf-8")
-        folder = work / network
+        own = networks == [f"tuned_{task}"]
+        assert (work / "features").is_symlink() is not own, "features of its own"
+        if own:
+            assert config.networks[networks[0]].path.name == f"tuned_{task}.onnx"
+            assert 'inputs = ["logits"]' in Path((use or [])[0]).read_text(encoding="utf-8")
+        folder = work / "head" / "-".join(networks)
         folder.mkdir(parents=True, exist_ok=True)
         for part in ("val", "test"):
-            (folder / f"{part}.parquet").write_text(network)
-        return {network: folder}
+            (folder / f"{part}.parquet").write_text(f"{networks} {use} {work}")
+        return {"head": folder}
 
     def blend(config: Config, task: str, work: Path, seed: int, predictions: dict[str, Path]) -> Any:
-        assert config.features.networks == ["demo_enet", "demo_mt_enet"] and config.heads.au.use is None
         done.append(("blend", sorted(predictions)))
         return {"cross_fitted": {"pooled": 0.6}, "test": {"score": 0.5 + 0.1 * len(predictions)}}
 
@@ -74,22 +74,63 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(run, "main", blend)
     monkeypatch.setattr(demo_scores, "score_alone", lambda data, head, seed: (len(head.name), seed))
     config = load(Config, CONFIG, ["finetune.tuned.stride=3"])
-    data = Data(tmp_path, AU, ("demo_enet", "demo_mt_enet"), {})
-    return lambda seed: finetuned._measure(data, config, "demo_mt_enet", seed), done
+
+    def measure(seed: int, task: str = "au", **changes: Any) -> Any:
+        section = {f"tuned_{task}": config.finetune["tuned"].model_copy(update=changes.pop("recipe", {}))}
+        own = config.model_copy(update={"finetune": section, **changes})
+        data = Data(tmp_path, TASKS[task], ("demo_enet", "demo_mt_enet"), {})
+        return finetuned._measure(data, own, "demo_mt_enet", seed)
+
+    return measure, done
+
+
+def list_blends(done: list[Any]) -> list[list[str]]:
+    """What was blended since the last call."""
+    found = [entry[1] for entry in done if entry[0] == "blend"]
+    done.clear()
+    return found
+
+
+BOTH = [[], ["tuned"]]
 
 
 def test_a_seed_blends_without_and_with_the_network_that_it_fine_tuned_and_keeps_what_is_known(seeds: Any) -> None:
     measure, done = seeds
     scores, seconds = measure(2)
-    assert scores == {"frozen": (12, 2), "tuned": (5, 2), "without": (0.6, 0.5), "with": (0.6, 0.6)}
+    assert scores == {"frozen": (12, 2), "tuned": (8, 2), "without": (0.6, 0.5), "with": (0.6, 0.6)}
     assert done == [
-        ("learn", "au", "demo_mt_enet", 3, 2), ("train", "tuned.toml", "tuned"), ("train", "linear", "demo_mt_enet"),
-        ("blend", []), ("blend", ["tuned"]),
+        ("learn", "au", "demo_mt_enet", 3, 2), ("train", "tuned.toml", "tuned_au"), ("train", "linear", "demo_mt_enet"),
+        ("train", "standard", "demo_enet", "demo_mt_enet"), ("blend", []), ("blend", ["tuned"]),
     ]  # fmt: skip
     done.clear()
     again = measure(2)
-    assert again == (scores, seconds) and not [entry for entry in done if entry[0] == "blend"]
-    assert measure(3)[0]["tuned"] == (5, 3)
+    assert again == (scores, seconds) and list_blends(done) == []
+    measure(2, "expr")
+    assert list_blends(done) == BOTH
+    assert measure(2) == again and list_blends(done) == [], "tasks are kept side by side"
+    assert measure(3)[0]["tuned"] == (8, 3) and list_blends(done) == BOTH
+
+
+def test_other_heads_networks_and_recipes_are_blended_again(seeds: Any) -> None:
+    measure, done = seeds
+    measure(0)
+    list_blends(done)
+    demo = load(Config, CONFIG, ["heads.au.use=['linear']", "features.networks=['demo_enet']"])
+    measure(0, heads=demo.heads)
+    assert list_blends(done) == BOTH
+    measure(0, features=demo.features)
+    assert list_blends(done) == BOTH
+    measure(0)
+    assert list_blends(done) == BOTH
+    measure(0, recipe={"stride": 4})
+    assert list_blends(done) == [["tuned"]], "without it, nothing has changed"
+
+
+def test_seconds_of_what_a_killed_process_began_are_not_known(seeds: Any, tmp_path: Path) -> None:
+    measure, _ = seeds
+    (tmp_path / "finetuned" / "demo_mt_enet-1" / "seen" / "networks" / "tuned_au").mkdir(parents=True)
+    assert measure(1)[1] is None and measure(1)[1] is None
+    assert finetuned.as_markdown(AU, [measure(1)]).endswith("took ? s")
 
 
 @pytest.mark.slow

@@ -81,6 +81,21 @@ def test_the_gradient_in_parts_is_that_of_the_whole_batch(labels, size):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
 
 
+def test_both_passes_of_a_loss_that_is_no_mean_drop_the_same():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 40), torch.nn.Dropout(0.5), torch.nn.Linear(40, 2)).double()
+    x, truth = torch.randn(9, 6, dtype=torch.float64), torch.rand(9, 2, dtype=torch.float64)
+    torch.manual_seed(5)
+    value = add_in_parts(network, losses.concordance_loss, x, truth, 4, is_mean=False)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    whole = losses.concordance_loss(torch.cat([network(part) for part in x.split(4)]), truth)
+    wanted = torch.autograd.grad(whole, list(network.parameters()))
+    assert value == pytest.approx(whole.item(), rel=1e-9) and torch.equal(after, torch.rand(1))
+    for parameter, gradient in zip(network.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
+
+
 def test_a_part_that_is_not_finite_is_named():
     p = torch.nn.Parameter(torch.ones(1))
     x = torch.tensor([[1.0], [float("nan")]])

@@ -132,6 +132,10 @@ def test_action_units_that_are_probabilities_already_stay_as_they_are():
 def test_what_it_cannot_do_is_said():
     with pytest.raises(InputError, match="no logit is called 'AU1'; found happy, sad, expected all of AU1, AU2"):
         fitted(rows(logits(("happy", "sad"))), "au")
+    with pytest.raises(InputError, match="two logits are called 'AU2'"):
+        fitted(rows(logits((*UNITS, "au02"))), "au")
+    with pytest.raises(InputError, match="none of its outputs is Other"):
+        fitted(rows(logits(UNITS)), "au", other="mlp")
     with pytest.raises(InputError, match=r"'net'.*what its 3 logits stand for; give classes"):
         fitted(rows(Block("net", "logits", np.ones((N, 3), np.float32))))
     with pytest.raises(InputError, match="class 'calm' is no expression"):
@@ -164,6 +168,7 @@ def test_class_names_come_from_the_store_and_networks_without_them_are_passed_ov
     write(tmp_path, "unknown", {"outputs": json.dumps([True, None, None, None, None])})
     write(tmp_path, "table", {"columns": json.dumps({"logits": list(AFFECTNET7)})})
     write(tmp_path, "units", {"columns": json.dumps({"logits": [f"AU{i}" for i in range(7)]})})
+    write(tmp_path, "facs", {"columns": json.dumps({"logits": [f"AU{i:02}" for i in range(30)]})})
     path = store.path(tmp_path, "known", "v")
     assert feature_file.class_names(path) == AFFECTNET7
     assert feature_file.class_names(store.path(tmp_path, "unknown", "v")) == ()
@@ -172,6 +177,8 @@ def test_class_names_come_from_the_store_and_networks_without_them_are_passed_ov
     has = {network: ("logits",) for network in ("known", "unknown", "table", "units")}
     assert pretrained.find_usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
     assert pretrained.find_usable(has, "va", tmp_path) == has
+    units = pretrained.find_usable(dict.fromkeys((*has, "facs"), ("logits",)), "au", tmp_path)
+    assert units == dict.fromkeys(has, ()) | {"facs": ("logits",)}
     (tmp_path / "p.toml").write_text('family = "pretrained"\ninputs = ["logits"]')
     raw = {"features": {"networks": list(has)}, "heads": {"expr": {"use": [str(tmp_path / "p.toml")]}}}
     config = heads_config.Config.model_validate({"corpus": {"name": "x"}} | raw)
