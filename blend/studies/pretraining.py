@@ -44,10 +44,10 @@ CONFIG = extract_config.CONFIGS / "mae.toml"
 STRIDE = 5
 """Every so-manieth frame is learnt from, and scored."""
 RECIPE: dict[str, Any] = {
-    "start": "random", "epochs": 20, "sam": 0.0, "rate": 1e-3, "layer_decay": 0.75, "decay": 0.05, "stride": STRIDE,
+    "start": "random", "epochs": 10, "sam": 0.0, "rate": 1e-3, "layer_decay": 0.75, "decay": 0.05, "stride": STRIDE,
     "dev_stride": STRIDE,
 }  # fmt: skip
-"""Of fine-tuning: a new output layer and rates that fall by depth, as MAE does; longer than the default, without SAM."""
+"""Of fine-tuning: a new output layer and rates that fall by depth, as MAE does; twice the default epochs, no SAM."""
 LABELLED = "demo_enet"
 WAYS = {"random": "random", "pretrained": "pre-trained", "fine_tuned": "pre-trained, fine-tuned", LABELLED: LABELLED}
 Embed = Callable[["Pictures"], tuple[NDArray[np.float32], NDArray[np.int64]]]
