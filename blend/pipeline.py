@@ -130,7 +130,7 @@ def _as_long(sources: BlendInputs, result: SearchResult, options: SearchOptions)
     """Where time was limited, the searches inside the folds make no more trials than the search itself did."""
     if options.timeout is None:
         return sources
-    most = min(estimate.fold_trials(sources.settings), len(result.trials))
+    most = min(fold_process.fold_trials(sources.settings), len(result.trials))
     return replace(sources, settings=sources.settings.model_copy(update={"fold_trials": most}))
 
 
@@ -138,7 +138,7 @@ def _cross_fitted(finding: ResultBuilder, sources: BlendInputs, helper: FoldProc
     """The same search inside the folds, and what heads are worth alone."""
     validation, settings = finding.pool, sources.settings
     folds = min(settings.folds, len(validation.videos))
-    total = folds * search.count(validation, settings, estimate.fold_trials(settings))
+    total = folds * search.count(validation, settings, fold_process.fold_trials(settings))
     with progress(f"blend {sources.task.name}: cross-fit", total, "trials") as bar:
         return finding.finish(bar.advance, helper)
 

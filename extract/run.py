@@ -41,8 +41,8 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     if config.corpus.demo:
         engines = engines or EngineCache()
         heard = audio_step.names(config, work)
-        alone = heard or redo or config.corpus.demo is not True or session.current_cluster() is not None
-        _render(config, work, bool(heard), lambda: None if alone else _extract_rendered(config, work, engines))
+        overlaps = not (heard or redo or config.corpus.demo is not True or session.current_cluster() is not None)
+        _render(config, work, bool(heard), lambda: _extract_rendered(config, work, engines) if overlaps else None)
     config = resolve(config, work)
     steps = list_steps(config, work, redo, engines)
     if (machines := session.current_cluster()) is not None:

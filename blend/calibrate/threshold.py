@@ -191,7 +191,8 @@ def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type:
             for j in places[:groups]:
                 left = eights[j]
                 while left:
-                    below = (left & (~left + ONE)) - ONE  # all bits below the lowest that is set
+                    below = (left & (~left + ONE)) - ONE  # all bits below the lowest that is set: the first flag of
+                    # those that are left, where numbers begin with their lowest byte, as on x86 and ARM
                     i = 8 * j + np.int64(((below & ONES) * ONES) >> TOP)
                     left &= left - ONE
                     if labels[a + i] < ABSENT:

@@ -17,7 +17,7 @@ from blend.calibrate import video_counts
 from blend.calibrate.video_counts import number_or_none
 from blend.config import BlendSettings
 from blend.crossfit import interval
-from blend.crossfit.fold_process import FoldProcess, search_fold
+from blend.crossfit.fold_process import FoldProcess, fold_trials, search_fold
 from blend.decision import combine
 from blend.decision.combine import Params
 from blend.pool.pool import Pool
@@ -108,11 +108,6 @@ def by_group(pool: Pool, table: video_counts.Table) -> tuple[video_counts.Table,
     frames = np.bincount(pool.groups[pool.video_of], minlength=int(pool.groups.max()) + 1)
     summed = video_counts.sum_groups(table, pool.groups)
     return summed[frames > 0], frames[frames > 0]
-
-
-def fold_trials(settings: BlendSettings) -> int:
-    """Trials of the search inside each fold."""
-    return settings.fold_trials or settings.trials
 
 
 def count_decisions(pool: Pool, decided: NDArray[np.generic]) -> video_counts.Table:

@@ -105,7 +105,7 @@ class TrialJournal:
             storage = _storage(self.path)
             study = storage.get_study_id_from_name(name)
             differ = describe_differences(storage.get_study_user_attrs(study).get(FACTS), facts)
-            reason = differ or damage(storage.get_all_trials(study, deepcopy=False))
+            reason = differ or _damage_of_file(self.path, storage.get_all_trials(study, deepcopy=False))
             if not reason:
                 return storage
         except KeyError:
@@ -155,6 +155,18 @@ def damage(trials: Sequence[FrozenTrial]) -> str:
     """Which of these trials is not what was kept, in words; "" where all are."""
     bad = find_damaged(trials)
     return "" if bad is None else f"damaged: its trial {bad.number} is not what was written"
+
+
+def _damage_of_file(path: Path, trials: Sequence[FrozenTrial]) -> str:
+    """What is wrong with a file that holds these trials, in words; "" where nothing is. Last ones that are gone without
+    a trace are not missed: the search makes them again.
+    """
+    with contextlib.closing(_connect(path)) as connection:
+        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        return f"damaged: {said}"
+    gone = next((number for number, trial in enumerate(trials) if trial.number != number), None)
+    return damage(trials) if gone is None else f"damaged: its trial {gone} is missing"
 
 
 def describe_differences(there: Any, here: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from extract.media.frames import Frames
 from extract.runtime import process
 
 AHEAD = 64
-"""Decoded pictures that may wait for the network: 64 x 260 x 260 x 3 bytes are 13 MB."""
+"""Decoded pictures that may wait for the network, or two lots a thread: 64 x 260 x 260 x 3 bytes are 13 MB."""
 LOT = 8
 """Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding."""
 Decoded = NDArray[np.uint8] | images.UnreadablePicture
@@ -100,6 +100,7 @@ def extract(
     network = engine.network
     on_the_way: deque[_Open] = deque()
     decoding: deque[tuple[_Open, int, list[Path], Future[list[Decoded]]]] = deque()
+    threads = process.thread_limit() or max(2, cores())
 
     def write_complete() -> None:
         while on_the_way and not on_the_way[0].left:
@@ -107,9 +108,6 @@ def extract(
             features = video.features()
             check_values(features, network.name, video.job.video)
             write(video.job, features, video.failures)
-
-    def decode(paths: list[Path]) -> list[Decoded]:
-        return [_decode(path, network.size, network.colour) for path in paths]
 
     def submit_oldest() -> None:
         video, first, paths, decoded = decoding.popleft()
@@ -129,7 +127,7 @@ def extract(
         engine.flush()
         write_complete()
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(process.thread_limit() or max(2, cores())) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         try:
             for job in jobs:
@@ -139,13 +137,19 @@ def extract(
                 on_the_way.append(video := _Open(job, engine.widths))
                 for first in range(0, len(job.frames.names), LOT):
                     paths = [job.folder / name for name in job.frames.names[first : first + LOT]]
-                    decoding.append((video, first, paths, pool.submit(decode, paths)))
-                    if len(decoding) >= AHEAD // LOT:
+                    decoding.append(
+                        (video, first, paths, pool.submit(_decode_lot, paths, network.size, network.colour))
+                    )
+                    while sum(len(lot) for _, _, lot, _ in decoding) >= max(AHEAD, 2 * LOT * threads):
                         submit_oldest()
             finish()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _decode_lot(paths: list[Path], size: int, colour: str) -> list[Decoded]:
+    return [_decode(path, size, colour) for path in paths]
 
 
 def _decode(path: Path, size: int, colour: str) -> Decoded:

@@ -165,7 +165,7 @@ def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | No
             gc.disable()  # nothing of what is imported is ever garbage
             for name in imports:
                 with suppress(Exception, SystemExit):
-                    _import(name)
+                    make_import(name)
             imports = ()
             gc.freeze()  # pages that no collection writes into stay shared
             gc.enable()
@@ -188,7 +188,7 @@ def serve(control: socket.socket, imports: Sequence[str]) -> dict[str, Any] | No
         children[os.pidfd_open(pid)] = pid, files[3]
 
 
-def _import(name: str) -> None:
+def make_import(name: str) -> None:
     """Import a module; of "module:function", call the function, which imports more."""
     module, _, function = name.partition(":")
     imported = importlib.import_module(module)

@@ -51,8 +51,7 @@ def measure_ours(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) ->
     began = time.perf_counter()
     train = read.read_folder(work / "annotations" / "train", TASK)
     prepared = fit.prepare_train(work, SOURCES, settings, train, TASK, thin=True)
-    rows = min(len(prepared.part.train), getattr(settings, "epoch_rows", len(prepared.part.train)))
-    rows -= rows % settings.batch
+    rows = rows_of_epoch(len(prepared.part.train), settings)
     epochs = 1 if settings is TABM else max(1, LEAST_OURS // rows)
     prepared = replace(prepared, settings=settings.model_copy(update={"epochs": epochs}))
     at: dict[str, NDArray[np.float64]] = {}
@@ -82,6 +81,12 @@ def measure_ours(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) ->
         "parameters": facts["parameters"],
         "val_score": TASK.score(truth, scores >= 0.5),
     }
+
+
+def rows_of_epoch(rows: int, settings: MlpSettings | TabmSettings) -> int:
+    """How many rows an epoch learns from: those that fill batches; of fewer rows than a batch, all."""
+    rows = min(rows, getattr(settings, "epoch_rows", rows))
+    return rows - rows % min(settings.batch, rows)
 
 
 def _clocks() -> NDArray[np.float64]:

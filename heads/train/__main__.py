@@ -33,5 +33,6 @@ if __name__ == "__main__":
             raise InputError("usage: python -m heads.train JOB.json (heads.run writes and runs such jobs)")
         process.end_with_parent()
         job = Job.read(Path(sys.argv[1]))
+        job.import_libraries()
         with run_folder.hold_folder(job.folder):  # a cluster's worker that was cut off may still be at it
             main(job, _report_progress())

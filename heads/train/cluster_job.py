@@ -67,6 +67,7 @@ def main(told: dict[str, Any], say: Any) -> None:
         )
         run_folder.begin(job.folder)
         job.write(job.folder / "job.json")
+        job.import_libraries()
         training_job.main(job, lambda done, note: say({"done": round(done, 4), "note": note}))
 
 

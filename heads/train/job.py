@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from extract.config import TaskPaths, check
+from extract.jobs.fork_server import make_import
 from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
@@ -68,6 +69,11 @@ class Job:
     def uses_gpu(self) -> bool:
         """Whether its family learns on a GPU where there is one."""
         return self.family in FAMILIES and family(self.family).gpu
+
+    def import_libraries(self) -> None:
+        """Make its family's imports, in a process that does nothing but train; nothing where a fork server has."""
+        for name in family(self.family).imports if self.family in FAMILIES else ():
+            make_import(name)
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON has it."""

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -225,3 +226,80 @@ def test_rendered_videos_are_handed_over_some_at_a_time(tmp_path, monkeypatch):
     calls = []
     run._render(SimpleNamespace(), tmp_path, False, lambda: calls.append(1))
     assert len(calls) == 2, "after 8 and 16 calls; what the last ones leave is done afterwards, with a bar"
+
+
+@pytest.fixture
+def rendered(config, crops, monkeypatch):
+    """A config whose embedded corpus is `crops`, rendered a video at a time, and handed over after the first."""
+
+    def make(folder, on_progress):
+        on_progress(0, 3)
+        for done, video in enumerate(("a", "b_left", "empty"), 1):
+            if not (to := folder / "frames" / video).exists():
+                shutil.copytree(crops / video, to)
+            on_progress(done, 3)
+        (folder / "DONE").touch()
+
+    drawn = SimpleNamespace(
+        VERSION="1",
+        is_done=lambda folder: (folder / "DONE").exists(),
+        make=make,
+        paths=lambda folder: {"frames": folder / "frames"},
+    )
+    monkeypatch.setattr(run, "embedded_corpus", lambda config: drawn)
+    monkeypatch.setattr(run, "VIDEOS_AT_A_TIME", 2)
+    corpus = type(config.corpus).model_validate({"name": "demo", "demo": True})
+    return config.model_copy(update={"corpus": corpus})
+
+
+def test_what_is_extracted_beside_rendering_is_what_is_extracted_behind_it(tmp_path, rendered, monkeypatch):
+    early, extract = [], run._extract_rendered
+
+    def noting(config, work, engines):
+        extract(config, work, engines)
+        early.append(sorted(files(work)))
+
+    monkeypatch.setattr(run, "_extract_rendered", noting)
+    run.main(rendered, tmp_path / "beside")
+    assert early == [["a.safetensors"]]
+    monkeypatch.setattr(run, "_extract_rendered", lambda *_: None)
+    run.main(rendered, tmp_path / "behind")
+    assert files(tmp_path / "beside") == files(tmp_path / "behind") and len(files(tmp_path / "beside")) == 3
+
+
+def test_bad_input_that_is_met_beside_rendering_leaves_a_corpus_that_goes_on(tmp_path, rendered, monkeypatch):
+    def refuse(*_):
+        raise InputError("no such network")
+
+    extract = run._extract_rendered
+    monkeypatch.setattr(run, "_extract_rendered", refuse)
+    with pytest.raises(InputError, match="no such network"):
+        run.main(rendered, tmp_path / "work")
+    assert [path.name for path in (tmp_path / "work" / "corpus" / "frames").iterdir()] == ["a"]
+    monkeypatch.setattr(run, "_extract_rendered", extract)
+    run.main(rendered, tmp_path / "work")
+    run.main(rendered, tmp_path / "other")
+    assert files(tmp_path / "work") == files(tmp_path / "other") and len(files(tmp_path / "work")) == 3
+
+
+@pytest.mark.parametrize("case", ["", "redo", "sound", "pictures", "cluster"])
+def test_networks_run_beside_rendering_where_nothing_else_wants_its_place(tmp_path, rendered, monkeypatch, case):
+    class Rendered(Exception):
+        pass
+
+    def render(config, work, sound, on_videos):
+        on_videos()
+        raise Rendered
+
+    calls = []
+    monkeypatch.setattr(run, "_render", render)
+    monkeypatch.setattr(run, "_extract_rendered", lambda *_: calls.append(1))
+    if case == "sound":
+        monkeypatch.setattr(run.audio_step, "names", lambda *_: ["heard"])
+    if case == "cluster":
+        monkeypatch.setattr(run.session, "current_cluster", SimpleNamespace)
+    if case == "pictures":
+        rendered = rendered.model_copy(update={"corpus": rendered.corpus.model_copy(update={"demo": "pictures"})})
+    with pytest.raises(Rendered):
+        run.main(rendered, tmp_path / "work", redo=case == "redo")
+    assert len(calls) == (case == "")

@@ -29,7 +29,12 @@ UNUSED = ("matplotlib", "sklearn")
 
 
 def load() -> None:
-    """Import TensorFlow and Keras, the latter as if UNUSED were not installed."""
+    """Import TensorFlow and Keras, the latter as if UNUSED were not installed: for processes that do nothing but train,
+    as nothing else in them can miss these.
+    """
+    if "keras" in sys.modules:
+        return
+    _set_environment()
     hidden = [name for name in UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: there is no such module
     try:
@@ -40,14 +45,17 @@ def load() -> None:
             del sys.modules[name]
 
 
+def _set_environment() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # two heads at once must not fight for one GPU's memory
+
+
 def tensorflow() -> Any:
     """TensorFlow, quiet and deterministic. Each op runs on one thread; ops that do not wait for each other may run on
     several (heads.base.threads), so their number does not change a bit of the result.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # two heads at once must not fight for one GPU's memory
-    load()
+    _set_environment()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")

@@ -134,8 +134,8 @@ class Training:
                 self._learn(pool, at, x)
 
     def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
-        """Learn for `epochs` and go back to the best one by dev's `mlp_train.selection_score`; returns (best epoch, its
-        score). Dev is predicted without overlap. Without dev rows the last epoch is the best, and its score None.
+        """Learn for `epochs` and go back to the best one by dev's `selection_score`; returns (best epoch, its score).
+        Dev is predicted without overlap. Without dev rows the last epoch is the best, and its score None.
         """
 
         def score() -> float:

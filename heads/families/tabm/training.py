@@ -66,7 +66,7 @@ class Training:
         self.model = model.to(self.device)
         self.parameters = list(model.parameters())
         self.rng, self.seed, self.step = np.random.default_rng(seed), seed, 0
-        self.batch = min(settings.batch, len(train))
+        self.batch = batch_size(len(train), settings)
         self.steps = steps_per_epoch(len(train), settings)
         self.total = epochs * self.steps
         self.by_label = torch.from_numpy(selection.label_weights(train.truth, task, settings.balance)).to(self.device)
@@ -133,6 +133,11 @@ class Training:
         self.optimizer.step()
 
 
+def batch_size(rows: int, settings: TabmSettings) -> int:
+    """Rows of a batch: never more than an epoch learns from."""
+    return min(settings.batch, settings.epoch_rows, rows)
+
+
 def steps_per_epoch(rows: int, settings: TabmSettings) -> int:
     """How many batches an epoch has."""
-    return max(1, min(rows, settings.epoch_rows) // min(settings.batch, rows))
+    return max(1, min(rows, settings.epoch_rows) // batch_size(rows, settings))

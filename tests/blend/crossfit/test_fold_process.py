@@ -1,6 +1,12 @@
 """A second process that searches inside folds: the same result with it, and without it where it is lost."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing import resource_tracker
 
 import pytest
 
@@ -23,9 +29,13 @@ def alone(pool):
 
 
 @pytest.fixture
-def begun(pool, monkeypatch):
+def worth_it(monkeypatch):
     monkeypatch.setattr(fold_process, "WORTH_A_PROCESS", 1)
     monkeypatch.setattr(fold_process, "cores", lambda: 2)
+
+
+@pytest.fixture
+def begun(pool, worth_it):
     with fold_process.begin(pool, SETTINGS, 0, estimate.split(pool, SETTINGS.folds, 0)) as helper:
         yield helper
 
@@ -46,5 +56,62 @@ def test_a_process_that_is_lost_costs_nothing_but_its_time(pool, alone, begun):
 
 
 def test_few_trials_have_none(pool):
+    with fold_process.begin(pool, SETTINGS, 0, [[0], [1]]) as helper:
+        assert helper is None
+
+
+class Unreadable(BlendSettings):
+    """What the process fails to read, and ends with an exception."""
+
+    def __reduce__(self):
+        return int, ("no settings",)
+
+
+def test_an_exception_in_the_process_costs_nothing_but_its_time(pool, alone, worth_it, capfd):
+    settings = Unreadable(**SETTINGS.model_dump())
+    with fold_process.begin(pool, settings, 0, estimate.split(pool, SETTINGS.folds, 0)) as helper:
+        helper._taken[2] = 1  # as if it had taken one
+        found = estimate.cross_fit(pool, SETTINGS, 0, helper=helper)
+    assert dataclasses.asdict(found) == dataclasses.asdict(alone)
+    assert "ValueError: invalid literal" in capfd.readouterr().err
+
+
+def test_nobody_waits_until_it_is_there(pool, worth_it, monkeypatch, tmp_path):
+    (program := tmp_path / "python").write_text("#!/bin/sh\nexec sleep 5\n")  # a process that never reads
+    program.chmod(0o755)
+    resource_tracker.ensure_running()
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(program))
+    with fold_process.begin(pool, SETTINGS, 0, [[0], [1, *[2] * 10**6]]) as helper:
+        assert helper._process.is_alive()
+
+
+def test_ctrl_c_is_not_for_the_process_from_the_first_moment_on(begun):
+    os.kill(begun._process.pid, signal.SIGINT)
+    assert sorted(number for number, _ in begun.results()) == [0, 1, 2]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_it_ends_with_whoever_began_it(seconds):
+    script = f"""
+import os, signal, time
+from blend.compile_kernels import make_pool
+from blend.config import BlendSettings
+from blend.crossfit import estimate, fold_process
+pool, settings = make_pool("au"), BlendSettings(trials=10**6)
+helper = fold_process.FoldProcess(pool, settings, 0, estimate.split(pool, 3, 0))
+time.sleep({seconds})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    run = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, timeout=100)
+    assert run.returncode == -signal.SIGKILL, "and stderr, which both had, is closed"
+    assert "Traceback" not in run.stderr
+
+
+def test_a_system_that_gives_no_process_has_none(pool, worth_it, monkeypatch):
+    def no_more(*_):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "_Popen", no_more)
     with fold_process.begin(pool, SETTINGS, 0, [[0], [1]]) as helper:
         assert helper is None

@@ -120,6 +120,7 @@ CHANGES = (
     "UPDATE trial_params SET param_value = param_value + 1 WHERE trial_id = 3 AND param_name = 'k'",
     "UPDATE trial_user_attributes SET value_json = '\"single\"' WHERE trial_id = 1 AND key = 'start'",
     "DELETE FROM trial_user_attributes WHERE trial_id = 1 AND key = 'hash'",
+    "DELETE FROM trials WHERE trial_id = 2",
 )
 
 
@@ -134,7 +135,20 @@ def test_a_trial_that_is_not_what_was_kept_is_not_believed(tmp_path, change):
     with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         assert journal.trials() == []
         number = int(change.split("trial_id = ")[1][0]) - 1
-        assert f"damaged: its trial {number} is not what was written" in journal.set_aside
+        assert f"damaged: its trial {number} is " in journal.set_aside
+
+
+def test_a_damaged_page_that_no_trial_is_read_from_is_found(tmp_path):
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        journal.add(trial(0.1))
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'trial_heartbeats'").fetchone()
+    with (tmp_path / "study.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
+        assert journal.trials() == [] and "damaged: " in journal.set_aside
 
 
 def test_a_file_that_another_program_holds_or_that_may_not_be_written_is_left_where_it_is(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
+import threading
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from extract.features import pipeline
@@ -70,3 +72,21 @@ def test_unreadable_pictures_are_frames_without_a_face_and_are_named(crops):
     assert features.frame.tolist() == [1, 2, 6, 7, 8, 12]
     assert sorted(failure.path.name for failure in failures) == ["00003.jpg", "cover.jpg"]
     assert count == 7
+
+
+@pytest.mark.parametrize("each", [1, 128])
+def test_every_thread_decodes_whatever_the_videos_lengths(tmp_path, monkeypatch, each):
+    together = threading.Barrier(16)
+
+    def decode(*_):
+        together.wait(timeout=20)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 16)
+    monkeypatch.setattr(pipeline, "_decode", decode)
+    names = tuple(f"{number:05d}.jpg" for number in range(1, each + 1))
+    some = frames.Frames(np.arange(1, each + 1, dtype=np.int32), names, ())
+    jobs = [pipeline.Job(f"v{number}", tmp_path, some) for number in range(128 // each)]
+    advanced = []
+    pipeline.extract(MeanEngine(), jobs, lambda *_: None, advanced.append)
+    assert sum(advanced) == 128

@@ -7,7 +7,8 @@ import pytest
 
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
-from heads.bench import __main__, measure
+from heads.bench import __main__, measure, mlp
+from heads.families.tabm import training as tabm_training
 
 
 @pytest.mark.slow
@@ -36,6 +37,13 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     finished = [row[1:] for row in rows if row[0] == "lama, limit 200 s: both algorithms finished in"]
     assert finished == [("12 outputs", "12 outputs")]
     assert all(m["gigabytes"] is None or m["gigabytes"] > 0.1 for m in (found["mlp"], found["lightgbm"], lama))
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 600, 70_000])
+def test_the_rows_of_an_epoch_are_those_that_it_learns_from(rows: int) -> None:
+    steps = tabm_training.steps_per_epoch(rows, mlp.TABM)
+    assert mlp.rows_of_epoch(rows, mlp.TABM) == steps * tabm_training.batch_size(rows, mlp.TABM) > 0
+    assert mlp.rows_of_epoch(rows, mlp.SETTINGS) == (rows if rows < 512 else rows - rows % 512)
 
 
 def test_what_was_measured_stands_beside_what_it_is_compared_with() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,15 @@ from sklearn.metrics import f1_score
 
 from extract.config import TaskPaths
 from extract.features import store
-from extract.runtime import run_folder
+from extract.runtime import process, run_folder
 from extract.runtime.errors import InputError
 from heads.abaw import read as labels
 from heads.abaw.tasks import TASKS
 from heads.base.head import family
 from heads.data import predictions
 from heads.data.table import Source
+from heads.families.mlp import network as mlp_network
+from heads.train import cluster_job
 from heads.train import job as training_job
 from heads.train.job import Job
 from heads.train.model import Model
@@ -204,6 +207,22 @@ def test_temporal_columns_reach_the_head_and_its_report(corpus: Corpus) -> None:
     assert len(Model.load(one.folder / "model").temporal.components) == 1
 
 
+def test_as_a_process_it_first_makes_its_familys_imports(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(mlp_network, "load", lambda: calls.append("load"))
+    replace(job(corpus), settings={"family": "mlp"}).import_libraries()
+    assert calls == ["load"]
+    job(corpus).write(corpus.folder / "job.json")
+    monkeypatch.setattr(training_job.Job, "import_libraries", lambda self: calls.append(self.family))
+    monkeypatch.setattr(training_job, "main", lambda one, say: calls.append("main"))
+    monkeypatch.setattr(sys, "argv", ["heads.train", str(corpus.folder / "job.json")])
+    monkeypatch.setattr(process, "end_with_parent", lambda: None)
+    monkeypatch.setattr(process, "reserve_stdout", lambda: print)
+    runpy.run_module("heads.train", run_name="__main__")
+    cluster_job.main(job(corpus).as_json(), print)
+    assert calls == ["load", *["lightgbm", "main"] * 2]
+
+
 def child(path: Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "heads.train", str(path)],
@@ -222,9 +241,9 @@ def test_as_a_process_bad_input_is_one_line_and_exit_code_2(corpus: Corpus) -> N
     features.logits[9, 2] = np.nan
     store.write(path, features, {"mark": "one"})
     job(corpus).write(corpus.folder / "job.json")
-    process = child(corpus.folder / "job.json", stdin=subprocess.DEVNULL)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    one = child(corpus.folder / "job.json", stdin=subprocess.DEVNULL)
+    out, err = one.communicate(timeout=60)
+    assert one.returncode == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and "video 't4'" in err
     assert [set(json.loads(line)) for line in out.splitlines()] == [{"done", "note"}] * len(out.splitlines())
 

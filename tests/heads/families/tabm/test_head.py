@@ -108,6 +108,22 @@ def test_small_corpora_get_more_epochs_and_tiny_ones_a_batch() -> None:
     assert facts["steps_per_epoch"] == 1 and facts["epochs"] == 7
 
 
+def test_an_epoch_of_fewer_rows_than_a_batch_learns_from_no_more() -> None:
+    one = training(labelled(), epoch_rows=10)
+    one.epoch()
+    assert one.batch == 10 and one.steps == one.step == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_a_gpu_learns_what_the_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = []
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(sequence_training, "device", lambda device=device: torch.device(device))
+        head, _ = fitted(labelled(), dropout=0.0)
+        scores.append(head.predict(labelled().rows))
+    np.testing.assert_allclose(*scores, atol=0.02)
+
+
 def test_shares_of_a_batch_learn_what_the_whole_batch_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     gradients = []
     for worth in (1, 2**40):
