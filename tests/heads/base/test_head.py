@@ -96,9 +96,7 @@ def test_settings_refuse_what_they_do_not_know() -> None:
 
 def test_families() -> None:
     assert {base.family(name).Settings.model_fields["family"].default for name in base.FAMILIES} == set(base.FAMILIES)
-    with pytest.raises(
-        InputError, match="no family of heads is called 'svm'; there are mlp, lightgbm, linear, tabm"
-    ):
+    with pytest.raises(InputError, match="no family of heads is called 'svm'; there are mlp, lightgbm, linear, tabm"):
         base.family("svm")
 
 
