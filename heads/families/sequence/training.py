@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from heads.abaw.tasks import Task
 from heads.base import selection
@@ -142,16 +142,9 @@ class Training:
             result = predict_rows(self.model, self.task, dev.rows, self.course, overlap=0.0)
             return selection.selection_score(self.task, dev.truth, result)
 
-        def weights() -> dict[str, Tensor]:
-            return {name: value.clone() for name, value in self.model.state_dict().items()}
-
-        best, reached, kept = selection.best_epoch(
-            epochs, self.epoch, score if len(dev) else None, weights, on_progress
-        )
-        if kept is not None:
-            self.model.load_state_dict(kept)
+        results = keep_best_epoch(self.model, epochs, self.epoch, score if len(dev) else None, on_progress)
         self.model.to("cpu")
-        return best, reached
+        return results
 
     def _learn(self, pool: ThreadPoolExecutor, at: sequence_clips.Plan, x: NDArray[np.float32]) -> None:
         """One step. The loss is of the whole batch: only passing forward and back is shared."""
@@ -183,6 +176,26 @@ class Training:
             there = torch.from_numpy(at != PADDING).to(self.device)
             features, there = augment(features, there, self.course.augmentation, self.model.streams, generator)
             return self.model(features, there), there
+
+
+def keep_best_epoch(
+    model: nn.Module,
+    epochs: int,
+    learn: Callable[[], None],
+    score: Callable[[], float] | None,
+    on_progress: OnProgress,
+) -> tuple[int, float | None]:
+    """Let a model learn as `selection.best_epoch` does, and give it the weights of the best epoch; returns that epoch
+    and its score.
+    """
+
+    def weights() -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    best, reached, kept = selection.best_epoch(epochs, learn, score, weights, on_progress)
+    if kept is not None:
+        model.load_state_dict(kept)
+    return best, reached
 
 
 def set_gradients(

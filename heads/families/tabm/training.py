@@ -102,15 +102,9 @@ class Training:
         def score() -> float:
             return selection.selection_score(self.task, seen.truth, predict_rows(self.model, self.task, seen.rows))
 
-        def weights() -> dict[str, Tensor]:
-            return {name: value.clone() for name, value in self.model.state_dict().items()}
-
-        best, reached, kept = selection.best_epoch(
-            epochs, self.epoch, score if len(dev) else None, weights, on_progress
+        return sequence_training.keep_best_epoch(
+            self.model, epochs, self.epoch, score if len(dev) else None, on_progress
         )
-        if kept is not None:
-            self.model.load_state_dict(kept)
-        return best, reached
 
     def _learn(self, pool: ThreadPoolExecutor, x: Tensor, truth: Tensor) -> None:
         """One step. The loss is of the whole batch: only passing forward and back is shared."""
