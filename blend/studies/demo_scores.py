@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blend import apply, compare, run
 from blend.config import Config
 from blend.crossfit import estimate
 from blend.decision import combine
@@ -60,6 +61,52 @@ def score_alone(data: Data, head: Path, seed: int) -> Scores:
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
     final = data.task.score(test.known.values, _decided(test, choose_params(val)[1]))
     return keep(head / "alone.json", mark, (float(crossed), float(final)))
+
+
+def score_blend(
+    data: Data, config: Config, work: Path, seed: int, trained: Mapping[str, Path], kept: Path, **given: Any
+) -> Scores:
+    """A blend's cross-fitted and test scores, kept in a file with the test videos' counts; the next blend takes its
+    folder. `trained`: its heads' folders by name; `given`: of `blend.run`, what decides which heads these are.
+    """
+    task = data.task.name
+    facts = {
+        "heads": {name: hash_predictions(head) for name, head in trained.items()},
+        "settings": getattr(config.blend, task).model_dump(mode="json"),
+        "code": run_folder.code_hash("blend", ("bench", "predict", "report", "studies")),
+        "seed": seed,
+    }
+    mark = run_folder.fingerprint(facts)
+    if (known := find_kept(kept, mark)) is None:
+        report: Any = run.main(config, task, work, seed, **given)
+        counts = count_decisions(data, trained, work / "blend" / task / "params.json")
+        known = keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
+    return known
+
+
+def count_decisions(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
+    """A blend's counts (blend.calibrate.video_counts) of each test video, from its params.json."""
+    test = read_pool(data, heads, "test")
+    results: list[Any] = estimate.count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
+    return results
+
+
+def compare_blends(data: Data, ours: Iterable[Path], others: Iterable[Path]) -> dict[str, Any]:
+    """What blends gain over others of the same seeds on test (`compare.gain`), from what `score_blend` has kept."""
+    tables = [
+        [np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]) for kept in each] for each in (ours, others)
+    ]
+    labelled = [int(item.valid.sum()) for _, item in sorted(data.annotations["test"].items())]
+    return compare.gain(data.task.name, tables[0], tables[1], labelled, compare.DRAWS, 0)
+
+
+def describe_gain(changes: Iterable[float], gain: Mapping[str, Any], what: str) -> str:
+    """Changes of the test score by seed, and their mean with its interval over the test videos; `what` they are of."""
+    text = f"\n{what}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
+    if gain["interval"]:
+        low, high = gain["interval"]
+        text += f"\nTheir mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}"
+    return text
 
 
 def read_pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from blend import run
 from blend.config import Config
 from blend.studies import demo_scores
 from blend.studies.ablation import Data, read_demo
@@ -74,14 +73,10 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
     standard = heads_run.main(config, task, folder, seed)
     for name, given in (("without", {}), ("with", {TUNED: tuned})):
-        heads = {head: demo_scores.hash_predictions(path) for head, path in {**standard, **given}.items()}
-        settings = getattr(config.blend, task).model_dump(mode="json")
-        mark = run_folder.fingerprint([heads, settings, run_folder.code_hash("blend", ("bench", "report")), seed])
         kept = home / f"{task}-{name}.json"
-        if (known := demo_scores.find_kept(kept, mark)) is None:
-            report: Any = run.main(config, task, folder, seed, predictions=given)
-            known = demo_scores.keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]))
-        scores[name] = known
+        scores[name] = demo_scores.score_blend(
+            data, config, folder, seed, {**standard, **given}, kept, predictions=given
+        )
     return {name: scores[name] for name in NAMES}, seconds
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from blend.studies import demo_corpus
+from blend.studies.corpora import demo_corpus
 from blend.studies.simulation.table import markdown, standard_error
 from extract import config as extract_config
 from extract.learning import names
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from extract.learning.pictures import LabelledPictures, Pictures
 
 CONFIG = extract_config.CONFIGS / "mae.toml"
-STRIDE = 5
+VIDEO_SEEDS = 10
+"""Of the labelled videos: 140 to learn from and 60 to score."""
+STRIDE = 10
 """Every so-manieth frame is learnt from, and scored."""
 RECIPE: dict[str, Any] = {
     "start": "random", "epochs": 10, "sam": 0.0, "rate": 1e-3, "layer_decay": 0.75, "decay": 0.05, "stride": STRIDE,
@@ -61,7 +63,7 @@ def main(config: Config, name: str, work: Path, seeds: int, people: int, per_per
     if name not in config.pretrain:
         raise InputError(f"--name {name}: no section [pretrain.{name}]; there are {', '.join(config.pretrain)}")
     if config.corpus.demo:
-        config = config.model_copy(update={"corpus": demo_corpus.make(work / "videos")})
+        config = config.model_copy(update={"corpus": demo_corpus.make(work / "videos", VIDEO_SEEDS)})
     faces = draw_faces(work / "faces", people, per_person)
     scores: dict[str, list[list[float]]] = {task: [] for task in TASKS}
     settings = config.pretrain[name].model_copy(update={"stride": 1})  # portraits, not neighbours in a video

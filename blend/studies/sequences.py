@@ -17,18 +17,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from blend import apply, compare, run
 from blend.config import Config
-from blend.crossfit import estimate
-from blend.decision import combine
 from blend.studies import demo_scores
 from blend.studies.ablation import Data, read_demo
 from blend.studies.demo_scores import Scores
 from extract import config as extract_config
 from extract.audio import step as audio_step
-from extract.runtime import cli, errors, run_folder
+from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import config as heads_config
@@ -39,6 +35,7 @@ ENCODERS = ("sequence", "encoders", "fusion")
 """Standard heads that run on request."""
 SOUND = "fusion_sound"
 """The fusion head that hears, as the blend knows it."""
+TITLE = "The blend of all less that of the tabular heads"
 NAMES = {
     "tabular": "best tabular head",
     "sequence": "sequence",
@@ -76,51 +73,29 @@ def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Sc
     alone = {name: demo_scores.score_alone(data, where, seed) for name, where in {**ours, SOUND: sound}.items()}
     tabular = {name: where for name, where in ours.items() if name not in ENCODERS}
     best = max(tabular, key=lambda name: alone[name][0])
+    both = {**ours, SOUND: sound}
     blended = {
-        "without": _blended(data, seen, folder, seed, tabular, heads=list(tabular)),
-        "with": _blended(data, seen, folder, seed, {**ours, SOUND: sound}, predictions={SOUND: sound}),
+        "without": demo_scores.score_blend(
+            data, seen, folder / "seen", seed, tabular, _scores_of(folder, task, 0), heads=list(tabular)
+        ),
+        "with": demo_scores.score_blend(
+            data, seen, folder / "seen", seed, both, _scores_of(folder, task, 1), predictions={SOUND: sound}
+        ),
     }
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
 
 
-def _blended(data: Data, seen: Config, folder: Path, seed: int, trained: Mapping[str, Path], **given: Any) -> Scores:
-    """A blend's scores, kept beside the heads with the test videos' counts: the next blend takes its folder."""
-    task = data.task.name
-    facts = {
-        "heads": {name: demo_scores.hash_predictions(head) for name, head in trained.items()},
-        "settings": getattr(seen.blend, task).model_dump(mode="json"),
-        "code": run_folder.code_hash("blend", ("bench", "predict", "report")),
-        "seed": seed,
-    }
-    mark, kept = run_folder.fingerprint(facts), _scores_of(folder, task, SOUND in trained)
-    if (known := demo_scores.find_kept(kept, mark)) is None:
-        report = run.main(seen, task, folder / "seen", seed, **given)
-        counts = _counts(data, trained, folder / "seen" / "blend" / task / "params.json")
-        known = demo_scores.keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
-    return known
-
-
-def _counts(data: Data, heads: Mapping[str, Path], params: Path) -> list[Any]:
-    """A blend's per-video counts (blend.calibrate.video_counts) of the test videos, from its params.json."""
-    test = demo_scores.read_pool(data, heads, "test")
-    results: list[Any] = estimate.count_decisions(test, combine.combine(test, apply.read(params).params)).tolist()
-    return results
-
-
-def _scores_of(folder: Path, task: str, heard: bool) -> Path:
-    """Where the scores of a seed's blend are kept."""
-    return folder / f"{task}-{'with' if heard else 'without'}.json"
-
-
 def _gain(data: Data, seeds: int) -> dict[str, Any]:
     """What the blends of all gain over those of the tabular heads, over the seeds and draws of the test videos."""
-    tables: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
-    for seed in range(seeds):
-        for heard, table in tables.items():
-            kept = _scores_of(data.work / "sequences" / str(seed), data.task.name, heard)
-            table.append(np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]))
-    labelled = [int(item.valid.sum()) for _, item in sorted(data.annotations["test"].items())]
-    return compare.gain(data.task.name, tables[True], tables[False], labelled, compare.DRAWS, 0)
+    kept = [
+        [_scores_of(data.work / "sequences" / str(seed), data.task.name, h) for seed in range(seeds)] for h in (1, 0)
+    ]
+    return demo_scores.compare_blends(data, *kept)
+
+
+def _scores_of(folder: Path, task: str, heard: int) -> Path:
+    """Where the scores of a seed's blend are kept."""
+    return folder / f"{task}-{'with' if heard else 'without'}.json"
 
 
 def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
@@ -130,12 +105,7 @@ def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[st
         both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
         lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
     change = np.array(result["with"])[:, 1] - np.array(result["without"])[:, 1]
-    by_seed = ", ".join(f"{item:+.3f}" for item in change)
-    lines.append(f"\nThe blend of all less that of the tabular heads, test, by seed: {by_seed}")
-    if gain["interval"]:
-        low, high = gain["interval"]
-        lines.append(f"Their mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + demo_scores.describe_gain(change, gain, TITLE)
 
 
 EXAMPLES = """Examples:

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.pool import pool
-from blend.studies import demo_corpus, results, split_corpus
+from blend.studies import results
+from blend.studies.corpora import demo_corpus, split_corpus
+from blend.studies.corpora.split_corpus import Labelled
 from blend.studies.simulation import table
 from blend.studies.simulation.measure import BEST_HEAD, CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS, measure
-from blend.studies.split_corpus import Labelled
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.runtime import cli, errors, run_folder

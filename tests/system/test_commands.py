@@ -16,7 +16,7 @@ import pytest
 import typer
 from support.sweeps import sweep
 
-from blend.studies import finetuned
+from blend.studies import finetuned, more_heads
 from extract.bench import audio
 from extract.jobs.fork_server import can_fork
 
@@ -48,6 +48,10 @@ MEASURED = {
     "blend.bench.report": ((), {"frames": 7, "opens": None}),
     "blend.bench.scale": ((), {"check": [{"workers": 1, "ratio": 1.0}]}),
     "blend.studies.faults": ((), {"va": {"6": {"draws": 2}}}),
+    "blend.studies.more_heads": (
+        ("--task", "va"),
+        ({name: [(0.5, 0.25)] for name in (more_heads.WITH, more_heads.WITHOUT)}, {"difference": 0.25, "interval": []}),
+    ),
     "blend.studies.finetuned": (("--task", "va"), [({name: (0.5, 0.25) for name in finetuned.NAMES}, 60.0)]),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),

@@ -8,7 +8,7 @@ PACKAGES = ("extract", "heads", "blend")
 MAKE_IT = {"extract/demo/corpus.py", "extract/demo/picture_corpus.py"}
 HANDS_IT_OVER = "blend/pipeline.py"
 """To `blend.submission.test_score`, after the submission is written."""
-READERS = {f"blend/studies/{name}.py" for name in ("ablation", "finetuned", "sequences", "synthetic")}
+READERS = {f"blend/studies/{name}.py" for name in ("ablation", "finetuned", "more_heads", "sequences", "synthetic")}
 TRUTH = re.compile(r'(?:where|\.paths\(.*\))\["truth"\]|= read_demo\(')
 """What asks an embedded corpus for where its truth is, or is given it read."""
 

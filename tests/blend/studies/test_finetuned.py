@@ -72,6 +72,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(finetuned.finetune, "main", learn)
     monkeypatch.setattr(heads_run, "main", train)
     monkeypatch.setattr(run, "main", blend)
+    monkeypatch.setattr(demo_scores, "count_decisions", lambda data, heads, params: [])
     monkeypatch.setattr(demo_scores, "score_alone", lambda data, head, seed: (len(head.name), seed))
     config = load(Config, CONFIG, ["finetune.tuned.stride=3"])
 

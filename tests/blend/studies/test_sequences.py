@@ -66,7 +66,7 @@ def test_a_seed_has_the_tabular_heads_the_encoders_and_one_that_hears(
 
     monkeypatch.setattr(heads_run, "main", heads)
     monkeypatch.setattr(run, "main", blend)
-    monkeypatch.setattr(ours, "_counts", lambda data, heads, params: [[[float(len(heads))]]])
+    monkeypatch.setattr(demo_scores, "count_decisions", lambda data, heads, params: [[[float(len(heads))]]])
     crossed = {"mlp": 0.3, "lama": 0.6, "sequence": 0.5, "encoders": 0.55, "fusion": 0.4}
     monkeypatch.setattr(
         demo_scores,
@@ -99,7 +99,7 @@ def test_the_counts_of_a_blend_say_its_test_score_and_the_gain_is_over_seeds_and
     for way, k in (("with", 3), ("without", 0)):
         params = blend | {"k": k, "prior": {"valence": 0.0, "arousal": 0.0}}
         (tmp_path / "params.json").write_text(json.dumps(params))
-        tables[way] = np.array(ours._counts(data, {"a": tmp_path}, tmp_path / "params.json"))
+        tables[way] = np.array(demo_scores.count_decisions(data, {"a": tmp_path}, tmp_path / "params.json"))
         scores[way] = some.score(combine.scores(some, [1.0], "box", k))
         assert video_counts.score("va", tables[way].sum(0)) == pytest.approx(scores[way], abs=1e-9)
         for seed in range(2):

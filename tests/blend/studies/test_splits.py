@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from blend.config import Config
-from blend.studies import split_corpus, splits
+from blend.studies import splits
+from blend.studies.corpora import split_corpus
 from blend.studies.simulation.measure import WAYS
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import write_json

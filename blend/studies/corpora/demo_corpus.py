@@ -14,24 +14,25 @@ from extract.demo import corpus, plan
 from extract.runtime import run_folder
 from extract.runtime.progress import progress
 
-SEEDS = (101, 102, 103)
+FIRST_SEED = 101
 EACH = 20
 """Videos of each seed: the first of the cast, 14 of train and 6 of validation."""
-VERSION = f"{corpus.VERSION}; seeds {SEEDS}, {EACH} videos each"
 
 
-def make(folder: Path, processes: int = 2) -> Corpus:
-    """Render and write what is missing; returns the corpus's section of a config. Its parts train and val are 42 and
-    18 videos; whoever splits them anew need not mind.
+def make(folder: Path, seeds: int = 3, processes: int = 2) -> Corpus:
+    """Render and write what is missing; returns the corpus's section of a config. Of so many seeds its parts train and
+    val have 14 and 6 videos each; whoever splits them anew need not mind.
     """
-    cast = [(seed, row) for seed in SEEDS for row in plan.DEMO_VIDEOS[:EACH]]
+    drawn = tuple(range(FIRST_SEED, FIRST_SEED + seeds))
+    version = f"{corpus.VERSION}; seeds {drawn}, {EACH} videos each"
+    cast = [(seed, row) for seed in drawn for row in plan.DEMO_VIDEOS[:EACH]]
     frames = folder / "frames"
     tasks = {
         task: TaskPaths(train=(folder / task / "train").resolve(), val=(folder / task / "val").resolve())
         for task in plan.TASKS
     }
     done = folder / run_folder.DONE
-    if not (done.is_file() and done.read_text(encoding="utf-8") == VERSION + "\n"):
+    if not (done.is_file() and done.read_text(encoding="utf-8") == version + "\n"):
         with run_folder.hold_folder(folder):
             frames.mkdir(parents=True, exist_ok=True)
             todo = [(frames, seed, row.name) for seed, row in cast if not (frames / _name(seed, row.name)).is_dir()]
@@ -44,7 +45,7 @@ def make(folder: Path, processes: int = 2) -> Corpus:
                         home: Path = getattr(paths, row.part)
                         text = corpus.annotation_text(seed, row.name, task)
                         run_folder.write_text(home / f"{_name(seed, row.name)}.txt", text)
-            run_folder.write_text(done, VERSION + "\n")
+            run_folder.write_text(done, version + "\n")
     return Corpus(name="demo-splits", frames=[frames.resolve()], **tasks)
 
 
