@@ -19,6 +19,7 @@ from blend.pool import inputs as blend_inputs
 from extract import run as extract_run
 from extract.audio import step as audio_step
 from extract.features.step import NetworkStep
+from extract.learning import names
 from extract.networks import registry, weights
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
@@ -95,6 +96,7 @@ def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
     Raises InputError as the run would for a single task; of several, a task that is refused is named in the plan. What
     a step would find in files that are yet to be made, only the run itself finds.
     """
+    config = names.add_learnt(config, asked.work)
     work, refused = asked.work, dict[str, str]()
     parts: dict[str, list[RunRequest]] = {}
     for task in tasks:  # before twenty seconds of calibration

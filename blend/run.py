@@ -26,6 +26,7 @@ from blend.report.run_report import RunReport
 from blend.report.schema import MultitaskReport, Report
 from extract import config as extract_config
 from extract.jobs import cluster, session
+from extract.learning import names
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 from extract.runtime.progress import steps
@@ -52,6 +53,7 @@ def main(
     the same predictions, annotations, settings and seed is not touched. For "mtl" that is done for each of its parts,
     "mtl/va" and so on (blend.multitask). Raises InputError for bad input.
     """
+    config = names.add_learnt(config, work)
     asked = RunRequest(task, work, seed, heads, predictions or {}, submissions, options)
     if task == MTL:
         with steps("blend mtl", tuple(SUBTASKS)):

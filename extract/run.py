@@ -20,6 +20,7 @@ from extract.engines.create import EngineCache
 from extract.features import pipeline, provenance
 from extract.features import step as feature_step
 from extract.jobs import cluster, session
+from extract.learning import names
 from extract.media import picture_sets
 from extract.networks import registry, weights
 from extract.runtime import cli, errors, file_names
@@ -36,6 +37,7 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     listed in `<work>/features/<network>/failures.json`. Raises InputError for frames, networks or a store that cannot
     be used; videos finished before that stay.
     """
+    config = names.add_learnt(config, work)
     # minutes of rendering must not end at a typo
     weights.fetch_missing(check_networks(config, work), config.features.weights)
     if config.corpus.demo:

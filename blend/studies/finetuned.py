@@ -106,7 +106,7 @@ def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> 
     network = run_folder.file_hash(work / "networks" / _name(task) / f"{_name(task)}.onnx")
     place = demo_scores.share(work, folder / network[:12], ["corpus"])  # features are of one network's weights
     run_folder.write_text(place / f"{TUNED}.toml", text)
-    own = names.add_learnt(config, _name(task), work)
+    own = names.add_learnt(config, work, _name(task))
     own = demo_scores.choose_heads(own, task, [_name(task)], [str(place / f"{TUNED}.toml")])
     [head] = heads_run.main(own, task, place, seed).values()
     return head

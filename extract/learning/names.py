@@ -42,12 +42,15 @@ def find_section(config: Config, kind: str, sections: Mapping[str, S], name: str
     return default
 
 
-def add_learnt(config: C, name: str, work: Path) -> C:
-    """The config with the network of that name that has learnt in the same work folder, where it knows no other."""
-    path = work / "networks" / name / f"{name}.toml"
-    if name in config.networks or name in NETWORKS or not path.is_file():
-        return config
-    section = config_file.read(path).get("networks", {}).get(name, {})
-    return config.model_copy(
-        update={"networks": {**config.networks, name: extract_config.check(NetworkSettings, section, path)}}
-    )
+def add_learnt(config: C, work: Path, *networks: str) -> C:
+    """The config with those of `networks` (none: of features.networks) that it does not know and that have learnt in
+    the same work folder. Raises InputError for a damaged section.
+    """
+    found = {}
+    for name in networks or config.features.networks:
+        path = work / "networks" / name / f"{name}.toml"
+        known = name in config.networks or name in NETWORKS or Path(name).name != name  # a path is none of ours
+        if not known and path.is_file():
+            section = config_file.read(path).get("networks", {}).get(name, {})
+            found[name] = extract_config.check(NetworkSettings, section, path)
+    return config.model_copy(update={"networks": {**config.networks, **found}}) if found else config

@@ -50,7 +50,9 @@ class Pictures:
         return self.folders[self.video[row]] / self.names[row]
 
     def mark(self) -> str:
-        """Fingerprint of which pictures there are; not of their pixels or their folders' place."""
+        """Fingerprint of which pictures there are and of the size of each folder's first: enlarged or cropped anew,
+        all may have the names of before. Not of their folders' place.
+        """
         return fingerprint(self._describe())
 
     def take(self, wanted: NDArray[np.bool_]) -> Self:
@@ -62,7 +64,8 @@ class Pictures:
 
     def _describe(self) -> list[object]:
         videos = [[folder.name, int(n)] for folder, n in zip(self.folders, np.bincount(self.video), strict=False)]
-        return [videos, self.names]
+        firsts = np.searchsorted(self.video, np.arange(len(self.folders)))
+        return [videos, self.names, [inputs.file_size(self.path(int(row))) for row in firsts]]
 
 
 @dataclass(frozen=True)

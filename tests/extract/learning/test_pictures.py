@@ -65,3 +65,13 @@ def test_the_mark_tells_other_labels_and_other_pictures(data):
         LabelledPictures(data.folders, data.video, ("x.png", *data.names[1:]), data.truth),
     ]
     assert len({data.mark(), *(other.mark() for other in others)}) == 3
+
+
+def test_the_mark_tells_pictures_enlarged_under_the_same_names(data, tmp_path):
+    small, part = data.mark(), data.take(data.video != 1)
+    others = part.mark()
+    for path in sorted((tmp_path / "1").iterdir()):
+        with Image.open(path) as picture:
+            picture.resize((224, 224)).save(path)
+    assert data.mark() != small
+    assert part.mark() == others, "of these folders nothing changed"

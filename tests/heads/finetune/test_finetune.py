@@ -22,6 +22,9 @@ import torch
 import typer
 from support import made_pictures
 
+from blend import dry_run
+from blend import run as blend_run
+from blend.config import RunRequest
 from extract import config as configs
 from extract.learning import export, names, start, train
 from extract.learning.checkpoint import Position
@@ -103,6 +106,28 @@ def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_
     assert said.endswith("networks.ft.trust_train = true")
     with pytest.raises(InputError, match="head 'linear-ft' would learn from features of 'ft'"):
         search.main(extended(), search.SearchRequest("expr", 1, "linear"), tmp_path / "w")
+
+
+def test_a_network_that_has_learnt_in_the_same_work_folder_is_known_without_a_section(made, finished, monkeypatch):
+    monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
+    work, sets = finished.parents[1], ['features.networks=["ft"]', 'heads.expr.use=["linear"]']
+    config = load(made, *sets)
+    assert "ft" not in config.networks and names.add_learnt(config, work / "other") is config
+    with pytest.raises(InputError, match="no network 'ft'"):
+        heads_run.main(config, "expr", work / "other")
+    said = "head 'linear-ft' would learn from features of 'ft' of 6 training videos"
+    for run_main in (heads_run.main, blend_run.main):
+        with pytest.raises(InputError, match=said):
+            run_main(config, "expr", work)
+    with pytest.raises(InputError, match=said):
+        dry_run.plan(config, ["expr"], RunRequest("expr", work))
+    (finished / "ft.toml").rename(finished / "kept")
+    (finished / "ft.toml").write_text("[networks.ft]\nsize = 8\n")
+    try:
+        with pytest.raises(InputError, match=r"ft\.toml: .*path"):
+            names.add_learnt(config, work)
+    finally:
+        (finished / "kept").rename(finished / "ft.toml")
 
 
 @pytest.mark.slow
