@@ -4,8 +4,8 @@
     python -m blend.studies.synthetic --draws 1
 
 Each draw has other people: small, clean pictures to learn from, poor photographs for validation and test. The steps are
-the published ones: the networks as they are, heads on the small pictures, heads and a fine-tuned network on enlarged
-ones, pre-trained and learnt ones blended, .3 to .7 as published, and by the search. No setting was chosen on these
+the published ones: the networks as they are, heads and a fine-tuned network on the small pictures and on enlarged ones,
+pre-trained and learnt ones blended, .3 to .7 as published, and by the search. No setting was chosen on these
 pictures' test part; it is read for this table alone.
 """
 
@@ -25,7 +25,7 @@ from blend.submission.test_score import final_score
 from extract import config as configs
 from extract import enlarge
 from extract.demo import picture_corpus
-from extract.runtime import cli, errors, inputs
+from extract.runtime import cli, errors
 from heads.abaw import read, test_list
 from heads.abaw.tasks import find
 from heads.data import predictions
@@ -47,7 +47,9 @@ STEPS = {
     "pretrained": "pre-trained network",
     "heads": "heads on small pictures",
     "enlarged": "heads on enlarged pictures",
+    "fine_tuned_small": "fine-tuned network on small pictures",
     "fine_tuned": "fine-tuned network on enlarged pictures",
+    "blended_fine_tuned": "pre-trained .3, fine-tuned on enlarged pictures .7",
     "blended": "pre-trained .3, heads on enlarged pictures .7",
     "searched": "blend of all by the search, submitted",
 }
@@ -67,12 +69,10 @@ def _measure(folder: Path, seed: int, recipe: Mapping[str, Any]) -> dict[str, Sc
     enlarge.main(where[TASK]["train"], folder / LARGE / "train")
     small, large = ({key: str(path) for key, path in where[TASK].items()} for _ in range(2))
     large["train"] = str(folder / LARGE / "train")
-    learner = _config(large, NETWORKS, recipe)
-    network = finetune.main(learner, TASK, LEARNER, TUNED, folder / LARGE)
-    section = inputs.read_toml(network / f"{TUNED}.toml")["networks"]
-    section[TUNED]["path"] = str(network / section[TUNED]["path"])
-    blend_run.main(_config(small, NETWORKS, recipe), TASK, folder / SMALL)
-    report: Any = blend_run.main(_config(large, [*NETWORKS, TUNED], recipe, section), TASK, folder / LARGE)
+    report: Any = None
+    for name, pictures in ((SMALL, small), (LARGE, large)):
+        finetune.main(_config(pictures, NETWORKS, recipe), TASK, LEARNER, TUNED, folder / name)
+        report = blend_run.main(_config(pictures, [*NETWORKS, TUNED], recipe), TASK, folder / name)
 
     truth = {
         part: read.read_folder(path, find(TASK))
@@ -96,22 +96,21 @@ def _measure(folder: Path, seed: int, recipe: Mapping[str, Any]) -> dict[str, Sc
         "pretrained": score({(LARGE, PRETRAINED): 1}),
         "heads": score({(SMALL, HEADS): 1}),
         "enlarged": score({(LARGE, HEADS): 1}),
+        "fine_tuned_small": score({(SMALL, FINE): 1}),
         "fine_tuned": score({(LARGE, FINE): 1}),
+        "blended_fine_tuned": score({(LARGE, PRETRAINED): SHARE, (LARGE, FINE): 1 - SHARE}),
         "blended": score({(LARGE, PRETRAINED): SHARE, (LARGE, HEADS): 1 - SHARE}),
         "searched": (report["expected"], submitted["score"]),
     }
 
 
-def _config(
-    paths: Mapping[str, str], networks: Sequence[str], recipe: Mapping[str, Any], own: Mapping[str, Any] | None = None
-) -> Config:
+def _config(paths: Mapping[str, str], networks: Sequence[str], recipe: Mapping[str, Any]) -> Config:
     """Logits of each network, of the fine-tuned one, too, where there is one; and a head on all columns of the others,
     as a head must not learn from features of the pictures that their network has learnt from.
     """
     tables = {
         "corpus": {"name": "synthetic", TASK: dict(paths)},
         "features": {"networks": list(networks)},
-        "networks": dict(own or {}),
         "finetune": {TUNED: dict(recipe)},
         "heads": {TASK: {"use": ["pretrained", HEADS], HEADS: {"networks": NETWORKS}}},
     }
