@@ -29,10 +29,10 @@ Scores = tuple[float, float]
 """Cross-fitted on validation, and on test."""
 
 
-def choose_heads(config: Config, task: str, networks: Iterable[str], use: list[str]) -> Config:
-    """The config with other networks and heads."""
+def choose_heads(config: Config, task: str, networks: Iterable[str], use: list[str], **settings: Any) -> Config:
+    """The config with other networks and heads; `settings` by head's name take the place of the config's."""
     features = config.features.model_copy(update={"networks": list(networks)})
-    heads = config.heads.model_validate({task: {"use": use, **getattr(config.heads, task).overrides}})
+    heads = config.heads.model_validate({task: {"use": use, **getattr(config.heads, task).overrides, **settings}})
     return config.model_copy(update={"features": features, "heads": heads})
 
 

@@ -2,9 +2,9 @@
 
     python -m blend.studies.finetuned --task expr
 
-Of each seed: a linear head on the embedding of the network as it was, the outputs of the fine-tuned one (at its best
-epoch, chosen on held-out videos of train), the blend of the standard heads on the networks as they ship, and that blend
-with the fine-tuned outputs as one more head. Cross-fitted scores are of held-out videos of validation; test scores need
+Of each seed: a linear head on a frame's embedding in the network as it was, the outputs of the fine-tuned one (at its
+best epoch, chosen on held-out videos of train), the blend of the standard heads on the networks as they ship, and that
+blend with the fine-tuned outputs as one more head. Cross-fitted scores are of held-out videos of validation; test scores need
 the truth of a test split, which only the demo has, and nothing is chosen by them. What is finished is not made again.
 """
 
@@ -36,19 +36,21 @@ NETWORK = "demo_mt_enet"
 TUNED = "tuned"
 """The head of the fine-tuned network's outputs, and how its recipe is called: [finetune.tuned]."""
 RECIPE = {"stride": 2}
+FROZEN = {"inputs": ["embedding"], "temporal": []}
+"""What the linear head reads beside the fine-tuned network: as much as its output layer."""
 NAMES = {
-    "frozen": "linear head on the frozen network",
+    "frozen": "linear head on the frozen network's embedding",
     "tuned": "fine-tuned network alone",
     "without": "blend of the standard heads",
     "with": "the same with the fine-tuned network",
 }
-Result = tuple[dict[str, Scores], float | None]
-"""Scores by NAMES, and the seconds that fine-tuning took, where they are known."""
+Result = tuple[dict[str, Scores], int, float | None]
+"""Scores by NAMES, the epoch that was kept (0: the start), and the seconds of fine-tuning, where they are known."""
 
 
 def main(config: Config, task: str, network: str, work: Path, seeds: int) -> list[Result]:
-    """Of each seed the scores by NAMES, and the seconds of fine-tuning. Raises InputError for a corpus whose test truth
-    is not known, and as `heads.finetune`.
+    """Of each seed the scores by NAMES, the epoch kept, and the seconds of fine-tuning. Raises InputError for a corpus
+    whose test truth is not known, and as `heads.finetune`.
     """
     section = {_name(task): config.finetune.get(TUNED, finetune.Recipe(**RECIPE))}
     config = config.model_copy(update={"finetune": section})
@@ -68,7 +70,7 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     folder = demo_scores.share(data.work, home / "seen")
     seconds = _fine_tune(config, task, network, folder, seed)
     tuned = _predict(config, task, folder, home / task, seed)
-    linear = demo_scores.choose_heads(config, task, [network], ["linear"])
+    linear = demo_scores.choose_heads(config, task, [network], ["linear"], linear=FROZEN)
     [frozen] = heads_run.main(linear, task, demo_scores.share(data.work, home / "frozen"), seed).values()
     scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
     standard = heads_run.main(config, task, folder, seed)
@@ -77,7 +79,8 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
         scores[name] = demo_scores.score_blend(
             data, config, folder, seed, {**standard, **given}, kept, predictions=given
         )
-    return {name: scores[name] for name in NAMES}, seconds
+    facts = json.loads((folder / "networks" / _name(task) / "provenance.json").read_text(encoding="utf-8"))
+    return {name: scores[name] for name in NAMES}, facts["epoch"], seconds
 
 
 def _name(task: str) -> str:
@@ -116,20 +119,23 @@ def as_markdown(task: Task, results: list[Result]) -> str:
     """Means over the seeds and the deviation between them, as a table for a README; then what the blend gains."""
     lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
     for name, title in NAMES.items():
-        columns = np.array([scores[name] for scores, _ in results]).T
+        columns = np.array([scores[name] for scores, *_ in results]).T
         lines.append(f"| {title} | {' | '.join(f'{c.mean():.3f} ± {c.std():.3f}' for c in columns)} |")
-    gains = ", ".join(f"{scores['with'][1] - scores['without'][1]:+.3f}" for scores, _ in results)
-    took = ", ".join("?" if seconds is None else f"{seconds:.0f}" for _, seconds in results)
-    return "\n".join([*lines, f"\nBlend with less without, test, by seed: {gains}; fine-tuning took {took} s"])
+    gains = ", ".join(f"{scores['with'][1] - scores['without'][1]:+.3f}" for scores, *_ in results)
+    epochs = ", ".join(str(epoch) for _, epoch, _ in results)
+    took = ", ".join("?" if seconds is None else f"{seconds:.0f}" for *_, seconds in results)
+    told = f"Blend with less without, test, by seed: {gains}; epochs kept: {epochs}; fine-tuning took {took} s"
+    return "\n".join([*lines, f"\n{told}"])
 
 
 def describe(task: Task, results: list[Result]) -> Mapping[str, Any]:
     """The same as values."""
     scores = {
-        name: [dict(zip(("cross_fitted", "test"), scores[name], strict=True)) for scores, _ in results]
+        name: [dict(zip(("cross_fitted", "test"), scores[name], strict=True)) for scores, *_ in results]
         for name in NAMES
     }  # fmt: skip
-    return {"task": task.name, "metric": task.metric, "scores": scores, "seconds": [took for _, took in results]}
+    about = {"task": task.name, "metric": task.metric, "scores": scores}
+    return about | {"epochs": [epoch for _, epoch, _ in results], "seconds": [took for *_, took in results]}
 
 
 EXAMPLES = """Examples:

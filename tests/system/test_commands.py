@@ -52,7 +52,7 @@ MEASURED = {
         ("--task", "va"),
         ({name: [(0.5, 0.25)] for name in (more_heads.WITH, more_heads.WITHOUT)}, {"difference": 0.25, "interval": []}),
     ),
-    "blend.studies.finetuned": (("--task", "va"), [({name: (0.5, 0.25) for name in finetuned.NAMES}, 60.0)]),
+    "blend.studies.finetuned": (("--task", "va"), [({name: (0.5, 0.25) for name in finetuned.NAMES}, 3, 60.0)]),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.pretraining": ((), {"va": {"gain": 0.25}}),

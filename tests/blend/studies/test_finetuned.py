@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,20 @@ CONFIG = Path(__file__).parents[3] / "configs" / "demo.toml"
 
 def test_the_table_has_means_deviations_and_what_the_blend_gains() -> None:
     one = dict.fromkeys(finetuned.NAMES, (0.5, 0.4))
-    results = [(one, 61.0), (one | {"tuned": (0.7, 0.4), "with": (0.5, 0.45)}, 59.6)]
+    results = [(one, 0, 61.0), (one | {"tuned": (0.7, 0.4), "with": (0.5, 0.45)}, 2, 59.6)]
     lines = finetuned.as_markdown(AU, results).splitlines()
     assert "| fine-tuned network alone | 0.600 ± 0.100 | 0.400 ± 0.000 |" in lines
     assert "| the same with the fine-tuned network | 0.500 ± 0.000 | 0.425 ± 0.025 |" in lines
-    assert lines[-1] == "Blend with less without, test, by seed: +0.000, +0.050; fine-tuning took 61, 60 s"
+    assert (
+        lines[-1]
+        == "Blend with less without, test, by seed: +0.000, +0.050; epochs kept: 0, 2; fine-tuning took 61, 60 s"
+    )
     told = finetuned.describe(AU, results)
-    assert told["seconds"] == [61.0, 59.6] and told["scores"]["with"][1] == {"cross_fitted": 0.5, "test": 0.45}
+    assert (
+        told["epochs"] == [0, 2]
+        and told["seconds"] == [61.0, 59.6]
+        and told["scores"]["with"][1] == {"cross_fitted": 0.5, "test": 0.45}
+    )
 
 
 @pytest.fixture
@@ -46,6 +54,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (folder / f"{name}.toml").write_text(
             f"[networks.{name}]\npath = '{name}.onnx'\nsize = 8\nmean = [0.0]\nstd = [1.0]\nlogits = 'logits'\n"
         )
+        (folder / "provenance.json").write_text(json.dumps({"epoch": seed + 1}))
         (folder / f"{name}.onnx").write_text(f"{task} {seed} {config.finetune[name].stride}")
         run_folder.write_text(folder / "DONE", f"{task} {seed} {config.finetune[name].stride}")
         return folder
@@ -97,7 +106,7 @@ BOTH = [[], ["tuned"]]
 
 def test_a_seed_blends_without_and_with_the_network_that_it_fine_tuned_and_keeps_what_is_known(seeds: Any) -> None:
     measure, done = seeds
-    scores, seconds = measure(2)
+    scores, epoch, seconds = measure(2)
     assert scores == {"frozen": (12, 2), "tuned": (8, 2), "without": (0.6, 0.5), "with": (0.6, 0.6)}
     assert done == [
         ("learn", "au", "demo_mt_enet", 3, 2), ("train", "tuned.toml", "tuned_au"), ("train", "linear", "demo_mt_enet"),
@@ -105,7 +114,7 @@ def test_a_seed_blends_without_and_with_the_network_that_it_fine_tuned_and_keeps
     ]  # fmt: skip
     done.clear()
     again = measure(2)
-    assert again == (scores, seconds) and list_blends(done) == []
+    assert epoch == 3 and again == (scores, epoch, seconds) and list_blends(done) == []
     measure(2, "expr")
     assert list_blends(done) == BOTH
     assert measure(2) == again and list_blends(done) == [], "tasks are kept side by side"
@@ -130,7 +139,7 @@ def test_other_heads_networks_and_recipes_are_blended_again(seeds: Any) -> None:
 def test_seconds_of_what_a_killed_process_began_are_not_known(seeds: Any, tmp_path: Path) -> None:
     measure, _ = seeds
     (tmp_path / "finetuned" / "demo_mt_enet-1" / "seen" / "networks" / "tuned_au").mkdir(parents=True)
-    assert measure(1)[1] is None and measure(1)[1] is None
+    assert measure(1)[2] is None and measure(1)[2] is None
     assert finetuned.as_markdown(AU, [measure(1)]).endswith("took ? s")
 
 
