@@ -4,8 +4,9 @@
 
 Of each seed: a linear head on a frame's embedding in the network as it was, the outputs of the fine-tuned one (at its
 best epoch, chosen on held-out videos of train), the blend of the standard heads on the networks as they ship, and that
-blend with the fine-tuned outputs as one more head. Cross-fitted scores are of held-out videos of validation; test scores need
-the truth of a test split, which only the demo has, and nothing is chosen by them. What is finished is not made again.
+blend with the fine-tuned outputs as one more head. Cross-fitted scores are of held-out videos of validation. Those of
+test need the truth of a test split, which only the demo has; nothing is chosen by them. What is finished is not made
+again.
 """
 
 from __future__ import annotations
