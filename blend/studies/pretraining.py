@@ -201,7 +201,7 @@ def summarise(scores: NDArray[np.float64]) -> dict[str, Any]:
 
 EXAMPLES = """Examples:
 
-python -m blend.studies.pretraining --seeds 3                         the demo, some minutes a seed
+python -m blend.studies.pretraining --seeds 3                         the demo, half an hour a seed
 
 python -m blend.studies.pretraining --seeds 1 --people 200 --set pretrain.mae_demo.epochs=10"""
 
