@@ -114,7 +114,7 @@ def _write_results(run: Run, size: Encoder, model: Any, position: Position, base
 
 
 EXAMPLES = """Examples:
-python -m extract.pretrain --name mae_demo --config configs/mae.toml                the demo's drawn faces, a quarter of an hour
+python -m extract.pretrain --name mae_demo --config configs/mae.toml       the demo's drawn faces, a quarter of an hour
 python -m extract.pretrain --name mae_b16 --config configs/mae.toml --frames /data/faces --work runs/faces
 python -m extract.pretrain --name mae --frames /data/faces --set pretrain.mae.epochs=400"""
 
