@@ -108,10 +108,10 @@ def find(name: str, config: Path | None) -> tuple[list[TrainedBlend], dict[str, 
 
 def _tasks(network: Network) -> list[Task]:
     """The tasks that a network answers. Raises InputError where there is none."""
-    from heads.families.pretrained import MEANS
+    from heads.families.pretrained import MEANS, list_strange
 
     classes = network.classes or ()
-    strange = [name for name in classes if name.lower() not in MEANS]
+    strange = list_strange(classes)
     answers = {"expr": "logits" in network.kinds and bool(classes) and not strange, "va": "va" in network.kinds}
     if any(answers.values()):
         return [TASKS[task] for task, answered in answers.items() if answered]

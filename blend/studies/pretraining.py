@@ -111,7 +111,7 @@ def compare(config: Config, task: Task, name: str, folder: Path, seed: int) -> l
     labelled = start.find(LABELLED, config)
 
     data = corpus.read(config, task, Recipe(stride=STRIDE, dev_stride=STRIDE), seed)[0]
-    pictures, _ = corpus.list_pictures(config.corpus, corpus_checks.read(config, task)[0]["val"], task)
+    pictures, _ = corpus.list_pictures(config.corpus, corpus_checks.read(config, task)[0]["val"])
     val = pictures.take(np.arange(len(pictures)) % STRIDE == 0)
     probes = [(lambda x, model=model: average_quarters(model, x), network) for model in (before, after)]
     probes.append((start.build(labelled)[0], labelled.network))

@@ -118,7 +118,7 @@ def learn_ready_tensors(run: Run) -> float:
 
     device, batch, radius = optimiser.choose_device(run.recipe.device, "bench"), run.recipe.batch, run.recipe.sam
     body, width = start.build(run.start)
-    network = FineTunedNetwork(body, width, len(run.target.outputs), "multiclass", True).to(device)
+    network = FineTunedNetwork(body, width, len(run.target.parts[0].outputs)).to(device)
     network.set_training(frozen_norm=True, head_alone=False)
     adam = torch.optim.Adam(network.parameters(), lr=run.recipe.rate)
     values, rows = next(pictures.read_batches(run.train, np.arange(batch), batch, run.start.network, Unreadable()))

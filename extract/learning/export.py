@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.learning.losses import Target
+from extract.learning.losses import JointTarget, Target
 from extract.networks import checkpoints
 from extract.networks import facts as network_facts
 from extract.networks.registry import DEMO, Network
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 OPSET = 17
 
 
-def name_outputs(target: Target) -> tuple[str, str]:
-    """Of a network that has learnt: its embedding, and "va" or "logits"."""
-    return "embedding", "va" if target.labels == "regression" else "logits"
+def name_outputs(target: Target | JointTarget) -> tuple[str, ...]:
+    """Of a network that has learnt: its embedding, and "va" or "logits", or both."""
+    kinds = ["va" if part.labels == "regression" else "logits" for part in target.parts]
+    return "embedding", *dict.fromkeys(kinds)
 
 
 def export_module(
@@ -62,11 +63,13 @@ def describe(
     }
 
 
-def describe_section(name: str, network: Network, target: Target, path: str, sha256: str) -> dict[str, Any]:
+def describe_section(
+    name: str, network: Network, target: Target | JointTarget, path: str, sha256: str
+) -> dict[str, Any]:
     """The section [networks.<name>] of a config, as tables."""
     outputs = {key: key for key in name_outputs(target)}
-    classes = {"classes": list(target.outputs)} if target.labels != "regression" else {}
-    return describe_network(name, network, outputs | classes, path, sha256)
+    classes = [output for part in target.parts if part.labels != "regression" for output in part.outputs]
+    return describe_network(name, network, outputs | ({"classes": classes} if classes else {}), path, sha256)
 
 
 def describe_network(name: str, network: Network, outputs: dict[str, Any], path: str, sha256: str) -> dict[str, Any]:

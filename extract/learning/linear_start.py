@@ -27,9 +27,13 @@ ITERATIONS = 500
 def fit(
     embeddings: NDArray[np.float32], truth: NDArray[np.generic], target: Target, bounded: bool, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients [outputs, D] and intercepts [outputs] for embeddings [N, D] as they are, not standardised."""
+    """Coefficients [outputs, D] and intercepts [outputs] for embeddings [N, D] as they are, not standardised; 0 where
+    the pictures show no difference that could be learnt.
+    """
     from threadpoolctl import threadpool_limits
 
+    if not len(embeddings):
+        return np.zeros((len(target.outputs), embeddings.shape[1])), np.zeros(len(target.outputs))
     x = embeddings.astype(np.float64)
     mean, deviation = x.mean(0), x.std(0)
     scale = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, np.inf)  # constant columns get 0
@@ -54,8 +58,10 @@ def _fit_standardised(
     intercepts = np.zeros(len(target.outputs))
     if target.labels == "multiclass":
         classes = truth.astype(np.int64)
+        if len(there := np.unique(classes)) < 2:
+            return coefficients, intercepts
         fitted = _fit_logistic(x, classes, target.weights[classes], penalty)
-        if len(there := np.unique(classes)) == 2:  # scikit-learn keeps one row for two classes
+        if len(there) == 2:  # scikit-learn keeps one row for two classes
             fitted = np.vstack([-fitted[0] / 2, fitted[0] / 2]), np.array([-fitted[1][0] / 2, fitted[1][0] / 2])
         coefficients[there], intercepts[there] = fitted
         return coefficients, intercepts

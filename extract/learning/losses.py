@@ -1,15 +1,16 @@
-"""Losses of the three kinds of labels, and the scores that outputs stand for.
+"""Losses of the three kinds of labels, alone or together, and the scores that outputs stand for.
 
 multiclass: cross entropy against softened labels, each class's term weighted (as EmotiEffLib's robust_optimization.py
 does; torch's weighted cross entropy divides by the batch's weights, this does not). multilabel: binary cross entropy
-with a weight for a unit's absence and presence. regression: 1 - CCC (Lin 1989), mean of the outputs.
+with a weight for a unit's absence and presence. regression: 1 - CCC (Lin 1989), mean of the outputs. Of several targets
+the sum, each over the pictures of the batch that have its label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,63 @@ class Target:
     weights: NDArray[np.float32]
     """multiclass [C]; multilabel [2, units], of frames without and with the unit; regression: not looked at."""
 
+    @property
+    def parts(self) -> tuple[Target, ...]:
+        """Itself: see `JointTarget`."""
+        return (self,)
 
-def create_loss(target: Target, smoothing: float, device: str) -> Loss:
-    """The loss of outputs [n, C] and truth (classes [n], or [n, C]), a mean over the batch."""
+    @property
+    def loss_is_mean(self) -> bool:
+        """Whether the loss of a batch is a mean over its pictures."""
+        return self.labels != "regression"
+
+    def split(self, truth: Any) -> list[tuple[Any, Any]]:
+        """Of each part which pictures have its labels, and these: all."""
+        return [(slice(None), truth)]
+
+
+@dataclass(frozen=True)
+class JointTarget:
+    """Several targets of the same pictures, regression first. Outputs stand side by side, and so do labels, float
+    [n, columns]: NaN where a picture has none.
+    """
+
+    task: str
+    parts: tuple[Target, ...]
+
+    loss_is_mean: ClassVar[bool] = False
+
+    def split(self, truth: Any) -> list[tuple[Any, Any]]:
+        """Of each part which pictures [n] have its labels, and these; of arrays or tensors."""
+        results, at = [], 0
+        for part in self.parts:
+            columns = slice(at, at + (1 if part.labels == "multiclass" else len(part.outputs)))
+            labelled = (truth[:, columns] >= -1).all(1)  # NaN is not
+            own = truth[labelled][:, columns]
+            results.append((labelled, own[:, 0] if part.labels == "multiclass" else own))
+            at = columns.stop
+        return results
+
+
+def create_loss(target: Target | JointTarget, smoothing: float, device: str) -> Loss:
+    """The loss of outputs [n, C] and truth (classes [n], or [n, C]), a mean over the batch; of a joint target the sum
+    of its parts' losses, a part without a labelled picture none.
+    """
+    import torch
+
+    losses = [_create_loss(part, smoothing, device) for part in target.parts]
+    if len(losses) == 1:
+        return losses[0]
+    widths = [len(part.outputs) for part in target.parts]
+
+    def compute(outputs: Tensor, truth: Tensor) -> Tensor:
+        parts = zip(losses, outputs.split(widths, 1), target.split(truth), strict=True)
+        return torch.stack([loss(own[rows], labels) for loss, own, (rows, labels) in parts if len(labels)]).sum()
+
+    return compute
+
+
+def _create_loss(target: Target, smoothing: float, device: str) -> Loss:
     import torch
 
     weights = torch.from_numpy(np.array(target.weights, np.float32)).to(device)
@@ -70,6 +125,11 @@ def concordance_loss(outputs: Tensor, truth: Tensor) -> Tensor:
     covariance = ((truth - mean_t) * (outputs - mean_p)).mean(0)
     below = truth.var(0, unbiased=False) + outputs.var(0, unbiased=False) + (mean_t - mean_p) ** 2
     return (1 - 2 * covariance / (below + EPSILON)).mean()
+
+
+def split_outputs(target: Target | JointTarget, outputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The columns of each part of [n, C]."""
+    return np.split(outputs, np.cumsum([len(part.outputs) for part in target.parts])[:-1], axis=1)
 
 
 def compute_scores(labels: Labels, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

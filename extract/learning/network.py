@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from extract.learning.losses import Labels
 
 NUMBERED = re.compile(r"\.\d+\.")
 """In names of parameters that stand in a block."""
 
 
 class FineTunedNetwork(nn.Module):
-    """Pictures [N, 3, size, size] -> embedding [N, D] and outputs [N, C]: logits, or values."""
+    """Pictures [N, 3, size, size] -> embedding [N, D], values [N, V] and logits [N, C]; of these two what it has."""
 
-    def __init__(self, body: nn.Module, width: int, outputs: int, labels: Labels, bounded: bool) -> None:
+    def __init__(self, body: nn.Module, width: int, outputs: int, values: int = 0, bounded: bool = True) -> None:
         super().__init__()
         self.body, self.head = body, nn.Linear(width, outputs)
-        self.tanh = labels == "regression" and bounded
+        self.values, self.tanh = values, bool(values) and bounded
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embedding and outputs."""
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Embedding and outputs: the first `values` columns of the output layer, and the others."""
         embedding = self.body(pictures)
         outputs = self.head(embedding)
-        return embedding, outputs.tanh() if self.tanh else outputs
+        if not 0 < self.values < self.head.out_features:
+            return embedding, outputs.tanh() if self.tanh else outputs
+        values, logits = outputs[:, : self.values], outputs[:, self.values :]
+        return embedding, values.tanh() if self.tanh else values, logits
 
     def set_training(self, frozen_norm: bool, head_alone: bool) -> None:
         """Go into training mode; where BatchNorm is frozen, or the body does not learn, these stay as they are."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from extract.learning import checkpoint, linear_start, losses, optimiser, pictures, start
 from extract.learning.checkpoint import Position
-from extract.learning.losses import Target
+from extract.learning.losses import JointTarget, Target
 from extract.learning.network import FineTunedNetwork
 from extract.learning.pictures import LabelledPictures, Unreadable
 from extract.learning.recipe import Recipe
@@ -39,7 +39,7 @@ class Run:
 
     name: str
     start: Start
-    target: Target
+    target: Target | JointTarget
     recipe: Recipe
     train: LabelledPictures
     dev: LabelledPictures
@@ -89,11 +89,13 @@ class _Learner:
     def __init__(self, run: Run) -> None:
         self.run, self.device = run, optimiser.choose_device(run.recipe.device, "finetune")
         body, width = start.build(run.start)
-        target = run.target
-        self.network = FineTunedNetwork(body, width, len(target.outputs), target.labels, run.recipe.bounded)
+        values, logits = (
+            sum(len(part.outputs) for part in run.target.parts if (part.labels == "regression") is wanted)
+            for wanted in (True, False)
+        )
+        self.network = FineTunedNetwork(body, width, values + logits, values, run.recipe.bounded)
         self.network.to(self.device)
-        self.loss = losses.create_loss(target, run.recipe.smoothing, self.device)
-        self.loss_is_mean = target.labels != "regression"
+        self.loss = losses.create_loss(run.target, run.recipe.smoothing, self.device)
         follows_batch = not run.recipe.frozen_norm and bool(self.network.list_batch_norms())
         self.at_once = run.recipe.count_at_once(self.device, follows_batch)
         if run.recipe.micro_batch is not None and self.at_once > run.recipe.micro_batch:
@@ -159,7 +161,7 @@ class _Learner:
         try:
             here.loss_sum += optimiser.take_step(
                 lambda: optimiser.add_in_parts(
-                    lambda part: self._outputs(part)[1], self.loss, x, truth, self.at_once, self.loss_is_mean
+                    lambda part: self._outputs(part)[1], self.loss, x, truth, self.at_once, run.target.loss_is_mean
                 ),
                 self.optimiser,
                 run.recipe.sam,
@@ -173,10 +175,10 @@ class _Learner:
         here.learnt += 1
 
     def _outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embedding and outputs, float32."""
+        """Embedding and outputs side by side, float32."""
         with self._autocast():
-            embedding, outputs = self.network(x)
-        return embedding.float(), outputs.float()
+            embedding, *outputs = self.network(x)
+        return embedding.float(), torch.cat(outputs, 1).float()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         mixed = self.device == "cuda" and self.run.recipe.precision == "bf16"
@@ -203,24 +205,33 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Fit the output layer to frozen embeddings of some pictures; the dev slice chooses the penalty."""
-        run, bounded, best = self.run, self.run.recipe.bounded, -np.inf
+        """Fit the output layer to frozen embeddings of some pictures; the dev slice chooses each part's penalty."""
+        run, bounded = self.run, self.run.recipe.bounded
         most = run.recipe.start_pictures
         train_rows, dev_rows = (pictures.space_evenly(len(data), most) for data in (run.train, run.dev))
         with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, train_rows, True, bar)
             held, held_rows = self._predict(run.dev, dev_rows, True, bar)
-        for penalty in linear_start.PENALTIES:
-            coefficients, intercepts = linear_start.fit(embeddings, run.train.truth[seen], run.target, bounded, penalty)
-            outputs = (held @ coefficients.T + intercepts).astype(np.float32)
-            score = self._score(np.tanh(outputs) if self.network.tanh else outputs, held_rows)
-            if score > best:
-                best = score
-                linear_start.set_head(self.network, coefficients, intercepts)
+        outputs = np.zeros((len(held), self.network.head.out_features), np.float32)
+        columns = losses.split_outputs(run.target, outputs)
+        chosen = []
+        for part, own, (rows, truth) in zip(
+            run.target.parts, columns, run.target.split(run.train.truth[seen]), strict=True
+        ):
+            fits, scores = [], []
+            for penalty in linear_start.PENALTIES:
+                fits.append(linear_start.fit(embeddings[rows], truth, part, bounded, penalty))
+                linear = (held @ fits[-1][0].T + fits[-1][1]).astype(np.float32)
+                own[:] = np.tanh(linear) if part.labels == "regression" and bounded else linear
+                scores.append(self._score(outputs, held_rows))
+            chosen.append(fits[int(np.argmax(scores))])
+        linear_start.set_head(self.network, *(np.concatenate(parameters) for parameters in zip(*chosen, strict=True)))
 
     def _score(self, outputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
         """What the best epoch has most of, for outputs of these rows of the dev slice."""
-        scores = losses.compute_scores(self.run.target.labels, outputs)
+        target = self.run.target
+        parts = zip(target.parts, losses.split_outputs(target, outputs), strict=True)
+        scores = np.concatenate([losses.compute_scores(part.labels, own) for part, own in parts], axis=1)
         return float(self.run.score(self.run.dev.truth[rows], scores))
 
     def _keep_score(self) -> None:

@@ -8,6 +8,7 @@ row of the tasks it is annotated for, and of no other. Any selection of a video'
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def read(path: Path, task: Task) -> dict[str, annotation_files.Annotation]:
         annotated = np.zeros(len(dense), bool)
         dense[at], annotated[at] = values[rows], valid[rows]
         results[name] = annotation_files.Annotation(name, task.as_truth(dense), annotated, int(rows.min()) + 2)
+    return results
+
+
+def join(parts: Sequence[Mapping[str, annotation_files.Annotation]]) -> dict[str, annotation_files.Annotation]:
+    """The annotations that `read` gives of each of some tasks as those of all together (`tasks.JointTask`): a frame
+    counts as annotated that is so for any of them.
+    """
+    results = {}
+    for video, first in parts[0].items():
+        own = [annotations[video] for annotations in parts]
+        valid = np.stack([annotation.valid for annotation in own])
+        columns = [annotation.values.reshape(len(first.valid), -1).astype(np.float32) for annotation in own]
+        values = [np.where(there[:, None], given, np.nan) for there, given in zip(valid, columns, strict=True)]
+        results[video] = annotation_files.Annotation(video, np.concatenate(values, axis=1), valid.any(0), first.line)
     return results
 
 

@@ -70,6 +70,15 @@ class Task(ABC):
         return len(self.outputs)
 
     @property
+    def parts(self) -> tuple[Task, ...]:
+        """Itself: see `JointTask`."""
+        return (self,)
+
+    def split(self, truth: NDArray[np.generic]) -> list[tuple[Task, NDArray[np.bool_], NDArray[np.generic]]]:
+        """Of each part which rows [N] are annotated for it, and their truth: all."""
+        return [(self, np.ones(len(truth), bool), truth)]
+
+    @property
     @abstractmethod
     def legal_values(self) -> str:
         """What an official file may hold, in words."""
@@ -219,6 +228,37 @@ SUBTASKS: dict[str, Task] = {
     task.place: task for task in (replace(TASKS[name], within=MTL) for name in ("va", "expr", "au"))
 }
 """Its parts, each a task of its own with the annotations of `corpus.mtl`, in the order of its submission."""
+
+
+@dataclass(frozen=True)
+class JointTask:
+    """Several tasks that one network learns from the same pictures. Truth is float32 [N, columns of all], NaN where a
+    row is not annotated for a task.
+    """
+
+    name: str
+    parts: tuple[Task, ...]
+
+    @property
+    def place(self) -> str:
+        """What it is called on the command line."""
+        return self.name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Those of its parts."""
+        return tuple(output for part in self.parts for output in part.outputs)
+
+    def split(self, truth: NDArray[np.generic]) -> list[tuple[Task, NDArray[np.bool_], NDArray[np.generic]]]:
+        """Of each part which rows [N] are annotated for it, and their truth."""
+        columns = np.split(truth, np.cumsum([part.columns for part in self.parts])[:-1], axis=1)
+        annotated = [~np.isnan(own).any(1) for own in columns]
+        parts = zip(self.parts, annotated, columns, strict=True)
+        return [(part, rows, part.as_truth(own[rows])) for part, rows, own in parts]
+
+
+JOINT = {MTL: JointTask(MTL, tuple(SUBTASKS.values()))}
+"""What a network can learn that is no single task."""
 NAMES = (*SINGLE_TASKS, MTL)
 """What `--task` can be; a part of the multi-task challenge alone is "mtl/va", "mtl/expr" or "mtl/au"."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import JointTask, Task
 from heads.base.head import OnProgress, class_weights, unit_weights
 
 T = TypeVar("T")
@@ -32,12 +32,22 @@ def label_weights(truth: NDArray[np.generic], task: Task, balance: float) -> NDA
     return np.empty(0, np.float32)
 
 
-def selection_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float:
+def name_score(task: Task | JointTask) -> str:
+    """What `selection_score` is called."""
+    return " + ".join(SELECTION[part.labels].removeprefix("dev ") for part in task.parts)
+
+
+def selection_score(task: Task | JointTask, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float:
     """What the best epoch has most of, over all dev rows pooled; larger is better.
 
     expr: the official macro F1 of the argmax; va: the official mean CCC; au: mean average precision over the units that
-    occur, because AU thresholds are chosen later and F1 at 0.5 would prefer epochs that happen to fit 0.5.
+    occur, because AU thresholds are chosen later and F1 at 0.5 would prefer epochs that happen to fit 0.5. Of a joint
+    task the sum of its parts', each of the rows that are annotated for it.
     """
+    if isinstance(task, JointTask):
+        columns = np.split(scores, np.cumsum([len(part.outputs) for part in task.parts])[:-1], axis=1)
+        parts = zip(task.split(truth), columns, strict=True)
+        return sum(selection_score(part, labels, own[rows]) for (part, rows, labels), own in parts)
     if task.is_multiclass:
         return task.score(truth, scores.argmax(1))
     if task.is_regression:

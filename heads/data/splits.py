@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from extract.media.frames import SIDES, strip_side
 from heads.abaw.annotations import Annotation
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import JointTask, Task
 
 SHARE = 0.2
 DRAWS = 200
@@ -70,8 +70,17 @@ def _together(of: NDArray[np.int64], values: NDArray[np.generic]) -> NDArray[np.
     return sums
 
 
-def label_counts(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
-    """How often each video shows each label: [videos, K]; K = 12 units, 8 classes, or 5 bins of each dimension."""
+def label_counts(
+    truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task | JointTask
+) -> NDArray[np.float64]:
+    """How often each video shows each label: [videos, K]; K = 12 units, 8 classes, or 5 bins of each dimension, or all
+    of them.
+    """
+    counts = [_count_labels(own, video[rows], videos, part) for part, rows, own in task.split(truth)]
+    return np.concatenate(counts, axis=1)
+
+
+def _count_labels(truth: NDArray[np.generic], video: NDArray[np.int32], videos: int, task: Task) -> NDArray[np.float64]:
     shows = task.as_columns(truth)
     if task.is_regression:
         bins = len(BINS) + 1
@@ -158,7 +167,11 @@ def folds(
 
 
 def fold_numbers(
-    annotations: Mapping[str, Annotation], task: Task, count: int, seed: int, people: Mapping[str, str] | None = None
+    annotations: Mapping[str, Annotation],
+    task: Task | JointTask,
+    count: int,
+    seed: int,
+    people: Mapping[str, str] | None = None,
 ) -> list[list[str]]:
     """Annotated videos -> at most `count` folds of whole recordings and people, alike in size and labels (`folds`)."""
     names = sorted(annotations)

@@ -3,7 +3,8 @@
 va: valence and arousal straight from a network that has them ("VA only"). expr: the softmax of a network's own logits,
 put into the task's order by the names of its classes; Contempt stands as Other ("pre-trained logits"). lsd: the same,
 over the logits of its six classes. au: the sigmoid of a network's logits that are called as the units, which a network
-fine-tuned for au has. Of several networks the mean. With `other = "mlp"` an mlp decides what is Other and
+fine-tuned for au has. One fine-tuned for mtl has expressions and units: each task takes its own columns and knows
+nothing of the others. Of several networks the mean. With `other = "mlp"` an mlp decides what is Other and
 the softmax chooses among the other seven classes: the published rule, by which the networks' classes need no Other at
 all.
 """
@@ -77,10 +78,21 @@ class PretrainedSettings(HeadSettings):
 
 
 ABSENT = -1
+"""An expression that the task does not have."""
+FOREIGN = -2
+"""A column that is none of the task's kind: of expressions those that are action units."""
+UNIT = re.compile(r"au[ _]?0*(\d+)", re.IGNORECASE)
+"""An action unit, however its name is written: AU1, au01, AU 1."""
+
+
+def list_strange(names: Sequence[str]) -> list[str]:
+    """Names of logits that no expression goes by; those of action units are passed over where there are expressions."""
+    strange = [name for name in names if name.lower() not in MEANS]
+    return [name for name in strange if len(strange) == len(names) or not UNIT.fullmatch(name)]
 
 
 def match_outputs(block: Block, task: Task) -> list[int]:
-    """The task's output that each column of logits stands for, ABSENT for one that the task does not have.
+    """The task's output that each column of logits stands for, ABSENT or FOREIGN for one that the task does not have.
 
     Raises InputError for classes unknown or of other kind, where none is an output of the task, and where an action
     unit is missing.
@@ -105,21 +117,21 @@ def match_outputs(block: Block, task: Task) -> list[int]:
                 f"of {', '.join(task.outputs)}; leave the network out of this head's networks"
             )
         return columns
-    strange = [name for name in names if name.lower() not in MEANS]
-    if strange:
+    if strange := list_strange(names):
         raise InputError(
             f"network {block.network!r}: class {strange[0]!r} is no expression of the task; known are "
             f"{', '.join(MEANS)}; leave the network out of this head's networks"
         )
     outputs = {name: number for number, name in enumerate(task.outputs)}
-    return [outputs.get(MEANS[name.lower()], ABSENT) for name in names]
+    meant = [MEANS.get(name.lower()) for name in names]
+    return [FOREIGN if name is None else outputs.get(name, ABSENT) for name in meant]
 
 
 def _find_unit(name: str, task: Task) -> int:
-    """The number of an action unit, however its name is written: AU1, au01, AU 1; ABSENT for another one."""
-    digits = re.fullmatch(r"au[ _]?0*(\d+)", name.lower())
+    """The number of an action unit; FOREIGN for another name."""
+    digits = UNIT.fullmatch(name)
     unit = f"AU{digits[1]}" if digits else name
-    return task.outputs.index(unit) if unit in task.outputs else ABSENT
+    return task.outputs.index(unit) if unit in task.outputs else FOREIGN
 
 
 def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[str, tuple[str, ...]]:
@@ -135,7 +147,7 @@ def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[
         names = feature_file.class_names(store.path(work, network, store.videos(work, network)[0])) or ()
         if facts.is_multilabel:
             return {_find_unit(name, facts) for name in names} >= set(range(len(facts.outputs)))
-        return bool(names) and all(name.lower() in MEANS for name in names)
+        return bool(names) and not list_strange(names)
 
     return {
         network: kinds if understood(network) else tuple(kind for kind in kinds if kind != "logits")
@@ -173,9 +185,11 @@ class Pretrained(Head):
     def prepare(self, rows: Rows) -> None:
         """See which networks' logits are probabilities already: all that predicting without an mlp needs to know."""
         if not self.task.is_regression:
-            self.ready = {
-                block.network: _are_probabilities(_chunks(rows, block), self.task) for block in self._blocks(rows)
-            }
+            self.ready: dict[str, bool] = {}
+            for block in self._blocks(rows):
+                own = np.array(match_outputs(block, self.task)) != FOREIGN
+                chunks = (chunk[:, own] for chunk in _chunks(rows, block))
+                self.ready[block.network] = _are_probabilities(chunks, self.task)
 
     def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit."""
@@ -218,7 +232,7 @@ class Pretrained(Head):
         if self.task.is_regression:
             return values.astype(np.float64)
         outputs = np.array(match_outputs(block, self.task))
-        wanted = outputs != ABSENT
+        wanted = outputs >= 0
         if self.mlp is not None:  # among the seven
             wanted &= outputs != self.task.outputs.index(OTHER)
         values, outputs = values[:, wanted], outputs[wanted]

@@ -21,7 +21,7 @@ from extract.networks import facts as network_facts
 from extract.runtime import cli, errors, run_folder
 from extract.runtime.errors import InputError, did_you_mean
 from extract.runtime.run_folder import ROOT
-from heads.abaw.tasks import MTL, SINGLE_TASKS, SUBTASKS, Task, find
+from heads.abaw.tasks import JOINT, SINGLE_TASKS, SUBTASKS, JointTask, Task, find
 from heads.base import selection
 from heads.config import Config
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from extract.networks.facts import Fold
     from heads.finetune.corpus import TrainingPictures
 
-TASK_NAMES = (*SINGLE_TASKS, *SUBTASKS)
+TASK_NAMES = (*SINGLE_TASKS, *JOINT, *SUBTASKS)
 CODE = ("heads/base/selection.py", "extract/media/images.py", "extract/networks/checkpoints.py")
 """What else decides the network beside extract.learning."""
 
@@ -46,10 +46,10 @@ def main(
     that could not be read were mended since, or to `redo` it. Raises InputError for bad input; see `train.fine_tune`.
     """
     if task not in TASK_NAMES:
-        hint = f"; of {MTL} one part: {', '.join(SUBTASKS)}" if task == MTL else did_you_mean(task, TASK_NAMES)
-        raise InputError(f"--task {task}: no such task; there are {', '.join(TASK_NAMES)}{hint}")
+        known, hint = ", ".join(TASK_NAMES), did_you_mean(task, TASK_NAMES)
+        raise InputError(f"--task {task}: no such task; there are {known}{hint}")
     names.check(name, config, work, network)
-    facts = find(task)
+    facts = JOINT[task] if task in JOINT else find(task)
     config.refuse_template(facts.place.partition("/")[0])
     recipe = names.find_section(config, "finetune", config.finetune, name, Recipe())
     from extract.learning import start as starts
@@ -86,7 +86,7 @@ class Job:
     """What the whole network and those of its folds have in common."""
 
     name: str
-    task: Task
+    task: Task | JointTask
     network: str
     """What `--network` said."""
     start: Start
@@ -113,7 +113,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
     run = training.Run(
         name, job.start, data.target, recipe, data.train, data.dev, job.seed, folder, mark,
         lambda truth, scores: selection.selection_score(facts, truth, scores),
-        selection.SELECTION[facts.labels].removeprefix("dev "), title,
+        selection.name_score(facts), title,
     )  # fmt: skip
     learnt, position = training.fine_tune(run)
     described = export.describe(run, position, facts.place, job.network, data.videos, job.demo)
@@ -144,7 +144,7 @@ def _fingerprint(job: Job, data: TrainingPictures) -> str:
             "start": [job.start.sha256, network.size, network.colour, network.mean, network.std, network.arch],
             "recipe": job.recipe.model_dump(mode="json", exclude={"save_every"}),
             "pictures": [data.train.mark(), data.dev.mark()],
-            "weights": data.target.weights.tolist(),
+            "weights": [part.weights.tolist() for part in data.target.parts],
             "seed": job.seed,
             "code": [run_folder.code_hash("extract/learning"), *(run_folder.file_hash(ROOT / file) for file in CODE)],
             "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
@@ -160,13 +160,15 @@ python -m heads.finetune --task expr --network enet_b0_8_best_vgaf --name ft_exp
 
 python -m heads.finetune --task va --network demo_enet --name ft_va --folds 5     heads may learn from it, too
 
+python -m heads.finetune --task mtl --network demo_mt_enet --name ft_mtl      all three tasks, one network
+
 python -m heads.finetune --task au --network mae_demo --name ft_mae --set finetune.ft_mae.layer_decay=0.65
 
 python -m heads.finetune --task va --network mine.pt --name ft_va --set finetune.ft_va.layer_decay=0.65"""
 
 
 def command(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}.")],
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASK_NAMES)}; mtl: its three parts at once.")],
     network: Annotated[
         str,
         typer.Option(help="A known or pre-trained network, one of the config's networks, or a known one's checkpoint."),

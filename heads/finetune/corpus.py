@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.config import Corpus
-from extract.learning.losses import Target
+from extract.learning.losses import JointTarget, Target
 from extract.learning.pictures import LabelledPictures
 from extract.learning.recipe import Recipe
 from extract.media import picture_sets
 from extract.runtime.errors import InputError
 from heads import corpus_checks
+from heads.abaw import multitask
+from heads.abaw import read as labels
 from heads.abaw.annotations import Annotation
-from heads.abaw.tasks import Task
+from heads.abaw.tasks import JointTask, Task
 from heads.base import selection
 from heads.base.head import class_weights
 from heads.config import Config
@@ -28,14 +30,14 @@ class TrainingPictures:
 
     train: LabelledPictures
     dev: LabelledPictures
-    target: Target
+    target: Target | JointTarget
     videos: tuple[str, ...]
     """All annotated videos that it learns from, those of `dev` among them."""
     held_out: tuple[str, ...] = ()
     """Of a fold: the videos of the corpus that it stands for, none of which it learns from."""
 
 
-def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) -> list[TrainingPictures]:
+def read(config: Config, task: Task | JointTask, recipe: Recipe, seed: int, folds: int = 0) -> list[TrainingPictures]:
     """Annotated frames of train that have a picture: all of them, then those of each fold. Validation and test are
     checked against them, and not looked at.
 
@@ -47,12 +49,15 @@ def read(config: Config, task: Task, recipe: Recipe, seed: int, folds: int = 0) 
             f"{config.place('corpus.frames')}: corpus.frames is missing: a network learns from pictures; name the "
             f"folder of <video>/00001.jpg"
         )
-    annotations = corpus_checks.read(config, task)[0]["train"]
+    annotations = corpus_checks.read(config, task.parts[0])[0]["train"]
     folder = config.corpus.task(task.place).train
     assert folder is not None, "corpus_checks.read sees to it"
+    if len(task.parts) > 1:
+        others = (labels.read_folder(folder, part) for part in task.parts[1:])
+        annotations = multitask.join([annotations, *others])
     everybody = sorted(picture_sets.list_corpus(config.corpus))
     person_of = people.read(config.corpus, everybody)
-    pictures, videos = list_pictures(config.corpus, annotations, task)
+    pictures, videos = list_pictures(config.corpus, annotations)
     if not len(pictures):
         raise InputError(f"{folder}: no annotated frame has a picture in {', '.join(map(str, config.corpus.frames))}")
     whole = _divide(pictures, videos, splits.groups(videos, person_of), task, recipe, seed, str(folder))
@@ -79,7 +84,7 @@ def _divide(
     pictures: LabelledPictures,
     videos: list[str],
     of: NDArray[np.int64],
-    task: Task,
+    task: Task | JointTask,
     recipe: Recipe,
     seed: int,
     place: str,
@@ -99,7 +104,7 @@ def _divide(
     return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
 
 
-def list_pictures(corpus: Corpus, annotations: dict[str, Annotation], task: Task) -> tuple[LabelledPictures, list[str]]:
+def list_pictures(corpus: Corpus, annotations: dict[str, Annotation]) -> tuple[LabelledPictures, list[str]]:
     """The pictures of annotated frames, by video and frame, and the videos that have some."""
     folders = picture_sets.list_corpus(corpus)
     videos, video, names, truth = [], [], [], []
@@ -112,23 +117,28 @@ def list_pictures(corpus: Corpus, annotations: dict[str, Annotation], task: Task
             videos.append(name)
             names += [listed.names[i] for i in there]
             truth.append(annotation.values[at[there]])
-    labels = np.concatenate(truth) if truth else task.as_truth(np.empty((0, task.columns)))
     places = tuple(folders[name].folder for name in videos)
-    return LabelledPictures(places, np.array(video, np.int32), tuple(names), labels), videos
+    together = np.concatenate(truth) if truth else np.empty(0)
+    return LabelledPictures(places, np.array(video, np.int32), tuple(names), together), videos
 
 
-def _create_target(task: Task, train: LabelledPictures, recipe: Recipe, place: str) -> Target:
+def _create_target(task: Task | JointTask, train: LabelledPictures, recipe: Recipe, place: str) -> Target | JointTarget:
     """What is to be learnt, weighted by the training pictures: classes by the largest count over theirs, as published
-    (so the most frequent weighs 1); units as heads weigh them.
+    (so the most frequent weighs 1); units as heads weigh them. Beside other tasks the classes' weights have mean 1 over
+    the pictures, as the units' have: the losses are then of one size.
     """
-    weights: NDArray[np.float32] = selection.label_weights(train.truth, task, recipe.balance)
-    if task.is_multiclass:
-        counts = np.bincount(train.truth, minlength=len(task.outputs))
+    parts = []
+    for part, _, truth in task.split(train.truth):
+        weights: NDArray[np.float32] = selection.label_weights(truth, part, recipe.balance)
+        counts = np.bincount(truth, minlength=len(part.outputs)) if part.is_multiclass else np.array([len(truth)])
         if not counts.all():
-            name = task.outputs[int(np.argmin(counts))]
+            what = f"of class {part.outputs[int(np.argmin(counts))]!r}" if part.is_multiclass else f"for {part.name}"
             raise InputError(
-                f"{place}: no picture of class {name!r} among the {len(train):,} that are learnt from; expected some "
-                f"of each class: annotate more videos, or lower finetune stride ({recipe.stride})"
+                f"{place}: no picture {what} among the {len(train):,} that are learnt from; expected some of each "
+                f"{'class' if part.is_multiclass else 'task'}: annotate more videos, or lower finetune stride "
+                f"({recipe.stride})"
             )
-        weights = class_weights(counts, recipe.balance).astype(np.float32)
-    return Target(task.name, task.labels, task.outputs, weights)
+        if part.is_multiclass and len(task.parts) == 1:
+            weights = class_weights(counts, recipe.balance).astype(np.float32)
+        parts.append(Target(part.name, part.labels, part.outputs, weights))
+    return parts[0] if len(parts) == 1 else JointTarget(task.name, tuple(parts))

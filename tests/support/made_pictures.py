@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from heads.abaw.tasks import TASKS
+from heads.abaw.tasks import MTL_HEADER, TASKS
 
 CLASSES, SIDE = 8, 32
 COLOURS = np.random.default_rng(5).integers(40, 216, (CLASSES, 2, 3))
@@ -59,6 +59,23 @@ def write_corpus(folder: Path, train: int = 6, val: int = 1, frames: int = 24) -
         sections.append(f'[corpus.{task}]\ntrain = "{task}/train"\nval = "{task}/val"')
     (folder / "made.toml").write_text(CONFIG.format(tasks="\n".join(sections)))
     return folder / "made.toml"
+
+
+def write_multitask(folder: Path) -> None:
+    """Of a corpus that is there, the multi-task challenge's files: every third label of a task is missing, so some
+    pictures have one of a single task, and some have none. Its config gets their section.
+    """
+    for part in ("train", "val"):
+        lines, rng = [MTL_HEADER], np.random.default_rng(7)
+        for path in sorted((folder / "va" / part).iterdir()):
+            rows = [(folder / task / part / path.name).read_text().splitlines()[1:] for task in ("va", "expr", "au")]
+            for number, labels in enumerate(zip(*rows, strict=True), start=1):
+                missing = ("-5,-5", "-1", f"{labels[2][:-1]}-1")
+                told = [m if rng.random() < 1 / 3 else label for m, label in zip(missing, labels, strict=True)]
+                lines.append(f"{path.stem}/{number:05d}.png,{','.join(told)}")
+        (folder / f"mtl_{part}.txt").write_text("\n".join(lines) + "\n")
+    with open(folder / "made.toml", "a") as handle:
+        handle.write('[corpus.mtl]\ntrain = "mtl_train.txt"\nval = "mtl_val.txt"\n')
 
 
 def write_tiny_network(path: Path, arch: str = "test_efficientnet", seed: int = 0) -> None:

@@ -29,7 +29,7 @@ from extract.networks import facts as network_facts
 from extract.networks import weights
 from extract.networks.registry import AFFECTNET8
 from extract.runtime.errors import InputError
-from heads.abaw.tasks import EXPR, TASKS, VA
+from heads.abaw.tasks import AU, EXPR, TASKS, VA
 
 SHARED = Path(__file__).parents[4] / "shared"
 CLIPS, MODELS = SHARED / "data" / "videos", SHARED / "models"
@@ -116,8 +116,9 @@ def test_a_networks_numbers_are_its_own_softmax_by_class_and_its_valence_and_aro
         ({"classes": 7, "va": False}, ['logits = "logits"', f"classes = {json.dumps(FER)}"], ["expr"]),
         ({}, ['logits = "logits"', 'va = "va"'], ["va"]),
         ({"classes": 2}, ['logits = "logits"', 'va = "va"', 'classes = ["cat", "dog"]'], ["va"]),
+        ({"classes": 20}, ['logits = "logits"', 'va = "va"', f"classes = {json.dumps([*EXPR, *AU])}"], ["expr", "va"]),
     ],
-    ids=["both", "no va", "no classes", "other classes"],
+    ids=["both", "no va", "no classes", "other classes", "fine-tuned for mtl"],
 )
 def test_a_network_of_ones_own_predicts_what_it_has(crops, tmp_path, about, lines, tasks):
     small_network(tmp_path / "mine.onnx", **about)

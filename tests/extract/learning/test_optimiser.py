@@ -81,6 +81,25 @@ def test_the_gradient_in_parts_is_that_of_the_whole_batch(labels, size):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [3, 11])
+def test_the_gradient_in_parts_is_that_of_the_whole_batch_where_labels_are_missing(size):
+    """The first part of three has no class at all, the last no value."""
+    torch.manual_seed(size)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 4)).double()
+    x, truth = torch.randn(11, 6, dtype=torch.float64), torch.rand(11, 3, dtype=torch.float64)
+    truth[:, 2] = (truth[:, 2] > 0.5).double()
+    truth[:4, 2], truth[9:, :2] = torch.nan, torch.nan
+    parts = [losses.Target("t", kind, ("a", "b"), np.ones(2, np.float32)) for kind in ("regression", "multiclass")]
+    target = losses.JointTarget("t", tuple(parts))
+    loss = losses.create_loss(target, 0.1, "cpu")
+    whole = loss(network(x), truth)
+    wanted = torch.autograd.grad(whole, list(network.parameters()))
+    value = add_in_parts(network, loss, x, truth, size, target.loss_is_mean)
+    assert value == pytest.approx(whole.item(), rel=1e-9)
+    for parameter, gradient in zip(network.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
+
+
 def test_both_passes_of_a_loss_that_is_no_mean_drop_the_same():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(6, 40), torch.nn.Dropout(0.5), torch.nn.Linear(40, 2)).double()
@@ -106,7 +125,7 @@ def test_a_part_that_is_not_finite_is_named():
 
 def wrap(arch):
     body = checkpoints.import_timm().create_model(arch, num_classes=0)
-    return FineTunedNetwork(body, body.num_features, 8, "multiclass", True)
+    return FineTunedNetwork(body, body.num_features, 8)
 
 
 def test_layer_decays_factors_are_those_of_maes_fine_tuning():
@@ -131,7 +150,7 @@ def test_depths_of_convolutional_networks_rise_from_the_stem_to_the_output_layer
     assert depths["body.conv_stem.weight"] == 0 and depths["body.conv_head.weight"] == depths["head.weight"]
     assert depths["head.weight"] == max(depths.values()) and sorted(set(depths.values())) == [*range(7)]
     chain = Chain([torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.Flatten()], 5)
-    assert [*FineTunedNetwork(chain, 5, 8, "multiclass", True).compute_depths().values()] == [0, 0, 1, 1, 2, 2]
+    assert [*FineTunedNetwork(chain, 5, 8).compute_depths().values()] == [0, 0, 1, 1, 2, 2]
 
 
 def test_in_the_first_stage_the_output_layer_alone_learns_and_then_everything_does():

@@ -1,5 +1,6 @@
 """The loop on a corpus of some hundred small pictures: what it learns, keeps, exports, and how it survives."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -14,7 +15,7 @@ from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.learning import checkpoint, export, linear_start, optimiser, pictures, start, train
 from extract.learning.checkpoint import Position
-from extract.learning.losses import Target
+from extract.learning.losses import JointTarget, Target
 from extract.learning.network import FineTunedNetwork
 from extract.learning.pictures import LabelledPictures
 from extract.learning.recipe import Recipe
@@ -26,6 +27,9 @@ from extract.runtime.errors import InputError
 FRAMES, VIDEOS = 16, 7
 OUTPUTS = {"expr": made_pictures.CLASSES, "au": 12, "va": 2}
 LABELS = {"expr": "multiclass", "au": "multilabel", "va": "regression"}
+JOINT = ("va", "expr", "au")
+LACKS = {"va": (0, 3), "expr": (1, 3), "au": (2, 4)}
+"""Joint labels: a picture of this number modulo 6 has none of the task."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,12 @@ def corpus(tmp_path_factory):
 
 
 def pictures_of(corpus, videos, task="expr"):
+    if task == "mtl":
+        parts = [pictures_of(corpus, videos, part) for part in JOINT]
+        columns = [part.truth.reshape(len(part), -1).astype(np.float32) for part in parts]
+        for part, own in zip(JOINT, columns, strict=True):
+            own[np.isin(np.arange(len(own)) % 6, LACKS[part])] = np.nan
+        return dataclasses.replace(parts[0], truth=np.concatenate(columns, axis=1))
     classes = np.concatenate([(np.arange(FRAMES) + v) % 8 for v in videos])
     truth = {
         "expr": classes.astype(np.int8),
@@ -50,16 +60,37 @@ def pictures_of(corpus, videos, task="expr"):
 
 def score(truth, scores):
     """Larger is better for all tasks: what is missing to the truth."""
+    if truth.shape[1:] == (15,):
+        return sum(score(labels, scores[rows][:, own]) for _, own, rows, labels in by_hand("mtl", truth))
     columns = np.eye(scores.shape[1])[truth] if truth.ndim == 1 else truth
     return -float(np.abs(columns - scores).mean())
+
+
+def by_hand(task, truth):
+    """Of each part its name, its outputs, which rows have its labels, and these."""
+    if task != "mtl":
+        return [(task, slice(None), np.arange(len(truth)), truth)]
+    numbers = np.arange(len(truth))
+    rows = {part: numbers[[not np.isnan(t[at]) for t in truth]] for part, at in (("va", 0), ("expr", 2), ("au", 3))}
+    return [
+        ("va", slice(0, 2), rows["va"], truth[rows["va"], :2]),
+        ("expr", slice(2, 10), rows["expr"], truth[rows["expr"], 2].astype(int)),
+        ("au", slice(10, 22), rows["au"], truth[rows["au"], 3:]),
+    ]
+
+
+def make_target(task):
+    if task == "mtl":
+        return JointTarget(task, tuple(make_target(part) for part in JOINT))
+    outputs = tuple(f"{task}{i}" for i in range(OUTPUTS[task]))
+    weights = {"expr": np.ones(8), "au": np.ones((2, 12)), "va": np.empty(0)}[task].astype(np.float32)
+    return Target(task, LABELS[task], outputs, weights)
 
 
 def run_on(corpus, folder, task="expr", dev=(5, 6), network="tiny", **recipe):
     facts = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "arch": "test_efficientnet", "classes": [*"abcdefgh"]}
     config = Config(corpus={"name": "c"}, networks={"tiny": NetworkSettings(path=corpus / "tiny.pt", **facts)})
-    outputs = tuple(f"{task}{i}" for i in range(OUTPUTS[task]))
-    weights = {"expr": np.ones(8), "au": np.ones((2, 12)), "va": np.empty(0)}[task].astype(np.float32)
-    target = Target(task, LABELS[task], outputs, weights)
+    target = make_target(task)
     settings = Recipe(**{"epochs": 2, "batch": 20, "rate": 1e-3, "device": "cpu", "save_every": 2} | recipe)
     learnt_from = pictures_of(corpus, range(5), task)
     return train.Run(
@@ -74,7 +105,7 @@ def export_bytes(run, path):
     return path.read_bytes(), position
 
 
-@pytest.mark.parametrize("task", ["expr", pytest.param("au", marks=pytest.mark.slow), "va"])
+@pytest.mark.parametrize("task", ["expr", pytest.param("au", marks=pytest.mark.slow), "va", "mtl"])
 def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(corpus, tmp_path, task):
     run = run_on(corpus, tmp_path, task, head_epochs=1, epochs=1)
     network, position = train.fine_tune(run)
@@ -86,18 +117,20 @@ def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(co
     export.write_section(tmp_path / "ft.toml", section)
     config = Config.model_validate({"corpus": {"name": "c"}} | section)
     used = registry.find("ft", config)
-    kind = "va" if task == "va" else "logits"
+    kinds = {"va": ("va",), "mtl": ("va", "logits")}.get(task, ("logits",))
     engine = OpenVinoEngine(path, used, threads=1)
-    assert used.kinds == ("embedding", kind)
+    assert sorted(used.kinds) == sorted(("embedding", *kinds))
+    classes = [*make_target("expr").outputs, *make_target("au").outputs]
+    assert (used.classes or ()) == tuple(name for name in classes if task in ("mtl", name.rstrip("0123456789")))
     paths = [run.train.path(row) for row in range(0, 80, 4)]
     mean, std = np.array(used.mean), np.array(used.std)
     for file in paths:
         picture = images.read(file, 32, "rgb")
         x = torch.tensor(((picture / 255 - mean) / std).transpose(2, 0, 1)[None], dtype=torch.float32)
         with torch.inference_mode():
-            embedding, outputs = network(x)
+            results = [result[0].numpy() for result in network(x)]
         found = engine.run(picture)
-        for name, expected in (("embedding", embedding[0].numpy()), (kind, outputs[0].numpy())):
+        for name, expected in zip(("embedding", *kinds), results, strict=True):
             np.testing.assert_allclose(found[name], expected, atol=1e-4 * max(1, np.abs(expected).max()))
     OnnxRuntimeEngine(path, used, device="cpu")  # whose batches mix no pictures
 
@@ -108,7 +141,7 @@ def test_a_transformer_is_exported_too(tmp_path):
     config = Config(corpus={"name": "c"}, networks={"vit": NetworkSettings(path=tmp_path / "vit.pt", **facts)})
     begin = start.find("vit", config)
     body, width = start.build(begin)
-    network = FineTunedNetwork(body, width, 8, "multiclass", True).eval()
+    network = FineTunedNetwork(body, width, 8).eval()
     target = Target("expr", "multiclass", (*"abcdefgh",), np.ones(8, np.float32))
     export.export_module(network, 160, export.name_outputs(target), {}, tmp_path / "ft.onnx")
     section = export.describe_section("ft", begin.network, target, str(tmp_path / "ft.onnx"), "0" * 64)
@@ -121,7 +154,7 @@ def test_a_transformer_is_exported_too(tmp_path):
             np.testing.assert_allclose(found[name], expected[0].numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("task", OUTPUTS)
+@pytest.mark.parametrize("task", [*OUTPUTS, "mtl"])
 def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path, monkeypatch, task):
     from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -131,19 +164,20 @@ def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path
     learner.begin()
     outputs, seen = learner._predict(run.train, np.arange(len(run.train)))
     embeddings, _ = learner._predict(run.train, np.arange(len(run.train)), embed=True)
-    x, truth = embeddings.astype(np.float64), run.train.truth[seen]
-    x = (x - x.mean(0)) / x.std(0)
-    penalty = 1e-3 * len(x)
-    if task == "expr":
-        logits = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth).decision_function(x)
-        np.testing.assert_allclose(outputs, logits, atol=2e-2)
-        assert (outputs.argmax(1) == truth).mean() > 0.95
-    elif task == "au":
-        one = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth[:, 2])
-        np.testing.assert_allclose(outputs[:, 2], one.decision_function(x), atol=2e-2)
-    else:
-        values = Ridge(alpha=penalty).fit(x, np.arctanh(truth)).predict(x)
-        np.testing.assert_allclose(outputs, np.tanh(values), atol=1e-3)
+    for part, columns, rows, truth in by_hand(task, run.train.truth[seen]):
+        x, own = embeddings[rows].astype(np.float64), outputs[rows][:, columns]
+        x = (x - x.mean(0)) / x.std(0)
+        penalty = 1e-3 * len(x)
+        if part == "expr":
+            logits = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth).decision_function(x)
+            np.testing.assert_allclose(own, logits, atol=2e-2)
+            assert (own.argmax(1) == truth).mean() > 0.95
+        elif part == "au":
+            one = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, truth[:, 2])
+            np.testing.assert_allclose(own[:, 2], one.decision_function(x), atol=2e-2)
+        else:
+            values = Ridge(alpha=penalty).fit(x, np.arctanh(truth)).predict(x)
+            np.testing.assert_allclose(own, np.tanh(values), atol=1e-3)
 
 
 def test_held_out_videos_choose_the_penalty_of_the_start(corpus, tmp_path, monkeypatch):
@@ -155,6 +189,31 @@ def test_held_out_videos_choose_the_penalty_of_the_start(corpus, tmp_path, monke
         scores[penalties] = learner.position.scores[0]
     together = scores.pop((10.0, 1e-1, 1e-3))
     assert len(set(scores.values())) == 3 and together == pytest.approx(max(scores.values()), abs=1e-6)
+
+
+def test_each_task_has_the_penalty_that_is_best_for_it_and_starts_as_it_would_alone(corpus, tmp_path, monkeypatch):
+    """Where nothing lacks a label: three networks of one task each, and one of all."""
+    monkeypatch.setitem(LACKS, "va", ())
+    monkeypatch.setitem(LACKS, "expr", ())
+    monkeypatch.setitem(LACKS, "au", ())
+    plain, used = linear_start.fit, []
+    monkeypatch.setattr(linear_start, "fit", lambda *given: (used.append(given[-1]), plain(*given))[1])
+    outputs = {}
+    for task in (*JOINT, "mtl"):
+        learner = train._Learner(run_on(corpus, tmp_path / task, task))
+        learner.begin()
+        outputs[task], _ = learner._predict(learner.run.dev, np.arange(len(learner.run.dev)))
+    alone = np.concatenate([outputs[part] for part in JOINT], axis=1)
+    np.testing.assert_allclose(outputs["mtl"], alone, atol=1e-5)
+    assert len(used) == 2 * len(JOINT) * len(linear_start.PENALTIES)
+
+
+def test_where_a_task_has_no_label_among_the_pictures_of_the_start_it_begins_at_0():
+    x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    for labels, truth in (("regression", np.empty((0, 2))), ("multilabel", np.empty((0, 2))), ("multiclass", [1] * 6)):
+        target = Target("t", labels, ("a", "b"), np.ones((2, 2) if labels == "multilabel" else 2, np.float32))
+        coefficients, intercepts = linear_start.fit(x[: len(truth)], np.asarray(truth), target, True, 1e-3)
+        assert coefficients.shape == (2, 5) and not coefficients.any() and not intercepts.any()
 
 
 def test_of_few_classes_those_that_are_there_get_a_start():
@@ -183,8 +242,9 @@ class Killed(BaseException):
     """Stands for the end of a process, at a place that a test chooses."""
 
 
-def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch):
-    recipe = {"head_epochs": 1, "epochs": 2, "frozen_norm": False, "layer_decay": 0.7, "decay": 0.05}
+@pytest.mark.parametrize("task", ["expr", "mtl"])
+def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch, task):
+    recipe = {"task": task, "head_epochs": 1, "epochs": 2, "frozen_norm": False, "layer_decay": 0.7, "decay": 0.05}
     expected, position = export_bytes(run_on(corpus, tmp_path / "whole", **recipe), tmp_path / "whole.onnx")
     save, calls = checkpoint.save, itertools.count(1)
 

@@ -14,7 +14,7 @@ from heads import corpus_checks
 from heads.abaw import multitask as multitask_file
 from heads.abaw import read as labels
 from heads.abaw import tasks, test_list
-from heads.abaw.tasks import MTL, NAMES, SINGLE_TASKS, SUBTASKS, TASKS, find
+from heads.abaw.tasks import JOINT, MTL, NAMES, SINGLE_TASKS, SUBTASKS, TASKS, find
 from heads.config import Config
 from heads.data import table
 
@@ -75,6 +75,32 @@ def test_rows_are_used_for_exactly_the_parts_that_they_are_valid_for(tmp_path, n
         np.testing.assert_array_equal(found[key], expected[key])
     assert all(not annotation.values[~annotation.valid].any() for annotation in read.values())
     assert sum(int(annotation.valid.sum()) for annotation in read.values()) == len(expected)
+
+
+def test_all_three_together_keep_what_each_has_and_the_rest_is_missing(tmp_path):
+    """Line by line: fifteen numbers, NaN in the place of a task that is not annotated."""
+    path, lines = write(tmp_path / "a.txt", *random_lines(4)), random_lines(4)
+    joint = multitask_file.join([labels.read_folder(path, part) for part in SUBTASKS.values()])
+    seen = 0
+    for line in lines:
+        image, *cells = line.split(",")
+        numbers = [float(cell) for cell in cells]
+        expected = np.full(15, np.nan, np.float32)
+        for at, least in (((0, 1), -1), ((2,), 0), (range(3, 15), 0)):
+            if all(numbers[i] >= least for i in at):
+                expected[list(at)] = [numbers[i] for i in at]
+        annotation, row = joint[image.split("/")[0]], int(image.split("/")[1][:5]) - 1
+        assert annotation.valid[row] == (not np.isnan(expected).all())
+        seen += int(annotation.valid[row])
+        np.testing.assert_array_equal(annotation.values[row], expected)
+    assert seen == sum(int(annotation.valid.sum()) for annotation in joint.values()) < len(lines)
+    truth = np.concatenate([annotation.values for annotation in joint.values()])
+    for part, rows, own in JOINT[MTL].split(truth):
+        alone = [a for _, a in sorted(labels.read_folder(path, part).items())]
+        np.testing.assert_array_equal(rows, np.concatenate([a.valid for a in alone]))
+        wanted = np.concatenate([a.values[a.valid] for a in alone])
+        assert own.dtype == wanted.dtype
+        np.testing.assert_array_equal(own, wanted)
 
 
 @pytest.mark.parametrize("name", ["va", "expr", "au"])

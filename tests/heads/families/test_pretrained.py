@@ -129,6 +129,33 @@ def test_action_units_that_are_probabilities_already_stay_as_they_are():
     np.testing.assert_allclose(fitted(some, "au").predict(some), chances, atol=1e-7)
 
 
+@pytest.mark.parametrize("ready", [False, True], ids=["logits", "probabilities"])
+def test_of_a_network_of_expressions_and_units_each_task_takes_its_own_columns(ready: bool):
+    """In an order of neither: the softmax is of the eight alone, the units' sigmoids do not look at the expressions."""
+    shuffled = [(*EXPR, *UNITS)[i] for i in np.random.default_rng(6).permutation(20)]
+    block = logits(tuple(shuffled))
+    raw = {name: block.values[:, shuffled.index(name)].astype(np.float64) for name in shuffled}
+    chances = softmax(np.stack([raw[name] for name in EXPR], 1), axis=1)
+    units = np.stack([1 / (1 + np.exp(-raw[name])) for name in UNITS], 1)
+    if ready:
+        given = dict(zip((*EXPR, *UNITS), np.column_stack([chances, units]).T, strict=True))
+        values = np.stack([given[name] for name in shuffled], 1).astype(np.float32)
+        block = Block("table", "logits", values, block.names)
+    np.testing.assert_allclose(fitted(rows(block)).predict(rows(block)), chances, atol=1e-6)
+    np.testing.assert_allclose(fitted(rows(block), "au").predict(rows(block)), units, atol=1e-6)
+
+
+def test_units_that_are_probabilities_stay_so_beside_expressions_that_are_not_and_the_other_way_round():
+    block = logits((*EXPR, *UNITS))
+    chances = np.random.default_rng(8).random((N, 12)).astype(np.float32)
+    some = rows(Block("n", "logits", np.column_stack([block.values[:, :8], chances]), block.names))
+    np.testing.assert_allclose(fitted(some, "au").predict(some), chances, atol=1e-7)
+    np.testing.assert_allclose(fitted(some).predict(some), softmax(block.values[:, :8], 1), rtol=1e-5, atol=1e-7)
+    chances = softmax(block.values[:, :8], 1)
+    some = rows(Block("n", "logits", np.column_stack([chances, block.values[:, 8:]]), block.names))
+    np.testing.assert_allclose(fitted(some).predict(some), chances, atol=1e-6)
+
+
 def test_what_it_cannot_do_is_said():
     with pytest.raises(InputError, match="no logit is called 'AU1'; found happy, sad, expected all of AU1, AU2"):
         fitted(rows(logits(("happy", "sad"))), "au")
@@ -140,6 +167,10 @@ def test_what_it_cannot_do_is_said():
         fitted(rows(Block("net", "logits", np.ones((N, 3), np.float32))))
     with pytest.raises(InputError, match="class 'calm' is no expression"):
         fitted(rows(logits(("happy", "calm"))))
+    with pytest.raises(InputError, match="class 'calm' is no expression"):
+        fitted(rows(logits((*UNITS, "happy", "calm"))))
+    with pytest.raises(InputError, match="class 'AU1' is no expression"):
+        fitted(rows(logits(UNITS)))
     with pytest.raises(InputError, match="needs 'va' among its inputs"):
         fitted(rows(logits(AFFECTNET8)), "va")
 
@@ -169,17 +200,18 @@ def test_class_names_come_from_the_store_and_networks_without_them_are_passed_ov
     write(tmp_path, "table", {"columns": json.dumps({"logits": list(AFFECTNET7)})})
     write(tmp_path, "units", {"columns": json.dumps({"logits": [f"AU{i}" for i in range(7)]})})
     write(tmp_path, "facs", {"columns": json.dumps({"logits": [f"AU{i:02}" for i in range(30)]})})
+    write(tmp_path, "joint", {"outputs": json.dumps([False, "e", "l", "v", [*EXPR, *UNITS]])})
     path = store.path(tmp_path, "known", "v")
     assert feature_file.class_names(path) == AFFECTNET7
     assert feature_file.class_names(store.path(tmp_path, "unknown", "v")) == ()
     loaded = table.load(tmp_path, [Source("known", ("logits",))], ["v"])
     assert loaded.columns == [f"known.logits.{name}" for name in AFFECTNET7]
-    has = {network: ("logits",) for network in ("known", "unknown", "table", "units")}
+    has = {network: ("logits",) for network in ("known", "unknown", "table", "units", "joint")}
     assert pretrained.find_usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
     assert pretrained.find_usable(has, "va", tmp_path) == has
     units = pretrained.find_usable(dict.fromkeys((*has, "facs"), ("logits",)), "au", tmp_path)
-    assert units == dict.fromkeys(has, ()) | {"facs": ("logits",)}
+    assert units == dict.fromkeys(has, ()) | {"facs": ("logits",), "joint": ("logits",)}
     (tmp_path / "p.toml").write_text('family = "pretrained"\ninputs = ["logits"]')
     raw = {"features": {"networks": list(has)}, "heads": {"expr": {"use": [str(tmp_path / "p.toml")]}}}
     config = heads_config.Config.model_validate({"corpus": {"name": "x"}} | raw)
-    assert [spec.name for spec in heads_config.plan(config, "expr", tmp_path)] == ["p-known", "p-table"]
+    assert [spec.name for spec in heads_config.plan(config, "expr", tmp_path)] == ["p-known", "p-table", "p-joint"]

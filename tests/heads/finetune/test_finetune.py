@@ -254,7 +254,8 @@ def refusal(config, task="expr", network="tiny", name="ft", work=Path("nowhere")
 
 def test_bad_input_is_one_line_before_anything_is_written(made, tmp_path):
     assert "--task xpr: no such task" in refusal(load(made), task="xpr")
-    assert "of mtl one part: mtl/va" in refusal(load(made), task="mtl")
+    assert "there are au, expr, va, lsd, mtl, mtl/va, mtl/expr, mtl/au" in refusal(load(made), task="mtl/vaa")
+    assert "has no task 'mtl': add a section [corpus.mtl]" in refusal(load(made), task="mtl")
     assert "there is a network of that name" in refusal(load(made), name="demo_enet")
     assert "[networks.tiny] of the config is" in refusal(load(made), name="tiny", network="demo_enet")
     assert "no network 'tony'" in refusal(load(made), network="tony")

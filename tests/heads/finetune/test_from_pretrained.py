@@ -54,7 +54,7 @@ def test_the_body_is_the_encoder_and_rates_fall_over_its_blocks(made):
     torch.manual_seed(3)
     with torch.inference_mode():
         assert torch.equal(body(x), encoder.create(TINY).eval()(x))
-    network = FineTunedNetwork(body, width, 8, "multiclass", True)
+    network = FineTunedNetwork(body, width, 8)
     groups = create_optimiser(network, 1e-3, 0.05, 0.65, False).param_groups
     rate = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     found = {name: rate[id(p)] for name, p in network.named_parameters()}
