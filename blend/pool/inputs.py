@@ -302,7 +302,7 @@ def _check_faceless(sources: BlendInputs, items: Pool, where: Path) -> None:
 def hash_inputs(sources: BlendInputs) -> dict[str, Any]:
     """Of all files that the blend is made of."""
     test, heads = sources.paths.test, sources.heads
-    of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads}
+    of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads if test}
     out_of_fold, train = {head: _hash(sources.file(head, OOF)) for head in heads}, sources.paths.train
     may_look = None not in out_of_fold.values()  # at train's annotations
     return {

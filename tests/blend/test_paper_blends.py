@@ -23,6 +23,8 @@ KINDS = {
     "a weight from the grid, tuned thresholds": "au_emoti_mt",
     "a weight and k from the grid": "expr_emoti_mlp_logits_smooth",
     "fixed weights and k": "va_emoti_mt_smooth",
+    "a fine-tuned network among them": "expr_emoti_mlp_finetuned_smooth",
+    "a fine-tuned network, and an mlp that says Other": "expr_emoti_mlp_finetuned_logits",
     "everything": "au_emoti_mt_smooth",
 }
 
@@ -32,21 +34,22 @@ def load(path, *overrides):
 
 
 def heads_of(config, task):
-    """Names of the heads that the config trains: a file's name and a network's, as heads.config makes them."""
-    found = heads_config.list_heads(config, task)
-    assert all(settings.networks == "each" for _, settings in found)
-    return [f"{name}-{network}" for name, _ in found for network in config.features.networks]
+    """Names of the heads that the config trains, those with a weight first."""
+    found = heads_config.list_possible_heads(config, task)
+    given = getattr(config.blend, task).weights or found
+    return sorted(found, key=lambda name: name not in given)
 
 
 def test_every_row_of_the_readme_is_a_config_that_loads():
     text = (configs.CONFIGS.parent / "blend" / "README.md").read_text()
-    listed = re.findall(r"^\| (au|expr|va) \| (Table [135], [^|]*) \| [^|]* \| `(\w+)\.toml` \|$", text, re.MULTILINE)
+    pattern = r"^\| (au|expr|va) \| ((?:Table [135]|Public notebook), [^|]*) \| ([^|]*) \| `(\w+)\.toml` \|$"
+    listed = re.findall(pattern, text, re.MULTILINE)
     assert [name for *_, name in listed] == sorted({name for *_, name in listed}, key=[n for *_, n in listed].index)
-    assert {name for *_, name in listed} == {path.stem for path in FILES} and len(listed) == 17
-    for task, row, name in listed:
+    assert {name for *_, name in listed} == {path.stem for path in FILES} and len(listed) == 21
+    for task, row, published, name in listed:
         path = FOLDER / f"{name}.toml"
         assert path.read_text().startswith(f"# python -m blend.run --task {task} --config configs/paper/blends/{name}")
-        assert f"# {row}: " in path.read_text()
+        assert f"# {row}: {published.partition(' (')[0]}" in path.read_text()
         config = load(path)
         settings, heads = getattr(config.blend, task), heads_of(config, task)
         assert config.corpus.task(task) == load(configs.CONFIGS / "affwild2.toml").corpus.task(task)
@@ -62,12 +65,13 @@ def test_every_row_of_the_readme_is_a_config_that_loads():
 @pytest.mark.parametrize("name", KINDS.values(), ids=KINDS)
 def test_one_of_each_kind_runs(make_corpus, name):
     task = name.partition("_")[0]
-    corpus = make_corpus(task, heads=2)
+    names = heads_of(load(FOLDER / f"{name}.toml"), task)
+    corpus = make_corpus(task, heads=len(names))
+    corpus.heads = dict(zip(names, corpus.heads.values(), strict=True))
     paths = f"{{train={str(corpus.val)!r},val={str(corpus.val)!r},test={str(corpus.test)!r}}}"
     few = f"blend.{task}.draws=100", f"blend.{task}.folds=2", f"blend.{task}.select_folds=2"
     config = load(FOLDER / f"{name}.toml", 'corpus.frames="none"', f"corpus.{task}={paths}", *few)
-    settings, names = getattr(config.blend, task), heads_of(config, task)
-    corpus.heads = dict(zip(names, corpus.heads.values(), strict=False))
+    settings = getattr(config.blend, task)
     report = run.main(config, task, corpus.work)
     made = json.loads((corpus.work / "blend" / task / "params.json").read_text())
     assert report["select"] == "tuned" and report["submitted"] == report["searched"]
@@ -83,8 +87,8 @@ def test_one_of_each_kind_runs(make_corpus, name):
         assert (made["thresholds"] == [0.5] * 12) == (settings.thresholds == "fixed")
         if isinstance(settings.thresholds, list):
             assert made["thresholds"] == settings.thresholds
-        if settings.weights is not None and settings.thresholds != "exact":
-            assert report["expected"] == pytest.approx(report["submitted"], abs=1e-12), "nothing was chosen"
+    if settings.weights is not None and (settings.filter == "off" or settings.thresholds not in ("auto", "exact")):
+        assert report["expected"] == pytest.approx(report["submitted"], abs=1e-12), "nothing was chosen"
 
 
 def test_published_thresholds_can_be_written(make_pool):
