@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -245,25 +246,57 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(cor
     assert all(torch.isfinite(value).all() for value in learner.network.state_dict().values())
 
 
+def limit_room(monkeypatch, most):
+    """Stand for a GPU with room for so many pictures; returns a list to which go how many it was asked for while it
+    learnt, and how many refused batches something still held.
+    """
+    plain, refused, asked = train._Learner._outputs, [], []
+
+    def outputs(self, x):
+        if torch.is_grad_enabled():
+            asked.append((len(x), sum(reference() is not None for reference in refused)))
+        if len(x) > most:
+            refused.append(weakref.ref(x))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return plain(self, x)
+
+    monkeypatch.setattr(train._Learner, "_outputs", outputs)
+    return asked
+
+
 def test_a_gpu_without_room_says_how_many_pictures_would_fit(corpus, tmp_path, monkeypatch):
     run = run_on(corpus, tmp_path)
-    learner = train._Learner(run)
-    learner.begin()
-    plain = learner._outputs
-
-    def outputs(x):
-        if len(x) > 7:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return plain(x)
-
-    monkeypatch.setattr(learner, "_outputs", outputs)
-    learner.at_once = 20
-    said = "finetune.ft: the GPU has no room for 20 pictures at once; finetune.ft.micro_batch = 5 fits"
-    with pytest.raises(InputError, match=re.escape(said)):
-        learner._learn_batch(np.zeros((20, 3, 32, 32), np.float32), np.arange(20), 4)
+    train._Learner(run).begin()
+    asked = limit_room(monkeypatch, 7)
+    said = "finetune.ft: the GPU has no room for 16 pictures at once; finetune.ft.micro_batch = 4 fits"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        train.fine_tune(run)
+    steps = [(4, 0)] * (20 // 4 * 2 * 2)
+    assert asked == [(16, 0), (8, 0), *steps], "two whole steps of two passes, while nothing holds what failed"
     with pytest.raises(InputError, match="torch finds no CUDA device"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         optimiser.choose_device("cuda", "finetune")
+
+
+def test_a_gpu_without_room_for_norms_that_follow_the_batch_says_which_batch_would_fit(corpus, tmp_path, monkeypatch):
+    run = run_on(corpus, tmp_path, start="random", frozen_norm=False, head_epochs=1)
+    train._Learner(run).begin()
+    for most, said, last in ((7, "finetune.ft.batch = 5 fits", [5] * 4), (1, "not even 2 would fit", [5, 2])):
+        with monkeypatch.context() as patch:
+            asked = limit_room(patch, most)
+            with pytest.raises(InputError, match=f"no room for 20 pictures at once; {said}$"):
+                train.fine_tune(run)
+            assert asked == [(n, 0) for n in (20, 10, *last)]
+
+
+@pytest.mark.parametrize("begin", ["linear", "random"])
+def test_a_gpu_without_room_before_the_first_step_says_what_fits_and_that_does(corpus, tmp_path, monkeypatch, begin):
+    limit_room(monkeypatch, 7)
+    with pytest.raises(InputError, match=r"^finetune\.ft: the GPU has no room .*micro_batch = 4 fits$"):
+        train.fine_tune(run_on(corpus, tmp_path, start=begin, epochs=1))
+    limit_room(monkeypatch, 4)
+    _, position = train.fine_tune(run_on(corpus, tmp_path, start=begin, epochs=1, micro_batch=4))
+    assert position.seen == 80 and len(position.scores) == 2
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path):
