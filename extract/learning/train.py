@@ -162,8 +162,10 @@ class _Learner:
         try:
             here.loss_sum += self._take_step(torch.from_numpy(values), run.train.truth[chosen], self.at_once)
         except optimiser.NotFinite as error:
+            key, rate = ("head_rate", run.recipe.head_rate) if head_alone else ("rate", run.recipe.rate)
+            held = f"its best weights so far (of {f'epoch {here.best}' if here.best else 'the start'})"
             raise checkpoint.not_finite_error(
-                error, f"finetune.{run.name}", here, steps, run.recipe.rate, run.folder / CHECKPOINT
+                error, f"finetune.{run.name}.{key}", rate, here, steps, run.folder / BEST, held
             ) from None
         here.learnt += 1
 

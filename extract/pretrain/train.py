@@ -175,9 +175,8 @@ class _Learner:
         try:
             here.loss_sum += self._take_step(x, noise)
         except optimiser.NotFinite as error:
-            raise checkpoint.not_finite_error(
-                error, f"pretrain.{run.name}", here, steps, s.rate, run.folder / CHECKPOINT
-            ) from None
+            key, path = f"pretrain.{run.name}.rate", run.folder / CHECKPOINT
+            raise checkpoint.not_finite_error(error, key, s.rate, here, steps, path, "its last good weights") from None
         here.learnt += 1
 
     def _take_step(self, x: torch.Tensor, noise: torch.Tensor) -> float:

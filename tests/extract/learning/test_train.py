@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,21 +230,30 @@ def test_the_best_epoch_is_kept_the_start_among_them():
     assert Position("m", scores=[0.5, 0.4]).best == 0
 
 
-def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(corpus, tmp_path, monkeypatch):
-    run = run_on(corpus, tmp_path, save_every=1)
+@pytest.mark.parametrize(("head_epochs", "key"), [(0, "rate (0.001)"), (1, "head_rate (0.01)")])
+def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(
+    corpus, tmp_path, monkeypatch, head_epochs, key
+):
+    run = run_on(corpus, tmp_path, save_every=1, head_epochs=head_epochs, head_rate=0.01, start="random")
     learner, made = train._Learner(run), itertools.count(1)
     plain = learner.loss
     learner.loss = lambda outputs, truth: plain(outputs, truth) * (float("nan") if next(made) > 10 else 1)
-    monkeypatch.setattr(train, "_Learner", lambda _: learner)
     text = (
-        r"finetune\.ft: the loss is nan at step 3 of 4 in epoch 1, expected a finite number: lower finetune\.ft\.rate"
+        f"finetune.ft: the loss is nan at step 3 of 4 in epoch 1, expected a finite number: lower finetune.ft.{key}; "
+        f"with another rate the run begins anew and writes over its best weights so far (of the start): copy "
+        f"{tmp_path / train.BEST} to keep them"
     )
-    with pytest.raises(InputError, match=text):
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=f"^{re.escape(text)}$"):
+        patch.setattr(train, "_Learner", lambda _: learner)
         train.fine_tune(run)
     position = checkpoint.read_position(tmp_path / train.CHECKPOINT, "mark")
     assert position.step == 2
     checkpoint.load(tmp_path / train.CHECKPOINT, learner.network)
     assert all(torch.isfinite(value).all() for value in learner.network.state_dict().values())
+    assert checkpoint.read_position(tmp_path / train.BEST, "mark").epoch == 0
+    again = train._Learner(replace(run, mark="of another rate"))
+    again.begin()
+    assert again.position.seen == 0 and checkpoint.read_position(tmp_path / train.BEST, "mark") is None
 
 
 def limit_room(monkeypatch, most):

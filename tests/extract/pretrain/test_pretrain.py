@@ -199,8 +199,12 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(fac
 
     monkeypatch.setattr(learner, "_run_model", fail_later)
     monkeypatch.setattr(train, "_Learner", lambda _: learner)
-    text = r"pretrain\.m: the loss is nan at step 3 of 3 in epoch 1, expected a finite number: lower pretrain\.m\.rate"
-    with pytest.raises(InputError, match=text):
+    text = (
+        "pretrain.m: the loss is nan at step 3 of 3 in epoch 1, expected a finite number: lower pretrain.m.rate "
+        "(0.01); with another rate the run begins anew and writes over its last good weights: copy "
+        f"{tmp_path / train.CHECKPOINT} to keep them"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         train.pretrain(run)
     assert checkpoint.read_position(tmp_path / train.CHECKPOINT, "mark").step == 2
 
