@@ -70,12 +70,18 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(run.seed)
-    learner = _Learner(run)
+    learner, best = _Learner(run), run.folder / BEST
     with warnings.catch_warnings(), steps(f"finetune {run.title or run.name}", ("start", "learn")):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
         optimiser.explain_no_room(learner.learn, learner.no_room_error)
+    kept = checkpoint.read_position(best, run.mark)
+    if kept is None or kept.epoch != learner.position.best:
+        raise InputError(
+            f"{best}: changed while the run learnt, expected its weights of epoch {learner.position.best}; run the "
+            f"same command again: it begins anew"
+        )
     network = learner.network.cpu()
-    checkpoint.load(run.folder / BEST, network)
+    checkpoint.load(best, network)
     return network.eval(), learner.position
 
 
@@ -99,6 +105,8 @@ class _Learner:
                 f"false the network's BatchNorm follows the whole batch; leave one of them out"
             )
         self.position, self.unreadable = Position(run.mark), Unreadable()
+        self.kept: Position | None = None
+        """Of the best network's file, as a run that goes on has found it."""
         self.optimiser = self._create_optimiser(0)
 
     def learn(self) -> None:
@@ -112,10 +120,11 @@ class _Learner:
 
     def begin(self) -> None:
         """Go on from a checkpoint; without one, fit the output layer and write the first."""
-        path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
-        there = checkpoint.read_position(path, self.run.mark)
-        if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
+        path = self.run.folder / CHECKPOINT
+        there, kept = (checkpoint.read_position(self.run.folder / file, self.run.mark) for file in (CHECKPOINT, BEST))
+        if there is not None and kept is not None and kept.epoch in (there.best, there.epoch + 1):
             self.position, self.unreadable = there, Unreadable(there.unreadable, there.sizes)
+            self.kept = kept
             self.optimiser = self._create_optimiser(there.epoch)
             fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs
             checkpoint.load(path, self.network, None if fresh else self.optimiser)
@@ -234,10 +243,14 @@ class _Learner:
 
     def _keep_score(self) -> None:
         """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
+        here, kept = self.position, self.kept
+        if kept is not None and kept.epoch == here.epoch:  # killed right after: a GPU might score it otherwise now
+            here.scores.append(kept.scores[-1])
+            return
         outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
-        self.position.scores.append(self._score(outputs, seen))
-        if self.position.best == self.position.epoch:
-            checkpoint.save(self.run.folder / BEST, self.network, Position(self.run.mark, self.position.epoch))
+        here.scores.append(self._score(outputs, seen))
+        if here.best == here.epoch:
+            checkpoint.save(self.run.folder / BEST, self.network, Position(here.mark, here.epoch, scores=here.scores))
 
     def _create_optimiser(self, epoch: int) -> torch.optim.Optimizer:
         recipe = self.run.recipe

@@ -225,6 +225,33 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_gone_on_from(corpus
     assert again.position == learner.position and (tmp_path / train.BEST).is_file(), "begun anew"
 
 
+def test_a_score_that_stood_before_a_kill_is_that_of_the_weights_that_were_kept(corpus, tmp_path, monkeypatch):
+    """Scored once more, an epoch may be worse on a GPU, whose sums differ from time to time."""
+    rising, save = itertools.count(), checkpoint.save
+    run = replace(run_on(corpus, tmp_path, start="random"), score=lambda *_: float(next(rising)))
+
+    def save_and_die(path, network, position, *optimisers):
+        save(path, network, position, *optimisers)
+        if path.name == train.BEST and position.epoch == 1:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoint, "save", save_and_die)
+        train.fine_tune(run)
+    kept = (tmp_path / train.BEST).read_bytes()
+    _, position = train.fine_tune(replace(run, score=lambda *_: -1.0))
+    assert position.best == 1 and (tmp_path / train.BEST).read_bytes() == kept
+    assert position.scores == [0.0, 1.0, -1.0]
+
+
+def test_best_weights_of_another_epoch_are_not_taken_for_those_of_the_best(corpus, tmp_path):
+    run = replace(run_on(corpus, tmp_path, epochs=1, start="random"), score=lambda *_: 0.5)
+    network, _ = train.fine_tune(run)
+    checkpoint.save(tmp_path / train.BEST, network, Position("mark", 5, scores=[0.5]))
+    run = replace(run, score=lambda *_: 0.25)
+    assert train.fine_tune(run)[1].scores == [0.25, 0.25], "begun anew"
+
+
 def test_the_best_epoch_is_kept_the_start_among_them():
     assert Position("m", scores=[0.1, 0.4, 0.4, 0.3]).best == 1
     assert Position("m", scores=[0.5, 0.4]).best == 0
