@@ -89,19 +89,25 @@ def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(co
     config = Config.model_validate({"corpus": {"name": "c"}} | section)
     used = registry.find("ft", config)
     kind = "va" if task == "va" else "logits"
-    engine = OpenVinoEngine(path, used, threads=1)
     assert used.kinds == ("embedding", kind)
-    paths = [run.train.path(row) for row in range(0, 80, 4)]
-    mean, std = np.array(used.mean), np.array(used.std)
-    for file in paths:
+    assert_exported(run, network, path, used, 1e-4)
+    OnnxRuntimeEngine(path, used, device="cpu")  # whose batches mix no pictures
+
+
+def assert_exported(run, network, path, used, atol, device="cpu"):
+    """The ONNX file answers as the network does, on each of the corpus's 112 pictures."""
+    files = [data.path(row) for data in (run.train, run.dev) for row in range(len(data))]
+    engine, mean, std = OpenVinoEngine(path, used, threads=1), np.array(used.mean), np.array(used.std)
+    network = network.to(device)
+    for file in files:
         picture = images.read(file, 32, "rgb")
         x = torch.tensor(((picture / 255 - mean) / std).transpose(2, 0, 1)[None], dtype=torch.float32)
         with torch.inference_mode():
-            embedding, outputs = network(x)
+            embedding, outputs = (values[0].cpu().numpy() for values in network(x.to(device)))
         found = engine.run(picture)
-        for name, expected in (("embedding", embedding[0].numpy()), (kind, outputs[0].numpy())):
-            np.testing.assert_allclose(found[name], expected, atol=1e-4 * max(1, np.abs(expected).max()))
-    OnnxRuntimeEngine(path, used, device="cpu")  # whose batches mix no pictures
+        np.testing.assert_allclose(found[used.kinds[1]], outputs, rtol=0, atol=atol)
+        np.testing.assert_allclose(found["embedding"], embedding, rtol=0, atol=atol * max(1, np.abs(embedding).max()))
+    assert len(files) >= 100
 
 
 def test_a_transformer_is_exported_too(tmp_path):
@@ -397,3 +403,32 @@ def test_nothing_pickled_is_in_a_checkpoint(corpus, tmp_path):
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert [*header["__metadata__"]] == [checkpoint.KEY]
     assert {name.split(".")[0] for name in header if name[0] != "_"} == {"network", "random"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_on_a_cuda_device_it_learns_goes_on_when_killed_and_is_exported(corpus, tmp_path, monkeypatch):
+    """In bf16, where no run is another one's to the last bit; in float32 the export is what was learnt."""
+    recipe = {"device": "cuda", "precision": "bf16", "head_epochs": 1, "epochs": 2, "save_every": 1, "micro_batch": 16}
+    _, expected = train.fine_tune(run_on(corpus, tmp_path / "whole", **recipe))
+    run, save, calls = run_on(corpus, tmp_path / "killed", **recipe), checkpoint.save, itertools.count(1)
+
+    def save_and_die(*arguments):
+        save(*arguments)
+        if next(calls) == 9:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoint, "save", save_and_die)
+        train.fine_tune(run)
+    left = checkpoint.read_position(tmp_path / "killed" / train.CHECKPOINT, "mark")
+    assert 80 < left.seen < 240, "of the second epoch, in which all learns"
+    network, position = train.fine_tune(run)
+    assert position.seen == expected.seen == 240 and len(position.scores) == 4
+    np.testing.assert_allclose(position.losses, expected.losses, rtol=0.1)
+    np.testing.assert_allclose(position.scores, expected.scores, atol=0.05)
+    path = tmp_path / "ft.onnx"
+    export.export_module(network, 32, export.name_outputs(run.target), {}, path)
+    section = export.describe_section("ft", run.start.network, run.target, str(path), run_folder.file_hash(path))
+    used = registry.find("ft", Config.model_validate({"corpus": {"name": "c"}} | section))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert_exported(run, network, path, used, 1e-3, "cuda")
