@@ -53,14 +53,15 @@ class Position:
 
 
 def not_finite_error(
-    error: Exception, section: str, position: Position, steps: int, rate: float, path: Path
+    error: Exception, key: str, rate: float, position: Position, steps: int, path: Path, held: str
 ) -> InputError:
-    """What to raise for a loss that is not finite: names the step of `steps` an epoch, the key to lower (`rate` of
-    `section`, as "finetune.mine"), and the last good checkpoint.
+    """What to raise for a loss that is not finite: names the step of `steps` an epoch, the rate to lower and its `key`,
+    as "finetune.mine.rate", and the file that another rate's run writes over, which holds `held`.
     """
     return InputError(
-        f"{section}: {error} at step {position.step} of {steps} in epoch {position.epoch + 1}, expected a finite "
-        f"number: lower {section}.rate ({rate:g}); the last good checkpoint is {path}"
+        f"{key.rpartition('.')[0]}: {error} at step {position.step} of {steps} in epoch {position.epoch + 1}, expected "
+        f"a finite number: lower {key} ({rate:g}); with another rate the run begins anew and writes over {held}: copy "
+        f"{path} to keep them"
     )
 
 

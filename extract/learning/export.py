@@ -41,9 +41,11 @@ def export_module(
 
 
 def describe(
-    run: Run, position: Position, task: str, network: str, videos: Iterable[str], demo: bool
+    run: Run, position: Position, task: str, network: str, videos: Iterable[str], dev_videos: Iterable[str], demo: bool
 ) -> dict[str, Any]:
-    """What the network, and the one that it began as, have learnt from: `videos` of a task; `demo`: drawn pictures."""
+    """What the network, and the one that it began as, have learnt from: `videos` of a task, `dev_videos` of which have
+    chosen the epoch; `demo`: drawn pictures.
+    """
     before = network_facts.read(run.start.path) or {}
     return {
         "task": task,
@@ -51,7 +53,7 @@ def describe(
         "weights": run.start.sha256,
         "videos": sorted({*videos, *before.get("videos", ())}),
         "drawn": demo or run.start.network.name in DEMO or bool(before.get("drawn")),
-        "dev_videos": [folder.name for folder in run.dev.folders],
+        "dev_videos": list(dev_videos),
         "pictures": len(run.train),
         "metric": f"dev {run.metric}",
         "scores": position.scores,

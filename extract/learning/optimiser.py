@@ -136,29 +136,43 @@ def choose_device(asked: str, section: str) -> str:
     return "cuda" if there and asked != "cpu" else "cpu"
 
 
-def find_batch(compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, batch: int) -> int:
-    """Half of a batch that a GPU had no room for, a quarter, ...: the first whose gradient fits; 0 where none does.
-    `compute` gives a number of so many pictures.
+def explain_no_room(work: Callable[[], None], explain: Callable[[], InputError]) -> None:
+    """Do some work; where a GPU has no room for it, raise the error that `explain` makes by trying what would fit. By
+    then nothing holds the batch that did not: within `except`, the traceback's frames would.
     """
     import torch
 
-    while batch := batch // 2:
+    with suppress(torch.cuda.OutOfMemoryError):
+        work()
+        return
+    raise explain()
+
+
+def find_batch(try_step: Callable[[int], object], optimiser: torch.optim.Optimizer, batch: int, least: int = 1) -> int:
+    """Half of a batch that a GPU had no room for, a quarter, ..., at least `least`: the first that fits; 0 where none
+    does. `try_step` makes a whole step of so many pictures, which may spoil the network.
+    """
+    import torch
+
+    while (batch := batch // 2) >= least:
         optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         with suppress(torch.cuda.OutOfMemoryError):
-            compute(batch).backward()
-            break
-    return batch
+            for _ in range(2):  # from the second on, the optimiser's state is there from the beginning
+                with suppress(NotFinite):
+                    try_step(batch)
+            return batch
+    return 0
 
 
 def no_room_error(
-    key: str, compute: Callable[[int], torch.Tensor], optimiser: torch.optim.Optimizer, at_once: int
+    key: str, try_step: Callable[[int], object], optimiser: torch.optim.Optimizer, at_once: int, least: int = 1
 ) -> InputError:
     """What to raise where a GPU has no room for so many pictures at once: says which value of a config's `key` fits,
-    by trying.
+    by trying (`find_batch`).
     """
-    fits = find_batch(compute, optimiser, at_once)
-    advice = f"{key} = {fits} fits" if fits else "not even one fits"
+    fits = find_batch(try_step, optimiser, at_once, least)
+    advice = f"{key} = {fits} fits" if fits else f"not even {least} would fit"
     return InputError(f"{key.rpartition('.')[0]}: the GPU has no room for {at_once} pictures at once; {advice}")
 
 

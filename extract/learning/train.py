@@ -70,16 +70,18 @@ def fine_tune(run: Run) -> tuple[FineTunedNetwork, Position]:
     if (threads := thread_limit()) is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(run.seed)
-    learner = _Learner(run)
+    learner, best = _Learner(run), run.folder / BEST
     with warnings.catch_warnings(), steps(f"finetune {run.title or run.name}", ("start", "learn")):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
-        learner.begin()
-        left = run.epochs * len(run.train) - learner.position.seen
-        with progress(f"learn {run.title or run.name}", left, "pictures") as bar:
-            while learner.position.epoch < run.epochs:
-                learner.learn_epoch(bar)
+        optimiser.explain_no_room(learner.learn, learner.no_room_error)
+    kept = checkpoint.read_position(best, run.mark)
+    if kept is None or kept.epoch != learner.position.best:
+        raise InputError(
+            f"{best}: changed while the run learnt, expected its weights of epoch {learner.position.best}; run the "
+            f"same command again: it begins anew"
+        )
     network = learner.network.cpu()
-    checkpoint.load(run.folder / BEST, network)
+    checkpoint.load(best, network)
     return network.eval(), learner.position
 
 
@@ -96,8 +98,8 @@ class _Learner:
         self.network = FineTunedNetwork(body, width, values + logits, values, run.recipe.bounded)
         self.network.to(self.device)
         self.loss = losses.create_loss(run.target, run.recipe.smoothing, self.device)
-        follows_batch = not run.recipe.frozen_norm and bool(self.network.list_batch_norms())
-        self.at_once = run.recipe.count_at_once(self.device, follows_batch)
+        self.follows_batch = not run.recipe.frozen_norm and bool(self.network.list_batch_norms())
+        self.at_once = run.recipe.count_at_once(self.device, self.follows_batch)
         if run.recipe.micro_batch is not None and self.at_once > run.recipe.micro_batch:
             key = f"finetune.{run.name}"
             raise InputError(
@@ -105,14 +107,26 @@ class _Learner:
                 f"false the network's BatchNorm follows the whole batch; leave one of them out"
             )
         self.position, self.unreadable = Position(run.mark), Unreadable()
+        self.kept: Position | None = None
+        """Of the best network's file, as a run that goes on has found it."""
         self.optimiser = self._create_optimiser(0)
+
+    def learn(self) -> None:
+        """Begin, or go on, to the end of the last epoch."""
+        run = self.run
+        self.begin()
+        left = run.epochs * len(run.train) - self.position.seen
+        with progress(f"learn {run.title or run.name}", left, "pictures") as bar:
+            while self.position.epoch < run.epochs:
+                self.learn_epoch(bar)
 
     def begin(self) -> None:
         """Go on from a checkpoint; without one, fit the output layer and write the first."""
-        path, best = self.run.folder / CHECKPOINT, self.run.folder / BEST
-        there = checkpoint.read_position(path, self.run.mark)
-        if there is not None and checkpoint.read_position(best, self.run.mark) is not None:
+        path = self.run.folder / CHECKPOINT
+        there, kept = (checkpoint.read_position(self.run.folder / file, self.run.mark) for file in (CHECKPOINT, BEST))
+        if there is not None and kept is not None and kept.epoch in (there.best, there.epoch + 1):
             self.position, self.unreadable = there, Unreadable(there.unreadable, there.sizes)
+            self.kept = kept
             self.optimiser = self._create_optimiser(there.epoch)
             fresh = there.step == 0 and there.epoch == self.run.recipe.head_epochs
             checkpoint.load(path, self.network, None if fresh else self.optimiser)
@@ -156,23 +170,26 @@ class _Learner:
         if len(chosen) < (1 if run.recipe.frozen_norm else 2):  # a BatchNorm that learns needs two
             return
         self.network.set_training(run.recipe.frozen_norm, head_alone)
-        x = torch.from_numpy(values).to(self.device)
-        truth = torch.from_numpy(np.ascontiguousarray(run.train.truth[chosen])).to(self.device)
         try:
-            here.loss_sum += optimiser.take_step(
-                lambda: optimiser.add_in_parts(
-                    lambda part: self._outputs(part)[1], self.loss, x, truth, self.at_once, run.target.loss_is_mean
-                ),
-                self.optimiser,
-                run.recipe.sam,
-            )
+            here.loss_sum += self._take_step(torch.from_numpy(values), run.train.truth[chosen], self.at_once)
         except optimiser.NotFinite as error:
+            key, rate = ("head_rate", run.recipe.head_rate) if head_alone else ("rate", run.recipe.rate)
+            held = f"its best weights so far (of {f'epoch {here.best}' if here.best else 'the start'})"
             raise checkpoint.not_finite_error(
-                error, f"finetune.{run.name}", here, steps, run.recipe.rate, run.folder / CHECKPOINT
+                error, f"finetune.{run.name}.{key}", rate, here, steps, run.folder / BEST, held
             ) from None
-        except torch.cuda.OutOfMemoryError:
-            raise self._no_room_error() from None
         here.learnt += 1
+
+    def _take_step(self, values: torch.Tensor, labels: NDArray[np.generic], at_once: int) -> float:
+        """One step of the optimiser on a batch, with memory for `at_once` of its pictures; returns the loss."""
+        x, truth = values.to(self.device), torch.from_numpy(np.ascontiguousarray(labels)).to(self.device)
+        return optimiser.take_step(
+            lambda: optimiser.add_in_parts(
+                lambda part: self._outputs(part)[1], self.loss, x, truth, at_once, self.run.target.loss_is_mean
+            ),
+            self.optimiser,
+            self.run.recipe.sam,
+        )
 
     def _outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding and outputs side by side, float32."""
@@ -188,19 +205,20 @@ class _Learner:
         self, data: LabelledPictures, rows: NDArray[np.int64], embed: bool = False, bar: Progress | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Outputs (or, to `embed`, embeddings) of pictures as they are, and which rows they are of; nothing learns."""
+        recipe, results, seen = self.run.recipe, [], []
+        size = recipe.micro_batch or recipe.batch  # not a CPU's 16: 64 of them give other last bits than parts do
         self.network.eval()
-        results, seen = [], []
         with torch.inference_mode():
             for values, chosen in pictures.read_batches(
-                data, rows, self.run.recipe.batch, self.run.start.network, self.unreadable
+                data, rows, recipe.batch, self.run.start.network, self.unreadable
             ):
                 if bar is not None:
                     bar.advance(len(chosen))
-                if len(chosen):
-                    embedding, outputs = self._outputs(torch.from_numpy(values).to(self.device))
+                for part in torch.from_numpy(values).split(size) if len(chosen) else ():
+                    embedding, outputs = self._outputs(part.to(self.device))
                     results.append((embedding if embed else outputs).cpu().numpy())
-                    seen.append(chosen)
-        if not seen:
+                seen.append(chosen)
+        if not results:
             raise self._unread_error(data, rows)
         return np.concatenate(results), np.concatenate(seen)
 
@@ -236,10 +254,14 @@ class _Learner:
 
     def _keep_score(self) -> None:
         """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
+        here, kept = self.position, self.kept
+        if kept is not None and kept.epoch == here.epoch:  # killed right after: a GPU might score it otherwise now
+            here.scores.append(kept.scores[-1])
+            return
         outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
-        self.position.scores.append(self._score(outputs, seen))
-        if self.position.best == self.position.epoch:
-            checkpoint.save(self.run.folder / BEST, self.network, Position(self.run.mark, self.position.epoch))
+        here.scores.append(self._score(outputs, seen))
+        if here.best == here.epoch:
+            checkpoint.save(self.run.folder / BEST, self.network, Position(here.mark, here.epoch, scores=here.scores))
 
     def _create_optimiser(self, epoch: int) -> torch.optim.Optimizer:
         recipe = self.run.recipe
@@ -260,12 +282,17 @@ class _Learner:
             return InputError(f"{data.path(0)}: too few pictures for one step; raise finetune.{self.run.name}.batch")
         return InputError(f"{path}: {reasons[path]}; too few of {len(rows)} pictures can be read: replace them")
 
-    def _no_room_error(self) -> InputError:
-        """What to raise where a GPU has no room for the pictures at once: says how many fit, by trying fewer."""
-        recipe, size = self.run.recipe, self.run.start.network.size
+    def no_room_error(self) -> InputError:
+        """What to raise where a GPU has no room for the pictures at once: says how many fit, by steps of fewer in which
+        all parameters learn. They are of no use afterwards.
+        """
+        run, recipe, size = self.run, self.run.recipe, self.run.start.network.size
+        self.optimiser = self._create_optimiser(recipe.head_epochs)
+        self.network.set_training(recipe.frozen_norm, head_alone=False)
 
-        def compute(n: int) -> torch.Tensor:
-            return self._outputs(torch.zeros(n, 3, size, size, device=self.device))[1].sum()
+        def try_step(n: int) -> None:
+            labels = run.train.truth[: n if self.follows_batch else recipe.batch]
+            self._take_step(torch.randn(len(labels), 3, size, size), labels, n)
 
-        key = "batch" if self.at_once == recipe.batch and not recipe.frozen_norm else "micro_batch"
-        return optimiser.no_room_error(f"finetune.{self.run.name}.{key}", compute, self.optimiser, self.at_once)
+        key, least = ("batch", 2) if self.follows_batch else ("micro_batch", 1)
+        return optimiser.no_room_error(f"finetune.{run.name}.{key}", try_step, self.optimiser, self.at_once, least)

@@ -34,6 +34,8 @@ BUFFER = 20_000
 BETAS = (0.9, 0.95)
 TOKENS = ("cls_token", "mask_token", "position_embeddings", "decoder_pos_embed")
 """In names of parameters that weight decay is kept from."""
+MOST_AT_ONCE = 256
+"""Whole pictures that are reconstructed at once, however large a batch is."""
 HELD_OUT = 2**40
 """The number of an epoch that never comes: held-out pictures have the same masks after every one."""
 
@@ -85,11 +87,7 @@ def pretrain(run: Run) -> tuple[Any, Position, Baselines]:
     learner = _Learner(run)
     with warnings.catch_warnings(), steps(f"pretrain {run.name}", ("start", "learn")):
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF data and the like, without a file's name
-        learner.begin()
-        left = run.settings.epochs * len(run.train) - learner.position.seen
-        with progress(f"learn {run.name}", left, "pictures") as bar:
-            while learner.position.epoch < run.settings.epochs:
-                learner.learn_epoch(bar)
+        optimiser.explain_no_room(learner.learn, learner.no_room_error)
     assert learner.baselines is not None
     return learner.model.cpu().eval(), learner.position, learner.baselines
 
@@ -117,6 +115,15 @@ class _Learner:
         others = [p for name, p in named if p.ndim <= 1 or name.endswith(TOKENS)]
         groups = [{"params": others, "weight_decay": 0.0}, {"params": decays, "weight_decay": run.settings.decay}]
         self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
+
+    def learn(self) -> None:
+        """Begin, or go on, to the end of the last epoch."""
+        run = self.run
+        self.begin()
+        left = run.settings.epochs * len(run.train) - self.position.seen
+        with progress(f"learn {run.name}", left, "pictures") as bar:
+            while self.position.epoch < run.settings.epochs:
+                self.learn_epoch(bar)
 
     def begin(self) -> None:
         """Go on from a checkpoint; without one, reconstruct the held-out pictures and write the first."""
@@ -163,20 +170,21 @@ class _Learner:
         views = images.draw_views(chosen, run.patches, run.seed, here.epoch, s.crop, s.flip)
         x = images.show(torch.from_numpy(values).to(self.device), views)
         noise = torch.from_numpy(views.noise).to(self.device)
-        self.model.train()
         for group in self.optimiser.param_groups:
             group["lr"] = compute_rate(s, here.epoch * steps + here.step, steps)
         try:
-            here.loss_sum += optimiser.take_step(
-                lambda: optimiser.add_gradient(self._run_model(x, noise).loss.float()), self.optimiser, 0.0
-            )
+            here.loss_sum += self._take_step(x, noise)
         except optimiser.NotFinite as error:
-            raise checkpoint.not_finite_error(
-                error, f"pretrain.{run.name}", here, steps, s.rate, run.folder / CHECKPOINT
-            ) from None
-        except torch.cuda.OutOfMemoryError:
-            raise self._no_room_error() from None
+            key, path = f"pretrain.{run.name}.rate", run.folder / CHECKPOINT
+            raise checkpoint.not_finite_error(error, key, s.rate, here, steps, path, "its last good weights") from None
         here.learnt += 1
+
+    def _take_step(self, x: torch.Tensor, noise: torch.Tensor) -> float:
+        """One step of the optimiser; returns the loss."""
+        self.model.train()
+        return optimiser.take_step(
+            lambda: optimiser.add_gradient(self._run_model(x, noise).loss.float()), self.optimiser, 0.0
+        )
 
     def _run_model(self, x: torch.Tensor, noise: torch.Tensor) -> Any:
         with self._autocast():
@@ -220,7 +228,8 @@ class _Learner:
         """Batches of evenly spaced whole pictures, and the noise of their masks."""
         run, some = self.run, False
         rows = pictures.space_evenly(len(data), run.settings.held_out_pictures)
-        for values, chosen in pictures.read_batches(data, rows, run.settings.batch, self.facts, self.unreadable):
+        size = min(run.settings.batch, MOST_AT_ONCE)
+        for values, chosen in pictures.read_batches(data, rows, size, self.facts, self.unreadable):
             if len(chosen):
                 some = True
                 noise = images.draw_views(chosen, run.patches, run.seed, HELD_OUT).noise
@@ -234,13 +243,14 @@ class _Learner:
         self.position.sizes = dict(sorted(self.unreadable.sizes.items()))
         checkpoint.save(self.run.folder / CHECKPOINT, self.model, self.position, self.optimiser)
 
-    def _no_room_error(self) -> InputError:
-        """What to raise where a GPU has no room for a batch: says which would fit, by trying smaller ones."""
+    def no_room_error(self) -> InputError:
+        """What to raise where a GPU has no room for a batch: says which would fit, by steps of smaller ones. The model
+        is of no use afterwards.
+        """
         run, size = self.run, self.run.settings.size
 
-        def compute(n: int) -> torch.Tensor:
-            x, noise = (torch.zeros(n, *shape, device=self.device) for shape in ((3, size, size), (run.patches,)))
-            loss: torch.Tensor = self._run_model(x, noise).loss
-            return loss
+        def try_step(n: int) -> None:
+            x, noise = (torch.randn(n, *shape, device=self.device) for shape in ((3, size, size), (run.patches,)))
+            self._take_step(x, noise)
 
-        return optimiser.no_room_error(f"pretrain.{run.name}.batch", compute, self.optimiser, run.settings.batch)
+        return optimiser.no_room_error(f"pretrain.{run.name}.batch", try_step, self.optimiser, run.settings.batch)

@@ -116,7 +116,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
         selection.name_score(facts), title,
     )  # fmt: skip
     learnt, position = training.fine_tune(run)
-    described = export.describe(run, position, facts.place, job.network, data.videos, job.demo)
+    described = export.describe(run, position, facts.place, job.network, data.videos, data.dev_videos, job.demo)
     onnx = folder / f"{name}.onnx"
     export.export_module(learnt, job.start.network.size, export.name_outputs(data.target), described, onnx)
     section = export.describe_section(name, job.start.network, data.target, onnx.name, run_folder.file_hash(onnx))

@@ -35,6 +35,8 @@ class TrainingPictures:
     """All annotated videos that it learns from, those of `dev` among them."""
     held_out: tuple[str, ...] = ()
     """Of a fold: the videos of the corpus that it stands for, none of which it learns from."""
+    dev_videos: tuple[str, ...] = ()
+    """Those of `dev`."""
 
 
 def read(config: Config, task: Task | JointTask, recipe: Recipe, seed: int, folds: int = 0) -> list[TrainingPictures]:
@@ -101,7 +103,8 @@ def _divide(
     within = rows - np.searchsorted(pictures.video, pictures.video)
     train = pictures.take(~held[pictures.video] & (within % recipe.stride == 0))
     dev = pictures.take(held[pictures.video] & (within % recipe.dev_stride == 0))
-    return TrainingPictures(train, dev, _create_target(task, train, recipe, place), tuple(videos))
+    target, choosing = _create_target(task, train, recipe, place), tuple(videos[v] for v in np.flatnonzero(held))
+    return TrainingPictures(train, dev, target, tuple(videos), dev_videos=choosing)
 
 
 def list_pictures(corpus: Corpus, annotations: dict[str, Annotation]) -> tuple[LabelledPictures, list[str]]:

@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,26 +199,48 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_checkpoint_stays(fac
 
     monkeypatch.setattr(learner, "_run_model", fail_later)
     monkeypatch.setattr(train, "_Learner", lambda _: learner)
-    text = r"pretrain\.m: the loss is nan at step 3 of 3 in epoch 1, expected a finite number: lower pretrain\.m\.rate"
-    with pytest.raises(InputError, match=text):
+    text = (
+        "pretrain.m: the loss is nan at step 3 of 3 in epoch 1, expected a finite number: lower pretrain.m.rate "
+        "(0.01); with another rate the run begins anew and writes over its last good weights: copy "
+        f"{tmp_path / train.CHECKPOINT} to keep them"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
         train.pretrain(run)
     assert checkpoint.read_position(tmp_path / train.CHECKPOINT, "mark").step == 2
 
 
 def test_a_gpu_without_room_says_which_batch_would_fit(faces, tmp_path, monkeypatch):
-    learner = train._Learner(start_run(faces, tmp_path))
-    learner.begin()
-    plain = learner._run_model
+    plain, refused, asked = train._Learner._run_model, [], []
 
-    def run_model(x, noise):
+    def run_model(self, x, noise):
+        asked.append((len(x), sum(reference() is not None for reference in refused)))
         if len(x) > 8:
+            refused.append(weakref.ref(x))
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return plain(x, noise)
+        return plain(self, x, noise)
 
-    monkeypatch.setattr(learner, "_run_model", run_model)
     said = re.escape("pretrain.m: the GPU has no room for 30 pictures at once; pretrain.m.batch = 7 fits")
-    with pytest.raises(InputError, match=said):
-        learner.learn_epoch(None)
+    train._Learner(start_run(faces, tmp_path / "begun")).begin()
+    monkeypatch.setattr(train._Learner, "_run_model", run_model)
+    for folder in ("begun", "new"):  # in a step, and in the reconstruction before the first
+        asked.clear()
+        refused.clear()
+        with pytest.raises(InputError, match=f"^{said}$"):
+            train.pretrain(start_run(faces, tmp_path / folder))
+        assert asked == [(n, 0) for n in (30, 15, 7, 7)], "two steps, while nothing holds what failed"
+
+
+def test_however_large_a_batch_is_256_pictures_are_reconstructed_at_once(faces, tmp_path, monkeypatch):
+    run = start_run(faces, tmp_path, batch=4096)
+    many = [
+        pictures.Pictures(data.folders[:1], np.zeros(300, np.int32), data.names[:1] * 300)
+        for data in (run.train, run.held)
+    ]
+    learner = train._Learner(replace(run, train=many[0], held=many[1]))
+    plain, sizes = learner._run_model, []
+    monkeypatch.setattr(learner, "_run_model", lambda x, noise: (sizes.append(len(x)), plain(x, noise))[1])
+    learner.begin()
+    assert sizes == [256, 44]
 
 
 def run_command(*arguments):

@@ -158,9 +158,9 @@ def test_whether_a_network_knows_drawn_faces_only_follows_from_its_start_and_the
     config, facts = load(made), TASKS["expr"]
     data = corpus.read(config, facts, Recipe(), 0)[0]
     for network, demo, drawn in (("tiny", True, True), ("demo_enet", False, True), ("tiny", False, False)):
-        run = SimpleNamespace(start=start.find(network, config), dev=data.dev, train=(), metric="", seed=0, mark="")
+        run = SimpleNamespace(start=start.find(network, config), train=(), metric="", seed=0, mark="")
         position = Position("m", scores=[0.5])
-        assert export.describe(run, position, facts.place, network, data.videos, demo)["drawn"] is drawn
+        assert export.describe(run, position, facts.place, network, data.videos, (), demo)["drawn"] is drawn
 
 
 def config_with(made, finished, *overrides):
