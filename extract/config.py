@@ -153,8 +153,6 @@ class Features(Strict):
     """auto: ONNX Runtime where it can use an NVIDIA GPU, else OpenVINO on the CPU; fp32 features of both may be mixed:
     equal to 1e-4. "torch" is the former name of the engine for GPUs, and means onnxruntime."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    mirror: bool = False
-    """Means over each picture and its mirror image: twice the time, more exact for one picture alone."""
     weights: Path | None = None
     """A folder that is looked into for the known networks' files before the cache and the download."""
 

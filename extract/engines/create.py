@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from extract.engines import onnx_session, onnxruntime_engine
-from extract.engines.graph import Engine, MirrorMean
+from extract.engines.graph import Engine
 from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError, warn
@@ -24,12 +24,12 @@ class EngineCache:
     def __init__(self) -> None:
         self._engines: dict[tuple[object, ...], Engine] = {}
 
-    def create(self, kind: str, path: Path, network: Network, precision: str, mirror: bool = False) -> Engine:
+    def create(self, kind: str, path: Path, network: Network, precision: str) -> Engine:
         """As `create`, which is asked once for each file (as it is now), network and setting."""
         now = path.stat()
-        key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision, mirror)
+        key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision)
         if key not in self._engines:
-            self._engines[key] = create(kind, path, network, precision, mirror)
+            self._engines[key] = create(kind, path, network, precision)
         return self._engines[key]
 
     def clear(self) -> None:
@@ -37,10 +37,9 @@ class EngineCache:
         self._engines.clear()
 
 
-def create(kind: str, path: Path, network: Network, precision: str, mirror: bool = False) -> Engine:
+def create(kind: str, path: Path, network: Network, precision: str) -> Engine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
-    With `mirror` its outputs are means over each picture and its mirror image. Warns where bf16 was asked for and the
-    hardware has none. Raises InputError as the engines do.
+    Warns where bf16 was asked for and the hardware has none. Raises InputError as the engines do.
     """
     engine = choose(
         kind,
@@ -49,7 +48,7 @@ def create(kind: str, path: Path, network: Network, precision: str, mirror: bool
     )
     if engine.remark:
         warn(engine.remark)
-    return MirrorMean(engine) if mirror else engine
+    return engine
 
 
 def choose(kind: str, onnxruntime: Callable[[], E], openvino: Callable[[], E]) -> E:

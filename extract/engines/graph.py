@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -61,40 +60,6 @@ class Engine(ABC):
         self.submit(picture, answer.append)
         self.flush()
         return answer[0]
-
-
-class MirrorMean(Engine):
-    """The mean of an engine's outputs over a picture and its mirror image: an expression does not depend on the side,
-    much of an embedding's noise does. Costs twice the time. The same answer for a picture and its mirror image.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.network, self.widths = engine.network, engine.widths
-        self.runs, self.remark = engine.runs, engine.remark
-
-    def begin_video(self) -> None:
-        """The next picture is a video's first."""
-        self._engine.begin_video()
-
-    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
-        """Take one picture uint8 [size, size, channels], waiting while all is busy."""
-        first: list[Outputs] = []
-        lock = threading.Lock()  # the two answers may come on two threads
-
-        def join(outputs: Outputs) -> None:
-            with lock:
-                if not first:
-                    first.append(outputs)
-                    return
-            done({kind: (row + first[0][kind]) / np.float32(2) for kind, row in outputs.items()})
-
-        self._engine.submit(picture, join)
-        self._engine.submit(np.ascontiguousarray(picture[:, ::-1]), join)
-
-    def flush(self) -> None:
-        """Wait until every callback has been called."""
-        self._engine.flush()
 
 
 def expose(path: Path, network: Network) -> tuple[ModelProto, dict[str, str]]:

@@ -36,8 +36,8 @@ class PictureNetworks:
         """What each network's logits stand for, where that is known."""
         self.about = {n.name: NetworkStep(n, (), Path(), settings, "", False).describe() for n in networks}
         """What decides each network's features (`provenance.describe`)."""
-        ways = settings.precision, settings.mirror
-        self._engines = {n.name: engines.create(settings.engine, weights.find(n), n, *ways) for n in networks}
+        kind, precision = settings.engine, settings.precision
+        self._engines = {n.name: engines.create(kind, weights.find(n), n, precision) for n in networks}
 
     def run(self, crops: Sequence[NDArray[np.uint8]], frame: int) -> list[Features]:
         """Features of a frame's crops, each BGR [size, size, 3]. Raises InputError for values that are not finite."""

@@ -7,7 +7,6 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from extract.config import Features
 from extract.features import store
 from extract.features.pipeline import Failure, Job
 from extract.networks.registry import Network
@@ -22,7 +21,7 @@ AS_THEY_ARE = {"pixels": "0 to 255, as they are"}
 """Said of networks that take whole numbers. Features of theirs that lack it were made of pixels between 0 and 1."""
 
 
-def describe(network: Network, sha256: str, settings: Features, whole: bool = False) -> dict[str, str]:
+def describe(network: Network, sha256: str, precision: str, whole: bool = False) -> dict[str, str]:
     """What decides a feature's value, as metadata; `mark` is its fingerprint. `whole`: pixels are whole numbers.
 
     The engine does not: in fp32 engines agree to 1e-4, so machines with and without a GPU can share one folder. bf16 is
@@ -32,12 +31,11 @@ def describe(network: Network, sha256: str, settings: Features, whole: bool = Fa
         "network": network.name,
         "weights": sha256,
         "resize": RESIZE,
-        "precision": settings.precision,
+        "precision": precision,
         "preprocessing": json.dumps([network.size, network.colour, network.mean, network.std]),
         "outputs": json.dumps([network.classifier, network.embedding, network.logits, network.va, network.classes]),
     }
     decides |= AS_THEY_ARE if whole else {}
-    decides |= {"mirror": "yes"} if settings.mirror else {}
     return decides | {"mark": fingerprint(decides)}
 
 
@@ -67,10 +65,10 @@ def is_current(path: Path, about: dict[str, str], job: Job, corpus: str) -> bool
     if there is None:
         return False
     if there.get("mark") != about["mark"]:
-        differs = [key for key in {**about, "mirror": "no"} if key != "mark" and there.get(key) != about.get(key)]
+        differs = [key for key in about if key != "mark" and there.get(key) != about[key]]
         if differs == [*AS_THEY_ARE] and not AS_THEY_ARE.keys() & there.keys():
             return False
-        before, now = (", ".join(f"{key} {facts.get(key, 'no')}" for key in differs) for facts in (there, about))
+        before, now = (", ".join(f"{key} {facts.get(key)}" for key in differs) for facts in (there, about))
         raise InputError(
             f"{path}: made with {before}; the config asks for {now}; python -m extract.run --redo makes it anew"
         )

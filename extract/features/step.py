@@ -56,7 +56,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         self._fold_of = {video: fold.path for fold in ours for video in fold.held_out}
         hashes = ",".join([file_hash(self._path), *(fold.sha256 for fold in folds)])
         whole = own and network_check.takes_whole_numbers(self._path)
-        return provenance.describe(self.network, hashes, self.settings, whole)
+        return provenance.describe(self.network, hashes, self.settings.precision, whole)
 
     def todo(self) -> list[pipeline.Job]:
         """As of every step; videos of one fold follow each other."""
@@ -86,9 +86,9 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             sweep(file)
             release(job.video)
 
-        engines, how = self._engines or create.EngineCache(), self.settings
+        engines = self._engines or create.EngineCache()
         for path, jobs in itertools.groupby(ours, self._choose_file()):
-            runner = engines.create(how.engine, path, self.network, how.precision, how.mirror)
+            runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
             made_by = provenance.describe_engine(runner.runs)
             pipeline.extract(runner, jobs, write, advance)
 
@@ -107,8 +107,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         """Frames a second on this machine and bytes a frame in the store, of the first of the missing pictures, after
         `todo`. Writes nothing, takes about as long as it is given and what the network needs to begin.
         """
-        how = self.settings
-        runner = create.create(how.engine, self._path, self.network, how.precision, how.mirror)
+        runner = create.create(self.settings.engine, self._path, self.network, self.settings.precision)
         began, done = 0.0, 0
 
         def advance(count: int) -> None:

@@ -21,7 +21,6 @@ def test_an_engine_is_made_once_for_a_file_a_network_and_a_precision(tmp_path):
     new = create.create("openvino", path, network, "fp32").run(black)
     np.testing.assert_array_equal(first.run(black)["embedding"], new["embedding"])
     assert engines.create("openvino", path, replace(network, colour="bgr"), "fp32") is not first
-    assert engines.create("openvino", path, network, "fp32", mirror=True) is not first
     os.utime(path, (1, 1))  # another file, for all we know
     assert engines.create("openvino", path, network, "fp32") is not first
     engines.clear()

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.config import Features
 from extract.features import pipeline, provenance, store
 from extract.features.pipeline import Failure, Job
 from extract.media import frames, images
@@ -21,8 +20,8 @@ def job(crops):
     return Job("a", crops / "a", frames.list_frames(crops / "a"))
 
 
-def write(work, job, failures=(), corpus="", engine="openvino", **settings):
-    about = provenance.describe(NETWORK, "hash", Features(**settings))
+def write(work, job, failures=(), corpus="", precision="fp32", engine="openvino"):
+    about = provenance.describe(NETWORK, "hash", precision)
     path = store.path(work, NETWORK.name, job.video)
     features = store.VideoFeatures(np.array([1], np.int32), np.ones((1, 2), np.float16))
     store.write(
@@ -72,16 +71,7 @@ def test_the_engine_is_on_record_and_does_not_decide(tmp_path, job):
 def test_other_settings_are_refused_with_both_named(tmp_path, job):
     path, _ = write(tmp_path, job)
     with pytest.raises(InputError, match=r"made with precision fp32; the config asks for precision bf16; .*--redo"):
-        provenance.is_current(path, provenance.describe(NETWORK, "hash", Features(precision="bf16")), job, "")
-
-
-@pytest.mark.parametrize(("made", "asked"), [("no", "yes"), ("yes", "no")])
-def test_means_with_the_mirror_image_are_no_features_of_the_pictures_alone(tmp_path, job, made, asked):
-    path, about = write(tmp_path, job, mirror=made == "yes")
-    assert provenance.is_current(path, about, job, "")
-    now = provenance.describe(NETWORK, "hash", Features(mirror=asked == "yes"))
-    with pytest.raises(InputError, match=f"made with mirror {made}; the config asks for mirror {asked}; .*--redo"):
-        provenance.is_current(path, now, job, "")
+        provenance.is_current(path, provenance.describe(NETWORK, "hash", "bf16"), job, "")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from extract.config import Config, Features
+from extract.config import Config
 from extract.features import pipeline, provenance, store
 from extract.features import step as feature_step
 from extract.media import frames
@@ -117,7 +117,7 @@ def test_features_that_old_code_made_of_a_network_of_whole_numbers_are_made_anew
     one = part()
     one.make()
     assert part().todo() == []
-    old = provenance.describe(one.network, file_hash(tmp_path / "net.onnx"), Features())
+    old = provenance.describe(one.network, file_hash(tmp_path / "net.onnx"), "fp32")
     for job in one.jobs:
         path = store.path(tmp_path / "work", "net", job.video)
         frame = store.read(path).frame
