@@ -7,7 +7,7 @@ tanh of the labels where the outputs go through tanh. Published fine-tuning begi
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from extract.learning.network import FineTunedNetwork
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)
-"""On half the sum of squared coefficients of standardised columns, beside the mean loss; held-out videos choose."""
+"""On half the sum of squared coefficients of standardised columns, beside the mean loss; `hold_out` chooses."""
 WITHIN = 0.95
 """Labels are cut off here before their inverse tanh is taken: that of 1 is infinite."""
 ITERATIONS = 500
+
+
+def hold_out(groups: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """The rows [N] of every third group, from the second largest on; none where there is one group."""
+    names, counts = np.unique(groups, return_counts=True)
+    return np.isin(groups, names[np.argsort(-counts, kind="stable")][1::3])
 
 
 def fit(

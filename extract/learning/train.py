@@ -55,6 +55,8 @@ class Run:
     """What `score` is called."""
     title: str = ""
     """What progress calls the run; empty: its name."""
+    groups: NDArray[np.int64] | None = None
+    """[N] of `train`: the recordings or people that pictures are of; None: each video is one."""
 
     @property
     def epochs(self) -> int:
@@ -223,34 +225,44 @@ class _Learner:
         return np.concatenate(results), np.concatenate(seen)
 
     def _fit_head(self) -> None:
-        """Fit the output layer to frozen embeddings of some pictures; the dev slice chooses each part's penalty."""
-        run, bounded = self.run, self.run.recipe.bounded
-        most = run.recipe.start_pictures
-        train_rows, dev_rows = (pictures.space_evenly(len(data), most) for data in (run.train, run.dev))
-        with progress(f"start {run.title or run.name}", len(train_rows) + len(dev_rows), "pictures") as bar:
-            embeddings, seen = self._predict(run.train, train_rows, True, bar)
-            held, held_rows = self._predict(run.dev, dev_rows, True, bar)
-        outputs = np.zeros((len(held), self.network.head.out_features), np.float32)
+        """Fit the output layer to frozen embeddings of some pictures. A third of their recordings or people chooses
+        each part's penalty: the dev slice, which chooses the epoch, would favour a start that it has chosen, too.
+        """
+        run, title = self.run, self.run.title or self.run.name
+        rows = pictures.space_evenly(len(run.train), run.recipe.start_pictures)
+        with progress(f"start {title}", len(rows), "pictures") as bar:
+            embeddings, seen = self._predict(run.train, rows, True, bar)
+        truth, groups = run.train.truth[seen], run.train.video if run.groups is None else run.groups
+        held = linear_start.hold_out(groups[seen])
+        outputs = np.zeros((held.sum(), self.network.head.out_features), np.float32)
         columns = losses.split_outputs(run.target, outputs)
+        parts = zip(run.target.parts, columns, *map(run.target.split, (truth, truth[~held])), strict=True)
         chosen = []
-        for part, own, (rows, truth) in zip(
-            run.target.parts, columns, run.target.split(run.train.truth[seen]), strict=True
-        ):
-            fits, scores = [], []
-            for penalty in linear_start.PENALTIES:
-                fits.append(linear_start.fit(embeddings[rows], truth, part, bounded, penalty))
-                linear = (held @ fits[-1][0].T + fits[-1][1]).astype(np.float32)
-                own[:] = np.tanh(linear) if part.labels == "regression" and bounded else linear
-                scores.append(self._score(outputs, held_rows))
-            chosen.append(fits[int(np.argmax(scores))])
+        with progress(f"start {title}", len(columns) * (len(linear_start.PENALTIES) + 1), "regressions") as bar:
+            for part, own, (labelled, labels), (rest, rest_labels) in parts:
+                scores = []
+                for penalty in linear_start.PENALTIES:
+                    layer = self._fit_part(embeddings[~held][rest], rest_labels, part, penalty)
+                    linear = (embeddings[held] @ layer[0].T + layer[1]).astype(np.float32)
+                    own[:] = np.tanh(linear) if part.labels == "regression" and run.recipe.bounded else linear
+                    scores.append(self._score(truth[held], outputs) if held.any() else 0.0)
+                    bar.advance()
+                penalty = linear_start.PENALTIES[int(np.argmax(scores))]
+                chosen.append(self._fit_part(embeddings[labelled], labels, part, penalty))
+                bar.advance()
         linear_start.set_head(self.network, *(np.concatenate(parameters) for parameters in zip(*chosen, strict=True)))
 
-    def _score(self, outputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
-        """What the best epoch has most of, for outputs of these rows of the dev slice."""
+    def _fit_part(
+        self, embeddings: NDArray[np.float32], labels: NDArray[np.generic], part: Target, penalty: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return linear_start.fit(embeddings, labels, part, self.run.recipe.bounded, penalty)
+
+    def _score(self, truth: NDArray[np.generic], outputs: NDArray[np.float32]) -> float:
+        """What the best epoch has most of, for outputs of the rows that this truth is of."""
         target = self.run.target
         parts = zip(target.parts, losses.split_outputs(target, outputs), strict=True)
         scores = np.concatenate([losses.compute_scores(part.labels, own) for part, own in parts], axis=1)
-        return float(self.run.score(self.run.dev.truth[rows], scores))
+        return float(self.run.score(truth, scores))
 
     def _keep_score(self) -> None:
         """Score the dev slice after an epoch (or before the first); the best network so far is kept in a file."""
@@ -259,7 +271,7 @@ class _Learner:
             here.scores.append(kept.scores[-1])
             return
         outputs, seen = self._predict(self.run.dev, np.arange(len(self.run.dev)))
-        here.scores.append(self._score(outputs, seen))
+        here.scores.append(self._score(self.run.dev.truth[seen], outputs))
         if here.best == here.epoch:
             checkpoint.save(self.run.folder / BEST, self.network, Position(here.mark, here.epoch, scores=here.scores))
 

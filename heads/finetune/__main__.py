@@ -113,7 +113,7 @@ def _learn(job: Job, data: TrainingPictures, folder: Path, title: str) -> Path:
     run = training.Run(
         name, job.start, data.target, recipe, data.train, data.dev, job.seed, folder, mark,
         lambda truth, scores: selection.selection_score(facts, truth, scores),
-        selection.name_score(facts), title,
+        selection.name_score(facts), title, data.groups,
     )  # fmt: skip
     learnt, position = training.fine_tune(run)
     described = export.describe(run, position, facts.place, job.network, data.videos, data.dev_videos, job.demo)

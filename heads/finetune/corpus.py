@@ -37,6 +37,8 @@ class TrainingPictures:
     """Of a fold: the videos of the corpus that it stands for, none of which it learns from."""
     dev_videos: tuple[str, ...] = ()
     """Those of `dev`."""
+    groups: NDArray[np.int64] | None = None
+    """[N] of `train`: whose recording, or who, is shown."""
 
 
 def read(config: Config, task: Task | JointTask, recipe: Recipe, seed: int, folds: int = 0) -> list[TrainingPictures]:
@@ -101,10 +103,11 @@ def _divide(
         )
     rows = np.arange(len(pictures))
     within = rows - np.searchsorted(pictures.video, pictures.video)
-    train = pictures.take(~held[pictures.video] & (within % recipe.stride == 0))
+    learnt = ~held[pictures.video] & (within % recipe.stride == 0)
+    train, groups = pictures.take(learnt), of[pictures.video[learnt]]
     dev = pictures.take(held[pictures.video] & (within % recipe.dev_stride == 0))
     target, choosing = _create_target(task, train, recipe, place), tuple(videos[v] for v in np.flatnonzero(held))
-    return TrainingPictures(train, dev, target, tuple(videos), dev_videos=choosing)
+    return TrainingPictures(train, dev, target, tuple(videos), dev_videos=choosing, groups=groups)
 
 
 def list_pictures(corpus: Corpus, annotations: dict[str, Annotation]) -> tuple[LabelledPictures, list[str]]:

@@ -15,7 +15,7 @@ from support import made_pictures
 from extract.config import Config, NetworkSettings
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
 from extract.engines.openvino_engine import OpenVinoEngine
-from extract.learning import checkpoint, export, linear_start, optimiser, pictures, start, train
+from extract.learning import checkpoint, export, linear_start, losses, optimiser, pictures, start, train
 from extract.learning.checkpoint import Position
 from extract.learning.losses import JointTarget, Target
 from extract.learning.network import FineTunedNetwork
@@ -190,15 +190,46 @@ def test_before_the_first_step_the_outputs_are_the_linear_heads(corpus, tmp_path
             np.testing.assert_allclose(own, np.tanh(values), atol=1e-3)
 
 
-def test_held_out_videos_choose_the_penalty_of_the_start(corpus, tmp_path, monkeypatch):
-    scores = {}
-    for penalties in ((10.0,), (1e-1,), (1e-3,), (10.0, 1e-1, 1e-3)):
-        monkeypatch.setattr(linear_start, "PENALTIES", penalties)
-        learner = train._Learner(run_on(corpus, tmp_path / str(len(scores))))
+@pytest.mark.parametrize("groups", [None, np.repeat([1, 1, 2, 3, 3], FRAMES)])
+def test_recordings_that_are_learnt_from_choose_the_penalty_of_the_start_and_no_dev_frame_does(
+    corpus, tmp_path, monkeypatch, groups
+):
+    penalties = (10.0, 1e-1, 1e-3)
+    monkeypatch.setattr(linear_start, "PENALTIES", penalties)
+    starts = []
+    for number, dev in enumerate([(5, 6), (5,)]):
+        run = replace(run_on(corpus, tmp_path / str(number), dev=dev), groups=groups)
+        learner = train._Learner(run)
         learner.begin()
-        scores[penalties] = learner.position.scores[0]
-    together = scores.pop((10.0, 1e-1, 1e-3))
-    assert len(set(scores.values())) == 3 and together == pytest.approx(max(scores.values()), abs=1e-6)
+        starts.append(learner._predict(run.train, np.arange(len(run.train)))[0])
+    np.testing.assert_array_equal(*starts)
+    x, _ = learner._predict(run.train, np.arange(len(run.train)), embed=True)
+    own = run.train.video if groups is None else groups
+    held = np.isin(own, [1, 4] if groups is None else [3])  # of groups alike in size the second and the fifth
+    scores = []
+    for penalty in penalties:
+        weights, constants = linear_start.fit(x[~held], run.train.truth[~held], run.target, True, penalty)
+        logits = (x[held] @ weights.T + constants).astype(np.float32)
+        scores.append(score(run.train.truth[held], losses.compute_scores("multiclass", logits)))
+    assert len({*scores}) == 3
+    weights, constants = linear_start.fit(x, run.train.truth, run.target, True, penalties[int(np.argmax(scores))])
+    np.testing.assert_allclose(starts[0], x @ weights.T + constants, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("groups", "held"),
+    [([5, 5, 5], []), ([1, 1, 2], [2]), ([7] * 9 + [2] * 4 + [3] * 6 + [9] * 2 + [4], [3, 4])],
+)
+def test_every_third_group_from_the_second_largest_is_held_out(groups, held):
+    assert np.array_equal(linear_start.hold_out(np.array(groups)), np.isin(groups, held))
+
+
+def test_of_one_recording_the_start_has_the_largest_penalty(corpus, tmp_path, monkeypatch):
+    given, plain = [], linear_start.fit
+    monkeypatch.setattr(linear_start, "fit", lambda *values: (given.append(values[-1]), plain(*values))[1])
+    run = run_on(corpus, tmp_path)
+    train._Learner(replace(run, groups=np.zeros(len(run.train), int))).begin()
+    assert given[-1] == max(linear_start.PENALTIES)
 
 
 def test_each_task_has_the_penalty_that_is_best_for_it_and_starts_as_it_would_alone(corpus, tmp_path, monkeypatch):
@@ -215,7 +246,7 @@ def test_each_task_has_the_penalty_that_is_best_for_it_and_starts_as_it_would_al
         outputs[task], _ = learner._predict(learner.run.dev, np.arange(len(learner.run.dev)))
     alone = np.concatenate([outputs[part] for part in JOINT], axis=1)
     np.testing.assert_allclose(outputs["mtl"], alone, atol=1e-5)
-    assert len(used) == 2 * len(JOINT) * len(linear_start.PENALTIES)
+    assert len(used) == 2 * len(JOINT) * (len(linear_start.PENALTIES) + 1)
 
 
 def test_where_a_task_has_no_label_among_the_pictures_of_the_start_it_begins_at_0():
