@@ -1,4 +1,5 @@
-"""`python -m heads.bench.sequence`: rows/s and memory of the published (4,4) encoder at Aff-Wild2's size.
+"""`python -m heads.bench.sequence`: rows/s and memory of the published (4,4) encoder, or of another head over time, at
+Aff-Wild2's size.
 
 One epoch over the AU part's train, its 1280-d embeddings left in their feature files and read clip by clip, then a look
 at dev, in a process of its own as heads are trained; on a GPU too, where there is one. Memory is that of the whole tree
@@ -25,37 +26,45 @@ from heads.bench import corpus as bench_corpus
 from heads.bench.measure import FramesTable, Scale, find_frames, run_child
 from heads.train import processes
 
-HEAD = CONFIGS / "paper" / "au_encoder_4_4.toml"
+PUBLISHED = CONFIGS / "paper" / "au_encoder_4_4.toml"
 EPOCHS = 20
 DEVICES = ("cpu", "cuda")
 CHILD = "import sys; from heads.bench import sequence; sequence.child(*sys.argv[1:])"
 
 
 def main(
-    work: Path, scale: float = 1.0, frames: Path | None = None, seed: int = 0, devices: Sequence[str] = DEVICES
+    work: Path,
+    scale: float = 1.0,
+    frames: Path | None = None,
+    seed: int = 0,
+    devices: Sequence[str] = DEVICES,
+    head: Path = PUBLISHED,
 ) -> dict[str, Any]:
-    """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`."""
+    """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`, or
+    `bench_<head>.json` of another head than the published one.
+    """
+    name = "sequence" if head == PUBLISHED else head.stem
     bench_corpus.make(work, frames, scale, seed)
     results: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
     for device in devices:
         environment = threads.environment(gpu=device == "cuda") | {threads.VARIABLE: str(processes.CORES)}
-        measured, gigabytes = run_child(f"sequence, {device}", ["-c", CHILD, str(work), device], environment)
+        measured, gigabytes = run_child(f"{name}, {device}", ["-c", CHILD, str(work), device, str(head)], environment)
         results[device] = measured and measured | {"gigabytes": gigabytes}
-        run_folder.write_json(work / "bench_sequence.json", results)
+        run_folder.write_json(work / f"bench_{name}.json", results)
     return results
 
 
-def child(work: str, device: str) -> None:
+def child(work: str, device: str, head: str) -> None:
     """Prints what was measured as JSON: null where there is no such device."""
     from heads.families.sequence import training as sequence_training
 
     if sequence_training.device().type != device:
         print("null")
         return
-    print(json.dumps(measure(Path(work))))
+    print(json.dumps(measure(Path(work), Path(head))))
 
 
-def measure(work: Path) -> dict[str, Any]:
+def measure(work: Path, head_file: Path = PUBLISHED) -> dict[str, Any]:
     """One epoch and one look at dev, with their seconds, and those of reading before."""
     from heads import config
     from heads.abaw import read
@@ -67,7 +76,7 @@ def measure(work: Path) -> dict[str, Any]:
     from heads.families.sequence.head import Sequence
     from heads.train import fit
 
-    task, settings = TASKS["au"], config.read_head(str(HEAD), "au", {})
+    task, settings = TASKS["au"], config.read_head(str(head_file), "au", {"inputs": ["embedding"]})
     began = time.perf_counter()
     train = read.read_folder(work / "annotations" / "train", task)
     prepared = fit.prepare_train(work, [Source(bench_corpus.NETWORK, ("embedding",))], settings, train, task, thin=True)
@@ -126,17 +135,33 @@ def choose_devices(asked: str | None) -> Sequence[str]:
     return DEVICES if asked is None else (asked,)
 
 
+def find_head(name: str | None) -> Path:
+    """The file of a standard head of au, or the published encoder's. Raises InputError for a head that is none over
+    time.
+    """
+    if name is None:
+        return PUBLISHED
+    kinds = {path.stem: path for path in sorted((CONFIGS / "heads" / "au").glob("*.toml"))}
+    kinds = {stem: path for stem, path in kinds.items() if 'family = "sequence"' in path.read_text(encoding="utf-8")}
+    if name not in kinds:
+        raise InputError(f"--head {name}: no such head over time; expected one of {', '.join(kinds)}")
+    return kinds[name]
+
+
 EXAMPLES = """Examples:
 
 python -m heads.bench.sequence --scale 0.01        in small, to see that it works
 
 python -m heads.bench.sequence --device cuda       on the GPU alone
 
+python -m heads.bench.sequence --head tcn          dilated convolutions in place of the published encoder
+
 python -m heads.bench.sequence --scale 1           at full size (4.7 GB on disk)"""
 
 
 def command(
     scale: Scale = 1.0,
+    head: Annotated[str | None, typer.Option(help="tcn, bigru, ...: a standard head of au, on embeddings.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda alone; default both, where there are both.")] = None,
     work: Annotated[Path | None, typer.Option(help="Work folder; default runs/bench-<scale>, as heads.bench.")] = None,
     frames: FramesTable = None,
@@ -148,7 +173,7 @@ def command(
 
     with errors.exits():
         folder = work or Path("runs") / f"bench-{scale:g}"
-        result = main(folder, scale, find_frames(frames), seed, choose_devices(device))
+        result = main(folder, scale, find_frames(frames), seed, choose_devices(device), find_head(head))
         if as_json:
             print(json.dumps(result, indent=2, allow_nan=False))
             return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from extract.runtime.errors import InputError
 from heads.bench import corpus as bench_corpus
 from heads.bench import sequence
 from heads.data import lazy_block
@@ -27,6 +28,19 @@ def test_large_embeddings_are_read_from_disk(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(lazy_block, "IN_MEMORY", 0)
     bench_corpus.make(tmp_path, None, 0.001, 0)
     assert sequence.measure(tmp_path)["on_disk"]
+
+
+@pytest.mark.parametrize("name", ["tcn", "bigru"])
+def test_another_head_over_time_is_measured_on_embeddings(tmp_path: Path, name: str) -> None:
+    bench_corpus.make(tmp_path, None, 0.001, 0)
+    one = sequence.measure(tmp_path, sequence.find_head(name))
+    assert one["rows_per_second"] == pytest.approx(one["rows"] / one["epoch_seconds"])
+    assert one["parameters"] > 1280 * 128, "a projection of embeddings"
+
+
+def test_a_head_that_is_none_over_time_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--head mlp: no such head over time; expected one of bigru, .*tcn"):
+        sequence.find_head("mlp")
 
 
 def test_figures_for_people() -> None:
