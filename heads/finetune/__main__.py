@@ -218,7 +218,7 @@ def _print(folder: Path, name: str, facts: dict[str, Any], as_json: bool) -> Non
     if best:
         scored = ", ".join(f"{score:.4f}" for score in best)
         print(f"{len(best)} more stand for the training videos that they have not learnt from: {scored}")
-    print(f"{name} is in {folder}; a config has it with {name} among features.networks, and this line at the top:")
+    print(f"{name} is in {folder}: in this work folder features.networks may name it; elsewhere a config begins with")
     print(f'extends = "{section.resolve()}"')
 
 
