@@ -16,6 +16,7 @@ from extract import run as extract_run
 from extract.config import Config
 from extract.engines.create import EngineCache
 from extract.features import provenance, store
+from extract.learning import names
 from extract.networks.registry import NETWORKS
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import fingerprint, read_json, write_whole
@@ -75,7 +76,10 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
     """
     sections: dict[str, Any] = {"features": {}, "networks": {}}
     if given is not None:
-        sections = read_sections(configs.load(Config, given))
+        config = configs.load(Config, given)
+        for item in trained:
+            config = names.add_learnt(config, item.work, *(item.networks or [""]))
+        sections = read_sections(config)
     else:
         for item in trained:
             for name, section in _on_record(item).items():

@@ -51,6 +51,8 @@ def add_learnt(config: C, work: Path, *networks: str) -> C:
         path = work / "networks" / name / f"{name}.toml"
         known = name in config.networks or name in NETWORKS or Path(name).name != name  # a path is none of ours
         if not known and path.is_file():
-            section = config_file.read(path).get("networks", {}).get(name, {})
-            found[name] = extract_config.check(NetworkSettings, section, path)
+            section = config_file.read(path).get("networks")
+            if not isinstance(section, dict) or not isinstance(section.get(name), dict):
+                raise InputError(f"{path}: found no table [networks.{name}], which learning left there; learn it anew")
+            found[name] = extract_config.check(NetworkSettings, section[name], path)
     return config.model_copy(update={"networks": {**config.networks, **found}}) if found else config

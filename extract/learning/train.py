@@ -232,23 +232,20 @@ class _Learner:
         rows = pictures.space_evenly(len(run.train), run.recipe.start_pictures)
         with progress(f"start {title}", len(rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, rows, True, bar)
-        truth, groups = run.train.truth[seen], run.train.video if run.groups is None else run.groups
-        held = linear_start.hold_out(groups[seen])
-        outputs = np.zeros((held.sum(), self.network.head.out_features), np.float32)
-        columns = losses.split_outputs(run.target, outputs)
-        parts = zip(run.target.parts, columns, *map(run.target.split, (truth, truth[~held])), strict=True)
+        truth, groups = run.train.truth[seen], (run.train.video if run.groups is None else run.groups)[seen]
         chosen = []
-        with progress(f"start {title}", len(columns) * (len(linear_start.PENALTIES) + 1), "regressions") as bar:
-            for part, own, (labelled, labels), (rest, rest_labels) in parts:
-                scores = []
+        with progress(f"start {title}", len(run.target.parts) * (len(linear_start.PENALTIES) + 1), "fits") as bar:
+            for number, (labelled, labels) in enumerate(run.target.split(truth)):
+                x, part, held = embeddings[labelled], run.target.parts[number], linear_start.hold_out(groups[labelled])
+                outputs, scores = np.zeros((held.sum(), self.network.head.out_features), np.float32), []
+                own = losses.split_outputs(run.target, outputs)[number]
                 for penalty in linear_start.PENALTIES:
-                    layer = self._fit_part(embeddings[~held][rest], rest_labels, part, penalty)
-                    linear = (embeddings[held] @ layer[0].T + layer[1]).astype(np.float32)
+                    layer = self._fit_part(x[~held], labels[~held], part, penalty)
+                    linear = (x[held] @ layer[0].T + layer[1]).astype(np.float32)
                     own[:] = np.tanh(linear) if part.labels == "regression" and run.recipe.bounded else linear
-                    scores.append(self._score(truth[held], outputs) if held.any() else 0.0)
+                    scores.append(self._score(truth[labelled][held], outputs) if held.any() else 0.0)
                     bar.advance()
-                penalty = linear_start.PENALTIES[int(np.argmax(scores))]
-                chosen.append(self._fit_part(embeddings[labelled], labels, part, penalty))
+                chosen.append(self._fit_part(x, labels, part, linear_start.PENALTIES[int(np.argmax(scores))]))
                 bar.advance()
         linear_start.set_head(self.network, *(np.concatenate(parameters) for parameters in zip(*chosen, strict=True)))
 

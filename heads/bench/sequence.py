@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.config import CONFIGS
-from extract.runtime import cli, errors, run_folder
+from extract.runtime import cli, errors, inputs, run_folder
 from extract.runtime.console import console
 from extract.runtime.errors import InputError
 from heads.base import threads
@@ -41,9 +41,9 @@ def main(
     head: Path = PUBLISHED,
 ) -> dict[str, Any]:
     """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`, or
-    `bench_<head>.json` of another head than the published one.
+    `bench_sequence_<head>.json` of another head than the published one.
     """
-    name = "sequence" if head == PUBLISHED else head.stem
+    name = "sequence" if head == PUBLISHED else f"sequence_{head.stem}"
     bench_corpus.make(work, frames, scale, seed)
     results: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
     for device in devices:
@@ -135,14 +135,19 @@ def choose_devices(asked: str | None) -> Sequence[str]:
     return DEVICES if asked is None else (asked,)
 
 
+def _is_one_encoder(path: Path) -> bool:
+    table = inputs.read_toml(path)
+    return table["family"] == "sequence" and len(table.get("shapes", [])) == 1
+
+
 def find_head(name: str | None) -> Path:
     """The file of a standard head of au, or the published encoder's. Raises InputError for a head that is none over
-    time.
+    time, or the mean of several.
     """
     if name is None:
         return PUBLISHED
     kinds = {path.stem: path for path in sorted((CONFIGS / "heads" / "au").glob("*.toml"))}
-    kinds = {stem: path for stem, path in kinds.items() if 'family = "sequence"' in path.read_text(encoding="utf-8")}
+    kinds = {stem: path for stem, path in kinds.items() if _is_one_encoder(path)}
     if name not in kinds:
         raise InputError(f"--head {name}: no such head over time; expected one of {', '.join(kinds)}")
     return kinds[name]

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from extract import config as extract_config
@@ -145,11 +146,19 @@ def _fingerprint(job: Job, data: TrainingPictures) -> str:
             "recipe": job.recipe.model_dump(mode="json", exclude={"save_every"}),
             "pictures": [data.train.mark(), data.dev.mark()],
             "weights": [part.weights.tolist() for part in data.target.parts],
+            "groups": _list_groups(data),
             "seed": job.seed,
             "code": [run_folder.code_hash("extract/learning"), *(run_folder.file_hash(ROOT / file) for file in CODE)],
             "versions": {library: version(library) for library in ("torch", "timm", "scikit-learn", "pillow")},
         }
     )
+
+
+def _list_groups(data: TrainingPictures) -> list[int]:
+    """Whose recording, or who, each video shows that is learnt from: it decides the start's penalty."""
+    assert data.groups is not None, "heads.finetune.corpus gives them"
+    firsts = np.searchsorted(data.train.video, np.arange(len(data.train.folders)))
+    return [int(group) for group in data.groups[firsts]]
 
 
 EXAMPLES = """Examples:

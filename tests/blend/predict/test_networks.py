@@ -70,6 +70,18 @@ def test_a_config_given_takes_the_place_of_the_record(tmp_path):
     assert found["networks"]["mine"]["path"] == str(tmp_path / "m.onnx")
 
 
+def test_a_network_that_has_learnt_in_the_work_folder_needs_no_section_in_the_config_given(tmp_path):
+    one = trained(tmp_path / "blend", "ft")
+    learnt = one.work / "networks" / "ft"
+    learnt.mkdir(parents=True)
+    (learnt / "ft.toml").write_text(
+        '[networks.ft]\npath = "ft.onnx"\nsize = 8\nmean = [0]\nstd = [1]\ncolour = "grey"\nlogits = "x"\n'
+    )
+    (tmp_path / "mine.toml").write_text('[corpus]\nname = "c"\n[features]\nnetworks = ["ft"]\n')
+    found = video_features.settings([one], tmp_path / "mine.toml")
+    assert found["networks"]["ft"]["path"] == str(learnt / "ft.onnx")
+
+
 def test_without_a_record_the_projects_networks_are_known_and_others_are_asked_for(tmp_path):
     found = video_features.settings([trained(tmp_path / "a", "enet_b0_8_va_mtl")], None)
     assert found["features"]["networks"] == ["enet_b0_8_va_mtl"]

@@ -41,6 +41,7 @@ def test_a_line_has_the_gain_of_pre_training_with_its_error():
 def test_every_task_is_scored_before_after_and_fine_tuned(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     monkeypatch.setattr(pretraining, "STRIDE", 1)
+    monkeypatch.setattr(pretraining, "RECIPE", pretraining.RECIPE | {"stride": 1, "dev_stride": 1})
     sets = [f"pretrain.m.{key}={value}" for key, value in TINY.items()]
     config = configs.load(Config, made_pictures.write_corpus(tmp_path, train=5, frames=16), sets)
     before = torch.get_num_threads()

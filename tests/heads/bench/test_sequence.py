@@ -38,9 +38,22 @@ def test_another_head_over_time_is_measured_on_embeddings(tmp_path: Path, name: 
     assert one["parameters"] > 1280 * 128, "a projection of embeddings"
 
 
-def test_a_head_that_is_none_over_time_is_refused() -> None:
-    with pytest.raises(InputError, match=r"--head mlp: no such head over time; expected one of bigru, .*tcn"):
-        sequence.find_head("mlp")
+@pytest.mark.parametrize("name", ["mlp", "encoders"])
+def test_a_head_that_is_none_over_time_or_several_is_refused(name: str) -> None:
+    said = rf"--head {name}: no such head over time; expected one of bigru, sequence, tcn$"
+    with pytest.raises(InputError, match=said):
+        sequence.find_head(name)
+
+
+def test_figures_of_a_standard_head_leave_those_of_the_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequence, "run_child", lambda *given: ({"rows": 1}, None))
+    monkeypatch.setattr(bench_corpus, "make", lambda work, *given: (work / "corpus.json").write_text("{}"))
+    for head in (None, "sequence"):
+        sequence.main(tmp_path, devices=("cpu",), head=sequence.find_head(head))
+    kept = {path.name for path in tmp_path.glob("bench_*.json")}
+    assert kept == {"bench_sequence.json", "bench_sequence_sequence.json"}
 
 
 def test_figures_for_people() -> None:

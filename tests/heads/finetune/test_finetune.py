@@ -121,12 +121,32 @@ def test_a_network_that_has_learnt_in_the_same_work_folder_is_known_without_a_se
     with pytest.raises(InputError, match=said):
         dry_run.plan(config, ["expr"], RunRequest("expr", work))
     (finished / "ft.toml").rename(finished / "kept")
-    (finished / "ft.toml").write_text("[networks.ft]\nsize = 8\n")
     try:
-        with pytest.raises(InputError, match=r"ft\.toml: .*path"):
-            names.add_learnt(config, work)
+        for text, said in (("[networks.ft]\nsize = 8\n", "path"), ("networks = 3\n", "no table"), ("", "no table")):
+            (finished / "ft.toml").write_text(text)
+            with pytest.raises(InputError, match=rf"ft\.toml: .*{said}"):
+                names.add_learnt(config, work)
     finally:
         (finished / "kept").rename(finished / "ft.toml")
+
+
+def test_a_table_of_people_that_joins_two_videos_is_another_mark(made, tmp_path, monkeypatch):
+    """Also where the held-out videos are the same: whose pictures are apart decides the start's penalty."""
+    marks = []
+    monkeypatch.setattr(
+        program, "_learn", lambda job, data, folder, title: marks.append(program._fingerprint(job, data))
+    )
+    config = load(made)
+    data = corpus.read(config, TASKS["expr"], Recipe(), 0)[0]
+    one, other = [folder.name for folder in data.train.folders][:2]
+    for joined in (one, other), (one, "nobody"):
+        table = tmp_path / "people.csv"
+        table.write_text("video,person\n" + "".join(f"{video},them\n" for video in joined))
+        people = config.model_copy(update={"corpus": config.corpus.model_copy(update={"people": table})})
+        again = corpus.read(people, TASKS["expr"], Recipe(), 0)[0]
+        if (again.train.mark(), again.dev.mark()) == (data.train.mark(), data.dev.mark()):
+            program.main(people, "expr", "tiny", "ft", tmp_path / "w")
+    assert len(marks) == 2 and marks[0] != marks[1]
 
 
 @pytest.mark.slow
