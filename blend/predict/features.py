@@ -78,7 +78,7 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
     if given is not None:
         config = configs.load(Config, given)
         for item in trained:
-            config = names.add_learnt(config, item.work, *(item.networks or [""]))
+            config = names.add_learnt(config, item.work, item.networks)
         sections = read_sections(config)
     else:
         for item in trained:

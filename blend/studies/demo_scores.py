@@ -21,6 +21,7 @@ from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.studies.ablation import KS, Data, choose_params
 from extract.runtime import run_folder
+from heads.abaw.tasks import Task
 from heads.data import predictions
 
 FOLDS = 5
@@ -100,9 +101,24 @@ def compare_blends(data: Data, ours: Iterable[Path], others: Iterable[Path]) -> 
     return compare.gain(data.task.name, tables[0], tables[1], labelled, compare.DRAWS, 0)
 
 
+def list_table(task: Task, results: Mapping[str, Iterable[Scores]]) -> list[str]:
+    """Lines of a table for a README: of each title the mean over the seeds, and the deviation between them."""
+    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
+    for title, scores in results.items():
+        both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
+        lines.append(f"| {title} | {' | '.join(both)} |")
+    return lines
+
+
+def describe(task: Task, results: Mapping[str, Iterable[Scores]]) -> dict[str, Any]:
+    """The same as values, by seed."""
+    scores = {name: [{"cross_fitted": a, "test": b} for a, b in values] for name, values in results.items()}
+    return {"task": task.name, "metric": task.metric, "scores": scores}
+
+
 def describe_gain(changes: Iterable[float], gain: Mapping[str, Any], what: str) -> str:
     """Changes of the test score by seed, and their mean with its interval over the test videos; `what` they are of."""
-    text = f"\n{what}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
+    text = f"{what}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
     if gain["interval"]:
         low, high = gain["interval"]
         text += f"\nTheir mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}"

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from blend.config import Config
@@ -110,7 +109,7 @@ def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> 
     network = run_folder.file_hash(work / "networks" / _name(task) / f"{_name(task)}.onnx")
     place = demo_scores.share(work, folder / network[:12], ["corpus"])  # features are of one network's weights
     run_folder.write_text(place / f"{TUNED}.toml", text)
-    own = names.add_learnt(config, work, _name(task))
+    own = names.add_learnt(config, work, [_name(task)])
     own = demo_scores.choose_heads(own, task, [_name(task)], [str(place / f"{TUNED}.toml")])
     [head] = heads_run.main(own, task, place, seed).values()
     return head
@@ -118,10 +117,7 @@ def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> 
 
 def as_markdown(task: Task, results: list[Result]) -> str:
     """Means over the seeds and the deviation between them, as a table for a README; then what the blend gains."""
-    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
-    for name, title in NAMES.items():
-        columns = np.array([scores[name] for scores, *_ in results]).T
-        lines.append(f"| {title} | {' | '.join(f'{c.mean():.3f} ± {c.std():.3f}' for c in columns)} |")
+    lines = demo_scores.list_table(task, {title: _of_seeds(results, name) for name, title in NAMES.items()})
     gains = ", ".join(f"{scores['with'][1] - scores['without'][1]:+.3f}" for scores, *_ in results)
     epochs = ", ".join(str(epoch) for _, epoch, _ in results)
     took = ", ".join("?" if seconds is None else f"{seconds:.0f}" for *_, seconds in results)
@@ -131,12 +127,12 @@ def as_markdown(task: Task, results: list[Result]) -> str:
 
 def describe(task: Task, results: list[Result]) -> Mapping[str, Any]:
     """The same as values."""
-    scores = {
-        name: [dict(zip(("cross_fitted", "test"), scores[name], strict=True)) for scores, *_ in results]
-        for name in NAMES
-    }  # fmt: skip
-    about = {"task": task.name, "metric": task.metric, "scores": scores}
+    about = demo_scores.describe(task, {name: _of_seeds(results, name) for name in NAMES})
     return about | {"epochs": [epoch for _, epoch, _ in results], "seconds": [took for *_, took in results]}
+
+
+def _of_seeds(results: list[Result], name: str) -> list[Scores]:
+    return [scores[name] for scores, *_ in results]
 
 
 EXAMPLES = """Examples:

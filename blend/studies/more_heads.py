@@ -72,13 +72,10 @@ def _is_of(name: str, more: Sequence[str]) -> bool:
 
 def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
     """The scores as a table for a README: means over the seeds, and the deviation between them. Then the gain."""
-    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
-    for name, scores in result.items():
-        both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
-        lines.append(f"| {name} | {' | '.join(both)} |")
+    lines = demo_scores.list_table(task, result)
     crossed, test = (np.array(result[WITH]) - np.array(result[WITHOUT])).T
     lines.append(f"\n{WITH} less {WITHOUT}, cross-fitted, by seed: {', '.join(f'{item:+.3f}' for item in crossed)}")
-    return "\n".join(lines) + demo_scores.describe_gain(test, gain, f"{WITH} less {WITHOUT}")
+    return "\n".join([*lines, demo_scores.describe_gain(test, gain, f"{WITH} less {WITHOUT}")])
 
 
 EXAMPLES = """Examples:
@@ -106,8 +103,7 @@ def command(
         more = [name for name in add.split(",") if name]
         result, gain = main(settings, task, more, folder, seeds)
         if as_json:
-            scores = {name: [{"cross_fitted": a, "test": b} for a, b in values] for name, values in result.items()}
-            print(json.dumps({"task": task, "metric": TASKS[task].metric, "scores": scores, "gain": gain}, indent=2))
+            print(json.dumps(demo_scores.describe(TASKS[task], result) | {"gain": gain}, indent=2))
         else:
             print(as_markdown(TASKS[task], result, gain))
 

@@ -162,7 +162,7 @@ def score_fine_tuned(config: Config, task: Task, name: str, work: Path, val: Lab
     tuned = f"{name}_{task.name}"
     config = config.model_copy(update={"finetune": {tuned: Recipe.model_validate(RECIPE)}})
     folder = finetune.main(config, task.name, name, tuned, work, seed)
-    network = registry.find(tuned, names.add_learnt(config, work, tuned))
+    network = registry.find(tuned, names.add_learnt(config, work, [tuned]))
     engine = create.create("openvino", folder / f"{tuned}.onnx", network, "fp32")
     kind = "va" if task.is_regression else "logits"
     with progress(f"score {tuned}", len(val), "pictures") as bar:

@@ -76,10 +76,10 @@ def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Sc
     both = {**ours, SOUND: sound}
     blended = {
         "without": demo_scores.score_blend(
-            data, seen, folder / "seen", seed, tabular, _scores_of(folder, task, 0), heads=list(tabular)
+            data, seen, folder / "seen", seed, tabular, _scores_of(folder, task, False), heads=list(tabular)
         ),
         "with": demo_scores.score_blend(
-            data, seen, folder / "seen", seed, both, _scores_of(folder, task, 1), predictions={SOUND: sound}
+            data, seen, folder / "seen", seed, both, _scores_of(folder, task, True), predictions={SOUND: sound}
         ),
     }
     return {"tabular": alone[best], **{name: alone[name] for name in (*ENCODERS, SOUND)}, **blended}
@@ -88,24 +88,22 @@ def _of_seed(data: Data, seen: Config, heard: Config, seed: int) -> dict[str, Sc
 def _gain(data: Data, seeds: int) -> dict[str, Any]:
     """What the blends of all gain over those of the tabular heads, over the seeds and draws of the test videos."""
     kept = [
-        [_scores_of(data.work / "sequences" / str(seed), data.task.name, h) for seed in range(seeds)] for h in (1, 0)
+        [_scores_of(data.work / "sequences" / str(seed), data.task.name, h) for seed in range(seeds)]
+        for h in (True, False)
     ]
     return demo_scores.compare_blends(data, *kept)
 
 
-def _scores_of(folder: Path, task: str, heard: int) -> Path:
+def _scores_of(folder: Path, task: str, heard: bool) -> Path:
     """Where the scores of a seed's blend are kept."""
     return folder / f"{task}-{'with' if heard else 'without'}.json"
 
 
 def as_markdown(task: Task, result: Mapping[str, list[Scores]], gain: Mapping[str, Any]) -> str:
     """The scores as a table for a README: means over the seeds, and the deviation between them. Then the gain."""
-    lines = [f"| {task.name}, {task.metric} | cross-fitted | test |", "|---|---|---|"]
-    for name, scores in result.items():
-        both = [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*scores, strict=True)]
-        lines.append(f"| {NAMES[name]} | {' | '.join(both)} |")
+    lines = demo_scores.list_table(task, {NAMES[name]: scores for name, scores in result.items()})
     change = np.array(result["with"])[:, 1] - np.array(result["without"])[:, 1]
-    return "\n".join(lines) + "\n" + demo_scores.describe_gain(change, gain, TITLE)
+    return "\n".join([*lines, "", demo_scores.describe_gain(change, gain, TITLE)])
 
 
 EXAMPLES = """Examples:
@@ -129,8 +127,7 @@ def command(
         folder = work or Path("runs") / settings.corpus.name
         result, gain = main(settings, task, folder, seeds)
         if as_json:
-            scores = {name: [{"cross_fitted": a, "test": b} for a, b in values] for name, values in result.items()}
-            print(json.dumps({"task": task, "metric": TASKS[task].metric, "scores": scores, "gain": gain}, indent=2))
+            print(json.dumps(demo_scores.describe(TASKS[task], result) | {"gain": gain}, indent=2))
         else:
             print(as_markdown(TASKS[task], result, gain))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,12 +42,12 @@ def find_section(config: Config, kind: str, sections: Mapping[str, S], name: str
     return default
 
 
-def add_learnt(config: C, work: Path, *networks: str) -> C:
-    """The config with those of `networks` (none: of features.networks) that it does not know and that have learnt in
+def add_learnt(config: C, work: Path, networks: Iterable[str] | None = None) -> C:
+    """The config with those of `networks` (None: of features.networks) that it does not know and that have learnt in
     the same work folder. Raises InputError for a damaged section.
     """
     found = {}
-    for name in networks or config.features.networks:
+    for name in config.features.networks if networks is None else networks:
         path = work / "networks" / name / f"{name}.toml"
         known = name in config.networks or name in NETWORKS or Path(name).name != name  # a path is none of ours
         if not known and path.is_file():

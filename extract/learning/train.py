@@ -228,7 +228,7 @@ class _Learner:
         """Fit the output layer to frozen embeddings of some pictures. A third of their recordings or people chooses
         each part's penalty: the dev slice, which chooses the epoch, would favour a start that it has chosen, too.
         """
-        run, title = self.run, self.run.title or self.run.name
+        run, bounded, title = self.run, self.run.recipe.bounded, self.run.title or self.run.name
         rows = pictures.space_evenly(len(run.train), run.recipe.start_pictures)
         with progress(f"start {title}", len(rows), "pictures") as bar:
             embeddings, seen = self._predict(run.train, rows, True, bar)
@@ -240,19 +240,15 @@ class _Learner:
                 outputs, scores = np.zeros((held.sum(), self.network.head.out_features), np.float32), []
                 own = losses.split_outputs(run.target, outputs)[number]
                 for penalty in linear_start.PENALTIES:
-                    layer = self._fit_part(x[~held], labels[~held], part, penalty)
+                    layer = linear_start.fit(x[~held], labels[~held], part, bounded, penalty)
                     linear = (x[held] @ layer[0].T + layer[1]).astype(np.float32)
-                    own[:] = np.tanh(linear) if part.labels == "regression" and run.recipe.bounded else linear
+                    own[:] = np.tanh(linear) if part.labels == "regression" and bounded else linear
                     scores.append(self._score(truth[labelled][held], outputs) if held.any() else 0.0)
                     bar.advance()
-                chosen.append(self._fit_part(x, labels, part, linear_start.PENALTIES[int(np.argmax(scores))]))
+                best = linear_start.PENALTIES[int(np.argmax(scores))]
+                chosen.append(linear_start.fit(x, labels, part, bounded, best))
                 bar.advance()
         linear_start.set_head(self.network, *(np.concatenate(parameters) for parameters in zip(*chosen, strict=True)))
-
-    def _fit_part(
-        self, embeddings: NDArray[np.float32], labels: NDArray[np.generic], part: Target, penalty: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return linear_start.fit(embeddings, labels, part, self.run.recipe.bounded, penalty)
 
     def _score(self, truth: NDArray[np.generic], outputs: NDArray[np.float32]) -> float:
         """What the best epoch has most of, for outputs of the rows that this truth is of."""
