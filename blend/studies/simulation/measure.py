@@ -18,9 +18,10 @@ from blend.decision.params import Params
 from blend.pool import duplicates
 from blend.pool.pool import Pool
 from blend.search import search
+from blend.studies.simulation import stacking
 
 PLAIN, SMOOTHED, EQUAL, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
-TUNED, CROSS_FITTED = "tuned", "cross_fitted"
+TUNED, CROSS_FITTED, STACKED = "tuned", "cross_fitted", "stacked"
 WAYS = {
     PLAIN: "equal weights, unsmoothed, plain decisions",
     SMOOTHED: "equal weights, smoothed, plain decisions",
@@ -30,6 +31,8 @@ WAYS = {
     CROSS_FITTED: 'select = "cross_fitted"',
 }
 """Ways to a blend. A plain decision is .5, or the largest class."""
+STACKING = {STACKED: "stacking: a ridge regression, smoothed, thresholds tuned"}
+"""One more way, which no params.json can say."""
 PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "au": {rule: {"thresholds": rule} for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")},
     "expr": {rule: {"bias": rule} for rule in ("off", "prior", "free", "pulled")},
@@ -58,12 +61,13 @@ def measure(
     folded: bool,
     parts: bool = False,
     further: Mapping[str, Sequence[Pool]] = MappingProxyType({}),
+    stacked: bool = False,
 ) -> dict[str, Any]:
     """Blend in every way on validation, and score each way on every test pool (its truth is read for that alone).
 
     `settings` are those of [blend.<task>]; the search makes `settings.trials` trials. `folded`: also the search inside
     the folds; `parts`: also the selection with each of PARTS fixed. `further`: more test pools of a kind, as large as
-    its first, that only the default is scored on: they say how often its interval holds.
+    its first, that only the default is scored on: they say how often its interval holds. `stacked`: STACKING, too.
 
     Returns {"said": {way: {"own", "held", "interval"}}, "test": {name of the pool: {way: score}}, "further": {kind: the
     default's score on each further pool}, "chosen": {"kernel", "k"}, "best_head": its name, "videos": of validation,
@@ -77,11 +81,15 @@ def measure(
         for part, keys in PARTS[validation.task.name].items():
             made[f"part {part}"] = Selection(validation, settings.model_copy(update=keys), seed).select().params
     chosen = ways[CROSS_FITTED].params
+    scores = {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()}
+    if stacked:
+        for kind, score in _stacked(validation, tests, settings, seed).items():
+            scores[kind][STACKED] = score
     return {
         "videos": len(validation.videos),
         "groups": {name: int(pool.groups.max()) + 1 for name, pool in {"validation": validation, **tests}.items()},
         "said": said,
-        "test": {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()},
+        "test": scores,
         "further": {kind: [_score(pool, chosen) for pool in pools] for kind, pools in further.items()},
         "chosen": {"kernel": chosen.kernel, "k": list(chosen.k) if isinstance(chosen.k, tuple) else chosen.k},
         "best_head": best,
@@ -121,6 +129,13 @@ def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> SelectedBlend:
     item = replace(pool, heads=("equal",), scores=mean, own=None)
     way = Selection(item, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
     return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
+
+
+def _stacked(validation: Pool, tests: Mapping[str, Pool], settings: BlendSettings, seed: int) -> dict[str, float]:
+    """Scores of stacking; smoothing and thresholds are found on what each fold's regression says of its videos."""
+    pool, regression = stacking.stack(validation, estimate.split(validation, settings.select_folds, seed))
+    params = Selection(pool, settings, seed).tune_with_weights(np.ones(1)).params
+    return {kind: _score(regression.predict(test), params) for kind, test in tests.items()}
 
 
 def _score(test: Pool, params: Params) -> float:
