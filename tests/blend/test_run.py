@@ -12,6 +12,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from support import command_server
 from support.sweeps import sweep
 
 from blend import run
@@ -225,7 +226,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
 def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
     shown = subprocess.run([sys.executable, "-m", "blend.run", "--help"], capture_output=True, text=True, check=True)
     assert "python -m blend.run --task expr" in shown.stdout
-    wrong = subprocess.run([sys.executable, "-m", "blend.run", "--task", "age"], capture_output=True, text=True)
+    wrong = command_server.run([sys.executable, "-m", "blend.run", "--task", "age"])
     assert wrong.returncode == 2
     assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, lsd, mtl\n"
     loaded = subprocess.run(

@@ -1,8 +1,8 @@
 """Commands as `python -m` runs them, without the second that every start of Python and its packages takes.
 
-`run("extract.run", "--work", folder)` is a process of its own with its own streams, environment, folder and end. It is
-forked from one that has the packages loaded and has done nothing else. What a start itself loads or refuses is tested
-with `subprocess`.
+`run([sys.executable, "-m", "extract.run", ...])` is a process of its own with its own streams, environment, folder and
+end. It is forked from one that has the packages loaded and has done nothing else. What a start itself loads or refuses
+is tested with `subprocess`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import threading
 import traceback
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,17 +35,18 @@ _server: list[subprocess.Popen[str]] = []
 
 
 def run(
-    module: str, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 300
+    command: Sequence[object], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """What `subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True)` gives.
-    `env` is added to this process's.
-    """
-    assert not any(name.startswith(AT_START) for name in env or {})
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | (env or {})
-    given = [module, *map(str, arguments)]
+    """What `subprocess.run` gives of a command `[sys.executable, "-m", module, ...]`, its output captured as text."""
+    python, option, *given = map(str, command)
+    assert (python, option) == (sys.executable, "-m")
+    environment = dict(os.environ if env is None else env)
+    other = {name for name, value in environment.items() if value != os.environ.get(name)} - {"PYTHONPATH"}
+    assert not any(name.startswith(AT_START) for name in other), "it would come too late"
     if not hasattr(os, "pidfd_open"):  # not Linux
-        command = [sys.executable, "-m", *given]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=timeout)
+        return subprocess.run(
+            [*map(str, command)], capture_output=True, text=True, env=environment, cwd=cwd, timeout=timeout, check=False
+        )
     with tempfile.TemporaryDirectory() as folder:
         request = {"given": given, "env": environment, "cwd": str(cwd or Path.cwd()), "streams": folder}
         server = _start()
@@ -54,7 +56,7 @@ def run(
         assert answer, "the command server has ended"
         said = [Path(folder, name).read_text(encoding="utf-8") for name in ("out", "err")]
     assert answer.strip() != "timeout", (given, said)
-    return subprocess.CompletedProcess(given, int(answer), *said)
+    return subprocess.CompletedProcess([*map(str, command)], int(answer), *said)
 
 
 def _start() -> subprocess.Popen[str]:

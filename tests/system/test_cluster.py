@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from support import command_server
 
 from blend import run as blend_run
 from blend.config import Config
@@ -114,7 +114,7 @@ def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(few_videos, t
     (tmp_path / "features").write_text("no folder")
     said = {"dask://here": "--cluster dask://here: expected local, dask://HOST:PORT or slurm"}
     for where in ("dask://here", three.where):
-        done = subprocess.run([*command, "--cluster", where], capture_output=True, text=True, cwd=ROOT)
+        done = command_server.run([*command, "--cluster", where], cwd=ROOT)
         last = done.stderr.splitlines()[-1]
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
         assert last.startswith("error: ") and said.get(where, "cannot be written") in last

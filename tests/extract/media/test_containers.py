@@ -121,7 +121,12 @@ def dropped(frames):
         ("frag.mp4", "mpeg4", {"movflags": "frag_keyframe+empty_moov"}),
         ("a.mpg", "mpeg2video", {"sound": "mp2"}),
         *[
-            (name, codec, {"late": late, **({"sound": sound} if sound else {})})
+            pytest.param(
+                name,
+                codec,
+                {"late": late, **({"sound": sound} if sound else {})},
+                marks=() if (late == RATE) == (sound is None) else pytest.mark.slow,
+            )
             for name, codec, with_sound in [
                 ("late.mkv", "mpeg4", "ac3"),
                 ("late.webm", "libvpx", "libopus"),
