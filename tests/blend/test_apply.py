@@ -10,22 +10,10 @@ import typer
 from support import command_server
 from typer.testing import CliRunner
 
-from blend import apply, run
+from blend import apply
 from blend.decision.combine import Params
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
-
-
-@pytest.fixture
-def finished(make_corpus):
-    """finished(task) -> (corpus, folder of its finished blend)."""
-
-    def make(name, folder="corpus", **settings):
-        corpus = make_corpus(name, folder=folder)
-        run.main(corpus.config(fold_trials=1, folds=2, **settings), name, corpus.work)
-        return corpus, corpus.work / "blend" / name
-
-    return make
 
 
 @pytest.mark.parametrize("name", TASKS)

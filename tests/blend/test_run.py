@@ -168,8 +168,11 @@ import pickle, sys, heads.run
 config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
 heads.run.main = lambda *args, **kwargs: heads_
 from blend import run
+from blend.report.html import charts
 from blend.search import search
+from markupsafe import Markup
 from pathlib import Path
+charts._draw = lambda name, *_: Markup("<svg></svg>")
 real, made = search.derive, []
 def slow(seed, *parts):
     import time

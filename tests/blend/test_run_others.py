@@ -313,18 +313,18 @@ def test_the_command_line(make_team):
     team = make_team("va")
     command = [sys.executable, "-m", "blend.run", "--task", "va", "--config", str(team.config)]
     command += ["--work", str(team.folder / "work"), "--heads", "none"]
-    done = command_server.run(command)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 2 and done.stderr.startswith("error: --heads none: then give")
     for head in ("head0", "head2"):
         command += ["--predictions", f"{head}={team.theirs[head]}"]
-    done = command_server.run(command)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 0, done.stderr
     assert "head2" in done.stdout and "head1" not in done.stdout
     bad = predictions.read(team.theirs["head0"] / "test.parquet", team.task)
     bad.videos["test0"][1][3] = 2
     predictions.write(team.theirs["head0"] / "test.parquet", bad)
     before = {path.name: path.read_bytes() for path in (team.folder / "work" / "blend" / "va").iterdir()}
-    done = command_server.run(command)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
     frame = bad.videos["test0"][0][3]
     assert f"{team.theirs['head0'] / 'test.parquet'}: video 'test0' frame {frame}: a score is outside" in done.stderr

@@ -35,9 +35,16 @@ _server: list[subprocess.Popen[str]] = []
 
 
 def run(
-    command: Sequence[object], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+    command: Sequence[object],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    charts: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """What `subprocess.run` gives of a command `[sys.executable, "-m", module, ...]`, its output captured as text."""
+    """What `subprocess.run` gives of a command `[sys.executable, "-m", module, ...]`, its output captured as text.
+    `charts`: without them a blend's page, which takes seconds, has empty ones.
+    """
     python, option, *given = map(str, command)
     assert (python, option) == (sys.executable, "-m")
     environment = dict(os.environ if env is None else env)
@@ -51,7 +58,7 @@ def run(
         request = {"given": given, "env": environment, "cwd": str(cwd or Path.cwd()), "streams": folder}
         server = _start()
         assert server.stdin is not None and server.stdout is not None
-        print(json.dumps({**request, "timeout": timeout}), file=server.stdin, flush=True)
+        print(json.dumps({**request, "timeout": timeout, "charts": charts}), file=server.stdin, flush=True)
         answer = server.stdout.readline()
         assert answer, "the command server has ended"
         said = [Path(folder, name).read_text(encoding="utf-8") for name in ("out", "err")]
@@ -105,6 +112,15 @@ def _wait(pid: int, timeout: float) -> str:
         os.close(handle)
 
 
+def empty_charts() -> None:
+    """Let this process draw nothing on blends' pages."""
+    from markupsafe import Markup
+
+    from blend.report.html import charts
+
+    charts._draw = lambda name, *_: Markup("<svg></svg>")  # type: ignore[assignment]
+
+
 def _become(request: dict[str, Any]) -> int:
     """Be the command that was asked for; returns its exit code."""
     streams = Path(request["streams"])
@@ -120,6 +136,8 @@ def _become(request: dict[str, Any]) -> int:
     sys.path[0] = request["cwd"]
     sys.path.remove(str(ROOT / "tests"))
     warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)  # what is loaded runs as __main__ again
+    if not request["charts"]:
+        empty_charts()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:

@@ -26,7 +26,7 @@ KINDS = {
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return command_server.run([sys.executable, "-m", "blend.run", *arguments])
+    return command_server.run([sys.executable, "-m", "blend.run", *arguments], charts=False)
 
 
 @pytest.mark.parametrize("name", sweep(KINDS, ["au_emoti_mt_smooth"]), ids=KINDS.values())
