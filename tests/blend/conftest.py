@@ -160,7 +160,8 @@ def finished(make_corpus, tmp_path_factory):
     from blend import run
 
     def make(name, settings=None, folder="corpus", **sizes):
-        settings, corpus = {"fold_trials": 1, "folds": 2} | (settings or {}), make_corpus(name, folder=folder, **sizes)
+        settings = {"fold_trials": 1, "folds": 2, "select_folds": 2} | (settings or {})
+        corpus = make_corpus(name, folder=folder, **sizes)
         out, key = corpus.work / "blend" / name, (name, *sorted(settings.items()), *sorted(sizes.items()))
         if key in FINISHED:
             shutil.copytree(FINISHED[key], out)

@@ -302,7 +302,7 @@ def test_ours_and_theirs_together(make_corpus):
     corpus = make_corpus("au")
     theirs = corpus.folder / "theirs"
     shutil.copytree(corpus.heads["head0"], theirs)
-    report = run.main(corpus.config(), "au", corpus.work, predictions={"copy": theirs})
+    report = run.main(corpus.config(folds=2, select_folds=2), "au", corpus.work, predictions={"copy": theirs})
     assert sorted(report["heads"]) == ["copy", "head0", "head1", "head2"]
     assert report["heads"]["copy"] == report["heads"]["head0"]
     with pytest.raises(InputError, match=r"--predictions .*: one of our heads has this name"):
