@@ -33,4 +33,5 @@ def shared_folder(factory: TempPathFactory, name: str, make: Callable[[Path], No
             done.touch()
     before = state_of(folder)
     yield folder
-    assert state_of(folder) == before, f"a test has changed {name}, which others read"
+    changed = {path for path, _ in before.items() ^ state_of(folder).items()}
+    assert not changed, f"a test has changed what others read: {name} {sorted(changed)}"
