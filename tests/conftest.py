@@ -24,8 +24,8 @@ from support.shared_folder import shared_folder
 
 DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
 """Files whose tests work in the demo's folder."""
-TOGETHER = ("tests/blend/predict/", "tests/system/test_cluster")
-"""Beginnings of paths whose files share a fixture that takes long: trained blends, a small corpus on a scheduler."""
+TOGETHER = ("tests/blend/predict/", "tests/system/test_cluster", "tests/heads/families/")
+"""Beginnings of paths whose files share what takes long: a fixture, a scheduler, TensorFlow and LightAutoML loaded."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
