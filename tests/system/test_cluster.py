@@ -53,7 +53,8 @@ def test_all_three_tasks_give_the_bytes_of_a_run_without_a_cluster(few_videos, f
     with session.use_cluster(three.where, SETTINGS, tmp_path):
         run_all(few_videos, tmp_path)
     found = results(tmp_path)
-    assert found == results(few_blends)
+    alone = results(few_blends)
+    assert found == {name: alone[name] for name in alone if not name.startswith(("blend/au/", "blend/expr/"))}
     assert {name.split("/")[0] for name in found} == {"features", "heads", "blend"} and len(found) > 10
     record = json.loads((tmp_path / "cluster" / "heads-va.json").read_text())
     assert [job["job"] for job in record["jobs"]] == ["head-va-lightgbm-demo_mt_enet"] and not record["given_up"]
