@@ -20,16 +20,20 @@ from typing import Any
 import hypothesis
 import pytest
 from support.ports import free_ports
+from support.shared_folder import shared_folder
 
 DEMO_USERS = ("test_end_to_end.py", "test_paper_demo.py", "test_unlabelled_demo.py", "test_readme.py")
 """Files whose tests work in the demo's folder."""
-TOGETHER = ("tests/blend/predict/", "tests/system/test_cluster")
-"""Beginnings of paths whose files share a fixture that takes long: trained blends, a small corpus on a scheduler."""
+TOGETHER = ("tests/blend/predict/", "tests/system/test_cluster", "tests/heads/families/")
+"""Beginnings of paths whose files share what takes long: a fixture, a scheduler, TensorFlow and LightAutoML loaded."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What works in the demo's folder takes longest, and begins at once."""
-    items.sort(key=lambda item: item.path.name not in DEMO_USERS)
+    """What works in the demo's folder takes longest, and begins at once; what stays together and whole runs of the
+    program come next, so that at the end only small files are left.
+    """
+    long = (*TOGETHER, "tests/system/")
+    items.sort(key=lambda item: 0 if item.path.name in DEMO_USERS else 1 if item.nodeid.startswith(long) else 2)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -140,16 +144,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task."""
+def make_few_videos(folder: Path) -> None:
+    """Pictures, annotations, test lists and few.toml."""
     import itertools
 
     import cv2
 
     from extract.demo import corpus, plan
 
-    folder = tmp_path_factory.mktemp("few")
     tasks, heads = [], []
     for name in itertools.chain(*PARTS.values()):
         (folder / "frames" / name).mkdir(parents=True)
@@ -172,7 +174,34 @@ def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"[blend.{task}]\ntrials = 12\nfolds = 2\nselect_folds = 2\ndraws = 100"
         )
     (folder / "few.toml").write_text(FEW.format(tasks="\n".join(tasks), heads="\n".join(heads)))
-    return folder / "few.toml"
+
+
+@pytest.fixture(scope="session")
+def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task. To
+    read only.
+    """
+    for folder in shared_folder(tmp_path_factory, "few", make_few_videos):
+        yield folder / "few.toml"
+
+
+@pytest.fixture(scope="session")
+def few_blends(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A work folder with a finished blend of every task of the few videos. To read only: whoever changes it, copies."""
+    from markupsafe import Markup
+
+    from blend import run
+    from blend.config import Config
+    from extract import config
+    from heads.abaw.tasks import TASKS
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("blend.report.html.charts._draw", lambda name, *_: Markup("<svg></svg>"))  # takes seconds
+            for task in TASKS:
+                run.main(config.load(Config, few_videos), task, folder)
+
+    yield from shared_folder(tmp_path_factory, "few_blends", make)
 
 
 HERE = Path(__file__).parents[1]

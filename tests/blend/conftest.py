@@ -148,6 +148,31 @@ def make_corpus(tmp_path, monkeypatch):
     return make
 
 
+FINISHED: dict[tuple, Path] = {}
+"""Folders of blends that were made before in this process."""
+
+
+@pytest.fixture
+def finished(make_corpus, tmp_path_factory):
+    """finished(task, settings, heads=2, ...) -> a Corpus and the folder of its finished blend, which is searched once
+    for each of these and then copied: what is in it says where it was made first.
+    """
+    from blend import run
+
+    def make(name, settings=None, folder="corpus", **sizes):
+        settings = {"fold_trials": 1, "folds": 2, "select_folds": 2} | (settings or {})
+        corpus = make_corpus(name, folder=folder, **sizes)
+        out, key = corpus.work / "blend" / name, (name, *sorted(settings.items()), *sorted(sizes.items()))
+        if key in FINISHED:
+            shutil.copytree(FINISHED[key], out)
+        else:
+            run.main(corpus.config(**settings), name, corpus.work)
+            FINISHED[key] = shutil.copytree(out, tmp_path_factory.mktemp("finished") / name)
+        return corpus, out
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def page_reader():
     """How a report.html is read, and compared with its report.json."""

@@ -2,30 +2,18 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import typer
+from support import command_server
 from typer.testing import CliRunner
 
-from blend import apply, run
+from blend import apply
 from blend.decision.combine import Params
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
-
-
-@pytest.fixture
-def finished(make_corpus):
-    """finished(task) -> (corpus, folder of its finished blend)."""
-
-    def make(name, folder="corpus", **settings):
-        corpus = make_corpus(name, folder=folder)
-        run.main(corpus.config(fold_trials=1, folds=2, **settings), name, corpus.work)
-        return corpus, corpus.work / "blend" / name
-
-    return make
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -142,10 +130,10 @@ def test_the_command_line(finished, tmp_path):
     command += ["--out", str(tmp_path / "out.txt")]
     for head, folder in corpus.heads.items():
         command += ["--predictions", f"{head}={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command_server.run(command)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.txt").read_bytes() == (blend / "submission.txt").read_bytes()
     assert "predicted from the prior: test2" in done.stdout
     (tmp_path / "bad.json").write_text("{")
-    done = subprocess.run([*command[:3], str(tmp_path / "bad.json"), *command[4:]], capture_output=True, text=True)
+    done = command_server.run([*command[:3], str(tmp_path / "bad.json"), *command[4:]])
     assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path / 'bad.json'}: not readable as JSON")

@@ -1,10 +1,10 @@
 """The checker: every planted damage is found on its line, in every task's format; a complete file is accepted."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from support import command_server
 
 from blend import check
 from blend.submission import check as submission_check
@@ -222,7 +222,7 @@ def test_templates_with_windows_line_ends_and_a_byte_order_mark(tmp_path):
 
 def run(*arguments):
     command = [sys.executable, "-m", "blend.check", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return command_server.run(command)
 
 
 def test_the_command_its_exit_codes_and_its_limited_listing(tmp_path):

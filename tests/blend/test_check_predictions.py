@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend import check_predictions, run
 from blend.decision.params import Params
@@ -15,12 +17,11 @@ from extract.runtime.run_folder import write_json
 from heads.abaw.tasks import AU
 
 
-@pytest.mark.parametrize("name", ["au", "expr", "va"])
-def test_a_finished_blend_its_own_heads_and_a_single_file_say_nothing_of_its_submission(make_corpus, name):
-    corpus = make_corpus(name, val=6, test=6, heads=2)
-    report = run.main(corpus.config(fold_trials=1, folds=2, trials=3), name, corpus.work)
-    assert set(report["unlabelled_test"]) == {"shares", "faults"}
-    out = corpus.work / "blend" / name
+@pytest.mark.parametrize("name", sweep(["au", "expr", "va"], ["va"]))
+def test_a_finished_blend_its_own_heads_and_a_single_file_say_nothing_of_its_submission(finished, name):
+    """By default of va; of au in tests/system/test_unlabelled_demo.py."""
+    corpus, out = finished(name, {"trials": 3}, val=6, test=6, heads=2)
+    assert set(json.loads((out / "report.json").read_text())["unlabelled_test"]) == {"shares", "faults"}
     for given in (out, corpus.heads["head0"], corpus.heads["head0"] / "test.parquet", out / "submission.txt"):
         assert check_predictions.warnings(out / "submission.txt", name, corpus.test, [given]) == [], given
 
@@ -31,11 +32,10 @@ def test_without_a_test_list_nothing_is_said(make_corpus):
     assert report["unlabelled_test"] is None
 
 
-def test_frames_between_the_listed_ones_are_not_compared(make_corpus):
+def test_frames_between_the_listed_ones_are_not_compared(finished):
     """Every other frame is listed and in the file; columns that are swapped in it are seen all the same."""
-    corpus = make_corpus("va", val=6, test=6, heads=2)
-    run.main(corpus.config(fold_trials=1, folds=2, trials=3), "va", corpus.work)
-    sent = corpus.work / "blend" / "va" / "submission.txt"
+    corpus, out = finished("va", {"trials": 3}, val=6, test=6, heads=2)
+    sent = out / "submission.txt"
     header, *lines = sent.read_text().splitlines()
     sent = corpus.work / "edited.txt"
     corpus.test.write_text("\n".join([header, *(line.split(",")[0] + "," for line in lines[::2])]) + "\n")
@@ -69,10 +69,9 @@ def test_what_cannot_be_compared_is_said_in_one_line(make_corpus, tmp_path):
         assert "\n" not in str(raised.value)
 
 
-def test_equal_arguments_give_equal_sentences(make_corpus):
-    corpus = make_corpus("va", val=6, test=6, heads=2)
-    run.main(corpus.config(fold_trials=1, folds=2, trials=3), "va", corpus.work)
-    sent = corpus.work / "blend" / "va" / "submission.txt"
+def test_equal_arguments_give_equal_sentences(finished):
+    corpus, out = finished("va", {"trials": 3}, val=6, test=6, heads=2)
+    sent = out / "submission.txt"
     header, *lines = sent.read_text().splitlines()
     sent = corpus.work / "edited.txt"
     turned = [f"{image},{-float(v)},{-float(a)}" for image, v, a in (line.split(",") for line in lines)]

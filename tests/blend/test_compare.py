@@ -1,11 +1,11 @@
 """Differences against a bootstrap written out, what is refused, and the command line."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from support import command_server
 
 from blend import compare
 from blend.calibrate import video_counts
@@ -132,7 +132,7 @@ def test_the_command_prints_a_table_or_json_and_exits_with_2_for_bad_input(runs,
 
     def run(*more):
         command = [sys.executable, "-m", "blend.compare", *map(str, more)]
-        return subprocess.run(command, capture_output=True, text=True)
+        return command_server.run(command)
 
     good = run(first, second, "--draws", 200)
     assert good.returncode == 0 and "held out" in good.stdout and "of the draws" in good.stdout, good.stderr
@@ -194,8 +194,8 @@ def test_a_page_of_it_in_chromium(runs, make_report, tmp_path, browser):
 def test_the_page_is_a_file_of_the_command(runs, tmp_path):
     folders = [str(folder) for folder in runs("va")]
     command = [sys.executable, "-m", "blend.compare", *folders, "--draws", "100", "--json", "--html"]
-    done = subprocess.run([*command, str(tmp_path / "page.html")], capture_output=True, text=True)
+    done = command_server.run([*command, str(tmp_path / "page.html")])
     assert done.returncode == 0 and json.loads(done.stdout)["task"] == "va", done.stderr
     assert "<h1>Blends compared</h1>" in (tmp_path / "page.html").read_text()
-    refused = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    refused = command_server.run([*command, str(tmp_path)])
     assert refused.returncode == 2 and refused.stderr.startswith(f"error: --html {tmp_path}: is a folder")

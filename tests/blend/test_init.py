@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 import time
 import tomllib
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import command_server
 
 from blend import init
 from blend.config import Config
@@ -114,7 +114,7 @@ def test_a_name_that_no_run_takes_is_refused_and_no_file_lands_elsewhere(corpus:
     command = [sys.executable, "-m", "blend.init", ".", f"--name={name}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     before = set(corpus.parent.rglob("*"))
-    done = subprocess.run(command, cwd=corpus, env=environment, capture_output=True, text=True, check=False)
+    done = command_server.run(command, cwd=corpus, env=environment)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--name" in done.stderr, done.stderr
     assert set(corpus.parent.rglob("*")) == before
 
@@ -138,7 +138,7 @@ def test_what_is_not_there_is_a_comment_to_fill_in(tmp_path: Path) -> None:
     table = tomllib.loads(text)
     assert set(table) == {"corpus", "features"} and "# [corpus.au]" in text and "not found" in text
     command = [sys.executable, "-m", "blend.run", "--task", "au", "--config", str(tmp_path / "mine.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = command_server.run(command, cwd=ROOT)
     assert (
         done.returncode == 2 and done.stderr.count("\n") == 1 and "corpus.frames is still the template's" in done.stderr
     )

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from support import made_pictures
+from support.sweeps import sweep
 
 from blend import run
 from blend.config import Config
@@ -98,18 +99,21 @@ def make(folder, task, name, network, *more):
     return [*made, f"corpus.{task}={{train={paths['train']!r}, val={paths['val']!r}}}"]
 
 
-def test_an_expression_row_runs_from_fine_tuning_to_the_blend(tmp_path):
+@pytest.mark.parametrize(
+    "name", sweep(["expr_emoti_mlp_finetuned", "expr_emoti_mlp_finetuned_logits"], ["expr_emoti_mlp_finetuned"])
+)
+def test_an_expression_row_runs_from_fine_tuning_to_the_blend(tmp_path, name):
     made_pictures.write_tiny_network(tmp_path / "own.pt")
     classes = ["Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise"]
     network = {"path": str(tmp_path / "own.pt"), "arch": "test_efficientnet", "size": 32, "classes": classes}
     network |= {"mean": [0.5] * 3, "std": [0.5] * 3}
-    read = [(f"heads.expr.{head}.networks", ["own"]) for head in (MLP, LOGITS)]
+    read = [(f"heads.expr.{head}.networks", ["own"]) for head in (MLP, LOGITS) if head in EXPR[name][0]]
     overrides = make(tmp_path, "expr", "ft_expr", network, ("features.networks", ["own", "ft_expr"]), *read)
-    config = load("blends/expr_emoti_mlp_finetuned_logits", *overrides)
+    config = load(f"blends/{name}", *overrides)
     finetune.main(config, "expr", "own", "ft_expr", tmp_path / "work")
     run.main(config, "expr", tmp_path / "work")
     params = json.loads((tmp_path / "work" / "blend" / "expr" / "params.json").read_text())
-    assert params["weights"] == {MLP: 0.6, FINETUNED: 0.3, LOGITS: 0.1, "pretrained-own": 0}
+    assert params["weights"] == EXPR[name][0] | {"pretrained-own": 0}
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support import command_server
 
 from blend import program
 
@@ -42,7 +43,7 @@ def test_help_on_a_full_disk_is_one_line(arguments: list[str]) -> None:
 @pytest.mark.parametrize("module", ["blend.run", "blend.compare", "heads.run", "heads.tune"])
 def test_a_seed_that_libraries_do_not_take_is_refused_at_once(module: str) -> None:
     command = [sys.executable, "-m", module, "--task", "au", "--seed", str(2**31)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = command_server.run(command, cwd=ROOT)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert module == "blend.compare" or "--seed" in done.stderr, done.stderr
 

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from support import command_server
 from support.sweeps import sweep
 
 from blend import run
@@ -24,6 +25,8 @@ from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
 
 FILES = ("params.json", "submission.txt", "report.json", "report.html", "study.db", "provenance.json", "DONE")
+QUICK = {"folds": 2, "select_folds": 2}
+"""Of runs whose folds are not looked at."""
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
@@ -56,21 +59,21 @@ def test_it_leaves_a_checked_submission_and_a_report_without_nan_and_a_page_of_i
 def test_out_of_fold_predictions_of_train_count_where_every_head_has_them(make_corpus, name):
     corpus = make_corpus(name)
     corpus.add_train()
-    both = run.main(corpus.config(out_of_fold=True), name, corpus.work)
+    both = run.main(corpus.config(out_of_fold=True, **QUICK), name, corpus.work)
     assert both["choice"]["with_train"] is True
     params = json.loads((corpus.work / "blend" / name / "params.json").read_text())
-    again = run.main(corpus.config(out_of_fold=False), name, corpus.work)
+    again = run.main(corpus.config(out_of_fold=False, **QUICK), name, corpus.work)
     assert again["choice"]["with_train"] is False, "another setting, another blend"
     assert json.loads((corpus.work / "blend" / name / "params.json").read_text()) != params
-    assert run.main(corpus.config(), name, corpus.work)["choice"]["with_train"] in (False, True)
+    assert run.main(corpus.config(**QUICK), name, corpus.work)["choice"]["with_train"] in (False, True)
     before = json.loads((corpus.work / "blend" / name / "provenance.json").read_text())
     path = corpus.train / "train0.txt"
     path.write_text("\n".join([*path.read_text().splitlines()[:-1], path.read_text().splitlines()[1]]) + "\n")
-    run.main(corpus.config(), name, corpus.work)
+    run.main(corpus.config(**QUICK), name, corpus.work)
     after = json.loads((corpus.work / "blend" / name / "provenance.json").read_text())
     assert before["train"] != after["train"], "other labels of train, another blend"
     (corpus.heads["head1"] / "oof.parquet").unlink()
-    alone = run.main(corpus.config(out_of_fold=True), name, corpus.work)
+    alone = run.main(corpus.config(out_of_fold=True, **QUICK), name, corpus.work)
     assert alone["choice"]["with_train"] is False
 
 
@@ -98,7 +101,7 @@ def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_c
     reports = []
     for corpus in (one, two):
         pytest.MonkeyPatch().setattr("heads.run.main", lambda *args, c=corpus: c.heads)
-        reports.append(run.main(corpus.config(), "au", corpus.work))
+        reports.append(run.main(corpus.config(**QUICK), "au", corpus.work))
     folders = [corpus.work / "blend" / "au" for corpus in (one, two)]
     for file in ("params.json", "submission.txt"):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
@@ -110,15 +113,15 @@ def test_two_runs_give_the_same_bytes_and_a_finished_folder_is_left_alone(make_c
         assert sum(list(took.values())[-4:]) == pytest.approx(report.pop("seconds"), abs=0.05)
     assert reports[0] == reports[1]
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folders[1].iterdir()}
-    run.main(two.config(), "au", two.work)
+    run.main(two.config(**QUICK), "au", two.work)
     assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folders[1].iterdir()}
 
 
 def test_another_seed_or_setting_makes_it_anew_and_says_so(make_corpus, capsys):
     corpus = make_corpus("va")
-    run.main(corpus.config(), "va", corpus.work)
+    run.main(corpus.config(**QUICK), "va", corpus.work)
     mark = (corpus.work / "blend" / "va" / "DONE").read_text()
-    report = run.main(corpus.config(trials=21), "va", corpus.work, seed=1)
+    report = run.main(corpus.config(trials=21, **QUICK), "va", corpus.work, seed=1)
     assert (corpus.work / "blend" / "va" / "DONE").read_text() != mark
     assert report["seed"] == 1 and report["trials"] == 21
     assert "another search" in capsys.readouterr().err
@@ -128,7 +131,7 @@ def test_without_a_test_list_validation_is_predicted_and_the_report_says_so(make
     corpus = make_corpus("expr")
     for head in corpus.heads.values():
         (head / "test.parquet").unlink()  # heads predict no test then
-    report = run.main(corpus.config(with_test=False), "expr", corpus.work)
+    report = run.main(corpus.config(with_test=False, **QUICK), "expr", corpus.work)
     lines = (corpus.work / "blend" / "expr" / "submission.txt").read_text().splitlines()
     assert lines[0] == TASKS["expr"].list_header
     assert len(lines) == 1 + sum(n for video, n in corpus.lengths.items() if video.startswith("val"))
@@ -139,7 +142,7 @@ def test_without_a_test_list_validation_is_predicted_and_the_report_says_so(make
 
 def test_one_validation_video_gives_no_cross_fitted_score(make_corpus):
     corpus = make_corpus("au", val=1)
-    report = run.main(corpus.config(), "au", corpus.work)
+    report = run.main(corpus.config(**QUICK), "au", corpus.work)
     assert report["cross_fitted"] is None and report["interval"] is None and report["optimism"] is None
 
 
@@ -152,12 +155,12 @@ def test_fewer_videos_than_folds_give_as_many_folds(make_corpus, capsys):
 
 def test_bad_input_leaves_a_finished_folder_as_it_is(make_corpus):
     corpus = make_corpus("au")
-    run.main(corpus.config(), "au", corpus.work)
+    run.main(corpus.config(**QUICK), "au", corpus.work)
     out = corpus.work / "blend" / "au"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (corpus.heads["head1"] / "val.parquet").write_bytes(b"no parquet")
     with pytest.raises(InputError, match=r"val\.parquet"):
-        run.main(corpus.config(), "au", corpus.work)
+        run.main(corpus.config(**QUICK), "au", corpus.work)
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
 
@@ -167,8 +170,11 @@ import pickle, sys, heads.run
 config, task, work, heads_ = pickle.load(open(sys.argv[1], "rb"))
 heads.run.main = lambda *args, **kwargs: heads_
 from blend import run
+from blend.report.html import charts
 from blend.search import search
+from markupsafe import Markup
 from pathlib import Path
+charts._draw = lambda name, *_: Markup("<svg></svg>")
 real, made = search.derive, []
 def slow(seed, *parts):
     import time
@@ -187,7 +193,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
 
     undisturbed, killed = make_corpus(name, folder="undisturbed"), make_corpus(name, folder="killed")
     for corpus in (undisturbed, killed):
-        inputs = (corpus.config(trials=40, fold_trials=2), name, corpus.work, corpus.heads)
+        inputs = (corpus.config(trials=40, fold_trials=2, **QUICK), name, corpus.work, corpus.heads)
         (corpus.folder / "inputs").write_bytes(pickle.dumps(inputs))
     counter = tmp_path / "drawn"
 
@@ -225,7 +231,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(make_corpus, tmp_path, name, dra
 def test_help_loads_nothing_heavy_and_an_unknown_task_is_one_line():
     shown = subprocess.run([sys.executable, "-m", "blend.run", "--help"], capture_output=True, text=True, check=True)
     assert "python -m blend.run --task expr" in shown.stdout
-    wrong = subprocess.run([sys.executable, "-m", "blend.run", "--task", "age"], capture_output=True, text=True)
+    wrong = command_server.run([sys.executable, "-m", "blend.run", "--task", "age"])
     assert wrong.returncode == 2
     assert wrong.stderr == "error: --task age: no such task; there are au, expr, va, lsd, mtl\n"
     loaded = subprocess.run(
@@ -278,7 +284,7 @@ def test_the_summary_names_every_file(make_corpus, capsys):
     from blend.report.summary import show
 
     corpus = make_corpus("au")
-    report = run.main(corpus.config(), "au", corpus.work)
+    report = run.main(corpus.config(**QUICK), "au", corpus.work)
     show(report, corpus.work / "blend" / "au")
     shown = capsys.readouterr().out
     for text in (

@@ -3,13 +3,13 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import typer
+from support import command_server
 from support.sweeps import sweep
 from typer.testing import CliRunner
 
@@ -302,7 +302,7 @@ def test_ours_and_theirs_together(make_corpus):
     corpus = make_corpus("au")
     theirs = corpus.folder / "theirs"
     shutil.copytree(corpus.heads["head0"], theirs)
-    report = run.main(corpus.config(), "au", corpus.work, predictions={"copy": theirs})
+    report = run.main(corpus.config(folds=2, select_folds=2), "au", corpus.work, predictions={"copy": theirs})
     assert sorted(report["heads"]) == ["copy", "head0", "head1", "head2"]
     assert report["heads"]["copy"] == report["heads"]["head0"]
     with pytest.raises(InputError, match=r"--predictions .*: one of our heads has this name"):
@@ -313,18 +313,18 @@ def test_the_command_line(make_team):
     team = make_team("va")
     command = [sys.executable, "-m", "blend.run", "--task", "va", "--config", str(team.config)]
     command += ["--work", str(team.folder / "work"), "--heads", "none"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 2 and done.stderr.startswith("error: --heads none: then give")
     for head in ("head0", "head2"):
         command += ["--predictions", f"{head}={team.theirs[head]}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 0, done.stderr
     assert "head2" in done.stdout and "head1" not in done.stdout
     bad = predictions.read(team.theirs["head0"] / "test.parquet", team.task)
     bad.videos["test0"][1][3] = 2
     predictions.write(team.theirs["head0"] / "test.parquet", bad)
     before = {path.name: path.read_bytes() for path in (team.folder / "work" / "blend" / "va").iterdir()}
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = command_server.run(command, charts=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
     frame = bad.videos["test0"][0][3]
     assert f"{team.theirs['head0'] / 'test.parquet'}: video 'test0' frame {frame}: a score is outside" in done.stderr

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from support import command_server
 
 from extract.faces.detector import DETECTOR
 from extract.features import store
@@ -39,14 +40,11 @@ logits = "output"
 
 def command(*arguments, module="extract.run", env=(), **options):
     """Run a module as the user does; returns exit code, stdout, stderr. A traceback fails the test."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | dict(env),
-        **options,
-    )
+    whole, environment = [sys.executable, "-m", module, *map(str, arguments)], os.environ | dict(env)
+    if options:
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=120, env=environment, **options)
+    else:
+        done = command_server.run(whole, env=environment)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 

@@ -1,12 +1,12 @@
 """Exporting the feature store: values, names, order, and nothing half-written."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from support import command_server
 
 from extract import export
 from extract.features import store
@@ -116,6 +116,6 @@ def test_unknown_formats_and_networks_are_refused(work):
 
 def test_the_command_writes_what_pandas_reads_in_a_line(work):
     command = [sys.executable, "-m", "extract.export", "--network", "net", "--work", str(work), "--format", "parquet"]
-    done = subprocess.run([*command, "--kinds", "embedding,va", str(work / "x")], capture_output=True, text=True)
+    done = command_server.run([*command, "--kinds", "embedding,va", str(work / "x")])
     assert done.returncode == 0 and "10 rows are in" in done.stdout
     assert pd.read_parquet(work / "x").shape == (10, 9)

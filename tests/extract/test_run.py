@@ -1,12 +1,12 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support import command_server
 
 from extract import run
 from extract.config import Config
@@ -110,16 +110,12 @@ def test_the_embeddings_are_half_precision(tmp_path, config):
 
 
 def test_the_command_line_lists_networks_and_turns_bad_input_into_exit_code_2(tmp_path):
-    listed = subprocess.run(
+    listed = command_server.run(
         [sys.executable, "-m", "extract.run", "--list-networks"],
-        capture_output=True,
-        text=True,
         env={"COLUMNS": "200", "PATH": ""},
     )
     assert listed.returncode == 0 and "enet_b0_8_va_mtl" in listed.stdout
-    wrong = subprocess.run(
-        [sys.executable, "-m", "extract.run", "--set", "corpus.nmae=x"], capture_output=True, text=True
-    )
+    wrong = command_server.run([sys.executable, "-m", "extract.run", "--set", "corpus.nmae=x"])
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1 and "corpus.nmae" in wrong.stderr
 

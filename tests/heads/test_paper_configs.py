@@ -163,7 +163,7 @@ def weights(layers: int, streams: int, outputs: int) -> int:
     "file",
     sweep(
         [file for file in FILES if "_encoder_" not in file.stem],
-        [PAPER / f"{name}.toml" for name in ("au_mlp", "expr_logits", "va_lama", "va_fusion", "expr_encoders")],
+        [PAPER / f"{name}.toml" for name in ("au_mlp", "expr_logits", "va_lama", "va_fusion")],
     ),
     ids=lambda path: path.stem,
 )

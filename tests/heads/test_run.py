@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import command_server
 
 from extract import config as extract_config
 from extract.config import TaskPaths
@@ -180,13 +181,10 @@ def test_a_task_or_head_that_is_not_there_is_named(corpus: Corpus) -> None:
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return command_server.run(
         [sys.executable, "-m", "heads.run", *arguments],
-        text=True,
-        capture_output=True,
         timeout=120,
         cwd=ROOT,
-        check=False,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,9 +36,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def chain(few_videos: Path) -> Path:
+def chain(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small corpus with so many heads that some are trained while workers are killed."""
-    folder = few_videos.parent
+    folder = shutil.copytree(few_videos.parent, tmp_path_factory.mktemp("chain") / "few")
     for number in range(HEADS):
         about = 'family = "lightgbm"\nnetworks = "each"\ninputs = ["logits", "va", "embedding"]\n'
         (folder / f"h{number}.toml").write_text(f"{about}trees = {60 + 10 * number}\n")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from support import command_server
 from support.sweeps import sweep
 
 from blend.studies import finetuned, more_heads
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_children_and_the_same_command_fi
     assert not left
     if whole_group:
         return  # the end is the same
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = command_server.run(command, cwd=ROOT, charts=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     report = json.loads((work / "blend" / "expr" / "report.json").read_text())
@@ -214,7 +215,7 @@ def test_heads_that_were_forked_end_with_their_run_and_the_same_command_finishes
     while (left := {child for child in started if _runs(child)}) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = command_server.run(command, cwd=ROOT, charts=False)
     assert done.returncode == 0, done.stderr
     assert all(
         (work / "heads" / "expr" / head / "DONE").exists() for head in ("lightgbm-demo_mt_enet", "second-demo_mt_enet")

@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from support import command_server
 from support.sweeps import sweep
 
 from blend.submission import check as submission_check
@@ -57,9 +58,7 @@ def start(task: str, work: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def run(task: str, work: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    with start(task, work, *more) as process:
-        out, error = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+    return command_server.run([sys.executable, "-m", "blend.run", "--task", task, "--work", work, *more], timeout=1800)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -73,8 +72,9 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("task", sweep(["au", "expr", "va"], ["au"]))
 def test_the_demo_ends_with_a_checked_submission_and_a_report(demo, task):
-    done = run(task, demo)
-    assert done.returncode == 0, done.stderr
+    with start(task, demo) as process:
+        _, error = process.communicate()
+    assert process.returncode == 0, error
     out = demo / "blend" / task
     for name in ("submission.txt", "report.json", "report.html", "params.json", "study.db", "DONE"):
         assert (out / name).stat().st_size, name

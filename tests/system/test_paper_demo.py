@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import command_server
 from support.sweeps import sweep
 
 from extract import config as configs
@@ -25,7 +26,7 @@ KINDS = {
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "blend.run", *arguments], capture_output=True, text=True)
+    return command_server.run([sys.executable, "-m", "blend.run", *arguments], charts=False)
 
 
 @pytest.mark.parametrize("name", sweep(KINDS, ["au_emoti_mt_smooth"]), ids=KINDS.values())

@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import tomllib
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import typer.core
+from support import command_server
 from support.ports import free_ports
 from support.readme_reader import READMES, REPLACED, Reader
 from support.sweeps import sweep
@@ -113,7 +113,7 @@ def quick(line: str) -> bool:
 def finish(demo: Path, *tasks: str) -> None:
     for task in tasks:
         command = [sys.executable, "-m", "blend.run", "--task", task, "--work", str(demo)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = command_server.run(command, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-2000:]
 
 

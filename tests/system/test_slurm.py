@@ -31,6 +31,7 @@ interface = "lo"
 job_script_prologue = {prologue}
 """
 SECONDS = 300.0
+NETWORK = "demo_mt_enet"
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +85,12 @@ def results(work: Path) -> dict[str, bytes]:
     return {str(path.relative_to(work)): path.read_bytes() for name in names for path in sorted(work.glob(name))}
 
 
-@pytest.fixture(scope="module")
-def local(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work folder of all three tasks on this machine alone."""
-    work = tmp_path_factory.mktemp("local")
-    for task in ("au", "expr", "va"):
-        command = [sys.executable, "-m", "blend.run", "--task", task, "--config", str(few_videos), "--work", str(work)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    return work
+def of_tasks(work: Path, *tasks: str) -> dict[str, bytes]:
+    """The results of these tasks, and the features, which serve all."""
+    return {name: content for name, content in results(work).items() if name.split("/")[1] in (*tasks, NETWORK)}
 
 
-def test_three_tasks_give_the_bytes_of_a_local_run_though_a_job_is_cancelled(few_videos, local, slurm, tmp_path):
+def test_a_run_gives_the_bytes_of_a_local_one_though_a_job_is_cancelled(few_videos, few_blends, slurm, tmp_path):
     file, work = config(few_videos, tmp_path / "c"), tmp_path / "work"
     process = start(slurm, "blend.run", file, work, "--task", "au", "--cluster", "slurm")
     wait(process, lambda: slurm.jobs("R"), "a batch job runs")
@@ -104,13 +99,20 @@ def test_three_tasks_give_the_bytes_of_a_local_run_though_a_job_is_cancelled(few
     error = ended(process)
     assert process.returncode == 0, error
     assert "JobState=CANCELLED" in slurm.history(cancelled)
+    assert results(work) == of_tasks(few_blends, "au")
+    record = json.loads((work / "cluster" / "extract.json").read_text())
+    assert record["cluster"] == "slurm" and not record["given_up"]
+    wait_for_no_jobs(slurm)
+
+
+@pytest.mark.slow
+def test_the_other_tasks_give_the_bytes_of_local_runs_too(few_videos, few_blends, slurm, tmp_path):
+    file, work = config(few_videos, tmp_path / "c"), tmp_path / "work"
     for task in ("expr", "va"):
         process = start(slurm, "blend.run", file, work, "--task", task, "--cluster", "slurm")
         error = ended(process)
         assert process.returncode == 0, error
-    assert results(work) == results(local)
-    record = json.loads((work / "cluster" / "extract.json").read_text())
-    assert record["cluster"] == "slurm" and not record["given_up"]
+    assert results(work) == of_tasks(few_blends, "expr", "va")
     wait_for_no_jobs(slurm)
 
 
@@ -121,7 +123,7 @@ def wait_for_no_jobs(slurm: SlurmCluster) -> None:
         time.sleep(0.2)
 
 
-def test_while_the_node_is_drained_the_run_waits_and_then_goes_on(few_videos, local, slurm, tmp_path):
+def test_while_the_node_is_drained_the_run_waits_and_then_goes_on(few_videos, few_blends, slurm, tmp_path):
     slurm.run("scontrol", "update", "nodename=localhost", "state=drain", "reason=test")
     work = tmp_path / "work"
     process = start(slurm, "extract.run", config(few_videos, tmp_path / "c"), work, "--cluster", "slurm")
@@ -133,8 +135,7 @@ def test_while_the_node_is_drained_the_run_waits_and_then_goes_on(few_videos, lo
         slurm.run("scontrol", "update", "nodename=localhost", "state=resume")
     error = ended(process)
     assert process.returncode == 0, error
-    features = {name: content for name, content in results(local).items() if name.startswith("features/")}
-    assert results(work) == features
+    assert results(work) == of_tasks(few_blends)
 
 
 @pytest.mark.slow
@@ -152,7 +153,7 @@ def test_jobs_that_need_more_memory_than_they_may_have_are_told_in_one_line(few_
 
 
 @pytest.mark.slow
-def test_jobs_that_end_at_their_walltime_cost_nothing_that_was_finished(few_videos, local, slurm, tmp_path):
+def test_jobs_that_end_at_their_walltime_cost_nothing_that_was_finished(few_videos, few_blends, slurm, tmp_path):
     """SLURM counts whole minutes; a sleep in the prologue uses up the first job's, so that it ends while it works."""
     mark, work = tmp_path / "first", tmp_path / "work"
     prologue = json.dumps([f"mkdir {mark} 2>/dev/null && sleep 50"])
@@ -161,8 +162,7 @@ def test_jobs_that_end_at_their_walltime_cost_nothing_that_was_finished(few_vide
     error = ended(process)
     assert process.returncode == 0, error
     assert "ended (SLURM says TIMEOUT: cluster.walltime was over); another is asked for" in error
-    features = {name: content for name, content in results(local).items() if name.startswith("features/")}
-    assert results(work) == features
+    assert results(work) == of_tasks(few_blends)
     wait_for_no_jobs(slurm)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from support import command_server
 from support.sweeps import sweep
 
 from blend import check_predictions
@@ -27,7 +28,7 @@ Lines = dict[str, list[list[str]]]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+    return command_server.run([sys.executable, "-m", *arguments])
 
 
 def finished(work: Path, task: str, *more: str) -> Path:

@@ -14,7 +14,8 @@ from extract.runtime import cli
 RATES = scale.Rates(command=5.0, start=4.0, frame=0.016, slowdown=1.05, bytes_of_frame=5000.0)
 
 
-def test_more_nodes_are_quicker_until_the_longest_head():
+def test_more_nodes_are_quicker_until_the_longest_head(monkeypatch):
+    monkeypatch.setattr(scale, "DRAWS", 1)
     rows = scale.predict_makespans(2_900_000, RATES, [32, 104, 97], 70, cores=2, disk=1e9)
     assert [row["nodes"] for row in rows] == [1, 4, 16, 64]
     hours = [row["hours"] for row in rows]
@@ -26,7 +27,9 @@ def test_more_nodes_are_quicker_until_the_longest_head():
     assert all(row["troubled"] > row["hours"] for row in rows[2:])  # a single node may be a quick one
 
 
-def test_a_slow_disk_bounds_many_nodes():
+def test_a_slow_disk_bounds_many_nodes(monkeypatch):
+    monkeypatch.setattr(scale, "DRAWS", 1)
+    monkeypatch.setattr(scale, "NODES", scale.NODES[-1:])
     rows = scale.predict_makespans(2_900_000, RATES, [32], 70, cores=2, disk=1e7)
     assert rows[-1]["extraction"] == pytest.approx(6 * 2.9e6 * 5000 / 1e7 / 3600, rel=0.05)
 

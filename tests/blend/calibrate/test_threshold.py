@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from support.sweeps import sweep
 
 from blend.calibrate import threshold
 from blend.decision import kernels
@@ -33,7 +34,7 @@ def problem(seed):
     return scores.astype(np.float32), truth.astype(np.uint8)
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", sweep(range(10), range(3)))
 def test_it_equals_brute_force_on_small_problems(block):
     for seed in range(block * 24, block * 24 + 24):
         scores, truth = problem(seed)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from blend.config import BlendSettings
 from blend.crossfit.outcome import ResultBuilder
@@ -33,8 +34,11 @@ def test_only_equal_bytes_are_copies(make_pool):
     assert duplicates.rename_duplicates(pool, BlendSettings()).filter == "auto"
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", ["aaa", "zzz"])
+COPIES = [("aaa", "au"), ("zzz", "va"), ("aaa", "expr")]
+"""Of names that come before and after the one they are copies of: by default each task once."""
+
+
+@pytest.mark.parametrize(("name", "task"), sweep([(name, task) for name in ("aaa", "zzz") for task in TASKS], COPIES))
 def test_a_copy_changes_no_decision_and_no_number(make_pool, task, name):
     pool = make_pool(task)
     copied = with_copy(pool, 1, name)
@@ -53,7 +57,7 @@ def test_a_copy_changes_no_decision_and_no_number(make_pool, task, name):
             assert beside.search.best_start("head zzz").score == alone.search.best_start("head head1").score
 
 
-@pytest.mark.parametrize(("task", "loss"), [("au", 0.001), ("expr", 0.02), ("va", 0.001)])
+@pytest.mark.parametrize(("task", "loss"), sweep([("au", 0.001), ("expr", 0.02), ("va", 0.001)], [("va", 0.001)]))
 def test_a_near_copy_hardly_lowers_the_score(make_pool, task, loss):
     """One dimension more for as many trials: the refinement makes up for it, but for the argmax of few frames, which
     makes expr's surface rough.

@@ -4,19 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from blend import run
-from blend.config import Config
-from extract import config as configs
 from heads.abaw.tasks import TASKS
 
 
 @pytest.fixture(scope="session")
-def work(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(few_blends: Path) -> Path:
     """A work folder with a blend of every task."""
-    folder = tmp_path_factory.mktemp("work")
-    for task in TASKS:
-        run.main(configs.load(Config, few_videos), task, folder)
-    return folder
+    return few_blends
 
 
 @pytest.fixture(scope="session")

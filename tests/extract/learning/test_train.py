@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support import made_pictures
+from support.sweeps import sweep
 
 from extract.config import Config, NetworkSettings
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -107,7 +108,7 @@ def export_bytes(run, path):
     return path.read_bytes(), position
 
 
-@pytest.mark.parametrize("task", ["expr", pytest.param("au", marks=pytest.mark.slow), "va", "mtl"])
+@pytest.mark.parametrize("task", sweep(["expr", "au", "va", "mtl"], ["expr", "mtl"]))
 def test_the_exported_network_is_the_one_that_was_learnt_and_extract_takes_it(corpus, tmp_path, task):
     small = (
         {"start": "random"} if task in ("au", "mtl") else {}
@@ -285,7 +286,7 @@ class Killed(BaseException):
     """Stands for the end of a process, at a place that a test chooses."""
 
 
-@pytest.mark.parametrize("task", ["expr", "mtl"])
+@pytest.mark.parametrize("task", sweep(["expr", "mtl"], ["expr"]))
 def test_killed_at_every_file_that_is_written_it_goes_on_to_the_same_bytes(corpus, tmp_path, monkeypatch, task):
     recipe = {"task": task, "head_epochs": 1, "epochs": 2, "frozen_norm": False, "layer_decay": 0.7, "decay": 0.05}
     expected, position = export_bytes(run_on(corpus, tmp_path / "whole", **recipe), tmp_path / "whole.onnx")

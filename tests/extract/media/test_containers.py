@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from support.sweeps import sweep
 
 from extract.media import containers, video
 
@@ -121,7 +122,12 @@ def dropped(frames):
         ("frag.mp4", "mpeg4", {"movflags": "frag_keyframe+empty_moov"}),
         ("a.mpg", "mpeg2video", {"sound": "mp2"}),
         *[
-            (name, codec, {"late": late, **({"sound": sound} if sound else {})})
+            pytest.param(
+                name,
+                codec,
+                {"late": late, **({"sound": sound} if sound else {})},
+                marks=() if (late == RATE) == (sound is None) else pytest.mark.slow,
+            )
             for name, codec, with_sound in [
                 ("late.mkv", "mpeg4", "ac3"),
                 ("late.webm", "libvpx", "libopus"),
@@ -156,8 +162,13 @@ SOUND_FIRST = {
 }
 
 
-@pytest.mark.parametrize("sound_first", [True, False])
-@pytest.mark.parametrize("name", SOUND_FIRST)
+@pytest.mark.parametrize(
+    ("name", "sound_first"),
+    sweep(
+        [(name, first) for name in SOUND_FIRST for first in (True, False)],
+        [(name, k % 2 == 0) for k, name in enumerate(SOUND_FIRST)],
+    ),
+)
 def test_frames_that_the_decoder_holds_back_come_wherever_the_sound_stands(tmp_path, name, sound_first):
     codec, sound = SOUND_FIRST[name]
     if codec not in av.codecs_available:

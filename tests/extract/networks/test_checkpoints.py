@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.sweeps import sweep
 
 from extract.config import Config
 from extract.engines import graph
@@ -30,7 +31,7 @@ def timm():
     return checkpoints.import_timm()
 
 
-@pytest.fixture(scope="module", params=["enet_b0_8_best_vgaf", "enet_b0_8_va_mtl"])
+@pytest.fixture(scope="module", params=sweep(["enet_b0_8_best_vgaf", "enet_b0_8_va_mtl"], ["enet_b0_8_va_mtl"]))
 def stand_in(request, timm, tmp_path_factory):
     """A network of exactly EmotiEffNet's structure with random weights: (facts, module, state dict file)."""
     network = NETWORKS[request.param]

@@ -1,12 +1,12 @@
 """Importing OpenFace, py-feat and other tables into the feature store."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import command_server
 
 from extract.features import provenance, store
 from extract.runtime.errors import InputError
@@ -210,11 +210,11 @@ def test_names_that_are_taken_or_no_names_are_refused(tmp_path, name):
 def test_the_command_says_what_it_took_and_bad_input_is_one_line(tmp_path):
     write_csv(tmp_path / "t.csv", "a,1,1,1", "a,2,,1", "b,1,1,1")
     command = [sys.executable, "-m", "extract.tabular", str(tmp_path / "t.csv"), "--work", str(tmp_path)]
-    done = subprocess.run([*command, "--name", "mine", "--columns", "x, y"], capture_output=True, text=True)
+    done = command_server.run([*command, "--name", "mine", "--columns", "x, y"])
     assert done.returncode == 0 and done.stderr == ""
     assert "embedding: x, y" in done.stdout and "2 frames of 2 videos" in done.stdout
     assert "1 frames without a face" in done.stdout
-    bad = subprocess.run([*command, "--name", "other", "--columns", "z"], capture_output=True, text=True)
+    bad = command_server.run([*command, "--name", "other", "--columns", "z"])
     assert bad.returncode == 2 and bad.stderr.startswith("error: ") and bad.stderr.count("\n") == 1
 
 

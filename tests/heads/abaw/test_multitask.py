@@ -1,12 +1,12 @@
 """The multi-task challenge's annotation file: against a naive reader, and every way it can be wrong."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import command_server
 
 from extract import config as extract_config
 from extract.runtime.errors import InputError
@@ -263,7 +263,7 @@ def test_files_that_do_not_belong_to_the_corpus_are_one_line_before_anything_is_
 def test_the_commands_say_it_in_one_line_with_exit_code_2(corpus, package):
     add(corpus / "train.txt", f"v2/00001.jpg,0.5,0.5,4,{UNITS}")
     call = [sys.executable, "-m", f"{package}.run", "--task", "mtl", "--config", str(corpus / "c.toml")]
-    done = subprocess.run([*call, "--work", str(corpus / "w")], capture_output=True, text=True)
+    done = command_server.run([*call, "--work", str(corpus / "w")])
     assert done.returncode == 2 and done.stdout == ""
     [said] = done.stderr.splitlines()
     assert said == f"error: {corpus}/train.txt: line 32 annotates v2/00001.jpg again; it was on line 12"

@@ -47,8 +47,10 @@ SETTINGS = {
 NAMED = ("pretrained", "au")
 """Needs logits that are called as the units are: see test_pretrained."""
 CASES = [(name, task) for name in SETTINGS for task in TASKS if (name, task) != NAMED]
-QUICK = [case for case in CASES if case[0].partition("/")[0] not in ("lama", "sequence", "fusion") or case[1] == "au"]
-"""Libraries and encoders that take seconds each stand for all tasks under -m slow."""
+SLOW = ("mlp", "tabm", "lama", "pretrained", "sequence", "fusion")
+ALONE = {"mlp": "va", "tabm": "va", "pretrained": "expr"}
+QUICK = [case for case in CASES if (kind := case[0].partition("/")[0]) not in SLOW or case[1] == ALONE.get(kind, "au")]
+"""Libraries and encoders that take seconds each learn one task; all of them under -m slow."""
 pytestmark = pytest.mark.parametrize(("name", "task"), sweep(CASES, QUICK), ids=["-".join(case) for case in CASES])
 
 

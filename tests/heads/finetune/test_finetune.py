@@ -23,6 +23,7 @@ from support import kills, made_pictures
 
 from blend import dry_run
 from blend import run as blend_run
+from blend.config import Config as BlendConfig
 from blend.config import RunRequest
 from extract import config as configs
 from extract.learning import export, names, start, train
@@ -110,7 +111,7 @@ def test_a_config_that_extends_the_section_has_the_network_and_heads_that_would_
 def test_a_network_that_has_learnt_in_the_same_work_folder_is_known_without_a_section(made, finished, monkeypatch):
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     work, sets = finished.parents[1], ['features.networks=["ft"]', 'heads.expr.use=["linear"]']
-    config = load(made, *sets)
+    config = configs.load(BlendConfig, made, [*QUICK, *sets])  # blend_run compiles by its settings what is not compiled
     assert "ft" not in config.networks and names.add_learnt(config, work / "other") is config
     with pytest.raises(InputError, match="no network 'ft'"):
         heads_run.main(config, "expr", work / "other")

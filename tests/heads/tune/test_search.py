@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import command_server
 
 from extract import config as extract_config
 from extract.features import store
@@ -113,7 +114,7 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
     said = process.communicate()[1]
     assert process.returncode == 130 and "the same command goes on from there" in said
 
-    last = subprocess.run(six, cwd=ROOT, capture_output=True, text=True)
+    last = command_server.run(six, cwd=ROOT)
     assert last.returncode == 0 and "6 of 6 trials are finished" in last.stdout, last.stderr
     found = trials(corpus.work)
     finished = list_finished(found)
@@ -224,7 +225,7 @@ def test_bad_input_in_a_process_is_one_line(corpus: Corpus) -> None:
     assert features.logits is not None
     features.logits[2, 0] = float("nan")
     store.write(path, features, {"mark": "two"})
-    said = subprocess.run(command(corpus, corpus.work, "--trials", 2), cwd=ROOT, capture_output=True, text=True)
+    said = command_server.run(command(corpus, corpus.work, "--trials", 2), cwd=ROOT)
     assert said.returncode == 2 and said.stderr.count("\n") == 1
     assert re.search(r"error: .*t3\.safetensors: network 'two', video 't3', frame 4: logits is not finite", said.stderr)
 
@@ -239,7 +240,7 @@ def test_bad_input_in_a_process_is_one_line(corpus: Corpus) -> None:
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(corpus: Corpus, wrong: list[str], said: str) -> None:
-    ran = subprocess.run(command(corpus, corpus.work, "--trials", 2, *wrong), cwd=ROOT, capture_output=True, text=True)
+    ran = command_server.run(command(corpus, corpus.work, "--trials", 2, *wrong), cwd=ROOT)
     assert ran.returncode == 2 and said in ran.stderr and ran.stderr.count("\n") == 1
 
 
