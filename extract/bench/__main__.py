@@ -56,7 +56,8 @@ def command(
         if "difference" in result:
             print(f"| its outputs' difference from the CPU's, relative | {result['difference']:.1e} | |")
         if "peak" in result:
-            print(f"| (d) of the GPU's float32 operations | {result['peak']:.1%} | |")
+            most = "a matrix product's here" if device == "cpu" else "the GPU's"
+            print(f"| (d)'s float32 operations, of {most} | {result['peak']:.1%} | |")
 
 
 EXAMPLES = """Examples:

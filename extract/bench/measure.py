@@ -46,17 +46,19 @@ OPERATIONS = 2 * 0.39e9
 """Of one picture of 224 pixels: a multiply and an add for each of 0.39 billion (Tan and Le, "EfficientNet", 2019)."""
 CORES_OF_PROCESSOR = 128
 """Float32 units of a multiprocessor: NVIDIA's compute capability 8.6, 8.9 and 9.0."""
+EDGE = 2048
+"""Of the matrices whose product by NumPy's BLAS shows what a CPU can do."""
 COMPARED = 100
 """Pictures on which two engines' outputs are compared."""
 
 
 def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cpu") -> dict[str, float]:
     """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c); under
-    "checking" the part of (c)'s time that hashing takes, when written and when read.
+    "checking" the part of (c)'s time that hashing takes, when written and when read; under "peak" the part of the
+    device's float32 operations that (d) uses, by `find_peak`, where that is known.
 
     With `device` "cuda", ours runs there: "difference" is then the largest of its outputs from the CPU engine's, in
-    units of the largest output, and "peak" the part of the GPU's float32 operations that (d) uses. Raises InputError
-    where there is no GPU that ONNX Runtime can use.
+    units of the largest output. Raises InputError where there is no GPU that ONNX Runtime can use.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -82,7 +84,7 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cp
         | {f"c/{way}": rates["c"] / rates[way] for way in rates if way != "c"}
         | {"checking": 2 * hashing / took["c"]}
         | ({"difference": difference} if difference is not None else {})
-        | ({"peak": rates["d"] * OPERATIONS / most} if device == "cuda" and (most := find_peak()) else {})
+        | ({"peak": rates["d"] * OPERATIONS / most} if (most := find_peak(device)) else {})
     )
 
 
@@ -109,8 +111,13 @@ def compare_engines(one: pipeline.Engine, other: pipeline.Engine, job: pipeline.
     return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12)) for a, b in pairs)
 
 
-def find_peak() -> float:
-    """Float32 operations that the first GPU can do per second; 0 where torch does not tell."""
+def find_peak(device: str) -> float:
+    """Float32 operations per second: on the CPU those of the product of two large matrices, on a GPU what it can do by
+    its facts, 0 where torch does not tell them.
+    """
+    if device == "cpu":
+        square = np.ones((EDGE, EDGE), np.float32)
+        return 2 * EDGE**3 / min(timeit.repeat(lambda: square @ square, number=1, repeat=9))
     import torch
 
     if not torch.cuda.is_available():

@@ -42,6 +42,8 @@ class Engine(ABC):
     """What computes, for the record of a file's features."""
     remark: str
     """What the user should know of it, or empty."""
+    on_gpu = False
+    """Whether the network leaves the CPU's cores to others."""
 
     def begin_video(self) -> None:  # noqa: B027
         """The next picture is a video's first."""

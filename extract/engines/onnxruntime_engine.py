@@ -52,6 +52,7 @@ class OnnxRuntimeEngine(Engine):
         """
         self.network = network
         device = device or onnx_session.find_device()
+        self.on_gpu = device == "cuda"
         self.remark = "" if precision == "fp32" else onnx_session.WITHOUT_BF16[device]
         model, wanted = expose(path, network)
         axes = check.entries(model.graph)[0].type.tensor_type.shape.dim

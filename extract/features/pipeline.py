@@ -35,6 +35,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def decoders(engine: Engine) -> int:
+    """Threads that decode: half the cores where the network needs them too, and more would only be in its way."""
+    return max(2, cores()) if engine.on_gpu else max(1, cores() // 2)
+
+
 @dataclass(frozen=True)
 class Failure:
     """A picture that could not be read; its frame counts as a frame without a face."""
@@ -100,7 +105,7 @@ def extract(
     network = engine.network
     on_the_way: deque[_Open] = deque()
     decoding: deque[tuple[_Open, int, list[Path], Future[list[Decoded]]]] = deque()
-    threads = process.thread_limit() or max(2, cores())
+    threads = decoders(engine)
 
     def write_complete() -> None:
         while on_the_way and not on_the_way[0].left:

@@ -51,10 +51,26 @@ def fit(picture: Image.Image, size: int, colour: str) -> NDArray[np.uint8]:
 
 def _double(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Twice the size (112 pixels to 224), by OpenCV: there its whole numbers are PIL's, along one axis at a time."""
+    return _double_by(_fastest_exact(*pixels.shape), pixels, size)
+
+
+def _double_by(interpolation: int, pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     import cv2
 
-    wide = cv2.resize(pixels, (size, size // 2), interpolation=cv2.INTER_LINEAR_EXACT)
-    return np.asarray(cv2.resize(wide, (size, size), interpolation=cv2.INTER_LINEAR_EXACT))
+    wide = cv2.resize(pixels, (size, size // 2), interpolation=interpolation)
+    return np.asarray(cv2.resize(wide, (size, size), interpolation=interpolation))
+
+
+@functools.cache
+def _fastest_exact(*shape: int) -> int:
+    """OpenCV's interpolation for doubling pictures of a shape: its fast one is promised to be exact nowhere, but is on
+    most machines (quarters are, in the 11 bits that it computes with), in half the time; noise tells.
+    """
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    fast, exact = (_double_by(way, noise, 2 * shape[0]) for way in (cv2.INTER_LINEAR, cv2.INTER_LINEAR_EXACT))
+    return cv2.INTER_LINEAR if np.array_equal(fast, exact) else cv2.INTER_LINEAR_EXACT
 
 
 def bgr(path: Path) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from extract.runtime.errors import InputError
 def test_every_way_is_measured_on_the_same_pictures():
     pytest.importorskip("onnxruntime", reason="way (b) needs the extra [bench]")
     found = measure.main(pictures=3, repeats=1)
-    assert set(found) == {"a", "b", "c", "d", "c/a", "c/b", "c/d", "checking"}
+    assert set(found) == {"a", "b", "c", "d", "c/a", "c/b", "c/d", "checking", "peak"}
     assert all(rate > 0 for rate in found.values())
     assert found["checking"] < 0.02
     assert found["c/a"] == pytest.approx(found["c"] / found["a"])

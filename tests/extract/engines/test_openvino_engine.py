@@ -5,6 +5,7 @@ import types
 from dataclasses import replace
 
 import numpy as np
+import openvino
 import pytest
 
 from extract.engines import onnx_session, onnxruntime_engine
@@ -78,6 +79,20 @@ def test_the_same_picture_gives_the_same_bits_whatever_runs_beside_it(tmp_path, 
         engine.submit(pictures[0], lambda found: crowd.append(found["embedding"]))
     engine.flush()
     assert all(np.array_equal(alone, found) for found in crowd)
+
+
+def test_as_many_pictures_wait_in_the_engine_as_run(tmp_path, network_file, monkeypatch):
+    network_file(tmp_path / "net.onnx")
+    queue, made = openvino.AsyncInferQueue, []
+
+    def create_queue(compiled, requests):
+        made.append((requests, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        return queue(compiled, requests)
+
+    monkeypatch.setattr(openvino, "AsyncInferQueue", create_queue)
+    OpenVinoEngine(tmp_path / "net.onnx", row(8))
+    [(requests, streams)] = made
+    assert requests == 2 * streams
 
 
 def test_other_structures_are_refused_with_what_was_found(tmp_path, network_file):

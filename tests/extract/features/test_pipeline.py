@@ -14,6 +14,7 @@ class MeanEngine:
 
     network = SimpleNamespace(name="stand-in", size=8, colour="rgb")
     widths = {"embedding": 1}  # noqa: RUF012
+    on_gpu = False
 
     def __init__(self):
         self.waiting = []
@@ -74,12 +75,16 @@ def test_unreadable_pictures_are_frames_without_a_face_and_are_named(crops):
     assert count == 7
 
 
+@pytest.mark.parametrize(("on_gpu", "threads"), [(True, 16), (False, 8)])
 @pytest.mark.parametrize("each", [1, 128])
-def test_every_thread_decodes_whatever_the_videos_lengths(tmp_path, monkeypatch, each):
-    together = threading.Barrier(16)
+def test_threads_decode_whatever_the_videos_lengths_half_of_them_beside_a_network_on_the_cpu(
+    tmp_path, monkeypatch, each, on_gpu, threads
+):
+    together, seen = threading.Barrier(threads), set()
 
     def decode(*_):
         together.wait(timeout=20)
+        seen.add(threading.get_ident())
         return np.zeros((8, 8, 3), np.uint8)
 
     monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 16)
@@ -87,6 +92,8 @@ def test_every_thread_decodes_whatever_the_videos_lengths(tmp_path, monkeypatch,
     names = tuple(f"{number:05d}.jpg" for number in range(1, each + 1))
     some = frames.Frames(np.arange(1, each + 1, dtype=np.int32), names, ())
     jobs = [pipeline.Job(f"v{number}", tmp_path, some) for number in range(128 // each)]
-    advanced = []
-    pipeline.extract(MeanEngine(), jobs, lambda *_: None, advanced.append)
+    advanced, engine = [], MeanEngine()
+    engine.on_gpu = on_gpu
+    pipeline.extract(engine, jobs, lambda *_: None, advanced.append)
     assert sum(advanced) == 128
+    assert len(seen) == threads
