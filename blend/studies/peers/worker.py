@@ -74,8 +74,8 @@ def each_output(train: Train, fit: Callable[[Train], Predict]) -> Predict:
     """
     models = []
     for i in range(train.outputs):
-        y = train.y[:, i]
-        weight = train.weight[:, i] if train.labels == "multilabel" else train.weight
+        y = np.ascontiguousarray(train.y[:, i])
+        weight = np.ascontiguousarray(train.weight[:, i]) if train.labels == "multilabel" else train.weight
         rare = train.labels == "multilabel" and min(_counts(y), _counts(y[~train.dev])) < FEWEST
         rate = float(y.mean())
         models.append((lambda x, rate=rate: np.full(len(x), rate)) if rare else fit(replace(train, y=y, weight=weight)))
@@ -119,7 +119,7 @@ def _regression(train: Train, strength: float) -> Predict:
 
     if train.labels == "regression":
         ridge = Ridge(1 / strength).fit(train.x, train.y)
-        return lambda x: np.asarray(ridge.predict(x))
+        return lambda x: np.reshape(ridge.predict(x), (len(x), train.outputs))
 
     def fit(part: Train) -> Predict:
         model = LogisticRegression(C=strength, max_iter=1000).fit(part.x, part.y, part.weight)

@@ -27,7 +27,7 @@ def make(labels: str, outputs: int) -> Train:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    for name, value in (("ROUNDS", 200), ("EPOCHS", 40), ("BATCH", 16), ("WIDTH", 16), ("MEMBERS", 4)):
+    for name, value in (("ROUNDS", 200), ("EPOCHS", 12), ("BATCH", 16), ("WIDTH", 16), ("MEMBERS", 4)):
         monkeypatch.setattr(worker, name, value)
 
 
