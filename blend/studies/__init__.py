@@ -8,6 +8,7 @@ faults.py: How often `blend.unlabelled` warns of made predictions of test.
 finetuned.py: What a network fine-tuned on the demo's training videos is worth.
 more_heads.py: What heads that run on request are worth, alone and in a blend.
 nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?
+peers/: What other libraries make of the same rows.
 people.py: What the table of people is worth.
 pretraining.py: What pre-training without labels is worth to a linear layer.
 results.py: Results of a study as lines of JSON in a file.

@@ -84,11 +84,13 @@ class Data:
     task: Task
     networks: tuple[str, ...]
     annotations: Mapping[str, dict[str, Annotation]]
+    people: Mapping[str, str] | None = None
+    """Video -> person, where that is known."""
 
     def make_pool(self, results: dict[str, Predictions], part: str) -> Pool:
         """A part's frames as blend sees them: dense, gaps filled, with their truth."""
         prior = pool.as_row(heads_run.prior(self.annotations["train"], self.task), self.task)
-        return pool.for_validation(self.task, results, self.annotations[part], prior, part)
+        return pool.for_validation(self.task, results, self.annotations[part], prior, part, people=self.people)
 
 
 def read_demo(config: heads_config.Config, task: str, work: Path, study: str) -> Data:

@@ -1,7 +1,7 @@
 """Scores of decisions against annotations, and of the test set whose truth only the demo has.
 
-(`blend.studies.ablation`, `blend.studies.sequences`, `blend.studies.finetuned`, `blend.studies.more_heads` and
-`blend.studies.synthetic`, which select nothing, are the only other places that read it.)
+(`blend.studies.ablation`, `blend.studies.sequences`, `blend.studies.finetuned`, `blend.studies.more_heads`,
+`blend.studies.peers` and `blend.studies.synthetic`, which select nothing, are the only other places that read it.)
 """
 
 from __future__ import annotations

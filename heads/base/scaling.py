@@ -3,6 +3,11 @@
 Pooled activations are mostly small and rarely large: the signed power x -> sign(x) |x|^p with p < 1 (p = 0.5: the
 signed square root, Perronnin et al., ECCV 2010) evens that out. And a few logits beside a thousand columns of an
 embedding are drowned by any penalty on weights, although they say more than any other column: they are made larger.
+
+Where a few values are far out, a mean and a deviation are those of these few. The robust way takes the median and the
+distance of the quartiles, and bends x to x / sqrt(1 + (x / 3)^2), which is x near 0 and never beyond 3 (RealMLP:
+Holzmueller, Grinsztajn and Steinwart, "Better by Default", NeurIPS 2024, arXiv 2407.04491; in their package pytabkit
+RobustScaleSmoothClip).
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extract.config import Strict
-from heads.data.table import Rows
+from heads.data.table import Rows, space_evenly
 
 
 class BlockScales(Strict):
@@ -94,3 +99,37 @@ def moments(rows: Rows, power: float = 1.0) -> tuple[NDArray[np.float32], NDArra
         mean = mean + shift
     deviation[deviation <= 1e-6 * (1 + np.abs(mean))] = 1.0
     return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+WIDEST = 3.0
+"""What bent columns stay within."""
+MOST_FOR_QUARTILES = 20_000
+"""Quartiles are those of every n-th row: at most this many are in memory for them."""
+
+
+def quartiles(rows: Rows, power: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median of each column, and the distance of its quartiles; where these are equal half of its range, and of a
+    constant column 1. An embedding's columns are taken to the signed `power` first.
+    """
+    rows = rows.take(space_evenly(len(rows), MOST_FOR_QUARTILES))
+    if not len(rows):
+        return np.zeros(rows.width, np.float32), np.ones(rows.width, np.float32)
+    values = raise_power(rows.batch(), embedding_columns(rows), power)
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    wide = high - low
+    constant = 1e-6 * (1 + np.abs(median))
+    wide = np.where(wide > constant, wide, (values.max(0) - values.min(0)) / 2)
+    return median.astype(np.float32), np.where(wide > constant, wide, 1.0).astype(np.float32)
+
+
+def bend_layer(times: NDArray[np.float32]) -> Any:
+    """x / sqrt(1 + (x / WIDEST)^2) as a Keras layer without weights, then each column `times` [width] as large."""
+    import keras
+
+    class Bend(keras.layers.Layer):  # type: ignore[misc]
+        """x -> times x / sqrt(1 + (x / WIDEST)^2), column by column."""
+
+        def call(self, x: Any) -> Any:
+            return times * x / keras.ops.sqrt(1 + keras.ops.square(x / WIDEST))
+
+    return Bend()

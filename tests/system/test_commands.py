@@ -55,6 +55,7 @@ MEASURED = {
     ),
     "blend.studies.finetuned": (("--task", "va"), [({name: (0.5, 0.25) for name in finetuned.NAMES}, 3, 60.0)]),
     "blend.studies.nothing": ((), [{"task": "va", "error": 0.5}]),
+    "blend.studies.peers": (("--task", "va"), {"ways": {"tabm": {"seconds": 1.5}}}),
     "blend.studies.people": ((), {"draws": 2}),
     "blend.studies.pretraining": ((), {"va": {"gain": 0.25}}),
     "blend.studies.simulate": ((), {"va": {"few": {"same": {"draws": 2}}}}),

@@ -9,6 +9,7 @@ MAKE_IT = {"extract/demo/corpus.py", "extract/demo/picture_corpus.py"}
 HANDS_IT_OVER = "blend/pipeline.py"
 """To `blend.submission.test_score`, after the submission is written."""
 READERS = {f"blend/studies/{name}.py" for name in ("ablation", "finetuned", "more_heads", "sequences", "synthetic")}
+READERS |= {"blend/studies/peers/__main__.py"}
 TRUTH = re.compile(r'(?:where|\.paths\(.*\))\["truth"\]|= read_demo\(')
 """What asks an embedded corpus for where its truth is, or is given it read."""
 
@@ -28,4 +29,5 @@ def test_the_readers_of_test_truth_are_counted_and_named():
     for document in ("blend/submission/test_score.py", "README.md", "blend/README.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for reader in READERS:
-            assert f"`{reader.removesuffix('.py').replace('/', '.')}`" in text, (document, reader)
+            command = reader.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
+            assert f"`{command}`" in text, (document, reader)

@@ -60,11 +60,15 @@ class Mlp(Head):
         """Train all members up to `best_epochs`, side by side; returns each one's (best epoch, its selection score)."""
         self.width = train.rows.width
         self.embedding = scaling.embedding_columns(train.rows)
-        self.moments = None
+        self.moments = self.times = None
         if self.settings.standardise:
-            mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
             scales = self.settings.scales or scaling.BlockScales.same(self.settings.logits_times)
-            self.moments = (mean, deviation / scaling.block_scales(train.rows, scales))
+            times = scaling.block_scales(train.rows, scales)
+            if self.settings.scaling == "robust":  # made larger once they are bent, or they would be bent the more
+                self.moments, self.times = scaling.quartiles(train.rows, self.settings.embedding_power), times
+            else:
+                mean, deviation = scaling.moments(train.rows, self.settings.embedding_power)
+                self.moments = (mean, deviation / times)
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 
@@ -72,7 +76,7 @@ class Mlp(Head):
         settings = self.settings.for_columns(train.rows)
         trainings = [
             mlp_training.Training(
-                self.task, settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding
+                self.task, settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding, self.times
             )
             for member in members
         ]
@@ -101,6 +105,8 @@ class Mlp(Head):
         arrays["embedding"] = self.embedding
         if self.moments is not None:
             arrays |= {"mean": self.moments[0], "deviation": self.moments[1]}
+        if self.times is not None:
+            arrays["times"] = self.times
         write_npz(folder / "weights.npz", arrays)
         run_folder.write_json(folder / "mlp.json", {"width": self.width, "members": len(self.models)})
 
@@ -116,13 +122,17 @@ class Mlp(Head):
             raise ValueError(f"mlp.json: {about}, but the weights are of {members} members of width {self.width}")
         expected = {f"{member}.{i}": shape for member in range(members) for i, shape in enumerate(shapes)}
         moments = ("mean", "deviation") if self.settings.standardise else ()
-        expected |= dict.fromkeys(("embedding", *moments), (self.width,))
+        bent = ("times",) if moments and self.settings.scaling == "robust" else ()
+        expected |= dict.fromkeys(("embedding", *moments, *bent), (self.width,))
         require_shapes(arrays, expected, "weights.npz")
+        if more := sorted(arrays.keys() - expected.keys()):
+            raise ValueError(f"weights.npz: {more[0]!r} is of another head")
         self.moments = (arrays["mean"], arrays["deviation"]) if moments else None
+        self.times = arrays["times"] if bent else None
         self.embedding = arrays["embedding"]
         self.models = []
         for member in range(members):
-            model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding)
+            model = mlp_network.build(self.task, self.width, self.settings, 0, self.moments, self.embedding, self.times)
             model.set_weights([arrays[f"{member}.{i}"] for i in range(len(shapes))])
             self.models.append(model)
 

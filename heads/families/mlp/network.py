@@ -75,10 +75,12 @@ def build(
     seed: int,
     moments: tuple[Any, Any] | None = None,
     embedding: NDArray[np.bool_] | None = None,
+    times: NDArray[np.float32] | None = None,
 ) -> Any:
     """The Keras model: float32 [n, width] -> scores [n, outputs]. Power and standardisation have no weights.
 
-    `embedding` [width] says which columns `embedding_power` is for.
+    `embedding` [width] says which columns `embedding_power` is for. With `times` [width] columns are bent once they are
+    standardised (scaling.bend_layer).
     """
     tensorflow()
     import keras
@@ -96,6 +98,8 @@ def build(
         layers.append(scaling.power_layer(embedding, settings.embedding_power))
     if moments is not None:
         layers.append(keras.layers.Normalization(mean=moments[0], variance=np.square(moments[1], dtype=np.float32)))
+    if times is not None:
+        layers.append(scaling.bend_layer(times))
     if settings.input_dropout:
         layers.append(keras.layers.Dropout(settings.input_dropout, seed=seed * 10 + 2))
     if settings.hidden:

@@ -24,6 +24,8 @@ class MlpSettings(HeadSettings):
     learning_rate: float = Field(default=1e-3, gt=0)
     cosine: bool = True
     """Let the learning rate fall to 0 along half a cosine."""
+    schedule: Literal["coslog4"] | None = None
+    """Instead of `cosine`: four periods of one, each about twice as long as the one before, as RealMLP has them."""
     balance: float = Field(default=1.0, ge=0, le=1)
     """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -38,6 +40,8 @@ class MlpSettings(HeadSettings):
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled, as in AdamW."""
     standardise: bool = True
+    scaling: Literal["moments", "robust"] = "moments"
+    """How columns are standardised: by mean and deviation, or by median and quartiles and kept within 3, smoothly."""
     embedding_power: float = Field(default=1.0, gt=0, le=1)
     """Signed power of an embedding's values before they are standardised; 0.5 is the signed square root."""
     logits_times: float = Field(default=1.0, gt=0)

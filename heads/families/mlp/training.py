@@ -39,11 +39,12 @@ class Training:
         seed: int,
         moments: Any = None,
         embedding: NDArray[np.bool_] | None = None,
+        times: NDArray[np.float32] | None = None,
     ) -> None:
         self.task, self.settings, self.train = task, settings, train
         self.batch = min(settings.batch, len(train))
         self.steps = len(train) // self.batch
-        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments, embedding)
+        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments, embedding, times)
         self.rng = np.random.default_rng(seed)
         self._learn = self._compiled(epochs * self.steps)
 
@@ -119,10 +120,27 @@ class Training:
 
         s = self.settings
         rate = keras.optimizers.schedules.CosineDecay(s.learning_rate, total) if s.cosine else s.learning_rate
+        rate = coslog4(s.learning_rate, total) if s.schedule == "coslog4" else rate
         optimizer = keras.optimizers.AdamW(rate, weight_decay=s.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         optimizer.build(self.model.trainable_variables)
         return optimizer
+
+
+def coslog4(highest: float, total: int) -> Any:
+    """The rate of each of `total` steps as RealMLP has it (arXiv 2407.04491), a Keras schedule: at the part t of them
+    highest / 2 (1 - cos(2 pi log2(1 + 15 t))), which begins and ends at 0 and returns there at 1/15, 3/15 and 7/15.
+    """
+    import keras
+
+    class Coslog4(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        """Four periods of a cosine of the logarithm."""
+
+        def __call__(self, step: Any) -> Any:
+            part = keras.ops.cast(step, "float32") / total
+            return highest / 2 * (1 - keras.ops.cos(2 * np.pi * keras.ops.log2(1 + 15 * part)))
+
+    return Coslog4()
 
 
 BYTES = 2**25

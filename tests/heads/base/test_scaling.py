@@ -87,3 +87,55 @@ def test_blocks_have_scales_of_their_own_beside_an_embedding_alone():
     scales = scaling.BlockScales(logits=4, embedding=0.5)
     np.testing.assert_array_equal(scaling.block_scales(rows(), scales), [4.0] * LOGITS + [0.5] * EMBEDDING)
     np.testing.assert_array_equal(scaling.block_scales(rows(("logits",)), scales), np.ones(LOGITS))
+
+
+def test_quartiles_are_of_the_columns_with_their_ranges_where_half_of_the_rows_are_equal():
+    some = rows()
+    some.blocks[0].values[:, 1] = np.r_[np.zeros(N - 4), 1, 2, 3, 4]
+    some.blocks[0].values[:, 2] = 7.5
+    median, wide = scaling.quartiles(some, 0.5)
+    x = scaling.raise_power(some.batch(), scaling.embedding_columns(some), 0.5).astype(np.float64)
+    for column in range(LOGITS + EMBEDDING):
+        ordered = np.sort(x[:, column])
+        at = [part * (N - 1) for part in (0.25, 0.5, 0.75)]
+        low, middle, high = (ordered[int(p)] + (p % 1) * (ordered[int(p) + 1] - ordered[int(p)]) for p in at)
+        assert median[column] == pytest.approx(middle, abs=1e-5)
+        expected = {1: 2.0, 2: 1.0}.get(column, high - low)
+        assert wide[column] == pytest.approx(expected, rel=1e-4), column
+    assert wide.dtype == median.dtype == np.float32
+
+
+def test_quartiles_of_many_rows_are_those_of_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch):
+    some = rows()
+    monkeypatch.setattr(scaling, "MOST_FOR_QUARTILES", 10)
+    for found, expected in zip(scaling.quartiles(some), scaling.quartiles(some.take(np.arange(0, N, 4))), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    median, wide = scaling.quartiles(some.take(np.empty(0, np.int64)))
+    assert (median == 0).all() and (wide == 1).all()
+
+
+def test_bent_columns_are_as_they_were_near_zero_and_never_beyond_three():
+    x = np.array([[0, 1e-3, 3, -3, 4, 1e6, -1e18]], np.float32)
+    expected = np.array([0, 1e-3, 3 / np.sqrt(2), -3 / np.sqrt(2), 2.4, 3, -3])
+    times = np.array([1, 2, 1, 1, 4, 1, 1], np.float32)
+    np.testing.assert_allclose(np.asarray(scaling.bend_layer(times)(x))[0], expected * times, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kinds", [("logits", "embedding"), ("logits",)])
+def test_a_robust_mlp_is_saved_and_predicts_what_it_does_by_hand(kinds: tuple[str, ...], tmp_path: Path):
+    settings = {"inputs": list(kinds), "hidden": 0, "epochs": 2, "logits_times": 4.0, "scaling": "robust"}
+    some = rows(kinds)
+    labelled = Labelled(some, (np.arange(N) % 8).astype(np.int8))
+    head, loaded = (mlp_head.Mlp(TASKS["expr"], mlp_settings.MlpSettings.model_validate(settings)) for _ in range(2))
+    head.fit(labelled, labelled.take(np.empty(0, np.int64)), 0)
+    scores = head.predict(some)
+    head.save(tmp_path)
+    loaded.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(some), scores)
+    x = some.batch().astype(np.float64)
+    low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
+    x = (x - median) / (high - low)
+    x = x / np.sqrt(1 + (x / 3) ** 2) * np.where(head.embedding | ~head.embedding.any(), 1, 4)
+    kernel, bias = head.models[0].get_weights()
+    z = np.exp(x @ kernel + bias)
+    np.testing.assert_allclose(scores, z / z.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)

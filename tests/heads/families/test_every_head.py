@@ -33,6 +33,7 @@ SMALL = {
 """Encoders: of either kind."""
 SETTINGS = {
     "mlp": {"inputs": ["logits"], "hidden": 4, "epochs": 3, "dropout": 0.3, "input_dropout": 0.2},
+    "mlp/robust": {"inputs": ["logits"], "hidden": 4, "epochs": 3, "scaling": "robust", "schedule": "coslog4"},
     "lightgbm": {"inputs": ["logits"], "trees": 8, "trees_without_dev": 4, "min_data_in_leaf": 3},
     "linear": {"inputs": ["logits"], "penalties": [0.1, 0.01], "choose_folds": 2},
     "tabm": {"inputs": ["logits"], "members": 3, "hidden": 4, "epochs": 3, "batch": 16, "learning_rate": 0.02},

@@ -168,6 +168,11 @@ def of_mlp() -> Iterator[tuple[str, Change]]:
     yield "a header of 400 GB", promise
 
 
+def of_robust_mlp() -> Iterator[tuple[str, Change]]:
+    yield from key("model.json", "settings.scaling", "moments", "other")
+    yield from each_array("weights.npz", "times")
+
+
 def of_lightgbm() -> Iterator[tuple[str, Change]]:
     yield from key("constants.json", "outputs", 10**9, 0, 1, "2")
     for value in (float("nan"), 7e9, -1.5, "0.5", None):
@@ -342,6 +347,7 @@ def of_tabm() -> Iterator[tuple[str, Change]]:
 Changes = Callable[[], Iterator[tuple[str, Change]]]
 CASES: dict[str, tuple[dict[str, Any], tuple[Changes, ...]]] = {
     "mlp": ({}, (of_any_family, of_more_columns, of_mlp)),
+    "mlp robust": ({"scaling": "robust"}, (of_any_family, of_more_columns, of_mlp, of_robust_mlp)),
     "lightgbm": ({}, (of_any_family, of_more_columns, of_lightgbm)),
     "tabm": ({}, (of_any_family, of_more_columns, of_tabm)),
     "linear": (

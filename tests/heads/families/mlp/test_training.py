@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heads.abaw.tasks import TASKS
 from heads.data.table import Block, Labelled, Rows
 from heads.families.mlp import training as mlp_training
+from heads.families.mlp.settings import MlpSettings
 
 
 def labelled(n: int = 53) -> Labelled:
@@ -40,3 +42,27 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fewer_rows_than_a_batch_are_none() -> None:
     assert list(mlp_training.batches(labelled(), np.arange(6), 7)) == []
+
+
+def test_the_four_periods_begin_and_end_at_nothing_and_double_in_length() -> None:
+    rate = mlp_training.coslog4(0.02, 1500)
+    for step in (0, 100, 300, 700, 1500):  # at 0, 1/15, 3/15, 7/15 and 15/15 of the steps
+        assert float(rate(step)) == pytest.approx(0, abs=1e-7), step
+    for period in range(4):
+        highest = (2 ** (period + 0.5) - 1) / 15 * 1500
+        assert float(rate(highest)) == pytest.approx(0.02, rel=1e-5), period
+    for step in (37, 555, 1203):
+        expected = 0.01 * (1 - np.cos(2 * np.pi * np.log2(1 + step / 100)))
+        assert float(rate(step)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_schedule_is_only_there_where_it_is_asked_for() -> None:
+    def rate_at(step: int, **more: object) -> float:
+        settings = MlpSettings.model_validate({"inputs": ["logits"], "hidden": 0, "learning_rate": 0.5, **more})
+        optimizer = mlp_training.Training(TASKS["au"], settings, labelled(), 4, 0)._optimizer(100)
+        optimizer.iterations.assign(step)
+        return float(optimizer.learning_rate)
+
+    assert rate_at(50) == pytest.approx(0.25) and rate_at(50, cosine=False) == 0.5
+    assert rate_at(20, schedule="coslog4") == pytest.approx(0, abs=1e-6)
+    assert rate_at(50, schedule="coslog4", cosine=False) == pytest.approx(0.25 * (1 - np.cos(2 * np.pi * np.log2(8.5))))

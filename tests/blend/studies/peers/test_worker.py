@@ -1,0 +1,136 @@
+"""Each peer on tables whose answer is known, in this process; AutoGluon where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from blend.studies.peers import worker
+from blend.studies.peers.worker import Train
+
+GROUPS, EACH, WIDTH = 10, 24, 6
+HERE = [name for name in worker.PEERS if name in worker.find_installed()]
+
+
+def make(labels: str, outputs: int) -> Train:
+    """Rows of ten videos, the last two of them dev; output i goes with column i."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((GROUPS * EACH, WIDTH)).astype(np.float32)
+    group = np.repeat(np.arange(GROUPS), EACH)
+    y, weight = {
+        "multilabel": ((x[:, :outputs] > 0).astype(np.uint8), np.ones((len(x), outputs))),
+        "multiclass": (x[:, :outputs].argmax(1).astype(np.int8), np.ones(len(x))),
+        "regression": (np.tanh(x[:, :outputs]), np.ones(len(x))),
+    }[labels]
+    return Train(labels, outputs, 0, x, y, weight, group >= GROUPS - 2, group, np.ones(WIDTH, np.float32), 10.0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    for name, value in (("ROUNDS", 200), ("EPOCHS", 12), ("BATCH", 16), ("WIDTH", 16), ("MEMBERS", 4)):
+        monkeypatch.setattr(worker, name, value)
+
+
+@pytest.mark.parametrize("peer", [name for name in HERE if name != "autogluon"])
+@pytest.mark.parametrize("labels", ["multilabel", "multiclass", "regression"])
+def test_a_peer_learns_what_a_column_says_and_learns_it_again(peer, labels):
+    train = make(labels, 3)
+    new = np.random.default_rng(1).standard_normal((200, WIDTH)).astype(np.float32)
+    scores = worker.PEERS[peer][1](train)(new)
+    assert scores.shape == (200, 3) and np.isfinite(scores).all()
+    if labels == "multiclass":
+        np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+        assert (scores.argmax(1) == new[:, :3].argmax(1)).mean() > 0.7
+    elif labels == "multilabel":
+        assert ((scores > 0.5) == (new[:, :3] > 0)).mean() > 0.85
+    else:
+        assert np.corrcoef(scores.ravel(), np.tanh(new[:, :3]).ravel())[0, 1] > 0.85
+    np.testing.assert_array_equal(scores, worker.PEERS[peer][1](train)(new), "the same seed, the same bytes")
+
+
+@pytest.mark.parametrize("peer", [name for name in HERE if name != "autogluon"])
+def test_rare_labels_and_no_dev_slice_are_survived(peer):
+    units = make("multilabel", 3)
+    units.y[:, 0], units.y[:, 1] = 0, 1
+    scores = worker.PEERS[peer][1](units)(units.x)
+    if peer != "tabm":  # which learns all units at once
+        assert (scores[:, 0] == 0).all() and (scores[:, 1] == 1).all()
+    classes = make("multiclass", 3)
+    classes.y[classes.y == 1] = 0
+    classes.y[-1] = 1  # in dev alone
+    scores = worker.PEERS[peer][1](classes)(classes.x)
+    assert scores.shape == (len(classes.x), 3) and np.isfinite(scores).all()
+    classes.y[-1] = 0
+    classes.dev[:] = False
+    scores = worker.PEERS[peer][1](classes)(classes.x)
+    if peer != "tabm":
+        assert (scores[:, 1] == 0).all(), "a class that nobody has shown"
+    assert (scores.argmax(1) == classes.y).mean() > 0.7
+
+
+def test_weights_of_rows_count():
+    train = make("multiclass", 2)
+    heavy = worker.replace(train, weight=np.where(train.y == 1, 50.0, 1.0))
+    for peer in [name for name in HERE if name != "autogluon"]:
+        plain, weighed = (worker.PEERS[peer][1](part)(train.x)[:, 1].mean() for part in (train, heavy))
+        assert weighed > plain, peer
+
+
+def test_a_column_that_is_made_larger_is_penalised_less():
+    train = make("regression", 1)
+    train = worker.replace(train, x=np.repeat(train.x[:, :1], 2, 1), scale=np.array([1, 8], np.float32))
+    sizes = []
+    for scaled in (False, True):
+        predict = worker.logistic(train, scaled)
+        sizes.append([float(predict(row[None])[0, 0] - predict(np.zeros((1, 2)))[0, 0]) for row in np.eye(2)])
+    assert sizes[0][0] == pytest.approx(sizes[0][1], rel=1e-3), "the same column twice shares the coefficient"
+    assert sizes[1][1] == pytest.approx(64 * sizes[1][0], rel=1e-2), "in a ridge regression by the scale's square"
+
+
+def test_the_strength_is_that_of_the_best_held_out_loss():
+    train = make("multilabel", 1)
+    noise = worker.replace(train, y=np.random.default_rng(2).integers(0, 2, train.y.shape).astype(np.uint8))
+    for part, expected in ((train, worker.STRENGTHS[-1]), (noise, worker.STRENGTHS[0])):
+        assert min(worker.STRENGTHS, key=lambda c: worker._held_out_loss(part, c)) == expected
+
+
+def test_members_of_tabm_have_a_loss_each():
+    import torch
+    from torch.nn import functional
+
+    class Fixed:
+        def __call__(self, x):
+            return out
+
+    out = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
+    y, weight = np.array([0, 2, 1, 1, 0], np.int8), np.array([1.0, 2, 3, 4, 5])
+    part = Train("multiclass", 3, 0, np.zeros((5, 2), np.float32), y, weight, *[np.zeros(5)] * 2, np.ones(2))
+    loss = [weight[n] * -out[n, k].log_softmax(0)[int(y[n])] for n in range(5) for k in range(4)]
+    assert float(worker._tabm_loss(Fixed(), part)) == pytest.approx(float(sum(loss)) / 20, rel=1e-5)
+    units = worker.replace(part, labels="multilabel", y=np.eye(3, dtype=np.uint8)[y], weight=np.ones((5, 3)) * 2)
+    each = functional.binary_cross_entropy_with_logits(
+        out, torch.from_numpy(units.y).float()[:, None].expand(5, 4, 3), reduction="mean"
+    )
+    assert float(worker._tabm_loss(Fixed(), units)) == pytest.approx(2 * float(each), rel=1e-5)
+
+
+@pytest.mark.skipif("autogluon" not in HERE, reason="AutoGluon has an environment of its own")
+@pytest.mark.parametrize("labels", ["multilabel", "multiclass", "regression"])
+def test_autogluon_learns_what_a_column_says(labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = worker.replace(make(labels, 2), presets="medium_quality")
+    scores = worker.autogluon(train)(train.x)
+    assert scores.shape == (len(train.x), 2) and np.isfinite(scores).all()
+
+
+def test_a_job_on_files_gives_scores_by_part(tmp_path):
+    train = make("regression", 2)
+    arrays = {name: getattr(train, name) for name in ("x", "y", "weight", "dev", "group", "scale")}
+    np.savez(tmp_path / "train.npz", labels=np.array("regression"), outputs=np.array(2), **arrays)
+    np.save(tmp_path / "val.npy", train.x[:7])
+    np.save(tmp_path / "test.npy", train.x[:0])
+    results = worker.learn(tmp_path, "logistic", 0, 1.0, "")
+    assert results["val"].shape == (7, 2) and results["test"].shape == (0, 2)
+    assert results["val"].dtype == np.float32 and np.abs(results["val"]).max() <= 1
+    np.testing.assert_allclose(results["val"], np.clip(worker.logistic(train)(train.x[:7]), -1, 1), rtol=1e-5)
+    assert results["seconds"] >= 0
