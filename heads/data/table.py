@@ -176,6 +176,9 @@ def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
 
 def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
     """What is read from each of `starts` on; the next is read while the caller uses this one."""
+    if len(starts) < 2:  # nothing to read meanwhile
+        yield from map(read, starts)
+        return
     with ThreadPoolExecutor(1) as pool:
         coming = [pool.submit(read, start) for start in starts[:1]]
         for start in starts:
