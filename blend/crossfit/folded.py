@@ -20,7 +20,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from blend.calibrate import affine, mixture
-from blend.calibrate.threshold_rules import curve
 from blend.decision import combine, smooth
 from blend.pool.pool import Pool
 from heads.abaw.tasks import Labels
@@ -160,7 +159,9 @@ class FoldedMultilabel(FoldedPool):
         return out
 
     def _scores(self, tables: NDArray[np.float64], keep: NDArray[np.float64]) -> NDArray[np.float64]:
-        return curve(np.einsum("sf,hficb->ishcb", keep, tables, optimize=True)).max(-1)
+        out = np.empty((len(keep), len(tables), tables.shape[3]))
+        _best_cuts(tables, keep, np.empty((2, BINS)), out)
+        return out
 
 
 class FoldedMulticlass(FoldedPool):
@@ -285,6 +286,31 @@ def _count_bins(scores, weights, heads, step, truth, fold_of, weight, out):  # t
                 value = (blended[c] + step * scores[heads[n], i, c]) * np.float32(bins)
                 b = min(max(int(value), 0), bins - 1)
                 out[n, fold_of[i], 0 if truth[i, c] else 1, c, b] += weight[i]
+
+
+@njit(cache=True)
+def _best_cuts(tables, keep, counts, out):  # type: ignore[no-untyped-def]
+    """Write the F1 of each output's best cut at a bin's lower edge into `out` [S, heads, C], from what subsets keep of
+    the folds' counts (`_count`); `counts` [2, bins] is room to add them up.
+    """
+    for s in range(len(keep)):
+        for h in range(len(tables)):
+            for c in range(out.shape[2]):
+                counts[:] = 0.0
+                for f in range(keep.shape[1]):
+                    if keep[s, f] != 0:
+                        for side in range(2):
+                            for b in range(counts.shape[1]):
+                                counts[side, b] += tables[h, f, side, c, b]
+                positives, hits, taken, best = 0.0, 0.0, 0.0, 0.0
+                for b in range(counts.shape[1]):
+                    positives += counts[0, b]
+                for b in range(counts.shape[1] - 1, -1, -1):
+                    hits += counts[0, b]
+                    taken += counts[1, b]
+                    if taken + positives > 0:
+                        best = max(best, 2.0 * hits / (taken + positives))
+                out[s, h, c] = best
 
 
 @njit(cache=True)

@@ -13,10 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import t as student
 
 from blend.pool.pool import Pool
 from blend.unlabelled.agreement import LAGS, Agreement, agreement, fisher, standardise
@@ -86,7 +82,7 @@ def _columns(
     table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None, names: tuple[str, ...]
 ) -> list[Fault]:
     """Outputs that go with other outputs of the reference, as well as is usual: in rings of two, or more."""
-    _, to = linear_sum_assignment(-fisher(table))
+    to = _assign(fisher(table))
     there = np.abs(table).max(1) > 0
     before = UNKNOWN if usual is None else _mean(usual, there) if there.any() else 0.0
     if not there.any() or table[there, to[there]].mean() < RESTORED * before:
@@ -105,6 +101,15 @@ def _columns(
     return results
 
 
+def _assign(likeness: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The column of each row, each once, that are most alike together; [C, C] -> [C]."""
+    if (np.diagonal(likeness) >= likeness.max(1)).all():  # as it mostly is: SciPy takes a while to import
+        return np.arange(len(likeness))
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(-likeness)[1]  # type: ignore[no-any-return]
+
+
 def _fault(kind: str, own: float, other: float | None, usual: float | None, **about: Any) -> Fault:
     """A fault with its correlations as plain numbers."""
     numbers = {"own": own, "other": other, "usual": usual}
@@ -118,8 +123,10 @@ def _gain(table: NDArray[np.float64], moved: NDArray[np.int64], to: NDArray[np.i
 
 def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The cycles of a permutation [C] that are longer than one."""
-    count, ring = connected_components(coo_array((np.ones(len(to)), (np.arange(len(to)), to))))
-    return [np.flatnonzero(ring == number) for number in range(count) if (ring == number).sum() > 1]
+    ring = np.arange(len(to))
+    for _ in to:  # the lowest number goes round
+        ring = np.minimum(ring, ring[to])
+    return [np.flatnonzero(ring == lowest) for lowest in np.unique(ring) if (ring == lowest).sum() > 1]
 
 
 def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None) -> list[Fault]:
@@ -192,10 +199,17 @@ def _videos(
         far = (off - usual_off.mean()) / (usual_off.std(ddof=1) * np.sqrt(1 + 1 / len(usual_off)))
         like, near = _nearest(x, y, test, rows, here, v)
         foreign = np.log(near + TINY) <= min(usual_off.max(), off + np.log(HALF))
-        if foreign or far > student.isf(VIDEO_LEVEL / len(judged), len(usual_off) - 1):
+        if foreign or far > _highest(VIDEO_LEVEL / len(judged), len(usual_off) - 1):
             about = {"video": test.videos[v], "like": test.videos[like] if foreign else None}
             results.append(_fault("video", np.tanh(cosine), None, np.tanh(middle[0]), **about))
     return results
+
+
+def _highest(level: float, freedom: int) -> float:
+    """What Student's t exceeds so seldom."""
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(freedom, level))
 
 
 def _facts(values: Agreement) -> NDArray[np.float64]:

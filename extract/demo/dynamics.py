@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -202,28 +203,28 @@ def animate(
     blur = np.clip(base_blur * (1 + 0.5 * wander(rng, frames, 1, 1.0, 6)[:, 0]) + 4 * speed, 0, 2.2)
     noise = np.clip(base_noise * (1 + 0.2 * wander(rng, frames, 1, 1.0, 6)[:, 0]), 1, 14)
     occluders = _occluder_course(rng, frames) if occluded else [None] * frames
-    states = tuple(
-        FaceState(
-            aus=tuple(float(a) for a in aus[i]),
-            side=float(side[i]),
-            blink=float(blink[i]),
-            gaze=(float(np.tanh(gaze_x[i] * 0.6)), float(np.tanh(gaze_y[i] * 0.4))),
-            pose=Pose(
-                yaw=float(np.clip(0.13 * bias[0] + 0.14 * yaw[i], -0.5, 0.5)),
-                pitch=float(np.clip(0.05 * bias[1] + 0.07 * pitch[i], -0.25, 0.25)),
-                roll=float(np.clip(0.03 * bias[2] + 0.04 * roll[i], -0.2, 0.2)),
-                scale=float(1 + 0.03 * np.clip(scale[i], -2, 2)),
-                dx=float(0.03 * np.clip(dx[i], -2, 2)),
-                dy=float(0.03 * np.clip(dy[i], -2, 2)),
-            ),
-            light_angle=float(angle + 0.3 * light[i]),
-            light_strength=float(strength),
-            exposure=float(np.clip(base_exposure + 0.06 * exposure[i], 0.5, 1.3)),
-            warmth=float(np.clip(base_warmth + 0.15 * warmth[i], -1, 1)),
-            blur=float(blur[i]),
-            noise=float(noise[i]),
-            occluder=occluders[i],
-        )
-        for i in range(frames)
+    poses = zip(
+        np.clip(0.13 * bias[0] + 0.14 * yaw, -0.5, 0.5).tolist(),
+        np.clip(0.05 * bias[1] + 0.07 * pitch, -0.25, 0.25).tolist(),
+        np.clip(0.03 * bias[2] + 0.04 * roll, -0.2, 0.2).tolist(),
+        (1 + 0.03 * np.clip(scale, -2, 2)).tolist(),
+        (0.03 * np.clip(dx, -2, 2)).tolist(),
+        (0.03 * np.clip(dy, -2, 2)).tolist(),
+        strict=True,
     )
+    courses = {
+        "aus": map(tuple, aus.tolist()),
+        "side": side.tolist(),
+        "blink": blink.tolist(),
+        "gaze": zip(np.tanh(gaze_x * 0.6).tolist(), np.tanh(gaze_y * 0.4).tolist(), strict=True),
+        "pose": itertools.starmap(Pose, poses),
+        "light_angle": (angle + 0.3 * light).tolist(),
+        "light_strength": [float(strength)] * frames,
+        "exposure": np.clip(base_exposure + 0.06 * exposure, 0.5, 1.3).tolist(),
+        "warmth": np.clip(base_warmth + 0.15 * warmth, -1, 1).tolist(),
+        "blur": blur.tolist(),
+        "noise": noise.tolist(),
+        "occluder": occluders,
+    }
+    states = tuple(FaceState(**dict(zip(courses, row, strict=True))) for row in zip(*courses.values(), strict=True))
     return Tracks(aus=aus, side=side, states=states)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -112,8 +113,9 @@ def identity(seed: int, name: str) -> Identity:
     return make_identity(int(stream(seed, name, "identity").integers(NETWORK_SEEDS)))
 
 
+@lru_cache(maxsize=len(DEMO_VIDEOS))
 def motion(seed: int, name: str) -> Tracks:
-    """How the person in a video moves."""
+    """How the person in a video moves; kept, as each task's annotations are made of it."""
     row, plays, rng = video(name), episodes(seed, name), stream(seed, name, "motion")
     return animate(rng, row.frames, plays, identity(seed, name).asymmetry, row.occluded)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -225,6 +225,24 @@ def as_numbers(column: Any) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def as_column(values: NDArray[Any]) -> Any:
+    """Numbers [n] as pyarrow's, without `pyarrow.array`, which imports pandas."""
+    import pyarrow as pa
+
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def as_strings(words: Sequence[str], counts: Sequence[int]) -> Any:
+    """Each word so many times, as pyarrow's strings."""
+    import pyarrow as pa
+
+    raw = [word.encode() for word in words]
+    ends = np.cumsum([0, *np.repeat([len(word) for word in raw], counts)]).astype(np.int32)
+    text = b"".join(word * count for word, count in zip(raw, counts, strict=True))
+    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(text))
+
+
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
     """A column as strings [n], None where it is empty; equal ones are one object.
 
@@ -237,7 +255,7 @@ def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
     try:
         coded = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
         used, place = np.unique(coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
-        words = coded.dictionary.take(pa.array(used[used >= 0])).cast(pa.string()).to_pylist()
+        words = coded.dictionary.take(as_column(used[used >= 0])).cast(pa.string()).to_pylist()
     except (pa.ArrowException, UnicodeDecodeError):
         plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         for row, cell in enumerate(plain.cast(pa.binary()).to_pylist(), first):

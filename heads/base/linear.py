@@ -37,6 +37,12 @@ class Linear:
         return one
 
 
+def softmax(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row's exponentials [n, outputs], as parts of their sum. SciPy has it too, and takes a while to import."""
+    powers = np.exp(linear - linear.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 def fit_linear(data: Labelled) -> Linear:
     """Least squares (with a little ridge) of float truth [N, outputs] on the rows' columns; constant columns get 0."""
     width, n = data.rows.width, max(len(data), 1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from extract.features import store
 from extract.runtime import inputs, run_folder
 from extract.runtime.errors import InputError
+from heads.data import float16
 
 TABLE = "table"
 """The kind of an imported table's columns where they count as so many measurements, not as an embedding."""
@@ -103,11 +104,8 @@ def check_values(
     values: NDArray[np.generic], kind: str, network: str, video: str, frames: NDArray[np.int32], path: Path
 ) -> NDArray[np.generic]:
     """The values [N, D] of one kind. Raises InputError where they are not all finite."""
-    if values.dtype == np.float16:
-        from heads.data import float16
-
-        if float16.is_finite(values):
-            return values
+    if values.dtype == np.float16 and float16.is_finite(values):
+        return values
     finite = np.isfinite(values).all(1)
     if not finite.all():
         raise InputError(

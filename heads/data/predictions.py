@@ -46,9 +46,9 @@ def write(path: Path, predictions: Predictions) -> None:
     frames = np.concatenate([np.empty(0, np.int32), *(frames for frames, _ in parts)])
     scores = np.concatenate([np.empty((0, len(predictions.outputs)), np.float32), *(scores for _, scores in parts)])
     columns = {
-        "video": pa.array(np.repeat(np.array(names, object), counts), pa.string()),
-        "frame": pa.array(frames.astype(np.int32)),
-        **{output: pa.array(scores[:, i].astype(np.float32)) for i, output in enumerate(predictions.outputs)},
+        "video": tables.as_strings(names, counts),
+        "frame": tables.as_column(frames.astype(np.int32)),
+        **{output: tables.as_column(scores[:, i].astype(np.float32)) for i, output in enumerate(predictions.outputs)},
     }
     with write_whole(path) as temporary:
         parquet.write_table(pa.table(columns), temporary, compression="zstd")

@@ -21,7 +21,7 @@ from extract.runtime import file_names
 from extract.runtime.errors import InputError
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
-from heads.data import feature_file, lazy_block
+from heads.data import feature_file, float16, lazy_block
 from heads.data.lazy_block import LazyBlock
 
 T = TypeVar("T")
@@ -135,8 +135,6 @@ class Rows:
         at = 0
         for block in self.blocks:
             if block.values.dtype == np.float16 and not isinstance(block.values, LazyBlock):
-                from heads.data import float16
-
                 float16.widen(block.values, rows, out, at)
             else:
                 out[:, at : at + block.values.shape[1]] = block.values[rows]
@@ -178,6 +176,9 @@ def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
 
 def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
     """What is read from each of `starts` on; the next is read while the caller uses this one."""
+    if len(starts) < 2:  # nothing to read meanwhile
+        yield from map(read, starts)
+        return
     with ThreadPoolExecutor(1) as pool:
         coming = [pool.submit(read, start) for start in starts[:1]]
         for start in starts:

@@ -26,6 +26,7 @@ from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
+from heads.base.linear import softmax
 from heads.data import feature_file
 from heads.data.table import Block, Labelled, Rows
 from heads.families.mlp.head import Mlp
@@ -227,8 +228,6 @@ class Pretrained(Head):
 
     def _said(self, block: Block, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """One network's outputs [n, outputs]."""
-        from scipy.special import expit, softmax
-
         if self.task.is_regression:
             return values.astype(np.float64)
         outputs = np.array(match_outputs(block, self.task))
@@ -240,8 +239,10 @@ class Pretrained(Head):
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
         values = values.astype(np.float64)
         if self.task.is_multilabel:
+            from scipy.special import expit
+
             return (values if self.ready[block.network] else expit(values)) @ np.eye(len(self.task.outputs))[outputs]
-        chances = values + 1e-12 if self.ready[block.network] else softmax(values, axis=1)
+        chances = values + 1e-12 if self.ready[block.network] else softmax(values)
         return (chances / chances.sum(1, keepdims=True)) @ np.eye(len(self.task.outputs))[outputs]
 
     def save(self, folder: Path) -> None:

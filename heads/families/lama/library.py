@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
 """What a finished algorithm is called inside LightAutoML."""
 
-UNUSED = ("lightautoml.ml_algo.dl_model", "lightautoml.ml_algo.icl", "torch._dynamo")
-"""LightAutoML's neural networks, torch's compiler: their imports take a third as long as all fits of the demo."""
+UNUSED = (
+    "lightautoml.automl.presets.utils",
+    "lightautoml.ml_algo.dl_model",
+    "lightautoml.ml_algo.icl",
+    "scipy.stats",
+    "torch._dynamo",
+    "torch._meta_registrations",
+    "torch.export",
+)
+"""LightAutoML's plots and neural networks, tests of significance, torch's compiler: their imports take half as long as
+all fits of the demo.
+"""
 
 
 class _Unused(ModuleType):

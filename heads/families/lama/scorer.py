@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.runtime import inputs, limits
+from heads.base.linear import softmax
 from heads.data.arrays import finite
 from heads.data.table import space_evenly
 from heads.families import booster_text
@@ -249,9 +250,7 @@ def link(name: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
     if name == "identity":
         return raw
     if name == "softmax":
-        from scipy.special import softmax
-
-        return softmax(raw, axis=1)  # type: ignore[no-any-return]
+        return softmax(raw)
     if name != "sigmoid":
         raise ValueError(f"no step is called {name!r}")
     with np.errstate(over="ignore"):  # exp(-x) of a very small x is inf, and 1 / (1 + inf) is 0

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from heads.abaw.tasks import Task
 from heads.base import selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights, share_progress
-from heads.base.linear import Linear
+from heads.base.linear import Linear, softmax
 from heads.base.scaling import BlockScales
 from heads.data.arrays import read_tensors, write_tensors
 from heads.data.table import Labelled, Rows, space_evenly
@@ -138,6 +138,4 @@ def scores_of(task: Task, linear: NDArray[np.float64]) -> NDArray[np.float32]:
         return np.clip(linear, -1, 1).astype(np.float32)
     if task.is_multilabel:
         return (0.5 * (1 + np.tanh(0.5 * linear))).astype(np.float32)
-    from scipy.special import softmax
-
-    return softmax(linear, axis=1).astype(np.float32)  # type: ignore[no-any-return]
+    return softmax(linear).astype(np.float32)

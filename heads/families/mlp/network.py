@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from heads.abaw.tasks import Task
 from heads.base import scaling
+from heads.base.spare import hide
 from heads.base.threads import threads
 
 if TYPE_CHECKING:
@@ -35,14 +36,9 @@ def load() -> None:
     if "keras" in sys.modules:
         return
     _set_environment()
-    hidden = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: there is no such module
-    try:
+    with hide(UNUSED):
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def _set_environment() -> None:

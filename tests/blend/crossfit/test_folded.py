@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend.calibrate import mixture
+from blend.calibrate import mixture, threshold_rules
 from blend.crossfit import folded
 from blend.decision import combine
 from blend.pool.pool import Truth
@@ -142,3 +142,11 @@ def test_tables_of_va_are_those_of_the_blend(make_pool):
     decided = scale * combine.scores(pool, weights.tolist(), "box", 3)[pool.known.rows].astype(float) + shift
     expected = pool.blend_task.count(pool.known.values, decided, pool.video_of, len(pool.videos))
     np.testing.assert_allclose(table, expected, atol=1e-4)
+
+
+def test_scores_of_units_are_those_of_the_whole_curve(make_pool):
+    some = folded.fold_pool(make_pool("au", length=(150, 200)), FOLDS)
+    tables = some._count("box", 3, np.array([0.0, 0.6, 0.3]), HEADS, 0.1)
+    tables[:, :, :, 4] = 0  # nothing is annotated
+    kept = np.einsum("sf,hficb->ishcb", some._keep, tables)
+    np.testing.assert_array_equal(some._scores(tables, some._keep), threshold_rules.curve(kept).max(-1))

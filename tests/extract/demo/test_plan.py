@@ -81,3 +81,14 @@ def test_an_unknown_video_or_task_is_refused_with_what_there_is():
         plan.video("nobody")
     with pytest.raises(ValueError, match="expr"):
         plan.annotation(2, "demo-01", "emotion")
+
+
+def test_a_videos_motion_is_made_once_and_no_annotation_changes_it():
+    tracks = plan.motion(plan.SEED, "demo-03")
+    before = tracks.aus.copy(), tracks.side.copy()
+    for _ in range(2):
+        told = [plan.annotation(plan.SEED, "demo-03", task) for task in plan.TASKS]
+    assert plan.motion(plan.SEED, "demo-03") is tracks
+    np.testing.assert_array_equal(tracks.aus, before[0])
+    np.testing.assert_array_equal(tracks.side, before[1])
+    assert [len(values) for values in told] == [len(tracks.states)] * 3

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LinearRegression, Ridge
 
 from heads.base import linear
@@ -41,3 +42,8 @@ def test_the_penalty_is_small_and_columns_that_are_one_do_not_hurt() -> None:
 def test_a_single_row_is_its_own_value() -> None:
     some = data().take(np.arange(1))
     np.testing.assert_allclose(linear.fit_linear(some).of(some.rows.batch()), some.truth)
+
+
+def test_softmax_is_scipys_to_the_bit() -> None:
+    values = np.random.default_rng(0).normal(size=(200, 8)) * 30
+    np.testing.assert_array_equal(linear.softmax(values), softmax(values, axis=1))

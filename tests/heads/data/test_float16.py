@@ -8,13 +8,17 @@ from heads.data import float16
 HALVES = np.arange(65536, dtype=np.uint16).view(np.float16)
 
 
-def test_every_half_is_widened_exactly() -> None:
+@pytest.mark.parametrize("worth", [0, float16.WORTH_A_KERNEL])
+def test_every_half_is_widened_exactly(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(float16, "WORTH_A_KERNEL", worth)
     out = np.empty((1, 65536), np.float32)
     float16.widen(HALVES[None], np.array([0]), out)
     np.testing.assert_array_equal(out[0], HALVES.astype(np.float32))
 
 
-def test_rows_in_any_order_between_other_columns() -> None:
+@pytest.mark.parametrize("worth", [0, float16.WORTH_A_KERNEL])
+def test_rows_in_any_order_between_other_columns(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(float16, "WORTH_A_KERNEL", worth)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(50, 7)).astype(np.float16)
     rows = rng.integers(0, 50, 20)
@@ -32,8 +36,10 @@ def test_a_row_that_is_not_there_is_refused(row: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_seen_wherever_it_is(value: float) -> None:
+@pytest.mark.parametrize("piece", [1000, float16.PIECE])
+def test_what_is_not_finite_is_seen_wherever_it_is(value: float, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.tile(HALVES[np.isfinite(HALVES)], (3, 1))
+    monkeypatch.setattr(float16, "PIECE", piece)
     assert float16.is_finite(values) and float16.is_finite(values[:, ::2]) and float16.is_finite(values[:0])
     for row, column in ((0, 0), (2, values.shape[1] - 1), (1, 77)):
         damaged = values.copy()

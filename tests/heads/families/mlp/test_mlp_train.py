@@ -83,6 +83,8 @@ def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
     training = mlp_training.Training(facts, given, train, epochs=2, seed=3)
     for _ in range(2):
         training.epoch()
+        seen = training.score_rows(some), mlp_training.predict_rows(training.model, some)
+        np.testing.assert_array_equal(*seen, "to the bit")
 
     import keras
     import tensorflow as tf
